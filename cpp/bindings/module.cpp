@@ -1,0 +1,23 @@
+// The compiled module: a table of contents.
+#include <pybind11/pybind11.h>
+
+#include <Eigen/Core>
+#include <string>
+
+namespace {
+
+
+pybind11::dict show_build() {
+  pybind11::dict build;
+  build["compiler"] = __VERSION__;
+  build["eigen"] = std::to_string(EIGEN_WORLD_VERSION) + "." + std::to_string(EIGEN_MAJOR_VERSION) + "." +
+                   std::to_string(EIGEN_MINOR_VERSION);
+  build["instructions"] = Eigen::SimdInstructionSetsInUse();
+  return build;
+}
+
+}  // namespace
+
+PYBIND11_MODULE(HEEDFUL_MODULE, module, pybind11::mod_gil_not_used()) {
+  module.def("show_build", &show_build, "How this module was compiled.");
+}

@@ -1,0 +1,93 @@
+"""The loader: the compiled module for the best level that this processor runs, as `native`.
+
+HEEDFUL_ISA=v2|v3|v4 in the environment forces a level; what cannot be had is an ImportError.
+"""
+
+import importlib
+import os
+import platform
+import sys
+from importlib.machinery import EXTENSION_SUFFIXES
+from importlib.util import find_spec
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+__all__ = ["available_levels", "features", "level", "native"]
+
+_LEVELS = ("v2", "v3", "v4")
+_ON_X86_64 = platform.machine().lower() in ("x86_64", "amd64") and sys.maxsize > 2**32
+
+
+def _explain(name: str) -> str:
+    """What was looked for, what is there, on which platform, and the way out."""
+    folder = os.path.dirname(__file__)
+    found = sorted(file for file in os.listdir(folder) if file.endswith((".so", ".pyd", ".dylib")))
+    return (
+        f"heedful cannot load its compiled module {__name__}.{name}\n"
+        f"  looked for: {os.path.join(folder, name + EXTENSION_SUFFIXES[0])}\n"
+        f"  found there: {', '.join(found) or 'no compiled module'}\n"
+        f"  platform: {platform.platform()}, {platform.python_implementation()} "
+        f"{platform.python_version()}\n"
+        "  the way out: pip install --force-reinstall --no-cache-dir heedful "
+        "(from its source: pip install --force-reinstall . , then run Python outside of python/)"
+    )
+
+
+def _load(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(f"{__name__}.{name}")
+    except ImportError as error:
+        raise ImportError(_explain(name)) from error
+
+
+def available_levels() -> tuple[str, ...]:
+    """The levels that are installed and that this processor runs, worst first."""
+    if not _ON_X86_64:
+        return ("native",)
+    return tuple(name for name in _runnable() if find_spec(f"{__name__}._native_{name}"))
+
+
+def features() -> tuple[str, ...]:
+    """The processor's vector extensions that the probe knows, those of x86-64 alone."""
+    return tuple(_load("_cpu_probe").features()) if _ON_X86_64 else ()
+
+
+def _runnable() -> tuple[str, ...]:
+    best: str = _load("_cpu_probe").best_level()
+    return tuple(name for name in _LEVELS if name <= best)
+
+
+def _choose(forced: str) -> str:
+    """The level to load; `forced` is the wish in HEEDFUL_ISA, empty for none."""
+    if not _ON_X86_64:
+        if forced:
+            raise ImportError(
+                f"HEEDFUL_ISA chooses among the levels of x86-64: got {forced!r} on {platform.machine()}"
+            )
+        return "native"
+    runnable = _runnable()
+    if not runnable:
+        raise ImportError("heedful needs a processor of level x86-64-v2 (SSE4.2) or better")
+    available = available_levels()
+    if not forced:
+        return available[-1] if available else runnable[-1]
+    if forced not in _LEVELS:
+        raise ImportError(f"HEEDFUL_ISA must be one of v2, v3, v4: got {forced!r}")
+    if forced not in runnable:
+        raise ImportError(
+            f"HEEDFUL_ISA={forced} is more than this processor runs: its best level is {runnable[-1]}"
+        )
+    if forced not in available:
+        raise ImportError(
+            f"HEEDFUL_ISA={forced} is not installed: "
+            f"installed are {', '.join(available) or 'no levels'}"
+        )
+    return forced
+
+
+level: str = _choose(os.environ.get("HEEDFUL_ISA", ""))
+
+if TYPE_CHECKING:
+    from heedful._core import _native as native
+else:
+    native = _load("_native" if level == "native" else f"_native_{level}")
