@@ -1,12 +1,12 @@
-// What this processor and its operating system run. Baseline code: it must run everywhere itself, so it is the
-// one module without templates of anybody.
+// What this processor and its operating system run. Baseline code: it must run everywhere itself,
+// so it is the one module without templates of anybody.
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
 namespace {
 
-// The levels of the x86-64 psABI. __builtin_cpu_supports also asks the operating system (XGETBV) whether it saves
-// the wide registers.
+// The levels of the x86-64 psABI. __builtin_cpu_supports also asks the operating system (XGETBV)
+// whether it saves the wide registers.
 bool runs_v2() {
   return __builtin_cpu_supports("cmpxchg16b") && __builtin_cpu_supports("lahf_lm") &&
          __builtin_cpu_supports("popcnt") && __builtin_cpu_supports("sse3") &&
@@ -16,8 +16,9 @@ bool runs_v2() {
 
 bool runs_v3() {
   return runs_v2() && __builtin_cpu_supports("avx") && __builtin_cpu_supports("avx2") &&
-         __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("f16c") &&
-         __builtin_cpu_supports("fma") && __builtin_cpu_supports("lzcnt") && __builtin_cpu_supports("movbe");
+         __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2") &&
+         __builtin_cpu_supports("f16c") && __builtin_cpu_supports("fma") &&
+         __builtin_cpu_supports("lzcnt") && __builtin_cpu_supports("movbe");
 }
 
 bool runs_v4() {
@@ -64,7 +65,8 @@ PyObject* features(PyObject*, PyObject*) {
 }
 
 PyMethodDef methods[] = {
-    {"best_level", best_level, METH_NOARGS, "The best x86-64 level that runs here: v1, v2, v3 or v4."},
+    {"best_level", best_level, METH_NOARGS,
+     "The best x86-64 level that runs here: v1, v2, v3 or v4."},
     {"features", features, METH_NOARGS, "The names of the vector extensions that run here."},
     {nullptr, nullptr, 0, nullptr},
 };
