@@ -4,8 +4,9 @@
 #include <Eigen/Core>
 #include <string>
 
-namespace {
+#include "bindings/bind_threads.hpp"
 
+namespace {
 
 pybind11::dict show_build() {
   pybind11::dict build;
@@ -19,5 +20,6 @@ pybind11::dict show_build() {
 }  // namespace
 
 PYBIND11_MODULE(HEEDFUL_MODULE, module, pybind11::mod_gil_not_used()) {
+  heedful::register_threads(module);
   module.def("show_build", &show_build, "How this module was compiled.");
 }

@@ -1,0 +1,92 @@
+#include "parallel/scratch.hpp"
+
+#include <atomic>
+#include <limits>
+#include <utility>
+
+namespace heedful {
+namespace {
+
+constexpr std::size_t kAlignment = 64;
+constexpr std::size_t kPage = 4096;
+constexpr std::size_t kHugePage = std::size_t{2} << 20;
+constexpr std::size_t kLargestKept = std::size_t{64} << 20;
+constexpr std::size_t kLargest = std::numeric_limits<std::ptrdiff_t>::max();
+
+std::atomic<std::ptrdiff_t> allocations_until_failure{0};
+
+// The block that a thread keeps between calls. While a call uses it, it is empty here: a call
+// inside a call takes a block of its own.
+struct Kept {
+  std::byte* block = nullptr;
+  std::size_t capacity = 0;
+  // also right when this thread computes once more after its thread-local variables are gone
+  ~Kept() { std::free(std::exchange(block, nullptr)), capacity = 0; }
+};
+thread_local Kept kept;
+
+void count_allocation() {
+  if (allocations_until_failure.load(std::memory_order_relaxed) <= 0) return;
+  if (allocations_until_failure.fetch_sub(1) == 1) throw std::bad_alloc();
+}
+
+std::size_t round_up(std::size_t bytes, std::size_t multiple) {
+  return (bytes + multiple - 1) / multiple * multiple;
+}
+
+std::byte* allocate_uncounted(std::size_t bytes) {
+  if (bytes == 0) return nullptr;
+  if (bytes > kLargest - kHugePage) throw std::bad_alloc();
+  const std::size_t alignment = bytes >= kHugePage ? kHugePage : kAlignment;
+  void* memory = std::aligned_alloc(alignment, round_up(bytes, alignment));
+  if (memory == nullptr) throw std::bad_alloc();
+  return static_cast<std::byte*>(memory);
+}
+
+}  // namespace
+
+void fail_allocation(std::ptrdiff_t nth) noexcept { allocations_until_failure = nth; }
+
+std::size_t checked_bytes(std::ptrdiff_t count, std::size_t size) {
+  if (count < 0 || static_cast<std::size_t>(count) > kLargest / size) throw std::bad_alloc();
+  return static_cast<std::size_t>(count) * size;
+}
+
+std::byte* allocate_aligned(std::size_t bytes) {
+  count_allocation();
+  return allocate_uncounted(bytes);
+}
+
+WorkAreas::WorkAreas(int threads, std::size_t bytes) {
+  if (bytes == 0) return;
+  count_allocation();
+  if (bytes > kLargest / 2) throw std::bad_alloc();
+  // Areas lie on pages of their own and start at different offsets in them, so that equal places in
+  // two areas fall into different cache sets.
+  stride_ =
+      threads == 1 ? round_up(bytes, kAlignment) : round_up(bytes, kPage) + 5 * 2 * kAlignment;
+  const std::size_t needed = checked_bytes(threads, stride_);
+  block_ = std::exchange(kept.block, nullptr);
+  capacity_ = std::exchange(kept.capacity, std::size_t{0});
+  if (capacity_ < needed) {
+    std::free(std::exchange(block_, nullptr));  // before the new one: they need not exist together
+    block_ = allocate_uncounted(needed);
+    capacity_ = needed;
+  }
+}
+
+WorkAreas::~WorkAreas() {
+  if (block_ == nullptr) return;
+  const bool keep = capacity_ <= kLargestKept && capacity_ > kept.capacity;
+  if (keep) {
+    std::swap(block_, kept.block);
+    std::swap(capacity_, kept.capacity);
+  }
+  std::free(block_);
+}
+
+std::byte* WorkAreas::of(int thread) const noexcept {
+  return block_ == nullptr ? nullptr : block_ + static_cast<std::size_t>(thread) * stride_;
+}
+
+}  // namespace heedful
