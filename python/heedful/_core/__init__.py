@@ -62,7 +62,8 @@ def _choose(forced: str) -> str:
     if not _ON_X86_64:
         if forced:
             raise ImportError(
-                f"HEEDFUL_ISA chooses among the levels of x86-64: got {forced!r} on {platform.machine()}"
+                f"HEEDFUL_ISA chooses among the levels of x86-64: "
+                f"got {forced!r} on {platform.machine()}"
             )
         return "native"
     runnable = _runnable()
@@ -75,7 +76,8 @@ def _choose(forced: str) -> str:
         raise ImportError(f"HEEDFUL_ISA must be one of v2, v3, v4: got {forced!r}")
     if forced not in runnable:
         raise ImportError(
-            f"HEEDFUL_ISA={forced} is more than this processor runs: its best level is {runnable[-1]}"
+            f"HEEDFUL_ISA={forced} is more than this processor runs: "
+            f"its best level is {runnable[-1]}"
         )
     if forced not in available:
         raise ImportError(

@@ -1,0 +1,22 @@
+# A C++ compiler that knows the x86-64 levels, or the line that installs one.
+set(heedful_compiler_help
+    "heedful is compiled by g++ 11 or newer, or by clang++ 14 or newer. "
+    "Debian, Ubuntu: apt install g++. Fedora: dnf install gcc-c++. conda: conda install gxx.")
+
+include(CheckLanguage)
+check_language(CXX)
+if(NOT CMAKE_CXX_COMPILER)
+  message(FATAL_ERROR "No C++ compiler was found. " ${heedful_compiler_help})
+endif()
+enable_language(CXX)
+
+if(NOT CMAKE_CXX_COMPILER_ID MATCHES "^(GNU|Clang|AppleClang|IntelLLVM)$"
+   OR (CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 11)
+   OR (CMAKE_CXX_COMPILER_ID STREQUAL "Clang" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 14))
+  message(FATAL_ERROR "${CMAKE_CXX_COMPILER} is ${CMAKE_CXX_COMPILER_ID} "
+                      "${CMAKE_CXX_COMPILER_VERSION}. " ${heedful_compiler_help})
+endif()
+
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release)
+endif()

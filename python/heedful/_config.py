@@ -1,0 +1,95 @@
+"""What heedful runs on: `show_config`."""
+
+import os
+import platform
+from typing import Any
+
+import numpy as np
+
+from heedful import _core
+from heedful._version import __version__
+
+__all__ = ["Config", "show_config"]
+
+_RUNTIMES = ("libgomp", "libomp", "libiomp")
+
+
+class Config(dict[str, Any]):
+    """A dictionary that prints one line per entry."""
+
+    def __str__(self) -> str:
+        width = max(map(len, self), default=0)
+        return "\n".join(f"{name:<{width}}  {_as_text(self[name])}" for name in self)
+
+    __repr__ = __str__
+
+
+def show_config() -> Config:
+    """What this installation of heedful is and what it runs on.
+
+    Returns
+    -------
+    Config
+        A dictionary that prints one line per entry.
+
+        heedful, numpy, python, platform
+            versions
+        level, levels
+            the processor level in use, and all that are installed and run here;
+            the environment variable HEEDFUL_ISA chooses among them before the import
+        features
+            the processor's vector extensions that heedful knows of
+        threads, cores
+            threads that a call takes when nobody says otherwise, never more than the
+            container's quota; and the cores that this process may run on
+        openmp_runtimes
+            the OpenMP libraries that are loaded in this process
+        module
+            the file of the compiled module
+
+        All other entries say how that file was compiled.
+
+    Examples
+    --------
+    >>> import heedful
+    >>> config = heedful.show_config()
+    >>> config["level"] in config["levels"]
+    True
+    """
+    config = Config(
+        heedful=__version__,
+        level=_core.level,
+        levels=list(_core.available_levels()),
+        features=list(_core.features()),
+        threads=_core.native.default_num_threads(),
+        cores=_cores(),
+    )
+    config.update(_core.native.show_build())
+    config.update(
+        openmp_runtimes=_openmp_runtimes(),
+        module=_core.native.__file__,
+        numpy=np.__version__,
+        python=f"{platform.python_implementation()} {platform.python_version()}",
+        platform=platform.platform(),
+    )
+    return config
+
+
+def _as_text(entry: object) -> str:
+    return ", ".join(map(str, entry)) if isinstance(entry, list) else str(entry)
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _openmp_runtimes() -> list[str]:
+    """The OpenMP libraries mapped into this process; empty where it cannot be told."""
+    try:
+        with open("/proc/self/maps") as maps:
+            files = {line.split()[-1] for line in maps if "/" in line}
+    except OSError:
+        return []
+    return sorted(file for file in files if os.path.basename(file).startswith(_RUNTIMES))
