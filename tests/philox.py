@@ -1,0 +1,52 @@
+"""Philox4x32-10, counter-based random bits, in plain NumPy, and the dropout drawn from them.
+
+J. K. Salmon, M. A. Moraes, R. O. Dror, D. E. Shaw: Parallel random numbers: as easy as 1, 2, 3.
+SC'11, 2011.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+LOW_32_BITS = np.uint64(0xFFFFFFFF)
+MULTIPLIERS = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
+KEY_STEPS = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)  # golden ratio, √3 − 1
+ROUNDS = 10
+
+
+def philox4x32(counter: NDArray[np.uint64], key: tuple[int, int]) -> NDArray[np.uint64]:
+    """The four random 32-bit words of each counter, (…, 4) to (…, 4), held in uint64."""
+    word_0, word_1, word_2, word_3 = np.moveaxis(np.asarray(counter, np.uint64), -1, 0)
+    key_0, key_1 = np.uint64(key[0]), np.uint64(key[1])
+    for _ in range(ROUNDS):
+        product_0 = MULTIPLIERS[0] * word_0  # 32 × 32 bits fit into 64
+        product_1 = MULTIPLIERS[1] * word_2
+        word_0, word_1, word_2, word_3 = (
+            (product_1 >> np.uint64(32)) ^ word_1 ^ key_0,
+            product_1 & LOW_32_BITS,
+            (product_0 >> np.uint64(32)) ^ word_3 ^ key_1,
+            product_0 & LOW_32_BITS,
+        )
+        key_0 = (key_0 + KEY_STEPS[0]) & LOW_32_BITS
+        key_1 = (key_1 + KEY_STEPS[1]) & LOW_32_BITS
+    return np.stack([word_0, word_1, word_2, word_3], axis=-1)
+
+
+def kept_weights(
+    items: NDArray[np.int64], heads: int, queries: int, keys: int, probability: float, seed: int
+) -> NDArray[np.bool_]:
+    """Which weights dropout keeps: (len(items), heads, queries, keys).
+
+    The counter (j >> 2, i, h, b) gives four words; word j & 3 decides about key j for query i, head h, item b.
+    """
+    if probability >= 1.0:
+        return np.zeros((len(items), heads, queries, keys), bool)
+    counter = np.zeros((len(items), heads, queries, -(-keys // 4), 4), np.uint64)
+    counter[..., 0] = np.arange(counter.shape[3])
+    counter[..., 1] = np.arange(queries)[:, None]
+    counter[..., 2] = np.arange(heads)[:, None, None]
+    counter[..., 3] = items[:, None, None, None]
+    words = philox4x32(counter, (seed & 0xFFFFFFFF, seed >> 32))
+    words = words.reshape(len(items), heads, queries, -1)[..., :keys]
+    return words >= np.uint64(min(round(probability * 2**32), 2**32 - 1))

@@ -1,0 +1,253 @@
+"""Attention and its gradients in plain NumPy: the oracle of every test. Written to be read, not to be fast.
+
+    scores  = query keyᵀ · scale               then softcap, ALiBi, bias; −inf where query i may not see key j
+    weights = exp(scores − lse)                lse = log Σⱼ exp(scoresⱼ)
+    out     = (dropout ∘ weights) value
+
+With a sink: lse = log(Σⱼ exp(scoresⱼ) + exp(sink))
+
+Arrays are (…, H, L, D) as in heedful's layout "bhld". `dtype` is the type that everything is
+computed in: float64 for the oracle, float32 for the plain implementation that others are measured
+by, longdouble to judge float64 itself.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+from philox import kept_weights
+
+Array = NDArray[Any]
+
+
+class Forward(NamedTuple):
+    out: Array  # (…, H, Lq, Dv)
+    lse: Array  # (…, H, Lq)
+    weights: Array  # (…, H, Lq, Lk), after dropout
+    scores: Array  # (…, H, Lq, Lk), what softmax sees
+
+
+class Gradients(NamedTuple):
+    query: Array
+    key: Array
+    value: Array
+    bias: Array | None
+    sink: Array | None
+
+
+class Steps(NamedTuple):
+    """Everything between inputs and results that the backward formulas need again."""
+
+    query: Array  # (…, H, Lq, D)
+    key: Array  # (…, H, Lk, D), heads repeated
+    value: Array  # (…, H, Lk, Dv), heads repeated
+    allowed: NDArray[np.bool_]  # (…, H, Lq, Lk)
+    exists: NDArray[np.bool_]  # (…, H, Lq), False past q_lengths
+    slope_of_cap: Array | float  # d capped score / d score
+    scale: float
+    probability: Array  # weights before dropout
+    sink_probability: Array  # what the sink takes away
+    dropout: Array | float  # 0 or 1/(1 − p)
+    result: Forward
+
+
+def attention(query: ArrayLike, key: ArrayLike, value: ArrayLike, **options: Any) -> Forward:
+    """softmax(query keyᵀ · scale) value, with every option of heedful.attention (but for layout and out)."""
+    query = np.asarray(query)
+    if query.ndim == 1:
+        single = attention(query[None], key, value, **options)
+        return Forward(*(array[..., 0, :] if array.ndim > 1 else array[0] for array in single))
+    result = steps(query, key, value, **options).result
+    return Forward(*(array[0] for array in result)) if query.ndim == 2 else result
+
+
+def steps(
+    query: ArrayLike,
+    key: ArrayLike,
+    value: ArrayLike,
+    *,
+    mask: ArrayLike | None = None,
+    bias: ArrayLike | None = None,
+    causal: bool = False,
+    window: tuple[int | None, int | None] | None = None,
+    align: Any = None,
+    q_lengths: ArrayLike | None = None,
+    kv_lengths: ArrayLike | None = None,
+    scale: float | None = None,
+    softcap: float | None = None,
+    alibi_slopes: ArrayLike | None = None,
+    sink: ArrayLike | None = None,
+    dropout_p: float = 0.0,
+    rng: int = 0,
+    first_item: int = 0,  # index of the first item, as dropout counts it
+    dtype: DTypeLike = np.float64,
+) -> Steps:
+    query, key, value = (with_heads(np.asarray(array, dtype)) for array in (query, key, value))
+    heads, num_queries, depth = query.shape[-3:]
+    num_keys = key.shape[-2]
+    key = np.repeat(key, heads // key.shape[-3], axis=-3)
+    value = np.repeat(value, heads // value.shape[-3], axis=-3)
+    batch = np.broadcast_shapes(query.shape[:-3], key.shape[:-3], value.shape[:-3])
+    scale = scale if scale is not None else 1 / np.sqrt(depth) if depth else 1.0
+
+    # who may see whom
+    per_item = (*batch, 1, 1, 1)
+    q_lengths = num_queries if q_lengths is None else q_lengths
+    kv_lengths = num_keys if kv_lengths is None else kv_lengths
+    q_length = np.broadcast_to(q_lengths, batch).reshape(per_item)
+    kv_length = np.broadcast_to(kv_lengths, batch).reshape(per_item)
+    if align is None or align == "upper_left":
+        offset = np.zeros(per_item, np.int64)
+    elif isinstance(align, str):  # "lower_right"
+        offset = kv_length - q_length
+    else:
+        offset = np.broadcast_to(align, batch).reshape(per_item)
+    i = np.arange(num_queries)[:, None]
+    j = np.arange(num_keys)
+    p = i + offset  # where query i stands among the keys
+    allowed = (i < q_length) & (j < kv_length)
+    if causal:
+        allowed = allowed & (j <= p)
+    left, right = window or (None, None)
+    if left is not None:
+        allowed = allowed & (j >= p - left)
+    if right is not None:
+        allowed = allowed & (j <= p + right)
+    if mask is not None:
+        allowed = allowed & mask
+    if bias is not None:
+        allowed = allowed & (np.asarray(bias) != -np.inf)
+    allowed = np.broadcast_to(allowed, (*batch, heads, num_queries, num_keys))
+    exists = np.broadcast_to(np.arange(num_queries) < q_length[..., 0], allowed.shape[:-1])
+
+    # scores
+    with np.errstate(invalid="ignore", over="ignore"):  # what a masked key holds may be anything
+        scores = query @ key.swapaxes(-1, -2) * np.asarray(scale, dtype)
+        slope_of_cap: Array | float = 1.0
+        if softcap is not None:
+            bent = np.tanh(scores / np.asarray(softcap, dtype))
+            scores = bent * np.asarray(softcap, dtype)
+            slope_of_cap = 1 - bent**2
+        if alibi_slopes is not None:
+            slopes = np.asarray(alibi_slopes, dtype)[..., :, None, None]
+            scores = scores - slopes * np.abs(p - j).astype(dtype)
+        if bias is not None:
+            scores = scores + np.asarray(bias, dtype)
+    scores = np.where(allowed, scores, -np.inf).astype(dtype)
+
+    # softmax, with the sink as one more score that has no value
+    sinks = np.full((heads, 1), -np.inf) if sink is None else np.asarray(sink).reshape(heads, 1)
+    sinks = np.where(exists, sinks.astype(dtype), -np.inf).astype(dtype)
+    top = np.maximum(scores.max(axis=-1, initial=-np.inf), sinks)
+    top = np.where(top == -np.inf, 0, top).astype(dtype)  # −inf − (−inf) would be NaN
+    with np.errstate(invalid="ignore"):
+        exponentials = np.where(allowed, np.exp(scores - top[..., None]), 0)
+        sink_exponential = np.exp(sinks - top)
+    total = exponentials.sum(axis=-1) + sink_exponential
+    divisor = np.where(total == 0, 1, total)
+    probability = exponentials / divisor[..., None]
+    lse = np.where(total == 0, -np.inf, top + np.log(divisor)).astype(dtype)
+
+    dropout: Array | float = 1.0
+    weights = probability
+    if dropout_p:
+        items = first_item + np.arange(int(np.prod(batch)))
+        kept = kept_weights(items, heads, num_queries, num_keys, dropout_p, rng)
+        growth = np.asarray(1 / (1 - dropout_p) if dropout_p < 1 else 0, dtype)
+        dropout = kept.reshape(allowed.shape).astype(dtype) * growth
+        weights = probability * dropout
+    out = product_over_allowed(weights, allowed, value)
+    return Steps(
+        query, key, value, allowed, exists, slope_of_cap, scale, probability, sink_exponential / divisor, dropout,
+        Forward(out, lse, weights, scores),
+    )  # fmt: skip
+
+
+def attention_backward(
+    dout: ArrayLike,
+    query: ArrayLike,
+    key: ArrayLike,
+    value: ArrayLike,
+    *,
+    dlse: ArrayLike | None = None,
+    dweights: ArrayLike | None = None,
+    bias: ArrayLike | None = None,
+    sink: ArrayLike | None = None,
+    dtype: DTypeLike = np.float64,
+    **options: Any,
+) -> Gradients:
+    """Gradients of Σ dout∘out + Σ dlse∘lse + Σ dweights∘weights.
+
+    dvalue   = weightsᵀ dout
+    dprob    = dropout ∘ (dout valueᵀ + dweights)
+    dscores  = prob ∘ (dprob − delta),      delta = Σⱼ prob ∘ dprob − dlse
+    dsink    = −Σᵢ prob_of_sink · delta     dbias = dscores
+    dquery   = scale · (dscores ∘ slope of the cap) key,     dkey = scale · (dscores ∘ slope of the cap)ᵀ query
+    """
+    if np.ndim(query) == 1:
+        query, dout = np.asarray(query)[None], np.asarray(dout)[None]
+        dlse = None if dlse is None else np.asarray(dlse)[None]
+        dweights = None if dweights is None else np.asarray(dweights)[None]
+        more = {"dlse": dlse, "dweights": dweights, "bias": bias, "sink": sink, "dtype": dtype}
+        single = attention_backward(dout, query, key, value, **more, **options)
+        return single._replace(query=single.query[0])
+    s = steps(query, key, value, bias=bias, sink=sink, dtype=dtype, **options)
+    by_key = s.allowed.swapaxes(-1, -2)
+    dout = with_heads(np.asarray(dout, dtype))
+    with np.errstate(invalid="ignore"):
+        dprob = dout @ s.value.swapaxes(-1, -2)
+        if dweights is not None:
+            dprob = dprob + with_heads(np.asarray(dweights, dtype))
+        dprob = np.where(s.allowed, dprob * s.dropout, 0)
+        delta = (s.probability * dprob).sum(axis=-1)
+        if dlse is not None:
+            dlse = np.asarray(dlse, dtype).reshape(delta.shape)
+            delta = delta - np.where(s.exists, dlse, 0)
+        dscores = np.where(s.allowed, s.probability * (dprob - delta[..., None]), 0)
+        dlogits = np.where(s.allowed, dscores * s.slope_of_cap, 0) * np.asarray(s.scale, dtype)
+
+    dquery = product_over_allowed(dlogits, s.allowed, s.key)
+    dkey = product_over_allowed(dlogits.swapaxes(-1, -2), by_key, s.query)
+    dvalue = product_over_allowed(s.result.weights.swapaxes(-1, -2), by_key, dout)
+    dsink = None
+    if sink is not None:
+        dsink = -np.where(s.exists, s.sink_probability * delta, 0)
+        dsink = sum_to(dsink, (len(np.asarray(sink)), 1)).reshape(np.shape(sink))
+    return Gradients(
+        sum_to(dquery, np.shape(query)),
+        sum_to(sum_groups(dkey, np.shape(key)), np.shape(key)),
+        sum_to(sum_groups(dvalue, np.shape(value)), np.shape(value)),
+        None if bias is None else sum_to(dscores, np.shape(bias)),
+        dsink,
+    )
+
+
+def with_heads(array: Array) -> Array:
+    """(L, D) is one head."""
+    return array[None] if array.ndim == 2 else array
+
+
+def product_over_allowed(weights: Array, allowed: NDArray[np.bool_], rows: Array) -> Array:
+    """weights @ rows over the allowed pairs alone: what is not allowed is not even 0 · NaN."""
+    if np.isfinite(rows).all():
+        return weights @ rows
+    with np.errstate(invalid="ignore"):
+        terms = np.where(allowed[..., None], weights[..., None] * rows[..., None, :, :], 0)
+    return terms.sum(axis=-2)
+
+
+def sum_groups(gradient: Array, shape: tuple[int, ...]) -> Array:
+    """Adds the gradients of the query heads that share a key head: (…, Hkv, L, D)."""
+    num_kv_heads = shape[-3] if len(shape) > 2 else 1
+    *batch, heads, length, depth = gradient.shape
+    groups = gradient.reshape(*batch, num_kv_heads, heads // num_kv_heads, length, depth)
+    return groups.sum(axis=-3)
+
+
+def sum_to(gradient: Array, shape: tuple[int, ...]) -> Array:
+    """Adds along the axes that an input of this shape was broadcast along."""
+    padded = (1,) * (gradient.ndim - len(shape)) + shape
+    stretched = tuple(axis for axis, size in enumerate(padded) if size == 1)
+    return gradient.sum(axis=stretched, keepdims=True).reshape(shape)
