@@ -1,0 +1,90 @@
+"""Everything that a developer repeats: `nox -s tests|lint|bench|docs|wheel|tsan|asan`."""
+
+import shutil
+import zipfile
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2024.4"
+nox.options.sessions = ["lint", "tests"]
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+SKIPPED_FOLDERS = {"build", ".nox", ".venv"}
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run all tests, then those that reach compiled code again at every other processor level."""
+    session.install(".[test]")
+    session.run("pytest", *session.posargs)
+    others = "from heedful import _core; print(*set(_core.available_levels()) - {_core.level})"
+    for level in sorted(str(session.run("python", "-c", others, silent=True)).split()):
+        session.run("pytest", "-m", "not once", *session.posargs, env={"HEEDFUL_ISA": level})
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style, types and spelling of all files."""
+    session.install(*nox.project.dependency_groups(PROJECT, "lint"))
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("mypy")
+    session.run("codespell")
+    files = [str(file) for kind in ("hpp", "cpp") for file in Path().rglob(f"*.{kind}")]
+    files = [file for file in files if Path(file).parts[0] not in SKIPPED_FOLDERS]
+    session.run("clang-format", "--dry-run", "--Werror", *files)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Compare the speed with the libraries of the extra "bench"; arguments go to the command."""
+    session.install(".[bench]")
+    session.run("python", "-m", "heedful", "bench", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Run every example in the documentation, then write the pages into build/docs."""
+    session.install(".[test]", "pdoc")
+    session.run("pytest", "tests/python/test_documentation.py", *session.posargs)
+    session.run("pdoc", "--docformat", "numpy", "--output-directory", "build/docs", "heedful")
+
+
+@nox.session
+def wheel(session: nox.Session) -> None:
+    """Build the wheel into dist/ and check its size and contents."""
+    session.run("pip", "wheel", ".", "--no-deps", "--wheel-dir", "dist", *session.posargs)
+    newest = max(Path("dist").glob("heedful-*.whl"), key=lambda file: file.stat().st_mtime)
+    size = newest.stat().st_size
+    names = zipfile.ZipFile(newest).namelist()
+    session.log(f"{newest}: {size / 1e6:.2f} MB, {len(names)} files")
+    if size >= 5_000_000:
+        session.error("the wheel must stay under 5 MB")
+    foreign = [name for name in names if not name.startswith(("heedful/", "heedful-"))]
+    if foreign or "heedful/py.typed" not in names:
+        session.error(f"foreign files, or py.typed is missing: {foreign}")
+
+
+@nox.session
+def asan(session: nox.Session) -> None:
+    """Run the C++ tests under the address and undefined-behaviour sanitizers."""
+    run_cpp_tests(session, "asan")
+
+
+@nox.session
+def tsan(session: nox.Session) -> None:
+    """Run the C++ tests under clang's thread sanitizer."""
+    if shutil.which("clang++-16") is None:
+        session.error("apt install clang-16 libclang-rt-16-dev libomp-16-dev")
+    run_cpp_tests(session, "tsan")
+
+
+def run_cpp_tests(session: nox.Session, preset: str) -> None:
+    """Configure, build and run; arguments go to the configuration, such as -DHEEDFUL_LEVELS=v2."""
+    session.install(*nox.project.dependency_groups(PROJECT, "native"))
+    where = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    prefix = str(session.run("python", "-c", where, silent=True)).strip()
+    session.run("cmake", "--preset", preset, f"-DCMAKE_PREFIX_PATH={prefix}", *session.posargs)
+    session.run("cmake", "--build", "--preset", preset)
+    session.run("ctest", "--preset", preset)
