@@ -137,82 +137,6 @@ void check_leaves_a_task_that_another_one_has_made_useless() {
         "check() throws in the others, and theirs is not the exception that is kept");
 }
 
-std::atomic<int> times_asked{0};
-std::thread::id asked_thread;
-Clock::time_point first_asked;
-
-bool go_on() {
-  if (times_asked++ == 0) first_asked = Clock::now();
-  asked_thread = std::this_thread::get_id();
-  return false;
-}
-
-bool stop_at_third_asking() {
-  asked_thread = std::this_thread::get_id();
-  return ++times_asked == 3;
-}
-
-// Calls that last for seconds unless they are interrupted.
-template <class Function>
-void is_interrupted_soon(int threads, std::ptrdiff_t tasks, const Function& body,
-                         const char* sentence) {
-  times_asked = 0;
-  bool caught = false;
-  const auto start = Clock::now();
-  try {
-    parallel_for(tasks, Team{threads, &stop_at_third_asking}, 0, body);
-  } catch (const Interrupted&) {
-    caught = true;
-  }
-  check(caught && seconds_since(start) < 2, sentence);
-  check(asked_thread == std::this_thread::get_id(), "only the calling thread is asked");
-}
-
-void an_interruption_ends_the_computation() {
-  const auto nap = [](std::ptrdiff_t, Worker&) { std::this_thread::sleep_for(milliseconds(10)); };
-  is_interrupted_soon(1, 1000, nap, "asked between tasks, serially");
-  is_interrupted_soon(2, 1000, nap, "asked between tasks, on a team");
-
-  const auto tiles = [](std::ptrdiff_t, Worker& worker) {
-    for (int tile = 0; tile < 1000; ++tile) {
-      std::this_thread::sleep_for(milliseconds(10));
-      worker.check();
-    }
-  };
-  is_interrupted_soon(1, 1, tiles, "asked between the tiles of one task");
-
-  const auto caller = std::this_thread::get_id();
-  std::atomic<int> started{0};
-  const auto others_work = [&](std::ptrdiff_t, Worker& worker) {
-    ++started;
-    const auto start = Clock::now();
-    while (started < 2 && seconds_since(start) < 10) std::this_thread::yield();
-    if (std::this_thread::get_id() == caller) return;  // has nothing left to do
-    for (int tile = 0; tile < 1000; ++tile) {
-      std::this_thread::sleep_for(milliseconds(10));
-      worker.check();
-    }
-  };
-  is_interrupted_soon(2, 2, others_work, "asked while the caller waits for the others");
-
-  const std::atomic<std::ptrdiff_t> never{0};
-  const auto waits = [&](std::ptrdiff_t, Worker& worker) { worker.wait(never, 1); };
-  is_interrupted_soon(2, 2, waits, "asked while the caller waits for a turn");
-}
-
-void the_caller_is_asked_every_50_ms_and_not_at_once() {
-  times_asked = 0;
-  const auto start = Clock::now();
-  parallel_for(400, Team{2, &go_on}, 0, [](std::ptrdiff_t, Worker& worker) {
-    worker.check();
-    std::this_thread::sleep_for(milliseconds(2));
-  });
-  const double seconds = seconds_since(start);
-  check(times_asked >= 3, "asked again and again");
-  check(times_asked <= static_cast<int>(seconds / 0.05), "asked every 50 ms at most");
-  check(first_asked - start >= milliseconds(50), "a short call never asks");
-}
-
 void turns_are_kept_in_order() {
   constexpr std::ptrdiff_t tasks = 301;
   for (const int threads : {1, 2, 5}) {
@@ -259,30 +183,6 @@ void a_region_in_a_task_is_serial_and_part_of_the_task() {
     caught = true;
   }
   check(caught && seconds_since(start) < 5, "a stop of the outer region ends the nested one");
-}
-
-int sum_of_handler = 0;
-bool computes_when_asked() {
-  sum_of_handler = 0;
-  parallel_for(10, Team{2, &computes_when_asked}, 64, [](std::ptrdiff_t task, Worker& worker) {
-    worker.check();
-    sum_of_handler += static_cast<int>(task);  // serial, so nothing protects it
-  });
-  return true;
-}
-
-void a_handler_may_compute_while_the_region_waits_for_it() {
-  bool caught = false;
-  try {
-    parallel_for(1000, Team{2, &computes_when_asked}, 64, [](std::ptrdiff_t, Worker& worker) {
-      std::this_thread::sleep_for(milliseconds(5));
-      worker.check();
-    });
-  } catch (const Interrupted&) {
-    caught = true;
-  }
-  check(caught && sum_of_handler == 45,
-        "what interrupted() computes is right, and its answer counts");
 }
 
 void work_areas_are_aligned_and_apart() {
@@ -339,11 +239,8 @@ int main() {
   the_team_is_as_large_as_asked_even_with_few_tasks();
   an_exception_comes_out_and_wakes_those_who_wait();
   check_leaves_a_task_that_another_one_has_made_useless();
-  an_interruption_ends_the_computation();
-  the_caller_is_asked_every_50_ms_and_not_at_once();
   turns_are_kept_in_order();
   a_region_in_a_task_is_serial_and_part_of_the_task();
-  a_handler_may_compute_while_the_region_waits_for_it();
   work_areas_are_aligned_and_apart();
   all_threads_compute_like_the_caller();
   return summary();
