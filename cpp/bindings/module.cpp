@@ -4,6 +4,7 @@
 #include <Eigen/Core>
 #include <string>
 
+#include "bindings/bind_attention.hpp"
 #include "bindings/bind_threads.hpp"
 
 namespace {
@@ -21,5 +22,6 @@ pybind11::dict show_build() {
 
 PYBIND11_MODULE(HEEDFUL_MODULE, module, pybind11::mod_gil_not_used()) {
   heedful::register_threads(module);
+  heedful::register_forward(module);
   module.def("show_build", &show_build, "How this module was compiled.");
 }

@@ -1,0 +1,208 @@
+#include "attention/decode.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+
+#include "attention/dot_kernel.hpp"
+#include "attention/dropout.hpp"
+#include "attention/guarded.hpp"
+#include "attention/key_tiles.hpp"
+#include "attention/online_softmax.hpp"
+#include "attention/work_area.hpp"
+
+namespace heedful {
+namespace {
+
+template <class T>
+inline constexpr T hidden = -std::numeric_limits<T>::infinity();
+
+template <class T>
+struct Areas {
+  std::size_t size;
+  std::ptrdiff_t tile;       // most keys of a tile, whole vectors
+  std::ptrdiff_t depth;      // D, whole vectors
+  std::ptrdiff_t out_depth;  // Dv, whole vectors
+  T* queries;                // (rows, depth), scaled, zeros behind D
+  T* outs;                   // (rows, out_depth)
+  T* maxima;                 // (rows)
+  T* sums;
+  T* scores;       // (rows, tile)
+  T* mask;         // (rows, tile): what mask and bias add
+  T* guard;        // (rows, tile): a copy of the scores
+  T* keys;         // (tile, depth), for keys that cannot be read in place
+  T* values;       // (tile, out_depth), likewise
+  T* row;          // (D or Dv)
+
+  Areas(const ForwardCall<T>& call, std::byte* scratch) {
+    const Problem& problem = call.problem;
+    constexpr std::ptrdiff_t rows = decode_rows<T>;
+    tile = padded<T>(KeyTiles::most(tile_keys(problem) / 2));
+    depth = padded<T>(problem.depth);
+    out_depth = padded<T>(problem.value_depth);
+    WorkArea area(scratch);
+    queries = area.take<T>(rows * depth);
+    outs = area.take<T>(rows * out_depth);
+    maxima = area.take<T>(rows);
+    sums = area.take<T>(rows);
+    scores = area.take<T>(rows * tile);
+    mask = area.take<T>(problem.mask || problem.bias ? rows * tile : 0);
+    guard = area.take<T>(rows * tile);
+    keys = area.take<T>(tile * depth);
+    values = area.take<T>(tile * out_depth);
+    row = area.take<T>(std::max(problem.depth, problem.value_depth));
+    size = area.size();
+  }
+};
+
+// Scores of one row into weights 2^(score − maximum) in place, and into its sum; shrinks what was summed before.
+template <class T>
+void add_row(T* scores, std::ptrdiff_t count, T& maximum, T& sum, T* out, std::ptrdiff_t out_depth) {
+  constexpr std::ptrdiff_t width = simd::lanes<T>;
+  const std::ptrdiff_t whole = padded<T>(count);
+  std::fill(scores + count, scores + whole, hidden<T>);
+  const T raised = std::max(maximum, *std::max_element(scores, scores + count));
+  const T base = raised == hidden<T> ? T{0} : raised;
+  if (raised != maximum) {
+    const T shrink = std::exp2(maximum - base);
+    sum *= shrink;
+    for (std::ptrdiff_t d = 0; d < out_depth; ++d) out[d] *= shrink;
+    maximum = raised;
+  }
+  const auto bases = simd::broadcast(base);
+  auto total = simd::broadcast(T{0});
+  for (std::ptrdiff_t key = 0; key < whole; key += width) {
+    const auto weight = simd::exp2<T>(simd::subtract(simd::load(scores + key), bases));
+    simd::store(scores + key, weight);
+    total = simd::add(total, weight);
+  }
+  sum += simd::sum(total);
+}
+
+template <class T>
+void load_queries(const ForwardCall<T>& call, const RowTask& task, const Areas<T>& areas) {
+  const Problem& problem = call.problem;
+  for (std::ptrdiff_t r = 0; r < task.rows; ++r) {
+    const Row row = row_of(problem, task, r);
+    const char* const from = call.query.row(task.item, row.head, problem.items[task.item].query_begin + row.query);
+    T* const to = areas.queries + r * areas.depth;
+    read_row(from, call.query.type, call.query.column_stride, to, problem.depth);
+    for (std::ptrdiff_t d = 0; d < problem.depth; ++d) to[d] *= call.rule.query_factor;
+    std::fill(to + problem.depth, to + areas.depth, T{0});
+    std::fill_n(areas.outs + r * areas.out_depth, areas.out_depth, T{0});
+    start_row(areas.maxima[r], areas.sums[r], task.first_part ? problem.sink : nullptr, row.head);
+  }
+}
+
+// What mask and bias say of the tile, before anything of it is read. False when no row sees any of it.
+template <class T>
+bool look(const ForwardCall<T>& call, const RowTask& task, KeyRange tile, const Areas<T>& areas, bool& partial) {
+  const Problem& problem = call.problem;
+  bool any = false;
+  for (std::ptrdiff_t r = 0; r < task.rows; ++r) {
+    const Row row = row_of(problem, task, r);
+    const KeyRange sees = visible_keys(problem, problem.items[task.item], row.query);
+    bool shows = sees.begin < tile.end && sees.end > tile.begin;
+    partial |= sees.begin > tile.begin || sees.end < tile.end;
+    if (problem.mask || problem.bias) {
+      bool hides = false;
+      shows &= mask_row(problem, task.item, row.head, row.query, tile, call.rule.unit, areas.mask + r * areas.tile,
+                        hides);
+      partial |= hides;
+    }
+    any |= shows;
+  }
+  return any;
+}
+
+template <class T>
+void attend(const ForwardCall<T>& call, const RowTask& task, KeyRange tile, const Areas<T>& areas) {
+  const Problem& problem = call.problem;
+  const std::ptrdiff_t first = problem.items[task.item].key_begin;
+  bool partial = false;
+  if (!look(call, task, tile, areas, partial)) return;
+  TileRows<T> keys(call.key, task.item, task.kv_head, first, tile, problem.depth, true, areas.keys);
+  TileRows<T> values(call.value, task.item, task.kv_head, first, tile, problem.value_depth, true, areas.values);
+  dot_rows(areas.queries, task.rows, areas.depth, keys.from(tile.begin), tile.size(), areas.scores, areas.tile);
+  for (std::ptrdiff_t r = 0; r < task.rows; ++r) {
+    const Row row = row_of(problem, task, r);
+    const KeyRange sees = visible_keys(problem, problem.items[task.item], row.query);
+    const T* const added = problem.mask || problem.bias ? areas.mask + r * areas.tile : nullptr;
+    score_row(problem, task.item, row.head, row.query, tile, sees, call.rule, added, areas.scores + r * areas.tile);
+  }
+  const bool guard = partial && problem.value_depth > 0 && !values.finite();
+  if (guard) std::copy_n(areas.scores, task.rows * areas.tile, areas.guard);
+  for (std::ptrdiff_t r = 0; r < task.rows; ++r) {
+    add_row(areas.scores + r * areas.tile, tile.size(), areas.maxima[r], areas.sums[r],
+            areas.outs + r * areas.out_depth, areas.out_depth);
+    if (problem.dropout_p > 0) {
+      const Row row = row_of(problem, task, r);
+      drop_row(problem, task.item, row.head, row.query, tile, T{1}, areas.scores + r * areas.tile);
+    }
+  }
+  if (problem.value_depth == 0) return;
+  const Rows<T> rows = values.from(tile.begin);
+  if (guard) {
+    guarded_rows(areas.guard, areas.scores, rows, task.rows, static_cast<int>(areas.tile),
+                 static_cast<int>(tile.size()), problem.value_depth, areas.outs, areas.out_depth);
+    return;
+  }
+  const std::ptrdiff_t vectors = areas.out_depth / simd::lanes<T>;
+  const std::ptrdiff_t blocks = (vectors + max_vectors - 1) / max_vectors;
+  for (std::ptrdiff_t b = 0; b < blocks; ++b) {
+    const std::ptrdiff_t begin = vectors * b / blocks;
+    const int width = static_cast<int>(vectors * (b + 1) / blocks - begin);
+    multiply(Product<T>{task.rows, tile.size(), width, areas.scores, areas.tile, 1,
+                        rows.data + begin * simd::lanes<T>, rows.stride, areas.outs + begin * simd::lanes<T>,
+                        areas.out_depth, true});
+  }
+}
+
+template <class T>
+void write_result(const ForwardCall<T>& call, const RowTask& task, std::ptrdiff_t r, const Areas<T>& areas) {
+  const Problem& problem = call.problem;
+  const Row row = row_of(problem, task, r);
+  const T factor = normalizer(areas.sums[r], call.dropout_factor);
+  const T* const out = areas.outs + r * areas.out_depth;
+  for (std::ptrdiff_t d = 0; d < problem.value_depth; ++d) areas.row[d] = out[d] * factor;
+  char* const to = call.out.row(task.item, row.head, problem.items[task.item].query_begin + row.query);
+  write_row(areas.row, to, call.out.type, call.out.column_stride, problem.value_depth);
+  write_lse(call, task.item, row, log_sum_exp(areas.maxima[r], areas.sums[r]));
+}
+
+}  // namespace
+
+template <class T>
+std::size_t decode_scratch(const ForwardCall<T>& call) {
+  return Areas<T>(call, nullptr).size;
+}
+
+template <class T>
+void decode(const ForwardCall<T>& call, const RowTask& task, const Part<T>& part, Worker& worker) {
+  const Problem& problem = call.problem;
+  const Areas<T> areas(call, worker.scratch);
+  load_queries(call, task, areas);
+
+  const KeyTiles tiles(task.keys, tile_keys(problem) / 2);
+  for (std::ptrdiff_t t = 0; t < tiles.count(); ++t) {
+    worker.check();
+    attend(call, task, tiles[t], areas);
+  }
+
+  for (std::ptrdiff_t r = 0; r < task.rows; ++r) {
+    if (part.sum) {
+      std::copy_n(areas.outs + r * areas.out_depth, problem.value_depth, part.out + r * problem.value_depth);
+      part.maximum[r] = areas.maxima[r];
+      part.sum[r] = areas.sums[r];
+    } else {
+      write_result(call, task, r, areas);
+    }
+  }
+}
+
+template std::size_t decode_scratch(const ForwardCall<float>&);
+template std::size_t decode_scratch(const ForwardCall<double>&);
+template void decode(const ForwardCall<float>&, const RowTask&, const Part<float>&, Worker&);
+template void decode(const ForwardCall<double>&, const RowTask&, const Part<double>&, Worker&);
+
+}  // namespace heedful

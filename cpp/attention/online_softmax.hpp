@@ -1,0 +1,100 @@
+// The softmax of rows whose scores come a tile at a time (Milakov and Gimelshein, "Online normalizer calculation for
+// softmax", 2018). A row keeps three things, which more keys change and another part's merge into:
+//   maximum   the greatest score so far
+//   sum       Σ 2^(score − maximum)
+//   out       Σ 2^(score − maximum) · value, (Dv) numbers
+// Scores are in units of log2 e, so exponentials are powers of two.
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <cstring>
+#include <limits>
+
+#include "attention/score_tile.hpp"
+#include "simd/exp2.hpp"
+#include "simd/packet.hpp"
+
+namespace heedful {
+
+// The state of `lanes` rows side by side: maximum and sum (lanes), out (Dv, lanes).
+template <class T>
+struct RunningSoftmax {
+  T* maximum;
+  T* sum;
+  T* out;
+};
+
+// One row before its first key: nothing, or the sink, which is a logit without a value.
+template <class T>
+void start_row(T& maximum, T& sum, const double* sink, std::ptrdiff_t head) {
+  constexpr T nothing = -std::numeric_limits<T>::infinity();
+  maximum = sink ? static_cast<T>(sink[head] * log2_e) : nothing;
+  sum = maximum == nothing ? T{0} : T{1};
+}
+
+// What scores are measured from: the maximum, or 0 where nothing was seen, because −∞ − (−∞) would be NaN.
+template <class T>
+simd::Packet<T> base_of(const simd::Packet<T>& maximum) {
+  const auto nothing = simd::broadcast(-std::numeric_limits<T>::infinity());
+  return simd::select(simd::equal(maximum, nothing), simd::broadcast(T{0}), maximum);
+}
+
+// Turns scores [key][lane] into weights 2^(score − raised) in place, and adds them to the sums. `raised` (lanes) is the
+// maximum over this tile too; where it rose, what was summed before shrinks accordingly.
+template <class T>
+void add_tile(RunningSoftmax<T>& state, T* scores, std::ptrdiff_t keys, int lanes, std::ptrdiff_t columns,
+              const T* raised) {
+  using P = simd::Packet<T>;
+  constexpr int width = simd::lanes<T>;
+  const bool rose = std::memcmp(raised, state.maximum, static_cast<std::size_t>(lanes) * sizeof(T)) != 0;
+  for (int lane = 0; lane < lanes; lane += width) {
+    const P base = base_of<T>(simd::load(raised + lane));
+    P total = simd::broadcast(T{0});  // of this tile alone: two levels of summing keep the error of long rows small
+    for (std::ptrdiff_t key = 0; key < keys; ++key) {
+      T* const score = scores + key * lanes + lane;
+      const P weight = simd::exp2<T>(simd::subtract(simd::load(score), base));
+      simd::store(score, weight);
+      total = simd::add(total, weight);
+    }
+    P sum = simd::load(state.sum + lane);
+    if (rose) {
+      const P shrink = simd::exp2<T>(simd::subtract(simd::load(state.maximum + lane), base));
+      sum = simd::multiply(sum, shrink);
+      for (std::ptrdiff_t column = 0; column < columns; ++column) {
+        T* const out = state.out + column * lanes + lane;
+        simd::store(out, simd::multiply(simd::load(out), shrink));
+      }
+      simd::store(state.maximum + lane, simd::load(raised + lane));
+    }
+    simd::store(state.sum + lane, simd::add(sum, total));
+  }
+}
+
+// lse = ln Σ e^score, −∞ where nothing was seen.
+template <class T>
+T log_sum_exp(T maximum, T sum) {
+  return sum == 0 ? -std::numeric_limits<T>::infinity() : static_cast<T>(maximum * T(ln_2)) + std::log(sum);
+}
+
+// What sums of weighted values are multiplied by at the end; 0 where nothing was seen.
+template <class T>
+T normalizer(T sum, T factor) {
+  return sum == 0 ? T{0} : factor / sum;
+}
+
+// Merges `parts` states of one row, in their order: factors[part] is what each part's out counts.
+template <class T>
+void merge_rows(const T* const* maxima, const T* const* sums, std::ptrdiff_t parts, std::ptrdiff_t row, T* factors,
+                T& maximum, T& sum) {
+  maximum = -std::numeric_limits<T>::infinity();
+  for (std::ptrdiff_t part = 0; part < parts; ++part) maximum = std::max(maximum, maxima[part][row]);
+  sum = 0;
+  for (std::ptrdiff_t part = 0; part < parts; ++part) {
+    // a part that saw nothing counts nothing; −∞ − (−∞) would be NaN
+    factors[part] = sums[part][row] == 0 ? T{0} : std::exp2(maxima[part][row] - maximum);
+    sum += factors[part] * sums[part][row];
+  }
+}
+
+}  // namespace heedful

@@ -1,0 +1,188 @@
+#include "attention/pack.hpp"
+
+#include <cstdint>
+#include <cstring>
+
+#include "simd/half.hpp"
+
+namespace heedful {
+namespace {
+
+using Widen = void (*)(const std::uint16_t*, float*, std::ptrdiff_t);
+using Narrow = void (*)(const float*, std::uint16_t*, std::ptrdiff_t);
+constexpr std::ptrdiff_t chunk = 64;
+
+template <class From, class To>
+void convert(const char* from, std::ptrdiff_t from_stride, char* to, std::ptrdiff_t to_stride, std::ptrdiff_t count) {
+  for (std::ptrdiff_t i = 0; i < count; ++i) {
+    *reinterpret_cast<To*>(to + i * to_stride) = static_cast<To>(*reinterpret_cast<const From*>(from + i * from_stride));
+  }
+}
+
+template <class T>
+void read_half(Widen widen, const char* from, std::ptrdiff_t stride, T* to, std::ptrdiff_t count) {
+  if (sizeof(T) == sizeof(float) && stride == 2) {
+    widen(reinterpret_cast<const std::uint16_t*>(from), reinterpret_cast<float*>(to), count);
+    return;
+  }
+  std::uint16_t narrow[chunk];
+  float wide[chunk];
+  for (std::ptrdiff_t begin = 0; begin < count; begin += chunk) {
+    const std::ptrdiff_t size = count - begin < chunk ? count - begin : chunk;
+    convert<std::uint16_t, std::uint16_t>(from + begin * stride, stride, reinterpret_cast<char*>(narrow), 2, size);
+    widen(narrow, wide, size);
+    for (std::ptrdiff_t i = 0; i < size; ++i) to[begin + i] = static_cast<T>(wide[i]);
+  }
+}
+
+template <class T>
+void write_half(Narrow narrow, const T* from, char* to, std::ptrdiff_t stride, std::ptrdiff_t count) {
+  std::uint16_t narrowed[chunk];
+  float wide[chunk];
+  for (std::ptrdiff_t begin = 0; begin < count; begin += chunk) {
+    const std::ptrdiff_t size = count - begin < chunk ? count - begin : chunk;
+    for (std::ptrdiff_t i = 0; i < size; ++i) wide[i] = static_cast<float>(from[begin + i]);
+    narrow(wide, narrowed, size);
+    convert<std::uint16_t, std::uint16_t>(reinterpret_cast<const char*>(narrowed), 2, to + begin * stride, stride, size);
+  }
+}
+
+}  // namespace
+
+template <class T>
+void read_row(const char* from, ElementType type, std::ptrdiff_t stride, T* to, std::ptrdiff_t count) {
+  if (type == element_type<T> && stride == sizeof(T)) {
+    std::memcpy(to, from, static_cast<std::size_t>(count) * sizeof(T));
+    return;
+  }
+  char* const target = reinterpret_cast<char*>(to);
+  switch (type) {
+    case ElementType::float32:
+      return convert<float, T>(from, stride, target, sizeof(T), count);
+    case ElementType::float64:
+      return convert<double, T>(from, stride, target, sizeof(T), count);
+    case ElementType::float16:
+      return read_half(simd::widen_float16, from, stride, to, count);
+    case ElementType::bfloat16:
+      return read_half(simd::widen_bfloat16, from, stride, to, count);
+    case ElementType::boolean:
+      return convert<std::uint8_t, T>(from, stride, target, sizeof(T), count);
+  }
+}
+
+template <class T>
+void write_row(const T* from, char* to, ElementType type, std::ptrdiff_t stride, std::ptrdiff_t count) {
+  const char* const source = reinterpret_cast<const char*>(from);
+  switch (type) {
+    case ElementType::float32:
+      return convert<T, float>(source, sizeof(T), to, stride, count);
+    case ElementType::float64:
+      return convert<T, double>(source, sizeof(T), to, stride, count);
+    case ElementType::float16:
+      return write_half(simd::narrow_float16, from, to, stride, count);
+    case ElementType::bfloat16:
+      return write_half(simd::narrow_bfloat16, from, to, stride, count);
+    case ElementType::boolean:
+      return;  // nothing that is computed is boolean
+  }
+}
+
+template <class T>
+void rows_to_panel(const T* const* rows, std::ptrdiff_t lanes, std::ptrdiff_t columns, T factor, T* panel) {
+  constexpr std::ptrdiff_t width = simd::lanes<T>;
+  for (std::ptrdiff_t lane = 0; lane < lanes; lane += width) {
+    if (columns < width) {
+      for (std::ptrdiff_t l = lane; l < lane + width; ++l) {
+        for (std::ptrdiff_t c = 0; c < columns; ++c) panel[c * lanes + l] = rows[l][c] * factor;
+      }
+      continue;
+    }
+    for (std::ptrdiff_t column = 0; column < columns; column += width) {
+      const std::ptrdiff_t begin = column + width <= columns ? column : columns - width;  // the last square overlaps
+      simd::Square<T> square;
+#pragma GCC unroll 16
+      for (std::ptrdiff_t i = 0; i < width; ++i) square.packet[i] = simd::load(rows[lane + i] + begin);
+      simd::transpose<T>(square);
+#pragma GCC unroll 16
+      for (std::ptrdiff_t i = 0; i < width; ++i) {
+        simd::store(panel + (begin + i) * lanes + lane, simd::multiply(square.packet[i], simd::broadcast(factor)));
+      }
+    }
+  }
+}
+
+template <class T>
+void panel_to_rows(const T* panel, std::ptrdiff_t lanes, std::ptrdiff_t columns, const T* factors, T* const* rows) {
+  constexpr std::ptrdiff_t width = simd::lanes<T>;
+  for (std::ptrdiff_t lane = 0; lane < lanes; lane += width) {
+    if (columns < width) {
+      for (std::ptrdiff_t l = lane; l < lane + width; ++l) {
+        for (std::ptrdiff_t c = 0; c < columns; ++c) rows[l][c] = panel[c * lanes + l] * factors[l];
+      }
+      continue;
+    }
+    const simd::Packet<T> factor = simd::load(factors + lane);
+    for (std::ptrdiff_t column = 0; column < columns; column += width) {
+      const std::ptrdiff_t begin = column + width <= columns ? column : columns - width;
+      simd::Square<T> square;
+#pragma GCC unroll 16
+      for (std::ptrdiff_t i = 0; i < width; ++i) {
+        square.packet[i] = simd::multiply(simd::load(panel + (begin + i) * lanes + lane), factor);
+      }
+      simd::transpose<T>(square);
+#pragma GCC unroll 16
+      for (std::ptrdiff_t i = 0; i < width; ++i) simd::store(rows[lane + i] + begin, square.packet[i]);
+    }
+  }
+}
+
+template <class T>
+Rows<T> load_rows(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_t head, std::ptrdiff_t first,
+                  std::ptrdiff_t count, std::ptrdiff_t columns, bool padding, T* buffer) {
+  if (view.in_place<T>() && !(padding && columns % simd::lanes<T> != 0)) {
+    return {reinterpret_cast<const T*>(view.row(item, head, first)),
+            view.row_stride / static_cast<std::ptrdiff_t>(sizeof(T))};
+  }
+  const std::ptrdiff_t stride = padded<T>(columns);
+  for (std::ptrdiff_t row = 0; row < count; ++row) {
+    T* const to = buffer + row * stride;
+    read_row(view.row(item, head, first + row), view.type, view.column_stride, to, columns);
+    for (std::ptrdiff_t column = columns; column < stride; ++column) to[column] = 0;
+  }
+  return {buffer, stride};
+}
+
+template <class T>
+bool all_finite(Rows<T> rows, std::ptrdiff_t count, std::ptrdiff_t columns) {
+  T total[16] = {};  // x · 0 is 0 for every finite x, NaN for the others
+  for (std::ptrdiff_t row = 0; row < count; ++row) {
+    const T* const from = rows.data + row * rows.stride;
+    std::ptrdiff_t column = 0;
+    for (; column + 16 <= columns; column += 16) {
+#pragma GCC unroll 16
+      for (int i = 0; i < 16; ++i) total[i] += from[column + i] * T{0};
+    }
+    for (; column < columns; ++column) total[0] += from[column] * T{0};
+  }
+  for (const T& value : total) {
+    if (!(value == 0)) return false;
+  }
+  return true;
+}
+
+template void read_row(const char*, ElementType, std::ptrdiff_t, float*, std::ptrdiff_t);
+template void read_row(const char*, ElementType, std::ptrdiff_t, double*, std::ptrdiff_t);
+template void write_row(const float*, char*, ElementType, std::ptrdiff_t, std::ptrdiff_t);
+template void write_row(const double*, char*, ElementType, std::ptrdiff_t, std::ptrdiff_t);
+template void rows_to_panel(const float* const*, std::ptrdiff_t, std::ptrdiff_t, float, float*);
+template void rows_to_panel(const double* const*, std::ptrdiff_t, std::ptrdiff_t, double, double*);
+template void panel_to_rows(const float*, std::ptrdiff_t, std::ptrdiff_t, const float*, float* const*);
+template void panel_to_rows(const double*, std::ptrdiff_t, std::ptrdiff_t, const double*, double* const*);
+template Rows<float> load_rows(const TensorView&, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t,
+                               std::ptrdiff_t, bool, float*);
+template Rows<double> load_rows(const TensorView&, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t,
+                                std::ptrdiff_t, bool, double*);
+template bool all_finite(Rows<float>, std::ptrdiff_t, std::ptrdiff_t);
+template bool all_finite(Rows<double>, std::ptrdiff_t, std::ptrdiff_t);
+
+}  // namespace heedful

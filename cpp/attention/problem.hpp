@@ -1,0 +1,59 @@
+// One call of attention, as plain numbers and views: everything but the tensors that are computed with.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
+#include "attention/tensor_view.hpp"
+
+namespace heedful {
+
+// Where one item (a batch entry, or one sequence of a packed batch) lies in the arrays.
+//   query_begin, key_begin   its first rows there        queries, keys   how many are its own
+//   offset                   query i stands at key position i + offset
+struct Item {
+  std::ptrdiff_t query_begin, queries, key_begin, keys, offset;
+};
+
+struct Problem {
+  std::ptrdiff_t num_items = 0;     // B
+  std::ptrdiff_t num_heads = 0;     // H
+  std::ptrdiff_t num_kv_heads = 0;  // Hkv
+  std::ptrdiff_t depth = 0;         // D
+  std::ptrdiff_t value_depth = 0;   // Dv
+  const Item* items = nullptr;      // (B)
+
+  double scale = 1;
+  double softcap = 0;            // 0: none
+  std::ptrdiff_t left = -1;      // keys j ≥ i + offset − left; −1: no limit
+  std::ptrdiff_t right = -1;     // keys j ≤ i + offset + right; −1: no limit; causal is 0
+  TensorView mask;               // boolean, true: may attend
+  TensorView bias;               // added to the capped scores; −∞ hides a key as a mask does
+  const double* alibi_slopes = nullptr;  // (B or 1, H)
+  std::ptrdiff_t alibi_item_stride = 0;  // 0 or H
+  const double* sink = nullptr;  // (H): one more logit a row, without a value
+  double dropout_p = 0;
+  std::uint64_t seed = 0;
+
+  std::ptrdiff_t group() const { return num_heads / num_kv_heads; }
+};
+
+// Keys [begin, end) of an item.
+struct KeyRange {
+  std::ptrdiff_t begin, end;
+  bool empty() const { return begin >= end; }
+  std::ptrdiff_t size() const { return end - begin; }
+};
+
+// The keys that causal, window and length leave to query i of the item. Positions are far below 2^62, where callers
+// clamp them, so the sums cannot overflow.
+inline KeyRange visible_keys(const Problem& problem, const Item& item, std::ptrdiff_t query) {
+  const std::ptrdiff_t position = query + item.offset;
+  KeyRange range{0, item.keys};
+  if (problem.left >= 0) range.begin = std::clamp<std::ptrdiff_t>(position - problem.left, 0, item.keys);
+  if (problem.right >= 0) range.end = std::clamp<std::ptrdiff_t>(position + problem.right + 1, 0, item.keys);
+  return range;
+}
+
+}  // namespace heedful

@@ -1,0 +1,170 @@
+#include "attention/score_tile.hpp"
+
+#include <algorithm>
+#include <limits>
+
+#include "attention/micro_kernel.hpp"
+#include "simd/packet.hpp"
+
+namespace heedful {
+namespace {
+
+template <class T>
+inline constexpr T hidden = -std::numeric_limits<T>::infinity();
+
+// Each step below passes once over scores [key][lane], which lie in the nearest caches.
+
+template <class T>
+void cap(T* scores, std::ptrdiff_t count, T cap, T* slope) {
+  const auto factor = simd::broadcast(cap);
+  const auto one = simd::broadcast(T{1});
+  for (std::ptrdiff_t i = 0; i < count; i += simd::lanes<T>) {
+    const auto bent = simd::tanh<T>(simd::load(scores + i));
+    simd::store(scores + i, simd::multiply(bent, factor));
+    if (slope) simd::store(slope + i, simd::subtract(one, simd::multiply(bent, bent)));
+  }
+}
+
+template <class T>
+double slope_of(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head, T unit) {
+  return problem.alibi_slopes[item * problem.alibi_item_stride + head] * unit;
+}
+
+template <class T>
+void subtract_slopes(const Problem& problem, std::ptrdiff_t item, const Panel<T>& panel, KeyRange keys, T unit,
+                     T* scores) {
+  alignas(64) T slopes[Panel<T>::max_lanes];
+  alignas(64) T positions[Panel<T>::max_lanes];  // relative to the tile, so that small numbers stay exact
+  for (int lane = 0; lane < panel.lanes(); ++lane) {
+    slopes[lane] = static_cast<T>(slope_of(problem, item, panel.head[lane], unit));
+    positions[lane] = static_cast<T>(panel.query[lane] + problem.items[item].offset - keys.begin);
+  }
+  for (std::ptrdiff_t key = 0; key < keys.size(); ++key) {
+    const auto here = simd::broadcast(static_cast<T>(key));
+    for (int lane = 0; lane < panel.lanes(); lane += simd::lanes<T>, scores += simd::lanes<T>) {
+      const auto distance = simd::absolute(simd::subtract(simd::load(positions + lane), here));
+      simd::store(scores, simd::subtract(simd::load(scores), simd::multiply(simd::load(slopes + lane), distance)));
+    }
+  }
+}
+
+template <class T>
+void add_values(const MaskTile<T>& mask, int lanes, std::ptrdiff_t keys, T* scores) {
+  const auto minus_infinity = simd::broadcast(hidden<T>);
+  for (std::ptrdiff_t key = 0; key < keys; ++key) {
+    for (int lane = 0; lane < lanes; lane += simd::lanes<T>, scores += simd::lanes<T>) {
+      const auto value =
+          mask.uniform ? simd::broadcast(mask.values[key]) : simd::load(mask.values + key * lanes + lane);
+      // selected, not added: the score of a hidden key may be NaN
+      const auto total = simd::add(simd::load(scores), value);
+      simd::store(scores, simd::select(simd::equal(value, minus_infinity), minus_infinity, total));
+    }
+  }
+}
+
+// −∞ outside each lane's own range. Keys that every lane sees are passed over.
+template <class T>
+void hide_outside(const Panel<T>& panel, KeyRange keys, T* scores) {
+  alignas(64) T begins[Panel<T>::max_lanes];
+  alignas(64) T ends[Panel<T>::max_lanes];
+  for (int lane = 0; lane < panel.lanes(); ++lane) {
+    begins[lane] = static_cast<T>(std::clamp(panel.sees[lane].begin, keys.begin, keys.end) - keys.begin);
+    ends[lane] = static_cast<T>(std::clamp(panel.sees[lane].end, keys.begin, keys.end) - keys.begin);
+  }
+  const auto minus_infinity = simd::broadcast(hidden<T>);
+  for (std::ptrdiff_t key = 0; key < keys.size(); ++key, scores += panel.lanes()) {
+    if (key + keys.begin >= panel.all.begin && key + keys.begin < panel.all.end) continue;
+    const auto here = simd::broadcast(static_cast<T>(key));
+    for (int lane = 0; lane < panel.lanes(); lane += simd::lanes<T>) {
+      const auto seen = simd::both(simd::less_equal(simd::load(begins + lane), here),
+                                   simd::less(here, simd::load(ends + lane)));
+      simd::store(scores + lane, simd::select(seen, simd::load(scores + lane), minus_infinity));
+    }
+  }
+}
+
+template <class T>
+void raise(const T* scores, int lanes, std::ptrdiff_t keys, T* maximum) {
+  for (int lane = 0; lane < lanes; lane += simd::lanes<T>) {
+    auto greatest = simd::load(maximum + lane);
+    for (std::ptrdiff_t key = 0; key < keys; ++key) {
+      greatest = simd::maximum(greatest, simd::load(scores + key * lanes + lane));
+    }
+    simd::store(maximum + lane, greatest);
+  }
+}
+
+}  // namespace
+
+template <class T>
+ScoreRule<T> score_rule(const Problem& problem, double unit) {
+  if (problem.softcap > 0) {
+    return {static_cast<T>(unit), static_cast<T>(problem.scale / problem.softcap),
+            static_cast<T>(problem.softcap * unit)};
+  }
+  return {static_cast<T>(unit), static_cast<T>(problem.scale * unit), T{0}};
+}
+
+template <class T>
+ScoreTile<T> score_tile(const Problem& problem, std::ptrdiff_t item, const Panel<T>& panel, KeyRange keys,
+                        const ScoreRule<T>& rule, const T* query_panel, TileRows<T>& key_rows,
+                        const ScoreAreas<T>& areas) {
+  keys = {std::max(keys.begin, panel.some.begin), std::min(keys.end, panel.some.end)};
+  if (keys.empty()) return {};
+  const MaskTile<T> mask = mask_tile(problem, item, panel, keys, rule.unit, areas.mask_buffer);
+  keys = mask.keys;
+  if (keys.empty()) return {};
+
+  const bool outside = keys.begin < panel.all.begin || keys.end > panel.all.end;
+  const bool changes = rule.cap > 0 || problem.alibi_slopes || mask.values || outside;
+  const Rows<T> rows = key_rows.from(keys.begin);
+  const int lanes = panel.lanes();
+  multiply(Product<T>{keys.size(), problem.depth, panel.vectors, rows.data, rows.stride, 1, query_panel, lanes,
+                      areas.scores, lanes, false, changes ? nullptr : areas.maximum});
+  if (changes) {
+    if (rule.cap > 0) cap(areas.scores, keys.size() * lanes, rule.cap, areas.cap_slope);
+    if (problem.alibi_slopes) subtract_slopes(problem, item, panel, keys, rule.unit, areas.scores);
+    if (mask.values) add_values(mask, lanes, keys.size(), areas.scores);
+    if (outside) hide_outside(panel, keys, areas.scores);
+    if (areas.maximum) raise(areas.scores, lanes, keys.size(), areas.maximum);
+  }
+  return {keys, outside || mask.hides};
+}
+
+template <class T>
+void score_row(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head, std::ptrdiff_t query, KeyRange keys,
+               KeyRange sees, const ScoreRule<T>& rule, const T* values, T* scores) {
+  const std::ptrdiff_t count = keys.size();
+  if (rule.cap > 0) cap(scores, count, rule.cap, static_cast<T*>(nullptr));
+  if (problem.alibi_slopes) {
+    const T slope = static_cast<T>(slope_of(problem, item, head, rule.unit));
+    const T position = static_cast<T>(query + problem.items[item].offset - keys.begin);
+    for (std::ptrdiff_t i = 0; i < count; ++i) {
+      const T distance = position - static_cast<T>(i);
+      scores[i] -= slope * (distance < 0 ? -distance : distance);
+    }
+  }
+  if (values) {
+    for (std::ptrdiff_t i = 0; i < count; ++i) {
+      scores[i] = values[i] == hidden<T> ? hidden<T> : scores[i] + values[i];
+    }
+  }
+  const std::ptrdiff_t begin = std::clamp(sees.begin, keys.begin, keys.end) - keys.begin;
+  const std::ptrdiff_t end = std::clamp(sees.end, keys.begin, keys.end) - keys.begin;
+  std::fill(scores, scores + begin, hidden<T>);
+  std::fill(scores + std::max(begin, end), scores + count, hidden<T>);
+}
+
+template ScoreRule<float> score_rule(const Problem&, double);
+template ScoreRule<double> score_rule(const Problem&, double);
+template ScoreTile<float> score_tile(const Problem&, std::ptrdiff_t, const Panel<float>&, KeyRange,
+                                     const ScoreRule<float>&, const float*, TileRows<float>&, const ScoreAreas<float>&);
+template ScoreTile<double> score_tile(const Problem&, std::ptrdiff_t, const Panel<double>&, KeyRange,
+                                      const ScoreRule<double>&, const double*, TileRows<double>&,
+                                      const ScoreAreas<double>&);
+template void score_row(const Problem&, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t, KeyRange, KeyRange,
+                        const ScoreRule<float>&, const float*, float*);
+template void score_row(const Problem&, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t, KeyRange, KeyRange,
+                        const ScoreRule<double>&, const double*, double*);
+
+}  // namespace heedful

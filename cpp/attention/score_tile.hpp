@@ -1,0 +1,58 @@
+// The scores of a panel of queries against a tile of keys, as the softmax sees them:
+//   score[key][lane] = unit · (cap(scale · query · key) − slope |position − key| + bias), −∞ where hidden
+//   cap(x) = softcap · tanh(x / softcap), or x
+// `unit` is log2 e where exponentials follow, which are powers of two, and 1 where scores are returned.
+#pragma once
+
+#include <cstddef>
+
+#include "attention/mask.hpp"
+#include "attention/panel.hpp"
+#include "attention/problem.hpp"
+#include "attention/tile_rows.hpp"
+
+namespace heedful {
+
+template <class T>
+struct ScoreRule {
+  T unit;
+  T query_factor;  // folded into the query panel
+  T cap;           // softcap in units; 0: none
+};
+
+template <class T>
+ScoreRule<T> score_rule(const Problem& problem, double unit);
+
+inline constexpr double log2_e = 1.4426950408889634074;
+inline constexpr double ln_2 = 0.69314718055994530942;
+
+template <class T>
+struct ScoreTile {
+  KeyRange keys{0, 0};   // those computed; the others of the tile are hidden from every lane
+  bool partial = false;  // some lane does not see some of them
+};
+
+// What score_tile works with and in.
+//   scores (keys, lanes), written     mask_buffer (mask_tile_size)
+//   maximum (lanes): raised to the greatest score of each lane; may be null
+//   cap_slope (keys, lanes): written with cap'(x) when there is a softcap; may be null
+template <class T>
+struct ScoreAreas {
+  T* scores;
+  T* mask_buffer;
+  T* maximum = nullptr;
+  T* cap_slope = nullptr;
+};
+
+template <class T>
+ScoreTile<T> score_tile(const Problem& problem, std::ptrdiff_t item, const Panel<T>& panel, KeyRange keys,
+                        const ScoreRule<T>& rule, const T* query_panel, TileRows<T>& key_rows,
+                        const ScoreAreas<T>& areas);
+
+// Row by row, for few queries: makes scores[key − keys.begin] of raw products, in place. `values` are those of mask_row,
+// or null. The scores have room for a whole vector behind the last.
+template <class T>
+void score_row(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head, std::ptrdiff_t query, KeyRange keys,
+               KeyRange sees, const ScoreRule<T>& rule, const T* values, T* scores);
+
+}  // namespace heedful

@@ -1,0 +1,136 @@
+// One vector register of numbers, and the operations that the kernels need: the only file that names Eigen.
+#pragma once
+
+#include <Eigen/Core>
+#include <cmath>
+#include <cstddef>
+#include <cstring>
+
+namespace heedful::simd {
+
+template <class T>
+using Packet = typename Eigen::internal::packet_traits<T>::type;
+
+// Numbers in one register: 16 floats with 512-bit vectors, 8 with 256, 4 with 128; half as many doubles.
+template <class T>
+inline constexpr int lanes = Eigen::internal::unpacket_traits<Packet<T>>::size;
+
+// Vector registers that the instruction set has.
+inline constexpr int registers = EIGEN_ARCH_DEFAULT_NUMBER_OF_REGISTERS;
+
+// multiply_add is one instruction.
+#ifdef EIGEN_VECTORIZE_FMA
+inline constexpr bool fused = true;
+#else
+inline constexpr bool fused = false;
+#endif
+
+template <class T>
+inline Packet<T> load(const T* from) {
+  return Eigen::internal::ploadu<Packet<T>>(from);
+}
+template <class T>
+inline void store(T* to, const Packet<T>& a) {
+  Eigen::internal::pstoreu<T>(to, a);
+}
+template <class T>
+inline Packet<T> broadcast(const T& a) {
+  return Eigen::internal::pset1<Packet<T>>(a);
+}
+template <class P>
+inline P add(const P& a, const P& b) {
+  return Eigen::internal::padd(a, b);
+}
+template <class P>
+inline P subtract(const P& a, const P& b) {
+  return Eigen::internal::psub(a, b);
+}
+template <class P>
+inline P multiply(const P& a, const P& b) {
+  return Eigen::internal::pmul(a, b);
+}
+template <class P>
+inline P divide(const P& a, const P& b) {
+  return Eigen::internal::pdiv(a, b);
+}
+// a · b + c, in one rounding where the processor can
+template <class P>
+inline P multiply_add(const P& a, const P& b, const P& c) {
+  return Eigen::internal::pmadd(a, b, c);
+}
+// The larger of both; a where either is NaN, as std::max.
+template <class P>
+inline P maximum(const P& a, const P& b) {
+  return Eigen::internal::pmax(a, b);
+}
+template <class P>
+inline P minimum(const P& a, const P& b) {
+  return Eigen::internal::pmin(a, b);
+}
+template <class P>
+inline P absolute(const P& a) {
+  return Eigen::internal::pabs(a);
+}
+// Comparisons give all ones or all zeros in each lane; select takes a where ones, b elsewhere.
+template <class P>
+inline P equal(const P& a, const P& b) {
+  return Eigen::internal::pcmp_eq(a, b);
+}
+template <class P>
+inline P less(const P& a, const P& b) {
+  return Eigen::internal::pcmp_lt(a, b);
+}
+template <class P>
+inline P less_equal(const P& a, const P& b) {
+  return Eigen::internal::pcmp_le(a, b);
+}
+template <class P>
+inline P both(const P& a, const P& b) {
+  return Eigen::internal::pand(a, b);
+}
+template <class P>
+inline P select(const P& mask, const P& a, const P& b) {
+  return Eigen::internal::pselect(mask, a, b);
+}
+template <class P>
+inline auto sum(const P& a) {
+  return Eigen::internal::predux(a);
+}
+
+// Eigen has a packet tanh (a few ulp) for float only.
+template <class T>
+inline Packet<T> tanh(const Packet<T>& a) {
+  if constexpr (sizeof(T) == sizeof(float)) {
+    return Eigen::internal::ptanh(a);
+  } else {
+    T values[lanes<T>];
+    store(values, a);
+    for (T& value : values) value = std::tanh(value);
+    return load(values);
+  }
+}
+
+template <class T>
+inline void prefetch(const T* address) {
+  __builtin_prefetch(address);
+}
+
+// A square of lanes × lanes numbers, turned: block.packet[i][j] ↔ block.packet[j][i].
+template <class T>
+using Square = Eigen::internal::PacketBlock<Packet<T>, lanes<T>>;
+
+template <class T>
+inline void transpose(Square<T>& block) {
+  Eigen::internal::ptranspose(block);
+}
+
+// The bits of one register seen as another type of the same size.
+template <class To, class From>
+inline To bits_as(const From& from) {
+  static_assert(sizeof(To) == sizeof(From));
+  To to;
+  std::memcpy(&to, &from, sizeof(To));
+  return to;
+}
+
+}  // namespace heedful::simd
