@@ -140,6 +140,9 @@ void a_child_is_interrupted() {
 }  // namespace
 }  // namespace heedful
 
+// The thread sanitizer otherwise ends a forked process that starts threads.
+extern "C" const char* __tsan_default_options() { return "die_after_fork=0"; }
+
 int main() {
   using namespace heedful;
   install_fork_handler();

@@ -79,7 +79,7 @@ void a_thread_that_is_done_takes_the_next_task() {
 
 void the_team_is_as_large_as_asked_even_with_few_tasks() {
   std::atomic<int> arrived{0};
-  bool met = false;
+  std::atomic<bool> met{false};
   parallel_for(5, Team{5, nullptr}, 0, [&](std::ptrdiff_t, Worker&) {
     ++arrived;
     const auto start = Clock::now();
