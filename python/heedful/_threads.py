@@ -1,0 +1,139 @@
+"""How many threads a call uses: this thread's number, else the process's, else the default."""
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from numbers import Integral
+
+from heedful._core import native
+
+__all__ = ["get_num_threads", "num_threads", "resolve", "set_num_threads"]
+
+# OpenMP ends the process where it cannot start a thread, so a slip of the pen must not reach it.
+_MOST = max(1024, os.cpu_count() or 1)
+
+
+class _OfThread(threading.local):
+    number: int | None = None
+
+
+_of_thread = _OfThread()
+_of_process: int | None = None
+
+
+def resolve() -> int:
+    """The number of threads for a call that begins now, on this thread."""
+    number = _of_thread.number
+    if number is None:
+        number = _of_process
+    return native.default_num_threads() if number is None else number
+
+
+def set_num_threads(n: int | None) -> None:
+    """Set how many threads the calls of this process use.
+
+    Parameters
+    ----------
+    n : int or None
+        The number of threads, 1 to 1024, honoured as given even where the processor has fewer
+        cores. None returns to the default: what OpenMP would use at the time of a call
+        (``OMP_NUM_THREADS``, ``threadpoolctl``, the processor affinity), and never more than the
+        container's processor quota.
+
+    Raises
+    ------
+    TypeError
+        If `n` is not an integer.
+    ValueError
+        If `n` is not between 1 and 1024.
+
+    See Also
+    --------
+    num_threads : for a block of code on one thread, which goes before this number.
+
+    Notes
+    -----
+    The number of threads changes no bit of any result.
+
+    Examples
+    --------
+    >>> import heedful
+    >>> heedful.set_num_threads(2)
+    >>> heedful.get_num_threads()
+    2
+    >>> heedful.set_num_threads(None)
+    """
+    global _of_process
+    _of_process = None if n is None else _checked(n)
+
+
+def get_num_threads() -> int:
+    """Return how many threads a call from this thread would use now.
+
+    Returns
+    -------
+    int
+        The number of the innermost `num_threads` block around, else that of `set_num_threads`,
+        else the default.
+
+    Examples
+    --------
+    >>> import heedful
+    >>> with heedful.num_threads(1):
+    ...     heedful.get_num_threads()
+    1
+    """
+    return resolve()
+
+
+def num_threads(n: int) -> AbstractContextManager[int]:
+    """Use `n` threads within a ``with`` block, for calls of this thread only.
+
+    Other threads go on as before. Blocks may be nested: the innermost counts. Also usable as a
+    decorator.
+
+    Parameters
+    ----------
+    n : int
+        The number of threads, 1 to 1024, honoured as given.
+
+    Returns
+    -------
+    context manager
+        It gives `n` to the ``as`` clause.
+
+    Raises
+    ------
+    TypeError
+        If `n` is not an integer.
+    ValueError
+        If `n` is not between 1 and 1024.
+
+    Examples
+    --------
+    >>> import heedful
+    >>> with heedful.num_threads(3):
+    ...     heedful.get_num_threads()
+    3
+    """
+    return _limit(_checked(n))
+
+
+@contextmanager
+def _limit(number: int) -> Iterator[int]:
+    before = _of_thread.number
+    _of_thread.number = number
+    try:
+        yield number
+    finally:
+        _of_thread.number = before
+
+
+def _checked(n: object) -> int:
+    if isinstance(n, bool) or not isinstance(n, Integral):
+        raise TypeError(f"n must be a number of threads, an integer: got {n!r}")
+    number = int(n)
+    if not 1 <= number <= _MOST:
+        raise ValueError(f"n must be a number of threads between 1 and {_MOST}: got {number}")
+    return number
