@@ -38,7 +38,8 @@ def kept_weights(
 ) -> NDArray[np.bool_]:
     """Which weights dropout keeps: (len(items), heads, queries, keys).
 
-    The counter (j >> 2, i, h, b) gives four words; word j & 3 decides about key j for query i, head h, item b.
+    The counter (j >> 2, i, h, b) gives four words; word j & 3 decides about key j for query i,
+    head h, item b.
     """
     if probability >= 1.0:
         return np.zeros((len(items), heads, queries, keys), bool)

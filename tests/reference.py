@@ -1,7 +1,7 @@
-"""Attention and its gradients in plain NumPy: the oracle of every test. Written to be read, not to be fast.
+"""Attention and its gradients in plain NumPy: the oracle of every test. Written to be read.
 
-    scores  = query keyᵀ · scale               then softcap, ALiBi, bias; −inf where query i may not see key j
-    weights = exp(scores − lse)                lse = log Σⱼ exp(scoresⱼ)
+    scores  = query keyᵀ · scale, then softcap, ALiBi, bias; −inf where i may not see j
+    weights = exp(scores − lse)        lse = log Σⱼ exp(scoresⱼ)
     out     = (dropout ∘ weights) value
 
 With a sink: lse = log(Σⱼ exp(scoresⱼ) + exp(sink))
@@ -54,7 +54,7 @@ class Steps(NamedTuple):
 
 
 def attention(query: ArrayLike, key: ArrayLike, value: ArrayLike, **options: Any) -> Forward:
-    """softmax(query keyᵀ · scale) value, with every option of heedful.attention (but for layout and out)."""
+    """softmax(query keyᵀ · scale) value, with every option of heedful.attention."""
     query = np.asarray(query)
     if query.ndim == 1:
         single = attention(query[None], key, value, **options)
@@ -160,7 +160,8 @@ def steps(
         weights = probability * dropout
     out = product_over_allowed(weights, allowed, value)
     return Steps(
-        query, key, value, allowed, exists, slope_of_cap, scale, probability, sink_exponential / divisor, dropout,
+        query, key, value, allowed, exists, slope_of_cap, scale,
+        probability, sink_exponential / divisor, dropout,
         Forward(out, lse, weights, scores),
     )  # fmt: skip
 
@@ -184,7 +185,8 @@ def attention_backward(
     dprob    = dropout ∘ (dout valueᵀ + dweights)
     dscores  = prob ∘ (dprob − delta),      delta = Σⱼ prob ∘ dprob − dlse
     dsink    = −Σᵢ prob_of_sink · delta     dbias = dscores
-    dquery   = scale · (dscores ∘ slope of the cap) key,     dkey = scale · (dscores ∘ slope of the cap)ᵀ query
+    dquery   = scale · (dscores ∘ slope of the cap) key
+    dkey     = scale · (dscores ∘ slope of the cap)ᵀ query
     """
     if np.ndim(query) == 1:
         query, dout = np.asarray(query)[None], np.asarray(dout)[None]
