@@ -1,0 +1,35 @@
+"""heedful: exact attention on NumPy arrays, forward and backward, in multithreaded C++."""
+
+from heedful._config import show_config
+from heedful._threads import get_num_threads, num_threads, set_num_threads
+from heedful._version import __version__
+from heedful.functional import (
+    Gradients,
+    attention,
+    attention_backward,
+    attention_scores,
+    attention_varlen,
+    attention_varlen_vjp,
+    attention_vjp,
+    attention_weights,
+    merge_attention,
+    scaled_dot_product_attention,
+)
+
+__all__ = [
+    "Gradients",
+    "__version__",
+    "attention",
+    "attention_backward",
+    "attention_scores",
+    "attention_varlen",
+    "attention_varlen_vjp",
+    "attention_vjp",
+    "attention_weights",
+    "get_num_threads",
+    "merge_attention",
+    "num_threads",
+    "scaled_dot_product_attention",
+    "set_num_threads",
+    "show_config",
+]

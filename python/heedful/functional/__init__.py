@@ -1,0 +1,22 @@
+"""Attention as functions on arrays: what is checked here is computed in C++."""
+
+from heedful.functional._attention import attention
+from heedful.functional._backward import Gradients
+from heedful.functional._gradients import attention_backward, attention_vjp
+from heedful.functional._merge import merge_attention
+from heedful.functional._torch_signature import scaled_dot_product_attention
+from heedful.functional._varlen import attention_varlen, attention_varlen_vjp
+from heedful.functional._weights import attention_scores, attention_weights
+
+__all__ = [
+    "Gradients",
+    "attention",
+    "attention_backward",
+    "attention_scores",
+    "attention_varlen",
+    "attention_varlen_vjp",
+    "attention_vjp",
+    "attention_weights",
+    "merge_attention",
+    "scaled_dot_product_attention",
+]

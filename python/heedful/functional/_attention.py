@@ -1,0 +1,217 @@
+"""attention: softmax(query keyᵀ · scale) value, with every restriction, in linear memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+from heedful.functional._call import check_call
+from heedful.functional._checks import flag
+from heedful.functional._forward import forward, returned
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from typing_extensions import Unpack
+
+    from heedful.functional._dtypes import Array
+    from heedful.functional._options import Align, LayoutName, Options, Rng, Window
+
+
+@overload
+def attention(
+    query: ArrayLike,
+    key: ArrayLike,
+    value: ArrayLike,
+    *,
+    return_lse: Literal[False] = False,
+    return_weights: Literal[False] = False,
+    **options: Unpack[Options],
+) -> Array: ...
+@overload
+def attention(
+    query: ArrayLike,
+    key: ArrayLike,
+    value: ArrayLike,
+    *,
+    return_lse: bool = False,
+    return_weights: bool = False,
+    **options: Unpack[Options],
+) -> Any: ...
+def attention(
+    query: ArrayLike,
+    key: ArrayLike,
+    value: ArrayLike,
+    *,
+    mask: ArrayLike | None = None,
+    bias: ArrayLike | None = None,
+    causal: bool = False,
+    window: Window = None,
+    align: Align = None,
+    q_lengths: ArrayLike | None = None,
+    kv_lengths: ArrayLike | None = None,
+    scale: float | None = None,
+    softcap: float | None = None,
+    alibi_slopes: ArrayLike | None = None,
+    sink: ArrayLike | None = None,
+    dropout_p: float = 0.0,
+    rng: Rng = None,
+    layout: LayoutName = "bhld",
+    out: Array | None = None,
+    return_lse: bool = False,
+    return_weights: bool = False,
+) -> Any:
+    """Weighted sum of the values, weighted by how well each key matches the query.
+
+    ::
+
+        score[i, j] = scale · Σ_d query[i, d] · key[j, d]
+        lse[i]      = log Σ_j exp(score[i, j])
+        out[i]      = Σ_j exp(score[i, j] − lse[i]) · value[j]
+
+    for every item of the batch and every head, the scores with softcap, ALiBi and bias, in this
+    order, and −inf where a key is hidden. The scores are never stored, so the memory used
+    grows with the lengths and not with their product.
+
+    Letters: B… leading (batch) axes, any number of them; H query heads; Hkv key and value heads;
+    Lq, Lk number of queries and keys; D depth of query and key; Dv depth of value.
+
+    Parameters
+    ----------
+    query : array_like, (B…, H, Lq, D)
+        Leading axes of query, key and value broadcast. Two axes (Lq, D) are one head of one item;
+        one axis (D,) is a single query, for key and value of two axes.
+    key : array_like, (B…, Hkv, Lk, D)
+        H must be a multiple of Hkv; query head h uses key head h // (H / Hkv).
+    value : array_like, (B…, Hkv, Lk, Dv)
+        What is summed. Write a column of numbers as (Lk, 1).
+    mask : array_like of bool, optional
+        True where a query may attend. Broadcasts to (B…, H, Lq, Lk), in either layout.
+    bias : array_like of floats, optional
+        Added to the scores after softcap and ALiBi. Broadcasts to (B…, H, Lq, Lk); −inf hides a key
+        as a mask does.
+    causal : bool, default False
+        Query i sees the keys j ≤ p, its own position p = i + offset among the keys, see `align`.
+    window : (left, right), optional
+        Query i sees the keys p − left ≤ j ≤ p + right. Either may be None: no limit on that side.
+    align : {"upper_left", "lower_right"}, int or array_like of int (B…), optional
+        Where the queries stand among the keys::
+
+            causal, Lq = 2, Lk = 4
+
+            "upper_left"   1 0 0 0     "lower_right"   1 1 1 0     1   1 1 0 0
+            offset 0       1 1 0 0     offset Lk − Lq  1 1 1 1         1 1 1 0
+
+        "lower_right" uses each item's own lengths. An integer, or one for each item, is the offset
+        itself: the number of keys before the first query, of any sign and size. None is offset 0,
+        and an error where Lq ≠ Lk and `causal`, `window` or `alibi_slopes` needs to know. Where
+        none of them is given, align is ignored.
+    q_lengths, kv_lengths : array_like of int (B…), optional
+        How many queries and keys of each item count, the first ones. A single number where there
+        are no leading axes.
+    scale : float, optional
+        Factor on the products query · key; None is 1 / √D.
+    softcap : float, optional
+        score ← softcap · tanh(score / softcap), after scale.
+    alibi_slopes : array_like, (H,) or (B…, H), optional
+        slope · abs(p − j) is subtracted from the score. The slopes have no gradient.
+    sink : array_like of floats, (H,), optional
+        A further score in every row's sum that has no value: it takes weight and gives nothing.
+    dropout_p : float, default 0
+        Each weight is set to zero with this probability, the others are divided by 1 − dropout_p.
+    rng : None, int or numpy.random.Generator
+        The seed of dropout: fresh from the system, given (0 ≤ rng < 2**64), or one number drawn
+        from the generator. What is dropped depends on the seed and on the places (b, h, i, j)
+        alone.
+    layout : {"bhld", "blhd"}
+        The order of the last three axes of query, key, value and out: (H, L, D) or (L, H, D). No
+        copy is made.
+    out : numpy.ndarray, optional
+        Written and returned. It must have the result's exact shape and type and share no memory
+        with an input.
+    return_lse, return_weights : bool, default False
+        Return a tuple (out, lse?, weights?) with what was asked for, in this order.
+
+    Returns
+    -------
+    out : numpy.ndarray, (B…, H, Lq, Dv), or (B…, Lq, H, Dv) with "blhd"
+        (Lq, Dv) where all inputs have two axes, (Dv,) for a single query.
+    lse : numpy.ndarray, (B…, H, Lq), if `return_lse`
+        Natural logarithm of the sum of exponentials; before dropout. float64 for float64, otherwise
+        float32.
+    weights : numpy.ndarray, (B…, H, Lq, Lk), if `return_weights`
+        The weights as applied, after dropout, in the type of lse. This is the one result that is Lq
+        × Lk large.
+
+    Raises
+    ------
+    ValueError
+        Shapes that do not fit, lengths or numbers out of range, an `out` that cannot be written.
+    TypeError
+        Types that have no meaning here: complex numbers, long double, 8-bit floats, objects,
+        strings, a mask that is not boolean, float16 together with bfloat16.
+    MemoryError
+        The result does not fit into memory.
+
+    Notes
+    -----
+    Types: float32 and float64 are computed as they are. float16 and bfloat16 (of the package
+    ml_dtypes) are read as they are, summed in float32 and returned in their own type. A float32
+    query with key and value of 16 bits is computed in float32 without converting key and value as a
+    whole. Everything else is converted first, which makes a copy of what is converted: integers and
+    bools to float64, other mixtures by NumPy's promotion, arrays in foreign byte order or unaligned
+    to ordinary ones. No other input is copied, whatever its strides.
+
+    Queries that may attend to nothing, and queries past `q_lengths`, give 0 with lse −inf (with a
+    sink: lse = sink for the former). What a hidden key holds never matters, NaN included.
+
+    The result has the same bits for every number of threads, and for an item alone or in a batch;
+    only dropout depends on the item's place in the batch.
+
+    References
+    ----------
+    Attention: Vaswani et al. 2017, https://arxiv.org/abs/1706.03762. Softmax in one pass: Milakov
+    and Gimelshein 2018, https://arxiv.org/abs/1805.02867. In tiles: Dao et al. 2022,
+    https://arxiv.org/abs/2205.14135, and Dao 2023, https://arxiv.org/abs/2307.08691. Heads in
+    groups: Ainslie et al. 2023, https://arxiv.org/abs/2305.13245. ALiBi: Press et al. 2022,
+    https://arxiv.org/abs/2108.12409. Window: Beltagy et al. 2020, https://arxiv.org/abs/2004.05150.
+    Softcap: Gemma 2, 2024, https://arxiv.org/abs/2408.00118. Sinks: Xiao et al. 2024,
+    https://arxiv.org/abs/2309.17453. Dropout: Srivastava et al. 2014,
+    https://jmlr.org/papers/v15/srivastava14a. Random bits by counter: Salmon et al. 2011,
+    https://doi.org/10.1145/2063384.2063405.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import heedful
+    >>> query = [[1, 2, 3], [4, 5, 6]]
+    >>> key = [[7, 8, 9], [10, 11, 12]]
+    >>> value = [[13, 14, 15], [16, 17, 18]]
+    >>> heedful.attention(query, key, value).round(4)
+    array([[15.9999, 16.9999, 17.9999],
+           [16.    , 17.    , 18.    ]])
+
+    Each query of a text sees itself and what stands before it:
+
+    >>> x = np.eye(3, dtype=np.float32)
+    >>> heedful.attention(x, x, x, causal=True).round(3)
+    array([[1.   , 0.   , 0.   ],
+           [0.36 , 0.64 , 0.   ],
+           [0.264, 0.264, 0.471]], dtype=float32)
+
+    Two items of different length, four query heads that share two key heads:
+
+    >>> rng = np.random.default_rng(0)
+    >>> query = rng.standard_normal((2, 4, 5, 8), dtype=np.float32)
+    >>> key = rng.standard_normal((2, 2, 7, 8), dtype=np.float32)
+    >>> out, lse = heedful.attention(query, key, key, kv_lengths=[7, 3], return_lse=True)
+    >>> out.shape, lse.shape
+    ((2, 4, 5, 8), (2, 4, 5))
+    """
+    call = check_call(
+        query, key, value, mask, bias, causal, window, align, q_lengths, kv_lengths,
+        scale, softcap, alibi_slopes, sink, dropout_p, rng, layout,
+    )  # fmt: skip
+    return_lse = return_lse if return_lse is False else flag("return_lse", return_lse)
+    return_weights = return_weights and flag("return_weights", return_weights)
+    return returned(
+        call, forward(call, out, return_lse, return_weights), return_lse, return_weights
+    )

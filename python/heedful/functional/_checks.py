@@ -1,0 +1,106 @@
+"""Single values given by the caller: numbers, integers, flags and words, each with its message."""
+
+import math
+from collections.abc import Sequence
+from numbers import Complex, Integral, Real
+from typing import Any
+
+import numpy as np
+
+
+def named(value: object) -> str:
+    """How an error message shows what came."""
+    if isinstance(value, np.ndarray):
+        return f"an array of shape {value.shape} and type {value.dtype}"
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def flag(name: str, value: object) -> bool:
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    raise TypeError(f"{name} must be True or False: got {named(value)}")
+
+
+def real(name: str, value: Any) -> float:
+    """A number as a Python float; any value, NaN and infinities included."""
+    if type(value) is float:
+        return value
+    if isinstance(value, (bool, np.bool_)) or not _is_real(value):
+        raise TypeError(f"{name} must be a number: got {named(value)}")
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+
+
+def _is_real(value: Any) -> bool:
+    if isinstance(value, Complex):
+        return isinstance(value, Real)
+    # an array of no axes, or a scalar of a type that registers nowhere, as bfloat16's
+    dtype = getattr(value, "dtype", None)
+    return (
+        getattr(value, "shape", None) == ()
+        and (getattr(dtype, "kind", "") in "iuf" or getattr(dtype, "name", "") == "bfloat16")
+        and hasattr(value, "__float__")
+    )
+
+
+def finite(name: str, value: Any) -> float:
+    number = real(name, value)
+    if not math.isfinite(number):
+        raise ValueError(f"{name} must be finite: got {named(value)}")
+    return number
+
+
+def positive(name: str, value: Any) -> float:
+    number = real(name, value)
+    if not 0.0 < number < math.inf:
+        raise ValueError(f"{name} must be finite and above 0: got {named(value)}")
+    return number
+
+
+def probability(name: str, value: Any) -> float:
+    number = real(name, value)
+    if not 0.0 <= number <= 1.0:
+        raise ValueError(f"{name} must lie between 0 and 1: got {named(value)}")
+    return number
+
+
+def is_integer(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, (bool, np.bool_))
+
+
+def one_of(name: str, value: object, words: Sequence[str]) -> str:
+    if isinstance(value, str) and value in words:
+        return value
+    choice = " or ".join(repr(word) for word in words)
+    kind = ValueError if isinstance(value, str) else TypeError
+    raise kind(f"{name} must be {choice}: got {named(value)}")
+
+
+def integers(name: str, given: Any) -> list[int]:
+    """Exact Python integers, flattened: numbers beyond 64 bits stay what they are."""
+    return [int(number) for number in integer_array(name, given).ravel()]
+
+
+def integer_array(name: str, given: Any) -> np.ndarray[Any, Any]:
+    """A copy of the given integers, of any integer type, or of Python integers as objects."""
+    if isinstance(given, (int, list, tuple)):
+        array = _objects(name, given)
+        if not all(is_integer(number) for number in array.flat):
+            wrong = next(number for number in array.flat if not is_integer(number))
+            raise TypeError(f"{name} must be integers: got {named(wrong)}")
+        return array
+    array = np.array(given)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{name} must be integers: got type {array.dtype}")
+    return array
+
+
+def _objects(name: str, given: Any) -> np.ndarray[Any, Any]:
+    """The elements of nested lists as they are: NumPy would make floats of mixed large integers."""
+    try:
+        return np.array(given, dtype=object)
+    except ValueError as error:
+        raise ValueError(f"{name} must be rectangular: {error}") from None

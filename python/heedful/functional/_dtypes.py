@@ -1,0 +1,123 @@
+"""Which element types are accepted, and in which type a call computes."""
+
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array: TypeAlias = NDArray[Any]
+DType: TypeAlias = np.dtype[Any]
+
+FLOAT32 = np.dtype(np.float32)
+FLOAT64 = np.dtype(np.float64)
+FLOAT16 = np.dtype(np.float16)
+_READABLE = {FLOAT32, FLOAT64, FLOAT16}  # bfloat16 joins them when it is first seen
+_FLOATING = "float32, float64, float16 or bfloat16"
+
+
+def computing_type(dtype: DType) -> DType:
+    """T: float64 for float64, float32 for every other input."""
+    return FLOAT64 if dtype == FLOAT64 else FLOAT32
+
+
+def is_bfloat16(dtype: DType) -> bool:
+    # by name, for ml_dtypes is imported by the caller or by nobody
+    return dtype.kind == "V" and dtype.name == "bfloat16"
+
+
+def as_array(name: str, given: ArrayLike) -> Array:
+    """An array of any type, the given one where it is one already."""
+    subclass = isinstance(given, np.ndarray) and type(given) is not np.ndarray
+    if subclass and isinstance(given, np.ma.MaskedArray):  # numpy.ma is slow to import
+        raise TypeError(f"{name} must be a plain array: got a masked array, use mask=")
+    try:
+        return np.asarray(given)
+    except ValueError as error:
+        if not isinstance(given, (list, tuple)):
+            raise
+        raise ValueError(f"{name} must be rectangular: {error}") from None
+
+
+def _native(dtype: DType) -> DType | None:
+    """The accepted type in this machine's byte order; None for what is refused."""
+    if is_bfloat16(dtype):
+        _READABLE.add(dtype)
+        return dtype
+    if dtype.kind == "f" and dtype.char in "efd":
+        native: DType = dtype.newbyteorder("=")
+        return native
+    return None
+
+
+def converted(array: Array, dtype: DType) -> Array:
+    """The array itself where it can be read in place, otherwise a copy of the given type."""
+    if array.dtype == dtype and array.flags.aligned:
+        return array
+    # what is only repeated (stride 0) is converted once
+    once = tuple(slice(None, 1) if stride == 0 else slice(None) for stride in array.strides)
+    return np.broadcast_to(np.array(array[once], dtype=dtype), array.shape)
+
+
+def floating(name: str, array: Array) -> Array:
+    """Bias and sink: a floating type, in place if it can be."""
+    dtype = _native(array.dtype)
+    if dtype is None:
+        hint = ", True and False belong into mask" if array.dtype == np.bool_ else ""
+        raise TypeError(f"{name} must be of type {_FLOATING}{hint}: got {array.dtype}")
+    return converted(array, dtype)
+
+
+def accepted_type(name: str, array: Array) -> DType:
+    """The floating type in which an input counts: integers and bools are float64."""
+    if array.dtype.kind in "biu":
+        return FLOAT64
+    dtype = _native(array.dtype)
+    if dtype is None:
+        raise TypeError(f"{name} must be of type {_FLOATING}, integer or bool: got {array.dtype}")
+    return dtype
+
+
+def can_be_read_together(query: Array, key: Array, value: Array) -> bool:
+    """The common case, decided by a glance: three aligned arrays of one accepted type."""
+    dtype = query.dtype
+    return (
+        dtype in _READABLE
+        and key.dtype is dtype
+        and value.dtype is dtype
+        and query.flags.aligned
+        and key.flags.aligned
+        and value.flags.aligned
+    )
+
+
+def promoted(query: Array, key: Array, value: Array) -> tuple[Array, Array, Array]:
+    """All in one type by NumPy's promotion; a float32 query keeps 16-bit keys and values."""
+    names = ("query", "key", "value")
+    arrays = (query, key, value)
+    types = [accepted_type(name, array) for name, array in zip(names, arrays, strict=True)]
+    if FLOAT16 in types and any(map(is_bfloat16, types)):
+        raise TypeError(
+            "query, key and value must not mix float16 and bfloat16: "
+            f"got {', '.join(map(str, types))}"
+        )
+    widened = types[0] == FLOAT32 and types[1] == types[2] and types[1].itemsize == 2
+    if not widened:
+        types = [np.result_type(*types)] * 3
+    query, key, value = (
+        converted(array, dtype) for array, dtype in zip(arrays, types, strict=True)
+    )
+    return query, key, value
+
+
+def gradient_type(dtype: DType) -> DType:
+    """A gradient comes in its input's own type, in float64 for integers and bools."""
+    return FLOAT64 if dtype.kind in "biu" else dtype
+
+
+def cast_like(name: str, given: ArrayLike, shape: tuple[int, ...], dtype: DType) -> Array:
+    """What flows back or comes from an earlier call: this very shape, converted to this type."""
+    array = as_array(name, given)
+    accepted_type(name, array)
+    if array.shape != shape:
+        raise ValueError(f"{name} must have shape {shape}: got {array.shape}")
+    return converted(array, dtype)

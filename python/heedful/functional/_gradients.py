@@ -1,0 +1,224 @@
+"""attention_vjp and attention_backward: the gradients of attention."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+from heedful.functional._backward import Gradients, backward, pullback_of
+from heedful.functional._call import check_call
+from heedful.functional._checks import flag
+from heedful.functional._dtypes import cast_like, computing_type
+from heedful.functional._forward import forward, returned
+from heedful.functional._random import check_same_seed
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from typing_extensions import Unpack
+
+    from heedful.functional._dtypes import Array
+    from heedful.functional._options import Align, LayoutName, Options, Rng, Window
+
+
+@overload
+def attention_vjp(
+    query: ArrayLike,
+    key: ArrayLike,
+    value: ArrayLike,
+    *,
+    return_lse: Literal[False] = False,
+    return_weights: Literal[False] = False,
+    **options: Unpack[Options],
+) -> tuple[Array, Callable[..., Gradients]]: ...
+@overload
+def attention_vjp(
+    query: ArrayLike,
+    key: ArrayLike,
+    value: ArrayLike,
+    *,
+    return_lse: bool = False,
+    return_weights: bool = False,
+    **options: Unpack[Options],
+) -> tuple[Any, Callable[..., Gradients]]: ...
+def attention_vjp(
+    query: ArrayLike,
+    key: ArrayLike,
+    value: ArrayLike,
+    *,
+    mask: ArrayLike | None = None,
+    bias: ArrayLike | None = None,
+    causal: bool = False,
+    window: Window = None,
+    align: Align = None,
+    q_lengths: ArrayLike | None = None,
+    kv_lengths: ArrayLike | None = None,
+    scale: float | None = None,
+    softcap: float | None = None,
+    alibi_slopes: ArrayLike | None = None,
+    sink: ArrayLike | None = None,
+    dropout_p: float = 0.0,
+    rng: Rng = None,
+    layout: LayoutName = "bhld",
+    out: Array | None = None,
+    return_lse: bool = False,
+    return_weights: bool = False,
+) -> tuple[Any, Callable[..., Gradients]]:
+    """Attention together with its pullback, the function that takes gradients back through it.
+
+    ::
+
+        out, pullback = attention_vjp(query, key, value)
+        gradients = pullback(dout)        # gradients.query = Σ dout · ∂out / ∂query, and so on
+
+    Parameters
+    ----------
+    query, key, value, mask, …, return_weights
+        As in :func:`attention`.
+
+    Returns
+    -------
+    out : numpy.ndarray, or a tuple
+        What :func:`attention` returns for the same arguments.
+    pullback : callable
+        ``pullback(dout, dlse=None, dweights=None)`` takes the gradient of each result, in its
+        shape, and returns a :class:`Gradients` tuple (query, key, value, bias, sink). Each gradient
+        has the shape and the type of its input, also through broadcasting and grouped heads
+        (float64 for integers); it is None for a bias or sink that was not given. mask, alibi_slopes
+        and lengths have no gradient. dweights needs ``return_weights=True``.
+
+    Raises
+    ------
+    ValueError, TypeError, MemoryError
+        As :func:`attention` does.
+
+    Notes
+    -----
+    The pullback keeps query, key, value, out and lse, not the weights (unless they were asked for),
+    and computes the weights again, tile by tile (Dao et al. 2022,
+    https://arxiv.org/abs/2205.14135): memory stays linear in the lengths. It does not copy what it
+    keeps: change these arrays only after the last call. It draws no random numbers, dropout's seed
+    is kept; calling it again gives the same gradients.
+
+    Rows that attend to nothing give gradients of 0 (but for the sink), and dlse has no effect where
+    lse is −inf. Sums are formed in float32 (float64 for float64) and rounded once to the type of
+    the input. Where leading axes broadcast, the gradient is first formed for the whole batch.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import heedful
+    >>> query, key, value = np.eye(2), np.eye(2), np.array([[1.0], [3.0]])
+    >>> out, pullback = heedful.attention_vjp(query, key, value, scale=1.0)
+    >>> out.round(4)
+    array([[1.5379],
+           [2.4621]])
+    >>> gradients = pullback(np.ones_like(out))
+    >>> gradients.query.round(4)
+    array([[-0.3932,  0.3932],
+           [-0.3932,  0.3932]])
+    >>> gradients.value
+    array([[1.],
+           [1.]])
+    """
+    return_lse, return_weights = (
+        flag("return_lse", return_lse),
+        flag("return_weights", return_weights),
+    )
+    call = check_call(
+        query, key, value, mask, bias, causal, window, align, q_lengths, kv_lengths,
+        scale, softcap, alibi_slopes, sink, dropout_p, rng, layout,
+    )  # fmt: skip
+    result = forward(call, out, True, return_weights)
+    return returned(call, result, return_lse, return_weights), pullback_of(call, result)
+
+
+def attention_backward(
+    dout: ArrayLike,
+    query: ArrayLike,
+    key: ArrayLike,
+    value: ArrayLike,
+    out: ArrayLike,
+    lse: ArrayLike,
+    *,
+    dlse: ArrayLike | None = None,
+    mask: ArrayLike | None = None,
+    bias: ArrayLike | None = None,
+    causal: bool = False,
+    window: Window = None,
+    align: Align = None,
+    q_lengths: ArrayLike | None = None,
+    kv_lengths: ArrayLike | None = None,
+    scale: float | None = None,
+    softcap: float | None = None,
+    alibi_slopes: ArrayLike | None = None,
+    sink: ArrayLike | None = None,
+    dropout_p: float = 0.0,
+    rng: int | None = None,
+    layout: LayoutName = "bhld",
+) -> Gradients:
+    """Gradients of attention from the results of an earlier call.
+
+    ::
+
+        weights = exp(scores − lse)                       dvalue = (dropout ∘ weights)ᵀ dout
+        delta   = Σ_d dout ∘ out − dlse                   dquery = scale · dscores key
+        dscores = weights ∘ (dropout ∘ dout valueᵀ − delta)   dkey = scale · dscoresᵀ query
+
+    out and lse may also come from :func:`merge_attention`: with the merged ones, each piece of the
+    keys gives its own gradients of key and value and its part of the gradient of query, and the
+    parts add up.
+
+    Parameters
+    ----------
+    dout : array_like, shape of out
+        Gradient of out. It is converted to the type of out.
+    query, key, value : array_like
+        The inputs of the forward call, or of one piece of it.
+    out : array_like
+        The result of the forward call, or the merged one.
+    lse : array_like, (B…, H, Lq)
+        Its log-sum-exp, or the merged one.
+    dlse : array_like, (B…, H, Lq), optional
+        Gradient of lse, if it was used. It has no effect where lse is −inf.
+    mask, …, layout
+        As in the forward call. With ``dropout_p`` above 0, `rng` must be the integer that the
+        forward call was given; :func:`attention_vjp` needs no such care.
+
+    Returns
+    -------
+    Gradients
+        (query, key, value, bias, sink), each of the shape and the type of its input (float64 for
+        integers), None for a bias or sink that was not given.
+
+    Raises
+    ------
+    ValueError
+        Shapes that do not fit, or dropout without an integer `rng`.
+    TypeError, MemoryError
+        As :func:`attention` does.
+
+    Notes
+    -----
+    Dao et al. 2022, https://arxiv.org/abs/2205.14135, appendix B; the term of dlse follows from
+    ∂lse / ∂scores = weights.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import heedful
+    >>> query, key, value = np.eye(2), np.eye(2), np.array([[1.0], [3.0]])
+    >>> out, lse = heedful.attention(query, key, value, return_lse=True)
+    >>> heedful.attention_backward(np.ones_like(out), query, key, value, out, lse).key.round(4)
+    array([[-0.3131, -0.3131],
+           [ 0.3131,  0.3131]])
+    """
+    call = check_call(
+        query, key, value, mask, bias, causal, window, align, q_lengths, kv_lengths,
+        scale, softcap, alibi_slopes, sink, dropout_p, rng, layout,
+    )  # fmt: skip
+    check_same_seed(dropout_p, rng)
+    axes, seen = call.axes, call.layout
+    shape = seen.shape(axes.batch, axes.heads, axes.query_length, axes.value_depth)
+    out = seen.inward(cast_like("out", out, shape, call.dtype))
+    lse = cast_like("lse", lse, axes.rows[seen.missing :], computing_type(call.dtype))
+    return backward(call, dout, out, lse.reshape(axes.rows), dlse)

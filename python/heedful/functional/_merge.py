@@ -1,0 +1,125 @@
+"""merge_attention: partial results over pieces of the keys, put together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from heedful._core import native
+from heedful._threads import resolve
+from heedful.functional._dtypes import (
+    FLOAT16,
+    accepted_type,
+    as_array,
+    cast_like,
+    computing_type,
+    converted,
+    is_bfloat16,
+)
+from heedful.functional._results import allocate
+from heedful.functional._shapes import Layout, check_layout
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from heedful.functional._dtypes import Array
+    from heedful.functional._options import LayoutName
+
+
+def merge_attention(
+    outs: Sequence[ArrayLike],
+    lses: Sequence[ArrayLike],
+    *,
+    layout: LayoutName = "bhld",
+) -> tuple[Array, Array]:
+    """Attention over all keys from the results over pieces of them.
+
+    ::
+
+        lse = log Σ_n exp(lse_n)            out = Σ_n exp(lse_n − lse) · out_n
+
+    The pieces may have been computed one after another, from files, or on other machines.
+
+    Parameters
+    ----------
+    outs : sequence of array_like, each (B…, H, Lq, Dv)
+        The outputs over each piece of the keys, for the same queries.
+    lses : sequence of array_like, each (B…, H, Lq)
+        Their log-sum-exps, from ``return_lse=True``.
+    layout : {"bhld", "blhd"}
+        That of the outputs. lse is (B…, H, Lq) in both.
+
+    Returns
+    -------
+    out : numpy.ndarray
+        In the common type of the outputs.
+    lse : numpy.ndarray
+        float64 for float64 outputs, otherwise float32.
+
+    Raises
+    ------
+    ValueError
+        No pieces, not as many outs as lses, or shapes that differ.
+    TypeError, MemoryError
+        As :func:`attention` does.
+
+    Notes
+    -----
+    Exact but for rounding, in any order, and for merged results in turn. A piece in which a query
+    attends to nothing has lse −inf and does not count. A sink belongs to one piece only. Gradients:
+    :func:`attention_backward` for each piece with the merged out and lse. Milakov and Gimelshein
+    2018, https://arxiv.org/abs/1805.02867; Liu et al. 2023, https://arxiv.org/abs/2310.01889.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import heedful
+    >>> rng = np.random.default_rng(0)
+    >>> query, key, value = rng.standard_normal((3, 10, 4))
+    >>> pieces = [
+    ...     heedful.attention(query, key[part], value[part], return_lse=True)
+    ...     for part in (slice(0, 3), slice(3, 10))
+    ... ]
+    >>> out, lse = heedful.merge_attention(*zip(*pieces))
+    >>> np.allclose(out, heedful.attention(query, key, value))
+    True
+    """
+    length_first = check_layout(layout)
+    if len(outs) != len(lses):
+        raise ValueError(f"outs and lses must be equally many: got {len(outs)} and {len(lses)}")
+    if len(outs) == 0:
+        raise ValueError("outs must hold one piece at least: got none")
+    arrays = [as_array(f"outs[{number}]", piece) for number, piece in enumerate(outs)]
+    shape = arrays[0].shape
+    if not shape:
+        raise ValueError("outs[0] must have one axis at least: got shape ()")
+    types = []
+    for number, array in enumerate(arrays):
+        types.append(accepted_type(f"outs[{number}]", array))
+        if array.shape != shape:
+            raise ValueError(
+                "outs must have the same shape: "
+                f"outs[0] has {shape}, outs[{number}] has {array.shape}"
+            )
+    if FLOAT16 in types and any(map(is_bfloat16, types)):
+        raise TypeError("outs must not mix float16 and bfloat16")
+    dtype = np.result_type(*types)
+    seen = Layout(len(shape), length_first)
+    inner = seen.inward(arrays[0]).shape
+    lse_shape = inner[:-1][seen.missing :]
+    computing = computing_type(dtype)
+    merged_lse = allocate("lse", inner[:-1], computing)
+    merged = allocate("the output", shape, dtype)
+    native.merge_attention(
+        [seen.inward(converted(array, dtype)) for array in arrays],
+        [
+            cast_like(f"lses[{number}]", lse, lse_shape, computing).reshape(inner[:-1])
+            for number, lse in enumerate(lses)
+        ],
+        seen.inward(merged),
+        merged_lse,
+        resolve(),
+    )
+    return merged, seen.outward(merged_lse)

@@ -1,0 +1,98 @@
+"""Arrays for the results: made here, or given by the caller as out=."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from heedful.functional._call import Call
+from heedful.functional._checks import named
+from heedful.functional._dtypes import Array, DType
+from heedful.functional._shapes import Layout
+
+_WORK = 100_000  # what numpy may spend on an overlap before it counts as one
+
+
+def allocate(name: str, shape: tuple[int, ...], dtype: DType, fill: float | None = None) -> Array:
+    """A new array, of any content or filled; too large is a MemoryError at any size."""
+    try:
+        if fill is None:
+            return np.empty(shape, dtype)
+        return np.zeros(shape, dtype) if fill == 0 else np.full(shape, fill, dtype)
+    except ValueError:
+        raise MemoryError(f"{name} of shape {shape} and type {dtype} is too large") from None
+
+
+def allocate_rows(
+    name: str,
+    layout: Layout,
+    batch: tuple[int, ...],
+    heads: int,
+    length: int,
+    depth: int,
+    dtype: DType,
+) -> Array:
+    """Zeros (*batch, heads, length, depth), in memory as the caller's layout has them."""
+    if layout.length_first:
+        return np.swapaxes(allocate(name, (*batch, length, heads, depth), dtype, 0), -3, -2)
+    return allocate(name, (*batch, heads, length, depth), dtype, 0)
+
+
+def allocate_out(call: Call) -> Array:
+    axes = call.axes
+    shape = call.layout.shape(axes.batch, axes.heads, axes.query_length, axes.value_depth)
+    # np.zeros takes fresh pages, so a part that nobody writes costs nothing
+    return allocate("the output", shape, call.dtype, 0 if call.rules.items is not None else None)
+
+
+def allocate_lse(call: Call, dtype: DType) -> Array:
+    fill = -math.inf if call.rules.items is not None else None
+    return allocate("lse", call.axes.rows, dtype, fill)
+
+
+def check_out(out: Any, call: Call) -> Array:
+    """The caller's array, fit to be written by several threads."""
+    axes = call.axes
+    shape = call.layout.shape(axes.batch, axes.heads, axes.query_length, axes.value_depth)
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"out must be a numpy array: got {named(out)}")
+    if out.shape != shape:
+        raise ValueError(f"out must have shape {shape}: got {out.shape}")
+    if out.dtype != call.dtype:
+        raise ValueError(f"out must have type {call.dtype}: got {out.dtype}")
+    if not out.flags.writeable:
+        raise ValueError("out must be writeable: got a read-only array")
+    if not out.flags.aligned:
+        raise ValueError("out must be aligned: got an unaligned array")
+    if overlaps_itself(out):
+        raise ValueError(f"out must not overlap itself: got strides {out.strides}")
+    names = ("query", "key", "value", "bias", "sink", "mask", "alibi_slopes")
+    arrays = (*call.given, call.rules.mask, call.rules.alibi_slopes)
+    for name, array in zip(names, arrays, strict=True):
+        if array is not None and overlap(out, array):
+            raise ValueError(f"out must not overlap an input: it shares memory with {name}")
+    if call.rules.items is not None:
+        out[...] = 0
+    return out
+
+
+def overlap(one: Array, other: Array) -> bool:
+    if not np.may_share_memory(one, other):
+        return False
+    try:
+        return np.shares_memory(one, other, max_work=_WORK)  # type: ignore[arg-type]
+    except np.exceptions.TooHardError:
+        return True
+
+
+def overlaps_itself(array: Array) -> bool:
+    """Whether two places may be one in memory; strange strides count as if they were."""
+    if array.size == 0:
+        return False
+    extent = array.itemsize
+    pairs = zip(array.strides, array.shape, strict=True)
+    for stride, size in sorted((abs(stride), size) for stride, size in pairs if size > 1):
+        if stride < extent:
+            return True
+        extent += stride * (size - 1)
+    return False

@@ -1,0 +1,119 @@
+"""scaled_dot_product_attention: attention with PyTorch's signature and semantics."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from heedful.functional._attention import attention
+from heedful.functional._checks import flag
+from heedful.functional._dtypes import as_array
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from heedful.functional._dtypes import Array
+
+
+def scaled_dot_product_attention(
+    query: ArrayLike,
+    key: ArrayLike,
+    value: ArrayLike,
+    attn_mask: ArrayLike | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Array:
+    """``torch.nn.functional.scaled_dot_product_attention`` on NumPy arrays.
+
+    ::
+
+        out = softmax(scale · query keyᵀ + attn_mask) value
+
+    Parameters
+    ----------
+    query : array_like, (…, L, E)
+        All axes but the last two are leading ones and broadcast.
+    key : array_like, (…, S, E)
+    value : array_like, (…, S, Ev)
+    attn_mask : array_like, optional
+        Broadcasts to (…, L, S). Boolean: True where a query may attend. Floating: added to the
+        scores.
+    dropout_p : float, default 0
+        Applied whenever it is above 0, with a fresh seed; :func:`attention` takes a seed.
+    is_causal : bool, default False
+        Query i sees the keys j ≤ i, also where L ≠ S: the diagonal starts at the upper left. Not
+        with attn_mask.
+    scale : float, optional
+        None is 1 / √E.
+    enable_gqa : bool, default False
+        Axis −3 is the heads, and the heads of query may be a multiple of those of key and value.
+
+    Returns
+    -------
+    out : numpy.ndarray, (…, L, Ev)
+        In the common type of query, key and value, see :func:`attention`. A query that may attend
+        to nothing gives 0.
+
+    Raises
+    ------
+    ValueError
+        Shapes that do not fit, or is_causal together with attn_mask.
+    TypeError
+        A mask that is neither boolean nor floating, or types that :func:`attention` refuses.
+
+    Notes
+    -----
+    Vaswani et al. 2017, https://arxiv.org/abs/1706.03762. Named ``scaled_dot_product_attention`` in
+    PyTorch, whose documentation is the reference for the meaning of the arguments. There are no
+    gradients here: :func:`attention_vjp` has them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import heedful
+    >>> x = np.eye(3, dtype=np.float32)
+    >>> heedful.scaled_dot_product_attention(x, x, x, is_causal=True).round(3)
+    array([[1.   , 0.   , 0.   ],
+           [0.36 , 0.64 , 0.   ],
+           [0.264, 0.264, 0.471]], dtype=float32)
+    """
+    query, key, value = (
+        as_array(name, given) for name, given in (("query", query), ("key", key), ("value", value))
+    )
+    for name, array in (("query", query), ("key", key), ("value", value)):
+        if array.ndim < 2:
+            raise ValueError(f"{name} must have two axes at least: got shape {array.shape}")
+    is_causal = flag("is_causal", is_causal)
+    if is_causal and attn_mask is not None:
+        raise ValueError("attn_mask must be None where is_causal is True: got both")
+    mask = bias = None
+    if attn_mask is not None:
+        mask, bias = _mask_or_bias(as_array("attn_mask", attn_mask))
+    # Without grouped heads every leading axis broadcasts. Where they are equal it is all one, and
+    # the last of them can be the heads; otherwise there is one head, and they are the batch.
+    leading = query.shape[:-2]
+    plain = flag("enable_gqa", enable_gqa) or key.shape[:-2] == value.shape[:-2] == leading
+    if not plain:
+        query, key, value = _with_one_head(query), _with_one_head(key), _with_one_head(value)
+        mask = None if mask is None else _with_one_head(mask)
+        bias = None if bias is None else _with_one_head(bias)
+    out = attention(
+        query, key, value, mask=mask, bias=bias, causal=is_causal, align="upper_left",
+        scale=scale, dropout_p=dropout_p,
+    )  # fmt: skip
+    return out if plain else out[..., 0, :, :]
+
+
+def _mask_or_bias(attn_mask: Array) -> tuple[Array | None, Array | None]:
+    if attn_mask.dtype == np.bool_:
+        return attn_mask, None
+    if attn_mask.dtype.kind in "iu":
+        raise TypeError(f"attn_mask must be boolean or floating: got type {attn_mask.dtype}")
+    return None, attn_mask
+
+
+def _with_one_head(array: Array) -> Array:
+    return array[..., np.newaxis, :, :] if array.ndim > 1 else array

@@ -1,0 +1,284 @@
+"""attention_varlen: sequences of different lengths packed one after another, without padding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heedful.functional._backward import Gradients, pullback_of
+from heedful.functional._call import Call, Given, Rules, check_matrices, check_scale, check_softcap
+from heedful.functional._checks import flag, integer_array
+from heedful.functional._forward import forward, returned
+from heedful.functional._positions import check_packed_positions
+from heedful.functional._random import check_dropout
+from heedful.functional._restrictions import check_alibi_slopes, check_sink
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from typing_extensions import Unpack
+
+    from heedful.functional._dtypes import Array
+    from heedful.functional._options import Align, PositionOptions, Rng, Window
+
+
+@overload
+def attention_varlen(
+    query: ArrayLike,
+    key: ArrayLike,
+    value: ArrayLike,
+    cu_seqlens_q: ArrayLike,
+    cu_seqlens_k: ArrayLike,
+    *,
+    return_lse: Literal[False] = False,
+    **options: Unpack[PositionOptions],
+) -> Array: ...
+@overload
+def attention_varlen(
+    query: ArrayLike,
+    key: ArrayLike,
+    value: ArrayLike,
+    cu_seqlens_q: ArrayLike,
+    cu_seqlens_k: ArrayLike,
+    *,
+    return_lse: bool = False,
+    **options: Unpack[PositionOptions],
+) -> Any: ...
+def attention_varlen(
+    query: ArrayLike,
+    key: ArrayLike,
+    value: ArrayLike,
+    cu_seqlens_q: ArrayLike,
+    cu_seqlens_k: ArrayLike,
+    *,
+    causal: bool = False,
+    window: Window = None,
+    align: Align = None,
+    q_lengths: ArrayLike | None = None,
+    kv_lengths: ArrayLike | None = None,
+    scale: float | None = None,
+    softcap: float | None = None,
+    alibi_slopes: ArrayLike | None = None,
+    sink: ArrayLike | None = None,
+    dropout_p: float = 0.0,
+    rng: Rng = None,
+    out: Array | None = None,
+    return_lse: bool = False,
+) -> Any:
+    """Attention within each of n sequences that lie one after another.
+
+    ::
+
+        query   | sequence 0 | sequence 1     | 2 |        cu_seqlens_q = [0, 5, 12, 14]
+        key     | sequence 0  | sequence 1 | 2   |         cu_seqlens_k = [0, 6, 11, 15]
+
+    The queries cu_seqlens_q[s] … cu_seqlens_q[s + 1] − 1 attend to the keys cu_seqlens_k[s] …
+    cu_seqlens_k[s + 1] − 1 as :func:`attention` would let them, and to no others.
+
+    Parameters
+    ----------
+    query : array_like, (tokens, H, D)
+    key : array_like, (key tokens, Hkv, D)
+    value : array_like, (key tokens, Hkv, Dv)
+    cu_seqlens_q, cu_seqlens_k : array_like of int, (n + 1,)
+        Where each sequence starts and the last one ends: from 0, never decreasing. They are copied,
+        then checked. Tokens behind the last sequence belong to none: their output is 0.
+    align : {"upper_left", "lower_right"}, int or array_like of int (n,), optional
+        As in :func:`attention`, with each sequence's own lengths. None needs as many queries as
+        keys in every sequence where `causal`, `window` or `alibi_slopes` is used.
+    q_lengths, kv_lengths : array_like of int, (n,), optional
+        How many queries and keys of each sequence count, the first ones.
+    alibi_slopes : array_like, (H,) or (n, H), optional
+    causal, window, scale, softcap, sink, dropout_p, rng, out, return_lse
+        As in :func:`attention`. Dropout counts sequences and the places in them, so it drops what a
+        call with these sequences as the items of a padded batch would drop. There is no mask, no
+        bias and no return_weights.
+
+    Returns
+    -------
+    out : numpy.ndarray, (tokens, H, Dv)
+    lse : numpy.ndarray, (H, tokens), if `return_lse`
+
+    Raises
+    ------
+    ValueError, TypeError, MemoryError
+        As :func:`attention` does, and for sequences that do not lie within their arrays.
+
+    Notes
+    -----
+    Dao 2023, https://arxiv.org/abs/2307.08691, calls this form variable length.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import heedful
+    >>> x = np.arange(5.0).reshape(5, 1, 1)
+    >>> starts = [0, 2, 5]
+    >>> heedful.attention_varlen(x, x, x, starts, starts, causal=True).ravel().round(4)
+    array([0.    , 0.7311, 2.    , 2.9526, 3.9814])
+    """
+    return_lse = flag("return_lse", return_lse)
+    call = check_packed_call(
+        query, key, value, cu_seqlens_q, cu_seqlens_k, causal, window, align, q_lengths,
+        kv_lengths, scale, softcap, alibi_slopes, sink, dropout_p, rng,
+    )  # fmt: skip
+    return returned(call, forward(call, out, return_lse, False), return_lse, False)
+
+
+@overload
+def attention_varlen_vjp(
+    query: ArrayLike,
+    key: ArrayLike,
+    value: ArrayLike,
+    cu_seqlens_q: ArrayLike,
+    cu_seqlens_k: ArrayLike,
+    *,
+    return_lse: Literal[False] = False,
+    **options: Unpack[PositionOptions],
+) -> tuple[Array, Callable[..., Gradients]]: ...
+@overload
+def attention_varlen_vjp(
+    query: ArrayLike,
+    key: ArrayLike,
+    value: ArrayLike,
+    cu_seqlens_q: ArrayLike,
+    cu_seqlens_k: ArrayLike,
+    *,
+    return_lse: bool = False,
+    **options: Unpack[PositionOptions],
+) -> tuple[Any, Callable[..., Gradients]]: ...
+def attention_varlen_vjp(
+    query: ArrayLike,
+    key: ArrayLike,
+    value: ArrayLike,
+    cu_seqlens_q: ArrayLike,
+    cu_seqlens_k: ArrayLike,
+    *,
+    causal: bool = False,
+    window: Window = None,
+    align: Align = None,
+    q_lengths: ArrayLike | None = None,
+    kv_lengths: ArrayLike | None = None,
+    scale: float | None = None,
+    softcap: float | None = None,
+    alibi_slopes: ArrayLike | None = None,
+    sink: ArrayLike | None = None,
+    dropout_p: float = 0.0,
+    rng: Rng = None,
+    out: Array | None = None,
+    return_lse: bool = False,
+) -> tuple[Any, Callable[..., Gradients]]:
+    """:func:`attention_varlen` together with the function that takes gradients back through it.
+
+    Parameters
+    ----------
+    query, key, value, cu_seqlens_q, …, return_lse
+        As in :func:`attention_varlen`.
+
+    Returns
+    -------
+    out : numpy.ndarray, or the tuple (out, lse)
+        What :func:`attention_varlen` returns for the same arguments.
+    pullback : callable
+        ``pullback(dout, dlse=None)`` returns a :class:`Gradients` tuple (query, key, value, bias,
+        sink); see :func:`attention_vjp`. bias is None. Tokens that belong to no sequence have
+        gradients of 0.
+
+    Raises
+    ------
+    ValueError, TypeError, MemoryError
+        As :func:`attention_varlen` does.
+
+    Notes
+    -----
+    As for :func:`attention_vjp`: arrays are kept, not copied, and the weights are computed again
+    (Dao et al. 2022, https://arxiv.org/abs/2205.14135).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import heedful
+    >>> x = np.arange(5.0).reshape(5, 1, 1)
+    >>> out, pullback = heedful.attention_varlen_vjp(x, x, x, [0, 2, 5], [0, 2, 5])
+    >>> pullback(np.ones_like(out)).value.ravel().round(4)
+    array([0.7689, 1.2311, 0.1333, 0.4225, 2.4442])
+    """
+    return_lse = flag("return_lse", return_lse)
+    call = check_packed_call(
+        query, key, value, cu_seqlens_q, cu_seqlens_k, causal, window, align, q_lengths,
+        kv_lengths, scale, softcap, alibi_slopes, sink, dropout_p, rng,
+    )  # fmt: skip
+    result = forward(call, out, True, False)
+    return returned(call, result, return_lse, False), pullback_of(call, result)
+
+
+def check_packed_call(
+    query: Any,
+    key: Any,
+    value: Any,
+    cu_seqlens_q: Any,
+    cu_seqlens_k: Any,
+    causal: Any,
+    window: Any,
+    align: Any,
+    q_lengths: Any,
+    kv_lengths: Any,
+    scale: Any,
+    softcap: Any,
+    alibi_slopes: Any,
+    sink: Any,
+    dropout_p: Any,
+    rng: Any,
+) -> Call:
+    """Every rule for packed sequences: (tokens, H, D) is one item in layout "blhd", cut into n."""
+    query, key, value, given, axes, layout = check_matrices(query, key, value, "blhd")
+    for name, array in zip(("query", "key", "value"), given, strict=True):
+        if array.ndim != 3:
+            raise ValueError(f"{name} must have shape (tokens, heads, depth): got {array.shape}")
+    rows = check_cu_seqlens("cu_seqlens_q", cu_seqlens_q, "query", axes.query_length)
+    keys = check_cu_seqlens("cu_seqlens_k", cu_seqlens_k, "key", axes.key_length)
+    if rows.size != keys.size:
+        raise ValueError(
+            "cu_seqlens_q and cu_seqlens_k must have the same length: "
+            f"got {rows.size} and {keys.size}"
+        )
+    batch = (rows.size - 1,)
+    items, offset, left, right = check_packed_positions(
+        rows, keys, causal, window, align, q_lengths, kv_lengths, alibi_slopes
+    )
+    given_sink = None
+    if alibi_slopes is not None:
+        alibi_slopes = check_alibi_slopes(alibi_slopes, axes.heads, batch)
+    if sink is not None:
+        given_sink, sink = check_sink(sink, axes.heads)
+    dropout_p, seed = check_dropout(dropout_p, rng)
+    rules = Rules(
+        batch, items, offset, check_scale(scale, axes.depth), check_softcap(softcap),
+        left, right, None, None, alibi_slopes,
+    )  # fmt: skip
+    return Call(
+        query, key, value, axes, rules, sink, dropout_p, seed, layout,
+        Given(*given, None, given_sink),
+    )  # fmt: skip
+
+
+def check_cu_seqlens(name: str, given: Any, of: str, tokens: int) -> NDArray[np.int64]:
+    """A checked copy: from 0, never decreasing, within the array."""
+    numbers = integer_array(name, given)
+    if numbers.ndim != 1 or not numbers.size:
+        raise ValueError(f"{name} must have shape (n + 1,) for n sequences: got {numbers.shape}")
+    if numbers[0] != 0:
+        raise ValueError(f"{name} must start with 0: got {int(numbers[0])}")
+    falls = numbers[1:] < numbers[:-1]
+    if falls.any():
+        place = int(np.argmax(falls))
+        raise ValueError(
+            f"{name} must not decrease: got {int(numbers[place])}, then {int(numbers[place + 1])}"
+        )
+    if numbers[-1] > tokens:
+        raise ValueError(
+            f"{name} must end within {of}: {of} has {tokens} tokens, got {int(numbers[-1])}"
+        )
+    return numbers.astype(np.int64)

@@ -1,0 +1,202 @@
+"""attention_scores and attention_weights: the steps of attention, to be looked at."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from heedful._core import native
+from heedful._threads import resolve
+from heedful.functional._call import Call, check_call
+from heedful.functional._checks import flag
+from heedful.functional._dtypes import computing_type
+from heedful.functional._results import allocate
+from heedful.functional._rows import check_rows, log_sums
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike
+
+    from heedful.functional._dtypes import Array
+    from heedful.functional._options import Align, LayoutName, Rng, Window
+
+
+def _check_rows(call: Call, rows: int | slice | Sequence[int] | Array | None) -> Array | None:
+    if rows is not None and call.layout.axes == 1:
+        raise ValueError("rows must be None for a query of one axis: it is the only row")
+    return check_rows(rows, call.axes.query_length)
+
+
+def _outward(call: Call, array: Array, rows: int | slice | Sequence[int] | Array | None) -> Array:
+    """Without the axes that the caller did not give, and that of the rows for a single one."""
+    array = call.layout.outward(array)
+    single = rows is not None and not isinstance(rows, slice) and np.ndim(rows) == 0
+    return array[..., 0, :] if single else array
+
+
+def attention_scores(
+    query: ArrayLike,
+    key: ArrayLike,
+    *,
+    mask: ArrayLike | None = None,
+    bias: ArrayLike | None = None,
+    causal: bool = False,
+    window: Window = None,
+    align: Align = None,
+    q_lengths: ArrayLike | None = None,
+    kv_lengths: ArrayLike | None = None,
+    scale: float | None = None,
+    softcap: float | None = None,
+    alibi_slopes: ArrayLike | None = None,
+    sink: ArrayLike | None = None,
+    layout: LayoutName = "bhld",
+    rows: int | slice | Sequence[int] | Array | None = None,
+) -> Array:
+    """What softmax sees: scaled, capped and biased products, −inf where a query may not attend.
+
+    ::
+
+        score[i, j] = scale · Σ_d query[i, d] · key[j, d]
+
+    with softcap, ALiBi and bias, in this order, and −inf where a key is hidden.
+
+    Parameters
+    ----------
+    query, key, mask, …, layout
+        As in :func:`attention`. A sink is checked and has no effect, for it is no key.
+    rows : int, slice or sequence of int, optional
+        The queries wanted, counted from the end if negative. A single integer takes away the axis
+        of the queries, as indexing does.
+
+    Returns
+    -------
+    scores : numpy.ndarray, (B…, H, Lq, Lk)
+        In either layout, float64 for float64 inputs, otherwise float32. (Lq, Lk) where both inputs
+        have two axes, (Lk,) for a query of one. With `rows`, only these queries, in the order
+        given.
+
+    Raises
+    ------
+    IndexError
+        A row that does not exist.
+    ValueError, TypeError, MemoryError
+        As :func:`attention` does.
+
+    Notes
+    -----
+    Scaled dot products: Vaswani et al. 2017, https://arxiv.org/abs/1706.03762.
+
+    Examples
+    --------
+    >>> import heedful
+    >>> query, key = [[1, 2, 3], [4, 5, 6]], [[7, 8, 9], [10, 11, 12]]
+    >>> heedful.attention_scores(query, key, scale=1.0)
+    array([[ 50.,  68.],
+           [122., 167.]])
+    >>> heedful.attention_scores(query, key, scale=1.0, causal=True)
+    array([[ 50., -inf],
+           [122., 167.]])
+    """
+    call = check_call(
+        query, key, None, mask, bias, causal, window, align, q_lengths, kv_lengths,
+        scale, softcap, alibi_slopes, sink, 0.0, None, layout,
+    )  # fmt: skip
+    wanted = _check_rows(call, rows)
+    count = call.axes.query_length if wanted is None else len(wanted)
+    shape = (*call.axes.batch, call.axes.heads, count, call.axes.key_length)
+    scores = allocate("the scores", shape, computing_type(call.dtype), -math.inf)
+    native.attention_scores(call.query, call.key, scores, wanted, *call.rules, resolve())
+    return _outward(call, scores, rows)
+
+
+def attention_weights(
+    query: ArrayLike,
+    key: ArrayLike,
+    *,
+    mask: ArrayLike | None = None,
+    bias: ArrayLike | None = None,
+    causal: bool = False,
+    window: Window = None,
+    align: Align = None,
+    q_lengths: ArrayLike | None = None,
+    kv_lengths: ArrayLike | None = None,
+    scale: float | None = None,
+    softcap: float | None = None,
+    alibi_slopes: ArrayLike | None = None,
+    sink: ArrayLike | None = None,
+    dropout_p: float = 0.0,
+    rng: Rng = None,
+    layout: LayoutName = "bhld",
+    rows: int | slice | Sequence[int] | Array | None = None,
+    average_heads: bool = False,
+) -> Array:
+    """How much each query attends to each key: softmax of the scores.
+
+    ::
+
+        weights[i, j] = exp(score[i, j] − lse[i])      lse[i] = log Σ_j exp(score[i, j])
+
+    Each row sums to 1, to less with a sink.
+
+    Parameters
+    ----------
+    query, key, mask, …, layout
+        As in :func:`attention`. There is dropout only where `dropout_p` asks for it.
+    rows : int, slice or sequence of int, optional
+        The queries wanted, counted from the end if negative. Only these are computed. A single
+        integer takes away the axis of the queries, as indexing does.
+    average_heads : bool, default False
+        The mean over the heads, formed as they are computed: memory does not grow with the number
+        of heads.
+
+    Returns
+    -------
+    weights : numpy.ndarray, (B…, H, Lq, Lk), or (B…, Lq, Lk) with `average_heads`
+        In either layout, float64 for float64 inputs, otherwise float32. (Lq, Lk) where both inputs
+        have two axes, (Lk,) for a query of one. A query that may attend to nothing has a row of 0.
+
+    Raises
+    ------
+    IndexError
+        A row that does not exist.
+    ValueError, TypeError, MemoryError
+        As :func:`attention` does.
+
+    Notes
+    -----
+    The log-sum-exps come from a pass that keeps no scores (Milakov and Gimelshein 2018,
+    https://arxiv.org/abs/1805.02867); the weights are then written once.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import heedful
+    >>> x = np.eye(3)
+    >>> heedful.attention_weights(x, x, scale=1.0).round(4)
+    array([[0.5761, 0.2119, 0.2119],
+           [0.2119, 0.5761, 0.2119],
+           [0.2119, 0.2119, 0.5761]])
+    >>> heedful.attention_weights(x, x, scale=1.0, causal=True, rows=1).round(4)
+    array([0.2689, 0.7311, 0.    ])
+    """
+    average_heads = flag("average_heads", average_heads)
+    call = check_call(
+        query, key, None, mask, bias, causal, window, align, q_lengths, kv_lengths,
+        scale, softcap, alibi_slopes, sink, dropout_p, rng, layout,
+    )  # fmt: skip
+    wanted = _check_rows(call, rows)
+    count = call.axes.query_length if wanted is None else len(wanted)
+    lse = log_sums(call, wanted)
+    heads = () if average_heads else (call.axes.heads,)
+    shape = (*call.axes.batch, *heads, count, call.axes.key_length)
+    weights = allocate("the weights", shape, lse.dtype, 0)
+    native.attention_weights(
+        call.query, call.key, lse, weights, wanted, average_heads,
+        *call.rules, call.dropout_p, call.seed, resolve(),
+    )  # fmt: skip
+    if average_heads and call.layout.axes < 3:
+        weights = weights[None]  # the mean over the one head
+    return _outward(call, weights, rows)
