@@ -1,4 +1,4 @@
-# One processor level: the core as objects, and the Python module made of it.
+# The processor levels: the same core compiled for each of them, and a Python module made of each.
 # Levels never meet in one binary: the linker would merge Eigen's templates and run one level's code on all.
 
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$" AND CMAKE_SIZEOF_VOID_P EQUAL 8)
@@ -7,13 +7,29 @@ else()
   set(HEEDFUL_X86_64 OFF)
 endif()
 
-# Compiler options that every target of a level shares.
-function(heedful_level_options target level)
+# Compiler options of everything but the probe.
+function(heedful_options target)
   target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/cpp)
-  target_link_libraries(${target} PRIVATE Eigen3::Eigen OpenMP::OpenMP_CXX Threads::Threads)
-  target_compile_definitions(${target} PRIVATE EIGEN_DONT_PARALLELIZE)
+  target_link_libraries(${target} PRIVATE OpenMP::OpenMP_CXX Threads::Threads)
   # not -ffast-math: it would hide NaN and set flush-to-zero for the whole process
   target_compile_options(${target} PRIVATE -fno-math-errno -fno-trapping-math)
+  heedful_checks(${target})
+endfunction()
+
+# What does not compute is compiled once, for the least level, and is part of every module. It gets no Eigen to
+# include: templates of two levels in one module are what must not be.
+function(heedful_shared_options target)
+  heedful_options(${target})
+  if(HEEDFUL_X86_64)
+    target_compile_options(${target} PRIVATE -march=x86-64-v2)
+  endif()
+endfunction()
+
+# What computes is compiled for each level.
+function(heedful_level_options target level)
+  heedful_options(${target})
+  target_link_libraries(${target} PRIVATE Eigen3::Eigen)
+  target_compile_definitions(${target} PRIVATE EIGEN_DONT_PARALLELIZE)
   if(level STREQUAL "native")
     if(HEEDFUL_NATIVE)
       target_compile_options(${target} PRIVATE -march=native)
@@ -22,19 +38,22 @@ function(heedful_level_options target level)
     target_compile_options(${target} PRIVATE -march=x86-64-${level})
     if(level STREQUAL "v4")
       target_compile_options(${target} PRIVATE -mprefer-vector-width=512)
+      if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+        # g++ 12 complains of its own AVX-512 headers; the other levels still look
+        target_compile_options(${target} PRIVATE -Wno-uninitialized -Wno-maybe-uninitialized)
+      endif()
     endif()
     if(NOT level STREQUAL "v2")
       # Eigen 3.4 does not turn it on by itself under g++: float16 is 13 times slower without
       target_compile_definitions(${target} PRIVATE EIGEN_HAS_FP16_C=)
     endif()
   endif()
-  heedful_checks(${target})
 endfunction()
 
 # Warnings and sanitizers, where asked for.
 function(heedful_checks target)
   if(HEEDFUL_WARNINGS)
-    # ignored-attributes: every template over a vector type drops its alignment, which the type keeps itself
+    # ignored-attributes: a template over a vector type drops its alignment, which the type keeps itself
     target_compile_options(${target} PRIVATE -Wall -Wextra -Wshadow -Wconversion -Werror
                                              -Wno-ignored-attributes)
   endif()
@@ -61,14 +80,24 @@ function(heedful_place_module target)
   install(TARGETS ${target} LIBRARY DESTINATION heedful/_core)
 endfunction()
 
-function(heedful_add_level level module)
-  if(HEEDFUL_CORE_SOURCES)
-    add_library(heedful_core_${level} OBJECT ${HEEDFUL_CORE_SOURCES})
-    heedful_level_options(heedful_core_${level} ${level})
-    set(objects $<TARGET_OBJECTS:heedful_core_${level}>)
-  endif()
+# Threads and the border to Python: no arithmetic, so no levels.
+function(heedful_add_shared)
+  add_library(heedful_parallel OBJECT ${HEEDFUL_PARALLEL_SOURCES})
+  heedful_shared_options(heedful_parallel)
   if(HEEDFUL_MODULES)
-    pybind11_add_module(${module} MODULE NO_EXTRAS ${HEEDFUL_BINDING_SOURCES} ${objects})
+    add_library(heedful_bindings OBJECT ${HEEDFUL_BINDING_SOURCES})
+    target_link_libraries(heedful_bindings PRIVATE pybind11::module)
+    heedful_shared_options(heedful_bindings)
+  endif()
+endfunction()
+
+function(heedful_add_level level module)
+  add_library(heedful_core_${level} OBJECT ${HEEDFUL_CORE_SOURCES})
+  heedful_level_options(heedful_core_${level} ${level})
+  if(HEEDFUL_MODULES)
+    pybind11_add_module(${module} MODULE NO_EXTRAS cpp/bindings/module.cpp
+                        $<TARGET_OBJECTS:heedful_bindings> $<TARGET_OBJECTS:heedful_parallel>
+                        $<TARGET_OBJECTS:heedful_core_${level}>)
     heedful_level_options(${module} ${level})
     target_compile_definitions(${module} PRIVATE HEEDFUL_MODULE=${module})
     heedful_place_module(${module})
