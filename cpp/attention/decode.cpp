@@ -143,8 +143,8 @@ void attend(const ForwardCall<T>& call, const RowTask& task, KeyRange tile, cons
   if (problem.value_depth == 0) return;
   const Rows<T> rows = values.from(tile.begin);
   if (guard) {
-    guarded_rows(areas.guard, areas.scores, rows, task.rows, static_cast<int>(areas.tile),
-                 static_cast<int>(tile.size()), problem.value_depth, areas.outs, areas.out_depth);
+    guarded_rows(areas.guard, areas.scores, rows, task.rows, areas.tile, tile.size(), problem.value_depth, areas.outs,
+                 areas.out_depth);
     return;
   }
   const std::ptrdiff_t vectors = areas.out_depth / simd::lanes<T>;

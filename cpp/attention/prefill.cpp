@@ -100,7 +100,7 @@ void attend(const ForwardCall<T>& call, std::ptrdiff_t item, const Panel<T>& pan
   if (problem.dropout_p > 0) drop(problem, item, panel, tile.keys, T{1}, areas.scores);
   if (guard) {
     guarded_columns(areas.mask, areas.scores, value_rows.from(tile.keys.begin), count, lanes, problem.value_depth,
-                    state.out);
+                    state.out, true);
   } else {
     add_values(problem, panel, tile, value_rows, areas.scores, state.out);
   }

@@ -23,5 +23,6 @@ pybind11::dict show_build() {
 PYBIND11_MODULE(HEEDFUL_MODULE, module, pybind11::mod_gil_not_used()) {
   heedful::register_threads(module);
   heedful::register_forward(module);
+  heedful::register_backward(module);
   module.def("show_build", &show_build, "How this module was compiled.");
 }

@@ -1,0 +1,57 @@
+// One task of the backward pass: a block of keys against the panels of queries [first_panel, end_panel) of each query
+// head of its group. See backward.hpp.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cstddef>
+
+#include "attention/backward.hpp"
+#include "attention/panel.hpp"
+#include "attention/problem.hpp"
+#include "attention/score_tile.hpp"
+#include "parallel/parallel_for.hpp"
+
+namespace heedful {
+
+struct BackwardTask {
+  std::ptrdiff_t item, kv_head, block, first_panel, end_panel;
+  std::ptrdiff_t chunk, chunks;  // of the queries
+};
+
+// Who may add next. A turn counts up by one with every task that had it.
+struct Turns {
+  std::atomic<std::ptrdiff_t>* dquery;        // of (item, head, panel): blocks
+  const std::ptrdiff_t* first_dquery;         // (items): where an item's turns begin
+  std::atomic<std::ptrdiff_t>* dkey;          // of (item, kv_head, block): chunks
+  const std::ptrdiff_t* first_dkey;           // (items)
+  std::atomic<std::ptrdiff_t>* dbias;         // of (block, panel): (item, head); only for a shared dbias
+  std::ptrdiff_t panels;                      // most panels of an item: what first_dquery and dbias count in
+};
+
+template <class T>
+struct BackwardCall {
+  const Problem& problem;
+  const BackwardTensors& tensors;
+  ScoreRule<T> rule;
+  T dropout_factor;
+  Turns turns;
+};
+
+template <class T>
+inline constexpr std::ptrdiff_t panel_rows = Panel<T>::max_lanes;
+
+// Keys of a block: what keeps keys, values and both gradients in the second cache. The cuts lie at multiples, for every
+// item, so that a shared dbias has one order.
+inline std::ptrdiff_t block_keys(const Problem& problem) {
+  const std::ptrdiff_t depths = std::max<std::ptrdiff_t>(problem.depth + problem.value_depth, 1);
+  return std::clamp<std::ptrdiff_t>(32768 / depths / 8 * 8, 32, 256);
+}
+
+template <class T>
+std::size_t backward_scratch(const BackwardCall<T>& call);
+
+template <class T>
+void backward(const BackwardCall<T>& call, const BackwardTask& task, Worker& worker);
+
+}  // namespace heedful
