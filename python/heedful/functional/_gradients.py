@@ -209,8 +209,8 @@ def attention_backward(
     >>> query, key, value = np.eye(2), np.eye(2), np.array([[1.0], [3.0]])
     >>> out, lse = heedful.attention(query, key, value, return_lse=True)
     >>> heedful.attention_backward(np.ones_like(out), query, key, value, out, lse).key.round(4)
-    array([[-0.3131, -0.3131],
-           [ 0.3131,  0.3131]])
+    array([[-0.3128, -0.3128],
+           [ 0.3128,  0.3128]])
     """
     call = check_call(
         query, key, value, mask, bias, causal, window, align, q_lengths, kv_lengths,
