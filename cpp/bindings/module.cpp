@@ -24,5 +24,7 @@ PYBIND11_MODULE(HEEDFUL_MODULE, module, pybind11::mod_gil_not_used()) {
   heedful::register_threads(module);
   heedful::register_forward(module);
   heedful::register_backward(module);
+  heedful::register_weights(module);
+  heedful::register_merge(module);
   module.def("show_build", &show_build, "How this module was compiled.");
 }

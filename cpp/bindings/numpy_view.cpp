@@ -13,6 +13,17 @@ constexpr std::ptrdiff_t far = std::ptrdiff_t{1} << 60;
 
 std::ptrdiff_t clamped(std::ptrdiff_t value) { return std::clamp(value, -far, far); }
 
+char* data_of(const py::array& array) { return const_cast<char*>(static_cast<const char*>(array.data())); }
+
+// Along axes of length 1 nothing is ever stepped, whatever NumPy keeps as their stride.
+std::ptrdiff_t stride(const py::array& array, int axis) { return array.shape(axis) == 1 ? 0 : array.strides(axis); }
+
+// A single column counts as contiguous.
+std::ptrdiff_t column_stride(const py::array& array) {
+  const py::ssize_t last = array.ndim() - 1;
+  return array.shape(last) == 1 ? array.itemsize() : array.strides(last);
+}
+
 }  // namespace
 
 ElementType element_type_of(const py::array& array) {
@@ -43,44 +54,45 @@ Batch::Batch(const py::sequence& shape) {
   offsets_.reserve(16);
 }
 
-TensorView Batch::view(const py::array& array, int own_axes) {
-  const int axes = static_cast<int>(array.ndim());
-  const auto stride = [&](int axis) -> std::ptrdiff_t { return array.shape(axis) == 1 ? 0 : array.strides(axis); };
-  TensorView view;
-  view.data = const_cast<char*>(static_cast<const char*>(array.data()));
-  view.type = element_type_of(array);
-  const int first = axes - own_axes;
-  view.head_stride = stride(first);
-  view.row_stride = stride(first + 1);
-  // a single column needs its own size as stride to count as contiguous
-  view.column_stride = own_axes == 3 ? (array.shape(axes - 1) == 1 ? array.itemsize() : array.strides(axes - 1))
-                                     : array.itemsize();
-
+std::ptrdiff_t* Batch::offsets_of(const py::array& array, int own_axes) {
   offsets_.emplace_back(static_cast<std::size_t>(size_), 0);
   std::vector<std::ptrdiff_t>& offsets = offsets_.back();
   std::ptrdiff_t repeats = 1;  // items between two steps of the axis
   for (int axis = static_cast<int>(shape_.size()) - 1; axis >= 0; --axis) {
     const std::ptrdiff_t length = shape_[static_cast<std::size_t>(axis)];
-    const int own = first - static_cast<int>(shape_.size()) + axis;
+    const int own = static_cast<int>(array.ndim()) - own_axes - static_cast<int>(shape_.size()) + axis;
     if (own >= 0 && length > 1) {
-      const std::ptrdiff_t step = stride(own);
       for (std::ptrdiff_t item = 0; item < size_; ++item) {
-        offsets[static_cast<std::size_t>(item)] += item / repeats % length * step;
+        offsets[static_cast<std::size_t>(item)] += item / repeats % length * stride(array, own);
       }
     }
     repeats *= length;
   }
-  view.item_offsets = offsets.data();
-  return view;
+  return offsets.data();
 }
 
-TensorView Batch::view(const py::array& array) { return view(array, 3); }
-TensorView Batch::view_of_rows(const py::array& array) { return view(array, 2); }
+TensorView Batch::view(const py::array& array) {
+  const int last = static_cast<int>(array.ndim()) - 1;
+  return {data_of(array),          element_type_of(array),  offsets_of(array, 3), stride(array, last - 2),
+          stride(array, last - 1), column_stride(array)};
+}
+
+TensorView Batch::view_of_rows(const py::array& array) {
+  const int last = static_cast<int>(array.ndim()) - 1;
+  return {data_of(array),      element_type_of(array), offsets_of(array, 2), stride(array, last - 1),
+          stride(array, last), array.itemsize()};
+}
+
+TensorView Batch::view_without_heads(const py::array& array) {
+  const int last = static_cast<int>(array.ndim()) - 1;
+  return {data_of(array), element_type_of(array), offsets_of(array, 2), 0, stride(array, last - 1),
+          column_stride(array)};
+}
 
 TensorView Batch::view_of_broadcast(const py::object& object) {
   if (object.is_none()) return {};
   const auto array = py::reinterpret_borrow<py::array>(object);
-  TensorView view = this->view(array, 3);
+  TensorView view = this->view(array);
   if (array.shape(array.ndim() - 1) == 1) view.column_stride = 0;
   return view;
 }

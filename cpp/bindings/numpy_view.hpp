@@ -26,13 +26,15 @@ class Batch {
   TensorView view(const pybind11::array& array);
   // Of an array (…, heads, rows), as a view with one column.
   TensorView view_of_rows(const pybind11::array& array);
+  // Of an array (…, rows, columns), as a view with one head.
+  TensorView view_without_heads(const pybind11::array& array);
   // Of a mask or a bias, whose own axes broadcast too. None gives a view without data, here and below.
   TensorView view_of_broadcast(const pybind11::object& array);
   TensorView view_or_none(const pybind11::object& array);
   TensorView view_of_rows_or_none(const pybind11::object& array);
 
  private:
-  TensorView view(const pybind11::array& array, int own_axes);
+  std::ptrdiff_t* offsets_of(const pybind11::array& array, int own_axes);
 
   std::vector<std::ptrdiff_t> shape_;
   std::ptrdiff_t size_ = 1;
