@@ -17,6 +17,7 @@ from heedful.functional._shapes import (
     check_axes,
     check_layout,
     check_number_of_axes,
+    check_packed_axes,
 )
 
 
@@ -74,27 +75,30 @@ class Matrices(NamedTuple):
     layout: Layout
 
 
-def check_matrices(query: Any, key: Any, value: Any, layout: str) -> Matrices:
+def check_matrices(query: Any, key: Any, value: Any, layout: str, packed: bool = False) -> Matrices:
     """`value` may be missing (None): then it has depth 0."""
     length_first = check_layout(layout)
+    missing = value is None
+    if missing:
+        value = key
     if not type(query) is type(key) is type(value) is np.ndarray:
         query = as_array("query", query)
         key = as_array("key", key)
-        if value is None:
-            axes = check_number_of_axes(query, ("key", key))
-            value = key[..., :0]
-        else:
-            value = as_array("value", value)
-            axes = check_number_of_axes(query, ("key", key), ("value", value))
-    elif query.ndim == key.ndim == value.ndim > 1:
-        axes = query.ndim
-    else:
-        axes = check_number_of_axes(query, ("key", key), ("value", value))
+        value = as_array("value", value)
     given = (query, key, value)
     if not can_be_read_together(query, key, value):
         query, key, value = promoted(query, key, value)
-    seen = Layout(axes, length_first)
-    if axes != 4 or length_first or not query.ndim == key.ndim == value.ndim:
+    if packed:
+        check_packed_axes(query, key, value)
+        number = 3
+    elif query.ndim == key.ndim == value.ndim > 1:
+        number = query.ndim
+    else:
+        number = check_number_of_axes(query, key, value)
+    if missing:
+        value = value[..., :0]
+    seen = Layout(number, length_first)
+    if length_first or not query.ndim == key.ndim == value.ndim > 2:
         query, key, value = seen.inward(query), seen.inward(key), seen.inward(value)
     return Matrices(query, key, value, given, check_axes(query, key, value), seen)
 

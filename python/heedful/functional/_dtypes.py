@@ -12,7 +12,7 @@ FLOAT32 = np.dtype(np.float32)
 FLOAT64 = np.dtype(np.float64)
 FLOAT16 = np.dtype(np.float16)
 _READABLE = {FLOAT32, FLOAT64, FLOAT16}  # bfloat16 joins them when it is first seen
-_FLOATING = "float32, float64, float16 or bfloat16"
+_FLOATING = "float32, float64, float16"
 
 
 def computing_type(dtype: DType) -> DType:
@@ -63,7 +63,7 @@ def floating(name: str, array: Array) -> Array:
     dtype = _native(array.dtype)
     if dtype is None:
         hint = ", True and False belong into mask" if array.dtype == np.bool_ else ""
-        raise TypeError(f"{name} must be of type {_FLOATING}{hint}: got {array.dtype}")
+        raise TypeError(f"{name} must be of type {_FLOATING} or bfloat16{hint}: got {array.dtype}")
     return converted(array, dtype)
 
 
@@ -73,7 +73,9 @@ def accepted_type(name: str, array: Array) -> DType:
         return FLOAT64
     dtype = _native(array.dtype)
     if dtype is None:
-        raise TypeError(f"{name} must be of type {_FLOATING}, integer or bool: got {array.dtype}")
+        raise TypeError(
+            f"{name} must be of type {_FLOATING}, bfloat16, integer or bool: got {array.dtype}"
+        )
     return dtype
 
 

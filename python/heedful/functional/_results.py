@@ -14,13 +14,13 @@ _WORK = 100_000  # what numpy may spend on an overlap before it counts as one
 
 
 def allocate(name: str, shape: tuple[int, ...], dtype: DType, fill: float | None = None) -> Array:
-    """A new array, of any content or filled; too large is a MemoryError at any size."""
+    """A new array, of any content or filled; where there is no room, always a MemoryError."""
     try:
         if fill is None:
             return np.empty(shape, dtype)
         return np.zeros(shape, dtype) if fill == 0 else np.full(shape, fill, dtype)
     except ValueError:
-        raise MemoryError(f"{name} of shape {shape} and type {dtype} is too large") from None
+        raise MemoryError(f"no room for {name}: shape {shape}, type {dtype}") from None
 
 
 def allocate_rows(

@@ -74,9 +74,9 @@ def check_layout(layout: str) -> bool:
     return one_of("layout", layout, LAYOUTS) == "blhd"
 
 
-def check_number_of_axes(query: Array, *keys_and_values: tuple[str, Array]) -> int:
+def check_number_of_axes(query: Array, key: Array, value: Array) -> int:
     """How many axes the result has: 1 for a single query, else those of the largest input."""
-    for name, array in keys_and_values:
+    for name, array in (("key", key), ("value", value)):
         if array.ndim < 2:
             length = array.shape[0] if array.ndim else "L"
             raise ValueError(
@@ -85,15 +85,21 @@ def check_number_of_axes(query: Array, *keys_and_values: tuple[str, Array]) -> i
             )
     if query.ndim == 0:
         raise ValueError("query must have one axis at least: got shape ()")
-    if query.ndim == 1:
-        for name, array in keys_and_values:
-            if array.ndim != 2:
-                raise ValueError(
-                    f"a query of one axis needs a {name} of two: "
-                    f"query has shape {query.shape}, {name} has {array.shape}"
-                )
-        return 1
-    return max(query.ndim, *(array.ndim for _, array in keys_and_values))
+    if query.ndim > 1:
+        return max(query.ndim, key.ndim, value.ndim)
+    for name, array in (("key", key), ("value", value)):
+        if array.ndim != 2:
+            raise ValueError(
+                f"a query of one axis needs a {name} of two: "
+                f"query has shape {query.shape}, {name} has {array.shape}"
+            )
+    return 1
+
+
+def check_packed_axes(query: Array, key: Array, value: Array) -> None:
+    for name, array in (("query", query), ("key", key), ("value", value)):
+        if array.ndim != 3:
+            raise ValueError(f"{name} must have shape (tokens, heads, depth): got {array.shape}")
 
 
 def check_axes(query: Array, key: Array, value: Array) -> Axes:

@@ -233,10 +233,7 @@ def check_packed_call(
     rng: Any,
 ) -> Call:
     """Every rule for packed sequences: (tokens, H, D) is one item in layout "blhd", cut into n."""
-    query, key, value, given, axes, layout = check_matrices(query, key, value, "blhd")
-    for name, array in zip(("query", "key", "value"), given, strict=True):
-        if array.ndim != 3:
-            raise ValueError(f"{name} must have shape (tokens, heads, depth): got {array.shape}")
+    query, key, value, given, axes, layout = check_matrices(query, key, value, "blhd", True)
     rows = check_cu_seqlens("cu_seqlens_q", cu_seqlens_q, "query", axes.query_length)
     keys = check_cu_seqlens("cu_seqlens_k", cu_seqlens_k, "key", axes.key_length)
     if rows.size != keys.size:
