@@ -6,11 +6,14 @@
 #include <cxxabi.h>
 #endif
 
+#include <atomic>
 #include <chrono>
 #include <exception>
 #include <new>
 #include <thread>
 #include <utility>
+
+#include "parallel/fork.hpp"
 
 namespace heedful {
 namespace {
@@ -31,51 +34,40 @@ void take_gil(PyThreadState* state) {
 #endif
 }
 
-// The calling thread between giving the lock away and taking it back.
-struct Released {
-  PyThreadState* state = nullptr;
-  bool knows_thread = false;
-  bool is_main_thread = false;
-};
-thread_local Released* released = nullptr;
+// The calling thread's state from giving the lock away to taking it back, otherwise nullptr.
+thread_local PyThreadState* released = nullptr;
 
+std::atomic<unsigned long> main_thread{0};
+
+// Only there does Python run signal handlers. In a forked child that is the thread that forked.
 bool is_main_thread() {
-  const auto main_thread = pybind11::module_::import("threading").attr("main_thread")();
-  return main_thread.attr("ident").cast<unsigned long>() == PyThread_get_thread_ident();
+  return has_forked() || PyThread_get_thread_ident() == main_thread.load(std::memory_order_relaxed);
 }
 
 }  // namespace
 
+void remember_main_thread() {
+  const auto thread = pybind11::module_::import("threading").attr("main_thread")();
+  main_thread = thread.attr("ident").cast<unsigned long>();
+}
+
 bool interrupted() {
-  Released* const here = released;
-  if (here == nullptr || (here->knows_thread && !here->is_main_thread)) return false;
-  take_gil(here->state);
-  if (!here->knows_thread) {
-    try {
-      here->is_main_thread = is_main_thread();
-    } catch (pybind11::error_already_set& error) {
-      error.discard_as_unraisable("heedful");
-      here->is_main_thread = true;  // asking too often is harmless
-    }
-    here->knows_thread = true;
-  }
-  const bool stop = here->is_main_thread && PyErr_CheckSignals() != 0;
-  here->state = PyEval_SaveThread();
+  if (released == nullptr || !is_main_thread()) return false;
+  take_gil(std::exchange(released, nullptr));
+  const bool stop = PyErr_CheckSignals() != 0;  // the handler's exception stays with this thread
+  released = PyEval_SaveThread();
   return stop;
 }
 
 void detail::run_without_gil(void (*compute)(void* function), void* function) {
-  Released here;
-  here.state = PyEval_SaveThread();
-  Released* const outer = std::exchange(released, &here);  // not null within a signal handler
+  released = PyEval_SaveThread();
   std::exception_ptr failure;
   try {
     compute(function);
   } catch (...) {
     failure = std::current_exception();
   }
-  released = outer;
-  take_gil(here.state);
+  take_gil(std::exchange(released, nullptr));
   if (PyErr_Occurred() != nullptr) throw pybind11::error_already_set();
   if (!failure) return;
   try {

@@ -12,6 +12,9 @@ namespace heedful {
 // others the answer is no.
 bool interrupted();
 
+// Learns which thread that is. Called once, when the module is loaded.
+void remember_main_thread();
+
 // A team of this size that hears Ctrl-C.
 inline Team team_of(int threads) { return Team{threads, &interrupted}; }
 

@@ -1,0 +1,94 @@
+"""A Python program in a process of its own, with a time limit: it may hang or die there."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+# What every program may use. `reference` is computed by plain NumPy in float64.
+PREAMBLE = """\
+import sys
+sys.path.insert(0, {tests!r})
+import os, time
+import numpy as np
+import heedful
+from reference import attention as reference
+
+rng = np.random.default_rng(5)
+
+def arrays(batch=2, heads=3, length=97, depth=32):
+    return [rng.standard_normal((batch, heads, length, depth)).astype(np.float32)
+            for _ in range(3)]
+
+def is_right(out, arrays):
+    return np.allclose(out, reference(*arrays).out, rtol=1e-4, atol=1e-5)
+
+def endless(length=2**17):
+    '''Arrays for a call of several minutes that takes little memory: all heads are one.'''
+    one = [rng.standard_normal((1, 1, length, depth)).astype(np.float32) for depth in (96, 96, 1)]
+    return [np.broadcast_to(array, (1, 64, *array.shape[2:])) for array in one]
+"""
+
+
+def environment(changes: Mapping[str, str | None] | None = None) -> dict[str, str]:
+    """The environment with changes; None takes a variable away."""
+    merged = {**os.environ, **(changes or {})}
+    return {name: value for name, value in merged.items() if value is not None}
+
+
+def command(program: str, *, preamble: bool = True, flags: tuple[str, ...] = ()) -> list[str]:
+    before = PREAMBLE.format(tests=str(Path(__file__).parent)) if preamble else ""
+    return [sys.executable, *flags, "-c", before + textwrap.dedent(program)]
+
+
+@contextmanager
+def started(
+    program: str,
+    *,
+    preamble: bool = True,
+    flags: tuple[str, ...] = (),
+    env: Mapping[str, str | None] | None = None,
+) -> Iterator[subprocess.Popen[str]]:
+    """The running program; it and all its children are killed at the end."""
+    process = subprocess.Popen(
+        command(program, preamble=preamble, flags=flags),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(env),
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def run(
+    program: str,
+    *,
+    limit: float = 60,
+    preamble: bool = True,
+    flags: tuple[str, ...] = (),
+    env: Mapping[str, str | None] | None = None,
+) -> str:
+    """What the program prints. The test fails unless it ends with 0 within `limit` seconds."""
+    __tracebackhide__ = True
+    with started(program, preamble=preamble, flags=flags, env=env) as process:
+        try:
+            printed, errors = process.communicate(timeout=limit)
+        except subprocess.TimeoutExpired:
+            pytest.fail(f"the program did not end within {limit} s")
+    if process.returncode != 0:
+        pytest.fail(f"the program ended with {process.returncode}:\n{printed}\n{errors}")
+    return printed

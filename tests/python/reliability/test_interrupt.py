@@ -1,0 +1,161 @@
+"""Ctrl-C ends a call soon, as KeyboardInterrupt, and the next call is right."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+
+import pytest
+from process import run, started
+
+# A call goes on for minutes unless it is interrupted, so 3 s are far from both: a loaded machine
+# needs longer than the 50 ms between two looks, and what is not heard at all takes for ever.
+SOON = 3.0
+
+LONG_CALLS = {
+    "attention": "heedful.attention(*x)",
+    "causal": "heedful.attention(*x, causal=True)",
+    "lengths": "heedful.attention(*x, kv_lengths=[2**17 - 5])",
+    "one query": "heedful.attention(x[0][..., :1, :], *stretched(x[1:], 64, 2**32))",
+    "weights": "heedful.attention_weights(*stretched([x[0][:, :, :64], x[1]], 2**16, None), "
+    "average_heads=True)",
+    "scores": "heedful.attention_scores(deep[:, :, :5], deep)",
+    "gradients": "heedful.attention_backward(*given)",
+}
+
+INTERRUPTED = """
+import signal
+heedful.set_num_threads({threads})
+x = endless()
+
+def stretched(arrays, heads, length):
+    # at no cost: all heads, and all positions if a length is given, are the first one
+    return [np.broadcast_to(array[:, :1, :1 if length else None],
+                            (1, heads, length or array.shape[2], array.shape[3]))
+            for array in arrays]
+
+deep = np.broadcast_to(rng.standard_normal(2**19).astype("f"), (1, 1, 2**20, 2**19))
+# for gradients without a forward pass of minutes: an out and lse made up
+few = [array[:, :2] for array in x]
+given = [np.ones((1, 2, 2**17, 1), "f"), *few, np.zeros((1, 2, 2**17, 1), "f"),
+         np.full((1, 2, 2**17), 12, "f")]
+{before}
+print("ready", flush=True)
+start = time.monotonic()
+try:
+    {call}
+except KeyboardInterrupt:
+    print(time.monotonic(), flush=True)
+else:
+    print("ended by itself after", time.monotonic() - start, flush=True)
+    sys.exit(3)
+y = arrays()
+assert is_right(heedful.attention(*y), y), "the next call"
+print("right", flush=True)
+"""
+
+
+def seconds_to_interrupt(program: str) -> float:
+    """Seconds from the signal to the exception, after which the program must end well."""
+    with started(program) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        ready = process.stdout.readline()
+        assert ready.strip() == "ready", process.stderr.read()
+        time.sleep(0.5)
+        sent = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        try:
+            printed, errors = process.communicate(timeout=30)
+        except subprocess.TimeoutExpired:
+            return float("inf")
+    assert process.returncode == 0, printed + errors
+    caught, right = printed.split()
+    assert right == "right"
+    return float(caught) - sent
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("call", LONG_CALLS, ids=str)
+def test_ctrl_c_ends_a_long_call(call: str, threads: int) -> None:
+    program = INTERRUPTED.format(threads=threads, before="", call=LONG_CALLS[call])
+    assert seconds_to_interrupt(program) < SOON
+
+
+def test_ctrl_c_ends_a_call_in_a_forked_child() -> None:
+    program = INTERRUPTED.format(
+        threads=2,
+        before="""
+heedful.attention(*arrays())
+pid = os.fork()
+if pid:
+    signal.signal(signal.SIGINT, lambda *_: os.kill(pid, signal.SIGINT))
+    status = os.waitpid(pid, 0)[1]
+    sys.exit(os.waitstatus_to_exitcode(status))
+""",
+        call="heedful.attention(*x)",
+    )
+    assert seconds_to_interrupt(program) < SOON
+
+
+def test_a_handler_s_own_exception_comes_out() -> None:
+    run(
+        """
+import signal
+class Alarm(Exception):
+    pass
+def ring(*_):
+    raise Alarm("rang")
+signal.signal(signal.SIGALRM, ring)
+signal.setitimer(signal.ITIMER_REAL, 0.3)
+start = time.monotonic()
+try:
+    heedful.attention(*endless())
+except Alarm as alarm:
+    assert str(alarm) == "rang"
+else:
+    raise AssertionError("no exception")
+assert time.monotonic() - start < 10
+y = arrays()
+assert is_right(heedful.attention(*y), y)
+""",
+        limit=40,
+    )
+
+
+def test_a_handler_that_returns_lets_the_call_go_on() -> None:
+    run(
+        """
+import signal
+heedful.set_num_threads(2)
+heard, inner = [], arrays()
+def ring(*_):  # computes itself while the call that it interrupts waits
+    heard.append(is_right(heedful.attention(*inner), inner))
+x = arrays(1, 8, 8191, 64)
+start = time.monotonic()
+expected = heedful.attention(*x)
+seconds = time.monotonic() - start
+signal.signal(signal.SIGALRM, ring)
+signal.setitimer(signal.ITIMER_REAL, seconds / 10, seconds / 10)
+assert np.array_equal(heedful.attention(*x), expected)
+signal.setitimer(signal.ITIMER_REAL, 0)
+assert len(heard) >= 2 and all(heard), heard
+"""
+    )
+
+
+def test_ctrl_c_reaches_the_main_thread_while_another_one_computes() -> None:
+    program = """
+import threading
+x = endless()
+threading.Thread(target=heedful.attention, args=x, daemon=True).start()
+time.sleep(0.3)
+print("ready", flush=True)
+try:
+    time.sleep(1000)
+except KeyboardInterrupt:
+    print(time.monotonic(), flush=True)
+print("right", flush=True)
+"""
+    assert seconds_to_interrupt(program) < SOON
