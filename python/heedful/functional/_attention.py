@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from heedful.functional._call import check_call
-from heedful.functional._checks import flag
-from heedful.functional._forward import forward, returned
+from heedful.functional._forward import check_returned, forward, forward_alone, returned
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -210,8 +209,7 @@ def attention(
         query, key, value, mask, bias, causal, window, align, q_lengths, kv_lengths,
         scale, softcap, alibi_slopes, sink, dropout_p, rng, layout,
     )  # fmt: skip
-    return_lse = return_lse if return_lse is False else flag("return_lse", return_lse)
-    return_weights = return_weights and flag("return_weights", return_weights)
-    return returned(
-        call, forward(call, out, return_lse, return_weights), return_lse, return_weights
-    )
+    if return_lse is return_weights is False:
+        return forward_alone(call, out)
+    return_lse, return_weights = check_returned(return_lse, return_weights)
+    return returned(call, forward(call, out, return_weights), return_lse, return_weights)

@@ -15,7 +15,7 @@ import numpy as np
 
 from heedful._core import native
 from heedful._threads import resolve
-from heedful.functional._call import Call, Given
+from heedful.functional._call import Call
 from heedful.functional._dtypes import Array, DType, cast_like, computing_type, gradient_type
 from heedful.functional._forward import Forward
 from heedful.functional._results import allocate, allocate_rows
@@ -42,10 +42,9 @@ def backward(
     dweights: Any = None,
 ) -> Gradients:
     """`out` and `lse` in "bhld" order; dout, dlse and dweights as the caller sees them."""
-    axes, layout = call.axes, call.layout
+    axes, layout = call.axes, call.axes.layout
     batch, heads, dtype = axes.batch, axes.heads, computing_type(call.dtype)
-    out_shape = layout.shape(batch, heads, axes.query_length, axes.value_depth)
-    dout = layout.inward(cast_like("dout", dout, out_shape, call.dtype))
+    dout = layout.inward(cast_like("dout", dout, axes.out, call.dtype))
     row_term = None
     if dlse is not None:
         dlse = cast_like("dlse", dlse, axes.rows[layout.missing :], dtype).reshape(axes.rows)
@@ -67,12 +66,13 @@ def backward(
         delta, dquery, dkey, dvalue, dbias,
         *call.rules, call.dropout_p, call.seed, resolve(),
     )  # fmt: skip
+    query, key, value, bias, sink = call.given
     return Gradients(
-        _like_input(call, dquery, call.query, call.given.query),
-        _like_input(call, dkey, call.key, call.given.key),
-        _like_input(call, dvalue, call.value, call.given.value),
-        _like_bias(dbias, call.given.bias),
-        _sink_gradient(call, lse, delta),
+        _like_input(call, dquery, call.query, query),
+        _like_input(call, dkey, call.key, key),
+        _like_input(call, dvalue, call.value, value),
+        _like_bias(dbias, bias),
+        _sink_gradient(call, lse, delta, sink),
     )
 
 
@@ -102,7 +102,7 @@ def _allocate_dbias(call: Call, dtype: DType) -> Array | None:
 
 
 def _like_input(call: Call, gradient: Array, view: Array, given: Array) -> Array:
-    total = call.layout.like(summed(gradient, view.shape), given)
+    total = call.axes.layout.like(summed(gradient, view.shape), given)
     return total.astype(gradient_type(given.dtype), copy=False)
 
 
@@ -113,8 +113,7 @@ def _like_bias(gradient: Array | None, given: Array | None) -> Array | None:
     return total.reshape(given.shape).astype(gradient_type(given.dtype), copy=False)
 
 
-def _sink_gradient(call: Call, lse: Array, delta: Array) -> Array | None:
-    given = call.given.sink
+def _sink_gradient(call: Call, lse: Array, delta: Array, given: Array | None) -> Array | None:
     if call.sink is None or given is None:
         return None
     exists = lse != -math.inf  # rows past q_lengths have no sink either
@@ -127,10 +126,9 @@ def _sink_gradient(call: Call, lse: Array, delta: Array) -> Array | None:
 
 def pullback_of(call: Call, forward: Forward) -> Callable[..., Gradients]:
     """The function that a forward call leaves behind; it may be called more than once."""
-    assert forward.lse is not None
     out, lse, weights = forward.out, forward.lse, forward.weights
     query, key, value, bias, sink = call.given
-    given = Given(
+    given = (
         _stand_in(query),
         _stand_in(key),
         _stand_in(value),

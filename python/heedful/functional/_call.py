@@ -1,30 +1,28 @@
 """One checked call: its arrays in "bhld" order, its sizes, what the compiled functions are told."""
 
 import math
-from typing import Any, NamedTuple
+from functools import lru_cache
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from heedful.functional._checks import finite, positive
 from heedful.functional._dtypes import Array, DType, as_array, can_be_read_together, promoted
+from heedful.functional._layout import Shape, check_layout
 from heedful.functional._positions import check_positions
 from heedful.functional._random import check_dropout
 from heedful.functional._restrictions import check_alibi_slopes, check_bias, check_mask, check_sink
-from heedful.functional._shapes import (
-    Axes,
-    Layout,
-    check_axes,
-    check_layout,
-    check_number_of_axes,
-    check_packed_axes,
-)
+from heedful.functional._shapes import Axes, check_axes
+
+# query, key, value, bias and sink as the caller gave them, before any conversion
+Given: TypeAlias = tuple[Array, Array, Array, Array | None, Array | None]
 
 
 class Rules(NamedTuple):
     """The arguments that all compiled functions share, in their order."""
 
-    batch: tuple[int, ...]
+    batch: Shape
     items: NDArray[np.int64] | None
     offset: int
     scale: float
@@ -36,16 +34,6 @@ class Rules(NamedTuple):
     alibi_slopes: NDArray[np.float64] | None
 
 
-class Given(NamedTuple):
-    """The caller's arrays before any conversion."""
-
-    query: Array
-    key: Array
-    value: Array
-    bias: Array | None
-    sink: Array | None
-
-
 class Call(NamedTuple):
     query: Array  # (…, H, Lq, D)
     key: Array  # (…, Hkv, Lk, D)
@@ -55,52 +43,12 @@ class Call(NamedTuple):
     sink: NDArray[np.float64] | None  # (H,)
     dropout_p: float
     seed: int
-    layout: Layout
     given: Given
 
     @property
     def dtype(self) -> DType:
         """The type of the output."""
         return self.query.dtype
-
-
-class Matrices(NamedTuple):
-    """Query, key and value in "bhld" order with their sizes, the caller's own among them."""
-
-    query: Array
-    key: Array
-    value: Array
-    given: tuple[Array, Array, Array]
-    axes: Axes
-    layout: Layout
-
-
-def check_matrices(query: Any, key: Any, value: Any, layout: str, packed: bool = False) -> Matrices:
-    """`value` may be missing (None): then it has depth 0."""
-    length_first = check_layout(layout)
-    missing = value is None
-    if missing:
-        value = key
-    if not type(query) is type(key) is type(value) is np.ndarray:
-        query = as_array("query", query)
-        key = as_array("key", key)
-        value = as_array("value", value)
-    given = (query, key, value)
-    if not can_be_read_together(query, key, value):
-        query, key, value = promoted(query, key, value)
-    if packed:
-        check_packed_axes(query, key, value)
-        number = 3
-    elif query.ndim == key.ndim == value.ndim > 1:
-        number = query.ndim
-    else:
-        number = check_number_of_axes(query, key, value)
-    if missing:
-        value = value[..., :0]
-    seen = Layout(number, length_first)
-    if length_first or not query.ndim == key.ndim == value.ndim > 2:
-        query, key, value = seen.inward(query), seen.inward(key), seen.inward(value)
-    return Matrices(query, key, value, given, check_axes(query, key, value), seen)
 
 
 def check_call(
@@ -122,39 +70,76 @@ def check_call(
     rng: Any,
     layout: str,
 ) -> Call:
-    """Every rule for arrays with leading axes; what is not given costs one comparison."""
-    query, key, value, given, axes, seen = check_matrices(query, key, value, layout)
-    heads = axes.heads
-    items, offset, left, right = None, 0, -1, -1
+    """Every rule for arrays with leading axes. Without a value (None), it has depth 0."""
+    query, key, value, given, axes, rules = check_matrices(query, key, value, layout)
+    given_bias = given_sink = None
+    seed = 0
     if not (
-        causal is False
-        and window is align is q_lengths is kv_lengths is None
-        and alibi_slopes is None
-    ):
-        items, offset, left, right = check_positions(
+        mask is bias is window is align is q_lengths is kv_lengths is scale is softcap
+        is alibi_slopes is sink is None and causal is False
+    ):  # fmt: skip
+        positions = check_positions(
             axes.batch, axes.query_length, axes.key_length,
             causal, window, align, q_lengths, kv_lengths, alibi_slopes,
         )  # fmt: skip
-    if mask is not None:
-        mask = check_mask(mask, axes)
-    given_bias = given_sink = None
-    if bias is not None:
-        given_bias, bias = check_bias(bias, axes)
-    if alibi_slopes is not None:
-        alibi_slopes = check_alibi_slopes(alibi_slopes, heads, axes.batch)
-    if sink is not None:
-        given_sink, sink = check_sink(sink, heads)
-    seed = 0
+        if mask is not None:
+            mask = check_mask(mask, axes.scores)
+        if bias is not None:
+            given_bias, bias = check_bias(bias, axes.scores)
+        if alibi_slopes is not None:
+            alibi_slopes = check_alibi_slopes(alibi_slopes, axes.heads, axes.batch)
+        if sink is not None:
+            given_sink, sink = check_sink(sink, axes.heads)
+        scale, softcap = check_scale(scale, axes.depth), check_softcap(softcap)
+        rules = Rules(
+            axes.batch, positions.items, positions.offset, scale, softcap,
+            positions.left, positions.right, mask, bias, alibi_slopes,
+        )  # fmt: skip
     if rng is not None or type(dropout_p) is not float or dropout_p:
         dropout_p, seed = check_dropout(dropout_p, rng)
-    rules = Rules(
-        axes.batch, items, offset, check_scale(scale, axes.depth), check_softcap(softcap),
-        left, right, mask, bias, alibi_slopes,
-    )  # fmt: skip
     return Call(
-        query, key, value, axes, rules, sink, dropout_p, seed, seen,
-        Given(*given, given_bias, given_sink),
-    )  # fmt: skip
+        query, key, value, axes, rules, sink, dropout_p, seed, (*given, given_bias, given_sink)
+    )
+
+
+def check_matrices(
+    query: Any, key: Any, value: Any, layout: str, packed: bool = False
+) -> tuple[Array, Array, Array, tuple[Array, Array, Array], Axes, Rules]:
+    """The arrays in "bhld" order, as they were given, their sizes, and rules without options."""
+    length_first = layout != "bhld" and check_layout(layout)
+    no_value = value is None
+    if no_value:
+        value = key
+    if not type(query) is type(key) is type(value) is np.ndarray:
+        query = as_array("query", query)
+        key = as_array("key", key)
+        value = as_array("value", value)
+    given = (query, key, value)
+    if not can_be_read_together(query, key, value):
+        query, key, value = promoted(query, key, value)
+    if packed:
+        check_packed_axes(query, key, value)
+    elif no_value and value.ndim:
+        value = value[..., :0]
+    axes, rules = _plain(query.shape, key.shape, value.shape, length_first)
+    if axes.layout.length_first or not query.ndim == key.ndim == value.ndim > 2:
+        inward = axes.layout.inward
+        query, key, value = inward(query), inward(key), inward(value)
+    return query, key, value, given, axes, rules
+
+
+@lru_cache(maxsize=1024)
+def _plain(query: Shape, key: Shape, value: Shape, length_first: bool) -> tuple[Axes, Rules]:
+    """What follows from the shapes alone; programs use the same ones again and again."""
+    axes = check_axes(query, key, value, length_first)
+    scale = check_scale(None, axes.depth)
+    return axes, Rules(axes.batch, None, 0, scale, 0.0, -1, -1, None, None, None)
+
+
+def check_packed_axes(query: Array, key: Array, value: Array) -> None:
+    for name, array in (("query", query), ("key", key), ("value", value)):
+        if array.ndim != 3:
+            raise ValueError(f"{name} must have shape (tokens, heads, depth): got {array.shape}")
 
 
 def check_scale(scale: Any, depth: int) -> float:

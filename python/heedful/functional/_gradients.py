@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from heedful.functional._backward import Gradients, backward, pullback_of
 from heedful.functional._call import check_call
-from heedful.functional._checks import flag
 from heedful.functional._dtypes import cast_like, computing_type
-from heedful.functional._forward import forward, returned
+from heedful.functional._forward import check_returned, forward, returned
 from heedful.functional._random import check_same_seed
 
 if TYPE_CHECKING:
@@ -120,15 +119,12 @@ def attention_vjp(
     array([[1.],
            [1.]])
     """
-    return_lse, return_weights = (
-        flag("return_lse", return_lse),
-        flag("return_weights", return_weights),
-    )
+    return_lse, return_weights = check_returned(return_lse, return_weights)
     call = check_call(
         query, key, value, mask, bias, causal, window, align, q_lengths, kv_lengths,
         scale, softcap, alibi_slopes, sink, dropout_p, rng, layout,
     )  # fmt: skip
-    result = forward(call, out, True, return_weights)
+    result = forward(call, out, return_weights)
     return returned(call, result, return_lse, return_weights), pullback_of(call, result)
 
 
@@ -217,8 +213,7 @@ def attention_backward(
         scale, softcap, alibi_slopes, sink, dropout_p, rng, layout,
     )  # fmt: skip
     check_same_seed(dropout_p, rng)
-    axes, seen = call.axes, call.layout
-    shape = seen.shape(axes.batch, axes.heads, axes.query_length, axes.value_depth)
-    out = seen.inward(cast_like("out", out, shape, call.dtype))
-    lse = cast_like("lse", lse, axes.rows[seen.missing :], computing_type(call.dtype))
+    axes, layout_seen = call.axes, call.axes.layout
+    out = layout_seen.inward(cast_like("out", out, axes.out, call.dtype))
+    lse = cast_like("lse", lse, axes.rows[layout_seen.missing :], computing_type(call.dtype))
     return backward(call, dout, out, lse.reshape(axes.rows), dlse)

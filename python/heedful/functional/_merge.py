@@ -18,8 +18,8 @@ from heedful.functional._dtypes import (
     converted,
     is_bfloat16,
 )
+from heedful.functional._layout import Layout, check_layout
 from heedful.functional._results import allocate
-from heedful.functional._shapes import Layout, check_layout
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike

@@ -4,19 +4,20 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from heedful.functional._dtypes import FLOAT64, Array, as_array, floating
-from heedful.functional._shapes import Axes, broadcasts
+from heedful.functional._layout import Shape
+from heedful.functional._shapes import broadcasts
 
 
-def _check_broadcasts(name: str, array: Array, axes: Axes) -> Array:
+def _check_broadcasts(name: str, array: Array, scores: Shape) -> Array:
     """A view with three axes at least."""
-    if not broadcasts(array.shape, axes.scores):
+    if not broadcasts(array.shape, scores):
         raise ValueError(
-            f"{name} must broadcast to the scores' shape {axes.scores}: got shape {array.shape}"
+            f"{name} must broadcast to the scores' shape {scores}: got shape {array.shape}"
         )
     return array[(np.newaxis,) * (3 - array.ndim)] if array.ndim < 3 else array
 
 
-def check_mask(mask: ArrayLike, axes: Axes) -> NDArray[np.bool_]:
+def check_mask(mask: ArrayLike, scores: Shape) -> NDArray[np.bool_]:
     """Boolean, True where a query may attend."""
     array = as_array("mask", mask)
     if array.dtype != np.bool_:
@@ -24,18 +25,16 @@ def check_mask(mask: ArrayLike, axes: Axes) -> NDArray[np.bool_]:
             "mask must be boolean, True where a query may attend; "
             f"numbers to be added to the scores belong into bias: got type {array.dtype}"
         )
-    return _check_broadcasts("mask", array, axes)
+    return _check_broadcasts("mask", array, scores)
 
 
-def check_bias(bias: ArrayLike, axes: Axes) -> tuple[Array, Array]:
+def check_bias(bias: ArrayLike, scores: Shape) -> tuple[Array, Array]:
     """As it was given, and as it is read: floating, with three axes at least."""
     given = as_array("bias", bias)
-    return given, _check_broadcasts("bias", floating("bias", given), axes)
+    return given, _check_broadcasts("bias", floating("bias", given), scores)
 
 
-def check_alibi_slopes(
-    slopes: ArrayLike, heads: int, batch: tuple[int, ...]
-) -> NDArray[np.float64]:
+def check_alibi_slopes(slopes: ArrayLike, heads: int, batch: Shape) -> NDArray[np.float64]:
     """(1 or B, H), of any real type."""
     array = as_array("alibi_slopes", slopes)
     if array.dtype.kind not in "iu":

@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from heedful.functional._call import Call
+from heedful.functional._call import Call, Rules
 from heedful.functional._checks import named
 from heedful.functional._dtypes import Array, DType
-from heedful.functional._shapes import Layout
+from heedful.functional._layout import Layout
+from heedful.functional._shapes import Axes
 
 _WORK = 100_000  # what numpy may spend on an overlap before it counts as one
 
@@ -38,11 +39,11 @@ def allocate_rows(
     return allocate(name, (*batch, heads, length, depth), dtype, 0)
 
 
-def allocate_out(call: Call) -> Array:
-    axes = call.axes
-    shape = call.layout.shape(axes.batch, axes.heads, axes.query_length, axes.value_depth)
-    # np.zeros takes fresh pages, so a part that nobody writes costs nothing
-    return allocate("the output", shape, call.dtype, 0 if call.rules.items is not None else None)
+def allocate_out(axes: Axes, rules: Rules, dtype: DType) -> Array:
+    if rules.items is None:
+        return allocate("the output", axes.out, dtype)
+    # fresh pages are zero, so the rows that nobody writes cost nothing
+    return allocate("the output", axes.out, dtype, 0)
 
 
 def allocate_lse(call: Call, dtype: DType) -> Array:
@@ -52,8 +53,7 @@ def allocate_lse(call: Call, dtype: DType) -> Array:
 
 def check_out(out: Any, call: Call) -> Array:
     """The caller's array, fit to be written by several threads."""
-    axes = call.axes
-    shape = call.layout.shape(axes.batch, axes.heads, axes.query_length, axes.value_depth)
+    shape = call.axes.out
     if not isinstance(out, np.ndarray):
         raise TypeError(f"out must be a numpy array: got {named(out)}")
     if out.shape != shape:

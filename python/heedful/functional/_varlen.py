@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heedful.functional._backward import Gradients, pullback_of
-from heedful.functional._call import Call, Given, Rules, check_matrices, check_scale, check_softcap
+from heedful.functional._call import Call, Rules, check_matrices, check_scale, check_softcap
 from heedful.functional._checks import flag, integer_array
-from heedful.functional._forward import forward, returned
+from heedful.functional._forward import forward, forward_alone, returned
 from heedful.functional._positions import check_packed_positions
 from heedful.functional._random import check_dropout
 from heedful.functional._restrictions import check_alibi_slopes, check_sink
@@ -124,7 +124,9 @@ def attention_varlen(
         query, key, value, cu_seqlens_q, cu_seqlens_k, causal, window, align, q_lengths,
         kv_lengths, scale, softcap, alibi_slopes, sink, dropout_p, rng,
     )  # fmt: skip
-    return returned(call, forward(call, out, return_lse, False), return_lse, False)
+    if not return_lse:
+        return forward_alone(call, out)
+    return returned(call, forward(call, out, False), True, False)
 
 
 @overload
@@ -210,7 +212,7 @@ def attention_varlen_vjp(
         query, key, value, cu_seqlens_q, cu_seqlens_k, causal, window, align, q_lengths,
         kv_lengths, scale, softcap, alibi_slopes, sink, dropout_p, rng,
     )  # fmt: skip
-    result = forward(call, out, True, False)
+    result = forward(call, out, False)
     return returned(call, result, return_lse, False), pullback_of(call, result)
 
 
@@ -233,7 +235,7 @@ def check_packed_call(
     rng: Any,
 ) -> Call:
     """Every rule for packed sequences: (tokens, H, D) is one item in layout "blhd", cut into n."""
-    query, key, value, given, axes, layout = check_matrices(query, key, value, "blhd", True)
+    query, key, value, given, axes, _ = check_matrices(query, key, value, "blhd", True)
     rows = check_cu_seqlens("cu_seqlens_q", cu_seqlens_q, "query", axes.query_length)
     keys = check_cu_seqlens("cu_seqlens_k", cu_seqlens_k, "key", axes.key_length)
     if rows.size != keys.size:
@@ -255,10 +257,7 @@ def check_packed_call(
         batch, items, offset, check_scale(scale, axes.depth), check_softcap(softcap),
         left, right, None, None, alibi_slopes,
     )  # fmt: skip
-    return Call(
-        query, key, value, axes, rules, sink, dropout_p, seed, layout,
-        Given(*given, None, given_sink),
-    )  # fmt: skip
+    return Call(query, key, value, axes, rules, sink, dropout_p, seed, (*given, None, given_sink))
 
 
 def check_cu_seqlens(name: str, given: Any, of: str, tokens: int) -> NDArray[np.int64]:

@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 
 def _check_rows(call: Call, rows: int | slice | Sequence[int] | Array | None) -> Array | None:
-    if rows is not None and call.layout.axes == 1:
+    if rows is not None and call.axes.layout.axes == 1:
         raise ValueError("rows must be None for a query of one axis: it is the only row")
     return check_rows(rows, call.axes.query_length)
 
 
 def _outward(call: Call, array: Array, rows: int | slice | Sequence[int] | Array | None) -> Array:
     """Without the axes that the caller did not give, and that of the rows for a single one."""
-    array = call.layout.outward(array)
+    array = call.axes.layout.outward(array)
     single = rows is not None and not isinstance(rows, slice) and np.ndim(rows) == 0
     return array[..., 0, :] if single else array
 
@@ -197,6 +197,6 @@ def attention_weights(
         call.query, call.key, lse, weights, wanted, average_heads,
         *call.rules, call.dropout_p, call.seed, resolve(),
     )  # fmt: skip
-    if average_heads and call.layout.axes < 3:
+    if average_heads and call.axes.layout.axes < 3:
         weights = weights[None]  # the mean over the one head
     return _outward(call, weights, rows)
