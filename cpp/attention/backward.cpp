@@ -51,8 +51,10 @@ void write_delta(const Problem& problem, const BackwardTensors& tensors, const T
 }  // namespace
 
 template <class T>
-void attention_backward(const Problem& problem, const BackwardTensors& tensors, const Team& team) {
+void attention_backward(const Problem& problem, const BackwardTensors& tensors, const Team& whole_team) {
+  const Team team = team_for(problem, whole_team);
   write_delta<T>(problem, tensors, team);
+  const RowScales<T> scales(problem, tensors.query, tensors.key, tensors.lse, team);
 
   const std::ptrdiff_t size = block_keys(problem);
   std::ptrdiff_t most_queries = 0, most_keys = 0;
@@ -109,6 +111,7 @@ void attention_backward(const Problem& problem, const BackwardTensors& tensors, 
   const BackwardCall<T> call{
       problem,
       tensors,
+      scales,
       score_rule<T>(problem, log2_e),
       static_cast<T>(dropout_factor(problem)),
       {dquery.data(), first_dquery.data(), dkey.data(), first_dkey.data(), dbias.data(), most_panels}};

@@ -22,7 +22,8 @@ struct Areas {
   T* dout_rows;    // (lanes, value_depth)
   T* query_panel;  // (D, lanes), scaled
   T* dout_panel;   // (Dv, lanes)
-  T* lse;          // (lanes), in units of log2 e
+  T* base;         // (lanes): weight = 2^(score − base) · factor
+  T* factor;       // (lanes)
   T* delta;        // (lanes)
   T* weights;      // (block, lanes): scores, then weights
   T* dscores;      // (block, lanes): dweights, then dscores
@@ -47,7 +48,8 @@ struct Areas {
     dout_rows = area.take<T>(lanes * value_depth);
     query_panel = area.take<T>(problem.depth * lanes);
     dout_panel = area.take<T>(problem.value_depth * lanes);
-    lse = area.take<T>(lanes);
+    base = area.take<T>(lanes);
+    factor = area.take<T>(lanes);
     delta = area.take<T>(lanes);
     weights = area.take<T>(block * lanes);
     dscores = area.take<T>(block * lanes);
@@ -95,11 +97,9 @@ void load_rows_of_panel(const BackwardCall<T>& call, std::ptrdiff_t item, const 
              areas.query_panel);
   load_panel(tensors.dout, item, first, panel, problem.value_depth, T{1}, areas.dout_rows, areas.dout_panel);
   for (int lane = 0; lane < panel.lanes(); ++lane) {
-    const std::ptrdiff_t row = first + panel.query[lane];
-    const T lse = number_at<T>(tensors.lse, item, panel.head[lane], row);
-    // from +∞ every score is −∞ away, so rows that see nothing weigh nothing
-    areas.lse[lane] = lse == -std::numeric_limits<T>::infinity() ? -lse : lse * T(log2_e);
-    areas.delta[lane] = number_at<T>(tensors.delta, item, panel.head[lane], row);
+    areas.base[lane] = call.scales.base(item, panel.head[lane], panel.query[lane]);
+    areas.factor[lane] = call.scales.factor(item, panel.head[lane], panel.query[lane]);
+    areas.delta[lane] = number_at<T>(tensors.delta, item, panel.head[lane], first + panel.query[lane]);
   }
 }
 
@@ -127,11 +127,12 @@ void differentiate(const Panel<T>& panel, std::ptrdiff_t keys, bool partial, con
     for (int lane = 0; lane < lanes; lane += simd::lanes<T>) {
       const std::ptrdiff_t at = key * lanes + lane;
       const auto score = simd::load(areas.weights + at);
-      auto weight = simd::exp2<T>(simd::subtract(score, simd::load(areas.lse + lane)));
+      auto weight = simd::multiply(simd::exp2<T>(simd::subtract(score, simd::load(areas.base + lane))),
+                                   simd::load(areas.factor + lane));
       auto dweight = simd::load(areas.dscores + at);
       if (kept) dweight = simd::multiply(dweight, simd::load(kept + at));
       auto dscore = simd::multiply(weight, simd::subtract(dweight, simd::load(areas.delta + lane)));
-      if (partial) {  // a hidden key has no part in it, whatever lse and dweights are
+      if (partial) {  // a hidden key has no part in it, whatever base and dweights are
         const auto hidden = simd::equal(score, minus_infinity);
         weight = simd::select(hidden, zero, weight);
         dscore = simd::select(hidden, zero, dscore);

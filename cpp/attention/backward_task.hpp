@@ -9,6 +9,7 @@
 #include "attention/backward.hpp"
 #include "attention/panel.hpp"
 #include "attention/problem.hpp"
+#include "attention/row_scale.hpp"
 #include "attention/score_tile.hpp"
 #include "parallel/parallel_for.hpp"
 
@@ -33,6 +34,7 @@ template <class T>
 struct BackwardCall {
   const Problem& problem;
   const BackwardTensors& tensors;
+  const RowScales<T>& scales;
   ScoreRule<T> rule;
   T dropout_factor;
   Turns turns;

@@ -130,7 +130,7 @@ void attention_forward(const Problem& problem, const TensorView& query, const Te
       merge(call, task, parts, cut->parts, reinterpret_cast<T*>(worker.scratch));
     }
   };
-  parallel_for(tasks, team, std::max(prefill_scratch(call), decode_scratch(call)), run);
+  parallel_for(tasks, team_for(problem, team), std::max(prefill_scratch(call), decode_scratch(call)), run);
 }
 
 template void attention_forward<float>(const Problem&, const TensorView&, const TensorView&, const TensorView&,

@@ -21,7 +21,11 @@ void read_values(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t hea
     const TensorView& bias = problem.bias;
     read_row(bias.row(item, head, query) + keys.begin * bias.column_stride, bias.type, bias.column_stride, values,
              count);
-    for (std::ptrdiff_t i = 0; i < count; ++i) values[i] *= unit;
+    // finfo.min is a common way to hide, and no −∞: a row that has nothing else attends to all of it alike
+    const T least = std::numeric_limits<T>::lowest();
+    for (std::ptrdiff_t i = 0; i < count; ++i) {
+      values[i] = values[i] < least ? values[i] : std::max(values[i] * unit, least);
+    }
   } else {
     std::fill(values, values + count, T{0});
   }

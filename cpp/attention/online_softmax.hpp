@@ -71,10 +71,13 @@ void add_tile(RunningSoftmax<T>& state, T* scores, std::ptrdiff_t keys, int lane
   }
 }
 
-// lse = ln Σ e^score, −∞ where nothing was seen.
+// lse = ln Σ e^score, −∞ where nothing was seen. The least number stands for itself: scores of finfo.min cannot be had
+// in units of log2 e, and stop there (mask.cpp).
 template <class T>
 T log_sum_exp(T maximum, T sum) {
-  return sum == 0 ? -std::numeric_limits<T>::infinity() : static_cast<T>(maximum * T(ln_2)) + std::log(sum);
+  if (sum == 0) return -std::numeric_limits<T>::infinity();
+  if (maximum == std::numeric_limits<T>::lowest()) return maximum;
+  return static_cast<T>(maximum * T(ln_2)) + std::log(sum);
 }
 
 // What sums of weighted values are multiplied by at the end; 0 where nothing was seen.

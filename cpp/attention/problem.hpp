@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "attention/tensor_view.hpp"
+#include "parallel/parallel_for.hpp"
 
 namespace heedful {
 
@@ -38,6 +39,21 @@ struct Problem {
 
   std::ptrdiff_t group() const { return num_heads / num_kv_heads; }
 };
+
+// Multiply-adds of scores and weighted sums, no matter what is hidden.
+inline double multiply_adds(const Problem& problem) {
+  double pairs = 0;
+  for (std::ptrdiff_t i = 0; i < problem.num_items; ++i) {
+    pairs += static_cast<double>(problem.items[i].queries) * static_cast<double>(problem.items[i].keys);
+  }
+  return pairs * static_cast<double>(problem.num_heads) * static_cast<double>(problem.depth + problem.value_depth);
+}
+
+// Work of some ten microseconds stays on the calling thread: waking others costs a microsecond on an idle machine, and
+// milliseconds beside a busy process.
+inline Team team_for(const Problem& problem, const Team& team) {
+  return {multiply_adds(problem) < 500e3 ? 1 : team.threads, team.interrupted};
+}
 
 // Keys [begin, end) of an item.
 struct KeyRange {

@@ -5,6 +5,7 @@
 
 #include "attention/dropout.hpp"
 #include "attention/key_tiles.hpp"
+#include "attention/row_scale.hpp"
 #include "attention/score_tile.hpp"
 #include "attention/work_area.hpp"
 #include "simd/exp2.hpp"
@@ -20,7 +21,8 @@ struct Areas {
   Panel<T>* panel;
   T* query_rows;   // (lanes, D)
   T* query_panel;  // (D, lanes)
-  T* lse;          // (lanes), in units of log2 e
+  T* base;         // (lanes): weight = 2^(score − base) · factor
+  T* factor;       // (lanes)
   T* scores;       // (tile, lanes)
   T* mask;
   T* turned;  // (lanes, tile)
@@ -32,7 +34,8 @@ struct Areas {
     panel = area.take<Panel<T>>(1);
     query_rows = area.take<T>(lanes * problem.depth);
     query_panel = area.take<T>(problem.depth * lanes);
-    lse = area.take<T>(lanes);
+    base = area.take<T>(lanes);
+    factor = area.take<T>(lanes);
     scores = area.take<T>(tile * lanes);
     mask = area.take<T>(mask_tile_size<T>(tile));
     turned = area.take<T>(lanes * tile);
@@ -47,7 +50,7 @@ struct Call {
   const Problem& problem;
   const TensorView& query;
   const TensorView& key;
-  const TensorView& lse;  // without data: scores are wanted
+  const RowScales<T>* scales;  // null: scores are wanted
   const TensorView& result;
   const WantedRows& wanted;
   ScoreRule<T> rule;
@@ -70,9 +73,9 @@ void load_panel(const Call<T>& call, std::ptrdiff_t item, std::ptrdiff_t head, c
     T* const copy = areas.query_rows + lane * problem.depth;
     read_row(call.query.row(item, head, row), call.query.type, call.query.column_stride, copy, problem.depth);
     from[lane] = copy;
-    if (!call.lse) continue;
-    const T lse = *reinterpret_cast<const T*>(call.lse.row(item, head, row));
-    areas.lse[lane] = lse == -std::numeric_limits<T>::infinity() ? -lse : lse * T(log2_e);
+    if (!call.scales) continue;
+    areas.base[lane] = call.scales->base(item, head, panel.query[lane]);
+    areas.factor[lane] = call.scales->factor(item, head, panel.query[lane]);
   }
   rows_to_panel(from, panel.lanes(), problem.depth, call.rule.query_factor, areas.query_panel);
 }
@@ -85,7 +88,8 @@ void to_weights(const Call<T>& call, std::ptrdiff_t item, KeyRange keys, const A
   for (std::ptrdiff_t key = 0; key < keys.size(); ++key) {
     for (int lane = 0; lane < panel.lanes(); lane += simd::lanes<T>, score += simd::lanes<T>) {
       const auto value = simd::load(score);
-      const auto weight = simd::exp2<T>(simd::subtract(value, simd::load(areas.lse + lane)));
+      const auto weight = simd::multiply(simd::exp2<T>(simd::subtract(value, simd::load(areas.base + lane))),
+                                         simd::load(areas.factor + lane));
       // selected: lse is NaN where something attended is NaN
       simd::store(score, simd::select(simd::equal(value, hidden), simd::broadcast(T{0}), weight));
     }
@@ -111,14 +115,14 @@ void run_panel(const Call<T>& call, std::ptrdiff_t item, std::ptrdiff_t head, st
     const ScoreTile<T> tile = score_tile(problem, item, panel, keys, call.rule, areas.query_panel, key_rows,
                                          ScoreAreas<T>{areas.scores, areas.mask});
     if (tile.keys.empty()) continue;
-    if (call.lse) to_weights(call, item, tile.keys, areas);
+    if (call.scales) to_weights(call, item, tile.keys, areas);
     const std::ptrdiff_t count = tile.keys.size();
     T* rows[Panel<T>::max_lanes];
     for (int lane = 0; lane < panel.lanes(); ++lane) rows[lane] = areas.turned + lane * count;
     panel_to_rows(areas.scores, panel.lanes(), count, factors, rows);
     for (int lane = 0; lane < panel.count; ++lane) {
       T* const to = reinterpret_cast<T*>(call.result.row(item, result_head, first + lane)) + tile.keys.begin;
-      if (call.lse) {
+      if (call.scales) {
         for (std::ptrdiff_t key = 0; key < count; ++key) to[key] += rows[lane][key];
       } else {
         std::copy_n(rows[lane], count, to);
@@ -164,7 +168,7 @@ void run(const Call<T>& call, bool average_heads, const Team& team) {
       first += count;
     }
   };
-  parallel_for(problem.num_items * result_heads * panels, team, Areas<T>(problem, nullptr).size, body);
+  parallel_for(problem.num_items * result_heads * panels, team_for(problem, team), Areas<T>(problem, nullptr).size, body);
 }
 
 }  // namespace
@@ -172,9 +176,8 @@ void run(const Call<T>& call, bool average_heads, const Team& team) {
 template <class T>
 void attention_scores(const Problem& problem, const TensorView& query, const TensorView& key, const TensorView& scores,
                       const WantedRows& wanted, const Team& team) {
-  const TensorView no_lse;
-  const Call<T> call{problem, query,  key,  no_lse, scores,
-                     wanted,  score_rule<T>(problem, 1), T{1}, -std::numeric_limits<T>::infinity()};
+  const Call<T> call{problem, query,  key, nullptr, scores, wanted, score_rule<T>(problem, 1), T{1},
+                     -std::numeric_limits<T>::infinity()};
   run(call, false, team);
 }
 
@@ -182,7 +185,8 @@ template <class T>
 void attention_weights(const Problem& problem, const TensorView& query, const TensorView& key, const TensorView& lse,
                        const TensorView& weights, const WantedRows& wanted, bool average_heads, const Team& team) {
   const double heads = average_heads ? static_cast<double>(problem.num_heads) : 1;
-  const Call<T> call{problem, query,  key, lse, weights, wanted, score_rule<T>(problem, log2_e),
+  const RowScales<T> scales(problem, query, key, lse, team_for(problem, team));
+  const Call<T> call{problem, query, key, &scales, weights, wanted, score_rule<T>(problem, log2_e),
                      static_cast<T>(dropout_factor(problem) / heads), T{0}};
   run(call, average_heads, team);
 }

@@ -1,0 +1,96 @@
+#include "attention/row_scale.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "attention/online_softmax.hpp"
+#include "attention/prefill.hpp"
+#include "attention/work_area.hpp"
+
+namespace heedful {
+namespace {
+
+// Below, the rounding of lse moves a weight by less than the rounding of the scores does.
+template <class T>
+const T great = std::ldexp(T{1}, std::numeric_limits<T>::digits - 12);
+
+template <class T>
+T factor_of(T maximum, T sum, T lse) {
+  if (sum == 0) return 0;
+  const T own = log_sum_exp(maximum, sum);
+  // what the given lse counts besides these keys; a difference within rounding is none
+  const T more = std::abs(own - lse) <= 8 * std::numeric_limits<T>::epsilon() * std::abs(lse) ? T{0} : own - lse;
+  return std::exp(more) / sum;
+}
+
+std::ptrdiff_t count_rows(const Problem& problem, Buffer<std::ptrdiff_t>& first_rows) {
+  first_rows[0] = 0;
+  for (std::ptrdiff_t i = 0; i < problem.num_items; ++i) {
+    first_rows[i + 1] = first_rows[i] + problem.num_heads * problem.items[i].queries;
+  }
+  return first_rows[problem.num_items];
+}
+
+}  // namespace
+
+template <class T>
+RowScales<T>::RowScales(const Problem& problem, const TensorView& query, const TensorView& key, const TensorView& lse,
+                        const Team& team)
+    : problem_(problem), first_rows_(problem.num_items + 1) {
+  const std::ptrdiff_t rows = count_rows(problem, first_rows_);
+  bases_ = Buffer<T>(rows);
+  factors_ = Buffer<T>(rows);
+
+  Problem scores_only = problem;
+  scores_only.value_depth = 0;
+  scores_only.sink = nullptr;
+  const TensorView none;
+  const ForwardCall<T> call{scores_only, query, key, key, none, none, score_rule<T>(problem, log2_e), T{1}};
+  const std::ptrdiff_t group = problem.group();
+  Buffer<std::ptrdiff_t> first_tasks(problem.num_items + 1);
+  first_tasks[0] = 0;
+  const auto tiles_of = [&](const Item& item) {
+    return (group * item.queries + prefill_rows<T> - 1) / prefill_rows<T>;
+  };
+  for (std::ptrdiff_t i = 0; i < problem.num_items; ++i) {
+    first_tasks[i + 1] = first_tasks[i] + problem.num_kv_heads * tiles_of(problem.items[i]);
+  }
+
+  const auto run = [&](std::ptrdiff_t index, Worker& worker) {
+    const std::ptrdiff_t i = std::upper_bound(first_tasks.begin(), first_tasks.end(), index) - first_tasks.begin() - 1;
+    const Item& item = problem.items[i];
+    const std::ptrdiff_t kv_head = (index - first_tasks[i]) / tiles_of(item);
+    const std::ptrdiff_t first = (index - first_tasks[i]) % tiles_of(item) * prefill_rows<T>;
+    const std::ptrdiff_t count = std::min(prefill_rows<T>, group * item.queries - first);
+    const std::ptrdiff_t begin = first_rows_[i] + kv_head * group * item.queries + first;
+    const RowTask task{i, kv_head, first, count, {0, item.keys}, true};
+    const auto lse_of = [&](std::ptrdiff_t r) {
+      const Row row = row_of(problem, task, r);
+      return *reinterpret_cast<const T*>(lse.row(i, row.head, item.query_begin + row.query));
+    };
+
+    bool any_great = false;
+    for (std::ptrdiff_t r = 0; r < count; ++r) {
+      const T value = lse_of(r);
+      bases_[begin + r] = value == -std::numeric_limits<T>::infinity() ? -value : value * T(log2_e);
+      factors_[begin + r] = 1;
+      any_great |= std::abs(value) > great<T> && std::isfinite(value);
+    }
+    if (!any_great) return;
+    T maxima[prefill_rows<T>], sums[prefill_rows<T>];
+    prefill(call, task, Part<T>{nullptr, maxima, sums}, worker);
+    for (std::ptrdiff_t r = 0; r < count; ++r) {
+      const T value = lse_of(r);
+      if (!(std::abs(value) > great<T> && std::isfinite(value))) continue;
+      bases_[begin + r] = sums[r] == 0 ? std::numeric_limits<T>::infinity() : maxima[r];
+      factors_[begin + r] = factor_of(maxima[r], sums[r], value);
+    }
+  };
+  parallel_for(first_tasks[problem.num_items], team, prefill_scratch(call), run);
+}
+
+template class RowScales<float>;
+template class RowScales<double>;
+
+}  // namespace heedful
