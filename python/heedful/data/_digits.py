@@ -30,6 +30,6 @@ def load_digits() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     >>> images.shape, labels[:5]
     ((1797, 8, 8), array([0, 1, 2, 3, 4], dtype=uint8))
     """
-    with (files("heedful.data") / "digits.npz").open("rb") as stream:
-        with np.load(stream, allow_pickle=False) as arrays:
-            return arrays["images"], arrays["labels"]
+    file = files("heedful.data") / "digits.npz"
+    with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+        return arrays["images"], arrays["labels"]

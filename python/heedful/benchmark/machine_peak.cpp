@@ -1,0 +1,100 @@
+// What this processor can do at most:  machine_peak fma|read THREADS SECONDS
+//   fma   prints GFLOP/s of independent float32 multiply-adds in registers
+//   read  prints GB/s of summing an array that no cache holds
+// The benchmarks compile it with -O3 -march=native, run it between their turns and state every
+// speed as a share of it.
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <thread>
+#include <vector>
+
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int vector_bytes = 64;
+#elif defined(__AVX__)
+constexpr int vector_bytes = 32;
+#else
+constexpr int vector_bytes = 16;
+#endif
+typedef float Vector __attribute__((vector_size(vector_bytes)));
+constexpr int lanes = vector_bytes / int(sizeof(float));
+constexpr int accumulators =
+    12;  // covers a latency of 5 at two a cycle, and leaves registers for the operands
+
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+float sum(const Vector& vector) {
+  float total = 0;
+  for (int lane = 0; lane < lanes; ++lane) total += vector[lane];
+  return total;
+}
+
+// Returns the float operations done in a second, measured for `seconds`.
+double multiply_add(double seconds, std::atomic<float>& sink) {
+  Vector total[accumulators], factor, term;
+  for (int lane = 0; lane < lanes; ++lane) factor[lane] = 0.999f, term[lane] = 0.001f * float(lane);
+  for (auto& one : total) one = term;
+  double operations = 0;
+  const double start = now();
+  while (now() < start + seconds) {
+    for (int step = 0; step < 4096; ++step) {
+#pragma GCC unroll 16
+      for (int index = 0; index < accumulators; ++index)
+        total[index] = total[index] * factor + term;
+    }
+    operations += 4096.0 * accumulators * lanes * 2;
+  }
+  const double elapsed = now() - start;
+  float all = 0;
+  for (const auto& one : total) all += sum(one);
+  sink.store(all);
+  return operations / elapsed;
+}
+
+// Returns the bytes read in a second, measured for `seconds`.
+double read(double seconds, std::atomic<float>& sink) {
+  constexpr std::ptrdiff_t bytes = 128 << 20;  // a thread
+  std::vector<Vector> memory(bytes / vector_bytes, Vector{} + 1.0f);
+  Vector total[8] = {};
+  double done = 0;
+  const double start = now();
+  while (now() < start + seconds) {
+    for (std::size_t index = 0; index < memory.size(); index += 8) {
+#pragma GCC unroll 8
+      for (int part = 0; part < 8; ++part) total[part] += memory[index + part];
+    }
+    done += bytes;
+  }
+  const double elapsed = now() - start;
+  float all = 0;
+  for (const auto& one : total) all += sum(one);
+  sink.store(all);
+  return done / elapsed;
+}
+
+}  // namespace
+
+int main(int count, char** words) {
+  if (count != 4) return std::fprintf(stderr, "usage: machine_peak fma|read THREADS SECONDS\n"), 2;
+  const bool fma = std::strcmp(words[1], "fma") == 0;
+  const int threads = std::atoi(words[2]);
+  const double seconds = std::atof(words[3]);
+  std::vector<double> rates(threads);
+  std::atomic<float> sink;
+  std::vector<std::thread> team;
+  for (int thread = 0; thread < threads; ++thread) {
+    team.emplace_back(
+        [&, thread] { rates[thread] = fma ? multiply_add(seconds, sink) : read(seconds, sink); });
+  }
+  for (auto& one : team) one.join();
+  double total = 0;
+  for (double rate : rates) total += rate;
+  std::printf("%.3f\n", total * 1e-9);
+}

@@ -1,0 +1,48 @@
+"""Memory that a call takes beyond its inputs and outputs."""
+
+import ctypes
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Any
+
+from heedful.benchmark.peers import Library
+from heedful.benchmark.shapes import Case, make_inputs
+
+
+def measure(library: Library, case: Case) -> dict[str, Any]:
+    """Highest resident size during a call, less what was there before and what came out.
+
+    A call with short sequences goes first: starting threads and loading code does not count.
+    """
+    if not sys.platform.startswith("linux"):
+        return {"failed": "peak memory is read from /proc, which this system has not"}
+    short = dataclasses.replace(case.shape, Lq=64, Lk=64)
+    for way in library.ways(
+        dataclasses.replace(case, shape=short), make_inputs(Case(short, case.dtype))
+    ):
+        way.run()
+    inputs = make_inputs(case)
+    way = library.ways(case, inputs)[0]
+    _trim()
+    before = _status("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # VmHWM starts again from here
+    results = way.read(way.run())
+    peak = _status("VmHWM")
+    outputs = sum(array.nbytes for array in results)
+    return {"way": way.name, "extra": peak - before - outputs, "outputs": outputs}
+
+
+def _status(name: str) -> int:
+    """A size in bytes out of /proc/self/status."""
+    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+        if line.startswith(name + ":"):
+            return int(line.split()[1]) * 1024
+    raise OSError(f"/proc/self/status has no {name}")
+
+
+def _trim() -> None:
+    """Give freed memory back, so that it is not counted as there before."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

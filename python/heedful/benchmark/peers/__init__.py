@@ -1,0 +1,30 @@
+"""The libraries that are compared, one file each."""
+
+from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
+
+from heedful.benchmark.peers._library import Library, Unsupported, Way
+
+__all__ = ["MODULES", "Library", "Unsupported", "Way", "load", "missing"]
+
+# What has to be installed for each; heedful first, the others in the order of the tables.
+MODULES = {
+    "heedful": (),
+    "torch": ("torch",),
+    "onnxruntime": ("onnxruntime", "onnx"),
+    "openvino": ("openvino",),
+    "jax": ("jax",),
+    "numpy": (),
+}
+
+
+def missing(name: str) -> list[str]:
+    """The modules without which the library cannot be measured here."""
+    return [module for module in MODULES[name] if find_spec(module) is None]
+
+
+def load(name: str, threads: int) -> Library:
+    """Import the library, which computes with that many threads from now on."""
+    create: Callable[[int], Library] = import_module(f"heedful.benchmark.peers._{name}").create
+    return create(threads)

@@ -1,0 +1,70 @@
+"""PyTorch's scaled_dot_product_attention, with autograd for the gradients."""
+
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heedful.benchmark.peers._library import Unsupported, Way
+from heedful.benchmark.shapes import Case, Inputs
+
+
+class Torch:
+    name = "torch"
+
+    def __init__(self, threads: int) -> None:
+        self._torch: Any = import_module("torch")
+        self._torch.set_num_threads(threads)
+        self.version = str(self._torch.__version__)
+
+    def ways(self, case: Case, inputs: Inputs) -> list[Way]:
+        torch, shape = self._torch, case.shape
+        attend = torch.nn.functional.scaled_dot_product_attention
+        query, key, value, dout = (
+            self._tensor(array).requires_grad_(case.backward)
+            for array in (inputs.query, inputs.key, inputs.value, inputs.dout)
+        )
+        dout = dout.detach()
+        options: dict[str, Any] = {"dropout_p": case.dropout_p}
+        if shape.Hkv != shape.H:
+            options["enable_gqa"] = True
+        options.update(self._restrictions(case, inputs))
+
+        def forward() -> Any:
+            with torch.inference_mode():
+                return [attend(query, key, value, **options)]
+
+        def forward_backward() -> Any:
+            out = attend(query, key, value, **options)
+            return [out.detach(), *torch.autograd.grad(out, (query, key, value), dout)]
+
+        def read(results: Any) -> list[NDArray[Any]]:
+            return [
+                result.float().numpy() if case.dtype == "bfloat16" else result.numpy()
+                for result in results
+            ]
+
+        return [Way("SDPA", forward_backward if case.backward else forward, read)]
+
+    def _restrictions(self, case: Case, inputs: Inputs) -> dict[str, Any]:
+        seen = inputs.seen
+        if case.shape.causal and seen is None and inputs.bias is None:
+            return {"is_causal": True}
+        if case.shape.causal:  # torch refuses both: one mask that holds everything
+            causal = np.tri(case.shape.Lq, case.shape.Lk, dtype=bool)[None, None]
+            seen = causal if seen is None else seen & causal
+        if inputs.bias is None:
+            return {} if seen is None else {"attn_mask": self._torch.from_numpy(seen)}
+        if seen is not None:
+            raise Unsupported("no boolean mask beside a bias")
+        return {"attn_mask": self._tensor(inputs.bias)}
+
+    def _tensor(self, array: NDArray[Any]) -> Any:
+        if array.dtype.name == "bfloat16":
+            return self._torch.from_numpy(array.view(np.int16)).view(self._torch.bfloat16)
+        return self._torch.from_numpy(array)
+
+
+def create(threads: int) -> Torch:
+    return Torch(threads)

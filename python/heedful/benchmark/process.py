@@ -1,0 +1,87 @@
+"""The harness's end of a worker process."""
+
+import json
+import os
+import select
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import heedful
+
+Answer = dict[str, Any]
+
+PATIENCE = 120.0  # seconds until an answer is given up
+
+
+class WorkerDied(Exception):
+    """The process ended, or did not answer in time."""
+
+
+class WorkerProcess:
+    """One library in a process of its own."""
+
+    def __init__(self, library: str, threads: int) -> None:
+        self.library = library
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "heedful.benchmark.worker", library, str(threads)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=_environment(threads),
+            bufsize=0,
+        )
+        self._unread = b""
+        try:
+            answer = self._answer(PATIENCE)
+            if "failed" in answer:
+                raise WorkerDied(answer["failed"])
+        except WorkerDied:
+            self.close()
+            raise
+        self.version = str(answer["version"])
+
+    def ask(self, do: str, *, patience: float = PATIENCE, **arguments: object) -> Answer:
+        """Send one command and wait for its answer."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write((json.dumps({"do": do, **arguments}) + "\n").encode())
+        except BrokenPipeError:
+            raise WorkerDied("the process ended") from None
+        return self._answer(patience)
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                stream.close()
+
+    def _answer(self, patience: float) -> Answer:
+        assert self._process.stdout is not None
+        descriptor = self._process.stdout.fileno()
+        while b"\n" not in self._unread:
+            ready, _, _ = select.select([descriptor], [], [], patience)
+            if not ready:
+                raise WorkerDied(f"no answer within {patience:.0f} s")
+            part = os.read(descriptor, 1 << 20)
+            if not part:
+                raise WorkerDied(f"the process ended with code {self._process.wait()}")
+            self._unread += part
+        line, _, self._unread = self._unread.partition(b"\n")
+        answer: Answer = json.loads(line)
+        return answer
+
+
+def _environment(threads: int) -> dict[str, str]:
+    """Every library reads its number of threads from somewhere else."""
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    source = str(Path(heedful.__file__).parents[1])
+    path = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))
+    return {
+        **os.environ,
+        **dict.fromkeys(names, str(threads)),
+        "JAX_PLATFORMS": "cpu",
+        "PYTHONPATH": path,
+    }

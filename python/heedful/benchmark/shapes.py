@@ -1,0 +1,173 @@
+"""Named shapes of real models, the cases made of them, and their inputs."""
+
+import math
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The sizes of one call and what restricts it: B items, H query heads, Hkv key/value heads."""
+
+    name: str
+    B: int
+    H: int
+    Hkv: int
+    Lq: int
+    Lk: int
+    D: int
+    causal: bool = False
+    bias: bool = False  # floating, (1, 1, Lq, Lk)
+    mask: bool = False  # boolean, (1, 1, Lq, Lk), nine of ten entries True
+    padding: tuple[int, int] | None = None  # each item's number of keys, uniform in [low, high]
+    window: tuple[int, int] | None = None  # keys seen before and after each query's own place
+
+    def __str__(self) -> str:
+        heads = f"{self.H}" if self.Hkv == self.H else f"{self.H}/{self.Hkv}"
+        lengths = f"{self.Lq}x{self.Lk}"
+        extras = [
+            *(["causal"] if self.causal else []),
+            *(["bias"] if self.bias else []),
+            *(["mask"] if self.mask else []),
+            *([f"lengths {self.padding[0]} to {self.padding[1]}"] if self.padding else []),
+            *([f"window {self.window[0]}, {self.window[1]}"] if self.window else []),
+        ]
+        return ", ".join([str(self.B), heads, lengths, str(self.D), *extras])
+
+    @property
+    def flops(self) -> float:
+        """Of the two products: half where causal, those inside a window, all with other masks."""
+        pairs = self.Lq * self.Lk * (0.5 if self.causal else 1.0)
+        if self.window is not None:
+            left, right = self.window
+            row = np.arange(self.Lq)
+            pairs = float((np.minimum(row + right + 1, self.Lk) - np.maximum(row - left, 0)).sum())
+        return 4.0 * self.B * self.H * pairs * self.D
+
+    @property
+    def cache_elements(self) -> int:
+        """Keys and values: what a decoding step has to read."""
+        return 2 * self.B * self.Hkv * self.Lk * self.D
+
+
+FORWARD = (
+    Shape("sq4096_d128", 1, 8, 8, 4096, 4096, 128),
+    Shape("sd_4096_d40", 1, 8, 8, 4096, 4096, 40),
+    Shape("bert_384_pad", 16, 12, 12, 384, 384, 64, padding=(96, 384)),
+    Shape("vit_b", 8, 12, 12, 197, 197, 64),
+    Shape("gpt2_1k", 1, 12, 12, 1024, 1024, 64, causal=True),
+    Shape("llama_2k", 1, 32, 8, 2048, 2048, 128, causal=True),
+    Shape("additive_1k", 1, 12, 12, 1024, 1024, 64, bias=True),
+    Shape("long_8k", 1, 8, 8, 8192, 8192, 64, causal=True),
+    Shape("tiny_32", 64, 8, 8, 32, 32, 64),
+)
+DECODE = (
+    Shape("decode_8k_gqa", 1, 32, 8, 1, 8192, 128),
+    Shape("decode_b8_2k", 8, 12, 12, 1, 2048, 64),
+)
+OVERHEAD = (Shape("overhead", 1, 1, 1, 4, 4, 8),)
+
+MASKS = (
+    Shape("open_2k", 4, 8, 8, 2048, 2048, 64),
+    Shape("causal_2k", 4, 8, 8, 2048, 2048, 64, causal=True),
+    Shape("window_2k", 4, 8, 8, 2048, 2048, 64, window=(256, 256)),
+    Shape("lengths_2k", 4, 8, 8, 2048, 2048, 64, padding=(256, 768)),
+    Shape("bias_2k", 4, 8, 8, 2048, 2048, 64, bias=True),
+    Shape("mask_2k", 4, 8, 8, 2048, 2048, 64, mask=True),
+)
+
+SHAPES = {shape.name: shape for shape in (*FORWARD, *DECODE, *OVERHEAD, *MASKS)}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One thing to measure: a shape, a dtype, and whether gradients are computed too."""
+
+    shape: Shape
+    dtype: str = "float32"
+    backward: bool = False
+    dropout_p: float = 0.0
+
+    def __str__(self) -> str:
+        kind = "forward + backward" if self.backward else "forward"
+        dropout = f", dropout {self.dropout_p:g}" if self.dropout_p else ""
+        return f"{self.shape.name} ({self.shape}), {self.dtype}, {kind}{dropout}"
+
+    @property
+    def flops(self) -> float:
+        """Backward recomputes the scores and takes four products more: 5 where forward takes 2."""
+        return self.shape.flops * (3.5 if self.backward else 1.0)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Contiguous arrays, the same in every process because the shape's name is the seed."""
+
+    query: Array  # (B, H, Lq, D)
+    key: Array  # (B, Hkv, Lk, D)
+    value: Array  # (B, Hkv, Lk, D)
+    dout: Array  # (B, H, Lq, D)
+    bias: Array | None  # (1, 1, Lq, Lk)
+    mask: NDArray[np.bool_] | None  # (1, 1, Lq, Lk)
+    kv_lengths: NDArray[np.int64] | None  # (B,)
+    window: tuple[int, int] | None
+
+    @property
+    def seen(self) -> NDArray[np.bool_] | None:
+        """Mask, lengths and window as one boolean mask (B or 1, 1, Lq or 1, Lk)."""
+        query_place = np.arange(self.query.shape[2])[:, None]
+        key_place = np.arange(self.key.shape[2])
+        seen = self.mask
+        if self.kv_lengths is not None:
+            within = key_place < self.kv_lengths[:, None, None, None]
+            seen = within if seen is None else seen & within
+        if self.window is not None:
+            left, right = self.window
+            near = (key_place >= query_place - left) & (key_place <= query_place + right)
+            seen = near[None, None] if seen is None else seen & near
+        return seen
+
+
+def numpy_dtype(name: str) -> np.dtype[Any]:
+    dtype: Any = name
+    if name == "bfloat16":
+        import ml_dtypes
+
+        dtype = ml_dtypes.bfloat16
+    found: np.dtype[Any] = np.dtype(dtype)
+    return found
+
+
+def make_inputs(case: Case) -> Inputs:
+    shape, dtype = case.shape, numpy_dtype(case.dtype)
+    rng = np.random.default_rng(zlib.crc32(shape.name.encode()))
+
+    def normal(*sizes: int) -> Array:
+        return rng.standard_normal(sizes, dtype=np.float32).astype(dtype, copy=False)
+
+    query = normal(shape.B, shape.H, shape.Lq, shape.D)
+    key = normal(shape.B, shape.Hkv, shape.Lk, shape.D)
+    value = normal(shape.B, shape.Hkv, shape.Lk, shape.D)
+    bias = normal(1, 1, shape.Lq, shape.Lk) if shape.bias else None
+    mask = None
+    if shape.mask:
+        mask = rng.random((1, 1, shape.Lq, shape.Lk), dtype=np.float32) < 0.9
+        np.einsum("...ii->...i", mask[..., : min(shape.Lq, shape.Lk), : min(shape.Lq, shape.Lk)])[
+            :
+        ] = True
+    lengths = None
+    if shape.padding is not None:
+        low, high = shape.padding
+        lengths = rng.integers(low, high + 1, size=shape.B)
+    dout = normal(shape.B, shape.H, shape.Lq, shape.D) if case.backward else query
+    return Inputs(query, key, value, dout, bias, mask, lengths, shape.window)
+
+
+def default_scale(shape: Shape) -> float:
+    return 1.0 / math.sqrt(shape.D)
