@@ -37,7 +37,7 @@ struct Problem {
   double dropout_p = 0;
   std::uint64_t seed = 0;
 
-  std::ptrdiff_t group() const { return num_heads / num_kv_heads; }
+  std::ptrdiff_t group() const { return num_kv_heads > 0 ? num_heads / num_kv_heads : 0; }
 };
 
 // Multiply-adds of scores and weighted sums, no matter what is hidden.
