@@ -8,7 +8,7 @@ from pathlib import Path
 
 import heedful
 
-COMMANDS = ("digits", "config", "bench")
+PICTURE = Path("heedful_digits.png")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -31,13 +31,14 @@ def parser() -> argparse.ArgumentParser:
         "--show", type=_test_image, nargs="+", default=[], metavar="NUMBER",
         help="the test images to show: odd numbers from 1 to 1795 (default: three telling ones)",
     )  # fmt: skip
-    digits.add_argument(
-        "--picture", type=Path, default=Path("heedful_digits.png"), metavar="FILE",
-        help="where to save the picture, if matplotlib is installed (default: %(default)s)",
-    )  # fmt: skip
-    digits.add_argument(
-        "--no-picture", dest="picture", action="store_const", const=None, help="save no picture"
+    picture = digits.add_mutually_exclusive_group()
+    picture.add_argument(
+        "--picture",
+        type=_picture_file,
+        metavar="FILE",
+        help=f"where to save the picture (default, if matplotlib is installed: {PICTURE})",
     )
+    picture.add_argument("--no-picture", action="store_true", help="save no picture")
 
     commands.add_parser("config", help="print version, processor level, threads and build")
     bench.add_arguments(
@@ -60,6 +61,13 @@ def _test_image(text: str) -> int:
     return number
 
 
+def _picture_file(text: str) -> Path:
+    path = Path(text)
+    if path.suffix.lower() not in (".png", ".pdf", ".svg"):
+        raise argparse.ArgumentTypeError(f"expected a .png, .pdf or .svg file, got {text!r}")
+    return path
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 1 failed, 2 wrong usage."""
     words = list(sys.argv[1:] if argv is None else argv)
@@ -68,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(words)
     try:
         return _run(arguments)
-    except OSError as error:
+    except (OSError, ModuleNotFoundError) as error:
         if isinstance(error, BrokenPipeError):  # the reader, say `head`, has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 1
@@ -82,7 +90,8 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.command == "digits":
         from heedful._command import report
 
-        report.run(arguments.show, arguments.picture)
+        picture = None if arguments.no_picture else arguments.picture or PICTURE
+        report.run(arguments.show, picture, insist=arguments.picture is not None)
         return 0
     if arguments.command == "config":
         print(heedful.show_config())

@@ -17,40 +17,53 @@ Array = NDArray[Any]
 DRAWN = 3  # training images drawn beside each test image
 
 
-def run(show: Sequence[int], picture: Path | None) -> None:
-    """Classify the test half, print what happened, and save the picture if a path is given."""
+def run(show: Sequence[int], picture: Path | None, insist: bool) -> None:
+    """Classify the test half, print what happened, and save the picture if a path is given.
+
+    A picture that cannot be saved is an error only if the caller insists on it.
+    """
     train, test = digits.halves()
     values = digits.one_hot(train.labels)
-    print("Handwritten digits by attention alone:  out = softmax(scale * query key^T) value")
-    print("  query  a test image, 64 pixels of length 1          "
-          f"{len(test.labels)} images, the odd-numbered half")  # fmt: skip
-    print("  key    the training images                          "
-          f"{len(train.labels)} images, the even-numbered half")  # fmt: skip
-    print("  value  the digit that each training image shows, as one of ten")
-
-    accuracies = digits.leave_one_out(train)
-    scale = digits.best_scale(accuracies)
-    print("\nThe scale, chosen on the training half: each image classified by all the others")
-    print("  scale  " + "".join(f"{s:>9.0f}" for s in accuracies))
-    print("  right  " + "".join(f"{reached:>9.1%}" for reached in accuracies.values()))
-    print(f"  chosen: {scale:.0f}")
-
+    scale = _choose_scale(train, test)
     out = heedful.attention(test.pixels, train.pixels, values, scale=scale)  # (898, 10)
     right = int(np.sum(out.argmax(axis=-1) == test.labels))
     print(f"\nAccuracy on the test half: {right / len(out):.1%} ({right} of {len(out)})")
 
     _compare_with_numpy(train, test, values, scale)
 
-    chosen = [("test image", (number - 1) // 2) for number in show] or digits.examples(
-        out, test.labels
-    )
+    asked = [("asked for", (number - 1) // 2) for number in show]
+    chosen = asked or digits.examples(out, test.labels)
     rows = _rows(train, test, out, scale, chosen)
     for row in rows:
         print("\n" + _describe(row, len(train.labels)))
-    if picture is not None:
-        _save_picture(
-            rows, f"Handwritten digits by attention alone: {right / len(out):.1%} right", picture
-        )
+    if picture is None:
+        return
+    heading = f"Handwritten digits by attention alone: {right / len(out):.1%} right"
+    try:
+        _save_picture(rows, heading, picture)
+    except (OSError, ModuleNotFoundError) as error:
+        if insist:
+            raise
+        print(f"\nNo picture: {error}")
+
+
+def _choose_scale(train: digits.Half, test: digits.Half) -> float:
+    sizes = len(test.labels), len(train.labels)
+    print("Handwritten digits by attention alone:  out = softmax(scale * query key^T) value")
+    print(
+        f"  query  a test image, 64 pixels of length 1    {sizes[0]} images, the odd-numbered half"
+    )
+    print(
+        f"  key    the training images                    {sizes[1]} images, the even-numbered half"
+    )
+    print("  value  the digit that each training image shows, as one of ten")
+    accuracies = digits.leave_one_out(train)
+    scale = digits.best_scale(accuracies)
+    print("\nThe scale, chosen on the training half: each image classified by all the others")
+    print("  scale  " + "".join(f"{s:>9.0f}" for s in accuracies))
+    print("  right  " + "".join(f"{reached:>9.1%}" for reached in accuracies.values()))
+    print(f"  chosen: {scale:.0f}")
+    return scale
 
 
 def _compare_with_numpy(train: digits.Half, test: digits.Half, values: Array, scale: float) -> None:
@@ -119,7 +132,6 @@ def _describe(row: Row, keys: int) -> str:
 
 def _save_picture(rows: Sequence[Row], heading: str, path: Path) -> None:
     if find_spec("matplotlib") is None:
-        print("\nNo picture: matplotlib is not installed.")
-        return
+        raise ModuleNotFoundError("a picture needs matplotlib, which is not installed")
     save(rows, heading, path)
     print(f"\nPicture: {path.resolve()}")
