@@ -10,16 +10,18 @@ namespace heedful::simd {
 template <class T>
 struct Exp2Constants;
 
-// The coefficients are those of the polynomial with the least greatest relative error for 2^f, |f| ≤ 1/2:
-// 1.9e-9 of degree 6, 3.1e-18 of degree 11.
+// The coefficients are those of the polynomial with the least greatest relative error for 2^f with
+// |f| ≤ 1/2: 1.9e-9 of degree 6, 3.1e-18 of degree 11.
 template <>
 struct Exp2Constants<float> {
   using Bits = std::int32_t;
   static constexpr int mantissa_bits = 23;
   static constexpr float bias = 127.0f;
-  static constexpr float round = 12582912.0f;  // 1.5 · 2^23: adding it leaves the nearest integer in the low bits
-  static constexpr float coefficients[] = {1.0000000005541647956f, 0.69314720573719575134f, 0.24022646890645520696f,
-                                           0.05550328777105324799f, 0.0096184889563311816196f, 0.0013399931177239737967f,
+  // 1.5 · 2^23: adding it leaves the nearest integer in the low bits
+  static constexpr float round = 12582912.0f;
+  static constexpr float coefficients[] = {1.0000000005541647956f,    0.69314720573719575134f,
+                                           0.24022646890645520696f,   0.05550328777105324799f,
+                                           0.0096184889563311816196f, 0.0013399931177239737967f,
                                            0.00015345812161311629759f};
 };
 template <>
@@ -28,13 +30,15 @@ struct Exp2Constants<double> {
   static constexpr int mantissa_bits = 52;
   static constexpr double bias = 1023.0;
   static constexpr double round = 6755399441055744.0;  // 1.5 · 2^52
-  static constexpr double coefficients[] = {0.9999999999999999971,     0.69314718055994533046,   0.24022650695910156204,
-                                            0.055504108664819921605,   0.0096181291075883352443, 0.0013333558146789921722,
-                                            0.00015403530462514432062, 1.5252733489988525649e-5, 1.321543308967639918e-6,
-                                            1.0178198021671930844e-7,  7.0741056135081427963e-9, 4.4352827069572771511e-10};
+  static constexpr double coefficients[] = {
+      0.9999999999999999971,     0.69314718055994533046,   0.24022650695910156204,
+      0.055504108664819921605,   0.0096181291075883352443, 0.0013333558146789921722,
+      0.00015403530462514432062, 1.5252733489988525649e-5, 1.321543308967639918e-6,
+      1.0178198021671930844e-7,  7.0741056135081427963e-9, 4.4352827069572771511e-10};
 };
 
-// 2^x within 2 ulp. Below 2^(−bias + 1/2) the result is exactly 0, so 2^−∞ = 0; above 2^bias it is ∞; NaN stays NaN.
+// 2^x within 2 ulp for 1/2 − bias < x ≤ bias + 1/2. Below, the result is exactly 0, so 2^−∞ = 0;
+// above it is ∞. NaN stays NaN, and whole powers are exact.
 template <class T>
 inline Packet<T> exp2(const Packet<T>& x) {
   using C = Exp2Constants<T>;
@@ -45,7 +49,9 @@ inline Packet<T> exp2(const Packet<T>& x) {
   constexpr int degree = sizeof(C::coefficients) / sizeof(T) - 1;
   Packet<T> power = broadcast(C::coefficients[degree]);
 #pragma GCC unroll 16
-  for (int i = degree - 1; i >= 0; --i) power = multiply_add(power, fraction, broadcast(C::coefficients[i]));
+  for (int i = degree - 1; i >= 0; --i) {
+    power = multiply_add(power, fraction, broadcast(C::coefficients[i]));
+  }
   // the low bits of `shifted` hold n + bias, which the shift makes the exponent of 2^n
   typedef typename C::Bits BitsPacket __attribute__((vector_size(sizeof(Packet<T>))));
   const BitsPacket bits = bits_as<BitsPacket>(shifted) << C::mantissa_bits;

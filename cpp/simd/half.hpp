@@ -1,4 +1,5 @@
-// Numbers of 16 bits, float16 (IEEE binary16) and bfloat16, widened to float and narrowed with rounding to even.
+// Numbers of 16 bits, float16 (IEEE binary16) and bfloat16, widened to float and narrowed with
+// rounding to even.
 #pragma once
 
 #include <cstddef>
@@ -9,7 +10,9 @@
 namespace heedful::simd {
 
 inline void widen_bfloat16(const std::uint16_t* from, float* to, std::ptrdiff_t count) {
-  for (std::ptrdiff_t i = 0; i < count; ++i) to[i] = bits_as<float>(static_cast<std::uint32_t>(from[i]) << 16);
+  for (std::ptrdiff_t i = 0; i < count; ++i) {
+    to[i] = bits_as<float>(static_cast<std::uint32_t>(from[i]) << 16);
+  }
 }
 
 inline void narrow_bfloat16(const float* from, std::uint16_t* to, std::ptrdiff_t count) {
@@ -24,7 +27,8 @@ inline void narrow_bfloat16(const float* from, std::uint16_t* to, std::ptrdiff_t
 inline void widen_float16(const std::uint16_t* from, float* to, std::ptrdiff_t count) {
   using Eigen::Map;
   Map<Eigen::Array<float, Eigen::Dynamic, 1>>(to, count) =
-      Map<const Eigen::Array<Eigen::half, Eigen::Dynamic, 1>>(reinterpret_cast<const Eigen::half*>(from), count)
+      Map<const Eigen::Array<Eigen::half, Eigen::Dynamic, 1>>(
+          reinterpret_cast<const Eigen::half*>(from), count)
           .template cast<float>();
 }
 

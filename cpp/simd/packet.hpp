@@ -1,4 +1,5 @@
-// One vector register of numbers, and the operations that the kernels need: the only file that names Eigen.
+// One vector register of numbers, and the operations that the kernels need: the only file that
+// names Eigen.
 #pragma once
 
 #include <Eigen/Core>
@@ -11,7 +12,8 @@ namespace heedful::simd {
 template <class T>
 using Packet = typename Eigen::internal::packet_traits<T>::type;
 
-// Numbers in one register: 16 floats with 512-bit vectors, 8 with 256, 4 with 128; half as many doubles.
+// Numbers in one register: 16 floats with 512-bit vectors, 8 with 256, 4 with 128; half as many
+// doubles.
 template <class T>
 inline constexpr int lanes = Eigen::internal::unpacket_traits<Packet<T>>::size;
 

@@ -1,13 +1,14 @@
-// Random bits as a function of a counter and a key: Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy
-// as 1, 2, 3", 2011). Nothing is carried from call to call, so every tile can draw its own numbers, in any order.
+// Random bits as a function of a counter and a key: Philox4x32-10 (Salmon et al., "Parallel random
+// numbers: as easy as 1, 2, 3", 2011). Nothing is carried from call to call, so every tile can draw
+// its own numbers, in any order.
 #pragma once
 
 #include <cstdint>
 
 namespace heedful::simd {
 
-// N counters of four words each, turned in place into N times four random words. Plain loops over N, which the
-// compiler makes vectors of.
+// N counters of four words each, turned in place into N times four random words. Plain loops over
+// N, which the compiler makes vectors of.
 template <int N>
 inline void philox(std::uint32_t (&words)[4][N], std::uint64_t seed) {
   std::uint32_t key0 = static_cast<std::uint32_t>(seed);

@@ -1,0 +1,29 @@
+// Who may see whom, one pair at a time, straight from the definition.
+#pragma once
+
+#include <cstddef>
+#include <limits>
+
+#include "attention/problem.hpp"
+#include "tensor.hpp"
+
+namespace heedful {
+
+using Wide = __int128;  // no sum of positions overflows it
+
+inline bool in_window(const Problem& problem, const Item& item, std::ptrdiff_t query,
+                      std::ptrdiff_t key) {
+  const Wide position = static_cast<Wide>(query) + item.offset;
+  return key < item.keys && (problem.left < 0 || key >= position - problem.left) &&
+         (problem.right < 0 || key <= position + problem.right);
+}
+
+inline bool seen(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head,
+                 std::ptrdiff_t query, std::ptrdiff_t key) {
+  if (!in_window(problem, problem.items[item], query, key)) return false;
+  if (problem.mask && number(problem.mask, item, head, query, key) == 0) return false;
+  return !problem.bias ||
+         number(problem.bias, item, head, query, key) != -std::numeric_limits<double>::infinity();
+}
+
+}  // namespace heedful

@@ -1,0 +1,19 @@
+// Distance of a result from the truth, in units of the last place of the truth.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace heedful {
+
+template <class T>
+double ulps(T actual, long double expected) {
+  const int exponent = expected == 0 ? -100000 : std::ilogb(expected);
+  const int least = std::numeric_limits<T>::min_exponent - 1;  // of normal numbers
+  const int last = std::max(exponent, least) - (std::numeric_limits<T>::digits - 1);
+  const long double distance = std::abs(static_cast<long double>(actual) - expected);
+  return static_cast<double>(std::ldexp(distance, -last));
+}
+
+}  // namespace heedful
