@@ -1,0 +1,112 @@
+"""Every library that is installed computes what the benchmarks think it computes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+import reference
+from heedful.benchmark import oracle, peers
+from heedful.benchmark.process import WorkerProcess
+from heedful.benchmark.shapes import Case, Shape, make_inputs
+from heedful.benchmark.worker import encode_case
+
+PLAIN = Shape("plain", 2, 3, 3, 11, 17, 8)
+CASES = {
+    "plain": Case(PLAIN),
+    "float64": Case(PLAIN, "float64"),
+    "float16": Case(PLAIN, "float16"),
+    "bfloat16": Case(PLAIN, "bfloat16"),
+    "causal": Case(Shape("causal", 2, 3, 3, 13, 13, 8, causal=True)),
+    "grouped": Case(Shape("grouped", 2, 6, 2, 13, 13, 8, causal=True)),
+    "bias": Case(Shape("bias", 2, 3, 3, 11, 17, 8, bias=True)),
+    "mask": Case(Shape("mask", 2, 3, 3, 11, 17, 8, mask=True)),
+    "lengths": Case(Shape("lengths", 3, 2, 2, 11, 17, 8, padding=(2, 17))),
+    "window": Case(Shape("window", 2, 3, 3, 13, 13, 8, window=(3, 2))),
+    "decode": Case(Shape("decode", 2, 6, 2, 1, 37, 8)),
+    "backward": Case(PLAIN, backward=True),
+    "backward_grouped": Case(Shape("backward_grouped", 2, 6, 2, 13, 13, 8, True), backward=True),
+    "backward_bias": Case(Shape("backward_bias", 2, 3, 3, 11, 17, 8, bias=True), backward=True),
+}
+# What a library cannot do, and says so.
+REFUSED = {
+    "numpy": {"float16", "bfloat16"},
+    "torch": set(),
+    "heedful": set(),
+    "jax": {"float16", "float64"},
+    "onnxruntime": {"float64", "bfloat16", "backward", "backward_grouped", "backward_bias"},
+    "openvino": {"float64", "backward", "backward_grouped", "backward_bias"},
+}
+
+
+LIBRARIES = [
+    pytest.param(name, marks=[pytest.mark.peer, pytest.mark.once] if modules else [])
+    for name, modules in peers.MODULES.items()
+]
+
+
+@pytest.fixture(scope="module", params=LIBRARIES)
+def worker(request: pytest.FixtureRequest) -> Iterator[WorkerProcess]:
+    if missing := peers.missing(request.param):
+        pytest.skip(f"{request.param} needs {', '.join(missing)}")
+    process = WorkerProcess(request.param, threads=2)
+    yield process
+    process.close()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_library_agrees_with_float64_in_every_way_it_offers(
+    worker: WorkerProcess, name: str
+) -> None:
+    case = CASES[name]
+    if case.dtype == "bfloat16":
+        pytest.importorskip("ml_dtypes")
+    sample = oracle.choose_sample(case)
+    answer = worker.ask("prepare", case=encode_case(case), sample=dataclasses.asdict(sample))
+    if name in REFUSED[worker.library]:
+        assert "ways" not in answer
+        return
+    right = oracle.expected(case, make_inputs(case), sample)
+    assert answer["ways"]
+    for way in answer["ways"]:
+        rows = [np.asarray(array) for array in way["rows"]]
+        assert oracle.error(rows, right) < oracle.TOLERANCE[case.dtype], way["name"]
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("name", CASES)
+def test_the_expected_rows_are_those_of_the_reference(name: str) -> None:
+    case = CASES[name]
+    if case.dtype == "bfloat16":
+        pytest.importorskip("ml_dtypes")
+    inputs, shape = make_inputs(case), case.shape
+    arrays = [array.astype(np.float64) for array in (inputs.query, inputs.key, inputs.value)]
+    options = {"mask": inputs.seen, "bias": inputs.bias, "causal": shape.causal}
+    sample = oracle.choose_sample(case)
+    results = [reference.attention(*arrays, **options).out]
+    if case.backward:
+        dout = inputs.dout.astype(np.float64)
+        gradients = reference.attention_backward(dout, *arrays, **options)
+        results += [gradients.query, gradients.key, gradients.value]
+    for got, want in zip(
+        oracle.expected(case, inputs, sample), oracle.take(sample, results), strict=True
+    ):
+        np.testing.assert_allclose(got, want, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.once
+def test_a_worker_answers_after_a_case_that_failed() -> None:
+    worker = WorkerProcess("numpy", threads=1)
+    try:
+        assert "failed" in worker.ask("prepare", case={}, sample={})
+        assert "failed" in worker.ask("turn", way=0, seconds=0.01)
+        case = CASES["plain"]
+        sample = dataclasses.asdict(oracle.choose_sample(case))
+        assert "ways" in worker.ask("prepare", case=encode_case(case), sample=sample)
+        times = worker.ask("turn", way=0, seconds=0.01)["times"]
+        assert all(0 < seconds < 1 for seconds in times)
+    finally:
+        worker.close()

@@ -1,0 +1,63 @@
+"""The named shapes and their inputs."""
+
+import json
+
+import numpy as np
+import pytest
+
+from heedful.benchmark.shapes import FORWARD, SHAPES, Case, Shape, make_inputs
+from heedful.benchmark.worker import decode_case, encode_case
+
+pytestmark = pytest.mark.once
+
+
+@pytest.mark.parametrize(
+    ("name", "gflop"),
+    [
+        ("sq4096_d128", 4 * 8 * 4096**2 * 128 / 1e9),
+        ("gpt2_1k", 4 * 12 * 1024**2 * 64 / 2 / 1e9),  # causal: half
+        ("decode_8k_gqa", 4 * 32 * 8192 * 128 / 1e9),
+    ],
+)
+def test_operations_are_those_of_the_two_products(name: str, gflop: float) -> None:
+    assert SHAPES[name].flops / 1e9 == pytest.approx(gflop)
+
+
+def test_operations_within_a_window_are_those_of_the_pairs_it_keeps() -> None:
+    shape = Shape("odd", 2, 3, 3, 11, 17, 5, window=(2, 3))
+    pairs = sum(i - 2 <= j <= i + 3 for i in range(11) for j in range(17))
+    assert shape.flops == 4 * 2 * 3 * pairs * 5
+
+
+def test_every_process_gets_the_same_inputs() -> None:
+    case = Case(
+        Shape("odd", 2, 6, 3, 11, 17, 5, bias=True, mask=True, padding=(3, 17)), backward=True
+    )
+    first, second = (
+        make_inputs(case),
+        make_inputs(decode_case(json.loads(json.dumps(encode_case(case))))),
+    )
+    for name in ("query", "key", "value", "dout", "bias", "mask", "kv_lengths"):
+        np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
+    assert first.query.shape == first.dout.shape == (2, 6, 11, 5)
+    assert first.key.shape == first.value.shape == (2, 3, 17, 5)
+
+
+def test_the_mask_for_others_holds_lengths_window_and_mask() -> None:
+    shape = Shape("odd", 2, 3, 3, 11, 17, 5, mask=True, padding=(3, 17), window=(2, 3))
+    inputs = make_inputs(Case(shape))
+    assert inputs.seen is not None
+    assert inputs.mask is not None
+    assert inputs.kv_lengths is not None
+    for b in range(2):
+        for i in range(11):
+            for j in range(17):
+                expected = (
+                    inputs.mask[0, 0, i, j] and j < inputs.kv_lengths[b] and i - 2 <= j <= i + 3
+                )
+                assert inputs.seen[b, 0, i, j] == expected
+
+
+def test_names_are_unique_and_every_shape_prints_its_sizes() -> None:
+    assert len({shape.name for shape in FORWARD}) == len(FORWARD)
+    assert str(SHAPES["llama_2k"]) == "1, 32/8, 2048x2048, 128, causal"
