@@ -44,22 +44,24 @@ def environment(changes: Mapping[str, str | None] | None = None) -> dict[str, st
     return {name: value for name, value in merged.items() if value is not None}
 
 
-def command(program: str, *, preamble: bool = True, flags: tuple[str, ...] = ()) -> list[str]:
-    before = PREAMBLE.format(tests=str(Path(__file__).parent)) if preamble else ""
-    return [sys.executable, *flags, "-c", before + textwrap.dedent(program)]
+def source(program: str, before: str = "", preamble: bool = True) -> str:
+    """The text of the program: `before`, which goes before the import of heedful, and the rest."""
+    shared = PREAMBLE.format(tests=str(Path(__file__).parent)) if preamble else ""
+    return before + shared + textwrap.dedent(program)
 
 
 @contextmanager
 def started(
     program: str,
     *,
+    before: str = "",
     preamble: bool = True,
     flags: tuple[str, ...] = (),
     env: Mapping[str, str | None] | None = None,
 ) -> Iterator[subprocess.Popen[str]]:
     """The running program; it and all its children are killed at the end."""
     process = subprocess.Popen(
-        command(program, preamble=preamble, flags=flags),
+        [sys.executable, *flags, "-c", source(program, before, preamble)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -77,6 +79,7 @@ def started(
 def run(
     program: str,
     *,
+    before: str = "",
     limit: float = 60,
     preamble: bool = True,
     flags: tuple[str, ...] = (),
@@ -84,7 +87,7 @@ def run(
 ) -> str:
     """What the program prints. The test fails unless it ends with 0 within `limit` seconds."""
     __tracebackhide__ = True
-    with started(program, preamble=preamble, flags=flags, env=env) as process:
+    with started(program, before=before, preamble=preamble, flags=flags, env=env) as process:
         try:
             printed, errors = process.communicate(timeout=limit)
         except subprocess.TimeoutExpired:

@@ -89,9 +89,9 @@ for call in (lambda: heedful.attention(q, k, v), lambda: heedful.attention_weigh
 def test_results_that_no_memory_holds_are_a_memory_error() -> None:
     run(
         """
-x = np.broadcast_to(np.float32(1), (1, 1, 2**24, 1))  # costs nothing; its weights take 2**50 bytes
+x = np.broadcast_to(np.float32(1), (1, 1, 2**24, 1))  # costs nothing; its scores take 2**50 bytes
 try:
-    heedful.attention_weights(x, x)
+    heedful.attention_scores(x, x)
 except MemoryError:
     pass
 else:

@@ -1,0 +1,284 @@
+"""How many threads a call uses: what was said, else what OpenMP and the container allow."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from process import run
+
+import heedful
+from heedful._core import native
+
+
+@pytest.fixture(autouse=True)
+def default_afterwards() -> Iterator[None]:
+    yield
+    heedful.set_num_threads(None)
+
+
+def on_another_thread(function: Any) -> Any:
+    results: list[Any] = []
+    thread = threading.Thread(target=lambda: results.append(function()))
+    thread.start()
+    thread.join()
+    return results[0]
+
+
+def test_a_number_holds_for_the_process_until_it_is_taken_back() -> None:
+    default = heedful.get_num_threads()
+    heedful.set_num_threads(7)
+    assert heedful.get_num_threads() == 7
+    assert on_another_thread(heedful.get_num_threads) == 7
+    heedful.set_num_threads(np.int64(3))
+    assert heedful.get_num_threads() == 3
+    heedful.set_num_threads(None)
+    assert heedful.get_num_threads() == default
+
+
+def test_a_block_holds_for_its_thread_and_goes_before_the_process() -> None:
+    heedful.set_num_threads(7)
+    with heedful.num_threads(2) as number:
+        assert number == 2
+        assert heedful.get_num_threads() == 2
+        assert on_another_thread(heedful.get_num_threads) == 7
+        with heedful.num_threads(5):
+            assert heedful.get_num_threads() == 5
+        assert heedful.get_num_threads() == 2
+        heedful.set_num_threads(3)
+        assert heedful.get_num_threads() == 2
+    assert heedful.get_num_threads() == 3
+
+
+def test_a_block_ends_with_an_exception_too() -> None:
+    default = heedful.get_num_threads()
+
+    def fail() -> None:
+        with heedful.num_threads(default + 1):
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert heedful.get_num_threads() == default
+
+
+def test_a_block_is_a_decorator_too() -> None:
+    @heedful.num_threads(5)  # type: ignore[operator]
+    def number() -> int:
+        return heedful.get_num_threads()
+
+    assert number() == number() == 5
+
+
+@pytest.mark.parametrize("set_threads", [heedful.set_num_threads, heedful.num_threads])
+@pytest.mark.parametrize("n", [0, -1, 10**6, 2**70])
+def test_a_number_out_of_range_is_refused(set_threads: Any, n: int) -> None:
+    with pytest.raises(
+        ValueError, match=rf"^n must be a number of threads between 1 and .*got {n}"
+    ):
+        set_threads(n)
+
+
+@pytest.mark.parametrize("set_threads", [heedful.set_num_threads, heedful.num_threads])
+@pytest.mark.parametrize("n", [2.0, "2", True, [2]])
+def test_what_is_no_integer_is_refused(set_threads: Any, n: Any) -> None:
+    with pytest.raises(TypeError, match=r"^n must be a number of threads, an integer: got "):
+        set_threads(n)
+
+
+def test_a_number_is_honoured_as_given_even_above_the_number_of_cores() -> None:
+    run(
+        """
+def tasks():
+    return len(os.listdir("/proc/self/task"))
+before = tasks()
+for number in (1, 5, 9):
+    with heedful.num_threads(number):
+        heedful.attention(*arrays(4, 4, 301))
+    assert tasks() == before + number - 1, (number, tasks(), before)
+"""
+    )
+
+
+@pytest.mark.parametrize("number", [1, 3, 6])
+def test_openmp_s_variable_is_honoured(number: int) -> None:
+    printed = run("print(heedful.get_num_threads())", env={"OMP_NUM_THREADS": str(number)})
+    quota = native.cpu_quota()
+    assert int(printed) == (min(number, quota) if quota else number)
+
+
+def test_the_affinity_at_the_start_is_honoured() -> None:
+    core = min(os.sched_getaffinity(0))
+    printed = run(
+        f"""
+import os, subprocess, sys
+os.sched_setaffinity(0, [{core}])
+program = "import heedful; print(heedful.get_num_threads())"
+print(subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout)
+""",
+        preamble=False,
+        env={"OMP_NUM_THREADS": None},
+    )
+    assert int(printed) == 1
+
+
+def test_limits_of_threadpoolctl_are_honoured() -> None:
+    pytest.importorskip("threadpoolctl")
+    run(
+        """
+from threadpoolctl import threadpool_limits
+before = heedful.get_num_threads()
+with threadpool_limits(1):
+    assert heedful.get_num_threads() == 1
+    heedful.attention(*arrays(4, 4, 301))
+assert heedful.get_num_threads() == before
+""",
+        env={"OMP_NUM_THREADS": "2"},
+    )
+
+
+def test_processes_of_joblib_share_the_cores() -> None:
+    pytest.importorskip("joblib")
+    printed = run(
+        """
+from joblib import Parallel, cpu_count, delayed
+
+def number():
+    import heedful
+    return heedful.get_num_threads()
+
+numbers = Parallel(n_jobs=2, backend="loky")(delayed(number)() for _ in range(4))
+print(cpu_count(), *numbers)
+""",
+        env={"OMP_NUM_THREADS": None},
+    )
+    cores, *numbers = map(int, printed.split())
+    assert all(number <= max(1, cores // 2) for number in numbers)
+
+
+def test_threads_of_joblib_compute_right() -> None:
+    pytest.importorskip("joblib")
+    run(
+        """
+from joblib import Parallel, delayed
+x = arrays()
+outs = Parallel(n_jobs=3, backend="threading")(delayed(heedful.attention)(*x) for _ in range(9))
+assert all(is_right(out, x) for out in outs)
+"""
+    )
+
+
+@pytest.mark.peer
+def test_workers_of_dask_keep_to_their_share() -> None:
+    pytest.importorskip("distributed", reason="Dask is not installed")
+    printed = run(
+        """
+def number():
+    import heedful
+    return heedful.get_num_threads()
+
+if __name__ == "__main__":
+    from dask.distributed import Client
+    with Client(n_workers=2, threads_per_worker=1, dashboard_address=None) as client:
+        print("threads", *client.run(number).values())
+"""
+    )
+    assert printed.split("threads")[-1].split() == ["1", "1"]
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver", "fork"])
+def test_processes_of_a_pool_honour_what_they_are_told(method: str, tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        f"""
+import multiprocessing
+import numpy as np
+import heedful
+
+def compute(seed):
+    x = [np.random.default_rng(seed + i).standard_normal((2, 3, 97, 32)) for i in range(3)]
+    return heedful.get_num_threads(), heedful.attention(*x)
+
+if __name__ == "__main__":
+    import warnings
+    warnings.simplefilter("ignore", DeprecationWarning)
+    ours = [compute(seed) for seed in range(4)]
+    context = multiprocessing.get_context({method!r})
+    with context.Pool(2, initializer=heedful.set_num_threads, initargs=[1]) as pool:
+        theirs = pool.map_async(compute, range(4)).get(timeout=40)
+    assert [number for number, _ in theirs] == [1] * 4
+    assert all(np.array_equal(a, b) for (_, a), (_, b) in zip(ours, theirs))
+"""
+    )
+    run(f"import runpy; runpy.run_path({str(program)!r}, run_name='__main__')", preamble=False)
+
+
+FILES_OF_QUOTAS = [
+    ("no control group", {}, 0),
+    ("version 2", {"proc/self/cgroup": "0::/a", "sys/fs/cgroup/a/cpu.max": "150000 100000"}, 2),
+    ("version 2, no limit", {"proc/self/cgroup": "0::/", "sys/fs/cgroup/cpu.max": "max 100000"}, 0),
+    (
+        "version 1",
+        {
+            "proc/self/cgroup": "4:cpu,cpuacct:/docker/1",
+            "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us": "100000",
+            "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us": "100000",
+        },
+        1,
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"), [row[1:] for row in FILES_OF_QUOTAS], ids=[r[0] for r in FILES_OF_QUOTAS]
+)
+def test_the_quota_is_read_from_the_control_group(
+    files: dict[str, str], expected: int, tmp_path: Path
+) -> None:
+    for name, contents in files.items():
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(contents + "\n")
+    assert native.cpu_quota(str(tmp_path)) == expected
+
+
+@pytest.fixture
+def group_of_one_processor() -> Iterator[Path]:
+    """The list of processes of a control group that may use one processor."""
+    base = Path("/sys/fs/cgroup")
+    version_2 = (base / "cgroup.controllers").exists()
+    group = (base if version_2 else base / "cpu") / f"heedful_test_{os.getpid()}"
+    try:
+        group.mkdir()
+        try:
+            if version_2:
+                (group / "cpu.max").write_text("100000 100000")
+            else:
+                (group / "cpu.cfs_quota_us").write_text("100000")
+                (group / "cpu.cfs_period_us").write_text("100000")
+        except OSError:
+            group.rmdir()
+            raise
+    except OSError as error:
+        pytest.skip(f"control groups cannot be made here: {error}")
+    yield group / "cgroup.procs"
+    group.rmdir()
+
+
+def test_the_default_never_exceeds_the_container_s_quota(group_of_one_processor: Path) -> None:
+    run(
+        f"""
+open({str(group_of_one_processor)!r}, "w").write(str(os.getpid()))
+assert heedful.get_num_threads() == 1
+heedful.attention(*arrays(4, 4, 301))
+with heedful.num_threads(5):  # what is said is honoured all the same
+    assert heedful.get_num_threads() == 5
+    assert is_right(heedful.attention(*(x := arrays())), x)
+""",
+        env={"OMP_NUM_THREADS": "4"},
+    )
