@@ -1,4 +1,4 @@
-"""Everything that a developer repeats: `nox -s tests|lint|bench|docs|wheel|tsan|asan`."""
+"""Everything that a developer repeats: `nox -l` lists it, `nox -s tests` runs the tests."""
 
 import shutil
 import zipfile
@@ -70,6 +70,29 @@ def wheel(session: nox.Session) -> None:
 def asan(session: nox.Session) -> None:
     """Run the C++ tests under the address and undefined-behaviour sanitizers."""
     run_cpp_tests(session, "asan")
+
+
+@nox.session
+def asan_python(session: nox.Session) -> None:
+    """Run the Python tests of compiled code under the same sanitizers, at level v3."""
+    settings = {
+        "cmake.build-type": "RelWithDebInfo",
+        "cmake.define.CMAKE_CXX_FLAGS_RELWITHDEBINFO": "-O1 -g",
+        "cmake.define.HEEDFUL_LEVELS": "v3",
+        "cmake.define.HEEDFUL_SANITIZE": "address,undefined",
+        "install.strip": "false",
+    }
+    session.install(".[test]", *(f"--config-settings={name}={settings[name]}" for name in settings))
+    libraries = [
+        str(session.run("g++", f"-print-file-name={name}", silent=True, external=True)).strip()
+        for name in ("libasan.so", "libstdc++.so")
+    ]
+    environment = {
+        "LD_PRELOAD": " ".join(libraries),
+        "ASAN_OPTIONS": "detect_leaks=0:quarantine_size_mb=16",
+        "PYTHONMALLOC": "malloc",
+    }
+    session.run("python", "-m", "pytest", "-m", "not once", *session.posargs, env=environment)
 
 
 @nox.session
