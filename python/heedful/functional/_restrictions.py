@@ -42,7 +42,7 @@ def check_alibi_slopes(slopes: ArrayLike, heads: int, batch: Shape) -> NDArray[n
     if array.shape not in ((heads,), (*batch, heads)):
         choice = f"({heads},) or {(*batch, heads)}" if batch else f"({heads},)"
         raise ValueError(f"alibi_slopes must have shape {choice}: got {array.shape}")
-    array = array.astype(FLOAT64, copy=False)
+    array = np.ascontiguousarray(array, FLOAT64)
     if not np.isfinite(array).all():
         raise ValueError("alibi_slopes must be finite: got NaN or infinity")
     return array.reshape(-1, heads) if heads else np.empty((1, 0))
@@ -54,4 +54,4 @@ def check_sink(sink: ArrayLike, heads: int) -> tuple[Array, NDArray[np.float64]]
     array = floating("sink", given)
     if array.shape != (heads,):
         raise ValueError(f"sink must have shape {(heads,)}, one number a head: got {array.shape}")
-    return given, array.astype(FLOAT64, copy=False)
+    return given, np.ascontiguousarray(array, FLOAT64)

@@ -103,13 +103,12 @@ def broadcasts(shape: Shape, target: Shape) -> bool:
 
 def summed(array: Array, shape: Shape) -> Array:
     """The sum over every axis that an array of this shape is repeated along."""
-    if array.shape == shape:
-        return array
     extra = array.ndim - len(shape)
     repeated = tuple(range(extra)) + tuple(
         extra + axis
         for axis, size in enumerate(shape)
         if size == 1 and array.shape[extra + axis] != 1
     )
-    total = array.sum(axis=repeated, keepdims=True) if repeated else array
-    return total.reshape(shape)
+    if repeated:  # in float64: the axes may be long
+        array = array.sum(axis=repeated, keepdims=True, dtype=np.float64)
+    return array.reshape(shape)
