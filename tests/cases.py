@@ -36,6 +36,7 @@ class Case:
     bias_density: float = 1.0  # the rest is −inf
     alibi: str = ""  # "H" or "BH"
     sink: bool = False
+    sink_level: float = 0.0
     options: dict[str, Any] = field(default_factory=dict)  # plain values
     batches: tuple[tuple[int, ...], ...] = ()  # leading axes of query, key, value where they differ
     large: bool = False  # where time counts, leave it out
@@ -69,7 +70,7 @@ class Case:
         if self.alibi:
             options["alibi_slopes"] = 2.0 ** -rng.uniform(0, 6, axes(self.alibi))
         if self.sink:
-            options["sink"] = normal(self.H)
+            options["sink"] = normal(self.H) + np.asarray(self.sink_level, dtype)
         shape = (*self.B, self.H, self.Lq)
         computing = np.float64 if np.dtype(dtype) == np.float64 else np.float32
         return Call(
@@ -120,14 +121,14 @@ CASES = [
     C("short_of_one_vector", Lq=15, Lk=31, D=15, Dv=31),
     C("past_one_panel", H=3, Lq=49, Lk=97, D=40, Dv=24),
     C("short_of_two_panels", H=1, Lq=95, Lk=47, D=8, Dv=16),
-    C("vit", B=(1,), H=3, Lq=197, Lk=197, D=64, Dv=64),
+    C("vit", B=(1,), H=1, Lq=197, Lk=197, D=64, Dv=64),
     C("past_one_row_tile", B=(1,), H=1, Lq=193, Lk=129, D=32, Dv=5),
     C("one_long_key_tile", B=(1,), H=2, Lq=25, Lk=384, D=16, Dv=16),
     C("past_one_key_tile", B=(1,), H=2, Lq=97, Lk=385, D=13, Dv=19),
     C("many_tiles", B=(1,), H=1, Lq=385, Lk=1025, D=24, Dv=40, large=True),
     C("deep", B=(1,), H=2, Lq=33, Lk=97, D=300, Dv=17),
     C("wide_value", B=(1,), H=2, Lq=33, Lk=97, D=3, Dv=300),
-    C("head_of_128", B=(1,), H=2, Lq=65, Lk=129, D=128, Dv=128),
+    C("head_of_128", B=(1,), H=1, Lq=65, Lk=129, D=128, Dv=128),
     C("three_leading_axes", B=(2, 1, 3), H=2, Lq=5, Lk=7, D=4, Dv=3),
     C("no_leading_axes", B=(), H=3, Lq=11, Lk=13, D=5, Dv=2),
     C("broadcast_leading_axes", B=(2, 3), batches=((2, 1), (3,), ()), H=2, Lq=7, Lk=19, D=6, Dv=5),
@@ -164,8 +165,9 @@ CASES = [
     C("bias_heads", bias="HQK", H=3, Lq=65, Lk=49, D=8, Dv=9),
     C("bias_full", bias="BHQK", Lq=25, Lk=385, D=8, Dv=9),
     C("bias_keys", bias="B11K", B=(3,), Lq=25, Lk=97, D=8, Dv=9),
-    C("bias_queries", bias="BHQ1", B=(3,), Lq=25, Lk=97, D=8, Dv=9),
-    C("bias_one_number", bias="1", Lq=7, Lk=9, D=8, Dv=9),
+    # a bias that is the same for all keys would have a gradient of 0 but for a strong sink
+    C("bias_queries", bias="BHQ1", sink=True, sink_level=5, B=(3,), Lq=25, Lk=97, D=8, Dv=9),
+    C("bias_one_number", bias="1", sink=True, sink_level=3, Lq=7, Lk=9, D=8, Dv=9),
     C("bias_with_minus_infinity", bias="B1QK", bias_density=0.1, Lq=33, Lk=97, D=8, Dv=9),
     C("bias_and_mask", bias="HQK", mask="B11K", B=(3,), Lq=33, Lk=97, D=8, Dv=9),
     C("bias_leading_axes", bias="BH1K", B=(2, 3), Lq=7, Lk=19, D=4, Dv=5),
@@ -182,7 +184,8 @@ CASES = [
     C("causal_offsets", {"causal": True, "align": (0, -40, 53)}, B=(3,), Lq=33, Lk=97, D=16, Dv=12),
     # window
     C("window_both", {"window": (11, 5), "align": "upper_left"}, Lq=97, Lk=193, D=16, Dv=12),
-    C("window_left", {"window": (29, None), "causal": True}, B=(1,), Lq=401, Lk=401, D=16, Dv=12),
+    C("window_left", {"window": (29, None), "causal": True}, B=(1,), H=1,
+      Lq=401, Lk=401, D=16, Dv=12),
     C("window_right", {"window": (None, 3)}, Lq=65, Lk=65, D=16, Dv=12),
     C("window_of_one", {"window": (0, 0)}, Lq=65, Lk=65, D=16, Dv=12),
     C("window_beside_the_keys", {"window": (2, 2), "align": 1000}, Lq=17, Lk=65, D=16, Dv=12),

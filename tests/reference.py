@@ -48,7 +48,7 @@ class Steps(NamedTuple):
     slope_of_cap: Array | float  # d capped score / d score
     scale: float
     probability: Array  # weights before dropout
-    sink_probability: Array  # what the sink takes away
+    sinks: Array  # (…, H, Lq)
     dropout: Array | float  # 0 or 1/(1 − p)
     result: Forward
 
@@ -144,25 +144,21 @@ def steps(
     top = np.where(top == -np.inf, 0, top).astype(dtype)  # −inf − (−inf) would be NaN
     with np.errstate(invalid="ignore"):
         exponentials = np.where(allowed, np.exp(scores - top[..., None]), 0)
-        sink_exponential = np.exp(sinks - top)
-    total = exponentials.sum(axis=-1) + sink_exponential
-    divisor = np.where(total == 0, 1, total)
-    probability = exponentials / divisor[..., None]
-    lse = np.where(total == 0, -np.inf, top + np.log(divisor)).astype(dtype)
+        total = exponentials.sum(axis=-1) + np.exp(sinks - top)
+        divisor = np.where(total == 0, 1, total)
+        lse = np.where(total == 0, -np.inf, top + np.log(divisor)).astype(dtype)
+        probability = np.where(allowed, np.exp(scores - lse[..., None]), 0)
 
     dropout: Array | float = 1.0
-    weights = probability
     if dropout_p:
         items = first_item + np.arange(int(np.prod(batch)))
         kept = kept_weights(items, heads, num_queries, num_keys, dropout_p, rng)
         growth = np.asarray(1 / (1 - dropout_p) if dropout_p < 1 else 0, dtype)
         dropout = kept.reshape(allowed.shape).astype(dtype) * growth
-        weights = probability * dropout
-    out = product_over_allowed(weights, allowed, value)
+    out = product_over_allowed(exponentials / divisor[..., None] * dropout, allowed, value)
     return Steps(
         query, key, value, allowed, exists, slope_of_cap, scale,
-        probability, sink_exponential / divisor, dropout,
-        Forward(out, lse, weights, scores),
+        probability, sinks, dropout, Forward(out, lse, probability * dropout, scores),
     )  # fmt: skip
 
 
@@ -177,36 +173,43 @@ def attention_backward(
     bias: ArrayLike | None = None,
     sink: ArrayLike | None = None,
     dtype: DTypeLike = np.float64,
+    out_dtype: DTypeLike | None = None,
     **options: Any,
 ) -> Gradients:
-    """Gradients of Σ dout∘out + Σ dlse∘lse + Σ dweights∘weights.
+    """Gradients of Σ dout∘out + Σ dlse∘lse + Σ dweights∘weights, from out and lse.
 
-    dvalue   = weightsᵀ dout
-    dprob    = dropout ∘ (dout valueᵀ + dweights)
-    dscores  = prob ∘ (dprob − delta),      delta = Σⱼ prob ∘ dprob − dlse
-    dsink    = −Σᵢ prob_of_sink · delta     dbias = dscores
+    prob     = exp(scores − lse)                  weights = dropout ∘ prob
+    dvalue   = weightsᵀ dout                      dprob   = dropout ∘ (dout valueᵀ + dweights)
+    dscores  = prob ∘ (dprob − delta)             delta   = Σⱼ prob ∘ dprob − dlse
+    dsink    = −Σᵢ exp(sink − lse) · delta                = Σ dout∘out + Σⱼ weights∘dweights − dlse
+    dbias    = dscores
     dquery   = scale · (dscores ∘ slope of the cap) key
     dkey     = scale · (dscores ∘ slope of the cap)ᵀ query
+
+    `out_dtype` is the type that out is kept in between forward and backward.
     """
     if np.ndim(query) == 1:
         query, dout = np.asarray(query)[None], np.asarray(dout)[None]
         dlse = None if dlse is None else np.asarray(dlse)[None]
         dweights = None if dweights is None else np.asarray(dweights)[None]
-        more = {"dlse": dlse, "dweights": dweights, "bias": bias, "sink": sink, "dtype": dtype}
-        single = attention_backward(dout, query, key, value, **more, **options)
+        options |= {"dlse": dlse, "dweights": dweights, "bias": bias, "sink": sink}
+        single = attention_backward(dout, query, key, value, dtype=dtype, **options)
         return single._replace(query=single.query[0])
     s = steps(query, key, value, bias=bias, sink=sink, dtype=dtype, **options)
     by_key = s.allowed.swapaxes(-1, -2)
     dout = with_heads(np.asarray(dout, dtype))
     with np.errstate(invalid="ignore"):
+        out, lse = s.result.out.astype(out_dtype or dtype).astype(dtype), s.result.lse
         dprob = dout @ s.value.swapaxes(-1, -2)
+        delta = np.where(s.allowed.any(axis=-1), (dout * out).sum(axis=-1), 0)
         if dweights is not None:
-            dprob = dprob + with_heads(np.asarray(dweights, dtype))
-        dprob = np.where(s.allowed, dprob * s.dropout, 0)
-        delta = (s.probability * dprob).sum(axis=-1)
+            dweights = with_heads(np.asarray(dweights, dtype))
+            dprob = dprob + dweights
+            delta = delta + (s.result.weights * dweights).sum(axis=-1)
         if dlse is not None:
             dlse = np.asarray(dlse, dtype).reshape(delta.shape)
             delta = delta - np.where(s.exists, dlse, 0)
+        dprob = np.where(s.allowed, dprob * s.dropout, 0)
         dscores = np.where(s.allowed, s.probability * (dprob - delta[..., None]), 0)
         dlogits = np.where(s.allowed, dscores * s.slope_of_cap, 0) * np.asarray(s.scale, dtype)
 
@@ -215,7 +218,8 @@ def attention_backward(
     dvalue = product_over_allowed(s.result.weights.swapaxes(-1, -2), by_key, dout)
     dsink = None
     if sink is not None:
-        dsink = -np.where(s.exists, s.sink_probability * delta, 0)
+        with np.errstate(invalid="ignore"):
+            dsink = -np.where(s.exists, np.exp(s.sinks - lse) * delta, 0)
         dsink = sum_to(dsink, (len(np.asarray(sink)), 1)).reshape(np.shape(sink))
     return Gradients(
         sum_to(dquery, np.shape(query)),

@@ -41,7 +41,7 @@ def test_gradients_are_as_accurate_as_numpy(case: Case, type_name: str) -> None:
     dtype = as_dtype(type_name)
     call = case.draw(dtype)
     exact = gradients_of_the_reference(call, np.float64)
-    plain = gradients_of_the_reference(call, np.float32)
+    plain = gradients_of_the_reference(call, np.float32, out_dtype=dtype)
     _, pullback = call.run(heedful.attention_vjp)
     for name, gradient, of_numpy, truth in zip(
         NAMES, pullback(call.dout), plain, exact, strict=True
@@ -51,8 +51,9 @@ def test_gradients_are_as_accurate_as_numpy(case: Case, type_name: str) -> None:
             assert_as_accurate_as_numpy(gradient, of_numpy, truth, f"gradient of {name}")
 
 
-def gradients_of_the_reference(call: Call, dtype: Any) -> reference.Gradients:
-    return reference.attention_backward(call.dout, *call.inputs, dtype=dtype, **call.options)
+def gradients_of_the_reference(call: Call, dtype: Any, **more: Any) -> reference.Gradients:
+    options = {**call.options, **more, "dtype": dtype}
+    return reference.attention_backward(call.dout, *call.inputs, **options)
 
 
 @pytest.mark.parametrize("narrow", ["float16", "bfloat16"])
