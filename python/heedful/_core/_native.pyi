@@ -32,6 +32,9 @@ Array = NDArray[Any]
 
 def show_build() -> dict[str, str]: ...
 def default_num_threads() -> int: ...
+def cpu_quota(root: str = "") -> int:
+    """Processors that the control group described under root/proc and root/sys may use; 0: no limit."""
+
 def fail_allocation(nth: int) -> None:
     """Make the nth allocation of a work area from now on fail, counted from 1; 0 disarms. For tests."""
 
