@@ -1,0 +1,81 @@
+"""Long sequences in linear memory, and masks as structure: causal, window, lengths, packed."""
+
+# %% A sequence whose matrix of weights alone would take a gigabyte
+import time
+from pathlib import Path
+
+import numpy as np
+
+import heedful
+
+rng = np.random.default_rng(0)
+length, depth = 16_384, 64
+query, key, value = rng.standard_normal((3, 1, length, depth), dtype=np.float32)  # (H, L, D) each
+
+
+def peak_memory() -> float:
+    """Highest resident size of this process so far, in MB; 0 where /proc does not tell."""
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+    except OSError:
+        return 0.0
+    return next(int(line.split()[1]) for line in status.splitlines() if "VmHWM" in line) / 1000
+
+
+before = peak_memory()
+start = time.perf_counter()
+out = heedful.attention(query, key, value, causal=True)
+print(f"{length} tokens, causal: {time.perf_counter() - start:.2f} s")
+taken = peak_memory() - before
+print(f"a matrix of weights takes {4 * length**2 / 1e6:.0f} MB, the call took {taken:.0f} MB")
+assert taken < 100
+
+# %% A window of 256 keys: the time follows what is kept
+start = time.perf_counter()
+near = heedful.attention(query, key, value, causal=True, window=(255, None))
+print(f"the last 256 keys of each query only: {time.perf_counter() - start:.2f} s")
+last = heedful.attention(query[:, -1:], key[:, -256:], value[:, -256:])
+assert np.allclose(near[:, -1:], last, atol=1e-5)
+
+# %% A padded batch: what stands behind the lengths never matters, not even NaN
+batch = rng.standard_normal((3, 4, 50, 32))  # (B, H, L, D)
+lengths = np.array([50, 20, 0])
+padded = batch.copy()
+for item, n in enumerate(lengths):
+    padded[item, :, n:] = np.nan
+out = heedful.attention(batch, padded, padded, kv_lengths=lengths)
+assert np.isfinite(out).all()
+assert np.allclose(out[1], heedful.attention(batch[1], batch[1, :, :20], batch[1, :, :20]))
+assert (out[2] == 0).all()  # nothing to attend: zero, never NaN
+print("a padded batch with NaN in its padding:", "all finite" if np.isfinite(out).all() else "NaN")
+
+# %% The same sequences without padding, one after another
+starts = np.cumsum([0, *lengths])  # [0, 50, 70, 70]
+packed = np.concatenate([batch[b, :, :n].swapaxes(0, 1) for b, n in enumerate(lengths)])
+out = heedful.attention_varlen(
+    packed, packed, packed, starts, starts, causal=True
+)  # (tokens, H, D)
+alone = heedful.attention(batch[1, :, :20], batch[1, :, :20], batch[1, :, :20], causal=True)
+assert np.allclose(out[50:70].swapaxes(0, 1), alone)
+print("packed:", packed.shape, "for lengths", lengths.tolist())
+
+# %% New queries behind 900 keys of a cache: align says where the diagonal lies
+cache = rng.standard_normal((2, 4, 903, 32))
+new = rng.standard_normal((2, 4, 3, 32))
+out = heedful.attention(new, cache, cache, causal=True, align="lower_right")
+same = heedful.attention(new, cache, cache, causal=True, align=900)  # keys before the new
+assert (out == same).all()
+first = heedful.attention(new[:, :, :1], cache[:, :, :901], cache[:, :, :901])
+assert np.allclose(out[:, :, :1], first)
+print("three new queries behind 900 keys:", out.shape)
+
+# %% Everything combines: grouped heads, window, lengths, a bias for the first keys, ALiBi
+bias = np.zeros((1, 1, 1, 50))
+bias[..., :4] = 2.0
+slopes = 2.0 ** -np.arange(1, 5)
+few = batch[:, :2]  # two key/value heads for four query heads
+out = heedful.attention(
+    batch, few, few, causal=True, window=(15, None), kv_lengths=[50, 20, 35],
+    bias=bias, alibi_slopes=slopes,
+)  # fmt: skip
+print("all together:", out.shape)
