@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from heedful.functional._checks import flag, integer_array, is_integer, named
 
 ALIGNMENTS = ("upper_left", "lower_right")
-_FAR = 2**61  # beyond every key, and three of it still fit into 64 bits
+_FAR = 2**58  # beyond every key, and sums of a few of it fit into 64 bits
 
 Lengths = int | NDArray[np.int64]  # one number for all items, or one for each
 
@@ -199,7 +199,7 @@ def _limit(side: int | None) -> int:
 
 
 def _near(offset: int, left: int | None, right: int | None) -> int:
-    """An offset below 2**62 that lets the limited window see the same keys.
+    """An offset below 2**60 that lets the limited window see the same keys.
 
     Far beyond the keys only the window's edges matter, offset − left and offset + right: where a
     limit was shortened to _FAR, the edge on that side is kept and the other one stays far away.
