@@ -138,8 +138,9 @@ class Tensor {
     for (std::ptrdiff_t item = 0; item < shape_.items; ++item) {
       for (std::ptrdiff_t head = 0; head < shape_.heads; ++head) {
         for (std::ptrdiff_t row = 0; row < shape_.rows; ++row) {
-          for (std::ptrdiff_t column = 0; column < shape_.columns; ++column)
+          for (std::ptrdiff_t column = 0; column < shape_.columns; ++column) {
             function(item, head, row, column);
+          }
         }
       }
     }

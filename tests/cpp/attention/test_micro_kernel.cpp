@@ -41,8 +41,9 @@ struct Example {
     RandomNumbers random(seed);
     const auto number = [&] { return static_cast<T>(random.between(-1, 1)); };
     for (std::ptrdiff_t k = 0; k < sizes.depth; ++k) {
-      for (std::ptrdiff_t row = 0; row < sizes.rows; ++row)
+      for (std::ptrdiff_t row = 0; row < sizes.rows; ++row) {
         at(a, row * a_row + k * a_step) = number();
+      }
       for (std::ptrdiff_t lane = 0; lane < width; ++lane) at(b, k * b_step + lane) = number();
     }
     for (std::ptrdiff_t row = 0; row < sizes.rows; ++row) {

@@ -177,8 +177,9 @@ void rows_are_read_in_place_or_copied_with_zeros_behind() {
           if (in_place) continue;
           bool zeros = rows.stride == padded<T>(columns);
           for (std::ptrdiff_t row = 0; row < 5; ++row) {
-            for (std::ptrdiff_t i = columns; i < rows.stride; ++i)
+            for (std::ptrdiff_t i = columns; i < rows.stride; ++i) {
               zeros &= rows.data[row * rows.stride + i] == 0;
+            }
           }
           check(zeros, "copies have zeros up to whole vectors");
         }

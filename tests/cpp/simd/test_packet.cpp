@@ -145,8 +145,9 @@ void select_takes_no_part_of_the_other_side() {
   const auto not_first = simd::less_equal(simd::broadcast(T{1}), simd::load(index));
   simd::store(values, simd::select(simd::both(first_two, not_first), simd::broadcast(T{1}),
                                    simd::broadcast(T{0})));
-  for (int i = 0; i < lanes<T>; ++i)
+  for (int i = 0; i < lanes<T>; ++i) {
     check(values[i] == (i == 1 ? 1 : 0), "both is the logical and");
+  }
 }
 
 template <class T>
@@ -162,8 +163,9 @@ void transpose_turns_a_square() {
   for (int row = 0; row < lanes<T>; ++row) {
     T numbers[lanes<T>];
     simd::store(numbers, square.packet[row]);
-    for (int column = 0; column < lanes<T>; ++column)
+    for (int column = 0; column < lanes<T>; ++column) {
       right &= numbers[column] == T(100 * column + row);
+    }
   }
   check(right, "transpose exchanges rows and columns");
 }

@@ -36,8 +36,9 @@ void the_known_answers_come_out_in_every_lane() {
   for (const KnownAnswer& known : known_answers) {
     std::uint32_t words[4][N];
     for (int word = 0; word < 4; ++word) {
-      for (int lane = 0; lane < N; ++lane)
+      for (int lane = 0; lane < N; ++lane) {
         words[word][lane] = known.counter[static_cast<std::size_t>(word)];
+      }
     }
     simd::philox<N>(words, known.seed);
     for (int lane = 0; lane < N; ++lane) {
@@ -61,8 +62,9 @@ void lanes_draw_their_own_words() {
     }
     simd::philox<N>(words, seed);
     bool right = true;
-    for (int lane = 0; lane < N; ++lane)
+    for (int lane = 0; lane < N; ++lane) {
       right &= word_of_lane(words, lane) == philox_words(counters[lane], seed);
+    }
     check(right, "a lane draws what one counter alone would");
   }
 }

@@ -1,0 +1,94 @@
+// A small call of attention: sizes, restrictions and arrays of random numbers, set up as the
+// bindings would.
+#pragma once
+
+#include <cstddef>
+#include <limits>
+#include <vector>
+
+#include "attention/problem.hpp"
+#include "random_numbers.hpp"
+#include "tensor.hpp"
+
+namespace heedful {
+
+// Which numbers a mask or a bias has of its own along (items, heads, rows, columns).
+struct Own {
+  bool items = true, heads = true, rows = true, columns = true;
+};
+
+struct Sizes {
+  std::ptrdiff_t items = 2, heads = 4, kv_heads = 2, queries = 7, keys = 11, depth = 5,
+                 value_depth = 3;
+};
+
+struct Example {
+  Sizes sizes;
+  Problem problem;
+  std::vector<Item> items;
+  std::vector<double> slopes, sinks;
+  Tensor query, key, value, mask, bias;
+  RandomNumbers random;
+
+  // All rows of every item. `type` is that of the three arrays.
+  explicit Example(const Sizes& given, ElementType type, Layout layout = Layout::plain,
+                   std::uint64_t seed = 1)
+      : sizes(given),
+        items(static_cast<std::size_t>(given.items), Item{0, given.queries, 0, given.keys, 0}),
+        query(type, {given.items, given.heads, given.queries, given.depth}, layout),
+        key(type, {given.items, given.kv_heads, given.keys, given.depth}, layout),
+        value(type, {given.items, given.kv_heads, given.keys, given.value_depth}, layout),
+        random(seed) {
+    problem.num_items = sizes.items;
+    problem.num_heads = sizes.heads;
+    problem.num_kv_heads = sizes.kv_heads;
+    problem.depth = sizes.depth;
+    problem.value_depth = sizes.value_depth;
+    problem.items = items.data();
+    problem.scale = 0.7;
+    for (Tensor* const tensor : {&query, &key, &value}) {
+      tensor->fill([&] { return random.exact(); });
+    }
+  }
+  Example(Example&&) = default;
+
+  Item& item(std::ptrdiff_t index) { return items[static_cast<std::size_t>(index)]; }
+
+  Shape shape_of(const Own& own) const {
+    return {own.items ? sizes.items : 1, own.heads ? sizes.heads : 1, own.rows ? sizes.queries : 1,
+            own.columns ? sizes.keys : 1};
+  }
+
+  // Two of three keys may be attended to.
+  void add_mask(const Own& own = {}, Layout layout = Layout::plain) {
+    mask = Tensor(ElementType::boolean, shape_of(own), layout);
+    mask.fill([&] { return random.bits() % 3 == 0 ? 0.0 : 1.0; });
+    problem.mask = mask.broadcast_view();
+  }
+
+  // Every fifth number is −∞.
+  void add_bias(ElementType type, const Own& own = {}, Layout layout = Layout::plain) {
+    bias = Tensor(type, shape_of(own), layout);
+    bias.fill([&] {
+      return random.bits() % 5 == 0 ? -std::numeric_limits<double>::infinity() : random.exact();
+    });
+    problem.bias = bias.broadcast_view();
+  }
+
+  void add_slopes() {
+    for (std::ptrdiff_t i = 0; i < sizes.items * sizes.heads; ++i) {
+      slopes.push_back(random.between(0, 0.3));
+    }
+    problem.alibi_slopes = slopes.data();
+    problem.alibi_item_stride = sizes.heads;
+  }
+
+  void add_sinks() {
+    for (std::ptrdiff_t head = 0; head < sizes.heads; ++head) {
+      sinks.push_back(random.between(-1, 1));
+    }
+    problem.sink = sinks.data();
+  }
+};
+
+}  // namespace heedful
