@@ -102,5 +102,5 @@ def _objects(name: str, given: Any) -> np.ndarray[Any, Any]:
     """The elements of nested lists as they are: NumPy would make floats of mixed large integers."""
     try:
         return np.array(given, dtype=object)
-    except ValueError as error:
-        raise ValueError(f"{name} must be rectangular: {error}") from None
+    except ValueError:
+        raise ValueError(f"{name} must be rectangular: got lists of different lengths") from None

@@ -32,10 +32,10 @@ def as_array(name: str, given: ArrayLike) -> Array:
         raise TypeError(f"{name} must be a plain array: got a masked array, use mask=")
     try:
         return np.asarray(given)
-    except ValueError as error:
+    except ValueError:
         if not isinstance(given, (list, tuple)):
             raise
-        raise ValueError(f"{name} must be rectangular: {error}") from None
+        raise ValueError(f"{name} must be rectangular: got lists of different lengths") from None
 
 
 def _native(dtype: DType) -> DType | None:
@@ -62,7 +62,8 @@ def floating(name: str, array: Array) -> Array:
     """Bias and sink: a floating type, in place if it can be."""
     dtype = _native(array.dtype)
     if dtype is None:
-        hint = ", True and False belong into mask" if array.dtype == np.bool_ else ""
+        mask = name == "bias" and array.dtype.kind == "b"
+        hint = ", True and False belong into mask" if mask else ""
         raise TypeError(f"{name} must be of type {_FLOATING} or bfloat16{hint}: got {array.dtype}")
     return converted(array, dtype)
 

@@ -20,7 +20,7 @@ def allocate(name: str, shape: tuple[int, ...], dtype: DType, fill: float | None
         if fill is None:
             return np.empty(shape, dtype)
         return np.zeros(shape, dtype) if fill == 0 else np.full(shape, fill, dtype)
-    except ValueError:
+    except (ValueError, MemoryError):  # NumPy's word for more than can be addressed, or had
         raise MemoryError(f"no room for {name}: shape {shape}, type {dtype}") from None
 
 

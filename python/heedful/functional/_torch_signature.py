@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from heedful.functional._dtypes import Array
+    from heedful.functional._layout import Shape
 
 
 def scaled_dot_product_attention(
@@ -97,6 +98,7 @@ def scaled_dot_product_attention(
     leading = query.shape[:-2]
     plain = flag("enable_gqa", enable_gqa) or key.shape[:-2] == value.shape[:-2] == leading
     if not plain:
+        _check_leading_axes(query.shape[:-2], key.shape[:-2], value.shape[:-2])
         query, key, value = _with_one_head(query), _with_one_head(key), _with_one_head(value)
         mask = None if mask is None else _with_one_head(mask)
         bias = None if bias is None else _with_one_head(bias)
@@ -113,6 +115,16 @@ def _mask_or_bias(attn_mask: Array) -> tuple[Array | None, Array | None]:
     if attn_mask.dtype.kind in "iu":
         raise TypeError(f"attn_mask must be boolean or floating: got type {attn_mask.dtype}")
     return None, attn_mask
+
+
+def _check_leading_axes(query: Shape, key: Shape, value: Shape) -> None:
+    try:
+        np.broadcast_shapes(query, key, value)
+    except ValueError:
+        raise ValueError(
+            "the leading axes of query, key and value must broadcast, heads in groups need "
+            f"enable_gqa=True: query has {query}, key has {key}, value has {value}"
+        ) from None
 
 
 def _with_one_head(array: Array) -> Array:
