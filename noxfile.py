@@ -89,7 +89,7 @@ def asan_python(session: nox.Session) -> None:
     ]
     environment = {
         "LD_PRELOAD": " ".join(libraries),
-        "ASAN_OPTIONS": "detect_leaks=0:quarantine_size_mb=16",
+        "ASAN_OPTIONS": "detect_leaks=0:quarantine_size_mb=16:allocator_may_return_null=1",
         "PYTHONMALLOC": "malloc",
     }
     session.run("python", "-m", "pytest", "-m", "not once", *session.posargs, env=environment)
