@@ -63,7 +63,7 @@ def attention(
     ::
 
         score[i, j] = scale · Σ_d query[i, d] · key[j, d]
-        lse[i]      = log Σ_j exp(score[i, j])
+        lse[i]      = log Σ_j exp(score[i, j])         with a sink: log(exp(sink) + Σ_j …)
         out[i]      = Σ_j exp(score[i, j] − lse[i]) · value[j]
 
     for every item of the batch and every head, the scores with softcap, ALiBi and bias, in this
@@ -94,10 +94,10 @@ def attention(
     align : {"upper_left", "lower_right"}, int or array_like of int (B…), optional
         Where the queries stand among the keys::
 
-            causal, Lq = 2, Lk = 4
+            which keys causal leaves to 2 queries, of 4
 
-            "upper_left"   1 0 0 0     "lower_right"   1 1 1 0     1   1 1 0 0
-            offset 0       1 1 0 0     offset Lk − Lq  1 1 1 1         1 1 1 0
+            "upper_left"   1 0 0 0     "lower_right"   1 1 1 0     1          1 1 0 0
+            offset 0       1 1 0 0     offset Lk − Lq  1 1 1 1     offset 1   1 1 1 0
 
         "lower_right" uses each item's own lengths. An integer, or one for each item, is the offset
         itself: the number of keys before the first query, of any sign and size. None is offset 0,
@@ -167,15 +167,17 @@ def attention(
 
     References
     ----------
-    Attention: Vaswani et al. 2017, https://arxiv.org/abs/1706.03762. Softmax in one pass: Milakov
-    and Gimelshein 2018, https://arxiv.org/abs/1805.02867. In tiles: Dao et al. 2022,
-    https://arxiv.org/abs/2205.14135, and Dao 2023, https://arxiv.org/abs/2307.08691. Heads in
-    groups: Ainslie et al. 2023, https://arxiv.org/abs/2305.13245. ALiBi: Press et al. 2022,
-    https://arxiv.org/abs/2108.12409. Window: Beltagy et al. 2020, https://arxiv.org/abs/2004.05150.
-    Softcap: Gemma 2, 2024, https://arxiv.org/abs/2408.00118. Sinks: Xiao et al. 2024,
-    https://arxiv.org/abs/2309.17453. Dropout: Srivastava et al. 2014,
-    https://jmlr.org/papers/v15/srivastava14a. Random bits by counter: Salmon et al. 2011,
-    https://doi.org/10.1145/2063384.2063405.
+    - Attention: Vaswani et al. 2017, https://arxiv.org/abs/1706.03762
+    - Softmax in one pass: Milakov and Gimelshein 2018, https://arxiv.org/abs/1805.02867
+    - In tiles, forward and backward: Dao et al. 2022, https://arxiv.org/abs/2205.14135,
+      and Dao 2023, https://arxiv.org/abs/2307.08691
+    - Heads in groups: Ainslie et al. 2023, https://arxiv.org/abs/2305.13245
+    - ALiBi: Press et al. 2022, https://arxiv.org/abs/2108.12409
+    - Window: Beltagy et al. 2020, https://arxiv.org/abs/2004.05150
+    - Softcap: Gemma 2, 2024, https://arxiv.org/abs/2408.00118
+    - Sinks: Xiao et al. 2024, https://arxiv.org/abs/2309.17453
+    - Dropout: Srivastava et al. 2014, https://jmlr.org/papers/v15/srivastava14a.html
+    - Random bits by counter: Salmon et al. 2011, https://doi.org/10.1145/2063384.2063405
 
     Examples
     --------
