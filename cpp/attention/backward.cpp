@@ -38,8 +38,7 @@ void write_delta(const Problem& problem, const BackwardTensors& tensors, const T
       read_row(tensors.out.row(i, head, row), tensors.out.type, tensors.out.column_stride, out, problem.value_depth);
       read_row(tensors.dout.row(i, head, row), tensors.dout.type, tensors.dout.column_stride, dout,
                problem.value_depth);
-      T delta = 0;
-      for (std::ptrdiff_t d = 0; d < problem.value_depth; ++d) delta += out[d] * dout[d];
+      T delta = dot(out, dout, problem.value_depth);
       if (tensors.row_term) delta -= *reinterpret_cast<const T*>(tensors.row_term.row(i, head, row));
       *reinterpret_cast<T*>(tensors.delta.row(i, head, row)) = delta;
     }
@@ -112,7 +111,7 @@ void attention_backward(const Problem& problem, const BackwardTensors& tensors, 
       problem,
       tensors,
       scales,
-      score_rule<T>(problem, log2_e),
+      score_rule<T>(problem),
       static_cast<T>(dropout_factor(problem)),
       {dquery.data(), first_dquery.data(), dkey.data(), first_dkey.data(), dbias.data(), most_panels}};
   parallel_for(tasks, team, backward_scratch(call),

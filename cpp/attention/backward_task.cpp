@@ -22,7 +22,7 @@ struct Areas {
   T* dout_rows;    // (lanes, value_depth)
   T* query_panel;  // (D, lanes), scaled
   T* dout_panel;   // (Dv, lanes)
-  T* base;         // (lanes): weight = 2^(score − base) · factor
+  T* base;         // (lanes): weight = 2^(exponent · (score − base)) · factor
   T* factor;       // (lanes)
   T* delta;        // (lanes)
   T* weights;      // (block, lanes): scores, then weights
@@ -119,7 +119,9 @@ void add_given_dweights(const BackwardCall<T>& call, std::ptrdiff_t item, KeyRan
 
 // Scores and dweights into weights and dscores, in place.
 template <class T>
-void differentiate(const Panel<T>& panel, std::ptrdiff_t keys, bool partial, const Areas<T>& areas, const T* kept) {
+void differentiate(const Panel<T>& panel, std::ptrdiff_t keys, bool partial, T exponent, const Areas<T>& areas,
+                   const T* kept) {
+  const auto exponents = simd::broadcast(exponent);
   const auto minus_infinity = simd::broadcast(-std::numeric_limits<T>::infinity());
   const auto zero = simd::broadcast(T{0});
   const int lanes = panel.lanes();
@@ -127,7 +129,7 @@ void differentiate(const Panel<T>& panel, std::ptrdiff_t keys, bool partial, con
     for (int lane = 0; lane < lanes; lane += simd::lanes<T>) {
       const std::ptrdiff_t at = key * lanes + lane;
       const auto score = simd::load(areas.weights + at);
-      auto weight = simd::multiply(simd::exp2<T>(simd::subtract(score, simd::load(areas.base + lane))),
+      auto weight = simd::multiply(simd::exp2<T>(simd::multiply(simd::subtract(score, simd::load(areas.base + lane)), exponents)),
                                    simd::load(areas.factor + lane));
       auto dweight = simd::load(areas.dscores + at);
       if (kept) dweight = simd::multiply(dweight, simd::load(kept + at));
@@ -152,9 +154,10 @@ void add_dbias(const BackwardCall<T>& call, std::ptrdiff_t item, KeyRange keys, 
     char* const row = view.row(item, panel.head[lane], panel.query[lane]) + keys.begin * view.column_stride;
     const T* const from = areas.dscores + lane;
     if (view.column_stride == 0) {
-      T total = 0;
-      for (std::ptrdiff_t key = 0; key < keys.size(); ++key) total += from[key * panel.lanes()];
-      *reinterpret_cast<T*>(row) += total;
+      T totals[8] = {};  // the sum is that of a row of a softmax's gradient: nearly 0, so its rounding shows
+      for (std::ptrdiff_t key = 0; key < keys.size(); ++key) totals[key % 8] += from[key * panel.lanes()];
+      *reinterpret_cast<T*>(row) += ((totals[0] + totals[1]) + (totals[2] + totals[3])) +
+                                    ((totals[4] + totals[5]) + (totals[6] + totals[7]));
       continue;
     }
     for (std::ptrdiff_t key = 0; key < keys.size(); ++key) {
@@ -255,7 +258,7 @@ KeyRange differentiate_panel(const BackwardCall<T>& call, std::ptrdiff_t item, K
     std::fill_n(areas.kept, count * lanes, T{1});
     drop(problem, item, panel, tile.keys, call.dropout_factor, areas.kept);
   }
-  differentiate(panel, count, tile.partial, areas, problem.dropout_p > 0 ? areas.kept : nullptr);
+  differentiate(panel, count, tile.partial, call.rule.exponent, areas, problem.dropout_p > 0 ? areas.kept : nullptr);
   add_products(call, tile.keys, block.begin, guard, key_rows, areas);
   return tile.keys;
 }

@@ -55,24 +55,25 @@ struct Areas {
   }
 };
 
-// Scores of one row into weights 2^(score − maximum) in place, and into its sum; shrinks what was summed before.
+// Scores of one row into weights 2^(exponent · (score − maximum)) in place, and into its sum; shrinks what was summed before.
 template <class T>
-void add_row(T* scores, std::ptrdiff_t count, T& maximum, T& sum, T* out, std::ptrdiff_t out_depth) {
+void add_row(T* scores, std::ptrdiff_t count, T exponent, T& maximum, T& sum, T* out, std::ptrdiff_t out_depth) {
   constexpr std::ptrdiff_t width = simd::lanes<T>;
   const std::ptrdiff_t whole = padded<T>(count);
   std::fill(scores + count, scores + whole, hidden<T>);
   const T raised = std::max(maximum, *std::max_element(scores, scores + count));
   const T base = raised == hidden<T> ? T{0} : raised;
   if (raised != maximum) {
-    const T shrink = std::exp2(maximum - base);
+    const T shrink = std::exp2((maximum - base) * exponent);
     sum *= shrink;
     for (std::ptrdiff_t d = 0; d < out_depth; ++d) out[d] *= shrink;
     maximum = raised;
   }
   const auto bases = simd::broadcast(base);
+  const auto exponents = simd::broadcast(exponent);
   auto total = simd::broadcast(T{0});
   for (std::ptrdiff_t key = 0; key < whole; key += width) {
-    const auto weight = simd::exp2<T>(simd::subtract(simd::load(scores + key), bases));
+    const auto weight = simd::exp2<T>(simd::multiply(simd::subtract(simd::load(scores + key), bases), exponents));
     simd::store(scores + key, weight);
     total = simd::add(total, weight);
   }
@@ -106,7 +107,7 @@ bool look(const ForwardCall<T>& call, const RowTask& task, KeyRange tile, const 
     partial |= sees.begin > tile.begin || sees.end < tile.end;
     if (problem.mask || problem.bias) {
       bool hides = false;
-      shows &= mask_row(problem, task.item, row.head, row.query, tile, call.rule.unit, areas.mask + r * areas.tile,
+      shows &= mask_row(problem, task.item, row.head, row.query, tile, areas.mask + r * areas.tile,
                         hides);
       partial |= hides;
     }
@@ -133,7 +134,7 @@ void attend(const ForwardCall<T>& call, const RowTask& task, KeyRange tile, cons
   const bool guard = partial && problem.value_depth > 0 && !values.finite();
   if (guard) std::copy_n(areas.scores, task.rows * areas.tile, areas.guard);
   for (std::ptrdiff_t r = 0; r < task.rows; ++r) {
-    add_row(areas.scores + r * areas.tile, tile.size(), areas.maxima[r], areas.sums[r],
+    add_row(areas.scores + r * areas.tile, tile.size(), call.rule.exponent, areas.maxima[r], areas.sums[r],
             areas.outs + r * areas.out_depth, areas.out_depth);
     if (problem.dropout_p > 0) {
       const Row row = row_of(problem, task, r);
@@ -167,7 +168,7 @@ void write_result(const ForwardCall<T>& call, const RowTask& task, std::ptrdiff_
   for (std::ptrdiff_t d = 0; d < problem.value_depth; ++d) areas.row[d] = out[d] * factor;
   char* const to = call.out.row(task.item, row.head, problem.items[task.item].query_begin + row.query);
   write_row(areas.row, to, call.out.type, call.out.column_stride, problem.value_depth);
-  write_lse(call, task.item, row, log_sum_exp(areas.maxima[r], areas.sums[r]));
+  write_lse(call, task.item, row, log_sum_exp(areas.maxima[r], areas.sums[r], call.rule.natural));
 }
 
 }  // namespace

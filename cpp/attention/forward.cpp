@@ -61,7 +61,7 @@ void merge(const ForwardCall<T>& call, const RowTask& task, const Part<T>* parts
   for (std::ptrdiff_t p = 0; p < count; ++p) maxima[p] = parts[p].maximum, sums[p] = parts[p].sum;
   for (std::ptrdiff_t r = 0; r < task.rows; ++r) {
     T factors[max_parts], maximum, sum;
-    merge_rows(maxima, sums, count, r, factors, maximum, sum);
+    merge_rows(maxima, sums, count, r, call.rule.exponent, factors, maximum, sum);
     const T factor = normalizer(sum, call.dropout_factor);
     std::fill_n(out, problem.value_depth, T{0});
     for (std::ptrdiff_t p = 0; p < count; ++p) {
@@ -72,7 +72,7 @@ void merge(const ForwardCall<T>& call, const RowTask& task, const Part<T>* parts
     const Row row = row_of(problem, task, r);
     char* const to = call.out.row(task.item, row.head, problem.items[task.item].query_begin + row.query);
     write_row(out, to, call.out.type, call.out.column_stride, problem.value_depth);
-    write_lse(call, task.item, row, log_sum_exp(maximum, sum));
+    write_lse(call, task.item, row, log_sum_exp(maximum, sum, call.rule.natural));
   }
 }
 
@@ -81,7 +81,7 @@ void merge(const ForwardCall<T>& call, const RowTask& task, const Part<T>* parts
 template <class T>
 void attention_forward(const Problem& problem, const TensorView& query, const TensorView& key, const TensorView& value,
                        const TensorView& out, const TensorView& lse, const Team& team) {
-  const ForwardCall<T> call{problem, query, key, value, out, lse, score_rule<T>(problem, log2_e),
+  const ForwardCall<T> call{problem, query, key, value, out, lse, score_rule<T>(problem),
                             static_cast<T>(dropout_factor(problem))};
   Buffer<Cut> cuts(problem.num_items);
   std::ptrdiff_t tasks = 0, part_rows = 0, merges = 0;

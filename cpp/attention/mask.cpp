@@ -12,20 +12,15 @@ namespace {
 
 constexpr std::ptrdiff_t chunk = 64;  // keys turned at a time, so that the rows to turn stay in the first cache
 
-// values[key] = unit · bias, −∞ where the mask is false.
+// values[key] = bias, −∞ where the mask is false.
 template <class T>
 void read_values(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head, std::ptrdiff_t query, KeyRange keys,
-                 T unit, T* values) {
+                 T* values) {
   const std::ptrdiff_t count = keys.size();
   if (problem.bias) {
     const TensorView& bias = problem.bias;
     read_row(bias.row(item, head, query) + keys.begin * bias.column_stride, bias.type, bias.column_stride, values,
              count);
-    // finfo.min is a common way to hide, and no −∞: a row that has nothing else attends to all of it alike
-    const T least = std::numeric_limits<T>::lowest();
-    for (std::ptrdiff_t i = 0; i < count; ++i) {
-      values[i] = values[i] < least ? values[i] : std::max(values[i] * unit, least);
-    }
   } else {
     std::fill(values, values + count, T{0});
   }
@@ -71,16 +66,16 @@ std::ptrdiff_t mask_tile_size(std::ptrdiff_t keys) {
 
 template <class T>
 bool mask_row(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head, std::ptrdiff_t query, KeyRange keys,
-              T unit, T* values, bool& hides) {
+              T* values, bool& hides) {
   Extremes<T> found;
-  read_values(problem, item, head, query, keys, unit, values);
+  read_values(problem, item, head, query, keys, values);
   look(values, keys.size(), found);
   hides = found.hides;
   return found.shows;
 }
 
 template <class T>
-MaskTile<T> mask_tile(const Problem& problem, std::ptrdiff_t item, const Panel<T>& panel, KeyRange keys, T unit,
+MaskTile<T> mask_tile(const Problem& problem, std::ptrdiff_t item, const Panel<T>& panel, KeyRange keys,
                       T* buffer) {
   constexpr std::ptrdiff_t width = simd::lanes<T>;
   const T hidden = -std::numeric_limits<T>::infinity();
@@ -90,7 +85,7 @@ MaskTile<T> mask_tile(const Problem& problem, std::ptrdiff_t item, const Panel<T
 
   if (same_for_all(problem.mask, panel) && same_for_all(problem.bias, panel)) {
     tile.uniform = true;
-    read_values(problem, item, panel.head[0], panel.query[0], keys, unit, buffer);
+    read_values(problem, item, panel.head[0], panel.query[0], keys, buffer);
     const T* first = buffer;
     while (!tile.keys.empty() && *first == hidden) ++first, ++tile.keys.begin;
     while (!tile.keys.empty() && first[tile.keys.size() - 1] == hidden) --tile.keys.end;
@@ -111,7 +106,7 @@ MaskTile<T> mask_tile(const Problem& problem, std::ptrdiff_t item, const Panel<T
       for (std::ptrdiff_t i = 0; i < width; ++i) {
         T* const row = rows + i * chunk;
         const KeyRange part{keys.begin + begin, keys.begin + begin + size};
-        read_values(problem, item, panel.head[lane + i], panel.query[lane + i], part, unit, row);
+        read_values(problem, item, panel.head[lane + i], panel.query[lane + i], part, row);
         if (lane + i < panel.count) look(row, size, found);
         turned[i] = row;
       }
@@ -135,10 +130,9 @@ MaskTile<T> mask_tile(const Problem& problem, std::ptrdiff_t item, const Panel<T
 
 template std::ptrdiff_t mask_tile_size<float>(std::ptrdiff_t);
 template std::ptrdiff_t mask_tile_size<double>(std::ptrdiff_t);
-template bool mask_row(const Problem&, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t, KeyRange, float, float*, bool&);
-template bool mask_row(const Problem&, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t, KeyRange, double, double*,
-                       bool&);
-template MaskTile<float> mask_tile(const Problem&, std::ptrdiff_t, const Panel<float>&, KeyRange, float, float*);
-template MaskTile<double> mask_tile(const Problem&, std::ptrdiff_t, const Panel<double>&, KeyRange, double, double*);
+template bool mask_row(const Problem&, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t, KeyRange, float*, bool&);
+template bool mask_row(const Problem&, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t, KeyRange, double*, bool&);
+template MaskTile<float> mask_tile(const Problem&, std::ptrdiff_t, const Panel<float>&, KeyRange, float*);
+template MaskTile<double> mask_tile(const Problem&, std::ptrdiff_t, const Panel<double>&, KeyRange, double*);
 
 }  // namespace heedful

@@ -26,14 +26,13 @@ template <class T>
 std::ptrdiff_t mask_tile_size(std::ptrdiff_t keys);
 
 // The tile `keys` of the panel. An empty MaskTile::keys means that every key is hidden: nothing else need be read.
-// Biases are multiplied by `unit`.
 template <class T>
-MaskTile<T> mask_tile(const Problem& problem, std::ptrdiff_t item, const Panel<T>& panel, KeyRange keys, T unit,
+MaskTile<T> mask_tile(const Problem& problem, std::ptrdiff_t item, const Panel<T>& panel, KeyRange keys,
                       T* buffer);
 
 // The same for one row: values [key − keys.begin]. False when every key is hidden.
 template <class T>
 bool mask_row(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head, std::ptrdiff_t query, KeyRange keys,
-              T unit, T* values, bool& hides);
+              T* values, bool& hides);
 
 }  // namespace heedful

@@ -153,6 +153,18 @@ Rows<T> load_rows(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_t he
 }
 
 template <class T>
+T dot(const T* a, const T* b, std::ptrdiff_t count) {
+  auto sums = simd::broadcast(T{0});
+  std::ptrdiff_t i = 0;
+  for (; i + simd::lanes<T> <= count; i += simd::lanes<T>) {
+    sums = simd::multiply_add(simd::load(a + i), simd::load(b + i), sums);
+  }
+  T rest = 0;
+  for (; i < count; ++i) rest += a[i] * b[i];
+  return simd::sum(sums) + rest;
+}
+
+template <class T>
 bool all_finite(Rows<T> rows, std::ptrdiff_t count, std::ptrdiff_t columns) {
   T total[16] = {};  // x · 0 is 0 for every finite x, NaN for the others
   for (std::ptrdiff_t row = 0; row < count; ++row) {
@@ -182,6 +194,8 @@ template Rows<float> load_rows(const TensorView&, std::ptrdiff_t, std::ptrdiff_t
                                std::ptrdiff_t, bool, float*);
 template Rows<double> load_rows(const TensorView&, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t,
                                 std::ptrdiff_t, bool, double*);
+template float dot(const float*, const float*, std::ptrdiff_t);
+template double dot(const double*, const double*, std::ptrdiff_t);
 template bool all_finite(Rows<float>, std::ptrdiff_t, std::ptrdiff_t);
 template bool all_finite(Rows<double>, std::ptrdiff_t, std::ptrdiff_t);
 

@@ -43,6 +43,10 @@ template <class T>
 Rows<T> load_rows(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_t head, std::ptrdiff_t first,
                   std::ptrdiff_t count, std::ptrdiff_t columns, bool padding, T* buffer);
 
+// Σ a b, in as many partial sums as a vector has lanes.
+template <class T>
+T dot(const T* a, const T* b, std::ptrdiff_t count);
+
 // Neither NaN nor ∞ among the numbers.
 template <class T>
 bool all_finite(Rows<T> rows, std::ptrdiff_t count, std::ptrdiff_t columns);

@@ -95,7 +95,7 @@ void attend(const ForwardCall<T>& call, std::ptrdiff_t item, const Panel<T>& pan
   const std::ptrdiff_t count = tile.keys.size();
   const bool guard = tile.partial && problem.value_depth > 0 && !value_rows.finite();
   if (guard) std::memcpy(areas.mask, areas.scores, static_cast<std::size_t>(count * lanes) * sizeof(T));
-  add_tile(state, areas.scores, count, lanes, problem.value_depth, areas.raised);
+  add_tile(state, areas.scores, count, lanes, problem.value_depth, areas.raised, call.rule.exponent);
   if (problem.value_depth == 0) return;
   if (problem.dropout_p > 0) drop(problem, item, panel, tile.keys, T{1}, areas.scores);
   if (guard) {
@@ -121,7 +121,7 @@ void write_results(const ForwardCall<T>& call, std::ptrdiff_t item, const Panel<
     if (in_place) {
       to[lane] = reinterpret_cast<T*>(call.out.row(item, row.head, problem.items[item].query_begin + row.query));
     }
-    write_lse(call, item, row, log_sum_exp(state.maximum[lane], state.sum[lane]));
+    write_lse(call, item, row, log_sum_exp(state.maximum[lane], state.sum[lane], call.rule.natural));
   }
   panel_to_rows(state.out, panel.lanes(), problem.value_depth, factors, to);
   if (in_place) return;

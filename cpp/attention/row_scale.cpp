@@ -16,9 +16,9 @@ template <class T>
 const T great = std::ldexp(T{1}, std::numeric_limits<T>::digits - 12);
 
 template <class T>
-T factor_of(T maximum, T sum, T lse) {
+T factor_of(T maximum, T sum, T natural, T lse) {
   if (sum == 0) return 0;
-  const T own = log_sum_exp(maximum, sum);
+  const T own = log_sum_exp(maximum, sum, natural);
   // what the given lse counts besides these keys; a difference within rounding is none
   const T more = std::abs(own - lse) <= 8 * std::numeric_limits<T>::epsilon() * std::abs(lse) ? T{0} : own - lse;
   return std::exp(more) / sum;
@@ -35,6 +35,15 @@ std::ptrdiff_t count_rows(const Problem& problem, Buffer<std::ptrdiff_t>& first_
 }  // namespace
 
 template <class T>
+void RowScales<T>::set(std::ptrdiff_t row, T lse, const ScoreRule<T>& rule) {
+  const T base = lse == -std::numeric_limits<T>::infinity() ? -lse : lse / rule.natural;
+  bases_[row] = base;
+  // makes good what the division rounded away
+  const double rest = static_cast<double>(base) * static_cast<double>(rule.natural) - static_cast<double>(lse);
+  factors_[row] = std::isfinite(rest) ? static_cast<T>(1 + rest) : T{1};
+}
+
+template <class T>
 RowScales<T>::RowScales(const Problem& problem, const TensorView& query, const TensorView& key, const TensorView& lse,
                         const Team& team)
     : problem_(problem), first_rows_(problem.num_items + 1) {
@@ -46,7 +55,7 @@ RowScales<T>::RowScales(const Problem& problem, const TensorView& query, const T
   scores_only.value_depth = 0;
   scores_only.sink = nullptr;
   const TensorView none;
-  const ForwardCall<T> call{scores_only, query, key, key, none, none, score_rule<T>(problem, log2_e), T{1}};
+  const ForwardCall<T> call{scores_only, query, key, key, none, none, score_rule<T>(problem), T{1}};
   const std::ptrdiff_t group = problem.group();
   Buffer<std::ptrdiff_t> first_tasks(problem.num_items + 1);
   first_tasks[0] = 0;
@@ -73,8 +82,7 @@ RowScales<T>::RowScales(const Problem& problem, const TensorView& query, const T
     bool any_great = false;
     for (std::ptrdiff_t r = 0; r < count; ++r) {
       const T value = lse_of(r);
-      bases_[begin + r] = value == -std::numeric_limits<T>::infinity() ? -value : value * T(log2_e);
-      factors_[begin + r] = 1;
+      set(begin + r, value, call.rule);
       any_great |= std::abs(value) > great<T> && std::isfinite(value);
     }
     if (!any_great) return;
@@ -84,7 +92,7 @@ RowScales<T>::RowScales(const Problem& problem, const TensorView& query, const T
       const T value = lse_of(r);
       if (!(std::abs(value) > great<T> && std::isfinite(value))) continue;
       bases_[begin + r] = sums[r] == 0 ? std::numeric_limits<T>::infinity() : maxima[r];
-      factors_[begin + r] = factor_of(maxima[r], sums[r], value);
+      factors_[begin + r] = factor_of(maxima[r], sums[r], call.rule.natural, value);
     }
   };
   parallel_for(first_tasks[problem.num_items], team, prefill_scratch(call), run);

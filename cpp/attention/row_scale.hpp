@@ -1,12 +1,13 @@
-// How scores become weights again once lse is known:  weight = 2^(score − base) · factor
-// For nearly all rows base = lse · log2 e and factor = 1. Where |lse| is so great that its own rounding would show in the
-// weights (scores of finfo.min, say), the row's maximum and sum are computed once more. Rows that saw nothing have
-// base = ∞, from which every score is −∞ away.
+// How scores become weights again once lse is known:  weight = 2^(exponent · (score − base)) · factor
+// For nearly all rows base is lse, as a score, and factor is 1 but for rounding. Where |lse| is so great that its own
+// rounding would show in the weights (scores of finfo.min, say), the row's maximum and sum are computed once more. Rows
+// that saw nothing have base = ∞, from which every score is −∞ away.
 #pragma once
 
 #include <cstddef>
 
 #include "attention/problem.hpp"
+#include "attention/score_tile.hpp"
 #include "attention/tensor_view.hpp"
 #include "parallel/parallel_for.hpp"
 #include "parallel/scratch.hpp"
@@ -28,6 +29,7 @@ class RowScales {
   }
 
  private:
+  void set(std::ptrdiff_t row, T lse, const ScoreRule<T>& rule);
   std::ptrdiff_t index(std::ptrdiff_t item, std::ptrdiff_t head, std::ptrdiff_t query) const {
     return first_rows_[item] + head * problem_.items[item].queries + query;
   }

@@ -1,6 +1,7 @@
 #include "attention/score_tile.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "attention/micro_kernel.hpp"
@@ -26,17 +27,17 @@ void cap(T* scores, std::ptrdiff_t count, T cap, T* slope) {
 }
 
 template <class T>
-double slope_of(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head, T unit) {
-  return problem.alibi_slopes[item * problem.alibi_item_stride + head] * unit;
+T slope_of(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head) {
+  return static_cast<T>(problem.alibi_slopes[item * problem.alibi_item_stride + head]);
 }
 
 template <class T>
-void subtract_slopes(const Problem& problem, std::ptrdiff_t item, const Panel<T>& panel, KeyRange keys, T unit,
+void subtract_slopes(const Problem& problem, std::ptrdiff_t item, const Panel<T>& panel, KeyRange keys,
                      T* scores) {
   alignas(64) T slopes[Panel<T>::max_lanes];
   alignas(64) T positions[Panel<T>::max_lanes];  // relative to the tile, so that small numbers stay exact
   for (int lane = 0; lane < panel.lanes(); ++lane) {
-    slopes[lane] = static_cast<T>(slope_of(problem, item, panel.head[lane], unit));
+    slopes[lane] = slope_of<T>(problem, item, panel.head[lane]);
     positions[lane] = static_cast<T>(panel.query[lane] + problem.items[item].offset - keys.begin);
   }
   for (std::ptrdiff_t key = 0; key < keys.size(); ++key) {
@@ -97,12 +98,15 @@ void raise(const T* scores, int lanes, std::ptrdiff_t keys, T* maximum) {
 }  // namespace
 
 template <class T>
-ScoreRule<T> score_rule(const Problem& problem, double unit) {
+ScoreRule<T> score_rule(const Problem& problem) {
   if (problem.softcap > 0) {
-    return {static_cast<T>(unit), static_cast<T>(problem.scale / problem.softcap),
-            static_cast<T>(problem.softcap * unit)};
+    return {static_cast<T>(problem.scale / problem.softcap), static_cast<T>(problem.softcap), T{1}, T(log2_e)};
   }
-  return {static_cast<T>(unit), static_cast<T>(problem.scale * unit), T{0}};
+  const T natural = static_cast<T>(std::abs(problem.scale));
+  const T exponent = static_cast<T>(std::abs(problem.scale) * log2_e);
+  const bool adds = problem.alibi_slopes || problem.bias || problem.sink;
+  if (adds || !(natural > 0) || !(exponent > 0)) return {static_cast<T>(problem.scale), T{0}, T{1}, T(log2_e)};
+  return {problem.scale < 0 ? T{-1} : T{1}, T{0}, natural, exponent};
 }
 
 template <class T>
@@ -111,7 +115,7 @@ ScoreTile<T> score_tile(const Problem& problem, std::ptrdiff_t item, const Panel
                         const ScoreAreas<T>& areas) {
   keys = {std::max(keys.begin, panel.some.begin), std::min(keys.end, panel.some.end)};
   if (keys.empty()) return {};
-  const MaskTile<T> mask = mask_tile(problem, item, panel, keys, rule.unit, areas.mask_buffer);
+  const MaskTile<T> mask = mask_tile(problem, item, panel, keys, areas.mask_buffer);
   keys = mask.keys;
   if (keys.empty()) return {};
 
@@ -123,7 +127,7 @@ ScoreTile<T> score_tile(const Problem& problem, std::ptrdiff_t item, const Panel
                       areas.scores, lanes, false, changes ? nullptr : areas.maximum});
   if (changes) {
     if (rule.cap > 0) cap(areas.scores, keys.size() * lanes, rule.cap, areas.cap_slope);
-    if (problem.alibi_slopes) subtract_slopes(problem, item, panel, keys, rule.unit, areas.scores);
+    if (problem.alibi_slopes) subtract_slopes(problem, item, panel, keys, areas.scores);
     if (mask.values) add_values(mask, lanes, keys.size(), areas.scores);
     if (outside) hide_outside(panel, keys, areas.scores);
     if (areas.maximum) raise(areas.scores, lanes, keys.size(), areas.maximum);
@@ -137,7 +141,7 @@ void score_row(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head,
   const std::ptrdiff_t count = keys.size();
   if (rule.cap > 0) cap(scores, count, rule.cap, static_cast<T*>(nullptr));
   if (problem.alibi_slopes) {
-    const T slope = static_cast<T>(slope_of(problem, item, head, rule.unit));
+    const T slope = slope_of<T>(problem, item, head);
     const T position = static_cast<T>(query + problem.items[item].offset - keys.begin);
     for (std::ptrdiff_t i = 0; i < count; ++i) {
       const T distance = position - static_cast<T>(i);
@@ -155,8 +159,8 @@ void score_row(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head,
   std::fill(scores + std::max(begin, end), scores + count, hidden<T>);
 }
 
-template ScoreRule<float> score_rule(const Problem&, double);
-template ScoreRule<double> score_rule(const Problem&, double);
+template ScoreRule<float> score_rule(const Problem&);
+template ScoreRule<double> score_rule(const Problem&);
 template ScoreTile<float> score_tile(const Problem&, std::ptrdiff_t, const Panel<float>&, KeyRange,
                                      const ScoreRule<float>&, const float*, TileRows<float>&, const ScoreAreas<float>&);
 template ScoreTile<double> score_tile(const Problem&, std::ptrdiff_t, const Panel<double>&, KeyRange,

@@ -1,7 +1,8 @@
 // The scores of a panel of queries against a tile of keys, as the softmax sees them:
-//   score[key][lane] = unit · (cap(scale · query · key) − slope |position − key| + bias), −∞ where hidden
+//   score[key][lane] = cap(scale · query · key) − slope |position − key| + bias, −∞ where hidden
 //   cap(x) = softcap · tanh(x / softcap), or x
-// `unit` is log2 e where exponentials follow, which are powers of two, and 1 where scores are returned.
+// Where nothing but restrictions follows the product, scores stay products, query · key, and the scale is left to the
+// exponential, which takes differences of scores: so it neither rounds queries nor scores.
 #pragma once
 
 #include <cstddef>
@@ -15,16 +16,16 @@ namespace heedful {
 
 template <class T>
 struct ScoreRule {
-  T unit;
   T query_factor;  // folded into the query panel
-  T cap;           // softcap in units; 0: none
+  T cap;           // softcap; 0: none
+  T natural;       // score · natural = the score of the equation above
+  T exponent;      // 2^(score · exponent) = e^(score · natural); > 0, so that −∞ stays −∞
 };
 
 template <class T>
-ScoreRule<T> score_rule(const Problem& problem, double unit);
+ScoreRule<T> score_rule(const Problem& problem);
 
 inline constexpr double log2_e = 1.4426950408889634074;
-inline constexpr double ln_2 = 0.69314718055994530942;
 
 template <class T>
 struct ScoreTile {

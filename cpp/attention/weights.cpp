@@ -21,7 +21,7 @@ struct Areas {
   Panel<T>* panel;
   T* query_rows;   // (lanes, D)
   T* query_panel;  // (D, lanes)
-  T* base;         // (lanes): weight = 2^(score − base) · factor
+  T* base;         // (lanes): weight = 2^(exponent · (score − base)) · factor
   T* factor;       // (lanes)
   T* scores;       // (tile, lanes)
   T* mask;
@@ -54,7 +54,7 @@ struct Call {
   const TensorView& result;
   const WantedRows& wanted;
   ScoreRule<T> rule;
-  T factor;  // of weights: dropout's, and 1 / H of an average
+  T factor;  // of weights: dropout's, and 1 / H of an average; of scores: what makes them natural
   T hidden;  // what stands for a hidden key
 };
 
@@ -84,11 +84,12 @@ template <class T>
 void to_weights(const Call<T>& call, std::ptrdiff_t item, KeyRange keys, const Areas<T>& areas) {
   const Panel<T>& panel = *areas.panel;
   const auto hidden = simd::broadcast(-std::numeric_limits<T>::infinity());
+  const auto exponent = simd::broadcast(call.rule.exponent);
   T* score = areas.scores;
   for (std::ptrdiff_t key = 0; key < keys.size(); ++key) {
     for (int lane = 0; lane < panel.lanes(); lane += simd::lanes<T>, score += simd::lanes<T>) {
       const auto value = simd::load(score);
-      const auto weight = simd::multiply(simd::exp2<T>(simd::subtract(value, simd::load(areas.base + lane))),
+      const auto weight = simd::multiply(simd::exp2<T>(simd::multiply(simd::subtract(value, simd::load(areas.base + lane)), exponent)),
                                          simd::load(areas.factor + lane));
       // selected: lse is NaN where something attended is NaN
       simd::store(score, simd::select(simd::equal(value, hidden), simd::broadcast(T{0}), weight));
@@ -176,8 +177,9 @@ void run(const Call<T>& call, bool average_heads, const Team& team) {
 template <class T>
 void attention_scores(const Problem& problem, const TensorView& query, const TensorView& key, const TensorView& scores,
                       const WantedRows& wanted, const Team& team) {
-  const Call<T> call{problem, query,  key, nullptr, scores, wanted, score_rule<T>(problem, 1), T{1},
-                     -std::numeric_limits<T>::infinity()};
+  const ScoreRule<T> rule = score_rule<T>(problem);
+  const Call<T> call{problem, query,  key,  nullptr,      scores,
+                     wanted,  rule,   rule.natural, -std::numeric_limits<T>::infinity()};
   run(call, false, team);
 }
 
@@ -186,7 +188,7 @@ void attention_weights(const Problem& problem, const TensorView& query, const Te
                        const TensorView& weights, const WantedRows& wanted, bool average_heads, const Team& team) {
   const double heads = average_heads ? static_cast<double>(problem.num_heads) : 1;
   const RowScales<T> scales(problem, query, key, lse, team_for(problem, team));
-  const Call<T> call{problem, query, key, &scales, weights, wanted, score_rule<T>(problem, log2_e),
+  const Call<T> call{problem, query, key, &scales, weights, wanted, score_rule<T>(problem),
                      static_cast<T>(dropout_factor(problem) / heads), T{0}};
   run(call, average_heads, team);
 }
