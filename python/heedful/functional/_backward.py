@@ -32,6 +32,7 @@ class Gradients(NamedTuple):
     sink: Array | None
 
 
+@np.errstate(invalid="ignore", over="ignore")  # inf and NaN are passed on without a word
 def backward(
     call: Call,
     dout: Any,
