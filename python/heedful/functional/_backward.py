@@ -118,9 +118,9 @@ def _sink_gradient(call: Call, lse: Array, delta: Array, given: Array | None) ->
     if call.sink is None or given is None:
         return None
     exists = lse != -math.inf  # rows past q_lengths have no sink either
-    share = np.zeros(lse.shape)
-    np.exp(call.sink[:, np.newaxis] - lse, out=share, where=exists)
-    pull = np.where(exists, share * delta, 0.0)
+    pull = np.zeros(lse.shape)
+    np.exp(call.sink[:, np.newaxis] - lse, out=pull, where=exists)
+    np.multiply(pull, delta, out=pull, where=exists)
     dsink: Array = -pull.sum(axis=(*range(pull.ndim - 2), -1))
     return dsink.astype(gradient_type(given.dtype), copy=False)
 

@@ -15,6 +15,8 @@ from heedful.functional._random import check_dropout
 from heedful.functional._restrictions import check_alibi_slopes, check_bias, check_mask, check_sink
 from heedful.functional._shapes import Axes, check_axes
 
+NO_VALUE = object()  # stands for a value of depth 0, where scores or weights are all that is wanted
+
 # query, key, value, bias and sink as the caller gave them, before any conversion
 Given: TypeAlias = tuple[Array, Array, Array, Array | None, Array | None]
 
@@ -70,7 +72,7 @@ def check_call(
     rng: Any,
     layout: str,
 ) -> Call:
-    """Every rule for arrays with leading axes. Without a value (None), it has depth 0."""
+    """Every rule for arrays with leading axes."""
     query, key, value, given, axes, rules = check_matrices(query, key, value, layout)
     given_bias = given_sink = None
     seed = 0
@@ -107,9 +109,9 @@ def check_matrices(
 ) -> tuple[Array, Array, Array, tuple[Array, Array, Array], Axes, Rules]:
     """The arrays in "bhld" order, as they were given, their sizes, and rules without options."""
     length_first = layout != "bhld" and check_layout(layout)
-    no_value = value is None
-    if no_value:
-        value = key
+    if value is NO_VALUE:
+        key = as_array("key", key)
+        value = key[..., :0] if key.ndim else key
     if not type(query) is type(key) is type(value) is np.ndarray:
         query = as_array("query", query)
         key = as_array("key", key)
@@ -119,8 +121,6 @@ def check_matrices(
         query, key, value = promoted(query, key, value)
     if packed:
         check_packed_axes(query, key, value)
-    elif no_value and value.ndim:
-        value = value[..., :0]
     axes, rules = _plain(query.shape, key.shape, value.shape, length_first)
     if axes.layout.length_first or not query.ndim == key.ndim == value.ndim > 2:
         inward = axes.layout.inward

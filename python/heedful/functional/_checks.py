@@ -68,6 +68,8 @@ def probability(name: str, value: Any) -> float:
 
 
 def is_integer(value: object) -> bool:
+    if type(value) is int:
+        return True
     return isinstance(value, Integral) and not isinstance(value, (bool, np.bool_))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from heedful._core import native
 from heedful._threads import resolve
-from heedful.functional._call import Call, check_call
+from heedful.functional._call import NO_VALUE, Call, check_call
 from heedful.functional._checks import flag
 from heedful.functional._dtypes import computing_type
 from heedful.functional._results import allocate
@@ -101,7 +101,7 @@ def attention_scores(
            [122., 167.]])
     """
     call = check_call(
-        query, key, None, mask, bias, causal, window, align, q_lengths, kv_lengths,
+        query, key, NO_VALUE, mask, bias, causal, window, align, q_lengths, kv_lengths,
         scale, softcap, alibi_slopes, sink, 0.0, None, layout,
     )  # fmt: skip
     wanted = _check_rows(call, rows)
@@ -184,7 +184,7 @@ def attention_weights(
     """
     average_heads = flag("average_heads", average_heads)
     call = check_call(
-        query, key, None, mask, bias, causal, window, align, q_lengths, kv_lengths,
+        query, key, NO_VALUE, mask, bias, causal, window, align, q_lengths, kv_lengths,
         scale, softcap, alibi_slopes, sink, dropout_p, rng, layout,
     )  # fmt: skip
     wanted = _check_rows(call, rows)

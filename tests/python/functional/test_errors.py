@@ -71,6 +71,7 @@ REFUSED: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
     ("object", lambda: attention(Q, K, V.astype(object)), TypeError, "value must be of type "),
     ("strings", lambda: attention([["a"]], [["a"]], [["a"]]), TypeError, "query must be of type "),
     ("nothing", lambda: attention(None, K, V), TypeError, "query must be of type "),
+    ("no_value", lambda: attention(Q, K, None), TypeError, "value must be of type "),
     ("dates", lambda: attention(Q, K.astype("M8[s]"), V), TypeError, "key must be of type "),
     ("masked_array", lambda: attention(Q, np.ma.masked_array(K), V), TypeError,
      "key must be a plain array: got a masked array, use mask="),
