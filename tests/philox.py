@@ -49,5 +49,5 @@ def kept_weights(
     counter[..., 2] = np.arange(heads)[:, None, None]
     counter[..., 3] = items[:, None, None, None]
     words = philox4x32(counter, (seed & 0xFFFFFFFF, seed >> 32))
-    words = words.reshape(len(items), heads, queries, -1)[..., :keys]
+    words = words.reshape(*counter.shape[:3], 4 * counter.shape[3])[..., :keys]
     return words >= np.uint64(min(round(probability * 2**32), 2**32 - 1))

@@ -109,13 +109,30 @@ def test_out_in_memory_of_more_than_two_to_the_31_elements(
     np.testing.assert_array_equal(out, heedful.attention(query, query, query))
 
 
-@pytest.mark.parametrize("what", ["out", "weights", "lse"])
-def test_results_that_fit_into_no_memory_are_a_memory_error(what: str) -> None:
-    query = np.broadcast_to(np.float32(1), (2**40, 2**10, 2**10, 4))
-    key = np.broadcast_to(np.float32(1), (2**40, 2**10, 2**10, 4))
-    depth = 0 if what == "lse" else 4
-    value = key[..., :depth]
-    with pytest.raises((MemoryError, ValueError)):
-        heedful.attention(
-            query, key, value, return_lse=what == "lse", return_weights=what == "weights"
-        )
+def ones(*shape: int) -> Array:
+    return np.broadcast_to(np.float32(1), shape)
+
+
+TOO_LARGE = {
+    "out": ((2**30, 1, 2**10, 1), (2**30, 1, 3, 1), (2**30, 1, 3, 4), {}),
+    "lse": ((2**30, 1, 2**13, 1), (2**30, 1, 3, 1), (2**30, 1, 3, 0), {"return_lse": True}),
+    "weights": (
+        (1, 1, 2**21, 0), (1, 1, 2**21, 0), (1, 1, 2**21, 0),
+        {"return_weights": True, "kv_lengths": [0]},
+    ),
+    "weights beyond 64 bits": (
+        (1, 1, 2**10, 0), (1, 1, 2**60, 0), (1, 1, 2**60, 0),
+        {"return_weights": True, "kv_lengths": [0]},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("query", "key", "value", "options"), TOO_LARGE.values(), ids=TOO_LARGE.keys()
+)
+def test_results_that_fit_into_no_memory_are_a_memory_error(
+    query: tuple[int, ...], key: tuple[int, ...], value: tuple[int, ...], options: dict[str, Any]
+) -> None:
+    """Tera- and petabytes, and one product of sizes that does not fit into 64 bits."""
+    with pytest.raises(MemoryError):
+        heedful.attention(ones(*query), ones(*key), ones(*value), **options)

@@ -191,7 +191,8 @@ def test_empty_axes_give_empty_or_zero_results(
     assert out.dtype == dtype
     if sizes["Lk"] == 0:
         assert not out.any()
-        np.testing.assert_array_equal(lse, np.broadcast_to(call.options["sink"][:, None], shape))
+        sinks = np.broadcast_to(call.options["sink"][:, None], shape).astype(lse.dtype)
+        np.testing.assert_allclose(lse, sinks, rtol=4 * np.finfo(lse.dtype).eps)
     gradients = pullback(call.dout)
     for name, array in zip(("query", "key", "value"), call.inputs, strict=True):
         gradient = getattr(gradients, name)
