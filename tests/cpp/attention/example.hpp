@@ -51,6 +51,7 @@ struct Example {
     }
   }
   Example(Example&&) = default;
+  Example& operator=(Example&&) = default;
 
   Item& item(std::ptrdiff_t index) { return items[static_cast<std::size_t>(index)]; }
 
