@@ -8,7 +8,14 @@ from numpy.typing import ArrayLike
 
 from heedful.functional._dtypes import Array
 
-Align: TypeAlias = Literal["upper_left", "lower_right"] | int | Sequence[int] | Array | None
+Align: TypeAlias = (
+    Literal["upper_left", "lower_right"]
+    | int
+    | Sequence[int]
+    | Sequence[Sequence[int]]
+    | Array
+    | None
+)
 Window: TypeAlias = tuple[int | None, int | None] | None
 Rng: TypeAlias = int | np.random.Generator | None
 LayoutName: TypeAlias = Literal["bhld", "blhd"]
