@@ -121,7 +121,7 @@ def _sink_gradient(call: Call, lse: Array, delta: Array, given: Array | None) ->
     pull = np.zeros(lse.shape)
     np.exp(call.sink[:, np.newaxis] - lse, out=pull, where=exists)
     np.multiply(pull, delta, out=pull, where=exists)
-    dsink: Array = -pull.sum(axis=(*range(pull.ndim - 2), -1))
+    dsink: Array = 0.0 - pull.sum(axis=(*range(pull.ndim - 2), -1))
     return dsink.astype(gradient_type(given.dtype), copy=False)
 
 

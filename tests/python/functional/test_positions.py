@@ -166,3 +166,17 @@ def test_packed_sequences_place_each_item_by_itself(rng: np.random.Generator) ->
             np.testing.assert_allclose(lse[:, rows], alone_lse, rtol=1e-12)
         assert (out[7:] == 0).all()
         assert (lse[:, 7:] == -np.inf).all()
+
+
+def test_tokens_without_any_sequence(rng: np.random.Generator) -> None:
+    x = rng.standard_normal((3, 2, 4))
+    (out, lse), pullback = heedful.attention_varlen_vjp(
+        x, x, x, [0], [0], sink=np.ones(2), return_lse=True
+    )
+    assert not out.any()
+    assert (lse == -np.inf).all()
+    for gradient in pullback(np.ones_like(out), np.ones_like(lse)):
+        assert gradient is None or not gradient.any()
+    nothing = x[:0]
+    starts = [0, 0, 0]
+    assert heedful.attention_varlen(nothing, nothing, nothing, starts, starts).shape == (0, 2, 4)
