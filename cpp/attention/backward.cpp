@@ -10,11 +10,13 @@
 namespace heedful {
 namespace {
 
-constexpr std::ptrdiff_t few_blocks = 4;       // with no more, the queries are cut too
-constexpr std::ptrdiff_t chunk_panels = 20;    // fewest panels of a chunk
+constexpr std::ptrdiff_t few_blocks = 4;     // with no more, the queries are cut too
+constexpr std::ptrdiff_t chunk_panels = 20;  // fewest panels of a chunk
 constexpr std::ptrdiff_t max_chunks = 8;
 
-std::ptrdiff_t rounded_up(std::ptrdiff_t count, std::ptrdiff_t size) { return (count + size - 1) / size; }
+std::ptrdiff_t rounded_up(std::ptrdiff_t count, std::ptrdiff_t size) {
+  return (count + size - 1) / size;
+}
 
 // delta = Σ_d dout ∘ out − row_term
 template <class T>
@@ -23,10 +25,12 @@ void write_delta(const Problem& problem, const BackwardTensors& tensors, const T
   Buffer<std::ptrdiff_t> first_task(problem.num_items + 1);
   first_task[0] = 0;
   for (std::ptrdiff_t i = 0; i < problem.num_items; ++i) {
-    first_task[i + 1] = first_task[i] + problem.num_heads * rounded_up(problem.items[i].queries, rows);
+    first_task[i + 1] =
+        first_task[i] + problem.num_heads * rounded_up(problem.items[i].queries, rows);
   }
   const auto run = [&](std::ptrdiff_t index, Worker& worker) {
-    const std::ptrdiff_t i = std::upper_bound(first_task.begin(), first_task.end(), index) - first_task.begin() - 1;
+    const std::ptrdiff_t i =
+        std::upper_bound(first_task.begin(), first_task.end(), index) - first_task.begin() - 1;
     const Item& item = problem.items[i];
     const std::ptrdiff_t chunks = rounded_up(item.queries, rows);
     const std::ptrdiff_t head = (index - first_task[i]) / chunks;
@@ -35,22 +39,27 @@ void write_delta(const Problem& problem, const BackwardTensors& tensors, const T
     T* const dout = out + problem.value_depth;
     for (std::ptrdiff_t q = first; q < std::min(first + rows, item.queries); ++q) {
       const std::ptrdiff_t row = item.query_begin + q;
-      read_row(tensors.out.row(i, head, row), tensors.out.type, tensors.out.column_stride, out, problem.value_depth);
+      read_row(tensors.out.row(i, head, row), tensors.out.type, tensors.out.column_stride, out,
+               problem.value_depth);
       read_row(tensors.dout.row(i, head, row), tensors.dout.type, tensors.dout.column_stride, dout,
                problem.value_depth);
       T delta = dot(out, dout, problem.value_depth);
-      if (tensors.row_term) delta -= *reinterpret_cast<const T*>(tensors.row_term.row(i, head, row));
+      if (tensors.row_term) {
+        delta -= *reinterpret_cast<const T*>(tensors.row_term.row(i, head, row));
+      }
       *reinterpret_cast<T*>(tensors.delta.row(i, head, row)) = delta;
     }
   };
-  const auto bytes = static_cast<std::size_t>(2 * std::max<std::ptrdiff_t>(problem.value_depth, 1)) * sizeof(T);
+  const auto bytes =
+      static_cast<std::size_t>(2 * std::max<std::ptrdiff_t>(problem.value_depth, 1)) * sizeof(T);
   parallel_for(first_task[problem.num_items], team, bytes, run);
 }
 
 }  // namespace
 
 template <class T>
-void attention_backward(const Problem& problem, const BackwardTensors& tensors, const Team& whole_team) {
+void attention_backward(const Problem& problem, const BackwardTensors& tensors,
+                        const Team& whole_team) {
   const Team team = team_for(problem, whole_team);
   write_delta<T>(problem, tensors, team);
   const RowScales<T> scales(problem, tensors.query, tensors.key, tensors.lse, team);
@@ -64,7 +73,8 @@ void attention_backward(const Problem& problem, const BackwardTensors& tensors, 
   const std::ptrdiff_t most_panels = rounded_up(most_queries, panel_rows<T>);
   const std::ptrdiff_t most_blocks = rounded_up(most_keys, size);
 
-  // Chunks of the queries, where the blocks alone leave threads without work; dbias is added to by one chunk only.
+  // Chunks of the queries, where the blocks alone leave threads without work; dbias is added to by
+  // one chunk only.
   const auto blocks_of = [&](const Item& item) {
     return tensors.shared_dbias ? most_blocks : rounded_up(item.keys, size);
   };
@@ -86,8 +96,8 @@ void attention_backward(const Problem& problem, const BackwardTensors& tensors, 
     tasks += blocks * chunks_of(problem.items[i]);
   }
 
-  // The same block of all items and heads before the next block: neighbours in time do not wait for one another's turn,
-  // and with causal attention the first blocks are seen by most queries.
+  // The same block of all items and heads before the next block: neighbours in time do not wait for
+  // one another's turn, and with causal attention the first blocks are seen by most queries.
   Buffer<BackwardTask> table(tasks);
   std::ptrdiff_t at = 0;
   for (std::ptrdiff_t block = 0; block < most_blocks; ++block) {
@@ -97,7 +107,9 @@ void attention_backward(const Problem& problem, const BackwardTensors& tensors, 
       const std::ptrdiff_t panels = panels_of(item), chunks = chunks_of(item);
       for (std::ptrdiff_t kv_head = 0; kv_head < problem.num_kv_heads; ++kv_head) {
         for (std::ptrdiff_t chunk = 0; chunk < chunks; ++chunk) {
-          table[at++] = {i, kv_head, block, panels * chunk / chunks, panels * (chunk + 1) / chunks, chunk, chunks};
+          table[at++] = {
+              i,     kv_head, block, panels * chunk / chunks, panels * (chunk + 1) / chunks,
+              chunk, chunks};
         }
       }
     }
@@ -107,13 +119,13 @@ void attention_backward(const Problem& problem, const BackwardTensors& tensors, 
   Buffer<Turn> dquery(problem.num_items * problem.num_heads * most_panels, zeroed);
   Buffer<Turn> dkey(dkey_turns, zeroed);
   Buffer<Turn> dbias(tensors.shared_dbias ? most_blocks * most_panels : 0, zeroed);
-  const BackwardCall<T> call{
-      problem,
-      tensors,
-      scales,
-      score_rule<T>(problem),
-      static_cast<T>(dropout_factor(problem)),
-      {dquery.data(), first_dquery.data(), dkey.data(), first_dkey.data(), dbias.data(), most_panels}};
+  const BackwardCall<T> call{problem,
+                             tensors,
+                             scales,
+                             score_rule<T>(problem),
+                             static_cast<T>(dropout_factor(problem)),
+                             {dquery.data(), first_dquery.data(), dkey.data(), first_dkey.data(),
+                              dbias.data(), most_panels}};
   parallel_for(tasks, team, backward_scratch(call),
                [&](std::ptrdiff_t index, Worker& worker) { backward(call, table[index], worker); });
 }

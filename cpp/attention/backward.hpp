@@ -1,15 +1,20 @@
-// Gradients of attention (Dao et al., "FlashAttention", 2022, appendix B.4), from out and lse of the forward pass:
-//   weights = exp(score − lse)          dweights = dout valueᵀ              delta = Σ_d dout ∘ out − row_term
+// Gradients of attention (Dao et al., "FlashAttention", 2022, appendix B.4), from out and lse of
+// the forward pass:
+//   weights = exp(score − lse)     dweights = dout valueᵀ     delta = Σ_d dout ∘ out − row_term
 //   dscore  = weights ∘ (dweights − delta)
 //   dquery  = scale · dscore key        dkey = scale · dscoreᵀ query        dvalue = weightsᵀ dout
-//   dout, out (B, H, Lq, Dv)   lse, row_term, delta (B, H, Lq)   dweights (B, H, Lq, Lk), what is added to dout valueᵀ
-//   dquery (B, H, Lq, D)   dkey (B, Hkv, Lk, D)   dvalue (B, Hkv, Lk, Dv): in T, zeros on entry, as is dbias
-// row_term, dweights and dbias may be absent. lse may be that of more keys than these (pieces merged).
+//   dout, out (B, H, Lq, Dv)   lse, row_term, delta (B, H, Lq)
+//   dweights (B, H, Lq, Lk), what is added to dout valueᵀ
+//   dquery (B, H, Lq, D)   dkey (B, Hkv, Lk, D)   dvalue (B, Hkv, Lk, Dv): in T, zeros on entry, as
+//   is dbias
+// row_term, dweights and dbias may be absent. lse may be that of more keys than these (pieces
+// merged).
 //
-// A task is a block of keys of one key/value head (and, where there are few blocks and many queries, a chunk of the
-// queries). It goes through the queries that see it, keeps its dkey and dvalue to itself, and adds to dquery in the
-// order of the blocks: each panel of queries has a turn that passes from block to block. So there are no whole-size
-// partial sums, and the same bits for any number of threads.
+// A task is a block of keys of one key/value head (and, where there are few blocks and many
+// queries, a chunk of the queries). It goes through the queries that see it, keeps its dkey and
+// dvalue to itself, and adds to dquery in the order of the blocks: each panel of queries has a turn
+// that passes from block to block. So there are no whole-size partial sums, and the same bits for
+// any number of threads.
 #pragma once
 
 #include "attention/problem.hpp"
@@ -21,7 +26,8 @@ namespace heedful {
 struct BackwardTensors {
   TensorView dout, query, key, value, out, lse, row_term, dweights;
   TensorView delta, dquery, dkey, dvalue, dbias;
-  // Several items or heads add to the same numbers of dbias, whose every (query, key) stands for itself.
+  // Several items or heads add to the same numbers of dbias, whose every (query, key) stands for
+  // itself.
   bool shared_dbias = false;
 };
 

@@ -68,14 +68,14 @@ struct Areas {
 
 // Rows of query or dout: copied with zeros up to whole vectors, and turned into a panel.
 template <class T>
-void load_panel(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_t first_row, const Panel<T>& panel,
-                std::ptrdiff_t columns, T factor, T* rows, T* turned) {
+void load_panel(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_t first_row,
+                const Panel<T>& panel, std::ptrdiff_t columns, T factor, T* rows, T* turned) {
   const std::ptrdiff_t stride = padded<T>(columns);
   const T* from[Panel<T>::max_lanes];
   for (int lane = 0; lane < panel.lanes(); ++lane) {
     T* const row = rows + lane * stride;
-    read_row(view.row(item, panel.head[lane], first_row + panel.query[lane]), view.type, view.column_stride, row,
-             columns);
+    read_row(view.row(item, panel.head[lane], first_row + panel.query[lane]), view.type,
+             view.column_stride, row, columns);
     std::fill(row + columns, row + stride, T{0});
     from[lane] = row;
   }
@@ -93,19 +93,22 @@ void load_rows_of_panel(const BackwardCall<T>& call, std::ptrdiff_t item, const 
   const BackwardTensors& tensors = call.tensors;
   const Panel<T>& panel = *areas.panel;
   const std::ptrdiff_t first = problem.items[item].query_begin;
-  load_panel(tensors.query, item, first, panel, problem.depth, call.rule.query_factor, areas.query_rows,
-             areas.query_panel);
-  load_panel(tensors.dout, item, first, panel, problem.value_depth, T{1}, areas.dout_rows, areas.dout_panel);
+  load_panel(tensors.query, item, first, panel, problem.depth, call.rule.query_factor,
+             areas.query_rows, areas.query_panel);
+  load_panel(tensors.dout, item, first, panel, problem.value_depth, T{1}, areas.dout_rows,
+             areas.dout_panel);
   for (int lane = 0; lane < panel.lanes(); ++lane) {
     areas.base[lane] = call.scales.base(item, panel.head[lane], panel.query[lane]);
     areas.factor[lane] = call.scales.factor(item, panel.head[lane], panel.query[lane]);
-    areas.delta[lane] = number_at<T>(tensors.delta, item, panel.head[lane], first + panel.query[lane]);
+    areas.delta[lane] =
+        number_at<T>(tensors.delta, item, panel.head[lane], first + panel.query[lane]);
   }
 }
 
 // dweights[key][lane] += rows of the caller's dweights
 template <class T>
-void add_given_dweights(const BackwardCall<T>& call, std::ptrdiff_t item, KeyRange keys, const Areas<T>& areas) {
+void add_given_dweights(const BackwardCall<T>& call, std::ptrdiff_t item, KeyRange keys,
+                        const Areas<T>& areas) {
   const Panel<T>& panel = *areas.panel;
   const TensorView& view = call.tensors.dweights;
   for (int lane = 0; lane < panel.count; ++lane) {
@@ -119,8 +122,8 @@ void add_given_dweights(const BackwardCall<T>& call, std::ptrdiff_t item, KeyRan
 
 // Scores and dweights into weights and dscores, in place.
 template <class T>
-void differentiate(const Panel<T>& panel, std::ptrdiff_t keys, bool partial, T exponent, const Areas<T>& areas,
-                   const T* kept) {
+void differentiate(const Panel<T>& panel, std::ptrdiff_t keys, bool partial, T exponent,
+                   const Areas<T>& areas, const T* kept) {
   const auto exponents = simd::broadcast(exponent);
   const auto minus_infinity = simd::broadcast(-std::numeric_limits<T>::infinity());
   const auto zero = simd::broadcast(T{0});
@@ -129,8 +132,10 @@ void differentiate(const Panel<T>& panel, std::ptrdiff_t keys, bool partial, T e
     for (int lane = 0; lane < lanes; lane += simd::lanes<T>) {
       const std::ptrdiff_t at = key * lanes + lane;
       const auto score = simd::load(areas.weights + at);
-      auto weight = simd::multiply(simd::exp2<T>(simd::multiply(simd::subtract(score, simd::load(areas.base + lane)), exponents)),
-                                   simd::load(areas.factor + lane));
+      auto weight =
+          simd::multiply(simd::exp2<T>(simd::multiply(
+                             simd::subtract(score, simd::load(areas.base + lane)), exponents)),
+                         simd::load(areas.factor + lane));
       auto dweight = simd::load(areas.dscores + at);
       if (kept) dweight = simd::multiply(dweight, simd::load(kept + at));
       auto dscore = simd::multiply(weight, simd::subtract(dweight, simd::load(areas.delta + lane)));
@@ -147,15 +152,20 @@ void differentiate(const Panel<T>& panel, std::ptrdiff_t keys, bool partial, T e
 }
 
 template <class T>
-void add_dbias(const BackwardCall<T>& call, std::ptrdiff_t item, KeyRange keys, const Areas<T>& areas) {
+void add_dbias(const BackwardCall<T>& call, std::ptrdiff_t item, KeyRange keys,
+               const Areas<T>& areas) {
   const Panel<T>& panel = *areas.panel;
   const TensorView& view = call.tensors.dbias;
   for (int lane = 0; lane < panel.count; ++lane) {
-    char* const row = view.row(item, panel.head[lane], panel.query[lane]) + keys.begin * view.column_stride;
+    char* const row =
+        view.row(item, panel.head[lane], panel.query[lane]) + keys.begin * view.column_stride;
     const T* const from = areas.dscores + lane;
     if (view.column_stride == 0) {
-      T totals[8] = {};  // the sum is that of a row of a softmax's gradient: nearly 0, so its rounding shows
-      for (std::ptrdiff_t key = 0; key < keys.size(); ++key) totals[key % 8] += from[key * panel.lanes()];
+      // the sum is that of a row of a softmax's gradient: nearly 0, so its rounding shows
+      T totals[8] = {};
+      for (std::ptrdiff_t key = 0; key < keys.size(); ++key) {
+        totals[key % 8] += from[key * panel.lanes()];
+      }
       *reinterpret_cast<T*>(row) += ((totals[0] + totals[1]) + (totals[2] + totals[3])) +
                                     ((totals[4] + totals[5]) + (totals[6] + totals[7]));
       continue;
@@ -174,16 +184,16 @@ void add_rows(const Panel<T>& panel, KeyRange keys, const T* weights, Rows<T> ro
   for (std::ptrdiff_t b = 0; b < blocks; ++b) {
     const std::ptrdiff_t begin = vectors * b / blocks;
     const std::ptrdiff_t end = vectors * (b + 1) / blocks;
-    multiply(Product<T>{keys.size(), panel.count, static_cast<int>(end - begin), weights, panel.lanes(), 1,
-                        rows.data + begin * simd::lanes<T>, rows.stride, sum + begin * simd::lanes<T>, rows.stride,
-                        true});
+    multiply(Product<T>{keys.size(), panel.count, static_cast<int>(end - begin), weights,
+                        panel.lanes(), 1, rows.data + begin * simd::lanes<T>, rows.stride,
+                        sum + begin * simd::lanes<T>, rows.stride, true});
   }
 }
 
 // dvalue and dkey of the block, and dquery of the panel. Leaves dscores as they are.
 template <class T>
-void add_products(const BackwardCall<T>& call, KeyRange keys, std::ptrdiff_t block_begin, bool guard,
-                  TileRows<T>& key_rows, const Areas<T>& areas) {
+void add_products(const BackwardCall<T>& call, KeyRange keys, std::ptrdiff_t block_begin,
+                  bool guard, TileRows<T>& key_rows, const Areas<T>& areas) {
   const Problem& problem = call.problem;
   const Panel<T>& panel = *areas.panel;
   T* const dkey = areas.dkey + (keys.begin - block_begin) * areas.depth;
@@ -192,24 +202,29 @@ void add_products(const BackwardCall<T>& call, KeyRange keys, std::ptrdiff_t blo
   const Rows<T> dout_rows{areas.dout_rows, areas.value_depth};
   const int lanes = panel.lanes();
   if (guard) {
-    guarded_rows(areas.mask, areas.weights, dout_rows, keys.size(), lanes, panel.count, areas.value_depth, dvalue,
-                 areas.value_depth);
+    guarded_rows(areas.mask, areas.weights, dout_rows, keys.size(), lanes, panel.count,
+                 areas.value_depth, dvalue, areas.value_depth);
   } else {
     add_rows(panel, keys, areas.weights, dout_rows, dvalue);
   }
   const T* dproducts = areas.dscores;
-  if (problem.softcap > 0) {  // bias takes the gradient of the capped score, query and key that of the product
-    for (std::ptrdiff_t i = 0; i < keys.size() * lanes; ++i) areas.weights[i] = areas.dscores[i] * areas.cap_slope[i];
+  // bias takes the gradient of the capped score, query and key that of the product
+  if (problem.softcap > 0) {
+    for (std::ptrdiff_t i = 0; i < keys.size() * lanes; ++i) {
+      areas.weights[i] = areas.dscores[i] * areas.cap_slope[i];
+    }
     dproducts = areas.weights;
   }
   const Rows<T> rows = key_rows.from(keys.begin);
   if (guard) {
-    guarded_rows(areas.mask, dproducts, query_rows, keys.size(), lanes, panel.count, areas.depth, dkey, areas.depth);
-    guarded_columns(areas.mask, dproducts, rows, keys.size(), lanes, problem.depth, areas.dquery, false);
+    guarded_rows(areas.mask, dproducts, query_rows, keys.size(), lanes, panel.count, areas.depth,
+                 dkey, areas.depth);
+    guarded_columns(areas.mask, dproducts, rows, keys.size(), lanes, problem.depth, areas.dquery,
+                    false);
   } else {
     add_rows(panel, keys, dproducts, query_rows, dkey);
-    multiply(Product<T>{problem.depth, keys.size(), panel.vectors, rows.data, 1, rows.stride, dproducts, lanes,
-                        areas.dquery, lanes});
+    multiply(Product<T>{problem.depth, keys.size(), panel.vectors, rows.data, 1, rows.stride,
+                        dproducts, lanes, areas.dquery, lanes});
   }
 }
 
@@ -233,40 +248,46 @@ void add_dquery(const BackwardCall<T>& call, std::ptrdiff_t item, const Areas<T>
 
 // The keys of the block that the panel sees; areas.dscores holds what dbias takes.
 template <class T>
-KeyRange differentiate_panel(const BackwardCall<T>& call, std::ptrdiff_t item, KeyRange block, TileRows<T>& key_rows,
-                             TileRows<T>& value_rows, const Areas<T>& areas) {
+KeyRange differentiate_panel(const BackwardCall<T>& call, std::ptrdiff_t item, KeyRange block,
+                             TileRows<T>& key_rows, TileRows<T>& value_rows,
+                             const Areas<T>& areas) {
   const Problem& problem = call.problem;
   const Panel<T>& panel = *areas.panel;
   if (std::max(panel.some.begin, block.begin) >= std::min(panel.some.end, block.end)) return {};
   load_rows_of_panel(call, item, areas);
-  const ScoreTile<T> tile = score_tile(problem, item, panel, block, call.rule, areas.query_panel, key_rows,
-                                       ScoreAreas<T>{areas.weights, areas.mask, nullptr, areas.cap_slope});
+  const ScoreTile<T> tile =
+      score_tile(problem, item, panel, block, call.rule, areas.query_panel, key_rows,
+                 ScoreAreas<T>{areas.weights, areas.mask, nullptr, areas.cap_slope});
   if (tile.keys.empty()) return {};
   const std::ptrdiff_t count = tile.keys.size();
   const int lanes = panel.lanes();
-  const bool guard = tile.partial && !(key_rows.finite() && value_rows.finite() &&
-                                       all_finite(Rows<T>{areas.query_rows, areas.depth}, panel.count, areas.depth) &&
-                                       all_finite(Rows<T>{areas.dout_rows, areas.value_depth}, panel.count,
-                                                  areas.value_depth));
-  if (guard) std::memcpy(areas.mask, areas.weights, static_cast<std::size_t>(count * lanes) * sizeof(T));
+  const bool guard =
+      tile.partial &&
+      !(key_rows.finite() && value_rows.finite() &&
+        all_finite(Rows<T>{areas.query_rows, areas.depth}, panel.count, areas.depth) &&
+        all_finite(Rows<T>{areas.dout_rows, areas.value_depth}, panel.count, areas.value_depth));
+  if (guard) {
+    std::memcpy(areas.mask, areas.weights, static_cast<std::size_t>(count * lanes) * sizeof(T));
+  }
 
   const Rows<T> rows = value_rows.from(tile.keys.begin);
-  multiply(Product<T>{count, problem.value_depth, panel.vectors, rows.data, rows.stride, 1, areas.dout_panel, lanes,
-                      areas.dscores, lanes});
+  multiply(Product<T>{count, problem.value_depth, panel.vectors, rows.data, rows.stride, 1,
+                      areas.dout_panel, lanes, areas.dscores, lanes});
   if (call.tensors.dweights) add_given_dweights(call, item, tile.keys, areas);
   if (problem.dropout_p > 0) {
     std::fill_n(areas.kept, count * lanes, T{1});
     drop(problem, item, panel, tile.keys, call.dropout_factor, areas.kept);
   }
-  differentiate(panel, count, tile.partial, call.rule.exponent, areas, problem.dropout_p > 0 ? areas.kept : nullptr);
+  differentiate(panel, count, tile.partial, call.rule.exponent, areas,
+                problem.dropout_p > 0 ? areas.kept : nullptr);
   add_products(call, tile.keys, block.begin, guard, key_rows, areas);
   return tile.keys;
 }
 
 // Adds the block's sums to the caller's rows.
 template <class T>
-void add_block(const TensorView& to, const BackwardTask& task, std::ptrdiff_t first_row, std::ptrdiff_t rows,
-               std::ptrdiff_t columns, T factor, const T* sums) {
+void add_block(const TensorView& to, const BackwardTask& task, std::ptrdiff_t first_row,
+               std::ptrdiff_t rows, std::ptrdiff_t columns, T factor, const T* sums) {
   for (std::ptrdiff_t row = 0; row < rows; ++row) {
     T* const out = reinterpret_cast<T*>(to.row(task.item, task.kv_head, first_row + row));
     for (std::ptrdiff_t column = 0; column < columns; ++column) {
@@ -293,10 +314,12 @@ void backward(const BackwardCall<T>& call, const BackwardTask& task, Worker& wor
   const Areas<T> areas(call, worker.scratch);
   Panel<T>& panel = *areas.panel;
   const std::ptrdiff_t size = block_keys(problem);
-  const KeyRange block{std::min(task.block * size, item.keys), std::min((task.block + 1) * size, item.keys)};
-  TileRows<T> key_rows(tensors.key, task.item, task.kv_head, item.key_begin, block, problem.depth, false, areas.keys);
-  TileRows<T> value_rows(tensors.value, task.item, task.kv_head, item.key_begin, block, problem.value_depth, false,
-                         areas.values);
+  const KeyRange block{std::min(task.block * size, item.keys),
+                       std::min((task.block + 1) * size, item.keys)};
+  TileRows<T> key_rows(tensors.key, task.item, task.kv_head, item.key_begin, block, problem.depth,
+                       false, areas.keys);
+  TileRows<T> value_rows(tensors.value, task.item, task.kv_head, item.key_begin, block,
+                         problem.value_depth, false, areas.values);
   std::fill_n(areas.dkey, block.size() * areas.depth, T{0});
   std::fill_n(areas.dvalue, block.size() * areas.value_depth, T{0});
 
@@ -305,18 +328,24 @@ void backward(const BackwardCall<T>& call, const BackwardTask& task, Worker& wor
     for (std::ptrdiff_t p = task.first_panel; p < task.end_panel; ++p) {
       worker.check();
       const std::ptrdiff_t first = p * panel_rows<T>;
-      const int count = static_cast<int>(std::clamp<std::ptrdiff_t>(item.queries - first, 0, panel_rows<T>));
+      const int count =
+          static_cast<int>(std::clamp<std::ptrdiff_t>(item.queries - first, 0, panel_rows<T>));
       KeyRange seen{0, 0};
       if (count > 0) {
-        for (int lane = 0; lane < count; ++lane) set_lane(panel, lane, problem, item, head, first + lane);
+        for (int lane = 0; lane < count; ++lane) {
+          set_lane(panel, lane, problem, item, head, first + lane);
+        }
         finish(panel, count);
         seen = differentiate_panel(call, task.item, block, key_rows, value_rows, areas);
       }
       if (count > 0) {
-        std::atomic<std::ptrdiff_t>& turn = turns.dquery[turns.first_dquery[task.item] + head * turns.panels + p];
+        std::atomic<std::ptrdiff_t>& turn =
+            turns.dquery[turns.first_dquery[task.item] + head * turns.panels + p];
         worker.wait(turn, task.block);
         if (!seen.empty()) add_dquery(call, task.item, areas);
-        if (!seen.empty() && tensors.dbias && !tensors.shared_dbias) add_dbias(call, task.item, seen, areas);
+        if (!seen.empty() && tensors.dbias && !tensors.shared_dbias) {
+          add_dbias(call, task.item, seen, areas);
+        }
         pass(turn);
       }
       if (tensors.shared_dbias) {
@@ -330,13 +359,14 @@ void backward(const BackwardCall<T>& call, const BackwardTask& task, Worker& wor
 
   std::atomic<std::ptrdiff_t>* turn = nullptr;
   if (task.chunks > 1) {
-    turn = turns.dkey + turns.first_dkey[task.item] + task.kv_head * ((item.keys + size - 1) / size) + task.block;
+    turn = turns.dkey + turns.first_dkey[task.item] +
+           task.kv_head * ((item.keys + size - 1) / size) + task.block;
     worker.wait(*turn, task.chunk);
   }
   add_block(tensors.dkey, task, item.key_begin + block.begin, block.size(), problem.depth,
             static_cast<T>(problem.scale), areas.dkey);
-  add_block(tensors.dvalue, task, item.key_begin + block.begin, block.size(), problem.value_depth, T{1},
-            areas.dvalue);
+  add_block(tensors.dvalue, task, item.key_begin + block.begin, block.size(), problem.value_depth,
+            T{1}, areas.dvalue);
   if (turn) pass(*turn);
 }
 

@@ -1,5 +1,5 @@
-// One task of the backward pass: a block of keys against the panels of queries [first_panel, end_panel) of each query
-// head of its group. See backward.hpp.
+// One task of the backward pass: a block of keys against the panels of queries [first_panel,
+// end_panel) of each query head of its group. See backward.hpp.
 #pragma once
 
 #include <algorithm>
@@ -22,12 +22,14 @@ struct BackwardTask {
 
 // Who may add next. A turn counts up by one with every task that had it.
 struct Turns {
-  std::atomic<std::ptrdiff_t>* dquery;        // of (item, head, panel): blocks
-  const std::ptrdiff_t* first_dquery;         // (items): where an item's turns begin
-  std::atomic<std::ptrdiff_t>* dkey;          // of (item, kv_head, block): chunks
-  const std::ptrdiff_t* first_dkey;           // (items)
-  std::atomic<std::ptrdiff_t>* dbias;         // of (block, panel): (item, head); only for a shared dbias
-  std::ptrdiff_t panels;                      // most panels of an item: what first_dquery and dbias count in
+  std::atomic<std::ptrdiff_t>* dquery;  // of (item, head, panel): blocks
+  const std::ptrdiff_t* first_dquery;   // (items): where an item's turns begin
+  std::atomic<std::ptrdiff_t>* dkey;    // of (item, kv_head, block): chunks
+  const std::ptrdiff_t* first_dkey;     // (items)
+  // of (block, panel): (item, head); only for a shared dbias
+  std::atomic<std::ptrdiff_t>* dbias;
+  // most panels of an item: what first_dquery and dbias count in
+  std::ptrdiff_t panels;
 };
 
 template <class T>
@@ -43,8 +45,8 @@ struct BackwardCall {
 template <class T>
 inline constexpr std::ptrdiff_t panel_rows = Panel<T>::max_lanes;
 
-// Keys of a block: what keeps keys, values and both gradients in the second cache. The cuts lie at multiples, for every
-// item, so that a shared dbias has one order.
+// Keys of a block: what keeps keys, values and both gradients in the second cache. The cuts lie at
+// multiples, for every item, so that a shared dbias has one order.
 inline std::ptrdiff_t block_keys(const Problem& problem) {
   const std::ptrdiff_t depths = std::max<std::ptrdiff_t>(problem.depth + problem.value_depth, 1);
   return std::clamp<std::ptrdiff_t>(32768 / depths / 8 * 8, 32, 256);

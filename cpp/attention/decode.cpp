@@ -27,12 +27,12 @@ struct Areas {
   T* outs;                   // (rows, out_depth)
   T* maxima;                 // (rows)
   T* sums;
-  T* scores;       // (rows, tile)
-  T* mask;         // (rows, tile): what mask and bias add
-  T* guard;        // (rows, tile): a copy of the scores
-  T* keys;         // (tile, depth), for keys that cannot be read in place
-  T* values;       // (tile, out_depth), likewise
-  T* row;          // (D or Dv)
+  T* scores;  // (rows, tile)
+  T* mask;    // (rows, tile): what mask and bias add
+  T* guard;   // (rows, tile): a copy of the scores
+  T* keys;    // (tile, depth), for keys that cannot be read in place
+  T* values;  // (tile, out_depth), likewise
+  T* row;     // (D or Dv)
 
   Areas(const ForwardCall<T>& call, std::byte* scratch) {
     const Problem& problem = call.problem;
@@ -55,9 +55,11 @@ struct Areas {
   }
 };
 
-// Scores of one row into weights 2^(exponent · (score − maximum)) in place, and into its sum; shrinks what was summed before.
+// Scores of one row into weights 2^(exponent · (score − maximum)) in place, and into its sum;
+// shrinks what was summed before.
 template <class T>
-void add_row(T* scores, std::ptrdiff_t count, T exponent, T& maximum, T& sum, T* out, std::ptrdiff_t out_depth) {
+void add_row(T* scores, std::ptrdiff_t count, T exponent, T& maximum, T& sum, T* out,
+             std::ptrdiff_t out_depth) {
   constexpr std::ptrdiff_t width = simd::lanes<T>;
   const std::ptrdiff_t whole = padded<T>(count);
   std::fill(scores + count, scores + whole, hidden<T>);
@@ -73,7 +75,8 @@ void add_row(T* scores, std::ptrdiff_t count, T exponent, T& maximum, T& sum, T*
   const auto exponents = simd::broadcast(exponent);
   auto total = simd::broadcast(T{0});
   for (std::ptrdiff_t key = 0; key < whole; key += width) {
-    const auto weight = simd::exp2<T>(simd::multiply(simd::subtract(simd::load(scores + key), bases), exponents));
+    const auto weight =
+        simd::exp2<T>(simd::multiply(simd::subtract(simd::load(scores + key), bases), exponents));
     simd::store(scores + key, weight);
     total = simd::add(total, weight);
   }
@@ -85,7 +88,8 @@ void load_queries(const ForwardCall<T>& call, const RowTask& task, const Areas<T
   const Problem& problem = call.problem;
   for (std::ptrdiff_t r = 0; r < task.rows; ++r) {
     const Row row = row_of(problem, task, r);
-    const char* const from = call.query.row(task.item, row.head, problem.items[task.item].query_begin + row.query);
+    const char* const from =
+        call.query.row(task.item, row.head, problem.items[task.item].query_begin + row.query);
     T* const to = areas.queries + r * areas.depth;
     read_row(from, call.query.type, call.query.column_stride, to, problem.depth);
     for (std::ptrdiff_t d = 0; d < problem.depth; ++d) to[d] *= call.rule.query_factor;
@@ -95,9 +99,11 @@ void load_queries(const ForwardCall<T>& call, const RowTask& task, const Areas<T
   }
 }
 
-// What mask and bias say of the tile, before anything of it is read. False when no row sees any of it.
+// What mask and bias say of the tile, before anything of it is read. False when no row sees any of
+// it.
 template <class T>
-bool look(const ForwardCall<T>& call, const RowTask& task, KeyRange tile, const Areas<T>& areas, bool& partial) {
+bool look(const ForwardCall<T>& call, const RowTask& task, KeyRange tile, const Areas<T>& areas,
+          bool& partial) {
   const Problem& problem = call.problem;
   bool any = false;
   for (std::ptrdiff_t r = 0; r < task.rows; ++r) {
@@ -123,19 +129,22 @@ void attend(const ForwardCall<T>& call, const RowTask& task, KeyRange tile, cons
   bool partial = false;
   if (!look(call, task, tile, areas, partial)) return;
   TileRows<T> keys(call.key, task.item, task.kv_head, first, tile, problem.depth, true, areas.keys);
-  TileRows<T> values(call.value, task.item, task.kv_head, first, tile, problem.value_depth, true, areas.values);
-  dot_rows(areas.queries, task.rows, areas.depth, keys.from(tile.begin), tile.size(), areas.scores, areas.tile);
+  TileRows<T> values(call.value, task.item, task.kv_head, first, tile, problem.value_depth, true,
+                     areas.values);
+  dot_rows(areas.queries, task.rows, areas.depth, keys.from(tile.begin), tile.size(), areas.scores,
+           areas.tile);
   for (std::ptrdiff_t r = 0; r < task.rows; ++r) {
     const Row row = row_of(problem, task, r);
     const KeyRange sees = visible_keys(problem, problem.items[task.item], row.query);
     const T* const added = problem.mask || problem.bias ? areas.mask + r * areas.tile : nullptr;
-    score_row(problem, task.item, row.head, row.query, tile, sees, call.rule, added, areas.scores + r * areas.tile);
+    score_row(problem, task.item, row.head, row.query, tile, sees, call.rule, added,
+              areas.scores + r * areas.tile);
   }
   const bool guard = partial && problem.value_depth > 0 && !values.finite();
   if (guard) std::copy_n(areas.scores, task.rows * areas.tile, areas.guard);
   for (std::ptrdiff_t r = 0; r < task.rows; ++r) {
-    add_row(areas.scores + r * areas.tile, tile.size(), call.rule.exponent, areas.maxima[r], areas.sums[r],
-            areas.outs + r * areas.out_depth, areas.out_depth);
+    add_row(areas.scores + r * areas.tile, tile.size(), call.rule.exponent, areas.maxima[r],
+            areas.sums[r], areas.outs + r * areas.out_depth, areas.out_depth);
     if (problem.dropout_p > 0) {
       const Row row = row_of(problem, task, r);
       drop_row(problem, task.item, row.head, row.query, tile, T{1}, areas.scores + r * areas.tile);
@@ -144,8 +153,8 @@ void attend(const ForwardCall<T>& call, const RowTask& task, KeyRange tile, cons
   if (problem.value_depth == 0) return;
   const Rows<T> rows = values.from(tile.begin);
   if (guard) {
-    guarded_rows(areas.guard, areas.scores, rows, task.rows, areas.tile, tile.size(), problem.value_depth, areas.outs,
-                 areas.out_depth);
+    guarded_rows(areas.guard, areas.scores, rows, task.rows, areas.tile, tile.size(),
+                 problem.value_depth, areas.outs, areas.out_depth);
     return;
   }
   const std::ptrdiff_t vectors = areas.out_depth / simd::lanes<T>;
@@ -154,19 +163,21 @@ void attend(const ForwardCall<T>& call, const RowTask& task, KeyRange tile, cons
     const std::ptrdiff_t begin = vectors * b / blocks;
     const int width = static_cast<int>(vectors * (b + 1) / blocks - begin);
     multiply(Product<T>{task.rows, tile.size(), width, areas.scores, areas.tile, 1,
-                        rows.data + begin * simd::lanes<T>, rows.stride, areas.outs + begin * simd::lanes<T>,
-                        areas.out_depth, true});
+                        rows.data + begin * simd::lanes<T>, rows.stride,
+                        areas.outs + begin * simd::lanes<T>, areas.out_depth, true});
   }
 }
 
 template <class T>
-void write_result(const ForwardCall<T>& call, const RowTask& task, std::ptrdiff_t r, const Areas<T>& areas) {
+void write_result(const ForwardCall<T>& call, const RowTask& task, std::ptrdiff_t r,
+                  const Areas<T>& areas) {
   const Problem& problem = call.problem;
   const Row row = row_of(problem, task, r);
   const T factor = normalizer(areas.sums[r], call.dropout_factor);
   const T* const out = areas.outs + r * areas.out_depth;
   for (std::ptrdiff_t d = 0; d < problem.value_depth; ++d) areas.row[d] = out[d] * factor;
-  char* const to = call.out.row(task.item, row.head, problem.items[task.item].query_begin + row.query);
+  char* const to =
+      call.out.row(task.item, row.head, problem.items[task.item].query_begin + row.query);
   write_row(areas.row, to, call.out.type, call.out.column_stride, problem.value_depth);
   write_lse(call, task.item, row, log_sum_exp(areas.maxima[r], areas.sums[r], call.rule.natural));
 }
@@ -192,7 +203,8 @@ void decode(const ForwardCall<T>& call, const RowTask& task, const Part<T>& part
 
   for (std::ptrdiff_t r = 0; r < task.rows; ++r) {
     if (part.sum) {
-      std::copy_n(areas.outs + r * areas.out_depth, problem.value_depth, part.out + r * problem.value_depth);
+      std::copy_n(areas.outs + r * areas.out_depth, problem.value_depth,
+                  part.out + r * problem.value_depth);
       part.maximum[r] = areas.maxima[r];
       part.sum[r] = areas.sums[r];
     } else {

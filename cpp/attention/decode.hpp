@@ -1,6 +1,7 @@
-// Attention of few rows, as in decoding: the query heads that share a key/value head go through its keys and values
-// together, so each byte of them is read once. A row at a time would leave most lanes of a panel empty, so here the
-// lanes run over the depth: scores are dot products, and out += p · value row by row.
+// Attention of few rows, as in decoding: the query heads that share a key/value head go through its
+// keys and values together, so each byte of them is read once. A row at a time would leave most
+// lanes of a panel empty, so here the lanes run over the depth: scores are dot products, and out +=
+// p · value row by row.
 #pragma once
 
 #include "attention/row_task.hpp"

@@ -19,7 +19,8 @@ std::uint32_t threshold(const Problem& problem) {
 }  // namespace
 
 template <class T>
-void drop(const Problem& problem, std::ptrdiff_t item, const Panel<T>& panel, KeyRange keys, T factor, T* weights) {
+void drop(const Problem& problem, std::ptrdiff_t item, const Panel<T>& panel, KeyRange keys,
+          T factor, T* weights) {
   const std::uint32_t least = threshold(problem);
   const int lanes = panel.lanes();
   std::uint32_t words[4][drawn];
@@ -44,8 +45,8 @@ void drop(const Problem& problem, std::ptrdiff_t item, const Panel<T>& panel, Ke
 }
 
 template <class T>
-void drop_row(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head, std::ptrdiff_t query, KeyRange keys,
-              T factor, T* weights) {
+void drop_row(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head,
+              std::ptrdiff_t query, KeyRange keys, T factor, T* weights) {
   const std::uint32_t least = threshold(problem);
   std::uint32_t words[4][drawn];
   for (std::ptrdiff_t key = keys.begin & ~std::ptrdiff_t{3}; key < keys.end; key += 4 * drawn) {
@@ -66,7 +67,9 @@ void drop_row(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head, 
 
 template void drop(const Problem&, std::ptrdiff_t, const Panel<float>&, KeyRange, float, float*);
 template void drop(const Problem&, std::ptrdiff_t, const Panel<double>&, KeyRange, double, double*);
-template void drop_row(const Problem&, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t, KeyRange, float, float*);
-template void drop_row(const Problem&, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t, KeyRange, double, double*);
+template void drop_row(const Problem&, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t, KeyRange,
+                       float, float*);
+template void drop_row(const Problem&, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t, KeyRange,
+                       double, double*);
 
 }  // namespace heedful

@@ -1,5 +1,5 @@
-// Dropout on weights: which are kept depends on (item, head, query, key) and the seed alone, so every tile draws its own,
-// in forward and again in backward, whatever the threads.
+// Dropout on weights: which are kept depends on (item, head, query, key) and the seed alone, so
+// every tile draws its own, in forward and again in backward, whatever the threads.
 //   Philox counter (key / 4, query, head, item); word key mod 4 decides: kept when word ≥ p · 2^32.
 #pragma once
 
@@ -17,11 +17,12 @@ inline double dropout_factor(const Problem& problem) {
 
 // weights[key − keys.begin][lane] ← kept ? factor · weight : 0
 template <class T>
-void drop(const Problem& problem, std::ptrdiff_t item, const Panel<T>& panel, KeyRange keys, T factor, T* weights);
+void drop(const Problem& problem, std::ptrdiff_t item, const Panel<T>& panel, KeyRange keys,
+          T factor, T* weights);
 
 // The same for one row: weights[key − keys.begin].
 template <class T>
-void drop_row(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head, std::ptrdiff_t query, KeyRange keys,
-              T factor, T* weights);
+void drop_row(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head,
+              std::ptrdiff_t query, KeyRange keys, T factor, T* weights);
 
 }  // namespace heedful

@@ -13,10 +13,11 @@ namespace heedful {
 namespace {
 
 constexpr std::ptrdiff_t max_parts = 8;
-constexpr std::ptrdiff_t part_keys = 512;  // fewest keys of a part: below, merging costs more than it brings
+// fewest keys of a part: below, merging costs more than it brings
+constexpr std::ptrdiff_t part_keys = 512;
 
-// How the work of one item is cut: every key/value head has `tiles` tiles of rows, and if that is only one, `parts`
-// parts of the keys, whose states are merged by the task that ends last.
+// How the work of one item is cut: every key/value head has `tiles` tiles of rows, and if that is
+// only one, `parts` parts of the keys, whose states are merged by the task that ends last.
 struct Cut {
   std::ptrdiff_t first_task, tiles, parts;
   KeyRange keys;              // that some row sees
@@ -30,10 +31,12 @@ Cut cut_item(const Problem& problem, const Item& item) {
   const std::ptrdiff_t rows = problem.group() * item.queries;
   if (rows == 0) return cut;
   cut.tiles = (padded<T>(rows) + prefill_rows<T> - 1) / prefill_rows<T>;
-  cut.keys = {visible_keys(problem, item, 0).begin, visible_keys(problem, item, item.queries - 1).end};
+  cut.keys = {visible_keys(problem, item, 0).begin,
+              visible_keys(problem, item, item.queries - 1).end};
   cut.parts = 1;
   if (cut.tiles == 1) {
-    const std::ptrdiff_t least = std::max(part_keys, 4 * rows);  // so the states stay small beside the keys
+    // so the states stay small beside the keys
+    const std::ptrdiff_t least = std::max(part_keys, 4 * rows);
     cut.parts = std::clamp<std::ptrdiff_t>(cut.keys.size() / least, 1, max_parts);
   }
   return cut;
@@ -54,7 +57,8 @@ struct Parts {
 };
 
 template <class T>
-void merge(const ForwardCall<T>& call, const RowTask& task, const Part<T>* parts, std::ptrdiff_t count, T* out) {
+void merge(const ForwardCall<T>& call, const RowTask& task, const Part<T>* parts,
+           std::ptrdiff_t count, T* out) {
   const Problem& problem = call.problem;
   const T* maxima[max_parts];
   const T* sums[max_parts];
@@ -67,10 +71,13 @@ void merge(const ForwardCall<T>& call, const RowTask& task, const Part<T>* parts
     for (std::ptrdiff_t p = 0; p < count; ++p) {
       if (factors[p] == 0) continue;
       const T* const from = parts[p].out + r * problem.value_depth;
-      for (std::ptrdiff_t d = 0; d < problem.value_depth; ++d) out[d] += factors[p] * factor * from[d];
+      for (std::ptrdiff_t d = 0; d < problem.value_depth; ++d) {
+        out[d] += factors[p] * factor * from[d];
+      }
     }
     const Row row = row_of(problem, task, r);
-    char* const to = call.out.row(task.item, row.head, problem.items[task.item].query_begin + row.query);
+    char* const to =
+        call.out.row(task.item, row.head, problem.items[task.item].query_begin + row.query);
     write_row(out, to, call.out.type, call.out.column_stride, problem.value_depth);
     write_lse(call, task.item, row, log_sum_exp(maximum, sum, call.rule.natural));
   }
@@ -79,9 +86,16 @@ void merge(const ForwardCall<T>& call, const RowTask& task, const Part<T>* parts
 }  // namespace
 
 template <class T>
-void attention_forward(const Problem& problem, const TensorView& query, const TensorView& key, const TensorView& value,
-                       const TensorView& out, const TensorView& lse, const Team& team) {
-  const ForwardCall<T> call{problem, query, key, value, out, lse, score_rule<T>(problem),
+void attention_forward(const Problem& problem, const TensorView& query, const TensorView& key,
+                       const TensorView& value, const TensorView& out, const TensorView& lse,
+                       const Team& team) {
+  const ForwardCall<T> call{problem,
+                            query,
+                            key,
+                            value,
+                            out,
+                            lse,
+                            score_rule<T>(problem),
                             static_cast<T>(dropout_factor(problem))};
   Buffer<Cut> cuts(problem.num_items);
   std::ptrdiff_t tasks = 0, part_rows = 0, merges = 0;
@@ -98,8 +112,10 @@ void attention_forward(const Problem& problem, const TensorView& query, const Te
   Parts<T> states(part_rows, merges, problem.value_depth);
 
   const auto run = [&](std::ptrdiff_t index, Worker& worker) {
-    const Cut* const cut = std::upper_bound(cuts.begin(), cuts.end(), index,
-                                            [](std::ptrdiff_t i, const Cut& c) { return i < c.first_task; }) - 1;
+    const Cut* const cut =
+        std::upper_bound(cuts.begin(), cuts.end(), index,
+                         [](std::ptrdiff_t i, const Cut& c) { return i < c.first_task; }) -
+        1;
     const std::ptrdiff_t item = cut - cuts.begin();
     const std::ptrdiff_t rows = problem.group() * problem.items[item].queries;
     std::ptrdiff_t rest = index - cut->first_task;
@@ -118,7 +134,8 @@ void attention_forward(const Problem& problem, const TensorView& query, const Te
     Part<T> parts[max_parts];
     if (cut->parts > 1) {
       for (std::ptrdiff_t p = 0; p < cut->parts; ++p) {
-        parts[p] = states.at(cut->first_part + (kv_head * cut->parts + p) * rows, problem.value_depth);
+        parts[p] =
+            states.at(cut->first_part + (kv_head * cut->parts + p) * rows, problem.value_depth);
       }
     }
     if (rows <= decode_rows<T>) {
@@ -130,12 +147,15 @@ void attention_forward(const Problem& problem, const TensorView& query, const Te
       merge(call, task, parts, cut->parts, reinterpret_cast<T*>(worker.scratch));
     }
   };
-  parallel_for(tasks, team_for(problem, team), std::max(prefill_scratch(call), decode_scratch(call)), run);
+  parallel_for(tasks, team_for(problem, team),
+               std::max(prefill_scratch(call), decode_scratch(call)), run);
 }
 
-template void attention_forward<float>(const Problem&, const TensorView&, const TensorView&, const TensorView&,
-                                       const TensorView&, const TensorView&, const Team&);
-template void attention_forward<double>(const Problem&, const TensorView&, const TensorView&, const TensorView&,
-                                        const TensorView&, const TensorView&, const Team&);
+template void attention_forward<float>(const Problem&, const TensorView&, const TensorView&,
+                                       const TensorView&, const TensorView&, const TensorView&,
+                                       const Team&);
+template void attention_forward<double>(const Problem&, const TensorView&, const TensorView&,
+                                        const TensorView&, const TensorView&, const TensorView&,
+                                        const Team&);
 
 }  // namespace heedful

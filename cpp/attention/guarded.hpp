@@ -1,6 +1,7 @@
-// Products over a tile where some keys are hidden from some queries and something is NaN or ∞: 0 · NaN is NaN, so what
-// is hidden must be left out, not multiplied by zero. Slow, and rarely needed: only where something is hidden and
-// something is not finite. The order of the sums is the micro-kernel's, so finite results have the same bits.
+// Products over a tile where some keys are hidden from some queries and something is NaN or ∞: 0 ·
+// NaN is NaN, so what is hidden must be left out, not multiplied by zero. Slow, and rarely needed:
+// only where something is hidden and something is not finite. The order of the sums is the
+// micro-kernel's, so finite results have the same bits.
 //   scores [key][lane], −∞ where hidden
 #pragma once
 
@@ -14,8 +15,8 @@ namespace heedful {
 
 // sum[column][lane] (+)= Σ_key rows[key][column] · weights[key][lane]
 template <class T>
-void guarded_columns(const T* scores, const T* weights, Rows<T> rows, std::ptrdiff_t keys, int lanes,
-                     std::ptrdiff_t columns, T* sum, bool accumulate) {
+void guarded_columns(const T* scores, const T* weights, Rows<T> rows, std::ptrdiff_t keys,
+                     int lanes, std::ptrdiff_t columns, T* sum, bool accumulate) {
   const auto minus_infinity = simd::broadcast(-std::numeric_limits<T>::infinity());
   for (std::ptrdiff_t column = 0; column < columns; ++column) {
     for (int lane = 0; lane < lanes; lane += simd::lanes<T>) {
@@ -32,11 +33,12 @@ void guarded_columns(const T* scores, const T* weights, Rows<T> rows, std::ptrdi
   }
 }
 
-// sum[key][column] += Σ_lane weights[key][lane] · rows[lane][column], over the first `count` lanes; the columns of rows
-// and sum fill whole vectors.
+// sum[key][column] += Σ_lane weights[key][lane] · rows[lane][column], over the first `count` lanes;
+// the columns of rows and sum fill whole vectors.
 template <class T>
-void guarded_rows(const T* scores, const T* weights, Rows<T> rows, std::ptrdiff_t keys, std::ptrdiff_t lanes,
-                  std::ptrdiff_t count, std::ptrdiff_t columns, T* sum, std::ptrdiff_t sum_stride) {
+void guarded_rows(const T* scores, const T* weights, Rows<T> rows, std::ptrdiff_t keys,
+                  std::ptrdiff_t lanes, std::ptrdiff_t count, std::ptrdiff_t columns, T* sum,
+                  std::ptrdiff_t sum_stride) {
   for (std::ptrdiff_t key = 0; key < keys; ++key) {
     for (std::ptrdiff_t column = 0; column < columns; column += simd::lanes<T>) {
       auto total = simd::broadcast(T{0});

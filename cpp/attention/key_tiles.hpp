@@ -8,14 +8,15 @@
 
 namespace heedful {
 
-// Keys that keep their scores, keys and values in the second cache: 256 for usual depths, fewer for great ones.
-// 64 to 512 were within 3 %.
+// Keys that keep their scores, keys and values in the second cache: 256 for usual depths, fewer for
+// great ones. 64 to 512 were within 3 %.
 inline std::ptrdiff_t tile_keys(const Problem& problem) {
   const std::ptrdiff_t depths = std::max<std::ptrdiff_t>(problem.depth + problem.value_depth, 1);
   return std::clamp<std::ptrdiff_t>(131072 / depths, 32, 256);
 }
 
-// Even tiles; up to one and a half tiles stay whole, since a short last tile would waste its set-up.
+// Even tiles; up to one and a half tiles stay whole, since a short last tile would waste its
+// set-up.
 class KeyTiles {
  public:
   KeyTiles(KeyRange keys, std::ptrdiff_t tile) : keys_(keys) {

@@ -10,17 +10,18 @@
 namespace heedful {
 namespace {
 
-constexpr std::ptrdiff_t chunk = 64;  // keys turned at a time, so that the rows to turn stay in the first cache
+// keys turned at a time, so that the rows to turn stay in the first cache
+constexpr std::ptrdiff_t chunk = 64;
 
 // values[key] = bias, −∞ where the mask is false.
 template <class T>
-void read_values(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head, std::ptrdiff_t query, KeyRange keys,
-                 T* values) {
+void read_values(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head,
+                 std::ptrdiff_t query, KeyRange keys, T* values) {
   const std::ptrdiff_t count = keys.size();
   if (problem.bias) {
     const TensorView& bias = problem.bias;
-    read_row(bias.row(item, head, query) + keys.begin * bias.column_stride, bias.type, bias.column_stride, values,
-             count);
+    read_row(bias.row(item, head, query) + keys.begin * bias.column_stride, bias.type,
+             bias.column_stride, values, count);
   } else {
     std::fill(values, values + count, T{0});
   }
@@ -54,7 +55,8 @@ void look(const T* values, std::ptrdiff_t count, Extremes<T>& found) {
 // The view gives the same row to every lane of the panel.
 template <class T>
 bool same_for_all(const TensorView& view, const Panel<T>& panel) {
-  return !view || ((view.row_stride == 0 || panel.count == 1) && (view.head_stride == 0 || panel.one_head));
+  return !view ||
+         ((view.row_stride == 0 || panel.count == 1) && (view.head_stride == 0 || panel.one_head));
 }
 
 }  // namespace
@@ -65,8 +67,8 @@ std::ptrdiff_t mask_tile_size(std::ptrdiff_t keys) {
 }
 
 template <class T>
-bool mask_row(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head, std::ptrdiff_t query, KeyRange keys,
-              T* values, bool& hides) {
+bool mask_row(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head,
+              std::ptrdiff_t query, KeyRange keys, T* values, bool& hides) {
   Extremes<T> found;
   read_values(problem, item, head, query, keys, values);
   look(values, keys.size(), found);
@@ -75,8 +77,8 @@ bool mask_row(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head, 
 }
 
 template <class T>
-MaskTile<T> mask_tile(const Problem& problem, std::ptrdiff_t item, const Panel<T>& panel, KeyRange keys,
-                      T* buffer) {
+MaskTile<T> mask_tile(const Problem& problem, std::ptrdiff_t item, const Panel<T>& panel,
+                      KeyRange keys, T* buffer) {
   constexpr std::ptrdiff_t width = simd::lanes<T>;
   const T hidden = -std::numeric_limits<T>::infinity();
   MaskTile<T> tile;
@@ -96,7 +98,8 @@ MaskTile<T> mask_tile(const Problem& problem, std::ptrdiff_t item, const Panel<T
     return tile;
   }
 
-  T* const rows = buffer + keys.size() * Panel<T>::max_lanes;  // [lane of one vector][key of the chunk]
+  // [lane of one vector][key of the chunk]
+  T* const rows = buffer + keys.size() * Panel<T>::max_lanes;
   Extremes<T> found;
   const std::ptrdiff_t lanes = panel.lanes();
   for (std::ptrdiff_t lane = 0; lane < lanes; lane += width) {
@@ -130,9 +133,13 @@ MaskTile<T> mask_tile(const Problem& problem, std::ptrdiff_t item, const Panel<T
 
 template std::ptrdiff_t mask_tile_size<float>(std::ptrdiff_t);
 template std::ptrdiff_t mask_tile_size<double>(std::ptrdiff_t);
-template bool mask_row(const Problem&, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t, KeyRange, float*, bool&);
-template bool mask_row(const Problem&, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t, KeyRange, double*, bool&);
-template MaskTile<float> mask_tile(const Problem&, std::ptrdiff_t, const Panel<float>&, KeyRange, float*);
-template MaskTile<double> mask_tile(const Problem&, std::ptrdiff_t, const Panel<double>&, KeyRange, double*);
+template bool mask_row(const Problem&, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t, KeyRange,
+                       float*, bool&);
+template bool mask_row(const Problem&, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t, KeyRange,
+                       double*, bool&);
+template MaskTile<float> mask_tile(const Problem&, std::ptrdiff_t, const Panel<float>&, KeyRange,
+                                   float*);
+template MaskTile<double> mask_tile(const Problem&, std::ptrdiff_t, const Panel<double>&, KeyRange,
+                                    double*);
 
 }  // namespace heedful

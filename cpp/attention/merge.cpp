@@ -27,11 +27,13 @@ struct Areas {
 };
 
 template <class T>
-void merge_row(const MergeSizes& sizes, const TensorView* outs, const TensorView* lses, const TensorView& out,
-               const TensorView& lse, std::ptrdiff_t item, std::ptrdiff_t head, std::ptrdiff_t row,
-               const Areas<T>& areas) {
+void merge_row(const MergeSizes& sizes, const TensorView* outs, const TensorView* lses,
+               const TensorView& out, const TensorView& lse, std::ptrdiff_t item,
+               std::ptrdiff_t head, std::ptrdiff_t row, const Areas<T>& areas) {
   constexpr T nothing = -std::numeric_limits<T>::infinity();
-  const auto lse_of = [&](std::ptrdiff_t p) { return *reinterpret_cast<const T*>(lses[p].row(item, head, row)); };
+  const auto lse_of = [&](std::ptrdiff_t p) {
+    return *reinterpret_cast<const T*>(lses[p].row(item, head, row));
+  };
   T maximum = nothing;
   for (std::ptrdiff_t p = 0; p < sizes.pieces; ++p) maximum = std::max(maximum, lse_of(p));
   T sum = 0;
@@ -41,7 +43,8 @@ void merge_row(const MergeSizes& sizes, const TensorView* outs, const TensorView
     if (piece == nothing) continue;
     const T weight = std::exp(piece - maximum);
     sum += weight;
-    read_row(outs[p].row(item, head, row), outs[p].type, outs[p].column_stride, areas.piece, sizes.depth);
+    read_row(outs[p].row(item, head, row), outs[p].type, outs[p].column_stride, areas.piece,
+             sizes.depth);
     for (std::ptrdiff_t d = 0; d < sizes.depth; ++d) areas.total[d] += weight * areas.piece[d];
   }
   const T factor = sum == 0 ? T{0} : 1 / sum;
@@ -53,8 +56,8 @@ void merge_row(const MergeSizes& sizes, const TensorView* outs, const TensorView
 }  // namespace
 
 template <class T>
-void merge_attention(const MergeSizes& sizes, const TensorView* outs, const TensorView* lses, const TensorView& out,
-                     const TensorView& lse, const Team& team) {
+void merge_attention(const MergeSizes& sizes, const TensorView* outs, const TensorView* lses,
+                     const TensorView& out, const TensorView& lse, const Team& team) {
   const std::ptrdiff_t chunks = (sizes.rows + task_rows - 1) / task_rows;
   const auto run = [&](std::ptrdiff_t index, Worker& worker) {
     const Areas<T> areas(sizes.depth, worker.scratch);
@@ -68,12 +71,13 @@ void merge_attention(const MergeSizes& sizes, const TensorView* outs, const Tens
   const double numbers = static_cast<double>(sizes.num_items * sizes.num_heads * sizes.rows) *
                          static_cast<double>(sizes.pieces * (sizes.depth + 1));
   const Team size = {numbers < 100e3 ? 1 : team.threads, team.interrupted};  // as team_for
-  parallel_for(sizes.num_items * sizes.num_heads * chunks, size, Areas<T>(sizes.depth, nullptr).size, run);
+  parallel_for(sizes.num_items * sizes.num_heads * chunks, size,
+               Areas<T>(sizes.depth, nullptr).size, run);
 }
 
-template void merge_attention<float>(const MergeSizes&, const TensorView*, const TensorView*, const TensorView&,
-                                     const TensorView&, const Team&);
-template void merge_attention<double>(const MergeSizes&, const TensorView*, const TensorView*, const TensorView&,
-                                      const TensorView&, const Team&);
+template void merge_attention<float>(const MergeSizes&, const TensorView*, const TensorView*,
+                                     const TensorView&, const TensorView&, const Team&);
+template void merge_attention<double>(const MergeSizes&, const TensorView*, const TensorView*,
+                                      const TensorView&, const TensorView&, const Team&);
 
 }  // namespace heedful

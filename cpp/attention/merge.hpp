@@ -1,8 +1,8 @@
 // Attention over keys that live in pieces: results over each piece become the result over all.
 //   out = Σ_p exp(lse_p − lse) out_p        lse = ln Σ_p exp(lse_p)
 //   outs[p], out (B, H, Lq, Dv)   lses[p], lse (B, H, Lq)
-// The pieces are added in their order. A row that saw nothing in any piece gets out = 0 and lse = −∞; what a piece that
-// saw nothing holds never matters.
+// The pieces are added in their order. A row that saw nothing in any piece gets out = 0 and lse =
+// −∞; what a piece that saw nothing holds never matters.
 #pragma once
 
 #include "attention/tensor_view.hpp"
@@ -15,7 +15,7 @@ struct MergeSizes {
 };
 
 template <class T>
-void merge_attention(const MergeSizes& sizes, const TensorView* outs, const TensorView* lses, const TensorView& out,
-                     const TensorView& lse, const Team& team);
+void merge_attention(const MergeSizes& sizes, const TensorView* outs, const TensorView* lses,
+                     const TensorView& out, const TensorView& lse, const Team& team);
 
 }  // namespace heedful

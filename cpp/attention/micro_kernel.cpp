@@ -8,10 +8,11 @@
 namespace heedful {
 namespace {
 
-// Rows of a block: as many accumulators as leave registers for a row of B, a broadcast, and without fused
-// multiply-add a product. More than 8 bring nothing.
+// Rows of a block: as many accumulators as leave registers for a row of B, a broadcast, and without
+// fused multiply-add a product. More than 8 bring nothing.
 template <int Vectors>
-inline constexpr int max_rows = std::min(8, (simd::registers - Vectors - 1 - (simd::fused ? 0 : 1)) / Vectors);
+inline constexpr int max_rows =
+    std::min(8, (simd::registers - Vectors - 1 - (simd::fused ? 0 : 1)) / Vectors);
 
 template <class T, int Rows, int Vectors, bool ContiguousRows>
 void block(const Product<T>& p, std::ptrdiff_t first_row) {
@@ -36,7 +37,9 @@ void block(const Product<T>& p, std::ptrdiff_t first_row) {
     for (int r = 0; r < Rows; ++r) {
       const P number = simd::broadcast(a[r * row_stride]);
 #pragma GCC unroll 32
-      for (int v = 0; v < Vectors; ++v) sums[r][v] = simd::multiply_add(number, columns[v], sums[r][v]);
+      for (int v = 0; v < Vectors; ++v) {
+        sums[r][v] = simd::multiply_add(number, columns[v], sums[r][v]);
+      }
     }
     a += step;
     b += p.b_step;

@@ -10,8 +10,9 @@
 //   dPᵀ       = V dOᵀ                       A = values, in place         B = dout panel
 //   dV, dK    += Pᵀ dO, dSᵀ Q               A = weights, in place        B = dout rows, query rows
 //   dQᵀ       = Kᵀ dSᵀ                      A = keys, in place           B = score gradients
-// So neither keys, values nor weights are ever packed or transposed. C is a block of 8 × 3 vectors where there are 32
-// registers, 4 × 3 where there are 16: with 3 vectors a load feeds enough multiplications to keep both units busy.
+// So neither keys, values nor weights are ever packed or transposed. C is a block of 8 × 3 vectors
+// where there are 32 registers, 4 × 3 where there are 16: with 3 vectors a load feeds enough
+// multiplications to keep both units busy.
 #pragma once
 
 #include <cstddef>
@@ -30,8 +31,10 @@ struct Product {
   std::ptrdiff_t b_step;
   T* c;
   std::ptrdiff_t c_row;
-  bool accumulate = false;  // C += A B; the sum over depth is formed first, so long sums are summed in two levels
-  T* maximum = nullptr;     // (V · W): raised to the greatest of each lane of C, while C is still in registers
+  // C += A B; the sum over depth is formed first, so long sums are summed in two levels
+  bool accumulate = false;
+  // (V · W): raised to the greatest of each lane of C, while C is still in registers
+  T* maximum = nullptr;
 };
 
 template <class T>

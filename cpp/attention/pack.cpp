@@ -13,9 +13,11 @@ using Narrow = void (*)(const float*, std::uint16_t*, std::ptrdiff_t);
 constexpr std::ptrdiff_t chunk = 64;
 
 template <class From, class To>
-void convert(const char* from, std::ptrdiff_t from_stride, char* to, std::ptrdiff_t to_stride, std::ptrdiff_t count) {
+void convert(const char* from, std::ptrdiff_t from_stride, char* to, std::ptrdiff_t to_stride,
+             std::ptrdiff_t count) {
   for (std::ptrdiff_t i = 0; i < count; ++i) {
-    *reinterpret_cast<To*>(to + i * to_stride) = static_cast<To>(*reinterpret_cast<const From*>(from + i * from_stride));
+    *reinterpret_cast<To*>(to + i * to_stride) =
+        static_cast<To>(*reinterpret_cast<const From*>(from + i * from_stride));
   }
 }
 
@@ -29,28 +31,32 @@ void read_half(Widen widen, const char* from, std::ptrdiff_t stride, T* to, std:
   float wide[chunk];
   for (std::ptrdiff_t begin = 0; begin < count; begin += chunk) {
     const std::ptrdiff_t size = count - begin < chunk ? count - begin : chunk;
-    convert<std::uint16_t, std::uint16_t>(from + begin * stride, stride, reinterpret_cast<char*>(narrow), 2, size);
+    convert<std::uint16_t, std::uint16_t>(from + begin * stride, stride,
+                                          reinterpret_cast<char*>(narrow), 2, size);
     widen(narrow, wide, size);
     for (std::ptrdiff_t i = 0; i < size; ++i) to[begin + i] = static_cast<T>(wide[i]);
   }
 }
 
 template <class T>
-void write_half(Narrow narrow, const T* from, char* to, std::ptrdiff_t stride, std::ptrdiff_t count) {
+void write_half(Narrow narrow, const T* from, char* to, std::ptrdiff_t stride,
+                std::ptrdiff_t count) {
   std::uint16_t narrowed[chunk];
   float wide[chunk];
   for (std::ptrdiff_t begin = 0; begin < count; begin += chunk) {
     const std::ptrdiff_t size = count - begin < chunk ? count - begin : chunk;
     for (std::ptrdiff_t i = 0; i < size; ++i) wide[i] = static_cast<float>(from[begin + i]);
     narrow(wide, narrowed, size);
-    convert<std::uint16_t, std::uint16_t>(reinterpret_cast<const char*>(narrowed), 2, to + begin * stride, stride, size);
+    convert<std::uint16_t, std::uint16_t>(reinterpret_cast<const char*>(narrowed), 2,
+                                          to + begin * stride, stride, size);
   }
 }
 
 }  // namespace
 
 template <class T>
-void read_row(const char* from, ElementType type, std::ptrdiff_t stride, T* to, std::ptrdiff_t count) {
+void read_row(const char* from, ElementType type, std::ptrdiff_t stride, T* to,
+              std::ptrdiff_t count) {
   if (type == element_type<T> && stride == sizeof(T)) {
     std::memcpy(to, from, static_cast<std::size_t>(count) * sizeof(T));
     return;
@@ -71,7 +77,8 @@ void read_row(const char* from, ElementType type, std::ptrdiff_t stride, T* to, 
 }
 
 template <class T>
-void write_row(const T* from, char* to, ElementType type, std::ptrdiff_t stride, std::ptrdiff_t count) {
+void write_row(const T* from, char* to, ElementType type, std::ptrdiff_t stride,
+               std::ptrdiff_t count) {
   const char* const source = reinterpret_cast<const char*>(from);
   switch (type) {
     case ElementType::float32:
@@ -88,7 +95,8 @@ void write_row(const T* from, char* to, ElementType type, std::ptrdiff_t stride,
 }
 
 template <class T>
-void rows_to_panel(const T* const* rows, std::ptrdiff_t lanes, std::ptrdiff_t columns, T factor, T* panel) {
+void rows_to_panel(const T* const* rows, std::ptrdiff_t lanes, std::ptrdiff_t columns, T factor,
+                   T* panel) {
   constexpr std::ptrdiff_t width = simd::lanes<T>;
   for (std::ptrdiff_t lane = 0; lane < lanes; lane += width) {
     if (columns < width) {
@@ -98,21 +106,26 @@ void rows_to_panel(const T* const* rows, std::ptrdiff_t lanes, std::ptrdiff_t co
       continue;
     }
     for (std::ptrdiff_t column = 0; column < columns; column += width) {
-      const std::ptrdiff_t begin = column + width <= columns ? column : columns - width;  // the last square overlaps
+      // the last square overlaps
+      const std::ptrdiff_t begin = column + width <= columns ? column : columns - width;
       simd::Square<T> square;
 #pragma GCC unroll 16
-      for (std::ptrdiff_t i = 0; i < width; ++i) square.packet[i] = simd::load(rows[lane + i] + begin);
+      for (std::ptrdiff_t i = 0; i < width; ++i) {
+        square.packet[i] = simd::load(rows[lane + i] + begin);
+      }
       simd::transpose<T>(square);
 #pragma GCC unroll 16
       for (std::ptrdiff_t i = 0; i < width; ++i) {
-        simd::store(panel + (begin + i) * lanes + lane, simd::multiply(square.packet[i], simd::broadcast(factor)));
+        simd::store(panel + (begin + i) * lanes + lane,
+                    simd::multiply(square.packet[i], simd::broadcast(factor)));
       }
     }
   }
 }
 
 template <class T>
-void panel_to_rows(const T* panel, std::ptrdiff_t lanes, std::ptrdiff_t columns, const T* factors, T* const* rows) {
+void panel_to_rows(const T* panel, std::ptrdiff_t lanes, std::ptrdiff_t columns, const T* factors,
+                   T* const* rows) {
   constexpr std::ptrdiff_t width = simd::lanes<T>;
   for (std::ptrdiff_t lane = 0; lane < lanes; lane += width) {
     if (columns < width) {
@@ -131,14 +144,17 @@ void panel_to_rows(const T* panel, std::ptrdiff_t lanes, std::ptrdiff_t columns,
       }
       simd::transpose<T>(square);
 #pragma GCC unroll 16
-      for (std::ptrdiff_t i = 0; i < width; ++i) simd::store(rows[lane + i] + begin, square.packet[i]);
+      for (std::ptrdiff_t i = 0; i < width; ++i) {
+        simd::store(rows[lane + i] + begin, square.packet[i]);
+      }
     }
   }
 }
 
 template <class T>
-Rows<T> load_rows(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_t head, std::ptrdiff_t first,
-                  std::ptrdiff_t count, std::ptrdiff_t columns, bool padding, T* buffer) {
+Rows<T> load_rows(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_t head,
+                  std::ptrdiff_t first, std::ptrdiff_t count, std::ptrdiff_t columns, bool padding,
+                  T* buffer) {
   if (view.in_place<T>() && !(padding && columns % simd::lanes<T> != 0)) {
     return {reinterpret_cast<const T*>(view.row(item, head, first)),
             view.row_stride / static_cast<std::ptrdiff_t>(sizeof(T))};
@@ -188,12 +204,14 @@ template void write_row(const float*, char*, ElementType, std::ptrdiff_t, std::p
 template void write_row(const double*, char*, ElementType, std::ptrdiff_t, std::ptrdiff_t);
 template void rows_to_panel(const float* const*, std::ptrdiff_t, std::ptrdiff_t, float, float*);
 template void rows_to_panel(const double* const*, std::ptrdiff_t, std::ptrdiff_t, double, double*);
-template void panel_to_rows(const float*, std::ptrdiff_t, std::ptrdiff_t, const float*, float* const*);
-template void panel_to_rows(const double*, std::ptrdiff_t, std::ptrdiff_t, const double*, double* const*);
-template Rows<float> load_rows(const TensorView&, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t,
-                               std::ptrdiff_t, bool, float*);
-template Rows<double> load_rows(const TensorView&, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t,
-                                std::ptrdiff_t, bool, double*);
+template void panel_to_rows(const float*, std::ptrdiff_t, std::ptrdiff_t, const float*,
+                            float* const*);
+template void panel_to_rows(const double*, std::ptrdiff_t, std::ptrdiff_t, const double*,
+                            double* const*);
+template Rows<float> load_rows(const TensorView&, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t,
+                               std::ptrdiff_t, std::ptrdiff_t, bool, float*);
+template Rows<double> load_rows(const TensorView&, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t,
+                                std::ptrdiff_t, std::ptrdiff_t, bool, double*);
 template float dot(const float*, const float*, std::ptrdiff_t);
 template double dot(const double*, const double*, std::ptrdiff_t);
 template bool all_finite(Rows<float>, std::ptrdiff_t, std::ptrdiff_t);

@@ -15,7 +15,8 @@ struct Panel {
   static constexpr int max_lanes = max_vectors * simd::lanes<T>;
 
   int vectors = 0;  // 1 to max_vectors
-  int count = 0;    // lanes that stand for a row; those behind repeat the last one and are never stored
+  // lanes that stand for a row; those behind repeat the last one and are never stored
+  int count = 0;
   std::ptrdiff_t head[max_lanes];
   std::ptrdiff_t query[max_lanes];  // counted in the item
   KeyRange sees[max_lanes];         // what causal, window and length leave
@@ -28,8 +29,8 @@ struct Panel {
 
 // Fills lane `lane` with a row. Call finish() behind the last.
 template <class T>
-void set_lane(Panel<T>& panel, int lane, const Problem& problem, const Item& item, std::ptrdiff_t head,
-              std::ptrdiff_t query) {
+void set_lane(Panel<T>& panel, int lane, const Problem& problem, const Item& item,
+              std::ptrdiff_t head, std::ptrdiff_t query) {
   panel.head[lane] = head;
   panel.query[lane] = query;
   panel.sees[lane] = visible_keys(problem, item, query);
@@ -48,7 +49,9 @@ void finish(Panel<T>& panel, int count) {
     const KeyRange sees = panel.sees[lane];
     panel.all = {std::max(panel.all.begin, sees.begin), std::min(panel.all.end, sees.end)};
     if (sees.empty()) continue;
-    panel.some = first ? sees : KeyRange{std::min(panel.some.begin, sees.begin), std::max(panel.some.end, sees.end)};
+    panel.some = first ? sees
+                       : KeyRange{std::min(panel.some.begin, sees.begin),
+                                  std::max(panel.some.end, sees.end)};
     first = false;
   }
   if (first) panel.some = {0, 0};
@@ -61,11 +64,12 @@ void finish(Panel<T>& panel, int count) {
 
 // Rows [first, first + count) of the rows (head of the group, query) of one key/value head.
 template <class T>
-void fill(Panel<T>& panel, const Problem& problem, const Item& item, std::ptrdiff_t kv_head, std::ptrdiff_t first,
-          int count) {
+void fill(Panel<T>& panel, const Problem& problem, const Item& item, std::ptrdiff_t kv_head,
+          std::ptrdiff_t first, int count) {
   for (int lane = 0; lane < count; ++lane) {
     const std::ptrdiff_t row = first + lane;
-    set_lane(panel, lane, problem, item, kv_head * problem.group() + row / item.queries, row % item.queries);
+    set_lane(panel, lane, problem, item, kv_head * problem.group() + row / item.queries,
+             row % item.queries);
   }
   finish(panel, count);
 }

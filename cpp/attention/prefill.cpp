@@ -44,18 +44,23 @@ struct Areas {
     scores = area.take<T>(tile * lanes);
     mask = area.take<T>(mask_tile_size<T>(tile));
     keys = area.take<T>(call.key.template in_place<T>() ? 0 : tile * padded<T>(problem.depth));
-    values = area.take<T>(call.value.template in_place<T>() ? 0 : tile * padded<T>(problem.value_depth));
+    values =
+        area.take<T>(call.value.template in_place<T>() ? 0 : tile * padded<T>(problem.value_depth));
     rows = area.take<T>((lanes + 1) * std::max(problem.depth, problem.value_depth));
     size = area.size();
   }
   RunningSoftmax<T> state(const Problem& problem, int panel) const {
-    return {maxima + panel * lanes, sums + panel * lanes, outs + panel * problem.value_depth * lanes};
+    return {maxima + panel * lanes, sums + panel * lanes,
+            outs + panel * problem.value_depth * lanes};
   }
-  T* query_panel(const Problem& problem, int panel) const { return query_panels + panel * problem.depth * lanes; }
+  T* query_panel(const Problem& problem, int panel) const {
+    return query_panels + panel * problem.depth * lanes;
+  }
 };
 
 template <class T>
-void load_queries(const ForwardCall<T>& call, std::ptrdiff_t item, const Panel<T>& panel, T* rows, T* query_panel) {
+void load_queries(const ForwardCall<T>& call, std::ptrdiff_t item, const Panel<T>& panel, T* rows,
+                  T* query_panel) {
   const Problem& problem = call.problem;
   const T* from[Panel<T>::max_lanes];
   for (int lane = 0; lane < panel.lanes(); ++lane) {
@@ -74,16 +79,16 @@ void load_queries(const ForwardCall<T>& call, std::ptrdiff_t item, const Panel<T
 
 // outᵀ += Vᵀ Pᵀ
 template <class T>
-void add_values(const Problem& problem, const Panel<T>& panel, const ScoreTile<T>& tile, TileRows<T>& values,
-                const T* weights, T* out) {
+void add_values(const Problem& problem, const Panel<T>& panel, const ScoreTile<T>& tile,
+                TileRows<T>& values, const T* weights, T* out) {
   const Rows<T> rows = values.from(tile.keys.begin);
-  multiply(Product<T>{problem.value_depth, tile.keys.size(), panel.vectors, rows.data, 1, rows.stride, weights,
-                      panel.lanes(), out, panel.lanes(), true});
+  multiply(Product<T>{problem.value_depth, tile.keys.size(), panel.vectors, rows.data, 1,
+                      rows.stride, weights, panel.lanes(), out, panel.lanes(), true});
 }
 
 template <class T>
-void attend(const ForwardCall<T>& call, std::ptrdiff_t item, const Panel<T>& panel, int index, KeyRange keys,
-            TileRows<T>& key_rows, TileRows<T>& value_rows, const Areas<T>& areas) {
+void attend(const ForwardCall<T>& call, std::ptrdiff_t item, const Panel<T>& panel, int index,
+            KeyRange keys, TileRows<T>& key_rows, TileRows<T>& value_rows, const Areas<T>& areas) {
   const Problem& problem = call.problem;
   RunningSoftmax<T> state = areas.state(problem, index);
   const int lanes = panel.lanes();
@@ -94,13 +99,16 @@ void attend(const ForwardCall<T>& call, std::ptrdiff_t item, const Panel<T>& pan
   if (tile.keys.empty()) return;
   const std::ptrdiff_t count = tile.keys.size();
   const bool guard = tile.partial && problem.value_depth > 0 && !value_rows.finite();
-  if (guard) std::memcpy(areas.mask, areas.scores, static_cast<std::size_t>(count * lanes) * sizeof(T));
-  add_tile(state, areas.scores, count, lanes, problem.value_depth, areas.raised, call.rule.exponent);
+  if (guard) {
+    std::memcpy(areas.mask, areas.scores, static_cast<std::size_t>(count * lanes) * sizeof(T));
+  }
+  add_tile(state, areas.scores, count, lanes, problem.value_depth, areas.raised,
+           call.rule.exponent);
   if (problem.value_depth == 0) return;
   if (problem.dropout_p > 0) drop(problem, item, panel, tile.keys, T{1}, areas.scores);
   if (guard) {
-    guarded_columns(areas.mask, areas.scores, value_rows.from(tile.keys.begin), count, lanes, problem.value_depth,
-                    state.out, true);
+    guarded_columns(areas.mask, areas.scores, value_rows.from(tile.keys.begin), count, lanes,
+                    problem.value_depth, state.out, true);
   } else {
     add_values(problem, panel, tile, value_rows, areas.scores, state.out);
   }
@@ -116,25 +124,28 @@ void write_results(const ForwardCall<T>& call, std::ptrdiff_t item, const Panel<
   for (int lane = 0; lane < panel.lanes(); ++lane) {
     const Row row{panel.head[lane], panel.query[lane]};
     factors[lane] = normalizer(state.sum[lane], call.dropout_factor);
-    to[lane] = rows + std::min(lane, panel.count) * problem.value_depth;  // lanes without a row share one
+    // lanes without a row share one
+    to[lane] = rows + std::min(lane, panel.count) * problem.value_depth;
     if (lane >= panel.count) continue;
     if (in_place) {
-      to[lane] = reinterpret_cast<T*>(call.out.row(item, row.head, problem.items[item].query_begin + row.query));
+      to[lane] = reinterpret_cast<T*>(
+          call.out.row(item, row.head, problem.items[item].query_begin + row.query));
     }
-    write_lse(call, item, row, log_sum_exp(state.maximum[lane], state.sum[lane], call.rule.natural));
+    write_lse(call, item, row,
+              log_sum_exp(state.maximum[lane], state.sum[lane], call.rule.natural));
   }
   panel_to_rows(state.out, panel.lanes(), problem.value_depth, factors, to);
   if (in_place) return;
   for (int lane = 0; lane < panel.count; ++lane) {
     const std::ptrdiff_t row = problem.items[item].query_begin + panel.query[lane];
-    write_row(to[lane], call.out.row(item, panel.head[lane], row), call.out.type, call.out.column_stride,
-              problem.value_depth);
+    write_row(to[lane], call.out.row(item, panel.head[lane], row), call.out.type,
+              call.out.column_stride, problem.value_depth);
   }
 }
 
 template <class T>
-void write_part(const Problem& problem, const Panel<T>& panel, std::ptrdiff_t first_row, const RunningSoftmax<T>& state,
-                const Part<T>& part, T* rows) {
+void write_part(const Problem& problem, const Panel<T>& panel, std::ptrdiff_t first_row,
+                const RunningSoftmax<T>& state, const Part<T>& part, T* rows) {
   alignas(64) T factors[Panel<T>::max_lanes];
   T* to[Panel<T>::max_lanes];
   for (int lane = 0; lane < panel.lanes(); ++lane) {
@@ -169,10 +180,12 @@ void prefill(const ForwardCall<T>& call, const RowTask& task, const Part<T>& par
     const std::ptrdiff_t end = std::min(vectors * (p + 1) / panels * width, task.rows);
     Panel<T>& panel = areas.panels[p];
     fill(panel, problem, item, task.kv_head, task.first_row + begin, static_cast<int>(end - begin));
-    load_queries(call, task.item, panel, areas.rows, areas.query_panel(problem, static_cast<int>(p)));
+    load_queries(call, task.item, panel, areas.rows,
+                 areas.query_panel(problem, static_cast<int>(p)));
     RunningSoftmax<T> state = areas.state(problem, static_cast<int>(p));
     for (int lane = 0; lane < panel.lanes(); ++lane) {
-      start_row(state.maximum[lane], state.sum[lane], task.first_part ? problem.sink : nullptr, panel.head[lane]);
+      start_row(state.maximum[lane], state.sum[lane], task.first_part ? problem.sink : nullptr,
+                panel.head[lane]);
     }
     std::fill_n(state.out, problem.value_depth * panel.lanes(), T{0});
     if (panel.some.empty()) continue;
@@ -184,11 +197,13 @@ void prefill(const ForwardCall<T>& call, const RowTask& task, const Part<T>& par
   for (std::ptrdiff_t t = 0; t < tiles.count(); ++t) {
     worker.check();
     const KeyRange tile = tiles[t];
-    TileRows<T> key_rows(call.key, task.item, task.kv_head, item.key_begin, tile, problem.depth, false, areas.keys);
-    TileRows<T> value_rows(call.value, task.item, task.kv_head, item.key_begin, tile, problem.value_depth, false,
-                           areas.values);
+    TileRows<T> key_rows(call.key, task.item, task.kv_head, item.key_begin, tile, problem.depth,
+                         false, areas.keys);
+    TileRows<T> value_rows(call.value, task.item, task.kv_head, item.key_begin, tile,
+                           problem.value_depth, false, areas.values);
     for (std::ptrdiff_t p = 0; p < panels; ++p) {
-      attend(call, task.item, areas.panels[p], static_cast<int>(p), tile, key_rows, value_rows, areas);
+      attend(call, task.item, areas.panels[p], static_cast<int>(p), tile, key_rows, value_rows,
+             areas);
     }
   }
 

@@ -1,5 +1,6 @@
-// Attention of many rows: panels of queries, tiles of keys. For each tile of keys, which then lies in the second cache,
-// and each panel of queries: scores Sᵀ = K Qᵀ, weights in place, outᵀ += Vᵀ Pᵀ.
+// Attention of many rows: panels of queries, tiles of keys. For each tile of keys, which then lies
+// in the second cache, and each panel of queries: scores Sᵀ = K Qᵀ, weights in place, outᵀ += Vᵀ
+// Pᵀ.
 //
 //             query panels [d][lane], turned once a task
 //   key tile  scores [key][lane] → weights [key][lane]

@@ -1,4 +1,5 @@
-// One call of attention, as plain numbers and views: everything but the tensors that are computed with.
+// One call of attention, as plain numbers and views: everything but the tensors that are computed
+// with.
 #pragma once
 
 #include <algorithm>
@@ -26,14 +27,14 @@ struct Problem {
   const Item* items = nullptr;      // (B)
 
   double scale = 1;
-  double softcap = 0;            // 0: none
-  std::ptrdiff_t left = -1;      // keys j ≥ i + offset − left; −1: no limit
-  std::ptrdiff_t right = -1;     // keys j ≤ i + offset + right; −1: no limit; causal is 0
-  TensorView mask;               // boolean, true: may attend
-  TensorView bias;               // added to the capped scores; −∞ hides a key as a mask does
+  double softcap = 0;         // 0: none
+  std::ptrdiff_t left = -1;   // keys j ≥ i + offset − left; −1: no limit
+  std::ptrdiff_t right = -1;  // keys j ≤ i + offset + right; −1: no limit; causal is 0
+  TensorView mask;            // boolean, true: may attend
+  TensorView bias;            // added to the capped scores; −∞ hides a key as a mask does
   const double* alibi_slopes = nullptr;  // (B or 1, H)
   std::ptrdiff_t alibi_item_stride = 0;  // 0 or H
-  const double* sink = nullptr;  // (H): one more logit a row, without a value
+  const double* sink = nullptr;          // (H): one more logit a row, without a value
   double dropout_p = 0;
   std::uint64_t seed = 0;
 
@@ -44,13 +45,15 @@ struct Problem {
 inline double multiply_adds(const Problem& problem) {
   double pairs = 0;
   for (std::ptrdiff_t i = 0; i < problem.num_items; ++i) {
-    pairs += static_cast<double>(problem.items[i].queries) * static_cast<double>(problem.items[i].keys);
+    pairs +=
+        static_cast<double>(problem.items[i].queries) * static_cast<double>(problem.items[i].keys);
   }
-  return pairs * static_cast<double>(problem.num_heads) * static_cast<double>(problem.depth + problem.value_depth);
+  return pairs * static_cast<double>(problem.num_heads) *
+         static_cast<double>(problem.depth + problem.value_depth);
 }
 
-// Work of some ten microseconds stays on the calling thread: waking others costs a microsecond on an idle machine, and
-// milliseconds beside a busy process.
+// Work of some ten microseconds stays on the calling thread: waking others costs a microsecond on
+// an idle machine, and milliseconds beside a busy process.
 inline Team team_for(const Problem& problem, const Team& team) {
   return {multiply_adds(problem) < 500e3 ? 1 : team.threads, team.interrupted};
 }
@@ -62,13 +65,17 @@ struct KeyRange {
   std::ptrdiff_t size() const { return end - begin; }
 };
 
-// The keys that causal, window and length leave to query i of the item. Positions are far below 2^62, where callers
-// clamp them, so the sums cannot overflow.
+// The keys that causal, window and length leave to query i of the item. Positions are far below
+// 2^62, where callers clamp them, so the sums cannot overflow.
 inline KeyRange visible_keys(const Problem& problem, const Item& item, std::ptrdiff_t query) {
   const std::ptrdiff_t position = query + item.offset;
   KeyRange range{0, item.keys};
-  if (problem.left >= 0) range.begin = std::clamp<std::ptrdiff_t>(position - problem.left, 0, item.keys);
-  if (problem.right >= 0) range.end = std::clamp<std::ptrdiff_t>(position + problem.right + 1, 0, item.keys);
+  if (problem.left >= 0) {
+    range.begin = std::clamp<std::ptrdiff_t>(position - problem.left, 0, item.keys);
+  }
+  if (problem.right >= 0) {
+    range.end = std::clamp<std::ptrdiff_t>(position + problem.right + 1, 0, item.keys);
+  }
   return range;
 }
 

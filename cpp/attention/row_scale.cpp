@@ -20,7 +20,9 @@ T factor_of(T maximum, T sum, T natural, T lse) {
   if (sum == 0) return 0;
   const T own = log_sum_exp(maximum, sum, natural);
   // what the given lse counts besides these keys; a difference within rounding is none
-  const T more = std::abs(own - lse) <= 8 * std::numeric_limits<T>::epsilon() * std::abs(lse) ? T{0} : own - lse;
+  const T more = std::abs(own - lse) <= 8 * std::numeric_limits<T>::epsilon() * std::abs(lse)
+                     ? T{0}
+                     : own - lse;
   return std::exp(more) / sum;
 }
 
@@ -39,13 +41,14 @@ void RowScales<T>::set(std::ptrdiff_t row, T lse, const ScoreRule<T>& rule) {
   const T base = lse == -std::numeric_limits<T>::infinity() ? -lse : lse / rule.natural;
   bases_[row] = base;
   // makes good what the division rounded away
-  const double rest = static_cast<double>(base) * static_cast<double>(rule.natural) - static_cast<double>(lse);
+  const double rest =
+      static_cast<double>(base) * static_cast<double>(rule.natural) - static_cast<double>(lse);
   factors_[row] = std::isfinite(rest) ? static_cast<T>(1 + rest) : T{1};
 }
 
 template <class T>
-RowScales<T>::RowScales(const Problem& problem, const TensorView& query, const TensorView& key, const TensorView& lse,
-                        const Team& team)
+RowScales<T>::RowScales(const Problem& problem, const TensorView& query, const TensorView& key,
+                        const TensorView& lse, const Team& team)
     : problem_(problem), first_rows_(problem.num_items + 1) {
   const std::ptrdiff_t rows = count_rows(problem, first_rows_);
   bases_ = Buffer<T>(rows);
@@ -67,7 +70,8 @@ RowScales<T>::RowScales(const Problem& problem, const TensorView& query, const T
   }
 
   const auto run = [&](std::ptrdiff_t index, Worker& worker) {
-    const std::ptrdiff_t i = std::upper_bound(first_tasks.begin(), first_tasks.end(), index) - first_tasks.begin() - 1;
+    const std::ptrdiff_t i =
+        std::upper_bound(first_tasks.begin(), first_tasks.end(), index) - first_tasks.begin() - 1;
     const Item& item = problem.items[i];
     const std::ptrdiff_t kv_head = (index - first_tasks[i]) / tiles_of(item);
     const std::ptrdiff_t first = (index - first_tasks[i]) % tiles_of(item) * prefill_rows<T>;

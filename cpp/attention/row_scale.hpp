@@ -1,7 +1,9 @@
-// How scores become weights again once lse is known:  weight = 2^(exponent · (score − base)) · factor
-// For nearly all rows base is lse, as a score, and factor is 1 but for rounding. Where |lse| is so great that its own
-// rounding would show in the weights (scores of finfo.min, say), the row's maximum and sum are computed once more. Rows
-// that saw nothing have base = ∞, from which every score is −∞ away.
+// How scores become weights again once lse is known:
+//   weight = 2^(exponent · (score − base)) · factor
+// For nearly all rows base is lse, as a score, and factor is 1 but for rounding. Where |lse| is so
+// great that its own rounding would show in the weights (scores of finfo.min, say), the row's
+// maximum and sum are computed once more. Rows that saw nothing have base = ∞, from which every
+// score is −∞ away.
 #pragma once
 
 #include <cstddef>
@@ -18,8 +20,8 @@ template <class T>
 class RowScales {
  public:
   // lse (B, H, Lq) of these keys, perhaps with a sink, or of more keys than these.
-  RowScales(const Problem& problem, const TensorView& query, const TensorView& key, const TensorView& lse,
-            const Team& team);
+  RowScales(const Problem& problem, const TensorView& query, const TensorView& key,
+            const TensorView& lse, const Team& team);
 
   T base(std::ptrdiff_t item, std::ptrdiff_t head, std::ptrdiff_t query) const {
     return bases_[index(item, head, query)];

@@ -23,15 +23,16 @@ struct ForwardCall {
   T dropout_factor;
 };
 
-// Rows [first_row, first_row + rows) of the rows (head of the group, query), the query running fastest.
+// Rows [first_row, first_row + rows) of the rows (head of the group, query), the query running
+// fastest.
 struct RowTask {
   std::ptrdiff_t item, kv_head, first_row, rows;
   KeyRange keys;
   bool first_part;  // the one that counts the sink
 };
 
-// Where the state of the rows goes when other tasks see other keys of the same rows. Without arrays the task sees
-// all keys and writes the results themselves.
+// Where the state of the rows goes when other tasks see other keys of the same rows. Without arrays
+// the task sees all keys and writes the results themselves.
 //   out (rows, Dv)   maximum, sum (rows)
 template <class T>
 struct Part {
@@ -46,13 +47,15 @@ struct Row {
 
 inline Row row_of(const Problem& problem, const RowTask& task, std::ptrdiff_t row) {
   const std::ptrdiff_t queries = problem.items[task.item].queries;
-  return {task.kv_head * problem.group() + (task.first_row + row) / queries, (task.first_row + row) % queries};
+  return {task.kv_head * problem.group() + (task.first_row + row) / queries,
+          (task.first_row + row) % queries};
 }
 
 template <class T>
 void write_lse(const ForwardCall<T>& call, std::ptrdiff_t item, Row row, T lse) {
   if (!call.lse) return;
-  *reinterpret_cast<T*>(call.lse.row(item, row.head, call.problem.items[item].query_begin + row.query)) = lse;
+  *reinterpret_cast<T*>(
+      call.lse.row(item, row.head, call.problem.items[item].query_begin + row.query)) = lse;
 }
 
 }  // namespace heedful

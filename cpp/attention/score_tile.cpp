@@ -32,10 +32,11 @@ T slope_of(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head) {
 }
 
 template <class T>
-void subtract_slopes(const Problem& problem, std::ptrdiff_t item, const Panel<T>& panel, KeyRange keys,
-                     T* scores) {
+void subtract_slopes(const Problem& problem, std::ptrdiff_t item, const Panel<T>& panel,
+                     KeyRange keys, T* scores) {
   alignas(64) T slopes[Panel<T>::max_lanes];
-  alignas(64) T positions[Panel<T>::max_lanes];  // relative to the tile, so that small numbers stay exact
+  // relative to the tile, so that small numbers stay exact
+  alignas(64) T positions[Panel<T>::max_lanes];
   for (int lane = 0; lane < panel.lanes(); ++lane) {
     slopes[lane] = slope_of<T>(problem, item, panel.head[lane]);
     positions[lane] = static_cast<T>(panel.query[lane] + problem.items[item].offset - keys.begin);
@@ -44,7 +45,8 @@ void subtract_slopes(const Problem& problem, std::ptrdiff_t item, const Panel<T>
     const auto here = simd::broadcast(static_cast<T>(key));
     for (int lane = 0; lane < panel.lanes(); lane += simd::lanes<T>, scores += simd::lanes<T>) {
       const auto distance = simd::absolute(simd::subtract(simd::load(positions + lane), here));
-      simd::store(scores, simd::subtract(simd::load(scores), simd::multiply(simd::load(slopes + lane), distance)));
+      simd::store(scores, simd::subtract(simd::load(scores),
+                                         simd::multiply(simd::load(slopes + lane), distance)));
     }
   }
 }
@@ -54,8 +56,8 @@ void add_values(const MaskTile<T>& mask, int lanes, std::ptrdiff_t keys, T* scor
   const auto minus_infinity = simd::broadcast(hidden<T>);
   for (std::ptrdiff_t key = 0; key < keys; ++key) {
     for (int lane = 0; lane < lanes; lane += simd::lanes<T>, scores += simd::lanes<T>) {
-      const auto value =
-          mask.uniform ? simd::broadcast(mask.values[key]) : simd::load(mask.values + key * lanes + lane);
+      const auto value = mask.uniform ? simd::broadcast(mask.values[key])
+                                      : simd::load(mask.values + key * lanes + lane);
       // selected, not added: the score of a hidden key may be NaN
       const auto total = simd::add(simd::load(scores), value);
       simd::store(scores, simd::select(simd::equal(value, minus_infinity), minus_infinity, total));
@@ -69,8 +71,10 @@ void hide_outside(const Panel<T>& panel, KeyRange keys, T* scores) {
   alignas(64) T begins[Panel<T>::max_lanes];
   alignas(64) T ends[Panel<T>::max_lanes];
   for (int lane = 0; lane < panel.lanes(); ++lane) {
-    begins[lane] = static_cast<T>(std::clamp(panel.sees[lane].begin, keys.begin, keys.end) - keys.begin);
-    ends[lane] = static_cast<T>(std::clamp(panel.sees[lane].end, keys.begin, keys.end) - keys.begin);
+    begins[lane] =
+        static_cast<T>(std::clamp(panel.sees[lane].begin, keys.begin, keys.end) - keys.begin);
+    ends[lane] =
+        static_cast<T>(std::clamp(panel.sees[lane].end, keys.begin, keys.end) - keys.begin);
   }
   const auto minus_infinity = simd::broadcast(hidden<T>);
   for (std::ptrdiff_t key = 0; key < keys.size(); ++key, scores += panel.lanes()) {
@@ -100,19 +104,22 @@ void raise(const T* scores, int lanes, std::ptrdiff_t keys, T* maximum) {
 template <class T>
 ScoreRule<T> score_rule(const Problem& problem) {
   if (problem.softcap > 0) {
-    return {static_cast<T>(problem.scale / problem.softcap), static_cast<T>(problem.softcap), T{1}, T(log2_e)};
+    return {static_cast<T>(problem.scale / problem.softcap), static_cast<T>(problem.softcap), T{1},
+            T(log2_e)};
   }
   const T natural = static_cast<T>(std::abs(problem.scale));
   const T exponent = static_cast<T>(std::abs(problem.scale) * log2_e);
   const bool adds = problem.alibi_slopes || problem.bias || problem.sink;
-  if (adds || !(natural > 0) || !(exponent > 0)) return {static_cast<T>(problem.scale), T{0}, T{1}, T(log2_e)};
+  if (adds || !(natural > 0) || !(exponent > 0)) {
+    return {static_cast<T>(problem.scale), T{0}, T{1}, T(log2_e)};
+  }
   return {problem.scale < 0 ? T{-1} : T{1}, T{0}, natural, exponent};
 }
 
 template <class T>
-ScoreTile<T> score_tile(const Problem& problem, std::ptrdiff_t item, const Panel<T>& panel, KeyRange keys,
-                        const ScoreRule<T>& rule, const T* query_panel, TileRows<T>& key_rows,
-                        const ScoreAreas<T>& areas) {
+ScoreTile<T> score_tile(const Problem& problem, std::ptrdiff_t item, const Panel<T>& panel,
+                        KeyRange keys, const ScoreRule<T>& rule, const T* query_panel,
+                        TileRows<T>& key_rows, const ScoreAreas<T>& areas) {
   keys = {std::max(keys.begin, panel.some.begin), std::min(keys.end, panel.some.end)};
   if (keys.empty()) return {};
   const MaskTile<T> mask = mask_tile(problem, item, panel, keys, areas.mask_buffer);
@@ -123,8 +130,9 @@ ScoreTile<T> score_tile(const Problem& problem, std::ptrdiff_t item, const Panel
   const bool changes = rule.cap > 0 || problem.alibi_slopes || mask.values || outside;
   const Rows<T> rows = key_rows.from(keys.begin);
   const int lanes = panel.lanes();
-  multiply(Product<T>{keys.size(), problem.depth, panel.vectors, rows.data, rows.stride, 1, query_panel, lanes,
-                      areas.scores, lanes, false, changes ? nullptr : areas.maximum});
+  multiply(Product<T>{keys.size(), problem.depth, panel.vectors, rows.data, rows.stride, 1,
+                      query_panel, lanes, areas.scores, lanes, false,
+                      changes ? nullptr : areas.maximum});
   if (changes) {
     if (rule.cap > 0) cap(areas.scores, keys.size() * lanes, rule.cap, areas.cap_slope);
     if (problem.alibi_slopes) subtract_slopes(problem, item, panel, keys, areas.scores);
@@ -136,8 +144,9 @@ ScoreTile<T> score_tile(const Problem& problem, std::ptrdiff_t item, const Panel
 }
 
 template <class T>
-void score_row(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head, std::ptrdiff_t query, KeyRange keys,
-               KeyRange sees, const ScoreRule<T>& rule, const T* values, T* scores) {
+void score_row(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head,
+               std::ptrdiff_t query, KeyRange keys, KeyRange sees, const ScoreRule<T>& rule,
+               const T* values, T* scores) {
   const std::ptrdiff_t count = keys.size();
   if (rule.cap > 0) cap(scores, count, rule.cap, static_cast<T*>(nullptr));
   if (problem.alibi_slopes) {
@@ -162,13 +171,14 @@ void score_row(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head,
 template ScoreRule<float> score_rule(const Problem&);
 template ScoreRule<double> score_rule(const Problem&);
 template ScoreTile<float> score_tile(const Problem&, std::ptrdiff_t, const Panel<float>&, KeyRange,
-                                     const ScoreRule<float>&, const float*, TileRows<float>&, const ScoreAreas<float>&);
-template ScoreTile<double> score_tile(const Problem&, std::ptrdiff_t, const Panel<double>&, KeyRange,
-                                      const ScoreRule<double>&, const double*, TileRows<double>&,
-                                      const ScoreAreas<double>&);
-template void score_row(const Problem&, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t, KeyRange, KeyRange,
-                        const ScoreRule<float>&, const float*, float*);
-template void score_row(const Problem&, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t, KeyRange, KeyRange,
-                        const ScoreRule<double>&, const double*, double*);
+                                     const ScoreRule<float>&, const float*, TileRows<float>&,
+                                     const ScoreAreas<float>&);
+template ScoreTile<double> score_tile(const Problem&, std::ptrdiff_t, const Panel<double>&,
+                                      KeyRange, const ScoreRule<double>&, const double*,
+                                      TileRows<double>&, const ScoreAreas<double>&);
+template void score_row(const Problem&, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t, KeyRange,
+                        KeyRange, const ScoreRule<float>&, const float*, float*);
+template void score_row(const Problem&, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t, KeyRange,
+                        KeyRange, const ScoreRule<double>&, const double*, double*);
 
 }  // namespace heedful

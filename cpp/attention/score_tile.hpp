@@ -1,8 +1,9 @@
 // The scores of a panel of queries against a tile of keys, as the softmax sees them:
 //   score[key][lane] = cap(scale · query · key) − slope |position − key| + bias, −∞ where hidden
 //   cap(x) = softcap · tanh(x / softcap), or x
-// Where nothing but restrictions follows the product, scores stay products, query · key, and the scale is left to the
-// exponential, which takes differences of scores: so it neither rounds queries nor scores.
+// Where nothing but restrictions follows the product, scores stay products, query · key, and the
+// scale is left to the exponential, which takes differences of scores: so it neither rounds queries
+// nor scores.
 #pragma once
 
 #include <cstddef>
@@ -46,14 +47,15 @@ struct ScoreAreas {
 };
 
 template <class T>
-ScoreTile<T> score_tile(const Problem& problem, std::ptrdiff_t item, const Panel<T>& panel, KeyRange keys,
-                        const ScoreRule<T>& rule, const T* query_panel, TileRows<T>& key_rows,
-                        const ScoreAreas<T>& areas);
+ScoreTile<T> score_tile(const Problem& problem, std::ptrdiff_t item, const Panel<T>& panel,
+                        KeyRange keys, const ScoreRule<T>& rule, const T* query_panel,
+                        TileRows<T>& key_rows, const ScoreAreas<T>& areas);
 
-// Row by row, for few queries: makes scores[key − keys.begin] of raw products, in place. `values` are those of mask_row,
-// or null. The scores have room for a whole vector behind the last.
+// Row by row, for few queries: makes scores[key − keys.begin] of raw products, in place. `values`
+// are those of mask_row, or null. The scores have room for a whole vector behind the last.
 template <class T>
-void score_row(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head, std::ptrdiff_t query, KeyRange keys,
-               KeyRange sees, const ScoreRule<T>& rule, const T* values, T* scores);
+void score_row(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head,
+               std::ptrdiff_t query, KeyRange keys, KeyRange sees, const ScoreRule<T>& rule,
+               const T* values, T* scores);
 
 }  // namespace heedful

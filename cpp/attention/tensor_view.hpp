@@ -1,4 +1,5 @@
-// A strided view of an array (items, heads, rows, columns) in the caller's memory, in the caller's element type.
+// A strided view of an array (items, heads, rows, columns) in the caller's memory, in the caller's
+// element type.
 #pragma once
 
 #include <cstddef>
@@ -25,10 +26,12 @@ inline constexpr std::ptrdiff_t element_size(ElementType type) {
 
 // The type that computing in T stores as.
 template <class T>
-inline constexpr ElementType element_type = sizeof(T) == sizeof(double) ? ElementType::float64 : ElementType::float32;
+inline constexpr ElementType element_type =
+    sizeof(T) == sizeof(double) ? ElementType::float64 : ElementType::float32;
 
-// Strides are in bytes; an axis that is broadcast has stride 0. Items have an offset each instead of a stride, because
-// leading axes that broadcast, and packed sequences, follow no single stride. Without data the array was not given.
+// Strides are in bytes; an axis that is broadcast has stride 0. Items have an offset each instead
+// of a stride, because leading axes that broadcast, and packed sequences, follow no single stride.
+// Without data the array was not given.
 struct TensorView {
   char* data = nullptr;
   ElementType type = ElementType::float32;

@@ -1,4 +1,5 @@
-// The key or value rows of one tile, fetched when first asked for: a tile that nobody sees is never read.
+// The key or value rows of one tile, fetched when first asked for: a tile that nobody sees is never
+// read.
 #pragma once
 
 #include <cstddef>
@@ -12,15 +13,22 @@ template <class T>
 class TileRows {
  public:
   // `buffer` holds (keys, padded columns) numbers, used only for rows that cannot be read in place.
-  TileRows(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_t head, std::ptrdiff_t first_row, KeyRange keys,
-           std::ptrdiff_t columns, bool padding, T* buffer)
-      : view_(view), item_(item), head_(head), first_row_(first_row), keys_(keys), columns_(columns), padding_(padding),
+  TileRows(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_t head,
+           std::ptrdiff_t first_row, KeyRange keys, std::ptrdiff_t columns, bool padding, T* buffer)
+      : view_(view),
+        item_(item),
+        head_(head),
+        first_row_(first_row),
+        keys_(keys),
+        columns_(columns),
+        padding_(padding),
         buffer_(buffer) {}
 
   // Rows from `key` (counted in the item) on.
   Rows<T> from(std::ptrdiff_t key) {
     if (!loaded_) {
-      rows_ = load_rows(view_, item_, head_, first_row_ + keys_.begin, keys_.size(), columns_, padding_, buffer_);
+      rows_ = load_rows(view_, item_, head_, first_row_ + keys_.begin, keys_.size(), columns_,
+                        padding_, buffer_);
       loaded_ = true;
     }
     return {rows_.data + (key - keys_.begin) * rows_.stride, rows_.stride};

@@ -59,8 +59,8 @@ struct Call {
 };
 
 template <class T>
-void load_panel(const Call<T>& call, std::ptrdiff_t item, std::ptrdiff_t head, const std::ptrdiff_t* queries, int count,
-                const Areas<T>& areas) {
+void load_panel(const Call<T>& call, std::ptrdiff_t item, std::ptrdiff_t head,
+                const std::ptrdiff_t* queries, int count, const Areas<T>& areas) {
   const Problem& problem = call.problem;
   Panel<T>& panel = *areas.panel;
   for (int lane = 0; lane < count; ++lane) {
@@ -71,7 +71,8 @@ void load_panel(const Call<T>& call, std::ptrdiff_t item, std::ptrdiff_t head, c
   for (int lane = 0; lane < panel.lanes(); ++lane) {
     const std::ptrdiff_t row = problem.items[item].query_begin + panel.query[lane];
     T* const copy = areas.query_rows + lane * problem.depth;
-    read_row(call.query.row(item, head, row), call.query.type, call.query.column_stride, copy, problem.depth);
+    read_row(call.query.row(item, head, row), call.query.type, call.query.column_stride, copy,
+             problem.depth);
     from[lane] = copy;
     if (!call.scales) continue;
     areas.base[lane] = call.scales->base(item, head, panel.query[lane]);
@@ -89,8 +90,10 @@ void to_weights(const Call<T>& call, std::ptrdiff_t item, KeyRange keys, const A
   for (std::ptrdiff_t key = 0; key < keys.size(); ++key) {
     for (int lane = 0; lane < panel.lanes(); lane += simd::lanes<T>, score += simd::lanes<T>) {
       const auto value = simd::load(score);
-      const auto weight = simd::multiply(simd::exp2<T>(simd::multiply(simd::subtract(value, simd::load(areas.base + lane)), exponent)),
-                                         simd::load(areas.factor + lane));
+      const auto weight =
+          simd::multiply(simd::exp2<T>(simd::multiply(
+                             simd::subtract(value, simd::load(areas.base + lane)), exponent)),
+                         simd::load(areas.factor + lane));
       // selected: lse is NaN where something attended is NaN
       simd::store(score, simd::select(simd::equal(value, hidden), simd::broadcast(T{0}), weight));
     }
@@ -100,8 +103,9 @@ void to_weights(const Call<T>& call, std::ptrdiff_t item, KeyRange keys, const A
 
 // Adds or writes one head's rows: result[lane][key], from index `first` of the rows wanted.
 template <class T>
-void run_panel(const Call<T>& call, std::ptrdiff_t item, std::ptrdiff_t head, std::ptrdiff_t result_head,
-               std::ptrdiff_t first, const Areas<T>& areas, Worker& worker) {
+void run_panel(const Call<T>& call, std::ptrdiff_t item, std::ptrdiff_t head,
+               std::ptrdiff_t result_head, std::ptrdiff_t first, const Areas<T>& areas,
+               Worker& worker) {
   const Problem& problem = call.problem;
   const Panel<T>& panel = *areas.panel;
   const Item& place = problem.items[item];
@@ -111,10 +115,10 @@ void run_panel(const Call<T>& call, std::ptrdiff_t item, std::ptrdiff_t head, st
   for (std::ptrdiff_t t = 0; t < tiles.count(); ++t) {
     worker.check();
     const KeyRange keys = tiles[t];
-    TileRows<T> key_rows(call.key, item, head / problem.group(), place.key_begin, keys, problem.depth, false,
-                         areas.keys);
-    const ScoreTile<T> tile = score_tile(problem, item, panel, keys, call.rule, areas.query_panel, key_rows,
-                                         ScoreAreas<T>{areas.scores, areas.mask});
+    TileRows<T> key_rows(call.key, item, head / problem.group(), place.key_begin, keys,
+                         problem.depth, false, areas.keys);
+    const ScoreTile<T> tile = score_tile(problem, item, panel, keys, call.rule, areas.query_panel,
+                                         key_rows, ScoreAreas<T>{areas.scores, areas.mask});
     if (tile.keys.empty()) continue;
     if (call.scales) to_weights(call, item, tile.keys, areas);
     const std::ptrdiff_t count = tile.keys.size();
@@ -122,7 +126,8 @@ void run_panel(const Call<T>& call, std::ptrdiff_t item, std::ptrdiff_t head, st
     for (int lane = 0; lane < panel.lanes(); ++lane) rows[lane] = areas.turned + lane * count;
     panel_to_rows(areas.scores, panel.lanes(), count, factors, rows);
     for (int lane = 0; lane < panel.count; ++lane) {
-      T* const to = reinterpret_cast<T*>(call.result.row(item, result_head, first + lane)) + tile.keys.begin;
+      T* const to =
+          reinterpret_cast<T*>(call.result.row(item, result_head, first + lane)) + tile.keys.begin;
       if (call.scales) {
         for (std::ptrdiff_t key = 0; key < count; ++key) to[key] += rows[lane][key];
       } else {
@@ -150,11 +155,12 @@ void run(const Call<T>& call, bool average_heads, const Team& team) {
       std::ptrdiff_t chosen[lanes];
       int count = 0;
       for (; first + count < end; ++count) {
-        const std::ptrdiff_t query = call.wanted.rows ? call.wanted.rows[first + count] : first + count;
+        const std::ptrdiff_t query =
+            call.wanted.rows ? call.wanted.rows[first + count] : first + count;
         if (query >= queries) break;
         chosen[count] = query;
-        std::fill_n(reinterpret_cast<T*>(call.result.row(item, result_head, first + count)), call.wanted.key_rows,
-                    call.hidden);
+        std::fill_n(reinterpret_cast<T*>(call.result.row(item, result_head, first + count)),
+                    call.wanted.key_rows, call.hidden);
       }
       if (count == 0) {
         ++first;
@@ -169,37 +175,49 @@ void run(const Call<T>& call, bool average_heads, const Team& team) {
       first += count;
     }
   };
-  parallel_for(problem.num_items * result_heads * panels, team_for(problem, team), Areas<T>(problem, nullptr).size, body);
+  parallel_for(problem.num_items * result_heads * panels, team_for(problem, team),
+               Areas<T>(problem, nullptr).size, body);
 }
 
 }  // namespace
 
 template <class T>
-void attention_scores(const Problem& problem, const TensorView& query, const TensorView& key, const TensorView& scores,
-                      const WantedRows& wanted, const Team& team) {
+void attention_scores(const Problem& problem, const TensorView& query, const TensorView& key,
+                      const TensorView& scores, const WantedRows& wanted, const Team& team) {
   const ScoreRule<T> rule = score_rule<T>(problem);
-  const Call<T> call{problem, query,  key,  nullptr,      scores,
-                     wanted,  rule,   rule.natural, -std::numeric_limits<T>::infinity()};
+  const Call<T> call{problem, query,        key,
+                     nullptr, scores,       wanted,
+                     rule,    rule.natural, -std::numeric_limits<T>::infinity()};
   run(call, false, team);
 }
 
 template <class T>
-void attention_weights(const Problem& problem, const TensorView& query, const TensorView& key, const TensorView& lse,
-                       const TensorView& weights, const WantedRows& wanted, bool average_heads, const Team& team) {
+void attention_weights(const Problem& problem, const TensorView& query, const TensorView& key,
+                       const TensorView& lse, const TensorView& weights, const WantedRows& wanted,
+                       bool average_heads, const Team& team) {
   const double heads = average_heads ? static_cast<double>(problem.num_heads) : 1;
   const RowScales<T> scales(problem, query, key, lse, team_for(problem, team));
-  const Call<T> call{problem, query, key, &scales, weights, wanted, score_rule<T>(problem),
-                     static_cast<T>(dropout_factor(problem) / heads), T{0}};
+  const Call<T> call{problem,
+                     query,
+                     key,
+                     &scales,
+                     weights,
+                     wanted,
+                     score_rule<T>(problem),
+                     static_cast<T>(dropout_factor(problem) / heads),
+                     T{0}};
   run(call, average_heads, team);
 }
 
-template void attention_scores<float>(const Problem&, const TensorView&, const TensorView&, const TensorView&,
-                                      const WantedRows&, const Team&);
-template void attention_scores<double>(const Problem&, const TensorView&, const TensorView&, const TensorView&,
-                                       const WantedRows&, const Team&);
-template void attention_weights<float>(const Problem&, const TensorView&, const TensorView&, const TensorView&,
-                                       const TensorView&, const WantedRows&, bool, const Team&);
-template void attention_weights<double>(const Problem&, const TensorView&, const TensorView&, const TensorView&,
-                                        const TensorView&, const WantedRows&, bool, const Team&);
+template void attention_scores<float>(const Problem&, const TensorView&, const TensorView&,
+                                      const TensorView&, const WantedRows&, const Team&);
+template void attention_scores<double>(const Problem&, const TensorView&, const TensorView&,
+                                       const TensorView&, const WantedRows&, const Team&);
+template void attention_weights<float>(const Problem&, const TensorView&, const TensorView&,
+                                       const TensorView&, const TensorView&, const WantedRows&,
+                                       bool, const Team&);
+template void attention_weights<double>(const Problem&, const TensorView&, const TensorView&,
+                                        const TensorView&, const TensorView&, const WantedRows&,
+                                        bool, const Team&);
 
 }  // namespace heedful

@@ -1,4 +1,5 @@
-// A thread's scratch memory, dealt out in pieces that start at cache lines. Dealt from nullptr it only counts.
+// A thread's scratch memory, dealt out in pieces that start at cache lines. Dealt from nullptr it
+// only counts.
 #pragma once
 
 #include <cstddef>

@@ -1,6 +1,5 @@
 // attention_scores and attention_weights
 #include "attention/weights.hpp"
-
 #include "bindings/bind_attention.hpp"
 #include "bindings/interrupted.hpp"
 #include "bindings/numpy_view.hpp"
@@ -21,33 +20,42 @@ WantedRows wanted_rows(const py::object& rows, const py::array& query, const py:
   return wanted;
 }
 
-void scores(const py::array& query, const py::array& key, const py::array& result, const py::object& rows,
-            const py::sequence& batch_shape, const py::object& items, std::ptrdiff_t offset, double scale,
-            double softcap, std::ptrdiff_t left, std::ptrdiff_t right, const py::object& mask, const py::object& bias,
+void scores(const py::array& query, const py::array& key, const py::array& result,
+            const py::object& rows, const py::sequence& batch_shape, const py::object& items,
+            std::ptrdiff_t offset, double scale, double softcap, std::ptrdiff_t left,
+            std::ptrdiff_t right, const py::object& mask, const py::object& bias,
             const py::object& alibi_slopes, int threads) {
   Batch batch(batch_shape);
-  ProblemOf given(batch, query, key, items, offset, {scale, softcap, left, right, mask, bias, alibi_slopes});
+  ProblemOf given(batch, query, key, items, offset,
+                  {scale, softcap, left, right, mask, bias, alibi_slopes});
   const WantedRows wanted = wanted_rows(rows, query, key);
-  const TensorView queries = batch.view(query), keys = batch.view(key), results = batch.view(result);
-  const auto compute = queries.type == ElementType::float64 ? attention_scores<double> : attention_scores<float>;
+  const TensorView queries = batch.view(query), keys = batch.view(key),
+                   results = batch.view(result);
+  const auto compute =
+      queries.type == ElementType::float64 ? attention_scores<double> : attention_scores<float>;
   without_gil([&] { compute(given.problem, queries, keys, results, wanted, team_of(threads)); });
 }
 
-void weights(const py::array& query, const py::array& key, const py::array& lse, const py::array& result,
-             const py::object& rows, bool average_heads, const py::sequence& batch_shape, const py::object& items,
-             std::ptrdiff_t offset, double scale, double softcap, std::ptrdiff_t left, std::ptrdiff_t right,
-             const py::object& mask, const py::object& bias, const py::object& alibi_slopes, double dropout_p,
-             std::uint64_t seed, int threads) {
+void weights(const py::array& query, const py::array& key, const py::array& lse,
+             const py::array& result, const py::object& rows, bool average_heads,
+             const py::sequence& batch_shape, const py::object& items, std::ptrdiff_t offset,
+             double scale, double softcap, std::ptrdiff_t left, std::ptrdiff_t right,
+             const py::object& mask, const py::object& bias, const py::object& alibi_slopes,
+             double dropout_p, std::uint64_t seed, int threads) {
   Batch batch(batch_shape);
-  ProblemOf given(batch, query, key, items, offset, {scale, softcap, left, right, mask, bias, alibi_slopes});
+  ProblemOf given(batch, query, key, items, offset,
+                  {scale, softcap, left, right, mask, bias, alibi_slopes});
   given.problem.dropout_p = dropout_p;
   given.problem.seed = seed;
   const WantedRows wanted = wanted_rows(rows, query, key);
-  const TensorView queries = batch.view(query), keys = batch.view(key), sums = batch.view_of_rows(lse);
+  const TensorView queries = batch.view(query), keys = batch.view(key),
+                   sums = batch.view_of_rows(lse);
   const TensorView results = average_heads ? batch.view_without_heads(result) : batch.view(result);
-  const auto compute = queries.type == ElementType::float64 ? attention_weights<double> : attention_weights<float>;
-  without_gil(
-      [&] { compute(given.problem, queries, keys, sums, results, wanted, average_heads, team_of(threads)); });
+  const auto compute =
+      queries.type == ElementType::float64 ? attention_weights<double> : attention_weights<float>;
+  without_gil([&] {
+    compute(given.problem, queries, keys, sums, results, wanted, average_heads, team_of(threads));
+  });
 }
 
 }  // namespace

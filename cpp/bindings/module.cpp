@@ -12,8 +12,8 @@ namespace {
 pybind11::dict show_build() {
   pybind11::dict build;
   build["compiler"] = __VERSION__;
-  build["eigen"] = std::to_string(EIGEN_WORLD_VERSION) + "." + std::to_string(EIGEN_MAJOR_VERSION) + "." +
-                   std::to_string(EIGEN_MINOR_VERSION);
+  build["eigen"] = std::to_string(EIGEN_WORLD_VERSION) + "." + std::to_string(EIGEN_MAJOR_VERSION) +
+                   "." + std::to_string(EIGEN_MINOR_VERSION);
   build["instructions"] = Eigen::SimdInstructionSetsInUse();
   return build;
 }

@@ -13,10 +13,14 @@ constexpr std::ptrdiff_t far = std::ptrdiff_t{1} << 60;
 
 std::ptrdiff_t clamped(std::ptrdiff_t value) { return std::clamp(value, -far, far); }
 
-char* data_of(const py::array& array) { return const_cast<char*>(static_cast<const char*>(array.data())); }
+char* data_of(const py::array& array) {
+  return const_cast<char*>(static_cast<const char*>(array.data()));
+}
 
 // Along axes of length 1 nothing is ever stepped, whatever NumPy keeps as their stride.
-std::ptrdiff_t stride(const py::array& array, int axis) { return array.shape(axis) == 1 ? 0 : array.strides(axis); }
+std::ptrdiff_t stride(const py::array& array, int axis) {
+  return array.shape(axis) == 1 ? 0 : array.strides(axis);
+}
 
 // A single column counts as contiguous.
 std::ptrdiff_t column_stride(const py::array& array) {
@@ -60,7 +64,8 @@ std::ptrdiff_t* Batch::offsets_of(const py::array& array, int own_axes) {
   std::ptrdiff_t repeats = 1;  // items between two steps of the axis
   for (int axis = static_cast<int>(shape_.size()) - 1; axis >= 0; --axis) {
     const std::ptrdiff_t length = shape_[static_cast<std::size_t>(axis)];
-    const int own = static_cast<int>(array.ndim()) - own_axes - static_cast<int>(shape_.size()) + axis;
+    const int own =
+        static_cast<int>(array.ndim()) - own_axes - static_cast<int>(shape_.size()) + axis;
     if (own >= 0 && length > 1) {
       for (std::ptrdiff_t item = 0; item < size_; ++item) {
         offsets[static_cast<std::size_t>(item)] += item / repeats % length * stride(array, own);
@@ -73,20 +78,20 @@ std::ptrdiff_t* Batch::offsets_of(const py::array& array, int own_axes) {
 
 TensorView Batch::view(const py::array& array) {
   const int last = static_cast<int>(array.ndim()) - 1;
-  return {data_of(array),          element_type_of(array),  offsets_of(array, 3), stride(array, last - 2),
-          stride(array, last - 1), column_stride(array)};
+  return {data_of(array),          element_type_of(array),  offsets_of(array, 3),
+          stride(array, last - 2), stride(array, last - 1), column_stride(array)};
 }
 
 TensorView Batch::view_of_rows(const py::array& array) {
   const int last = static_cast<int>(array.ndim()) - 1;
-  return {data_of(array),      element_type_of(array), offsets_of(array, 2), stride(array, last - 1),
-          stride(array, last), array.itemsize()};
+  return {data_of(array),          element_type_of(array), offsets_of(array, 2),
+          stride(array, last - 1), stride(array, last),    array.itemsize()};
 }
 
 TensorView Batch::view_without_heads(const py::array& array) {
   const int last = static_cast<int>(array.ndim()) - 1;
-  return {data_of(array), element_type_of(array), offsets_of(array, 2), 0, stride(array, last - 1),
-          column_stride(array)};
+  return {data_of(array),          element_type_of(array), offsets_of(array, 2), 0,
+          stride(array, last - 1), column_stride(array)};
 }
 
 TensorView Batch::view_of_broadcast(const py::object& object) {
@@ -104,9 +109,11 @@ TensorView Batch::view_of_rows_or_none(const py::object& array) {
   return array.is_none() ? TensorView{} : view_of_rows(py::reinterpret_borrow<py::array>(array));
 }
 
-ProblemOf::ProblemOf(Batch& batch, const py::array& query, const py::array& key, const py::object& items,
-                     std::ptrdiff_t offset, const Rules& rules) {
-  const auto length = [](const py::array& array, int from_end) { return array.shape(array.ndim() - from_end); };
+ProblemOf::ProblemOf(Batch& batch, const py::array& query, const py::array& key,
+                     const py::object& items, std::ptrdiff_t offset, const Rules& rules) {
+  const auto length = [](const py::array& array, int from_end) {
+    return array.shape(array.ndim() - from_end);
+  };
   problem.num_items = batch.size();
   problem.num_heads = length(query, 3);
   problem.num_kv_heads = length(key, 3);
