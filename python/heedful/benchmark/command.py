@@ -104,6 +104,9 @@ def run_cases(
     if find_spec("ml_dtypes") is None and any(case.dtype == "bfloat16" for case in cases):
         print("bfloat16 is left out: ml_dtypes is not installed")
         cases = [case for case in cases if case.dtype != "bfloat16"]
+    if not cases:
+        print("nothing is left to measure", file=sys.stderr)
+        return 1
     with harness.Harness(
         arguments.libraries, arguments.threads, arguments.rounds, arguments.seconds
     ) as measuring:
