@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 try:
     import hypothesis
@@ -44,6 +45,13 @@ def dtype(request: pytest.FixtureRequest) -> np.dtype[Any]:
 @pytest.fixture(params=["float32", "float64"])
 def wide_dtype(request: pytest.FixtureRequest) -> np.dtype[Any]:
     return as_dtype(request.param)
+
+
+@pytest.fixture
+def inputs(rng: np.random.Generator) -> tuple[NDArray[Any], ...]:
+    """query (2, 4, 5, 3), key (2, 2, 7, 3), value (2, 2, 7, 6)."""
+    shapes = (2, 4, 5, 3), (2, 2, 7, 3), (2, 2, 7, 6)
+    return tuple(rng.standard_normal(shape) for shape in shapes)
 
 
 def as_dtype(name: str) -> np.dtype[Any]:
