@@ -32,6 +32,7 @@ def main() -> int:
     parser.add_argument("--strict", action="store_true", help="exit with 1 when a goal is missed")
     parser.add_argument("--json", type=Path, metavar="FILE")
     arguments = parser.parse_args()
+    where = report.machine()
     length = arguments.length
     shape = Shape(f"memory_{length}", 1, 1, 1, length, length, arguments.depth)
     found: dict[str, dict[str, object]] = {}
@@ -43,7 +44,7 @@ def main() -> int:
                 libraries.remove(name)
                 print(f"{name}: left out, too little memory for matrices of {length} x {length}")
     with Harness(libraries, arguments.threads) as harness:
-        print(report.introduction(harness))
+        print(report.introduction(harness, where))
         for case in (Case(shape), Case(shape, backward=True)):
             print(f"\n{case}: peak memory beyond inputs and outputs")
             answers = found[str(case)] = dict(harness.memory(case))
@@ -60,7 +61,7 @@ def main() -> int:
                 print(f"  {name:<12} {answer['extra'] / 1e6:10.1f} MB{verdict}")
         if arguments.json is not None:
             written = {
-                **report.as_json(harness, "python benchmarks/bench_memory.py", []),
+                **report.as_json(harness, where, "python benchmarks/bench_memory.py", []),
                 "memory": found,
             }
             arguments.json.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")

@@ -99,6 +99,7 @@ def run_cases(
     """
     from heedful.benchmark import harness, report
 
+    where = report.machine()
     comparisons = []
     failed = False
     if find_spec("ml_dtypes") is None and any(case.dtype == "bfloat16" for case in cases):
@@ -110,7 +111,7 @@ def run_cases(
     with harness.Harness(
         arguments.libraries, arguments.threads, arguments.rounds, arguments.seconds
     ) as measuring:
-        print(report.introduction(measuring), flush=True)
+        print(report.introduction(measuring, where), flush=True)
         for case in cases:
             comparison = measuring.compare(case)
             comparisons.append(comparison)
@@ -124,7 +125,7 @@ def run_cases(
             print("\nheedful against itself\n" + "\n".join(f"  {text}" for text, _ in verdicts))
             failed |= arguments.strict and not all(good for _, good in verdicts)
         if arguments.json is not None:
-            written = report.as_json(measuring, _command(), comparisons)
+            written = report.as_json(measuring, where, _command(), comparisons)
             arguments.json.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
             print(f"\nwritten: {arguments.json}")
     return int(failed)

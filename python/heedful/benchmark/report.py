@@ -55,7 +55,13 @@ def machine() -> dict[str, Any]:
         "system": platform.system(),
         "python": platform.python_version(),
         "level": level(),
+        "load": load(),
     }
+
+
+def load() -> float | None:
+    """Programs that were computing during the last minute, None where the system does not tell."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
 
 
 def level() -> str:
@@ -73,11 +79,14 @@ def _processor() -> str:
     return f"{named.get('model name', platform.machine())} (family/model/stepping {family})"
 
 
-def as_json(harness: Harness, command: str, comparisons: list[Comparison]) -> dict[str, Any]:
+def as_json(
+    harness: Harness, where: dict[str, Any], command: str, comparisons: list[Comparison]
+) -> dict[str, Any]:
+    """Everything measured; `where` is the machine as it was before."""
     return {
         "command": command,
         "date": time.strftime("%Y-%m-%d"),
-        "machine": machine(),
+        "machine": where,
         "threads": harness.threads,
         "rounds": harness.rounds,
         "seconds": harness.seconds,
@@ -88,8 +97,7 @@ def as_json(harness: Harness, command: str, comparisons: list[Comparison]) -> di
     }
 
 
-def introduction(harness: Harness) -> str:
-    where = machine()
+def introduction(harness: Harness, where: dict[str, Any]) -> str:
     lines = [
         ", ".join(
             [
@@ -102,6 +110,8 @@ def introduction(harness: Harness) -> str:
         *(f"{name}: {reason}" for name, reason in harness.absent.items()),
         f"each library in a process of its own, {harness.rounds} rounds, times of single calls",
     ]
+    if where["load"] is not None and where["load"] > 0.3 * where["cores"]:
+        lines.append(f"other programs are computing (load {where['load']:.1f}): judge with care")
     return "\n".join(lines)
 
 
