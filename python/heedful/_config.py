@@ -39,9 +39,9 @@ def show_config() -> Config:
             the environment variable HEEDFUL_ISA chooses among them before the import
         features
             the processor's vector extensions that heedful knows of
-        threads, cores
-            threads that a call takes when nobody says otherwise, never more than the
-            container's quota; and the cores that this process may run on
+        threads, cores, quota
+            threads that a call takes when nobody says otherwise; the cores that this process
+            may run on; and the processors that its container pays for, 0 for no limit
         openmp_runtimes
             the OpenMP libraries that are loaded in this process
         module
@@ -63,6 +63,7 @@ def show_config() -> Config:
         features=list(_core.features()),
         threads=_core.native.default_num_threads(),
         cores=_cores(),
+        quota=_core.native.cpu_quota(),
     )
     config.update(_core.native.show_build())
     config.update(

@@ -1,15 +1,17 @@
-"""The compiled functions. They trust their arguments: `heedful.functional` checks, converts and allocates.
+"""The compiled functions. They trust their arguments: `heedful.functional` checks and allocates.
 
-Letters: B items, H query heads, Hkv key/value heads, Lq, Lk lengths, D depth of query and key, Dv depth of value.
+Letters: B items, H query heads, Hkv key/value heads, Lq, Lk lengths, D depth of query and key,
+Dv depth of value.
 T is the computing type: float64 for float64 inputs, float32 for all others.
 
-Arrays come in "bhld" order as views of any strides, aligned and in native byte order. `batch` is the shape of the
-leading axes; every array's own leading axes broadcast against it from the right (missing ones too), so
-`query` is (*batch, H, Lq, D) or less. Packed batches have no leading axes of their own, `batch` = (number of
-sequences,), and `items` says where each sequence lies.
+Arrays come in "bhld" order as views of any strides, aligned and in native byte order. `batch` is the
+shape of the leading axes; every array's own leading axes broadcast against it from the right
+(missing ones too), so `query` is (*batch, H, Lq, D) or less. Packed batches have no leading axes of
+their own, `batch` = (number of sequences,), and `items` says where each sequence lies.
 
-items    int64 (B, 5) or None: first query row, number of query rows, first key row, number of key rows, offset of
-         the diagonal, for each item. None: all rows of every item, with the diagonal at `offset`.
+items    int64 (B, 5) or None: first query row, number of query rows, first key row, number of key
+         rows, offset of the diagonal, for each item. None: all rows of every item, with the
+         diagonal at `offset`.
 offset   query row i (counted in its item) stands at key position i + offset (counted in its item)
 left     keys j ≥ i + offset − left are seen; −1: no limit
 right    keys j ≤ i + offset + right are seen; −1: no limit (causal is right = 0)
@@ -33,10 +35,10 @@ Array = NDArray[Any]
 def show_build() -> dict[str, str]: ...
 def default_num_threads() -> int: ...
 def cpu_quota(root: str = "") -> int:
-    """Processors that the control group described under root/proc and root/sys may use; 0: no limit."""
+    """Processors that the control group under root/proc and root/sys may use; 0: no limit."""
 
 def fail_allocation(nth: int) -> None:
-    """Make the nth allocation of a work area from now on fail, counted from 1; 0 disarms. For tests."""
+    """Make the nth allocation of a work area from now on fail, from 1; 0 disarms. For tests."""
 
 def attention_forward(
     query: Array,  # (*batch, H, Lq, D)
@@ -72,8 +74,8 @@ def attention_backward(
     dquery: Array,  # T (*batch, H, Lq, D), zeros on entry, written
     dkey: Array,  # T (*batch, Hkv, Lk, D), zeros on entry, written
     dvalue: Array,  # T (*batch, Hkv, Lk, Dv), zeros on entry, written
-    # T, zeros on entry, written: (b…, H or 1, Lq, Lk) where every b is its batch axis or 1 (summed over what is 1),
-    # or (*batch, H, Lq, 1), or (*batch, H, 1, Lk), which the caller sums further.
+    # T, zeros on entry, written: (b…, H or 1, Lq, Lk) where every b is its batch axis or 1 (summed
+    # over what is 1), or (*batch, H, Lq, 1), or (*batch, H, 1, Lk), which the caller sums further.
     dbias: Array | None,
     batch: Sequence[int],
     items: NDArray[np.int64] | None,

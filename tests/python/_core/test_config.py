@@ -48,6 +48,7 @@ def test_it_finds_the_openmp_library_that_is_loaded(config: dict[str, object]) -
 
 def test_it_counts_threads_and_cores(config: dict[str, object]) -> None:
     assert config["threads"] == _core.native.default_num_threads()
+    assert config["quota"] == _core.native.cpu_quota()
     assert isinstance(config["cores"], int)
     assert 1 <= config["cores"] <= (os.cpu_count() or 1)
 
