@@ -49,7 +49,7 @@ Region::Region(std::ptrdiff_t tasks, const Team& team, const WorkAreas& areas, d
                const void* function)
     : tasks_(tasks), team_(team), areas_(areas), body_(body), function_(function) {
   if (team_.interrupted != nullptr) next_poll_ = Clock::now() + kPatience;
-  std::fegetenv(&floating_point_);
+  if (team_.threads > 1) std::fegetenv(&floating_point_);
 }
 
 bool Region::is_serial_here() noexcept { return here.busy; }
