@@ -189,6 +189,23 @@ void rows_are_read_in_place_or_copied_with_zeros_behind() {
 }
 
 template <class T>
+void dot_is_a_dot_product() {
+  RandomNumbers random(17);
+  for (const std::ptrdiff_t count : counts) {
+    auto a = numbers<T>(count), b = numbers<T>(count);
+    long double expected = 0;
+    for (std::size_t i = 0; i < a.size(); ++i) {
+      a[i] = static_cast<T>(random.between(-1, 1));
+      b[i] = static_cast<T>(random.between(-1, 1));
+      expected += static_cast<long double>(a[i]) * b[i];
+    }
+    const double allowed =
+        static_cast<double>(count) * static_cast<double>(std::numeric_limits<T>::epsilon());
+    close(dot(a.data(), b.data(), count), static_cast<double>(expected), allowed, "dot = Σ a b");
+  }
+}
+
+template <class T>
 void anything_that_is_not_finite_is_found_wherever_it_stands() {
   constexpr T infinity = std::numeric_limits<T>::infinity();
   constexpr T nan = std::numeric_limits<T>::quiet_NaN();
@@ -231,6 +248,7 @@ void everything() {
   a_row_is_written_in_any_type_and_stride<T>();
   rows_are_turned_into_a_panel_and_back<T>();
   rows_are_read_in_place_or_copied_with_zeros_behind<T>();
+  dot_is_a_dot_product<T>();
   anything_that_is_not_finite_is_found_wherever_it_stands<T>();
 }
 
