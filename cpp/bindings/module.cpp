@@ -11,7 +11,9 @@ namespace {
 
 pybind11::dict show_build() {
   pybind11::dict build;
-  build["compiler"] = __VERSION__;
+  // clang says its name before its version, g++ the version alone
+  const bool is_gnu = __VERSION__[0] >= '0' && __VERSION__[0] <= '9';
+  build["compiler"] = std::string(is_gnu ? "g++ " : "") + __VERSION__;
   build["eigen"] = std::to_string(EIGEN_WORLD_VERSION) + "." + std::to_string(EIGEN_MAJOR_VERSION) +
                    "." + std::to_string(EIGEN_MINOR_VERSION);
   build["instructions"] = Eigen::SimdInstructionSetsInUse();

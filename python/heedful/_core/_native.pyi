@@ -4,8 +4,8 @@ Letters: B items, H query heads, Hkv key/value heads, Lq, Lk lengths, D depth of
 Dv depth of value.
 T is the computing type: float64 for float64 inputs, float32 for all others.
 
-Arrays come in "bhld" order as views of any strides, aligned and in native byte order. `batch` is the
-shape of the leading axes; every array's own leading axes broadcast against it from the right
+Arrays come in "bhld" order as views of any strides, aligned and in native byte order. `batch` is
+the shape of the leading axes; every array's own leading axes broadcast against it from the right
 (missing ones too), so `query` is (*batch, H, Lq, D) or less. Packed batches have no leading axes of
 their own, `batch` = (number of sequences,), and `items` says where each sequence lies.
 
