@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 ALLOWED_RATIO = 2.0
 FLOOR_OF_THE_MEAN = 1.0  # units in the last place
-FLOOR_OF_FEW = 4.0  # the same, divided by the root of their number
+FLOOR_OF_FEW = 16.0  # the same, divided by the root of their number
 FLOOR_OF_THE_LARGEST = 8.0
 
 

@@ -1,4 +1,4 @@
-"""The table of semantics, one test for each of its rows on randomness, results, types and errors."""
+"""The table of semantics, one test for each of its rows on randomness, results and errors."""
 
 from __future__ import annotations
 
