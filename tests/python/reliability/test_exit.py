@@ -6,7 +6,7 @@ import subprocess
 import time
 
 import pytest
-from process import started
+from process import run, started
 
 WAYS_OUT = {
     "after use": """
@@ -115,3 +115,36 @@ def test_the_process_ends(way: str) -> None:
     repeats = 5 if "daemon" in way else 1  # whom the end overtakes where is a matter of luck
     for _ in range(repeats):
         assert seconds_to_end(WAYS_OUT[way]) < 5
+
+
+def test_a_daemon_thread_that_the_end_overtakes_touches_no_object() -> None:
+    # Until Python 3.14 such a thread is ended, when it wants the interpreter lock again, by
+    # unwinding its stack: that would give up references without holding the lock.
+    printed = run(
+        """
+import threading
+
+small = arrays(1, 1, 4096, 64)
+start = time.monotonic()
+heedful.attention(*small)
+heads = int(1.5 / (time.monotonic() - start)) + 1
+x = arrays(1, heads, 4096, 64)
+
+class Last:
+    def __init__(self):
+        self.x, self.sleep, self.count, self.write = x, time.sleep, sys.getrefcount, os.write
+    def __del__(self):  # on the main thread, while the interpreter ends
+        before = [self.count(array) for array in self.x]
+        self.sleep(6)  # the call ends meanwhile
+        after = [self.count(array) for array in self.x]
+        self.write(1, f"{before}\\n{after}".encode())  # sys.stdout is gone
+
+thread = threading.Thread(target=heedful.attention, args=x, daemon=True)
+thread.start()
+time.sleep(0.3)
+assert thread.is_alive()
+sys.last = Last()
+"""
+    )
+    before, after = printed.splitlines()
+    assert before == after
