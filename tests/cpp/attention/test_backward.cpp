@@ -94,11 +94,20 @@ struct Gradients {
     if (extras.dbias) dbias = Tensor(type, example.shape_of(extras.bias), layout);
     Problem problem = example.problem;
     problem.sink = nullptr;  // its share is in lse
-    BackwardTensors tensors{given.dout.view(),     example.query.view(),  example.key.view(),
-                            example.value.view(),  given.out.view(),      given.lse.view(),
-                            given.row_term.view(), given.dweights.view(), delta.view(),
-                            dquery.view(),         dkey.view(),           dvalue.view()};
-    if (extras.dbias) tensors.dbias = dbias.broadcast_view();
+    const TensorView none;
+    BackwardTensors tensors{given.dout.view(),
+                            example.query.view(),
+                            example.key.view(),
+                            example.value.view(),
+                            given.out.view(),
+                            given.lse.view(),
+                            given.row_term.view(),
+                            given.dweights.view(),
+                            delta.view(),
+                            dquery.view(),
+                            dkey.view(),
+                            dvalue.view(),
+                            extras.dbias ? dbias.broadcast_view() : none};
     tensors.shared_dbias = extras.dbias && extras.bias.rows && extras.bias.columns &&
                            ((!extras.bias.items && example.sizes.items > 1) ||
                             (!extras.bias.heads && example.sizes.heads > 1));
