@@ -98,12 +98,10 @@ def steps(
     kv_lengths = num_keys if kv_lengths is None else kv_lengths
     q_length = np.broadcast_to(q_lengths, batch).reshape(per_item)
     kv_length = np.broadcast_to(kv_lengths, batch).reshape(per_item)
-    if align is None or align == "upper_left":
-        offset = np.zeros(per_item, np.int64)
-    elif isinstance(align, str):  # "lower_right"
-        offset = kv_length - q_length
+    if isinstance(align, str):
+        offset = kv_length - q_length if align == "lower_right" else np.zeros(per_item, np.int64)
     else:
-        offset = np.broadcast_to(align, batch).reshape(per_item)
+        offset = np.broadcast_to(0 if align is None else align, batch).reshape(per_item)
     i = np.arange(num_queries)[:, None]
     j = np.arange(num_keys)
     p = i + offset  # where query i stands among the keys
