@@ -57,6 +57,7 @@ void write_half(Narrow narrow, const T* from, char* to, std::ptrdiff_t stride,
 template <class T>
 void read_row(const char* from, ElementType type, std::ptrdiff_t stride, T* to,
               std::ptrdiff_t count) {
+  if (count == 0) return;  // memcpy wants addresses even then
   if (type == element_type<T> && stride == sizeof(T)) {
     std::memcpy(to, from, static_cast<std::size_t>(count) * sizeof(T));
     return;
