@@ -173,7 +173,7 @@ void what_is_hidden_has_no_effect(const Case& given) {
         const double before = clean.out.get(at, head, row, column);
         others_same &= actual == before;
       });
-      if (!check(others_same, "those who do not see a key keep their bits, whatever it holds") |
+      if (!check(others_same, "those who do not see a key keep their bits, whatever it holds") ||
           !check(reached, "those who see a NaN get one")) {
         std::printf("in \"%s\", key %td, %g\n", given.name, key, odd);
       }

@@ -122,8 +122,8 @@ void every_block_is_right() {
                                static_cast<std::uint64_t>(rows));
             example.run();
             const bool right =
-                check(example.product_is_right(), "C = A B, or C + A B, within rounding") &
-                check(example.maximum_is_right(), "the maximum is that of what was stored") &
+                check(example.product_is_right(), "C = A B, or C + A B, within rounding") &&
+                check(example.maximum_is_right(), "the maximum is that of what was stored") &&
                 check(example.gaps_are_untouched(), "nothing beside C is written");
             if (!right) {
               std::printf("at %td rows, %d vectors, depth %td, %s, ending %d\n", rows, vectors,

@@ -131,9 +131,9 @@ void scores_are_those_of_the_definition() {
             raised &= computed.maximum[static_cast<std::size_t>(lane)] == greatest;
           }
           const bool holds =
-              check(right, "score · natural = cap(scale · query · key) − slope |p − j| + bias") &
-              check(raised, "the maximum is raised to the greatest score of its lane") &
-              check(bent, "the slope of the cap is 1 − tanh²") &
+              check(right, "score · natural = cap(scale · query · key) − slope |p − j| + bias") &&
+              check(raised, "the maximum is raised to the greatest score of its lane") &&
+              check(bent, "the slope of the cap is 1 − tanh²") &&
               check(left.empty() || computed.tile.partial == partial,
                     "`partial` says whether some lane does not see some key");
           if (!holds) {
