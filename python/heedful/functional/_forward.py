@@ -36,13 +36,14 @@ def forward(call: Call, out: Any, with_weights: bool) -> Forward:
         result = check_out(out, call)
     target = call.axes.layout.inward(result)
     lse = allocate_lse(call, computing_type(call.dtype))
+    # before anything is computed: what has no room fails at once
+    weights = allocate("the weights", call.axes.scores, lse.dtype, 0) if with_weights else None
     native.attention_forward(
         call.query, call.key, call.value, target, lse,
         *call.rules, call.sink, call.dropout_p, call.seed, resolve(),
     )  # fmt: skip
-    if not with_weights:
+    if weights is None:
         return Forward(result, target, lse, None)
-    weights = allocate("the weights", call.axes.scores, lse.dtype, 0)
     native.attention_weights(
         call.query, call.key, lse, weights, None, False,
         *call.rules, call.dropout_p, call.seed, resolve(),

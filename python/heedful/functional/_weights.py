@@ -189,10 +189,10 @@ def attention_weights(
     )  # fmt: skip
     wanted = _check_rows(call, rows)
     count = call.axes.query_length if wanted is None else len(wanted)
-    lse = log_sums(call, wanted)
     heads = () if average_heads else (call.axes.heads,)
     shape = (*call.axes.batch, *heads, count, call.axes.key_length)
-    weights = allocate("the weights", shape, lse.dtype, 0)
+    weights = allocate("the weights", shape, computing_type(call.dtype), 0)
+    lse = log_sums(call, wanted)
     native.attention_weights(
         call.query, call.key, lse, weights, wanted, average_heads,
         *call.rules, call.dropout_p, call.seed, resolve(),
