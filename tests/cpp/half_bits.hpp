@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <vector>
 
 namespace heedful {
 
@@ -28,6 +29,16 @@ struct HalfFormat {
     return sign * std::ldexp(mantissa + (1 << mantissa_bits), exponent - bias - mantissa_bits);
   }
 
+  // The same from a table.
+  static double looked_up(std::uint16_t bits) {
+    static const std::vector<double> values = [] {
+      std::vector<double> all;
+      for (int i = 0; i < 65536; ++i) all.push_back(value(static_cast<std::uint16_t>(i)));
+      return all;
+    }();
+    return values[bits];
+  }
+
   // What would follow, if exponents had no end: infinity counts as the next power of two.
   static double upper_neighbour(std::uint16_t bits) {
     return bits + 1 == infinity ? std::ldexp(1.0, bias + 1)
@@ -42,7 +53,7 @@ struct HalfFormat {
     if (magnitude == std::numeric_limits<double>::infinity()) return sign | infinity;
     while (above - below > 1) {
       const auto middle = static_cast<std::uint16_t>((above + below) / 2);
-      (value(middle) <= magnitude ? below : above) = middle;
+      (looked_up(middle) <= magnitude ? below : above) = middle;
     }
     const double halfway = (value(below) + upper_neighbour(below)) / 2;  // exact in double
     const bool up = magnitude > halfway || (magnitude == halfway && below % 2 == 1);

@@ -38,9 +38,9 @@ inline double number_at(const char* address, ElementType type) {
     case ElementType::float64:
       return as(double{});
     case ElementType::float16:
-      return Float16::value(as(std::uint16_t{}));
+      return Float16::looked_up(as(std::uint16_t{}));
     case ElementType::bfloat16:
-      return Bfloat16::value(as(std::uint16_t{}));
+      return Bfloat16::looked_up(as(std::uint16_t{}));
     case ElementType::boolean:
       return as(std::uint8_t{}) != 0 ? 1 : 0;
   }

@@ -294,8 +294,8 @@ constexpr Own biases[] = {{true, true, true, true},  {false, true, true, true},
 
 // Cases where a gradient of the bias is asked for, in each shape that it may have.
 bool has_dbias(const Case& given) {
-  constexpr std::string_view names[] = {"plain", "bias", "packed sequences", "all together",
-                                        "softcap"};
+  constexpr std::string_view names[] = {
+      "plain", "bias", "bias over blocks of keys", "packed sequences", "all together", "softcap"};
   return std::find(std::begin(names), std::end(names), given.name) != std::end(names);
 }
 
