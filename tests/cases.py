@@ -116,7 +116,8 @@ CASES = [
     C("one_of_everything", B=(1,), H=1, Lq=1, Lk=1, D=1, Dv=1),
     C("depth_one", B=(2,), H=1, Lq=3, Lk=5, D=1, Dv=1),
     C("tiny_and_odd", B=(3,), H=5, Lq=3, Lk=5, D=7, Dv=11),
-    C("one_key", H=3, Lq=17, Lk=1, D=5, Dv=7),
+    # a query that sees one key alone would have a gradient of 0 but for a sink
+    C("one_key", sink=True, H=3, Lq=17, Lk=1, D=5, Dv=7),
     C("past_one_vector", Lq=17, Lk=33, D=17, Dv=33),
     C("short_of_one_vector", Lq=15, Lk=31, D=15, Dv=31),
     C("past_one_panel", H=3, Lq=49, Lk=97, D=40, Dv=24),
@@ -187,7 +188,7 @@ CASES = [
     C("window_left", {"window": (29, None), "causal": True}, B=(1,), H=1,
       Lq=401, Lk=401, D=16, Dv=12),
     C("window_right", {"window": (None, 3)}, Lq=65, Lk=65, D=16, Dv=12),
-    C("window_of_one", {"window": (0, 0)}, Lq=65, Lk=65, D=16, Dv=12),
+    C("window_of_one", {"window": (0, 0)}, sink=True, Lq=65, Lk=65, D=16, Dv=12),
     C("window_beside_the_keys", {"window": (2, 2), "align": 1000}, Lq=17, Lk=65, D=16, Dv=12),
     C("window_at_the_end", {"window": (300, 7), "align": "lower_right"}, B=(1,), H=1, Lq=97,
       Lk=601, D=16, Dv=12),

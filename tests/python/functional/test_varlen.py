@@ -84,7 +84,7 @@ def test_each_sequence_is_dense_attention(
     assert_same_bits(heedful.attention_varlen(*packed, **options), out)
     assert out.shape == dout.shape
     assert lse.shape == (H, len(query))
-    tolerance = {"rtol": 1e-5, "atol": 2e-5} if wide_dtype == np.float32 else {"atol": 1e-12}
+    tolerance = {"rtol": 1e-5, "atol": 1e-4} if wide_dtype == np.float32 else {"atol": 1e-12}
     dsink = 0.0
     for sequence in range(len(Q_LENGTHS)):
         rows = slice(Q_LENGTHS[:sequence].sum(), Q_LENGTHS[: sequence + 1].sum())
