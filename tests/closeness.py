@@ -6,9 +6,9 @@ the former is a steady measure, the latter sees a single wrong number.
 
 The floors are for luck. NumPy may be exact by chance (one key: its value comes back): one unit in
 the last place of the type computed in, of the mean number, and more where only a few numbers make
-the mean. The largest of a thousand errors is itself a draw, some roundings more or less: eight
-units in the last place of the type computed in, and one of a narrower type returned, of the
-largest number.
+the mean, sums of many terms each. The largest of a thousand errors is itself a draw, some roundings
+more or less: eight units in the last place of the type computed in, and one of a narrower type
+returned, of the largest number.
 """
 
 from __future__ import annotations
@@ -49,9 +49,10 @@ def assert_as_accurate_as_numpy(
     result, plain, exact = result[regular], plain[regular], exact[regular]
     if epsilon == computing_epsilon:
         epsilon = 0.0
+    few = FLOOR_OF_FEW / np.sqrt(exact.size)
     floors = {
-        mean: (FLOOR_OF_THE_MEAN + FLOOR_OF_FEW / np.sqrt(exact.size)) * computing_epsilon,
-        largest: FLOOR_OF_THE_LARGEST * computing_epsilon + epsilon,
+        mean: (FLOOR_OF_THE_MEAN + few) * computing_epsilon,
+        largest: (FLOOR_OF_THE_LARGEST + few) * computing_epsilon + epsilon,
     }
     for measure, floor in floors.items():
         error, error_of_numpy = measure(result - exact), measure(plain - exact)
