@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import heedful
+from heedful.functional._checks import integer_array
 
 QUERY = np.ones((3, 2, 5, 4))
 KEY = np.ones((3, 2, 7, 4))
@@ -154,3 +155,10 @@ def test_a_table_changed_by_another_thread_is_refused_or_right() -> None:
     )
     assert result.returncode == 0, result.stderr
     assert "refused and answered" in result.stdout
+
+
+def test_the_numbers_that_are_checked_are_a_copy() -> None:
+    given = np.array([3, 4])
+    checked = integer_array("kv_lengths", given)
+    given[:] = -1  # as another thread might, between the check and the use
+    assert checked.tolist() == [3, 4]
