@@ -137,13 +137,20 @@ CASES = [
     # few queries against many keys
     C("decode", B=(2,), H=3, Lq=1, Lk=197, D=32, Dv=32),
     C("decode_split", B=(1,), H=2, Lq=1, Lk=1025, D=40, Dv=24),
-    C("decode_grouped_split", B=(1,), H=8, Hkv=2, Lq=1, Lk=2049, D=17, Dv=16),
+    C("decode_grouped_split", B=(1,), H=8, Hkv=2, Lq=1, Lk=2049, D=33, Dv=16),
     C("decode_three_rows", CAUSAL_AT_THE_END, B=(1,), H=6, Hkv=2, Lq=3, Lk=1283, D=16, Dv=33),
     C("decode_with_everything",
       {**CAUSAL_AT_THE_END, **DROPOUT, "window": (900, None), "softcap": 2.5,
        "kv_lengths": (1200, 0, 7)},
-      B=(3,), H=4, Hkv=2, Lq=1, Lk=1283, D=16, Dv=8, mask="B11K", bias="H1K", alibi="H",
+      B=(3,), H=4, Hkv=2, Lq=1, Lk=1283, D=32, Dv=24, mask="B11K", bias="H1K", alibi="H",
       sink=True),
+    C("decode_many_parts", B=(1,), H=2, Lq=1, Lk=4801, D=40, Dv=24),
+    C("few_rows_split", {**CAUSAL_AT_THE_END, **DROPOUT}, B=(1,), H=5, Hkv=1, Lq=5, Lk=2113,
+      D=8, Dv=9, mask="HQK"),
+    # many queries against few keys
+    C("many_queries", B=(1,), H=2, Hkv=1, Lq=2113, Lk=33, D=8, Dv=9),
+    C("many_queries_masked", {**CAUSAL_AT_THE_END, **DROPOUT}, B=(1,), H=1, Lq=1931, Lk=300, D=4,
+      Dv=3, mask="QK", sink=True),
     # heads
     C("grouped", H=6, Hkv=2, Lq=17, Lk=33, D=11, Dv=9),
     C("multi_query", H=7, Hkv=1, Lq=5, Lk=97, D=16, Dv=20),
