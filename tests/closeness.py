@@ -6,9 +6,9 @@ the former is a steady measure, the latter sees a single wrong number.
 
 The floors are for luck. NumPy may be exact by chance (one key: its value comes back), and a row's
 errors share the one rounding of its lse: two units in the last place of the type computed in, of
-the mean number, and more where only a few numbers make the mean, sums of many terms each. The largest of a thousand errors is itself a draw, some roundings
-more or less: eight units in the last place of the type computed in, and one of a narrower type
-returned, of the largest number.
+the mean number, and more where only a few numbers make the mean, sums of many terms each. The
+largest of a thousand errors is itself a draw, some roundings more or less: eight units in the last
+place of the type computed in, and one of a narrower type returned, of the largest number.
 """
 
 from __future__ import annotations
