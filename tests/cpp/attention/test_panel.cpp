@@ -1,5 +1,5 @@
 // Panels: which rows their lanes stand for, and which keys some and all of them see.
-#include <vector>
+#include <algorithm>
 
 #include "attention/panel.hpp"
 #include "check.hpp"
@@ -13,8 +13,8 @@ struct Setting {
 };
 
 constexpr Setting settings[] = {
-    {5, 30, 0, -1, -1}, {5, 30, 0, -1, 0}, {5, 3, -2, -1, 0},  {5, 30, 4, 2, 1},
-    {5, 30, 0, 0, 0},   {5, 7, 5, 1, 0},   {5, 7, -50, -1, 0}, {1, 30, 0, 3, 3},
+    {5, 30, 0, -1, -1}, {5, 30, 0, -1, 0},  {5, 3, -2, -1, 0}, {5, 30, 4, 2, 1}, {5, 30, 0, 0, 0},
+    {5, 7, 5, 1, 0},    {5, 7, -50, -1, 0}, {1, 30, 0, 3, 3},  {5, 7, -2, 0, 0}, {5, 7, 4, 0, 0},
 };
 
 Problem problem_of(const Setting& setting) {
@@ -63,23 +63,27 @@ void some_and_all_are_what_the_lanes_see() {
   for (const Setting& setting : settings) {
     const Problem problem = problem_of(setting);
     const Item item{0, setting.queries, 0, setting.keys, setting.offset};
-    Panel<T> panel;
-    const int count =
-        static_cast<int>(std::min<std::ptrdiff_t>(3 * setting.queries, Panel<T>::max_lanes));
-    fill(panel, problem, item, 0, 0, count);
-    std::ptrdiff_t first = setting.keys, last = -1;
-    bool all_right = true;
-    for (std::ptrdiff_t key = 0; key < setting.keys; ++key) {
-      int seeing = 0;
-      for (int lane = 0; lane < count; ++lane) {
-        seeing += in_window(problem, item, panel.query[lane], key);
+    const std::ptrdiff_t rows = problem.group() * setting.queries;
+    for (std::ptrdiff_t first = 0; first < rows; ++first) {
+      for (const std::ptrdiff_t most : {1, 3, Panel<T>::max_lanes}) {
+        const int count = static_cast<int>(std::min(rows - first, most));
+        Panel<T> panel;
+        fill(panel, problem, item, 0, first, count);
+        std::ptrdiff_t begin = setting.keys, end = 0;
+        bool all_right = true;
+        for (std::ptrdiff_t key = 0; key < setting.keys; ++key) {
+          int seeing = 0;
+          for (int lane = 0; lane < count; ++lane) {
+            seeing += in_window(problem, item, panel.query[lane], key);
+          }
+          if (seeing > 0) begin = std::min(begin, key), end = key + 1;
+          all_right &= (key >= panel.all.begin && key < panel.all.end) == (seeing == count);
+        }
+        check(all_right, "`all` holds the keys that every lane sees");
+        check(end == 0 ? panel.some.empty() : panel.some.begin == begin && panel.some.end == end,
+              "`some` goes from the first to the last key that any lane sees");
       }
-      if (seeing > 0) first = std::min(first, key), last = key;
-      all_right &= (key >= panel.all.begin && key < panel.all.end) == (seeing == count);
     }
-    check(all_right, "`all` holds the keys that every lane sees");
-    check(last < 0 ? panel.some.empty() : panel.some.begin == first && panel.some.end == last + 1,
-          "`some` goes from the first to the last key that any lane sees");
   }
 }
 
