@@ -41,6 +41,10 @@ void read_half(Widen widen, const char* from, std::ptrdiff_t stride, T* to, std:
 template <class T>
 void write_half(Narrow narrow, const T* from, char* to, std::ptrdiff_t stride,
                 std::ptrdiff_t count) {
+  if (sizeof(T) == sizeof(float) && stride == 2) {
+    narrow(reinterpret_cast<const float*>(from), reinterpret_cast<std::uint16_t*>(to), count);
+    return;
+  }
   std::uint16_t narrowed[chunk];
   float wide[chunk];
   for (std::ptrdiff_t begin = 0; begin < count; begin += chunk) {

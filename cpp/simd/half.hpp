@@ -1,7 +1,8 @@
 // Numbers of 16 bits, float16 (IEEE binary16) and bfloat16, widened to float and narrowed with
-// rounding to even.
+// rounding to even: a vector at a time where they lie (load, store), or rows of any length.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -9,33 +10,94 @@
 
 namespace heedful::simd {
 
+// How numbers lie in memory; computing with them is done in float.
+struct Float16 {
+  std::uint16_t bits;
+};
+struct Bfloat16 {
+  std::uint16_t bits;
+};
+
+typedef std::uint16_t HalfBits __attribute__((vector_size(2 * lanes<float>)));
+typedef std::uint32_t FloatBits __attribute__((vector_size(4 * lanes<float>)));
+
+// A vector of numbers from memory, widened.
+inline Packet<float> load(const Bfloat16* from) {
+  HalfBits bits;
+  std::memcpy(&bits, from, sizeof(bits));
+  return bits_as<Packet<float>>(__builtin_convertvector(bits, FloatBits) << 16);
+}
+
+inline void store(Bfloat16* to, const Packet<float>& numbers) {
+  const auto bits = bits_as<FloatBits>(numbers);
+  const FloatBits rounded = (bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16;
+  const FloatBits quiet_nan = (bits >> 16) | 0x40u;
+  const FloatBits is_nan = (bits & 0x7FFFFFFFu) > 0x7F800000u;
+  const auto narrow =
+      __builtin_convertvector((quiet_nan & is_nan) | (rounded & ~is_nan), HalfBits);
+  std::memcpy(to, &narrow, sizeof(narrow));
+}
+
+// With F16C a vector at a time; elsewhere number by number, as the processor has nothing for it.
+#ifdef __F16C__
+inline Packet<float> load(const Float16* from) {
+  typedef typename Eigen::internal::packet_traits<Eigen::half>::type Halves;
+  return Eigen::internal::half2float(
+      Eigen::internal::ploadu<Halves>(reinterpret_cast<const Eigen::half*>(from)));
+}
+
+inline void store(Float16* to, const Packet<float>& numbers) {
+  Eigen::internal::pstoreu(reinterpret_cast<Eigen::half*>(to),
+                           Eigen::internal::float2half(numbers));
+}
+#else
+inline Packet<float> load(const Float16* from) {
+  float numbers[lanes<float>];
+  for (int i = 0; i < lanes<float>; ++i) {
+    numbers[i] = Eigen::half_impl::half_to_float(
+        Eigen::half_impl::raw_uint16_to_half(from[i].bits));
+  }
+  return load(numbers);
+}
+
+inline void store(Float16* to, const Packet<float>& numbers) {
+  float wide[lanes<float>];
+  store(wide, numbers);
+  for (int i = 0; i < lanes<float>; ++i) {
+    to[i].bits = Eigen::half_impl::float_to_half_rtne(wide[i]).x;
+  }
+}
+#endif
+
+// Rows of any length; the last vector overlaps the one before.
+template <class From, class To>
+inline void convert_row(const From* from, To* to, std::ptrdiff_t count) {
+  constexpr std::ptrdiff_t width = lanes<float>;
+  if (count < width) {
+    From few[width] = {};
+    To converted[width];
+    std::copy_n(from, count, few);
+    store(converted, load(few));
+    std::copy_n(converted, count, to);
+    return;
+  }
+  for (std::ptrdiff_t i = 0; i < count; i += width) {
+    const std::ptrdiff_t begin = i + width <= count ? i : count - width;
+    store(to + begin, load(from + begin));
+  }
+}
+
 inline void widen_bfloat16(const std::uint16_t* from, float* to, std::ptrdiff_t count) {
-  for (std::ptrdiff_t i = 0; i < count; ++i) {
-    to[i] = bits_as<float>(static_cast<std::uint32_t>(from[i]) << 16);
-  }
+  convert_row(reinterpret_cast<const Bfloat16*>(from), to, count);
 }
-
 inline void narrow_bfloat16(const float* from, std::uint16_t* to, std::ptrdiff_t count) {
-  for (std::ptrdiff_t i = 0; i < count; ++i) {
-    const auto bits = bits_as<std::uint32_t>(from[i]);
-    const std::uint32_t rounded = (bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16;
-    const std::uint32_t quiet_nan = (bits >> 16) | 0x40u;
-    to[i] = static_cast<std::uint16_t>(from[i] == from[i] ? rounded : quiet_nan);
-  }
+  convert_row(from, reinterpret_cast<Bfloat16*>(to), count);
 }
-
 inline void widen_float16(const std::uint16_t* from, float* to, std::ptrdiff_t count) {
-  using Eigen::Map;
-  Map<Eigen::Array<float, Eigen::Dynamic, 1>>(to, count) =
-      Map<const Eigen::Array<Eigen::half, Eigen::Dynamic, 1>>(
-          reinterpret_cast<const Eigen::half*>(from), count)
-          .template cast<float>();
+  convert_row(reinterpret_cast<const Float16*>(from), to, count);
 }
-
 inline void narrow_float16(const float* from, std::uint16_t* to, std::ptrdiff_t count) {
-  using Eigen::Map;
-  Map<Eigen::Array<Eigen::half, Eigen::Dynamic, 1>>(reinterpret_cast<Eigen::half*>(to), count) =
-      Map<const Eigen::Array<float, Eigen::Dynamic, 1>>(from, count).template cast<Eigen::half>();
+  convert_row(from, reinterpret_cast<Float16*>(to), count);
 }
 
 }  // namespace heedful::simd
