@@ -7,6 +7,7 @@
 
 #include "attention/panel.hpp"
 #include "attention/problem.hpp"
+#include "simd/philox.hpp"
 
 namespace heedful {
 
@@ -14,6 +15,27 @@ namespace heedful {
 inline double dropout_factor(const Problem& problem) {
   return problem.dropout_p < 1 ? 1 / (1 - problem.dropout_p) : 0;
 }
+
+// What the weights of a panel are multiplied by: `factor` where kept, 0 where dropped.
+template <class T>
+class PanelDropout {
+ public:
+  static constexpr int width = simd::word_lanes;  // lanes drawn at a time
+
+  PanelDropout(const Problem& problem, std::ptrdiff_t item, const Panel<T>& panel, T factor);
+
+  // kept[key mod 4][i] of the four keys from `key` on, a multiple of 4, and lane `lane` + i; `lane`
+  // is a multiple of width.
+  void draw(std::ptrdiff_t key, int lane, T (&kept)[4][width]) const;
+
+ private:
+  static constexpr int registers = (Panel<T>::max_lanes + width - 1) / width;
+
+  simd::PhiloxKeys keys_;
+  simd::Words least_;
+  T factor_;
+  simd::PhiloxLanes lanes_[registers];
+};
 
 // weights[key − keys.begin][lane] ← kept ? factor · weight : 0
 template <class T>

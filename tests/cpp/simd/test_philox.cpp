@@ -1,4 +1,5 @@
-// Philox4x32-10: the known answers of its authors, and every number of lanes alike.
+// Philox4x32-10: the known answers of its authors, every lane by itself, and the rounds that
+// lanes do ahead.
 #include <cstdint>
 
 #include "check.hpp"
@@ -26,53 +27,67 @@ constexpr KnownAnswer known_answers[] = {
      {0xd16cfe09u, 0x94fdccebu, 0x5001e420u, 0x24126ea1u}},
 };
 
-template <int N>
-PhiloxWords word_of_lane(const std::uint32_t (&words)[4][N], int lane) {
+PhiloxWords words_of_lane(const simd::Words (&words)[4], int lane) {
   return {words[0][lane], words[1][lane], words[2][lane], words[3][lane]};
 }
 
-template <int N>
 void the_known_answers_come_out_in_every_lane() {
   for (const KnownAnswer& known : known_answers) {
-    std::uint32_t words[4][N];
+    simd::Words words[4];
     for (int word = 0; word < 4; ++word) {
-      for (int lane = 0; lane < N; ++lane) {
-        words[word][lane] = known.counter[static_cast<std::size_t>(word)];
-      }
+      words[word] = simd::Words{} + known.counter[static_cast<std::size_t>(word)];
     }
-    simd::philox<N>(words, known.seed);
-    for (int lane = 0; lane < N; ++lane) {
-      check(word_of_lane(words, lane) == known.words, "the answer is that of Random123");
+    simd::philox(words, simd::PhiloxKeys(known.seed));
+    for (int lane = 0; lane < simd::word_lanes; ++lane) {
+      check(words_of_lane(words, lane) == known.words, "the answer is that of Random123");
     }
   }
 }
 
-template <int N>
 void lanes_draw_their_own_words() {
-  RandomNumbers random(N);
+  RandomNumbers random(1);
   for (int n = 0; n < 100; ++n) {
-    std::uint32_t words[4][N];
-    PhiloxWords counters[N];
+    simd::Words words[4];
+    PhiloxWords counters[simd::word_lanes];
     const std::uint64_t seed = random.bits();
-    for (int lane = 0; lane < N; ++lane) {
+    for (int lane = 0; lane < simd::word_lanes; ++lane) {
       for (int word = 0; word < 4; ++word) {
         words[word][lane] = static_cast<std::uint32_t>(random.bits());
         counters[lane][static_cast<std::size_t>(word)] = words[word][lane];
       }
     }
-    simd::philox<N>(words, seed);
+    simd::philox(words, simd::PhiloxKeys(seed));
     bool right = true;
-    for (int lane = 0; lane < N; ++lane) {
-      right &= word_of_lane(words, lane) == philox_words(counters[lane], seed);
+    for (int lane = 0; lane < simd::word_lanes; ++lane) {
+      right &= words_of_lane(words, lane) == philox_words(counters[lane], seed);
     }
     check(right, "a lane draws what one counter alone would");
   }
 }
 
-template <int... N>
-void for_lanes() {
-  (the_known_answers_come_out_in_every_lane<N>(), ...);
-  (lanes_draw_their_own_words<N>(), ...);
+void rounds_done_ahead_change_nothing() {
+  RandomNumbers random(2);
+  for (int n = 0; n < 100; ++n) {
+    const std::uint64_t seed = random.bits();
+    const auto fourth = static_cast<std::uint32_t>(random.bits());
+    simd::Words second{}, third{};
+    for (int lane = 0; lane < simd::word_lanes; ++lane) {
+      second[lane] = static_cast<std::uint32_t>(random.bits());
+      third[lane] = static_cast<std::uint32_t>(random.bits());
+    }
+    const simd::PhiloxKeys keys(seed);
+    const simd::PhiloxLanes lanes(second, third, fourth, keys);
+    for (const std::uint32_t first : {0u, 1u, static_cast<std::uint32_t>(random.bits()), ~0u}) {
+      simd::Words words[4];
+      lanes.draw(first, keys, words);
+      bool right = true;
+      for (int lane = 0; lane < simd::word_lanes; ++lane) {
+        right &= words_of_lane(words, lane) ==
+                 philox_words({first, second[lane], third[lane], fourth}, seed);
+      }
+      check(right, "the counters (first, second, third, fourth) draw the same words");
+    }
+  }
 }
 
 void the_oracle_gives_the_known_answers() {
@@ -88,6 +103,8 @@ void the_oracle_gives_the_known_answers() {
 int main() {
   using namespace heedful;
   the_oracle_gives_the_known_answers();
-  for_lanes<1, 2, 3, 8, 16, 17>();
+  the_known_answers_come_out_in_every_lane();
+  lanes_draw_their_own_words();
+  rounds_done_ahead_change_nothing();
   return summary();
 }
