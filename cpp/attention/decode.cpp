@@ -6,9 +6,10 @@
 
 #include "attention/dot_kernel.hpp"
 #include "attention/dropout.hpp"
-#include "attention/guarded.hpp"
 #include "attention/key_tiles.hpp"
 #include "attention/online_softmax.hpp"
+#include "attention/row_vectors.hpp"
+#include "attention/weigh_kernel.hpp"
 #include "attention/work_area.hpp"
 
 namespace heedful {
@@ -20,12 +21,14 @@ inline constexpr T hidden = -std::numeric_limits<T>::infinity();
 template <class T>
 struct Areas {
   std::size_t size;
-  std::ptrdiff_t tile;       // most keys of a tile, whole vectors
-  std::ptrdiff_t depth;      // D, whole vectors
-  std::ptrdiff_t out_depth;  // Dv, whole vectors
-  T* queries;                // (rows, depth), scaled, zeros behind D
-  T* outs;                   // (rows, out_depth)
-  T* maxima;                 // (rows)
+  std::ptrdiff_t tile;          // most keys of a tile, whole vectors
+  RowVectors<T> key_vectors;    // of D
+  RowVectors<T> value_vectors;  // of Dv
+  std::ptrdiff_t depth;         // D, whole vectors
+  std::ptrdiff_t out_depth;     // Dv, whole vectors
+  T* queries;                   // (rows, depth), scaled, see DotQueries
+  T* outs;                      // (rows, out_depth), see Weighing
+  T* maxima;                    // (rows)
   T* sums;
   T* scores;  // (rows, tile)
   T* mask;    // (rows, tile): what mask and bias add
@@ -34,7 +37,8 @@ struct Areas {
   T* values;  // (tile, out_depth), likewise
   T* row;     // (D or Dv)
 
-  Areas(const ForwardCall<T>& call, std::byte* scratch) {
+  Areas(const ForwardCall<T>& call, std::byte* scratch)
+      : key_vectors(call.problem.depth), value_vectors(call.problem.value_depth) {
     const Problem& problem = call.problem;
     constexpr std::ptrdiff_t rows = decode_rows<T>;
     tile = padded<T>(KeyTiles::most(tile_keys(problem) / 2));
@@ -50,7 +54,7 @@ struct Areas {
     guard = area.take<T>(rows * tile);
     keys = area.take<T>(tile * depth);
     values = area.take<T>(tile * out_depth);
-    row = area.take<T>(std::max(problem.depth, problem.value_depth));
+    row = area.take<T>(std::max(depth, out_depth));
     size = area.size();
   }
 };
@@ -63,7 +67,11 @@ void add_row(T* scores, std::ptrdiff_t count, T exponent, T& maximum, T& sum, T*
   constexpr std::ptrdiff_t width = simd::lanes<T>;
   const std::ptrdiff_t whole = padded<T>(count);
   std::fill(scores + count, scores + whole, hidden<T>);
-  const T raised = std::max(maximum, *std::max_element(scores, scores + count));
+  auto greatest = simd::broadcast(maximum);
+  for (std::ptrdiff_t key = 0; key < whole; key += width) {
+    greatest = simd::maximum(greatest, simd::load(scores + key));
+  }
+  const T raised = simd::greatest(greatest);
   const T base = raised == hidden<T> ? T{0} : raised;
   if (raised != maximum) {
     const T shrink = std::exp2((maximum - base) * exponent);
@@ -86,16 +94,24 @@ void add_row(T* scores, std::ptrdiff_t count, T exponent, T& maximum, T& sum, T*
 template <class T>
 void load_queries(const ForwardCall<T>& call, const RowTask& task, const Areas<T>& areas) {
   const Problem& problem = call.problem;
+  const std::ptrdiff_t padded_rows =
+      task.rows / 4 * 4 + (task.rows % 4 ? dot_rows_of(task.rows % 4) : 0);
   for (std::ptrdiff_t r = 0; r < task.rows; ++r) {
     const Row row = row_of(problem, task, r);
     const char* const from =
         call.query.row(task.item, row.head, problem.items[task.item].query_begin + row.query);
+    std::fill(areas.row + problem.depth, areas.row + areas.depth, T{0});
+    read_row(from, call.query.type, call.query.column_stride, areas.row, problem.depth);
+    for (std::ptrdiff_t d = 0; d < problem.depth; ++d) areas.row[d] *= call.rule.query_factor;
     T* const to = areas.queries + r * areas.depth;
-    read_row(from, call.query.type, call.query.column_stride, to, problem.depth);
-    for (std::ptrdiff_t d = 0; d < problem.depth; ++d) to[d] *= call.rule.query_factor;
-    std::fill(to + problem.depth, to + areas.depth, T{0});
+    areas.key_vectors.spread(areas.row, to);
+    std::fill_n(to + areas.depth - (areas.depth ? simd::lanes<T> : 0), areas.key_vectors.repeated(),
+                T{0});
     std::fill_n(areas.outs + r * areas.out_depth, areas.out_depth, T{0});
     start_row(areas.maxima[r], areas.sums[r], task.first_part ? problem.sink : nullptr, row.head);
+  }
+  for (std::ptrdiff_t r = task.rows; r < padded_rows; ++r) {
+    std::fill_n(areas.queries + r * areas.depth, areas.depth, T{0});
   }
 }
 
@@ -122,8 +138,37 @@ bool look(const ForwardCall<T>& call, const RowTask& task, KeyRange tile, const 
   return any;
 }
 
+// How far ahead rows are fetched, in bytes: some hundred lines, of which memory delivers one each
+// few nanoseconds.
+constexpr std::ptrdiff_t fetch_ahead = 12288;
+
+// The rows of one tensor that a task goes through, where they lie in memory.
+struct Source {
+  const TensorView& view;
+  std::ptrdiff_t item, head, first;
+
+  Ahead from(std::ptrdiff_t key) const {
+    return {view.row(item, head, first + key), view.row_stride};
+  }
+};
+
+// Calls work(keys, ahead) for the parts of a tile: while the first is worked on, rows of the same
+// tensor are fetched, and at the end those that come after it: [next.begin, next.end) of another.
+template <class Work>
+void work_ahead(const Source& source, KeyRange tile, const Source& after, KeyRange next,
+                std::ptrdiff_t distance, const Work& work) {
+  const std::ptrdiff_t middle = std::max(tile.begin, tile.end - distance);
+  if (middle > tile.begin) {
+    work(KeyRange{tile.begin, middle}, source.from(tile.begin + distance));
+  }
+  const std::ptrdiff_t end = std::min(tile.end, middle + std::max<std::ptrdiff_t>(next.size(), 0));
+  if (end > middle) work(KeyRange{middle, end}, after.from(next.begin));
+  if (tile.end > end) work(KeyRange{end, tile.end}, source.from(end));  // nothing is left to fetch
+}
+
 template <class T>
-void attend(const ForwardCall<T>& call, const RowTask& task, KeyRange tile, const Areas<T>& areas) {
+void attend(const ForwardCall<T>& call, const RowTask& task, KeyRange tile, KeyRange next,
+            const Areas<T>& areas) {
   const Problem& problem = call.problem;
   const std::ptrdiff_t first = problem.items[task.item].key_begin;
   bool partial = false;
@@ -131,8 +176,17 @@ void attend(const ForwardCall<T>& call, const RowTask& task, KeyRange tile, cons
   TileRows<T> keys(call.key, task.item, task.kv_head, first, tile, problem.depth, true, areas.keys);
   TileRows<T> values(call.value, task.item, task.kv_head, first, tile, problem.value_depth, true,
                      areas.values);
-  dot_rows(areas.queries, task.rows, areas.depth, keys.from(tile.begin), tile.size(), areas.scores,
-           areas.tile);
+  const Source key_source{call.key, task.item, task.kv_head, first};
+  const Source value_source{call.value, task.item, task.kv_head, first};
+  const auto distance = [](const TensorView& view, std::ptrdiff_t columns) {
+    return fetch_ahead / std::max<std::ptrdiff_t>(columns * element_size(view.type), 256);
+  };
+  const DotQueries<T> queries{areas.queries, task.rows, areas.key_vectors};
+  work_ahead(key_source, tile, value_source, tile, distance(call.key, problem.depth),
+             [&](KeyRange part, const Ahead& ahead) {
+               dot_rows(queries, keys.from(part.begin), part.size(), ahead,
+                        areas.scores + (part.begin - tile.begin), areas.tile);
+             });
   for (std::ptrdiff_t r = 0; r < task.rows; ++r) {
     const Row row = row_of(problem, task, r);
     const KeyRange sees = visible_keys(problem, problem.items[task.item], row.query);
@@ -151,21 +205,24 @@ void attend(const ForwardCall<T>& call, const RowTask& task, KeyRange tile, cons
     }
   }
   if (problem.value_depth == 0) return;
-  const Rows<T> rows = values.from(tile.begin);
-  if (guard) {
-    guarded_rows(areas.guard, areas.scores, rows, task.rows, areas.tile, tile.size(),
-                 problem.value_depth, areas.outs, areas.out_depth);
-    return;
-  }
-  const std::ptrdiff_t vectors = areas.out_depth / simd::lanes<T>;
-  const std::ptrdiff_t blocks = (vectors + max_vectors - 1) / max_vectors;
-  for (std::ptrdiff_t b = 0; b < blocks; ++b) {
-    const std::ptrdiff_t begin = vectors * b / blocks;
-    const int width = static_cast<int>(vectors * (b + 1) / blocks - begin);
-    multiply(Product<T>{task.rows, tile.size(), width, areas.scores, areas.tile, 1,
-                        rows.data + begin * simd::lanes<T>, rows.stride,
-                        areas.outs + begin * simd::lanes<T>, areas.out_depth, true});
-  }
+  work_ahead(value_source, tile, key_source, next, distance(call.value, problem.value_depth),
+             [&](KeyRange part, const Ahead& ahead) {
+               const std::ptrdiff_t at = part.begin - tile.begin;
+               const Weighing<T> weighing{task.rows,
+                                          part.size(),
+                                          areas.scores + at,
+                                          areas.tile,
+                                          values.from(part.begin),
+                                          areas.value_vectors,
+                                          areas.outs,
+                                          areas.out_depth,
+                                          ahead};
+               if (guard) {
+                 guarded_weigh(areas.guard + at, weighing);
+               } else {
+                 weigh(weighing);
+               }
+             });
 }
 
 template <class T>
@@ -174,8 +231,8 @@ void write_result(const ForwardCall<T>& call, const RowTask& task, std::ptrdiff_
   const Problem& problem = call.problem;
   const Row row = row_of(problem, task, r);
   const T factor = normalizer(areas.sums[r], call.dropout_factor);
-  const T* const out = areas.outs + r * areas.out_depth;
-  for (std::ptrdiff_t d = 0; d < problem.value_depth; ++d) areas.row[d] = out[d] * factor;
+  areas.value_vectors.join(areas.outs + r * areas.out_depth, areas.row);
+  for (std::ptrdiff_t d = 0; d < problem.value_depth; ++d) areas.row[d] *= factor;
   char* const to =
       call.out.row(task.item, row.head, problem.items[task.item].query_begin + row.query);
   write_row(areas.row, to, call.out.type, call.out.column_stride, problem.value_depth);
@@ -198,13 +255,14 @@ void decode(const ForwardCall<T>& call, const RowTask& task, const Part<T>& part
   const KeyTiles tiles(task.keys, tile_keys(problem) / 2);
   for (std::ptrdiff_t t = 0; t < tiles.count(); ++t) {
     worker.check();
-    attend(call, task, tiles[t], areas);
+    const KeyRange next = t + 1 < tiles.count() ? tiles[t + 1] : KeyRange{0, 0};
+    attend(call, task, tiles[t], next, areas);
   }
 
   for (std::ptrdiff_t r = 0; r < task.rows; ++r) {
     if (part.sum) {
-      std::copy_n(areas.outs + r * areas.out_depth, problem.value_depth,
-                  part.out + r * problem.value_depth);
+      areas.value_vectors.join(areas.outs + r * areas.out_depth, areas.row);
+      std::copy_n(areas.row, problem.value_depth, part.out + r * problem.value_depth);
       part.maximum[r] = areas.maxima[r];
       part.sum[r] = areas.sums[r];
     } else {

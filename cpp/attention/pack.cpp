@@ -160,7 +160,7 @@ template <class T>
 Rows<T> load_rows(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_t head,
                   std::ptrdiff_t first, std::ptrdiff_t count, std::ptrdiff_t columns, bool padding,
                   T* buffer) {
-  if (view.in_place<T>() && !(padding && columns % simd::lanes<T> != 0)) {
+  if (view.in_place<T>() && !(padding && columns < simd::lanes<T>)) {
     return {reinterpret_cast<const T*>(view.row(item, head, first)),
             view.row_stride / static_cast<std::ptrdiff_t>(sizeof(T))};
   }

@@ -42,9 +42,9 @@ struct Rows {
   std::ptrdiff_t stride;
 };
 
-// Rows [first, first + count) of one head: where they lie if they are runs of T (and `padding` is
-// not wanted or not needed), else converted into buffer (count, padded columns) with zeros behind
-// the last column.
+// Rows [first, first + count) of one head: where they lie if they are runs of T (and, with
+// `padding`, no shorter than a vector), else converted into buffer (count, padded columns) with
+// zeros behind the last column.
 template <class T>
 Rows<T> load_rows(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_t head,
                   std::ptrdiff_t first, std::ptrdiff_t count, std::ptrdiff_t columns, bool padding,

@@ -6,6 +6,8 @@
 #include <cmath>
 #include <cstddef>
 #include <cstring>
+#include <type_traits>
+#include <utility>
 
 namespace heedful::simd {
 
@@ -98,6 +100,11 @@ template <class P>
 inline auto sum(const P& a) {
   return Eigen::internal::predux(a);
 }
+// Of lanes that are not NaN.
+template <class P>
+inline auto greatest(const P& a) {
+  return Eigen::internal::predux_max(a);
+}
 
 // Eigen has a packet tanh (a few ulp) for float only.
 template <class T>
@@ -112,10 +119,9 @@ inline Packet<T> tanh(const Packet<T>& a) {
   }
 }
 
-template <class T>
-inline void prefetch(const T* address) {
-  __builtin_prefetch(address);
-}
+// Brings the line of an address that need not be valid into the second cache: the first would not
+// hold what is asked for far enough ahead, and has room for fewer requests at a time.
+inline void prefetch(const void* address) { __builtin_prefetch(address, 0, 2); }
 
 // A square of lanes × lanes numbers, turned: block.packet[i][j] ↔ block.packet[j][i].
 template <class T>
@@ -124,6 +130,51 @@ using Square = Eigen::internal::PacketBlock<Packet<T>, lanes<T>>;
 template <class T>
 inline void transpose(Square<T>& block) {
   Eigen::internal::ptranspose(block);
+}
+
+namespace detail {
+
+template <int... Indices, class P>
+inline P shuffle(const P& a, const P& b, std::integer_sequence<int, Indices...>) {
+#ifdef __clang__
+  return __builtin_shufflevector(a, b, Indices...);
+#else
+  using Bits = std::conditional_t<sizeof(P) / sizeof...(Indices) == 8, long long, int>;
+  typedef Bits Mask __attribute__((vector_size(sizeof(P))));
+  return __builtin_shuffle(a, b, Mask{Indices...});
+#endif
+}
+
+// Lanes whose number has the bit `half` take b, the others a: once the lane itself, once the one
+// `half` lanes away. Their sum has half as many numbers to be added in each lane.
+template <int half, class P, int... Lanes>
+inline P add_halves(const P& a, const P& b, std::integer_sequence<int, Lanes...>) {
+  constexpr int width = sizeof...(Lanes);
+  return add(
+      shuffle(a, b, std::integer_sequence<int, ((Lanes & half) ? Lanes + width : Lanes)...>()),
+      shuffle(a, b,
+              std::integer_sequence<int, ((Lanes & half) ? Lanes + width : Lanes) ^ half...>()));
+}
+
+template <class T, int count>
+inline Packet<T> sum_each(const T* rows, std::ptrdiff_t step) {
+  if constexpr (count == 1) {
+    return load(rows);
+  } else {
+    constexpr int half = lanes<T> / count;
+    return add_halves<half>(sum_each<T, count / 2>(rows, 2 * step),
+                            sum_each<T, count / 2>(rows + step, 2 * step),
+                            std::make_integer_sequence<int, lanes<T>>());
+  }
+}
+
+}  // namespace detail
+
+// Lane i of the result is the sum of rows[i], of `lanes` rows of `lanes` numbers one after the
+// other.
+template <class T>
+inline Packet<T> sum_each(const T* rows) {
+  return detail::sum_each<T, lanes<T>>(rows, lanes<T>);
 }
 
 // The bits of one register seen as another type of the same size.

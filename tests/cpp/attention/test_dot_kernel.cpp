@@ -14,8 +14,9 @@ template <class T>
 void scores_are_dot_products() {
   constexpr std::ptrdiff_t width = simd::lanes<T>;
   for (std::ptrdiff_t rows = 1; rows <= 9; ++rows) {
-    for (const std::ptrdiff_t keys : {0, 1, 2, 3, 4, 5, 7, 13}) {
-      for (const std::ptrdiff_t depth : {std::ptrdiff_t{0}, width, 2 * width, 7 * width}) {
+    for (const std::ptrdiff_t keys : {0, 1, 2, 3, 4, 5, 7, 13, 37}) {
+      for (const std::ptrdiff_t depth :
+           {std::ptrdiff_t{0}, width, width + 1, 2 * width, 3 * width - 1, 7 * width}) {
         const std::ptrdiff_t key_stride = depth + 3, score_stride = keys + 2;
         RandomNumbers random(13);
         const auto numbers = [&](std::ptrdiff_t count) {
@@ -26,8 +27,19 @@ void scores_are_dot_products() {
         const std::vector<T> queries = numbers(rows * depth);
         const std::vector<T> key_rows = numbers(keys * key_stride);
         std::vector<T> scores(static_cast<std::size_t>(rows * score_stride), T(-77));
-        dot_rows(queries.data(), rows, depth, Rows<T>{key_rows.data(), key_stride}, keys,
-                 scores.data(), score_stride);
+        // as many rows as are computed together, those behind the last of zeros
+        const RowVectors<T> vectors(depth);
+        std::vector<T> spread(static_cast<std::size_t>((rows + 3) * vectors.count * width), T{0});
+        for (std::ptrdiff_t row = 0; row < rows; ++row) {
+          T* const to = spread.data() + row * vectors.count * width;
+          vectors.spread(queries.data() + row * depth, to);
+          for (std::ptrdiff_t i = 0; i < vectors.repeated(); ++i) {
+            to[(vectors.count - 1) * width + i] = 0;
+          }
+        }
+        const Ahead nowhere{reinterpret_cast<const char*>(key_rows.data()), 0};
+        dot_rows(DotQueries<T>{spread.data(), rows, vectors}, Rows<T>{key_rows.data(), key_stride},
+                 keys, nowhere, scores.data(), score_stride);
         bool right = true;
         for (std::ptrdiff_t row = 0; row < rows; ++row) {
           for (std::ptrdiff_t key = 0; key < score_stride; ++key) {
@@ -51,11 +63,31 @@ void scores_are_dot_products() {
   }
 }
 
+// The vector that ends with the row repeats some lanes: what is infinite there counts once.
+void an_infinite_number_is_counted_once() {
+  constexpr std::ptrdiff_t width = simd::lanes<float>, depth = width + 1;
+  const RowVectors<float> vectors(depth);
+  for (std::ptrdiff_t place = 0; place < depth; ++place) {
+    std::vector<float> key(depth, 0.5f);
+    key[static_cast<std::size_t>(place)] = std::numeric_limits<float>::infinity();
+    std::vector<float> query(depth, -1.0f), spread(static_cast<std::size_t>(2 * width));
+    vectors.spread(query.data(), spread.data());
+    for (std::ptrdiff_t i = 0; i < vectors.repeated(); ++i) {
+      spread[static_cast<std::size_t>(width + i)] = 0;
+    }
+    float score = 0;
+    dot_rows(DotQueries<float>{spread.data(), 1, vectors}, Rows<float>{key.data(), depth}, 1,
+             Ahead{reinterpret_cast<const char*>(key.data()), 0}, &score, 1);
+    check(score == -std::numeric_limits<float>::infinity(), "-1 · ∞ among finite numbers is -∞");
+  }
+}
+
 }  // namespace
 }  // namespace heedful
 
 int main() {
   heedful::scores_are_dot_products<float>();
   heedful::scores_are_dot_products<double>();
+  heedful::an_infinite_number_is_counted_once();
   return heedful::summary();
 }

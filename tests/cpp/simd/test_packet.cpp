@@ -1,10 +1,12 @@
 // The words for vector registers: arithmetic, comparisons and selection where NaN and signed zeros
 // take part, transpose.
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
 #include <limits>
+#include <numeric>
 
 #include "check.hpp"
 #include "random_numbers.hpp"
@@ -75,6 +77,16 @@ void arithmetic_is_done_lane_by_lane() {
   long double total = 0;
   for (const T number : a) total += number;
   close(simd::sum(x), static_cast<double>(total), 1e-6, "sum adds all lanes");
+  check(simd::greatest(x) == *std::max_element(a, a + lanes<T>), "greatest is the largest lane");
+
+  T rows[lanes<T> * lanes<T>], sums[lanes<T>];
+  for (int i = 0; i < lanes<T> * lanes<T>; ++i) rows[i] = static_cast<T>(i * 37 % 101);
+  simd::store(sums, simd::sum_each<T>(rows));
+  bool summed = true;
+  for (int i = 0; i < lanes<T>; ++i) {
+    summed &= sums[i] == std::accumulate(rows + i * lanes<T>, rows + (i + 1) * lanes<T>, T{0});
+  }
+  check(summed, "sum_each adds the lanes of each row");
 
   T fused[lanes<T>];
   simd::store(fused, simd::multiply_add(x, y, z));

@@ -1,0 +1,59 @@
+// A row of numbers as vectors: whole ones, and a last one that ends with the row and so overlaps
+// its neighbour. Rows of any length are read where they lie, without a copy that pads them.
+//
+//   19 columns, 8 lanes      offset 0        offset 8         offset 11
+//                            0 … 7           8 … 15           11 … 18, of which 5 are repeated
+//
+// Only rows shorter than a vector have to be padded to one.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstring>
+
+#include "simd/packet.hpp"
+
+namespace heedful {
+
+template <class T>
+struct RowVectors {
+  static constexpr std::ptrdiff_t width = simd::lanes<T>;
+
+  std::ptrdiff_t count;  // vectors
+  std::ptrdiff_t last;   // where the last one begins
+
+  explicit RowVectors(std::ptrdiff_t columns)
+      : count((columns + width - 1) / width), last(std::max<std::ptrdiff_t>(columns - width, 0)) {}
+
+  std::ptrdiff_t offset(std::ptrdiff_t vector) const { return std::min(vector * width, last); }
+  // Lanes of the last vector that the one before holds too.
+  std::ptrdiff_t repeated() const { return last > 0 ? (count - 1) * width - last : 0; }
+
+  // (count · width) numbers: the vectors one after the other, from and to a row of `columns`, which
+  // is no shorter than a vector or padded to one.
+  void spread(const T* row, T* vectors) const {
+    for (std::ptrdiff_t v = 0; v < count; ++v) {
+      simd::store(vectors + v * width, simd::load(row + offset(v)));
+    }
+  }
+  void join(const T* vectors, T* row) const {
+    for (std::ptrdiff_t v = 0; v < count; ++v) {
+      simd::store(row + offset(v), simd::load(vectors + v * width));
+    }
+  }
+};
+
+// Rows that will be wanted soon: while row i of some others is worked on, row i of these is
+// fetched. Memory answers late; that the processor reads ahead by itself is not enough where every
+// line is worked on as much as here (half the speed was measured).
+struct Ahead {
+  const char* rows;
+  std::ptrdiff_t stride;  // in bytes
+
+  template <class T>
+  void fetch(std::ptrdiff_t row, std::ptrdiff_t column) const {
+    simd::prefetch(rows + row * stride + column * static_cast<std::ptrdiff_t>(sizeof(T)));
+  }
+};
+
+}  // namespace heedful
