@@ -38,15 +38,9 @@ void add_dbias(const BackwardCall<T>& call, std::ptrdiff_t item, KeyRange keys,
 // sum[key][column] += Σ_lane weights[key][lane] rows[lane][column]
 template <class T>
 void add_rows(const Panel<T>& panel, KeyRange keys, const T* weights, Rows<T> rows, T* sum) {
-  const std::ptrdiff_t vectors = rows.stride / simd::lanes<T>;
-  const std::ptrdiff_t blocks = (vectors + max_vectors - 1) / max_vectors;
-  for (std::ptrdiff_t b = 0; b < blocks; ++b) {
-    const std::ptrdiff_t begin = vectors * b / blocks;
-    const std::ptrdiff_t end = vectors * (b + 1) / blocks;
-    multiply(Product<T>{keys.size(), panel.count, static_cast<int>(end - begin), weights,
-                        panel.lanes(), 1, rows.data + begin * simd::lanes<T>, rows.stride,
-                        sum + begin * simd::lanes<T>, rows.stride, true});
-  }
+  multiply_wide(Product<T>{keys.size(), panel.count, 0, weights, panel.lanes(), 1, rows.data,
+                           rows.stride, sum, rows.stride, true},
+                rows.stride / simd::lanes<T>);
 }
 
 // dvalue and dkey of the block, and dquery of the panel. Leaves dscores as they are.

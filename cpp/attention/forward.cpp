@@ -5,6 +5,7 @@
 
 #include "attention/decode.hpp"
 #include "attention/dropout.hpp"
+#include "attention/fetch_ahead.hpp"
 #include "attention/online_softmax.hpp"
 #include "attention/prefill.hpp"
 #include "parallel/scratch.hpp"
@@ -40,6 +41,23 @@ Cut cut_item(const Problem& problem, const Item& item) {
     cut.parts = std::clamp<std::ptrdiff_t>(cut.keys.size() / least, 1, max_parts);
   }
   return cut;
+}
+
+template <class T>
+RowTask row_task(const Problem& problem, const Cut& cut, std::ptrdiff_t item,
+                 std::ptrdiff_t index) {
+  const std::ptrdiff_t rows = problem.group() * problem.items[item].queries;
+  std::ptrdiff_t rest = index - cut.first_task;
+  const std::ptrdiff_t part = rest % cut.parts;
+  rest /= cut.parts;
+  // the last rows first: with causal attention they see most keys
+  const std::ptrdiff_t tile = cut.tiles - 1 - rest % cut.tiles;
+  const std::ptrdiff_t vectors = padded<T>(rows) / simd::lanes<T>;
+  const std::ptrdiff_t begin = vectors * tile / cut.tiles * simd::lanes<T>;
+  const std::ptrdiff_t end = std::min(vectors * (tile + 1) / cut.tiles * simd::lanes<T>, rows);
+  const KeyRange keys{cut.keys.begin + cut.keys.size() * part / cut.parts,
+                      cut.keys.begin + cut.keys.size() * (part + 1) / cut.parts};
+  return {item, rest / cut.tiles, begin, end - begin, keys, part == 0};
 }
 
 // The states of all rows whose keys are in parts.
@@ -111,44 +129,41 @@ void attention_forward(const Problem& problem, const TensorView& query, const Te
   }
   Parts<T> states(part_rows, merges, problem.value_depth);
 
+  const auto cut_of = [&](std::ptrdiff_t index) {
+    return std::upper_bound(cuts.begin(), cuts.end(), index,
+                            [](std::ptrdiff_t i, const Cut& c) { return i < c.first_task; }) -
+           1;
+  };
+  const auto task_of = [&](std::ptrdiff_t index) {
+    const Cut* const cut = cut_of(index);
+    return row_task<T>(problem, *cut, cut - cuts.begin(), index);
+  };
+  const Team used = team_for(problem, team);
   const auto run = [&](std::ptrdiff_t index, Worker& worker) {
-    const Cut* const cut =
-        std::upper_bound(cuts.begin(), cuts.end(), index,
-                         [](std::ptrdiff_t i, const Cut& c) { return i < c.first_task; }) -
-        1;
-    const std::ptrdiff_t item = cut - cuts.begin();
-    const std::ptrdiff_t rows = problem.group() * problem.items[item].queries;
-    std::ptrdiff_t rest = index - cut->first_task;
-    const std::ptrdiff_t part = rest % cut->parts;
-    rest /= cut->parts;
-    // the last rows first: with causal attention they see most keys
-    const std::ptrdiff_t tile = cut->tiles - 1 - rest % cut->tiles;
-    const std::ptrdiff_t kv_head = rest / cut->tiles;
-    const std::ptrdiff_t vectors = padded<T>(rows) / simd::lanes<T>;
-    const std::ptrdiff_t begin = vectors * tile / cut->tiles * simd::lanes<T>;
-    const std::ptrdiff_t end = std::min(vectors * (tile + 1) / cut->tiles * simd::lanes<T>, rows);
-    const KeyRange keys{cut->keys.begin + cut->keys.size() * part / cut->parts,
-                        cut->keys.begin + cut->keys.size() * (part + 1) / cut->parts};
-    const RowTask task{item, kv_head, begin, end - begin, keys, part == 0};
-
+    const Cut& cut = *cut_of(index);
+    const RowTask task = row_task<T>(problem, cut, &cut - cuts.begin(), index);
+    const std::ptrdiff_t part = (index - cut.first_task) % cut.parts;
     Part<T> parts[max_parts];
-    if (cut->parts > 1) {
-      for (std::ptrdiff_t p = 0; p < cut->parts; ++p) {
-        parts[p] =
-            states.at(cut->first_part + (kv_head * cut->parts + p) * rows, problem.value_depth);
+    if (cut.parts > 1) {
+      for (std::ptrdiff_t p = 0; p < cut.parts; ++p) {
+        parts[p] = states.at(cut.first_part + (task.kv_head * cut.parts + p) * task.rows,
+                             problem.value_depth);
       }
     }
-    if (rows <= decode_rows<T>) {
+    if (problem.group() * problem.items[task.item].queries <= decode_rows<T>) {
       decode(call, task, parts[part], worker);
     } else {
-      prefill(call, task, parts[part], worker);
+      // the other threads take the tasks between
+      const std::ptrdiff_t next = index + used.threads;
+      const FetchAhead ahead = next < tasks ? FetchAhead(call, task, task_of(next)) : FetchAhead();
+      prefill(call, task, parts[part], ahead, worker);
     }
-    if (cut->parts > 1 && states.ended[cut->first_merge + kv_head].fetch_add(1) + 1 == cut->parts) {
-      merge(call, task, parts, cut->parts, reinterpret_cast<T*>(worker.scratch));
+    if (cut.parts > 1 &&
+        states.ended[cut.first_merge + task.kv_head].fetch_add(1) + 1 == cut.parts) {
+      merge(call, task, parts, cut.parts, reinterpret_cast<T*>(worker.scratch));
     }
   };
-  parallel_for(tasks, team_for(problem, team),
-               std::max(prefill_scratch(call), decode_scratch(call)), run);
+  parallel_for(tasks, used, std::max(prefill_scratch(call), decode_scratch(call)), run);
 }
 
 template void attention_forward<float>(const Problem&, const TensorView&, const TensorView&,

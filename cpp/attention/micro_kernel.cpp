@@ -56,6 +56,17 @@ void block(const Product<T>& p, std::ptrdiff_t first_row) {
     }
     return;
   }
+  if (p.row_factors) {
+#pragma GCC unroll 32
+    for (int r = 0; r < Rows; ++r) {
+      const P factor = simd::broadcast(p.row_factors[first_row + r]);
+#pragma GCC unroll 32
+      for (int v = 0; v < Vectors; ++v) {
+        simd::store(c + r * p.c_row + v * width, simd::multiply(sums[r][v], factor));
+      }
+    }
+    return;
+  }
 #pragma GCC unroll 32
   for (int r = 0; r < Rows; ++r) {
 #pragma GCC unroll 32
@@ -102,7 +113,7 @@ void by_layout(const Product<T>& p) {
 
 template <class T>
 void multiply(const Product<T>& product) {
-  static_assert(max_vectors == 3);
+  static_assert(max_block_vectors <= 4);
   switch (product.vectors) {
     case 1:
       return by_layout<T, 1>(product);
@@ -110,10 +121,28 @@ void multiply(const Product<T>& product) {
       return by_layout<T, 2>(product);
     case 3:
       return by_layout<T, 3>(product);
+    case 4:
+      if constexpr (max_block_vectors >= 4) return by_layout<T, 4>(product);
+  }
+}
+
+template <class T>
+void multiply_wide(Product<T> product, std::ptrdiff_t vectors) {
+  const std::ptrdiff_t blocks = (vectors + max_block_vectors - 1) / max_block_vectors;
+  const T* const b = product.b;
+  T* const c = product.c;
+  for (std::ptrdiff_t block = 0; block < blocks; ++block) {
+    const std::ptrdiff_t begin = vectors * block / blocks;
+    product.vectors = static_cast<int>(vectors * (block + 1) / blocks - begin);
+    product.b = b + begin * simd::lanes<T>;
+    product.c = c + begin * simd::lanes<T>;
+    multiply(product);
   }
 }
 
 template void multiply(const Product<float>&);
 template void multiply(const Product<double>&);
+template void multiply_wide(Product<float>, std::ptrdiff_t);
+template void multiply_wide(Product<double>, std::ptrdiff_t);
 
 }  // namespace heedful

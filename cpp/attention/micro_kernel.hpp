@@ -10,6 +10,7 @@
 //   dPᵀ       = V dOᵀ                       A = values, in place         B = dout panel
 //   dV, dK    += Pᵀ dO, dSᵀ Q               A = weights, in place        B = dout rows, query rows
 //   dQᵀ       = Kᵀ dSᵀ                      A = keys, in place           B = score gradients
+//   O         = P V, all keys at once       A = weights, in place        B = values, in place
 // So neither keys, values nor weights are ever packed or transposed. C is a block of 8 × 3 vectors
 // where there are 32 registers, 4 × 3 where there are 16: with 3 vectors a load feeds enough
 // multiplications to keep both units busy.
@@ -17,14 +18,19 @@
 
 #include <cstddef>
 
+#include "simd/packet.hpp"
+
 namespace heedful {
 
-inline constexpr int max_vectors = 3;  // widest block, in vectors
+inline constexpr int max_vectors = 3;  // of a panel
+// Widest block: with 32 registers four vectors in six rows do as well as three in eight, and divide
+// the usual depths.
+inline constexpr int max_block_vectors = simd::registers >= 32 ? 4 : max_vectors;
 
 template <class T>
 struct Product {
   std::ptrdiff_t rows, depth;
-  int vectors;  // V: 1 to max_vectors
+  int vectors;  // V: 1 to max_block_vectors
   const T* a;
   std::ptrdiff_t a_row, a_step;  // one of them is 1
   const T* b;
@@ -35,9 +41,15 @@ struct Product {
   bool accumulate = false;
   // (V · W): raised to the greatest of each lane of C, while C is still in registers
   T* maximum = nullptr;
+  // (rows): C = A B · row_factors[row]
+  const T* row_factors = nullptr;
 };
 
 template <class T>
 void multiply(const Product<T>& product);
+
+// The same for any number of vectors.
+template <class T>
+void multiply_wide(Product<T> product, std::ptrdiff_t vectors);
 
 }  // namespace heedful

@@ -7,6 +7,7 @@
 #include "attention/guarded.hpp"
 #include "attention/key_tiles.hpp"
 #include "attention/online_softmax.hpp"
+#include "attention/panel_output.hpp"
 #include "attention/work_area.hpp"
 
 namespace heedful {
@@ -77,18 +78,14 @@ void load_queries(const ForwardCall<T>& call, std::ptrdiff_t item, const Panel<T
   rows_to_panel(from, panel.lanes(), problem.depth, call.rule.query_factor, query_panel);
 }
 
-// outᵀ += Vᵀ Pᵀ
-template <class T>
-void add_values(const Problem& problem, const Panel<T>& panel, const ScoreTile<T>& tile,
-                TileRows<T>& values, const T* weights, T* out) {
-  const Rows<T> rows = values.from(tile.keys.begin);
-  multiply(Product<T>{problem.value_depth, tile.keys.size(), panel.vectors, rows.data, 1,
-                      rows.stride, weights, panel.lanes(), out, panel.lanes(), true});
-}
+// What became of a panel's sum of values.
+enum class Outcome : unsigned char { none, in_panel, written };
 
+// `all_keys`: the tile holds all keys that the panel may see, so that the results can be written.
 template <class T>
-void attend(const ForwardCall<T>& call, std::ptrdiff_t item, const Panel<T>& panel, int index,
-            KeyRange keys, TileRows<T>& key_rows, TileRows<T>& value_rows, const Areas<T>& areas) {
+Outcome attend(const ForwardCall<T>& call, std::ptrdiff_t item, const Panel<T>& panel, int index,
+               KeyRange keys, bool all_keys, Outcome before, TileRows<T>& key_rows,
+               TileRows<T>& value_rows, const Areas<T>& areas) {
   const Problem& problem = call.problem;
   RunningSoftmax<T> state = areas.state(problem, index);
   const int lanes = panel.lanes();
@@ -96,65 +93,31 @@ void attend(const ForwardCall<T>& call, std::ptrdiff_t item, const Panel<T>& pan
   const ScoreTile<T> tile =
       score_tile(problem, item, panel, keys, call.rule, areas.query_panel(problem, index), key_rows,
                  ScoreAreas<T>{areas.scores, areas.mask, areas.raised});
-  if (tile.keys.empty()) return;
+  if (tile.keys.empty()) return before;
   const std::ptrdiff_t count = tile.keys.size();
   const bool guard = tile.partial && problem.value_depth > 0 && !value_rows.finite();
   if (guard) {
     std::memcpy(areas.mask, areas.scores, static_cast<std::size_t>(count * lanes) * sizeof(T));
   }
-  add_tile(state, areas.scores, count, lanes, problem.value_depth, areas.raised,
+  const bool summed = before == Outcome::in_panel;
+  add_tile(state, areas.scores, count, lanes, summed ? problem.value_depth : 0, areas.raised,
            call.rule.exponent);
-  if (problem.value_depth == 0) return;
+  if (problem.value_depth == 0) return before;
   if (problem.dropout_p > 0) drop(problem, item, panel, tile.keys, T{1}, areas.scores);
+  const Rows<T> values = value_rows.from(tile.keys.begin);
   if (guard) {
-    guarded_columns(areas.mask, areas.scores, value_rows.from(tile.keys.begin), count, lanes,
-                    problem.value_depth, state.out, true);
-  } else {
-    add_values(problem, panel, tile, value_rows, areas.scores, state.out);
+    guarded_columns(areas.mask, areas.scores, values, count, lanes, problem.value_depth, state.out,
+                    summed);
+    return Outcome::in_panel;
   }
-}
-
-template <class T>
-void write_results(const ForwardCall<T>& call, std::ptrdiff_t item, const Panel<T>& panel,
-                   const RunningSoftmax<T>& state, T* rows) {
-  const Problem& problem = call.problem;
-  const bool in_place = call.out.template in_place<T>();
-  alignas(64) T factors[Panel<T>::max_lanes];
-  T* to[Panel<T>::max_lanes];
-  for (int lane = 0; lane < panel.lanes(); ++lane) {
-    const Row row{panel.head[lane], panel.query[lane]};
-    factors[lane] = normalizer(state.sum[lane], call.dropout_factor);
-    // lanes without a row share one
-    to[lane] = rows + std::min(lane, panel.count) * problem.value_depth;
-    if (lane >= panel.count) continue;
-    if (in_place) {
-      to[lane] = reinterpret_cast<T*>(
-          call.out.row(item, row.head, problem.items[item].query_begin + row.query));
-    }
-    write_lse(call, item, row,
-              log_sum_exp(state.maximum[lane], state.sum[lane], call.rule.natural));
+  if (all_keys && fills_vectors<T>(problem.value_depth)) {
+    write_weighted(call, item, panel, state, areas.scores, count, values, areas.rows);
+    return Outcome::written;
   }
-  panel_to_rows(state.out, panel.lanes(), problem.value_depth, factors, to);
-  if (in_place) return;
-  for (int lane = 0; lane < panel.count; ++lane) {
-    const std::ptrdiff_t row = problem.items[item].query_begin + panel.query[lane];
-    write_row(to[lane], call.out.row(item, panel.head[lane], row), call.out.type,
-              call.out.column_stride, problem.value_depth);
-  }
-}
-
-template <class T>
-void write_part(const Problem& problem, const Panel<T>& panel, std::ptrdiff_t first_row,
-                const RunningSoftmax<T>& state, const Part<T>& part, T* rows) {
-  alignas(64) T factors[Panel<T>::max_lanes];
-  T* to[Panel<T>::max_lanes];
-  for (int lane = 0; lane < panel.lanes(); ++lane) {
-    factors[lane] = 1;
-    to[lane] = lane < panel.count ? part.out + (first_row + lane) * problem.value_depth : rows;
-  }
-  panel_to_rows(state.out, panel.lanes(), problem.value_depth, factors, to);
-  std::copy_n(state.maximum, panel.count, part.maximum + first_row);
-  std::copy_n(state.sum, panel.count, part.sum + first_row);
+  // outᵀ (+)= Vᵀ Pᵀ
+  multiply(Product<T>{problem.value_depth, count, panel.vectors, values.data, 1, values.stride,
+                      areas.scores, lanes, state.out, lanes, summed});
+  return Outcome::in_panel;
 }
 
 }  // namespace
@@ -165,7 +128,8 @@ std::size_t prefill_scratch(const ForwardCall<T>& call) {
 }
 
 template <class T>
-void prefill(const ForwardCall<T>& call, const RowTask& task, const Part<T>& part, Worker& worker) {
+void prefill(const ForwardCall<T>& call, const RowTask& task, const Part<T>& part,
+             const FetchAhead& ahead, Worker& worker) {
   const Problem& problem = call.problem;
   const Item& item = problem.items[task.item];
   const Areas<T> areas(call, worker.scratch);
@@ -187,13 +151,14 @@ void prefill(const ForwardCall<T>& call, const RowTask& task, const Part<T>& par
       start_row(state.maximum[lane], state.sum[lane], task.first_part ? problem.sink : nullptr,
                 panel.head[lane]);
     }
-    std::fill_n(state.out, problem.value_depth * panel.lanes(), T{0});
     if (panel.some.empty()) continue;
     keys.begin = std::min(keys.begin, std::max(panel.some.begin, task.keys.begin));
     keys.end = std::max(keys.end, std::min(panel.some.end, task.keys.end));
   }
 
+  ahead.queries();
   const KeyTiles tiles(keys, tile_keys(problem));
+  Outcome outcomes[max_panels] = {};
   for (std::ptrdiff_t t = 0; t < tiles.count(); ++t) {
     worker.check();
     const KeyRange tile = tiles[t];
@@ -202,24 +167,34 @@ void prefill(const ForwardCall<T>& call, const RowTask& task, const Part<T>& par
     TileRows<T> value_rows(call.value, task.item, task.kv_head, item.key_begin, tile,
                            problem.value_depth, false, areas.values);
     for (std::ptrdiff_t p = 0; p < panels; ++p) {
-      attend(call, task.item, areas.panels[p], static_cast<int>(p), tile, key_rows, value_rows,
-             areas);
+      outcomes[p] =
+          attend(call, task.item, areas.panels[p], static_cast<int>(p), tile,
+                 tiles.count() == 1 && !part.sum, outcomes[p], key_rows, value_rows, areas);
+      if (t == 0 && p == 0) ahead.keys();
     }
+    if (t == 0) ahead.values();
   }
 
   for (std::ptrdiff_t p = 0; p < panels; ++p) {
+    const Panel<T>& panel = areas.panels[p];
     const RunningSoftmax<T> state = areas.state(problem, static_cast<int>(p));
-    if (part.sum) {
-      write_part(problem, areas.panels[p], vectors * p / panels * width, state, part, areas.rows);
-    } else {
-      write_results(call, task.item, areas.panels[p], state, areas.rows);
+    if (outcomes[p] == Outcome::none) {
+      std::fill_n(state.out, problem.value_depth * panel.lanes(), T{0});
     }
+    if (part.sum) {
+      write_part(problem, panel, vectors * p / panels * width, state, part, areas.rows);
+      continue;
+    }
+    if (outcomes[p] != Outcome::written) write_out(call, task.item, panel, state, areas.rows);
+    if (call.lse) write_lse(call, task.item, panel, state);
   }
 }
 
 template std::size_t prefill_scratch(const ForwardCall<float>&);
 template std::size_t prefill_scratch(const ForwardCall<double>&);
-template void prefill(const ForwardCall<float>&, const RowTask&, const Part<float>&, Worker&);
-template void prefill(const ForwardCall<double>&, const RowTask&, const Part<double>&, Worker&);
+template void prefill(const ForwardCall<float>&, const RowTask&, const Part<float>&,
+                      const FetchAhead&, Worker&);
+template void prefill(const ForwardCall<double>&, const RowTask&, const Part<double>&,
+                      const FetchAhead&, Worker&);
 
 }  // namespace heedful

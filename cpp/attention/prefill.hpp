@@ -7,6 +7,7 @@
 //   values    out [dv][lane], turned back at the end
 #pragma once
 
+#include "attention/fetch_ahead.hpp"
 #include "attention/row_task.hpp"
 #include "parallel/parallel_for.hpp"
 
@@ -20,6 +21,7 @@ template <class T>
 std::size_t prefill_scratch(const ForwardCall<T>& call);
 
 template <class T>
-void prefill(const ForwardCall<T>& call, const RowTask& task, const Part<T>& part, Worker& worker);
+void prefill(const ForwardCall<T>& call, const RowTask& task, const Part<T>& part,
+             const FetchAhead& ahead, Worker& worker);
 
 }  // namespace heedful

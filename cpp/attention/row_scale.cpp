@@ -91,7 +91,7 @@ RowScales<T>::RowScales(const Problem& problem, const TensorView& query, const T
     }
     if (!any_great) return;
     T maxima[prefill_rows<T>], sums[prefill_rows<T>];
-    prefill(call, task, Part<T>{nullptr, maxima, sums}, worker);
+    prefill(call, task, Part<T>{nullptr, maxima, sums}, FetchAhead(), worker);
     for (std::ptrdiff_t r = 0; r < count; ++r) {
       const T value = lse_of(r);
       if (!(std::abs(value) > great<T> && std::isfinite(value))) continue;

@@ -11,7 +11,7 @@
 namespace heedful {
 namespace {
 
-enum class Ending { store, accumulate, maximum };
+enum class Ending { store, accumulate, maximum, row_factors };
 
 struct Sizes {
   std::ptrdiff_t rows, depth;
@@ -26,7 +26,7 @@ struct Example {
   Sizes sizes;
   std::ptrdiff_t width;  // numbers of a row of B and C
   std::ptrdiff_t a_row, a_step, b_step, c_row;
-  std::vector<T> a, b, c, before, maximum;
+  std::vector<T> a, b, c, before, maximum, row_factors;
 
   explicit Example(const Sizes& given, std::uint64_t seed) : sizes(given) {
     const T gap = std::numeric_limits<T>::quiet_NaN();
@@ -50,6 +50,7 @@ struct Example {
       for (std::ptrdiff_t lane = 0; lane < width; ++lane) at(c, row * c_row + lane) = number();
     }
     before = c;
+    for (std::ptrdiff_t row = 0; row < sizes.rows; ++row) row_factors.push_back(number());
     // lanes that start below everything, in between, and above everything
     const T starts[] = {-std::numeric_limits<T>::infinity(), T(0.1), T(1000)};
     for (std::ptrdiff_t lane = 0; lane < width; ++lane) maximum.push_back(starts[lane % 3]);
@@ -65,11 +66,23 @@ struct Example {
     return numbers[static_cast<std::size_t>(i)];
   }
 
-  void run() {
-    multiply(Product<T>{sizes.rows, sizes.depth, sizes.vectors, a.data(), a_row, a_step, b.data(),
-                        b_step, c.data(), c_row, sizes.ending == Ending::accumulate,
-                        sizes.ending == Ending::maximum ? maximum.data() : nullptr});
+  Product<T> product() {
+    return {sizes.rows,
+            sizes.depth,
+            sizes.vectors,
+            a.data(),
+            a_row,
+            a_step,
+            b.data(),
+            b_step,
+            c.data(),
+            c_row,
+            sizes.ending == Ending::accumulate,
+            sizes.ending == Ending::maximum ? maximum.data() : nullptr,
+            sizes.ending == Ending::row_factors ? row_factors.data() : nullptr};
   }
+  void run() { multiply(product()); }
+  void run_wide() { multiply_wide(product(), sizes.vectors); }
 
   bool product_is_right() const {
     for (std::ptrdiff_t row = 0; row < sizes.rows; ++row) {
@@ -81,6 +94,7 @@ struct Example {
           sum += term;
           magnitude += std::abs(term);
         }
+        if (sizes.ending == Ending::row_factors) sum *= at(row_factors, row);
         if (sizes.ending == Ending::accumulate) sum += at(before, row * c_row + lane);
         const long double error = std::abs(at(c, row * c_row + lane) - sum);
         const long double allowed = static_cast<long double>(sizes.depth + 1) *
@@ -114,10 +128,11 @@ struct Example {
 template <class T>
 void every_block_is_right() {
   for (std::ptrdiff_t rows = 1; rows <= 17; ++rows) {
-    for (int vectors = 1; vectors <= max_vectors; ++vectors) {
+    for (int vectors = 1; vectors <= max_block_vectors; ++vectors) {
       for (const std::ptrdiff_t depth : {0, 1, 3, 64, 129}) {
         for (const bool contiguous_rows : {false, true}) {
-          for (const Ending ending : {Ending::store, Ending::accumulate, Ending::maximum}) {
+          for (const Ending ending :
+               {Ending::store, Ending::accumulate, Ending::maximum, Ending::row_factors}) {
             Example<T> example({rows, depth, vectors, contiguous_rows, ending},
                                static_cast<std::uint64_t>(rows));
             example.run();
@@ -133,6 +148,18 @@ void every_block_is_right() {
           }
         }
       }
+    }
+  }
+}
+
+template <class T>
+void wide_products_are_right() {
+  for (int vectors = 0; vectors <= 9; ++vectors) {
+    for (const Ending ending : {Ending::store, Ending::accumulate, Ending::row_factors}) {
+      Example<T> example({11, 29, vectors, true, ending}, 8);
+      example.run_wide();
+      check(example.product_is_right() && example.gaps_are_untouched(),
+            "a product of any number of vectors is that of its blocks");
     }
   }
 }
@@ -185,6 +212,7 @@ void a_nan_stays_in_its_row_and_lane() {
 template <class T>
 void everything() {
   every_block_is_right<T>();
+  wide_products_are_right<T>();
   no_rows_are_nothing_to_do<T>();
   rows_do_not_know_of_their_number<T>();
   a_nan_stays_in_its_row_and_lane<T>();
