@@ -1,24 +1,23 @@
-"""The 16-bit types against the other libraries, and every type against heedful's own float32."""
-
-import sys
+"""The 16-bit types against the other libraries, and against heedful's own float32."""
 
 import heedful
-from heedful.benchmark.command import run_goals
-from heedful.benchmark.report import Goal, OwnGoal
+from heedful.benchmark.goal import Goal, OwnGoal
 from heedful.benchmark.shapes import SHAPES, Case
+from heedful.benchmark.topic import Topic, main
 
 NAMES = ("sq4096_d128", "gpt2_1k", "vit_b")
 
 GOALS = {
-    Case(SHAPES[name], dtype): Goal(ratio=1.3 if dtype in ("float16", "bfloat16") else None)
+    Case(SHAPES[name], dtype): Goal(ratio=1.3)
     for name in NAMES
-    for dtype in ("float32", "float64", "float16", "bfloat16")
+    for dtype in ("bfloat16", "float16")
 }
 
-# bfloat16 has instructions of its own on some processors;
+# bfloat16 has instructions of its own on some processors, which the highest level can use;
 # else it is computed in float32, as float16 is
-BFLOAT16_FACTOR = 1.6 if "avx512_bf16" in heedful.show_config()["features"] else 0.9
-FACTORS = {"bfloat16": BFLOAT16_FACTOR, "float16": 0.9}
+CONFIG = heedful.show_config()
+OWN = CONFIG["level"] == "v4" and "avx512_bf16" in CONFIG["features"]
+FACTORS = {"bfloat16": 1.6 if OWN else 0.9, "float16": 0.9}
 
 OWN_GOALS = [
     OwnGoal(Case(SHAPES[name], dtype), Case(SHAPES[name]), factor)
@@ -26,5 +25,7 @@ OWN_GOALS = [
     for dtype, factor in FACTORS.items()
 ]
 
+TOPIC = Topic("dtypes", __doc__, GOALS, OWN_GOALS)
+
 if __name__ == "__main__":
-    sys.exit(run_goals(__doc__, GOALS, OWN_GOALS))
+    main(TOPIC)

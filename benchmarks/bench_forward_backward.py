@@ -1,25 +1,21 @@
 """float32 attention with the gradients of query, key and value, without and with dropout."""
 
-import sys
+from heedful.benchmark.goal import Goal
+from heedful.benchmark.shapes import FORWARD, SHAPES, Case
+from heedful.benchmark.topic import Topic, main
 
-from heedful.benchmark.command import run_goals
-from heedful.benchmark.report import Goal
-from heedful.benchmark.shapes import SHAPES, Case
-
+LONG = "sq4096_d128"
 AGAINST_TORCH = Goal(ratio=2.0, against="torch")
 DROPOUT = Goal(ratio=5.0, against="torch")  # which materialises the weights for it
 
 GOALS = {
-    Case(SHAPES["sq4096_d128"], backward=True): Goal(ratio=2.0, against="torch", share=0.75),
-    **{
-        Case(SHAPES[name], backward=True): AGAINST_TORCH
-        for name in ("sd_4096_d40", "bert_384_pad", "vit_b", "gpt2_1k", "llama_2k", "additive_1k")
-    },
-    Case(SHAPES["long_8k"], backward=True): AGAINST_TORCH,
-    Case(SHAPES["tiny_32"], backward=True): AGAINST_TORCH,
-    Case(SHAPES["sq4096_d128"], backward=True, dropout_p=0.1): DROPOUT,
+    Case(SHAPES[LONG], backward=True): Goal(2.0, "torch", {"v4": 0.75, "v3": 0.75}),
+    **{Case(shape, backward=True): AGAINST_TORCH for shape in FORWARD if shape.name != LONG},
+    Case(SHAPES[LONG], backward=True, dropout_p=0.1): DROPOUT,
     Case(SHAPES["gpt2_1k"], backward=True, dropout_p=0.1): DROPOUT,
 }
 
+TOPIC = Topic("backward", __doc__, GOALS)
+
 if __name__ == "__main__":
-    sys.exit(run_goals(__doc__, GOALS))
+    main(TOPIC)

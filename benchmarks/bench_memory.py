@@ -1,15 +1,16 @@
-"""Peak memory beyond inputs and outputs for one long sequence, each library in a fresh process."""
+"""Peak memory beyond inputs and outputs for long sequences, each library in a fresh process."""
 
-import argparse
-import json
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-from heedful.benchmark import peers, report
+from heedful.benchmark.goal import Line
 from heedful.benchmark.harness import Harness
 from heedful.benchmark.shapes import Case, Shape
+from heedful.benchmark.topic import Topic, main
 
-GOAL = 64e6  # bytes
+LENGTHS = (8_192, 32_768)
+GOAL = 64e6  # bytes at the longest
+LINEAR = 1.25  # times as many bytes a token at the longest as at the shortest
 MATERIALISING = ("jax", "numpy")  # hold several matrices of length x length
 
 
@@ -21,52 +22,43 @@ def available_memory() -> float:
     return 0.0
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--length", type=int, default=32_768)
-    parser.add_argument("--depth", type=int, default=64)
-    parser.add_argument(
-        "--libraries", nargs="+", choices=list(peers.MODULES), default=list(peers.MODULES)
-    )
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--strict", action="store_true", help="exit with 1 when a goal is missed")
-    parser.add_argument("--json", type=Path, metavar="FILE")
-    arguments = parser.parse_args()
-    where = report.machine()
-    length = arguments.length
-    shape = Shape(f"memory_{length}", 1, 1, 1, length, length, arguments.depth)
-    found: dict[str, dict[str, object]] = {}
-    missed = False
-    libraries = list(arguments.libraries)
-    if 5 * 4.0 * length**2 > available_memory():
-        for name in MATERIALISING:
-            if name in libraries:
-                libraries.remove(name)
-                print(f"{name}: left out, too little memory for matrices of {length} x {length}")
-    with Harness(libraries, arguments.threads) as harness:
-        print(report.introduction(harness, where))
-        for case in (Case(shape), Case(shape, backward=True)):
-            print(f"\n{case}: peak memory beyond inputs and outputs")
-            answers = found[str(case)] = dict(harness.memory(case))
-            for name, answer in answers.items():
-                assert isinstance(answer, dict)
-                if "extra" not in answer:
-                    print(f"  {name:<12} {answer.get('unsupported') or answer.get('failed')}")
-                    continue
-                verdict = ""
-                if name == "heedful":
-                    good = answer["extra"] < GOAL
-                    missed |= not good
-                    verdict = f"  goal {'reached' if good else 'MISSED'}: under {GOAL / 1e6:.0f} MB"
-                print(f"  {name:<12} {answer['extra'] / 1e6:10.1f} MB{verdict}")
-        if arguments.json is not None:
-            written = {
-                **report.as_json(harness, where, "python benchmarks/bench_memory.py", []),
-                "memory": found,
-            }
-            arguments.json.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
-    return int(arguments.strict and missed)
+def memory_lines(harness: Harness) -> Iterator[Line]:
+    for backward in (False, True):
+        yield from lines_of(harness, backward, LENGTHS)
 
+
+def lines_of(harness: Harness, backward: bool, lengths: tuple[int, ...]) -> Iterator[Line]:
+    """What the longest takes, and how that grows from the shortest on."""
+    own: dict[int, int] = {}
+    for length in lengths:
+        case = Case(Shape(f"memory_{length}", 1, 1, 1, length, length, 64), backward=backward)
+        libraries = list(harness.libraries)
+        if 5 * 4.0 * length**2 > available_memory():
+            libraries = [name for name in libraries if name not in MATERIALISING]
+        if length < max(lengths):
+            libraries = [name for name in libraries if name == "heedful"]
+        print(f"\n{case}: peak memory beyond inputs and outputs", flush=True)
+        answers = harness.memory(case, libraries)
+        for name, answer in answers.items():
+            found = answer.get("unsupported") or answer.get("failed")
+            print(f"  {name:<12} {found or format(answer['extra'] / 1e6, '10.1f') + ' MB'}")
+        if "extra" not in answers.get("heedful", {}):
+            reason = str(answers.get("heedful", "not measured"))
+            yield Line(str(case), f"< {GOAL / 1e6:.0f} MB", "–", None, reason=reason)
+            return
+        own[length] = answers["heedful"]["extra"]
+    short, long = min(lengths), max(lengths)
+    yield Line(str(case), f"< {GOAL / 1e6:.0f} MB", f"{own[long] / 1e6:.1f} MB", own[long] < GOAL)
+    growth = max(own[long], 1) / max(own[short], 1)
+    yield Line(
+        f"{case}, beside {short} tokens",
+        f"≤ {LINEAR:g} x as much a token",
+        f"{growth * short / long:.2f} x ({own[short] / 1e6:.1f} MB there)",
+        growth <= LINEAR * long / short,
+    )
+
+
+TOPIC = Topic("memory", __doc__, other=memory_lines)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main(TOPIC)

@@ -4,10 +4,12 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 
-from heedful.benchmark.command import run_goals
-from heedful.benchmark.report import Goal
+from heedful.benchmark.goal import Goal, Line
+from heedful.benchmark.harness import Harness
 from heedful.benchmark.shapes import OVERHEAD, Case
+from heedful.benchmark.topic import Topic, main
 
 GOALS = {
     Case(OVERHEAD[0], backward=backward): Goal(ratio=1.0, against="torch")
@@ -29,14 +31,18 @@ def import_seconds(rounds: int = 15) -> dict[str, float]:
     return {name: medians[name] - medians["nothing"] for name in ("numpy", "heedful")}
 
 
-if __name__ == "__main__":
-    code = run_goals(__doc__, GOALS)
-    imports = import_seconds()
-    ratio = imports["heedful"] / imports["numpy"]
-    good = ratio <= IMPORT_GOAL
-    for name, seconds in imports.items():
-        print(f"import {name:<8} {1e3 * seconds:.0f} ms")
-    print(
-        f"  goal {'reached' if good else 'MISSED'}: {ratio:.2f} x, wanted {IMPORT_GOAL} x at most"
+def import_line(harness: Harness) -> Iterator[Line]:
+    seconds = import_seconds()
+    ratio = seconds["heedful"] / seconds["numpy"]
+    yield Line(
+        f"import heedful, {1e3 * seconds['heedful']:.0f} ms",
+        f"≤ {IMPORT_GOAL} x import numpy",
+        f"{ratio:.2f} x {1e3 * seconds['numpy']:.0f} ms",
+        ratio <= IMPORT_GOAL,
     )
-    sys.exit(code or int("--strict" in sys.argv and not good))
+
+
+TOPIC = Topic("overhead", __doc__, GOALS, other=import_line)
+
+if __name__ == "__main__":
+    main(TOPIC)

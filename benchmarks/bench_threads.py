@@ -1,51 +1,43 @@
 """How much faster all threads are than one, beside how much the processor's own peak gains."""
 
-import argparse
-import sys
+from collections.abc import Iterator
 
-from heedful.benchmark.command import add_run_arguments
+from heedful.benchmark.goal import Line, at_least
 from heedful.benchmark.harness import Harness
-from heedful.benchmark.shapes import SHAPES, Case, Shape
+from heedful.benchmark.race import Entry
+from heedful.benchmark.shapes import ONE_HEAD, SHAPES, Case
+from heedful.benchmark.topic import Topic, main
 
 GOAL = 0.93  # of the gain of the peak
-CASES = (
-    Case(SHAPES["sq4096_d128"]),
-    Case(Shape("one_head_4k", 1, 1, 1, 4096, 4096, 64)),
-    Case(SHAPES["gpt2_1k"]),
-    Case(SHAPES["gpt2_1k"], backward=True),
-    Case(Shape("one_head_4k", 1, 1, 1, 4096, 4096, 64), backward=True),
-)
+CASES = [
+    Case(shape, backward=backward)
+    for backward in (False, True)
+    for shape in (SHAPES["sq4096_d128"], ONE_HEAD, SHAPES["gpt2_1k"])
+]
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--strict", action="store_true", help="exit with 1 when a goal is missed")
-    add_run_arguments(parser)
-    arguments = parser.parse_args()
-    missed = False
-    with (
-        Harness(["heedful"], 1, arguments.rounds, arguments.seconds) as one,
-        Harness(["heedful"], arguments.threads, arguments.rounds, arguments.seconds) as all_threads,
-    ):
-        for case in CASES:
-            alone, together = one.compare(case), all_threads.compare(case)
-            if alone.own is None or together.own is None:
-                print(f"{case}: not measured, {alone.left_out or alone.wrong or together.wrong}")
-                missed = True
-                continue
-            gain = alone.own.median / together.own.median
-            possible = together.peak_gflops / alone.peak_gflops
-            good = gain >= GOAL * possible
-            missed |= not good
-            print(
-                f"{case}\n  {arguments.threads} threads are {gain:.2f} x as fast as one, "
-                f"the processor's peak {possible:.2f} x\n"
-                f"  goal {'reached' if good else 'MISSED'}: {gain / possible:.2f} of that, "
-                f"wanted {GOAL}",
-                flush=True,
-            )
-    return int(arguments.strict and missed)
+def scaling_lines(harness: Harness) -> Iterator[Line]:
+    for case in CASES:
+        yield scaling_line(harness, case)
 
+
+def scaling_line(harness: Harness, case: Case) -> Line:
+    """One thread and all of them take turns."""
+    what = f"{case}, {harness.threads} threads against 1"
+    unit = "of the peak's own gain"
+    if harness.threads == 1:
+        return at_least(what, GOAL, None, unit, reason="there is one thread")
+    together, alone = (Entry(case, "heedful", threads) for threads in (harness.threads, 1))
+    race = harness.race([together, alone])
+    gain, possible = race.ratio(together, alone), race.gain(harness.threads, 1)
+    if gain is None:
+        reasons = {**race.left_out, **race.wrong}
+        return Line(what, f"≥ {GOAL:g} {unit}", "–", False, reason=str(list(reasons.values())))
+    limit = f"{gain:.2f} x as fast, the peak {possible:.2f} x"
+    return at_least(what, GOAL, gain / possible, unit, limit)
+
+
+TOPIC = Topic("threads", __doc__, other=scaling_lines)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main(TOPIC)

@@ -17,11 +17,20 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 pytestmark = pytest.mark.once
 
 
-def test_every_link_leads_to_a_file() -> None:
-    links = re.findall(r"\]\(([^)#]+)\)", README)
+@pytest.mark.parametrize("page", [ROOT / "README.md", *(ROOT / "docs").glob("*.md")], ids=str)
+def test_every_link_leads_to_a_file(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8"))
     assert links
-    missing = [link for link in links if "://" not in link and not (ROOT / link).exists()]
+    missing = [link for link in links if "://" not in link and not (page.parent / link).exists()]
     assert not missing
+
+
+def test_every_link_within_a_page_leads_to_a_heading() -> None:
+    for page in (ROOT / "docs").glob("*.md"):
+        text = page.read_text(encoding="utf-8")
+        headings = {line.lstrip("# ").lower().replace(" ", "-")
+                    for line in text.splitlines() if line.startswith("#")}  # fmt: skip
+        assert set(re.findall(r"\]\(#([^)]+)\)", text)) <= headings, page
 
 
 def test_every_public_function_is_named() -> None:
@@ -35,6 +44,6 @@ def test_every_example_is_linked() -> None:
     assert not missing
 
 
-def test_the_table_of_times_is_that_of_the_committed_runs() -> None:
-    command = [sys.executable, str(ROOT / "benchmarks" / "readme_table.py"), "--check"]
+def test_the_tables_of_times_are_those_of_the_committed_runs() -> None:
+    command = [sys.executable, str(ROOT / "benchmarks" / "speed_tables.py"), "--check"]
     assert subprocess.run(command, timeout=60, check=False).returncode == 0

@@ -23,10 +23,18 @@ pytestmark = pytest.mark.once
 
 
 def run(script: str, *words: str | Path) -> subprocess.CompletedProcess[str]:
+    return start(FOLDER / script, *words)
+
+
+def run_program(program: str, *words: str | Path) -> subprocess.CompletedProcess[str]:
+    return start("-c", program, *words)
+
+
+def start(*words: str | Path) -> subprocess.CompletedProcess[str]:
     source = str(Path(heedful.__file__).parents[1])
     path = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))
     return subprocess.run(
-        [sys.executable, str(FOLDER / script), *map(str, words)],
+        [sys.executable, *map(str, words)],
         capture_output=True,
         text=True,
         timeout=120,
@@ -76,31 +84,92 @@ def test_a_script_explains_itself(script: Path) -> None:
     assert "usage:" in done.stdout
 
 
-def test_a_benchmark_measures_and_judges_its_goals(tmp_path: Path) -> None:
-    file = tmp_path / "overhead.json"
+def test_the_goals_are_measured_judged_and_listed(tmp_path: Path) -> None:
+    file = tmp_path / "goals.json"
     done = run(
-        "bench_overhead.py",
-        *("--libraries", "heedful", "numpy", "--rounds", "1", "--seconds", "0.01", "--json", file),
+        "goals.py",
+        *("--quick", "--only", "overhead", "masks", "--shapes", "overhead", "window_2k"),
+        *("--libraries", "heedful", "numpy", "--json", file),
     )
     assert done.returncode == 0, done.stderr
-    assert "x, wanted 1.5 x at most" in done.stdout
-    run_ = json.loads(file.read_text(encoding="utf-8"))
-    assert [one["case"]["backward"] for one in run_["comparisons"]] == [False, True]
-    assert run_["machine"]["level"] == level()
+    written_ = json.loads(file.read_text(encoding="utf-8"))
+    assert [one["case"]["backward"] for one in written_["comparisons"]] == [False, True]
+    assert written_["machine"]["level"] == level()
+    assert written_["command"].startswith("python benchmarks/goals.py --quick")
+    lines = {line["what"].split()[0]: line for line in written_["lines"]}
+    assert list(lines) == ["overhead", "import", "window_2k"]
+    assert lines["overhead"]["holds"] is None  # torch was not asked
+    assert "torch" in lines["overhead"]["reason"]
+    assert lines["import"]["holds"] in (True, False)
+    assert " x open_2k float32" in lines["window_2k"]["figure"]
+    last = done.stdout.split("written:")[0].strip().splitlines()[-1]
+    assert last.endswith("of 2 goals hold; 2 cannot be judged here")
+
+
+def test_every_script_of_goals_is_part_of_the_whole() -> None:
+    whole = (FOLDER / "goals.py").read_text(encoding="utf-8")
+    own_end = {"bench_sweep", "bench_scaling"}
+    scripts = {path.stem for path in FOLDER.glob("bench_*.py")} - own_end
+    assert {name for name in scripts if f"{name}.TOPIC" not in whole} == set()
+
+
+def test_a_goal_that_is_missed_fails_a_strict_run() -> None:
+    words = ("--only", "overhead", "--quick", "--libraries", "heedful", "numpy")
+    program = (
+        "import sys; sys.path.insert(0, sys.argv.pop(1)); import bench_overhead, goals;"
+        "bench_overhead.IMPORT_GOAL = float(sys.argv.pop(1));"
+        "sys.exit(goals.run_topics('test', goals.TOPICS))"
+    )
+    for goal, code in (("1e9", 0), ("0", 1)):
+        done = run_program(program, FOLDER, goal, *words, "--strict")
+        assert done.returncode == code, done.stderr
 
 
 def test_memory_beyond_inputs_and_outputs_is_measured() -> None:
-    done = run("bench_memory.py", "--length", "4096", "--libraries", "heedful", "numpy")
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import bench_memory;"
+        "bench_memory.LENGTHS = (1024, 4096); from heedful.benchmark.harness import Harness;"
+        "print(*bench_memory.memory_lines(Harness(['heedful', 'numpy'], 2)), sep='\\n')"
+    )
+    done = run_program(program, FOLDER)
     assert done.returncode == 0, done.stderr
-    forward, backward = done.stdout.split("forward + backward")
-    for part in (forward, backward):
-        sizes = {
-            line.split()[0]: float(line.split()[1])
-            for line in part.splitlines()
-            if line.strip().startswith(("heedful", "numpy")) and " MB" in line
-        }
-        assert sizes["numpy"] > 4 * 4096**2 / 1e6  # a matrix of weights at least
-        assert sizes["heedful"] < 0.5 * sizes["numpy"]
+    sizes: dict[str, list[float]] = {"heedful": [], "numpy": []}
+    for words in map(str.split, done.stdout.splitlines()):
+        if words and words[0] in sizes:
+            sizes[words[0]].append(float(words[1]))
+    assert len(sizes["numpy"]) == 2  # with and without gradients, the longest alone
+    assert min(sizes["numpy"]) > 4 * 4096**2 / 1e6  # a matrix of weights at least
+    assert len(sizes["heedful"]) == 4
+    assert max(sizes["heedful"]) < 0.5 * min(sizes["numpy"])
+    assert sum(line.startswith(("holds", "MISSED")) for line in done.stdout.splitlines()) == 4
+
+
+def test_the_sweep_checks_compares_and_counts(tmp_path: Path) -> None:
+    file = tmp_path / "sweep.json"
+    names = ["drawn_02", "drawn_16", "drawn_37"]
+    words = ("--quick", "--shapes", *names, "--libraries", "heedful", "numpy", "--json", file)
+    done = run("bench_sweep.py", *words)
+    assert done.returncode == 0, done.stderr
+    assert "3 of 3 the same bits for 1, 2, 3 threads" in done.stdout
+    written_ = json.loads(file.read_text(encoding="utf-8"))
+    assert [one["case"]["shape"]["name"] for one in written_["comparisons"]] == names
+    assert written_["sweep"]["same_bits"] == [True] * 3
+
+
+def test_curves_are_drawn_from_what_was_measured(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    file = tmp_path / "scaling.json"
+    words = ("--json", file, "--docs", tmp_path / "docs")
+    measuring = ("--quick", "--only", "threads", "--threads", "1", "--libraries", "heedful")
+    done = run("bench_scaling.py", *measuring, *words)
+    assert done.returncode == 0, done.stderr
+    picture = tmp_path / "docs" / "speed-threads.svg"
+    first = picture.read_bytes()
+    picture.unlink()
+    assert run("bench_scaling.py", "--draw-only", *words).returncode == 0
+    assert picture.read_bytes() == first
+    points = json.loads(file.read_text(encoding="utf-8"))["series"]["threads"]["points"]
+    assert [(one["value"], one["case"]["backward"]) for one in points] == [(1, False), (1, True)]
 
 
 def test_compare_tells_the_new_speed_as_a_multiple_of_the_old(tmp_path: Path) -> None:
@@ -114,22 +183,54 @@ def test_compare_tells_the_new_speed_as_a_multiple_of_the_old(tmp_path: Path) ->
     assert run("compare.py", old, new, "--library", "torch").returncode == 2
 
 
+def fill(page: Path, results: Path, *names: str) -> str:
+    """A page with places for these tables, filled; checked to be out of date only before."""
+    marks = [(f"<!-- speed {name}: written by benchmarks/speed_tables.py -->",
+              f"<!-- speed {name}: end -->") for name in names]  # fmt: skip
+    text = "\n".join(f"{begin}\noutdated\n{end}" for begin, end in marks)
+    page.write_text(f"before\n{text}\nafter\n", encoding="utf-8")
+    words = ("--pages", page, "--results", results)
+    assert run("speed_tables.py", *words, "--check").returncode == 1
+    assert run("speed_tables.py", *words).returncode == 0
+    assert run("speed_tables.py", *words, "--check").returncode == 0
+    filled = page.read_text(encoding="utf-8")
+    assert filled.startswith("before\n")
+    assert filled.endswith("\nafter\n")
+    assert "outdated" not in filled
+    return filled
+
+
 def test_the_table_of_the_readme_holds_medians_and_the_ratio(tmp_path: Path) -> None:
-    readme, results = tmp_path / "README.md", tmp_path / "results"
-    results.mkdir()
-    begin, end = "<!-- speed: written by benchmarks/readme_table.py -->", "<!-- speed: end -->"
-    readme.write_text(f"before\n{begin}\nold\n{end}\nafter\n", encoding="utf-8")
     run_ = written({"heedful": 0.002, "torch": 0.0051, "jax": 0.0081})
-    (results / "run.json").write_text(json.dumps(run_), encoding="utf-8")
-    words = ("--readme", readme, "--results", results)
-    assert run("readme_table.py", *words, "--check").returncode == 1
-    assert run("readme_table.py", *words).returncode == 0
-    assert run("readme_table.py", *words, "--check").returncode == 0
-    text = readme.read_text(encoding="utf-8")
+    (tmp_path / "run.json").write_text(json.dumps(run_), encoding="utf-8")
+    text = fill(tmp_path / "page.md", tmp_path, "medians", "float32", "losses", "goals", "sweep")
     assert "Some CPU, 2 threads, level v3; heedful 0.1, torch 2.13, jax 0.10" in text
-    assert (
-        "| llama_2k: 1, 32/8, 2048×2048, 128, causal, bfloat16 | 2 | 5.1 | 8.1 | **2.55** |" in text
-    )
-    assert text.startswith("before\n")
-    assert text.endswith("\nafter\n")
-    assert "old" not in text
+    row = "| llama_2k: 1, 32/8, 2048×2048, 128, causal, bfloat16 | 2 | 5.1 | 8.1 | **2.55** |"
+    assert text.count(row) == 1  # not in the table of float32
+    assert text.count("No such measurement is committed yet.") == 3
+    assert "In none of the committed measurements" in text
+
+
+def test_the_page_about_speed_hides_no_loss(tmp_path: Path) -> None:
+    goals = written({"heedful": 0.002, "torch": 0.0051})
+    line = {"topic": "forward", "what": "llama_2k", "goal": "≥ 3 x", "figure": "2.55 x torch",
+            "limit": "70% of the peak", "reason": ""}  # fmt: skip
+    goals["lines"] = [{**line, "holds": False}, {**line, "holds": None, "reason": "a | b"}]
+    sweep = written({"heedful": 0.002, "torch": 0.0018, "onnxruntime": 0.001})
+    sweep["sweep"] = {"limit": 0.95, "threads": [1, 2, 3], "same_bits": [True]}
+    scaling = {**written({}), "comparisons": []}
+    point = {**written({"heedful": 4, "torch": 3})["comparisons"][0], "threads": 1}
+    scaling["series"] = {"threads": {"fixed": "B = 1", "points": [point]}}
+    for name, run_ in {"goals": goals, "sweep": sweep, "scaling": scaling}.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(run_), encoding="utf-8")
+    text = fill(tmp_path / "page.md", tmp_path, "goals", "sweep", "losses", "pictures")
+    assert "**0 of 1 goals hold; 1 cannot be judged here.**" in text
+    assert "| forward | llama_2k | ≥ 3 x | 2.55 x torch | 70% of the peak | **MISSED** |" in text
+    assert "not judged: a \\| b |" in text
+    assert "Of 1 shapes, 0 are at least 0.95 times as fast" in text
+    assert "(speed-threads.svg)" in text
+    lost = text[text.index("| case | faster |") :]
+    label = "llama_2k: 1, 32/8, 2048×2048, 128, causal, bfloat16"
+    assert f"| {label} | onnxruntime | 0.50 |" in lost
+    assert f"| {label}, 1 thread | torch | 0.75 |" in lost
+    assert lost.count("| torch |") + lost.count("| onnxruntime |") == 2  # the goal was no loss

@@ -5,16 +5,12 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from heedful.benchmark import peers
 from heedful.benchmark.shapes import DECODE, FORWARD, SHAPES, Case
-
-if TYPE_CHECKING:
-    from heedful.benchmark.report import Goal, OwnGoal
 
 DESCRIPTION = (
     "Check every library's result against float64, then time them in turns, "
@@ -69,39 +65,12 @@ def run(arguments: argparse.Namespace) -> int:
     return run_cases(arguments, cases)
 
 
-def run_goals(
-    description: str,
-    goals: "Mapping[Case, Goal]",
-    own_goals: "Sequence[OwnGoal]" = (),
-    argv: Sequence[str] | None = None,
-) -> int:
-    """What a script in benchmarks/ does: measure its cases and hold them against their goals."""
-    parser = argparse.ArgumentParser(description=description)
-    names = sorted({case.shape.name for case in goals})
-    parser.add_argument("--shapes", nargs="+", choices=names, metavar="NAME", default=names,
-                        help=f"only these of {', '.join(names)}")  # fmt: skip
-    parser.add_argument("--strict", action="store_true", help="exit with 1 when a goal is missed")
-    add_run_arguments(parser)
-    arguments = parser.parse_args(argv)
-    cases = [case for case in goals if case.shape.name in arguments.shapes]
-    return run_cases(arguments, cases, goals, own_goals)
-
-
-def run_cases(
-    arguments: argparse.Namespace,
-    cases: Sequence[Case],
-    goals: "Mapping[Case, Goal] | None" = None,
-    own_goals: "Sequence[OwnGoal]" = (),
-) -> int:
-    """Measure, print as it goes, write the JSON; the exit code.
-
-    It is 1 for a wrong result of heedful or, with --strict, a missed goal.
-    """
+def run_cases(arguments: argparse.Namespace, cases: Sequence[Case]) -> int:
+    """Measure, print as it goes, write the JSON; the exit code: 1 for a wrong result of heedful."""
     from heedful.benchmark import harness, report
 
     where = report.machine()
     comparisons = []
-    failed = False
     if find_spec("ml_dtypes") is None and any(case.dtype == "bfloat16" for case in cases):
         print("bfloat16 is left out: ml_dtypes is not installed")
         cases = [case for case in cases if case.dtype != "bfloat16"]
@@ -115,23 +84,15 @@ def run_cases(
         for case in cases:
             comparison = measuring.compare(case)
             comparisons.append(comparison)
-            goal = None if goals is None else goals.get(case)
-            print("\n" + report.table(comparison, measuring.peak.meaning, goal), flush=True)
-            failed |= "heedful" in comparison.wrong
-            if goal is not None and arguments.strict:
-                failed |= not all(good for _, good in report.verdicts(comparison, goal))
-        verdicts = [verdict for goal in own_goals if (verdict := goal.verdict(comparisons))]
-        if verdicts:
-            print("\nheedful against itself\n" + "\n".join(f"  {text}" for text, _ in verdicts))
-            failed |= arguments.strict and not all(good for _, good in verdicts)
+            print("\n" + report.table(comparison, measuring.peak.meaning), flush=True)
         if arguments.json is not None:
-            written = report.as_json(measuring, where, _command(), comparisons)
+            written = report.as_json(measuring, where, command_line(), comparisons)
             arguments.json.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
             print(f"\nwritten: {arguments.json}")
-    return int(failed)
+    return int(any("heedful" in comparison.wrong for comparison in comparisons))
 
 
-def _command() -> str:
+def command_line() -> str:
     """How this run was started, as somebody else would type it."""
     words = sys.argv[1:]
     if Path(sys.argv[0]).name == "__main__.py":

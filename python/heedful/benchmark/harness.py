@@ -1,8 +1,8 @@
-"""Check every library's result against float64, then let them take turns at the clock."""
+"""Check every result against float64, then let the libraries take turns at the clock."""
 
 import dataclasses
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
@@ -11,11 +11,13 @@ import numpy as np
 from heedful.benchmark import oracle, peers
 from heedful.benchmark.peak import MachinePeak
 from heedful.benchmark.process import WorkerDied, WorkerProcess
+from heedful.benchmark.race import Entry, Race, Runner, rotated
 from heedful.benchmark.shapes import Case, make_inputs
 from heedful.benchmark.worker import encode_case
 
 SLOPE = 0.1  # with dropout: how far from 1 the part of the exact output in the result may be
 SLOW, ENOUGH = 1.0, 3  # a call of more than a second need not be repeated more than three times
+TRIALS = 2  # rounds in which all ways of a library run; then only the fastest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Comparison:
 
     @property
     def own(self) -> Measured | None:
-        return next((one for one in self.measured if one.library == "heedful"), None)
+        return self.of("heedful")
 
     @property
     def best_peer(self) -> Measured | None:
@@ -57,6 +59,13 @@ class Comparison:
         if self.own is None or self.best_peer is None:
             return None
         return self.best_peer.median / self.own.median
+
+    def share(self, one: Measured) -> float | None:
+        """Its speed as a share of the machine's; None where that cannot be told."""
+        return self.case.share(one.median, self.peak_gflops, self.peak_bandwidth)
+
+    def of(self, library: str) -> Measured | None:
+        return next((one for one in self.measured if one.library == library), None)
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -79,13 +88,13 @@ class Harness:
         self.threads, self.rounds, self.seconds = threads, rounds, seconds
         self.absent: dict[str, str] = {}
         self.versions: dict[str, str] = {}
-        self._workers: dict[str, WorkerProcess] = {}
-        self.peak = MachinePeak(threads)
+        self._workers: dict[tuple[str, int], WorkerProcess] = {}
+        self.peak = MachinePeak()
         for name in libraries:
             if missing := peers.missing(name):
                 self.absent[name] = f"not installed ({', '.join(missing)})"
             else:
-                self._start(name)
+                self._start(name, threads)
 
     def __enter__(self) -> "Harness":
         return self
@@ -100,99 +109,146 @@ class Harness:
             worker.close()
         self.peak.close()
 
-    def _start(self, name: str) -> None:
-        try:
-            self._workers[name] = WorkerProcess(name, self.threads)
-        except WorkerDied as reason:
-            self.absent[name] = f"does not start: {reason}"
-        else:
-            self.versions[name] = self._workers[name].version
+    @property
+    def libraries(self) -> list[str]:
+        """Those that run, in the order in which they were asked for."""
+        return list(self.versions)
 
-    def compare(self, case: Case) -> Comparison:
-        """Prepare and check the case in every library, then time those whose result is right."""
-        left_out: dict[str, str] = {}
-        wrong: dict[str, str] = {}
-        ways = self._checked_ways(case, left_out, wrong)
-        times: dict[str, dict[int, list[float]]] = {
-            name: {w: [] for w in ways[name]} for name in ways
-        }
-        gflops, bandwidth = [], []
-        for turn in range(self.rounds):
-            gflops.append(self.peak.gflops())
-            bandwidth.append(self.peak.bandwidth())
-            for name in _rotated(list(times), turn):
-                self._take_turn(name, times, left_out)
-        measured = [_summary(name, times[name], ways[name]) for name in ways if name in times]
-        read = [one for one in bandwidth if one is not None]
+    def compare(
+        self,
+        case: Case,
+        libraries: Sequence[str] | None = None,
+        rounds: int | None = None,
+        threads: int | None = None,
+    ) -> Comparison:
+        """All libraries, or only those, on one case."""
+        names = [name for name in self.libraries if libraries is None or name in libraries]
+        count = threads or self.threads
+        race = self.race([Entry(case, name, count) for name in names], rounds)
         return Comparison(
             case,
-            measured,
-            left_out,
-            wrong,
-            statistics.median(gflops),
-            statistics.median(read) if read else None,
+            [_summary(runner) for runner in race.runners.values()],
+            {entry.library: reason for entry, reason in race.left_out.items()},
+            {entry.library: reason for entry, reason in race.wrong.items()},
+            race.peak_gflops(count),
+            race.peak_bandwidth(count),
         )
 
-    def _checked_ways(
-        self, case: Case, left_out: dict[str, str], wrong: dict[str, str]
-    ) -> dict[str, dict[int, tuple[str, float]]]:
-        """For each library the numbers of its right ways, with their names and errors."""
-        sample = oracle.choose_sample(case)
-        right = oracle.expected(case, make_inputs(case), sample)
-        ways: dict[str, dict[int, tuple[str, float]]] = {}
-        for name in list(self._workers):
+    def race(self, entries: Sequence[Entry], rounds: int | None = None) -> Race:
+        """Prepare and check all entries, then time those whose result is right, in turns."""
+        threads = sorted({entry.threads for entry in entries} or {self.threads})
+        race = Race({}, {}, {}, {n: [] for n in threads}, {n: [] for n in threads})
+        self._check(entries, race)
+        for turn in range(rounds or self.rounds):
+            for count in threads:
+                race.gflops[count].append(self.peak.gflops(count))
+                if (read := self.peak.bandwidth(count)) is not None:
+                    race.bandwidth[count].append(read)
+            for runner in rotated(list(race.runners.values()), turn):
+                if runner.entry in race.runners:  # its process may have died in another's turn
+                    self._take_turn(runner, turn, race)
+        for runner in race.runners.values():
+            runner.keep_fastest()
+        return race
+
+    def _check(self, entries: Sequence[Entry], race: Race) -> None:
+        """Keep the ways that are right; name the others."""
+        self._forget()
+        expected: dict[Case, tuple[oracle.Sample, list[oracle.Array]]] = {}
+        for slot, entry in enumerate(entries):
+            case = entry.case
+            if case not in expected:
+                sample = oracle.choose_sample(case)
+                expected[case] = sample, oracle.expected(case, make_inputs(case), sample)
+            sample, right = expected[case]
             answer = self._ask(
-                name, left_out, "prepare", case=encode_case(case), sample=dataclasses.asdict(sample)
-            )
+                entry, race, "prepare",
+                slot=slot, case=encode_case(case), sample=dataclasses.asdict(sample),
+            )  # fmt: skip
+            ways = {}
             for number, way in enumerate(answer.get("ways", [])):
-                rows = [np.asarray(array) for array in way["rows"]]
-                error, allowed = _judge(case, rows, right)
+                error, allowed = _judge(case, [np.asarray(rows) for rows in way["rows"]], right)
                 if error <= allowed:
-                    ways.setdefault(name, {})[number] = (way["name"], error)
+                    ways[number] = (way["name"], error)
                 else:
-                    wrong[name] = f"{way['name']} is off by {error:.1e}, allowed {allowed:.0e}"
-        return ways
+                    off = f"{way['name']} is off by {error:.1e}, allowed {allowed:.0e}"
+                    race.wrong[entry] = off
+            if ways:
+                race.runners[entry] = Runner(entry, slot, ways, {number: [] for number in ways})
 
-    def _take_turn(
-        self, name: str, times: dict[str, dict[int, list[float]]], left_out: dict[str, str]
-    ) -> None:
-        if all(len(seconds) >= ENOUGH and min(seconds) > SLOW for seconds in times[name].values()):
+    def _forget(self) -> None:
+        """What earlier races left in the workers goes; one that died is started when needed."""
+        for place, worker in list(self._workers.items()):
+            try:
+                worker.ask("forget")
+            except WorkerDied:
+                self._workers.pop(place).close()
+
+    def _take_turn(self, runner: Runner, turn: int, race: Race) -> None:
+        if turn == TRIALS:
+            runner.keep_fastest()
+        if all(
+            sum(map(len, turns)) >= ENOUGH and min(map(min, turns)) > SLOW
+            for turns in runner.times.values()
+        ):
             return
-        for way in list(times[name]):
-            answer = self._ask(name, left_out, "turn", way=way, seconds=self.seconds)
+        for way, turns in runner.times.items():
+            answer = self._ask(
+                runner.entry, race, "turn", slot=runner.slot, way=way, seconds=self.seconds
+            )
             if "times" not in answer:
-                del times[name]
+                race.runners.pop(runner.entry, None)
                 return
-            times[name][way] += answer["times"]
-        if len(times[name]) > 1:  # from now on only the fastest way
-            fastest = min(times[name], key=lambda way: min(times[name][way]))
-            times[name] = {fastest: times[name][fastest]}
+            turns.append(answer["times"])
 
-    def memory(self, case: Case) -> dict[str, dict[str, Any]]:
+    def same_bits(self, case: Case, threads: Sequence[int]) -> bool:
+        """Whether heedful's result is the same, bit for bit, with each number of threads."""
+        entry = Entry(case, "heedful", self.threads)
+        race = Race({}, {}, {}, {}, {})
+        answer = self._ask(entry, race, "digests", case=encode_case(case), threads=list(threads))
+        return len(set(answer.get("digests", ["", "no answer"]))) == 1
+
+    def memory(self, case: Case, libraries: Sequence[str]) -> dict[str, dict[str, Any]]:
         """What each library answers to the question of memory, each in a fresh process."""
         answers = {}
-        for name in list(self._workers):
-            self._workers.pop(name).close()
-            self._start(name)
-            left_out: dict[str, str] = {}
-            answer = self._ask(name, left_out, "memory", case=encode_case(case), patience=900.0)
-            answers[name] = answer or {"failed": left_out[name]}
+        for name in [name for name in self.libraries if name in libraries]:
+            if (name, self.threads) in self._workers:
+                self._workers.pop((name, self.threads)).close()
+            entry = Entry(case, name, self.threads)
+            race = Race({}, {}, {}, {}, {})
+            answer = self._ask(entry, race, "memory", case=encode_case(case), patience=900.0)
+            answers[name] = answer or {"failed": race.left_out[entry]}
         return answers
 
-    def _ask(
-        self, name: str, left_out: dict[str, str], do: str, **arguments: Any
-    ) -> dict[str, Any]:
-        """The worker's answer; empty, with the reason noted, when there is none."""
+    def _start(self, name: str, threads: int) -> WorkerProcess | None:
         try:
-            answer = self._workers[name].ask(do, **arguments)
+            worker = self._workers[name, threads] = WorkerProcess(name, threads)
         except WorkerDied as reason:
-            left_out[name] = str(reason)
-            self._workers.pop(name).close()
-            self._start(name)  # the next case gets a new process
+            self.absent[name] = f"does not start: {reason}"
+            self.versions.pop(name, None)
+            return None
+        self.versions.setdefault(name, worker.version)
+        return worker
+
+    def _ask(self, entry: Entry, race: Race, do: str, **arguments: Any) -> dict[str, Any]:
+        """The worker's answer; empty, with the reason noted, when there is none."""
+        place = (entry.library, entry.threads)
+        worker = self._workers.get(place) or self._start(*place)
+        if worker is None:
+            race.left_out[entry] = self.absent[entry.library]
+            return {}
+        try:
+            answer = worker.ask(do, **arguments)
+        except WorkerDied as reason:  # the next question starts a new process
+            self._workers.pop(place).close()
+            for lost in [one for one in race.runners if (one.library, one.threads) == place]:
+                race.left_out[lost] = str(reason)
+                del race.runners[lost]
+            race.left_out[entry] = str(reason)
             return {}
         for word in ("unsupported", "failed"):
             if word in answer:
-                left_out[name] = answer[word]
+                race.left_out[entry] = answer[word]
                 return {}
         return answer
 
@@ -204,17 +260,11 @@ def _judge(case: Case, rows: list[oracle.Array], right: list[oracle.Array]) -> t
     return oracle.error(rows, right), oracle.TOLERANCE[case.dtype]
 
 
-def _rotated(names: list[str], turn: int) -> Iterable[str]:
-    first = turn % len(names) if names else 0
-    return names[first:] + names[:first]
-
-
-def _summary(
-    name: str, times: dict[int, list[float]], ways: dict[int, tuple[str, float]]
-) -> Measured:
-    way = min(times, key=lambda number: min(times[number]))
-    seconds = times[way]
-    label, error = ways[way]
+def _summary(runner: Runner) -> Measured:
+    seconds = runner.seconds
+    label, error = runner.ways[runner.way]
     median = statistics.median(seconds)
     low, _, high = statistics.quantiles(seconds, n=4) if len(seconds) > 1 else (median,) * 3
-    return Measured(name, label, error, min(seconds), median, (high - low) / median, len(seconds))
+    spread = (high - low) / median
+    name = runner.entry.library
+    return Measured(name, label, error, min(seconds), median, spread, len(seconds))

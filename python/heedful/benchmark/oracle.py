@@ -36,7 +36,7 @@ def choose_sample(case: Case) -> Sample:
         shape.B - 1,
         kv_head,
         tuple(range(kv_head * group, (kv_head + 1) * group)),
-        _spread(shape.Lq),
+        _spread(shape.rows[0]),
         _spread(shape.Lk),
     )
 
@@ -64,8 +64,9 @@ def expected(case: Case, inputs: Inputs, sample: Sample) -> list[Array]:
         if not case.backward:
             out[place] = _weights(case, inputs, sample, query, key, rows) @ value
             continue
-        for start in range(0, shape.Lq, BLOCK):
-            block = np.arange(start, min(start + BLOCK, shape.Lq))
+        length = shape.Lq if inputs.q_lengths is None else int(inputs.q_lengths[sample.item])
+        for start in range(0, length, BLOCK):  # queries past the length give no gradient
+            block = np.arange(start, min(start + BLOCK, length))
             weights = _weights(case, inputs, sample, query, key, block)
             dweights = dout[block] @ value.T
             dscores = weights * (dweights - (dweights * weights).sum(axis=-1, keepdims=True))

@@ -8,7 +8,16 @@ import tempfile
 from importlib.resources import as_file, files
 from pathlib import Path
 
+import heedful
+
 SECONDS = 0.08  # of each measurement
+
+# What a level of heedful can use at most is the peak that its speed is a share of.
+VECTORS = {"v2": "SSE", "v3": "AVX2 FMA", "v4": "AVX-512 FMA", "native": "FMA"}
+
+
+def _level() -> str:
+    return str(heedful.show_config()["level"])
 
 
 class MachinePeak:
@@ -17,32 +26,33 @@ class MachinePeak:
     Without a C++ compiler, NumPy's best product of large matrices stands in for the first.
     """
 
-    def __init__(self, threads: int) -> None:
-        self._threads = threads
+    def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="heedful-peak-")
         self._program = _build(Path(self._folder.name))
         self.meaning = (
-            "FMA peak" if self._program else "NumPy product (no C++ compiler: no FMA peak)"
+            f"{VECTORS[_level()]} peak"
+            if self._program
+            else "NumPy product (no C++ compiler: no FMA peak)"
         )
 
     def close(self) -> None:
         self._folder.cleanup()
 
-    def gflops(self) -> float:
+    def gflops(self, threads: int) -> float:
         """float32 operations a second, in 1e9."""
         if self._program is None:
-            return self._run(sys.executable, "-c", _MATRIX_PRODUCT)
-        return self._run(str(self._program), "fma", str(self._threads), str(SECONDS))
+            return self._run(threads, sys.executable, "-c", _MATRIX_PRODUCT)
+        return self._run(threads, str(self._program), "fma", str(threads), str(SECONDS))
 
-    def bandwidth(self) -> float | None:
+    def bandwidth(self, threads: int) -> float | None:
         """Bytes read a second, in 1e9; None without a compiler."""
         if self._program is None:
             return None
-        return self._run(str(self._program), "read", str(self._threads), str(SECONDS))
+        return self._run(threads, str(self._program), "read", str(threads), str(SECONDS))
 
-    def _run(self, *command: str) -> float:
+    def _run(self, threads: int, *command: str) -> float:
         names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-        environment = {**os.environ, **dict.fromkeys(names, str(self._threads))}
+        environment = {**os.environ, **dict.fromkeys(names, str(threads))}
         done = subprocess.run(
             command, check=True, capture_output=True, text=True, timeout=60, env=environment
         )
@@ -63,13 +73,15 @@ print(2 * 2048**3 / min(times) * 1e-9)
 
 
 def _build(folder: Path) -> Path | None:
-    """Compile the program for exactly this processor, or return None when that cannot be done."""
+    """Compile the program for heedful's level, or return None when that cannot be done."""
+    level = _level()
+    architecture = level if level == "native" else f"x86-64-{level}"
     compiler = os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++")
     if compiler is None:
         return None
     program = folder / "machine_peak"
     with as_file(files("heedful.benchmark") / "machine_peak.cpp") as source:
-        command = [*compiler.split(), "-std=c++17", "-O3", "-march=native", "-pthread"]
+        command = [*compiler.split(), "-std=c++17", "-O3", f"-march={architecture}", "-pthread"]
         try:
             subprocess.run(
                 [*command, str(source), "-o", str(program)],

@@ -1,5 +1,6 @@
 """Named shapes of real models, the cases made of them, and their inputs."""
 
+import dataclasses
 import math
 import zlib
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ class Shape:
     mask: bool = False  # boolean, (1, 1, Lq, Lk), nine of ten entries True
     padding: tuple[int, int] | None = None  # each item's number of keys, uniform in [low, high]
     window: tuple[int, int] | None = None  # keys seen before and after each query's own place
+    ragged: str = ""  # the queries have the keys' lengths, too: "padded", or "packed" end to end
 
     def __str__(self) -> str:
         heads = f"{self.H}" if self.Hkv == self.H else f"{self.H}/{self.Hkv}"
@@ -37,6 +39,7 @@ class Shape:
             *(["mask"] if self.mask else []),
             *([f"lengths {self.padding[0]} to {self.padding[1]}"] if self.padding else []),
             *([f"window {self.window[0]}, {self.window[1]}"] if self.window else []),
+            *([self.ragged] if self.ragged else []),
         ]
         return ", ".join([str(self.B), heads, lengths, str(self.D), *extras])
 
@@ -49,6 +52,14 @@ class Shape:
             row = np.arange(self.Lq)
             pairs = float((np.minimum(row + right + 1, self.Lk) - np.maximum(row - left, 0)).sum())
         return 4.0 * self.B * self.H * pairs * self.D
+
+    @property
+    def rows(self) -> tuple[int, int]:
+        """How many queries and how many keys every item has at least."""
+        if self.padding is None:
+            return self.Lq, self.Lk
+        low = self.padding[0]
+        return (low if self.ragged else self.Lq), low
 
     @property
     def cache_elements(self) -> int:
@@ -81,8 +92,13 @@ MASKS = (
     Shape("bias_2k", 4, 8, 8, 2048, 2048, 64, bias=True),
     Shape("mask_2k", 4, 8, 8, 2048, 2048, 64, mask=True),
 )
+ONE_HEAD = Shape("one_head_4k", 1, 1, 1, 4096, 4096, 64)
+PADDED = Shape("padded_512", 24, 12, 12, 512, 512, 64, padding=(32, 512), ragged="padded")
+PACKED = dataclasses.replace(PADDED, name="packed_512", ragged="packed")
 
-SHAPES = {shape.name: shape for shape in (*FORWARD, *DECODE, *OVERHEAD, *MASKS)}
+SHAPES = {
+    shape.name: shape for shape in (*FORWARD, *DECODE, *OVERHEAD, *MASKS, ONE_HEAD, PADDED, PACKED)
+}
 
 
 @dataclass(frozen=True)
@@ -104,10 +120,37 @@ class Case:
         """Backward recomputes the scores and takes four products more: 5 where forward takes 2."""
         return self.shape.flops * (3.5 if self.backward else 1.0)
 
+    @property
+    def reads_memory(self) -> bool:
+        """A decoding step is bound by the reading of keys and values, all else by products."""
+        return self.shape.Lq == 1
+
+    def rate(self, seconds: float) -> float:
+        """GFLOP/s, or GB/s of keys and values read."""
+        if self.reads_memory:
+            return self.shape.cache_elements * numpy_dtype(self.dtype).itemsize / seconds * 1e-9
+        return self.flops / seconds * 1e-9
+
+    def share(self, seconds: float, gflops: float, bandwidth: float | None) -> float | None:
+        """The rate as a share of what the machine can do.
+
+        None where it cannot be told: no bandwidth measured, or products that padding saves.
+        """
+        limit = bandwidth if self.reads_memory else gflops
+        if limit is None or self.shape.padding is not None:
+            return None
+        return self.rate(seconds) / limit
+
+    @property
+    def limit_name(self) -> str:
+        if self.reads_memory:
+            return "memory bandwidth"
+        return "peak" if self.dtype == "float32" else "float32 peak"
+
 
 @dataclass(frozen=True)
 class Inputs:
-    """Contiguous arrays, the same in every process because the shape's name is the seed."""
+    """Contiguous arrays, the same in every process because the shape's sizes are the seed."""
 
     query: Array  # (B, H, Lq, D)
     key: Array  # (B, Hkv, Lk, D)
@@ -116,6 +159,7 @@ class Inputs:
     bias: Array | None  # (1, 1, Lq, Lk)
     mask: NDArray[np.bool_] | None  # (1, 1, Lq, Lk)
     kv_lengths: NDArray[np.int64] | None  # (B,)
+    q_lengths: NDArray[np.int64] | None  # the same numbers where the shape is ragged
     window: tuple[int, int] | None
 
     @property
@@ -146,7 +190,10 @@ def numpy_dtype(name: str) -> np.dtype[Any]:
 
 def make_inputs(case: Case) -> Inputs:
     shape, dtype = case.shape, numpy_dtype(case.dtype)
-    rng = np.random.default_rng(zlib.crc32(shape.name.encode()))
+    sizes = dataclasses.replace(
+        shape, name="", ragged=""
+    )  # ragged or not, the numbers are the same
+    rng = np.random.default_rng(zlib.crc32(repr(sizes).encode()))
 
     def normal(*sizes: int) -> Array:
         return rng.standard_normal(sizes, dtype=np.float32).astype(dtype, copy=False)
@@ -166,7 +213,17 @@ def make_inputs(case: Case) -> Inputs:
         low, high = shape.padding
         lengths = rng.integers(low, high + 1, size=shape.B)
     dout = normal(shape.B, shape.H, shape.Lq, shape.D) if case.backward else query
-    return Inputs(query, key, value, dout, bias, mask, lengths, shape.window)
+    q_lengths = lengths if shape.ragged else None
+    return Inputs(query, key, value, dout, bias, mask, lengths, q_lengths, shape.window)
+
+
+def kept(case: Case) -> float:
+    """The share of all pairs of a query and a key that may attend."""
+    shape, inputs = case.shape, make_inputs(case)
+    if inputs.q_lengths is not None:
+        return float((inputs.q_lengths**2).mean()) / (shape.Lq * shape.Lk)
+    causal = 0.5 if shape.causal else 1.0
+    return causal if inputs.seen is None else causal * float(inputs.seen.mean())
 
 
 def default_scale(shape: Shape) -> float:

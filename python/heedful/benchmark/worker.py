@@ -3,62 +3,125 @@
 Commands come in on standard input, answers go out on standard output, as lines of JSON.
 """
 
+import copy
 import dataclasses
+import gc
+import hashlib
+import itertools
 import json
+import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
+import heedful
 from heedful.benchmark import memory, oracle, peers
-from heedful.benchmark.shapes import Case, Shape, make_inputs
+from heedful.benchmark.shapes import Case, Shape, make_inputs, numpy_dtype
 
 Answer = dict[str, Any]
 
+CACHES = 256e6  # bytes: more than a processor's cache holds
+SMALL = 16e6  # bytes of keys and values that may well still be in the cache at the next step
+
+
+class Timed:
+    """One way to compute a case, ready to be called again and again."""
+
+    def __init__(self, ways: list[peers.Way]) -> None:
+        self._ways = ways  # the same on one or several copies of the inputs
+        self._next = itertools.cycle([way.run for way in ways]).__next__
+        self._last = 0.0  # seconds of the latest call
+
+    def first(self, sample: oracle.Sample) -> Answer:
+        """Call every copy once, and hand out the sampled rows."""
+        for way in self._ways:
+            with way.mode():
+                start = time.perf_counter()
+                result = way.run()
+                self._last = time.perf_counter() - start
+        rows = oracle.take(sample, way.read(result))
+        return {"name": way.name, "rows": [array.tolist() for array in rows]}
+
+    def turn(self, seconds: float) -> list[float]:
+        """Time calls for about that long: for each measurement the seconds of a single call."""
+        with self._ways[0].mode():
+            if self._last < 0.5:
+                self._time(1)  # wakes the threads, fills the caches
+            times: list[float] = []
+            spent = 0.0
+            while not times or spent + self._last < seconds:
+                # the clock costs, too: very short calls are timed several at once
+                calls = max(1, min(1000, int(2e-4 / max(self._last, 1e-9))))
+                elapsed = self._time(calls)
+                spent += elapsed
+                self._last = elapsed / calls
+                times.append(self._last)
+        return times
+
+    def _time(self, calls: int) -> float:
+        repeated = range(calls)
+        if len(self._ways) > 1:
+            start = time.perf_counter()
+            for _ in repeated:
+                self._next()()
+            return time.perf_counter() - start
+        run = self._ways[0].run
+        start = time.perf_counter()
+        for _ in repeated:
+            run()
+        return time.perf_counter() - start
+
 
 class Worker:
-    """Holds the ways to compute one case and times them on demand."""
+    """Holds the ways to compute some cases and times them on demand."""
 
     def __init__(self, library: peers.Library) -> None:
         self._library = library
-        self._ways: list[peers.Way] = []
-        self._last: list[float] = []  # seconds of the latest call of each way
+        self._slots: dict[int, list[Timed]] = {}
 
-    def prepare(self, case: Answer, sample: Answer) -> Answer:
+    def forget(self) -> Answer:
+        """Give the memory of all cases back."""
+        self._slots.clear()
+        gc.collect()
+        return {}
+
+    def prepare(self, slot: int, case: Answer, sample: Answer) -> Answer:
         """Build the case, compute it once in every way, and hand out the sampled rows."""
-        self._ways, self._last = [], []
         asked = decode_case(case)
+        inputs = make_inputs(asked)
+        copies = [inputs, *(copy.deepcopy(inputs) for _ in range(_copies(asked) - 1))]
         try:
-            self._ways = self._library.ways(asked, make_inputs(asked))
+            ways = [self._library.ways(asked, one) for one in copies]
         except peers.Unsupported as reason:
             return {"unsupported": str(reason)}
-        answers = []
-        for way in self._ways:
-            start = time.perf_counter()
-            result = way.run()
-            self._last.append(time.perf_counter() - start)
-            rows = oracle.take(oracle.Sample(**sample), way.read(result))
-            answers.append({"name": way.name, "rows": [array.tolist() for array in rows]})
+        timed = [Timed(list(same)) for same in zip(*ways, strict=True)]
+        answers = [one.first(oracle.Sample(**sample)) for one in timed]
+        self._slots[slot] = timed
         return {"ways": answers}
 
-    def turn(self, way: int, seconds: float) -> Answer:
+    def turn(self, slot: int, way: int, seconds: float) -> Answer:
         """Time calls for about that long, then wait until the library's threads are at rest."""
-        run = self._ways[way].run
-        if self._last[way] < 0.5:
-            run()  # wakes the threads, fills the caches
-        times: list[float] = []
-        spent = 0.0
-        while not times or spent + self._last[way] < seconds:
-            calls = max(
-                1, min(1000, int(2e-4 / max(self._last[way], 1e-9)))
-            )  # the clock costs, too
-            elapsed = _time(run, calls)
-            spent += elapsed
-            self._last[way] = elapsed / calls
-            times.append(elapsed / calls)
+        times = self._slots[slot][way].turn(seconds)
         _rest()
         return {"times": times}
+
+    def digests(self, case: Answer, threads: list[int]) -> Answer:
+        """A hash of all results for each number of threads; of heedful, which promises the same."""
+        asked = decode_case(case)
+        way = self._library.ways(asked, make_inputs(asked))[0]
+        found = []
+        for count in threads:
+            with heedful.num_threads(count):
+                results = way.read(way.run())
+            bits = hashlib.sha256()
+            for array in results:
+                bits.update(np.ascontiguousarray(array).tobytes())
+            found.append(bits.hexdigest())
+        return {"digests": found}
 
     def memory(self, case: Answer) -> Answer:
         """Peak memory beyond inputs and outputs of the first call of that size."""
@@ -69,12 +132,14 @@ class Worker:
             return {"unsupported": str(reason)}
 
 
-def _time(run: Callable[[], object], calls: int) -> float:
-    repeated = range(calls)
-    start = time.perf_counter()
-    for _ in repeated:
-        run()
-    return time.perf_counter() - start
+def _copies(case: Case) -> int:
+    """How many copies of the inputs the calls go round.
+
+    A decoding step reads keys and values once, and before the next one on the same layer those of
+    all other layers are read. Calls on one copy would find a part of it in the processor's cache.
+    """
+    cache = case.shape.cache_elements * numpy_dtype(case.dtype).itemsize
+    return math.ceil(CACHES / cache) if case.reads_memory and cache > SMALL else 1
 
 
 def _rest(longest: float = 0.6) -> None:

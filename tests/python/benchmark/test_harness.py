@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -10,26 +9,27 @@ import pytest
 
 from heedful.benchmark import harness, oracle
 from heedful.benchmark.process import WorkerDied
-from heedful.benchmark.report import Goal, OwnGoal, table, verdicts
+from heedful.benchmark.race import Entry
+from heedful.benchmark.report import table
 from heedful.benchmark.shapes import Case, Shape, make_inputs
+from heedful.benchmark.worker import decode_case
 
 pytestmark = pytest.mark.once
 
 CASE = Case(Shape("plain", 2, 3, 3, 11, 17, 8))
+OTHER = Case(Shape("other", 2, 3, 3, 17, 11, 8))
 
 
 class Peak:
-    """100 GFLOP/s, 10 GB/s."""
+    """100 GFLOP/s and 10 GB/s a thread."""
 
     meaning = "FMA peak"
 
-    def __init__(self, threads: int) -> None: ...
+    def gflops(self, threads: int) -> float:
+        return 100.0 * threads
 
-    def gflops(self) -> float:
-        return 100.0
-
-    def bandwidth(self) -> float:
-        return 10.0
+    def bandwidth(self, threads: int) -> float:
+        return 10.0 * threads
 
     def close(self) -> None: ...
 
@@ -40,32 +40,52 @@ class Worker:
     version = "1.0"
     seconds: ClassVar[dict[str, float]] = {"heedful": 0.002, "torch": 0.006, "numpy": 0.004}
     changes: ClassVar[dict[str, Callable[[list[Any]], list[Any]]]] = {}
+    ways: ClassVar[dict[str, tuple[float, ...]]] = {}  # how much longer each way takes
     asked: ClassVar[list[tuple[str, str]]] = []
+    machine: ClassVar[float] = 1.0  # how much longer everything takes
+    slowdown: ClassVar[float] = 1.0  # of the machine from turn to turn
 
     def __init__(self, library: str, threads: int) -> None:
-        self.library = library
+        self.library, self.threads = library, threads
+        self.cases: dict[int, Case] = {}
 
     def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
         self.asked.append((self.library, do))
+        if do == "forget":
+            return {}
         if do == "turn":
-            return {"times": [self.seconds[self.library], self.seconds[self.library] * 1.5]}
-        rows = oracle.expected(CASE, make_inputs(CASE), oracle.choose_sample(CASE))
+            Worker.machine *= self.slowdown
+            length = 1.0 if self.cases[arguments["slot"]] == CASE else 3.0
+            way = self.ways.get(self.library, (1.0,))[arguments["way"]]
+            seconds = self.seconds[self.library] * length * way * Worker.machine / self.threads
+            return {"times": [seconds, seconds * 1.5]}
+        case = self.cases[arguments["slot"]] = decode_case(arguments["case"])
+        rows = oracle.expected(case, make_inputs(case), oracle.choose_sample(case))
         rows = self.changes.get(self.library, list)(rows)
-        return {"ways": [{"name": "way", "rows": [row.tolist() for row in rows]}]}
+        lists = [row.tolist() for row in rows]
+        ways = self.ways.get(self.library, (1.0,))
+        return {"ways": [{"name": f"way {n}", "rows": lists} for n in range(len(ways))]}
 
     def close(self) -> None: ...
 
 
 @pytest.fixture
-def compare(monkeypatch: pytest.MonkeyPatch) -> Callable[..., harness.Comparison]:
-    """Compare heedful, torch and numpy, all of them played."""
+def played(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """heedful, torch and numpy, all of them played."""
+    monkeypatch.setattr(harness, "MachinePeak", Peak)
+    monkeypatch.setattr(harness, "WorkerProcess", Worker)
+    monkeypatch.setattr(harness.peers, "missing", lambda name: [])
+    monkeypatch.setattr(Worker, "asked", [])
+    monkeypatch.setattr(Worker, "machine", 1.0)
+    return monkeypatch
+
+
+@pytest.fixture
+def compare(played: pytest.MonkeyPatch) -> Callable[..., harness.Comparison]:
+    """Compare all three on one case."""
 
     def run(**changes: Callable[[list[Any]], list[Any]]) -> harness.Comparison:
-        monkeypatch.setattr(harness, "MachinePeak", Peak)
-        monkeypatch.setattr(harness, "WorkerProcess", Worker)
-        monkeypatch.setattr(harness.peers, "missing", lambda name: [])
-        monkeypatch.setattr(Worker, "changes", changes)
-        monkeypatch.setattr(Worker, "asked", [])
+        played.setattr(Worker, "changes", changes)
         with harness.Harness(["heedful", "torch", "numpy"], threads=1, rounds=3) as one:
             return one.compare(CASE)
 
@@ -124,24 +144,40 @@ def test_a_library_that_dies_leaves_the_others_running(
     assert comparison.ratio == pytest.approx(3.0)
 
 
-def test_a_goal_is_reached_or_missed_by_what_was_measured(
-    compare: Callable[..., harness.Comparison],
-) -> None:
-    comparison = compare()
-    assert [good for _, good in verdicts(comparison, Goal(ratio=1.9))] == [True]
-    assert [good for _, good in verdicts(comparison, Goal(ratio=2.1))] == [False]
-    assert [good for _, good in verdicts(comparison, Goal(ratio=2.9, against="torch"))] == [True]
-    share = CASE.flops / 0.0025 * 1e-9 / 100
-    assert [good for _, good in verdicts(comparison, Goal(share=share * 0.99))] == [True]
-    assert [good for _, good in verdicts(comparison, Goal(share=share * 1.01))] == [False]
+def test_after_two_rounds_only_the_fastest_way_runs(played: pytest.MonkeyPatch) -> None:
+    played.setattr(Worker, "ways", {"torch": (1.0, 0.5)})
+    with harness.Harness(["heedful", "torch"], threads=1, rounds=5) as one:
+        comparison = one.compare(CASE)
+    assert Worker.asked.count(("torch", "turn")) == 2 * 2 + 3
+    torch = comparison.of("torch")
+    assert torch is not None
+    assert torch.way == "way 1"
+    assert torch.calls == 2 * 5
 
 
-def test_heedful_is_compared_with_itself_on_another_case(
-    compare: Callable[..., harness.Comparison],
+def test_cases_of_one_library_race_on_a_machine_that_gets_slower(
+    played: pytest.MonkeyPatch,
 ) -> None:
-    comparison = compare()
-    other = dataclasses.replace(comparison, case=dataclasses.replace(CASE, dtype="float16"))
-    both = [comparison, other]
-    assert OwnGoal(other.case, CASE, 0.9).verdict(both)[1]
-    assert not OwnGoal(other.case, CASE, 1.1).verdict(both)[1]
-    assert OwnGoal(other.case, CASE, 1.1).verdict([comparison]) is None
+    played.setattr(Worker, "slowdown", 1.01)
+    entries = [Entry(CASE, "heedful", 1), Entry(OTHER, "heedful", 1), Entry(CASE, "heedful", 2)]
+    with harness.Harness(["heedful"], threads=2, rounds=30) as one:
+        race = one.race(entries)
+    assert race.ratio(entries[0], entries[1]) == pytest.approx(3.0, rel=0.03)
+    assert race.ratio(entries[2], entries[0]) == pytest.approx(2.0, rel=0.03)
+    assert race.gain(2, 1) == 2.0
+    assert race.ratio(entries[0], Entry(OTHER, "heedful", 2)) is None
+
+
+def test_a_process_that_dies_takes_all_its_entries_along(played: pytest.MonkeyPatch) -> None:
+    class Dying(Worker):
+        def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
+            if do == "turn" and self.threads == 2:
+                raise WorkerDied("the process ended with code -9")
+            return super().ask(do, **arguments)
+
+    played.setattr(harness, "WorkerProcess", Dying)
+    entries = [Entry(CASE, "heedful", 2), Entry(OTHER, "heedful", 2), Entry(CASE, "heedful", 1)]
+    with harness.Harness(["heedful"], threads=2, rounds=2) as one:
+        race = one.race(entries)
+    assert list(race.runners) == [entries[2]]
+    assert set(race.left_out) == set(entries[:2])

@@ -15,6 +15,7 @@ from heedful.benchmark.shapes import Case, Shape, make_inputs
 from heedful.benchmark.worker import encode_case
 
 PLAIN = Shape("plain", 2, 3, 3, 11, 17, 8)
+RAGGED = Shape("ragged", 3, 6, 2, 17, 17, 8, padding=(5, 17), ragged="padded")
 CASES = {
     "plain": Case(PLAIN),
     "float64": Case(PLAIN, "float64"),
@@ -27,18 +28,26 @@ CASES = {
     "lengths": Case(Shape("lengths", 3, 2, 2, 11, 17, 8, padding=(2, 17))),
     "window": Case(Shape("window", 2, 3, 3, 13, 13, 8, window=(3, 2))),
     "decode": Case(Shape("decode", 2, 6, 2, 1, 37, 8)),
+    "grouped_open": Case(Shape("grouped_open", 2, 6, 2, 13, 17, 8)),
+    "long_cache": Case(Shape("long_cache", 2, 6, 3, 1, 131_072, 8)),  # goes round copies
+    "padded": Case(RAGGED),
+    "packed": Case(dataclasses.replace(RAGGED, ragged="packed")),
+    "backward_padded": Case(RAGGED, backward=True),
+    "backward_packed": Case(dataclasses.replace(RAGGED, ragged="packed"), backward=True),
     "backward": Case(PLAIN, backward=True),
     "backward_grouped": Case(Shape("backward_grouped", 2, 6, 2, 13, 13, 8, True), backward=True),
     "backward_bias": Case(Shape("backward_bias", 2, 3, 3, 11, 17, 8, bias=True), backward=True),
 }
 # What a library cannot do, and says so.
+BACKWARD = {name for name, case in CASES.items() if case.backward}
+LENGTHS = {name for name, case in CASES.items() if case.shape.ragged}
 REFUSED = {
-    "numpy": {"float16", "bfloat16"},
-    "torch": set(),
+    "numpy": {"float16", "bfloat16", *LENGTHS},
+    "torch": LENGTHS,
     "heedful": set(),
-    "jax": {"float16", "float64"},
-    "onnxruntime": {"float64", "bfloat16", "backward", "backward_grouped", "backward_bias"},
-    "openvino": {"float64", "backward", "backward_grouped", "backward_bias"},
+    "jax": {"float16", "float64", *LENGTHS},
+    "onnxruntime": {"float64", "bfloat16", *BACKWARD, *LENGTHS},
+    "openvino": {"float64", *BACKWARD, *LENGTHS},
 }
 
 
@@ -65,7 +74,9 @@ def test_a_library_agrees_with_float64_in_every_way_it_offers(
     if case.dtype == "bfloat16":
         pytest.importorskip("ml_dtypes")
     sample = oracle.choose_sample(case)
-    answer = worker.ask("prepare", case=encode_case(case), sample=dataclasses.asdict(sample))
+    answer = worker.ask(
+        "prepare", slot=0, case=encode_case(case), sample=dataclasses.asdict(sample)
+    )
     if name in REFUSED[worker.library]:
         assert "ways" not in answer
         return
@@ -85,6 +96,8 @@ def test_the_expected_rows_are_those_of_the_reference(name: str) -> None:
     inputs, shape = make_inputs(case), case.shape
     arrays = [array.astype(np.float64) for array in (inputs.query, inputs.key, inputs.value)]
     options = {"mask": inputs.seen, "bias": inputs.bias, "causal": shape.causal}
+    if inputs.q_lengths is not None:
+        options["q_lengths"] = inputs.q_lengths
     sample = oracle.choose_sample(case)
     results = [reference.attention(*arrays, **options).out]
     if case.backward:
@@ -101,12 +114,40 @@ def test_the_expected_rows_are_those_of_the_reference(name: str) -> None:
 def test_a_worker_answers_after_a_case_that_failed() -> None:
     worker = WorkerProcess("numpy", threads=1)
     try:
-        assert "failed" in worker.ask("prepare", case={}, sample={})
-        assert "failed" in worker.ask("turn", way=0, seconds=0.01)
+        assert "failed" in worker.ask("prepare", slot=0, case={}, sample={})
+        assert "failed" in worker.ask("turn", slot=0, way=0, seconds=0.01)
         case = CASES["plain"]
         sample = dataclasses.asdict(oracle.choose_sample(case))
-        assert "ways" in worker.ask("prepare", case=encode_case(case), sample=sample)
-        times = worker.ask("turn", way=0, seconds=0.01)["times"]
+        assert "ways" in worker.ask("prepare", slot=0, case=encode_case(case), sample=sample)
+        times = worker.ask("turn", slot=0, way=0, seconds=0.01)["times"]
         assert all(0 < seconds < 1 for seconds in times)
+    finally:
+        worker.close()
+
+
+@pytest.mark.once
+def test_torch_is_also_called_in_the_way_that_reads_each_key_once() -> None:
+    if peers.missing("torch"):
+        pytest.skip("torch is not installed")
+    from heedful.benchmark.peers._torch import create
+
+    names = {}
+    for name in ("grouped_open", "grouped", "plain", "decode"):
+        case = CASES[name]
+        names[name] = [way.name for way in create(1).ways(case, make_inputs(case))]
+    grouped = ["SDPA", "SDPA, grouped"]
+    assert names["grouped_open"] == names["decode"] == grouped
+    assert names["grouped"] == names["plain"] == ["SDPA"]
+
+
+def test_the_bits_of_every_number_of_threads_are_told() -> None:
+    worker = WorkerProcess("heedful", threads=2)
+    try:
+        case = encode_case(Case(PLAIN, backward=True))
+        digests = worker.ask("digests", case=case, threads=[1, 2, 3])["digests"]
+        assert len(digests) == 3
+        assert len(set(digests)) == 1
+        other = worker.ask("digests", case=encode_case(CASES["causal"]), threads=[1])["digests"]
+        assert other != digests[:1]
     finally:
         worker.close()

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from heedful.benchmark.shapes import FORWARD, SHAPES, Case, Shape, make_inputs
+from heedful.benchmark.shapes import FORWARD, PACKED, PADDED, SHAPES, Case, Shape, kept, make_inputs
 from heedful.benchmark.worker import decode_case, encode_case
 
 pytestmark = pytest.mark.once
@@ -41,6 +41,34 @@ def test_every_process_gets_the_same_inputs() -> None:
         np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
     assert first.query.shape == first.dout.shape == (2, 6, 11, 5)
     assert first.key.shape == first.value.shape == (2, 3, 17, 5)
+
+
+def test_packed_and_padded_hold_the_same_numbers() -> None:
+    padded, packed = (make_inputs(Case(shape)) for shape in (PADDED, PACKED))
+    for name in ("query", "key", "value", "kv_lengths", "q_lengths"):
+        np.testing.assert_array_equal(getattr(padded, name), getattr(packed, name))
+    np.testing.assert_array_equal(padded.q_lengths, padded.kv_lengths)
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        Shape("odd", 3, 2, 2, 11, 17, 5),
+        Shape("odd", 3, 2, 2, 11, 17, 5, padding=(3, 17)),
+        Shape("odd", 3, 2, 2, 17, 17, 5, padding=(3, 17), ragged="padded"),
+        Shape("odd", 3, 2, 2, 11, 17, 5, window=(2, 3)),
+    ],
+)
+def test_the_share_that_is_kept_is_that_of_pairs_that_may_attend(shape: Shape) -> None:
+    inputs = make_inputs(Case(shape))
+    pairs = 0
+    for b in range(shape.B):
+        for i in range(shape.Lq if inputs.q_lengths is None else inputs.q_lengths[b]):
+            seen = np.ones((shape.B, shape.Lq, shape.Lk), bool)
+            if inputs.seen is not None:
+                seen &= inputs.seen[:, 0]
+            pairs += seen[b, i].sum()
+    assert kept(Case(shape)) == pytest.approx(pairs / (shape.B * shape.Lq * shape.Lk))
 
 
 def test_the_mask_for_others_holds_lengths_window_and_mask() -> None:

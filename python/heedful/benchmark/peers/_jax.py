@@ -1,23 +1,28 @@
 """JAX: jax.nn.dot_product_attention, compiled, with its vector-Jacobian product."""
 
+import os
 from importlib import import_module
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from heedful.benchmark.peers._library import Unsupported, Way
+from heedful.benchmark.peers._library import Unsupported, Way, refuse_ragged
 from heedful.benchmark.shapes import Case, Inputs
 
 
 class Jax:
     name = "jax"
 
-    def __init__(self, threads: int) -> None:  # the harness sets them in the environment
+    def __init__(self, threads: int) -> None:
+        # XLA computes on all processors that it finds when it starts, and obeys no variable
+        if hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
         self._jax: Any = import_module("jax")
         self.version = str(self._jax.__version__)
 
     def ways(self, case: Case, inputs: Inputs) -> list[Way]:
+        refuse_ragged(case)
         jax, shape = self._jax, case.shape
         if case.dropout_p:
             raise Unsupported("no dropout on attention weights")

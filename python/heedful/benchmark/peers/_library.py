@@ -1,6 +1,7 @@
 """What the harness wants to know of a library."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -25,6 +26,14 @@ class Way:
     run: Callable[[], Any]
     read: Callable[[Any], list[NDArray[Any]]]
     held: object = None  # kept alive as long as the way
+    # a mode of the library that a user sets once around many calls: not timed
+    mode: Callable[[], AbstractContextManager[Any]] = nullcontext
+
+
+def refuse_ragged(case: Case) -> None:
+    """No other library takes lengths of the queries; a goal compares heedful with itself there."""
+    if case.shape.ragged:
+        raise Unsupported("no lengths of the queries")
 
 
 class Library(Protocol):

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from heedful.benchmark.peers._library import Unsupported, Way
+from heedful.benchmark.peers._library import Unsupported, Way, refuse_ragged
 from heedful.benchmark.shapes import Case, Inputs, default_scale
 
 Array = NDArray[Any]
@@ -18,6 +18,7 @@ class NumPy:
         self.version = np.__version__
 
     def ways(self, case: Case, inputs: Inputs) -> list[Way]:
+        refuse_ragged(case)
         shape = case.shape
         if case.dtype not in ("float32", "float64"):
             raise Unsupported(f"no fast products of {case.dtype}")

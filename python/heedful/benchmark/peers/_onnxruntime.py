@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from heedful.benchmark.peers._library import Unsupported, Way
+from heedful.benchmark.peers._library import Unsupported, Way, refuse_ragged
 from heedful.benchmark.shapes import Case, Inputs, default_scale
 
 Array = NDArray[Any]
@@ -30,6 +30,7 @@ class OnnxRuntime:
         self.version = str(self._runtime.__version__)
 
     def ways(self, case: Case, inputs: Inputs) -> list[Way]:
+        refuse_ragged(case)
         if case.backward:
             raise Unsupported("no gradients")
         if case.dropout_p:

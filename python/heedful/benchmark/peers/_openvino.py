@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from heedful.benchmark.peers._library import Unsupported, Way
+from heedful.benchmark.peers._library import Unsupported, Way, refuse_ragged
 from heedful.benchmark.shapes import Case, Inputs, numpy_dtype
 
 PRECISION = {"float32": "f32", "float16": "f16", "bfloat16": "bf16"}
@@ -22,6 +22,7 @@ class OpenVino:
         self.version = str(self._openvino.__version__).split("-")[0]
 
     def ways(self, case: Case, inputs: Inputs) -> list[Way]:
+        refuse_ragged(case)
         if case.backward:
             raise Unsupported("no gradients")
         if case.dropout_p:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from heedful.benchmark.peers._library import Unsupported, Way
+from heedful.benchmark.peers._library import Unsupported, Way, refuse_ragged
 from heedful.benchmark.shapes import Case, Inputs
 
 
@@ -19,6 +19,7 @@ class Torch:
         self.version = str(self._torch.__version__)
 
     def ways(self, case: Case, inputs: Inputs) -> list[Way]:
+        refuse_ragged(case)
         torch, shape = self._torch, case.shape
         attend = torch.nn.functional.scaled_dot_product_attention
         query, key, value, dout = (
@@ -32,8 +33,7 @@ class Torch:
         options.update(self._restrictions(case, inputs))
 
         def forward() -> Any:
-            with torch.inference_mode():
-                return [attend(query, key, value, **options)]
+            return [attend(query, key, value, **options)]
 
         def forward_backward() -> Any:
             out = attend(query, key, value, **options)
@@ -45,7 +45,19 @@ class Torch:
                 for result in results
             ]
 
-        return [Way("SDPA", forward_backward if case.backward else forward, read)]
+        if case.backward:
+            return [Way("SDPA", forward_backward, read)]
+        ways = [Way("SDPA", forward, read, mode=torch.inference_mode)]
+        if shape.Hkv != shape.H and set(options) == {"dropout_p", "enable_gqa"}:
+            # nothing tells the queries apart: those of a group can stand below one another, and
+            # each key is read once, which torch does not do by itself
+            below = query.view(shape.B, shape.Hkv, -1, shape.D)
+
+            def grouped() -> Any:
+                return [attend(below, key, value).view(query.shape)]
+
+            ways.append(Way("SDPA, grouped", grouped, read, mode=torch.inference_mode))
+        return ways
 
     def _restrictions(self, case: Case, inputs: Inputs) -> dict[str, Any]:
         seen = inputs.seen

@@ -1,0 +1,126 @@
+"""Shapes that nobody chose: 60 drawn from a fixed seed, beside torch and onnxruntime.
+
+Every result is checked, and heedful's must be the same bits for 1, 2 and 3 threads. A shape near
+the limit is measured again with three times as many rounds, whichever side of it it is on.
+A whole run takes 10 to 15 minutes on two cores.
+"""
+
+import argparse
+import dataclasses
+import json
+import sys
+
+from heedful.benchmark import report
+from heedful.benchmark.command import add_run_arguments, command_line
+from heedful.benchmark.draw import SEED, drawn_cases
+from heedful.benchmark.goal import forced_level
+from heedful.benchmark.harness import Comparison, Harness
+from heedful.benchmark.shapes import Case
+from heedful.benchmark.topic import QUICK
+
+LIMIT = 0.95  # as fast as the best of the others, at least
+NEAR = (0.85, 1.05)  # a ratio that is worth a second look
+LIBRARIES = ("heedful", "torch", "onnxruntime")
+THREADS = (1, 2, 3)  # that the bits must not depend on
+
+
+@dataclasses.dataclass(frozen=True)
+class Swept:
+    """One shape."""
+
+    comparison: Comparison
+    same_bits: bool
+
+    @property
+    def fault(self) -> str:
+        """What is wrong with it, if anything."""
+        found = self.comparison
+        if found.own is None:
+            return str({**found.left_out, **found.wrong}.get("heedful", "not measured"))
+        if not self.same_bits:
+            return f"other bits with other numbers of threads out of {THREADS}"
+        if not forced_level() and found.ratio is not None and found.ratio < LIMIT:
+            return f"less than {LIMIT} x"
+        return ""
+
+    def __str__(self) -> str:
+        found = self.comparison
+        times = [
+            "–" if one is None else report.duration(one.median)
+            for one in (found.own, *map(found.of, LIBRARIES[1:]))
+        ]
+        ratio = "      –" if found.ratio is None else f"{found.ratio:7.2f}"
+        share = None if found.own is None else found.share(found.own)
+        limit = "" if share is None else f"{share:.0%}"
+        cells = "".join(f"{cell:>11}" for cell in times)
+        return f"{ratio}{cells}{limit:>6}  {found.case}{'  ' * bool(self.fault)}{self.fault}"
+
+
+def sweep(harness: Harness, cases: list[Case]) -> list[Swept]:
+    found = []
+    names = "".join(f"{name:>11}" for name in LIBRARIES)
+    print(f"\n{'ratio':>7}{names}{'peak':>6}  shape", flush=True)
+    for case in cases:
+        comparison = harness.compare(case)
+        if comparison.ratio is not None and NEAR[0] <= comparison.ratio < NEAR[1]:
+            comparison = harness.compare(case, rounds=3 * harness.rounds)
+        one = Swept(comparison, harness.same_bits(case, THREADS))
+        print(one, flush=True)
+        found.append(one)
+    return found
+
+
+def summary(swept: list[Swept]) -> str:
+    """The slowest beside the others first, then how many of all hold."""
+    judged = [(ratio, one) for one in swept if (ratio := one.comparison.ratio) is not None]
+    judged.sort(key=lambda pair: pair[0])
+    lines = ["\nThe worst:", *(str(one) for _, one in judged[:10]), ""]
+    ahead = sum(ratio >= 1 for ratio, _ in judged)
+    good = sum(ratio >= LIMIT for ratio, _ in judged)
+    same = sum(one.same_bits for one in swept)
+    lines += [
+        f"{ahead} of {len(judged)} at least as fast as the best other, {good} at least {LIMIT} x",
+        f"{same} of {len(swept)} the same bits for {', '.join(map(str, THREADS))} threads",
+        f"{sum(bool(one.fault) for one in swept)} of {len(swept)} do not hold",
+    ]
+    if forced_level():
+        lines.append(f"ratios are not judged: {forced_level()}")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    drawn = {case.shape.name: case for case in drawn_cases()}
+    parser.add_argument("--shapes", nargs="+", choices=list(drawn), metavar="NAME",
+                        default=list(drawn), help="only these, drawn_00 and so on")  # fmt: skip
+    parser.add_argument("--quick", action="store_true", help="few and short turns")
+    parser.add_argument("--strict", action="store_true", help="exit with 1 if a shape fails")
+    add_run_arguments(parser)
+    parser.set_defaults(libraries=list(LIBRARIES), rounds=5, seconds=0.1)
+    arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.rounds, arguments.seconds = QUICK["rounds"], QUICK["seconds"]
+    where = report.machine()
+    with Harness(
+        arguments.libraries, arguments.threads, arguments.rounds, arguments.seconds
+    ) as harness:
+        print(report.introduction(harness, where))
+        swept = sweep(harness, [drawn[name] for name in arguments.shapes])
+        print(summary(swept))
+        if arguments.json is not None:
+            comparisons = [one.comparison for one in swept]
+            written = report.as_json(harness, where, command_line(), comparisons)
+            written["sweep"] = {
+                "seed": SEED,
+                "limit": LIMIT,
+                "threads": THREADS,
+                "same_bits": [one.same_bits for one in swept],
+                "faults": [one.fault for one in swept],
+            }
+            arguments.json.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
+    wrong = any(one.comparison.own is None or not one.same_bits for one in swept)
+    return int(wrong or (arguments.strict and any(one.fault for one in swept)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

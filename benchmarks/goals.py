@@ -1,0 +1,34 @@
+"""Every goal of speed and memory: measured, judged, and listed at the end.
+
+A whole run takes about 20 minutes on two cores; it is worth something on a quiet machine only.
+`HEEDFUL_ISA=v3 python benchmarks/goals.py` judges the AVX2 level by the AVX2 peak.
+"""
+
+import sys
+
+import bench_decode
+import bench_dtypes
+import bench_forward
+import bench_forward_backward
+import bench_masks
+import bench_memory
+import bench_overhead
+import bench_threads
+import bench_varlen
+
+from heedful.benchmark.topic import run_topics
+
+TOPICS = [
+    bench_forward.TOPIC,
+    bench_forward_backward.TOPIC,
+    bench_dtypes.TOPIC,
+    bench_decode.TOPIC,
+    bench_overhead.TOPIC,
+    bench_masks.TOPIC,
+    bench_varlen.TOPIC,
+    bench_threads.TOPIC,
+    bench_memory.TOPIC,
+]
+
+if __name__ == "__main__":
+    sys.exit(run_topics(__doc__, TOPICS))

@@ -1,0 +1,253 @@
+"""Write the committed measurements into README.md and docs/speed.md.
+
+It reads the JSON files of benchmarks/results/ and fills the places between the marks
+`<!-- speed NAME: ... -->`. The pictures are drawn by bench_scaling.py.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from heedful.benchmark import peers
+from heedful.benchmark.goal import WORDS
+from heedful.benchmark.topic import counts
+
+ROOT = Path(__file__).parents[1]
+PAGES = ("README.md", "docs/speed.md")
+BEGIN = "<!-- speed {}: written by benchmarks/speed_tables.py -->"
+END = "<!-- speed {}: end -->"
+ABSENT = "No such measurement is committed yet."
+Run = dict[str, Any]
+
+
+def plain_runs(runs: dict[str, Run]) -> list[Run]:
+    """Comparisons of named shapes at the processor's own level."""
+    return [
+        run
+        for name, run in runs.items()
+        if run["comparisons"] and "sweep" not in run and not name.endswith("-v3")
+    ]
+
+
+def medians(runs: dict[str, Run]) -> str:
+    """A table of times for each run."""
+    return "\n\n".join(section(run, run["comparisons"]) for run in plain_runs(runs)) or ABSENT
+
+
+def float32(runs: dict[str, Run]) -> str:
+    """The same of float32 alone, without the tiny call: enough for a first look."""
+    found = []
+    for run in plain_runs(runs):
+        named = [
+            one
+            for one in run["comparisons"]
+            if one["case"]["dtype"] == "float32" and one["case"]["shape"]["name"] != "overhead"
+        ]
+        found += [section(run, named)] if named else []
+    return "\n\n".join(found) or ABSENT
+
+
+def section(run: Run, comparisons: list[dict[str, Any]]) -> str:
+    """One run: where and how it was measured, then a row for each case."""
+    libraries = [name for name in peers.MODULES if name in run["versions"]]
+    head = [
+        f"{origin(run)} Median milliseconds:",
+        "",
+        "| case | " + " | ".join(libraries) + " | best other / heedful |",
+        "|---|" + "---:|" * (len(libraries) + 1),
+    ]
+    return "\n".join(head + [row(comparison, libraries) for comparison in comparisons])
+
+
+def origin(run: Run) -> str:
+    """The command, the date, the machine and the versions behind a table."""
+    machine, versions = run["machine"], run["versions"]
+    named = ", ".join(f"{name} {versions[name]}" for name in peers.MODULES if name in versions)
+    where = f"{machine['processor']}, {run['threads']} threads, level {machine['level']}"
+    return f"`{run['command']}`, {run['date']}: {where}; {named}."
+
+
+def row(comparison: dict[str, Any], libraries: list[str]) -> str:
+    times = {one["library"]: 1e3 * one["median"] for one in comparison["measured"]}
+    ratio = ratio_of(comparison)
+    cells = [f"{times[name]:.4g}" if name in times else "–" for name in libraries]
+    cells.append("" if ratio is None else f"**{ratio:.2f}**")
+    return f"| {label(comparison['case'])} | " + " | ".join(cells) + " |"
+
+
+def ratio_of(comparison: dict[str, Any]) -> float | None:
+    times = {one["library"]: one["median"] for one in comparison["measured"]}
+    others = [times[name] for name in times if name != "heedful"]
+    return min(others) / times["heedful"] if "heedful" in times and others else None
+
+
+def label(case: dict[str, Any]) -> str:
+    shape = case["shape"]
+    heads = str(shape["H"]) if shape["H"] == shape["Hkv"] else f"{shape['H']}/{shape['Hkv']}"
+    extras = [name for name in ("causal", "bias", "mask") if shape[name]]
+    extras += ["key padding"] if shape["padding"] else []
+    extras += [case["dtype"]] if case["dtype"] != "float32" else []
+    extras += ["with gradients"] if case["backward"] else []
+    extras += [f"dropout {case['dropout_p']:g}"] if case["dropout_p"] else []
+    sizes = f"{shape['B']}, {heads}, {shape['Lq']}×{shape['Lk']}, {shape['D']}"
+    return f"{shape['name']}: {', '.join([sizes, *extras])}"
+
+
+def goals(runs: dict[str, Run], name: str = "goals") -> str:
+    """Every goal with its figure and verdict."""
+    if name not in runs:
+        return ABSENT
+    lines = runs[name]["lines"]
+    rows = [
+        cells(one["topic"], one["what"], one["goal"], one["figure"], one["limit"], verdict(one))
+        for one in lines
+    ]
+    head = [
+        f"{origin(runs[name])} **{counts([one['holds'] for one in lines])}.**",
+        "",
+        "| topic | what | goal | figure | of the limit | |",
+        "|---|---|---|---|---|---|",
+    ]
+    return "\n".join(head + rows)
+
+
+def cells(*texts: str) -> str:
+    """A row of a table, whatever the texts hold."""
+    return "| " + " | ".join(text.replace("|", "\\|") for text in texts) + " |"
+
+
+def goals_v3(runs: dict[str, Run]) -> str:
+    return goals(runs, "goals-v3")
+
+
+def verdict(line: dict[str, Any]) -> str:
+    word = WORDS[line["holds"]]
+    word = f"**{word}**" if line["holds"] is False else word
+    return f"{word}: {line['reason']}" if line["reason"] else word
+
+
+def sweep(runs: dict[str, Run]) -> str:
+    """What the shapes drawn at random gave, slowest first."""
+    if "sweep" not in runs:
+        return ABSENT
+    run = runs["sweep"]
+    found = [(ratio_of(one), one) for one in run["comparisons"]]
+    judged = sorted(((r, one) for r, one in found if r is not None), key=lambda pair: pair[0])
+    ratios = [ratio for ratio, _ in judged]
+    limit, same = run["sweep"]["limit"], run["sweep"]["same_bits"]
+    text = (
+        f"{origin(run)} Of {len(found)} shapes, {sum(r >= limit for r in ratios)} are at least "
+        f"{limit} times as fast as the best other library, {sum(r >= 1 for r in ratios)} at least "
+        f"as fast; half of them at least {statistics.median(ratios):.2f} times as fast. "
+        f"{sum(same)} have the same bits for "
+        f"{', '.join(map(str, run['sweep']['threads']))} threads. Median milliseconds:"
+    )
+    libraries = [name for name in peers.MODULES if name in run["versions"]]
+    head = [
+        "| case | " + " | ".join(libraries) + " | best other / heedful |",
+        "|---|" + "---:|" * (len(libraries) + 1),
+    ]
+    return "\n".join([text, "", *head, *(row(one, libraries) for _, one in judged)])
+
+
+def losses(runs: dict[str, Run]) -> str:
+    """Every case of every run in which another library was faster."""
+    points = [
+        one
+        for run in runs.values()
+        for series in run.get("series", {}).values()
+        for one in series["points"]
+    ]
+    compared = [one for run in plain_runs(runs) for one in run["comparisons"]]
+    compared += runs["sweep"]["comparisons"] if "sweep" in runs else []
+    lost = {
+        f"{label(one['case'])}{with_threads(one)}": (ratio, best_other(one))
+        for one in [*compared, *points]
+        if (ratio := ratio_of(one)) is not None and ratio < 1
+    }
+    if not lost:
+        return "In none of the committed measurements another library is faster."
+    rows = [
+        f"| {name} | {library} | {ratio:.2f} |"
+        for name, (ratio, library) in sorted(lost.items(), key=lambda item: item[1][0])
+    ]
+    head = ["| case | faster | its time / heedful's |", "|---|---|---:|"]
+    return "\n".join(head + rows)
+
+
+def with_threads(point: dict[str, Any]) -> str:
+    number = point.get("threads")
+    return "" if number is None else f", {number} thread{'s' * (number > 1)}"
+
+
+def best_other(comparison: dict[str, Any]) -> str:
+    others = [one for one in comparison["measured"] if one["library"] != "heedful"]
+    return str(min(others, key=lambda one: one["median"])["library"])
+
+
+def pictures(runs: dict[str, Run]) -> str:
+    """Links to what bench_scaling.py drew, each with what it shows in words."""
+    if "scaling" not in runs:
+        return ABSENT
+    run = runs["scaling"]
+    links = [
+        f"![GFLOP/s over {name} ({series['fixed']}), forward and with gradients, "
+        f"for {', '.join(run['versions'])}](speed-{name}.svg)"
+        for name, series in run["series"].items()
+    ]
+    return "\n\n".join([origin(run), *links])
+
+
+TABLES: dict[str, Callable[[dict[str, Run]], str]] = {
+    "float32": float32,
+    "medians": medians,
+    "goals": goals,
+    "goals-v3": goals_v3,
+    "sweep": sweep,
+    "pictures": pictures,
+    "losses": losses,
+}
+
+
+def filled(text: str, runs: dict[str, Run]) -> str:
+    """The page with every table that it has a place for."""
+    for name, table in TABLES.items():
+        begin, end = BEGIN.format(name), END.format(name)
+        before, found, rest = text.partition(begin)
+        if not found:
+            continue
+        _, closed, after = rest.partition(end)
+        if not closed:
+            raise SystemExit(f"{begin} without {end}")
+        text = f"{before}{begin}\n{table(runs)}\n{end}{after}"
+    return text
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--check", action="store_true", help="change nothing; 1 if a page is out of date"
+    )
+    parser.add_argument("--pages", nargs="+", type=Path, default=[ROOT / page for page in PAGES])
+    parser.add_argument("--results", type=Path, default=ROOT / "benchmarks" / "results")
+    arguments = parser.parse_args(argv)
+    runs = {
+        path.stem: json.loads(path.read_text(encoding="utf-8"))
+        for path in sorted(arguments.results.glob("*.json"))
+    }
+    outdated = False
+    for page in arguments.pages:
+        old = page.read_text(encoding="utf-8")
+        new = filled(old, runs)
+        outdated |= old != new
+        if not arguments.check:
+            page.write_text(new, encoding="utf-8")
+    return int(arguments.check and outdated)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

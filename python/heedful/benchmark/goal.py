@@ -1,0 +1,147 @@
+"""What a benchmark wants to see, and the line that says whether it holds."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import heedful
+from heedful.benchmark.race import Entry
+from heedful.benchmark.shapes import Case
+
+if TYPE_CHECKING:
+    from heedful.benchmark.harness import Comparison, Harness, Measured
+    from heedful.benchmark.race import Race
+
+WORDS = {True: "holds", False: "MISSED", None: "not judged"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """One goal, the figure that was measured, and whether it holds."""
+
+    what: str
+    goal: str
+    figure: str
+    holds: bool | None  # None: cannot be judged here
+    limit: str = ""  # percent of the peak or of the memory bandwidth, where that says something
+    reason: str = ""  # why it cannot be judged
+
+    def __str__(self) -> str:
+        notes = [text for text in (self.limit, self.reason) if text]
+        behind = f" ({'; '.join(notes)})" if notes else ""
+        return f"{WORDS[self.holds]:<10}  {self.what}: {self.figure}, goal {self.goal}{behind}"
+
+    def as_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+
+def at_least(
+    what: str, wanted: float, reached: float | None, unit: str, limit: str = "", reason: str = ""
+) -> Line:
+    """A figure that shall be that large; with a reason, or without a figure, it is not judged."""
+    if reached is None:
+        return Line(what, f"≥ {wanted:g} {unit}", "–", None, limit, reason or "not measured")
+    holds = None if reason else reached >= wanted
+    return Line(what, f"≥ {wanted:g} {unit}", f"{reached:.2f} {unit}", holds, limit, reason)
+
+
+@dataclasses.dataclass(frozen=True)
+class Goal:
+    """What one case shall reach."""
+
+    ratio: float | None = None  # as fast as `against`, that many times
+    against: str = ""  # a library; empty: the best peer
+    # of the FMA peak, for a decoding step of the memory bandwidth; by processor level
+    share: dict[str, float] = dataclasses.field(default_factory=dict)
+
+    @property
+    def libraries(self) -> tuple[str, ...] | None:
+        """Those that have to be measured; None for all."""
+        return ("heedful", self.against) if self.against else None
+
+    def lines(self, comparison: Comparison) -> list[Line]:
+        what, own = str(comparison.case), comparison.own
+        found = []
+        if own is None:
+            reason = {**comparison.left_out, **comparison.wrong}.get("heedful", "not measured")
+            return [Line(what, "a result", "–", False, reason=reason)]
+        name = comparison.case.limit_name
+        share = comparison.share(own)
+        # of a tiny call it says nothing
+        limit = "" if share is None or share < 0.01 else f"{share:.0%} of the {name}"
+        if self.ratio is not None:
+            found.append(self._ratio_line(comparison, own, limit))
+        if self.share:
+            level = str(heedful.show_config()["level"])
+            wanted = self.share.get(level, self.share["v4"])
+            goal = f"≥ {wanted:.0%} of the {name}"
+            if share is None:
+                found.append(Line(what, goal, "–", None, reason="the limit is not known here"))
+            else:
+                unjudged = "" if level in self.share else f"no goal for level {level}"
+                holds = None if unjudged else share >= wanted
+                found.append(Line(what, goal, f"{share:.1%} of the {name}", holds, "", unjudged))
+        return found
+
+    def _ratio_line(self, comparison: Comparison, own: Measured, limit: str) -> Line:
+        peer = comparison.of(self.against) if self.against else comparison.best_peer
+        goal = f"≥ {self.ratio:g} x {self.against or 'the best other library'}"
+        what = str(comparison.case)
+        if peer is None or self.ratio is None:
+            name = self.against or "every other library"
+            reasons = {**comparison.left_out, **comparison.wrong}
+            why = reasons.get(self.against, "not installed, or has no such case")
+            return Line(what, goal, "–", None, limit, f"{name}: {why}")
+        ratio = peer.median / own.median
+        unjudged = forced_level()
+        holds = None if unjudged else ratio >= self.ratio
+        return Line(what, goal, f"{ratio:.2f} x {peer.library}", holds, limit, unjudged)
+
+
+@dataclasses.dataclass(frozen=True)
+class OwnGoal:
+    """heedful shall be at least `factor` times as fast on one case as on another.
+
+    The two take turns in one process, so that both have the same machine.
+    """
+
+    case: Case
+    other: Case
+    factor: float
+    reason: str = ""  # why it is no goal on this processor
+
+    def line(self, race: Race, threads: int) -> Line:
+        case, other = (Entry(one, "heedful", threads) for one in (self.case, self.other))
+        unit = f"x {self.other.shape.name} {self.other.dtype}"
+        reason = self.reason
+        for entry in (case, other):
+            reason = race.wrong.get(entry) or race.left_out.get(entry) or reason
+        failed = case in race.wrong or other in race.wrong
+        share = race.share(case)
+        limit = "" if share is None else f"{share:.0%} of the {self.case.limit_name}"
+        wanted = round(self.factor, 3)
+        line = at_least(str(self.case), wanted, race.ratio(case, other), unit, limit, reason)
+        return dataclasses.replace(line, holds=False) if failed else line
+
+
+def own_races(goals: list[OwnGoal]) -> list[list[OwnGoal]]:
+    """Goals that share what they are compared with: one race each."""
+    others = dict.fromkeys(goal.other for goal in goals)
+    return [[goal for goal in goals if goal.other == other] for other in others]
+
+
+def own_lines(harness: Harness, goals: list[OwnGoal]) -> list[Line]:
+    """Measure the cases of goals that share their other case, and judge them."""
+    cases = dict.fromkeys([goals[0].other, *(goal.case for goal in goals)])
+    race = harness.race([Entry(case, "heedful", harness.threads) for case in cases])
+    return [goal.line(race, harness.threads) for goal in goals]
+
+
+def forced_level() -> str:
+    """Why figures beside other libraries are no verdict in this run; empty when they are."""
+    config = heedful.show_config()
+    level, best = str(config["level"]), "v4" if "avx512f" in config["features"] else "v3"
+    if level in ("native", best) or not config["features"]:
+        return ""
+    return f"heedful was held to level {level}, the others were not"

@@ -1,0 +1,151 @@
+"""A topic of the goals, and the command line of every script that judges topics."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib.util import find_spec
+
+from heedful.benchmark import report
+from heedful.benchmark.command import add_run_arguments, command_line
+from heedful.benchmark.goal import WORDS, Goal, Line, OwnGoal, own_lines, own_races
+from heedful.benchmark.harness import Comparison, Harness
+from heedful.benchmark.shapes import Case
+
+QUICK = {"rounds": 2, "seconds": 0.05}
+
+
+@dataclasses.dataclass(frozen=True)
+class Topic:
+    """What is measured together: a script in benchmarks/ each."""
+
+    name: str
+    description: str
+    goals: Mapping[Case, Goal] = dataclasses.field(default_factory=dict)
+    own_goals: Sequence[OwnGoal] = ()
+    other: Callable[[Harness], Iterator[Line]] | None = None  # what is no comparison of cases
+
+    @property
+    def shapes(self) -> list[str]:
+        own = [goal.case.shape.name for goal in self.own_goals]
+        return list(dict.fromkeys([*(case.shape.name for case in self.goals), *own]))
+
+
+def run_topics(description: str, topics: Sequence[Topic], argv: Sequence[str] | None = None) -> int:
+    """Measure, print as it goes, then all lines once more; the exit code.
+
+    It is 1 for a wrong result of heedful or, with --strict, a missed goal.
+    """
+    arguments = _parser(description, topics).parse_args(argv)
+    chosen = [topic for topic in topics if topic.name in getattr(arguments, "only", [topic.name])]
+    if arguments.quick:
+        arguments.rounds, arguments.seconds = QUICK["rounds"], QUICK["seconds"]
+    where = report.machine()
+    with Harness(
+        arguments.libraries, arguments.threads, arguments.rounds, arguments.seconds
+    ) as harness:
+        print(report.introduction(harness, where), flush=True)
+        run = _Run(harness, arguments.shapes)
+        for topic in chosen:
+            run.measure(topic)
+        print("\n" + summary(run.lines), flush=True)
+        if arguments.json is not None:
+            written = report.as_json(harness, where, command_line(), list(run.comparisons.values()))
+            written["lines"] = [{"topic": topic, **line.as_dict()} for topic, line in run.lines]
+            arguments.json.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
+            print(f"\nwritten: {arguments.json}")
+    wrong = any("heedful" in one.wrong for one in run.comparisons.values())
+    missed = any(line.holds is False for _, line in run.lines)
+    return int(wrong or (arguments.strict and missed))
+
+
+def _parser(description: str, topics: Sequence[Topic]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=description)
+    shapes = list(dict.fromkeys(name for topic in topics for name in topic.shapes))
+    if len(topics) > 1:
+        names = [topic.name for topic in topics]
+        parser.add_argument(
+            "--only", nargs="+", choices=names, default=names, metavar="TOPIC",
+            help=f"out of {', '.join(names)} (default: all)",
+        )  # fmt: skip
+    parser.add_argument("--shapes", nargs="+", choices=shapes, metavar="NAME", default=shapes,
+                        help=f"only these of {', '.join(shapes)}")  # fmt: skip
+    parser.add_argument(
+        "--quick", action="store_true",
+        help="few and short turns: shows that all runs, judges nothing well",
+    )  # fmt: skip
+    parser.add_argument("--strict", action="store_true", help="exit with 1 when a goal is missed")
+    add_run_arguments(parser)
+    return parser
+
+
+class _Run:
+    """What was found so far. A case that two topics share is measured once."""
+
+    def __init__(self, harness: Harness, shapes: Sequence[str]) -> None:
+        self.comparisons: dict[Case, Comparison] = {}
+        self.lines: list[tuple[str, Line]] = []
+        self._harness = harness
+        self._shapes = shapes
+        self._bfloat16 = find_spec("ml_dtypes") is not None
+
+    def measure(self, topic: Topic) -> None:
+        print(f"\n== {topic.name}: {topic.description.splitlines()[0]}", flush=True)
+        for case, goal in topic.goals.items():
+            if not self._asked_for(case):
+                continue
+            if case not in self.comparisons:
+                self.comparisons[case] = self._harness.compare(case, goal.libraries)
+                meaning = self._harness.peak.meaning
+                print("\n" + report.table(self.comparisons[case], meaning), flush=True)
+            self._add(topic, goal.lines(self.comparisons[case]))
+        own = [goal for goal in topic.own_goals if self._asked_for(goal.case)]
+        for goals in own_races(own):
+            self._add(topic, own_lines(self._harness, goals))
+        if topic.other is not None:
+            for line in topic.other(self._harness):
+                self._add(topic, [line])
+
+    def _asked_for(self, case: Case) -> bool:
+        return case.shape.name in self._shapes and (self._bfloat16 or case.dtype != "bfloat16")
+
+    def _add(self, topic: Topic, lines: Sequence[Line]) -> None:
+        for line in lines:
+            self.lines.append((topic.name, line))
+            print(f"  {line}", flush=True)
+
+
+def summary(lines: Sequence[tuple[str, Line]]) -> str:
+    """All lines, and how many of them hold."""
+    rows = [
+        [topic, line.what, line.goal, line.figure, line.limit, _verdict(line)]
+        for topic, line in lines
+    ]
+    table = [["topic", "what", "goal", "figure", "of the limit", ""], *rows]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    text = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in table
+    ]
+    return "\n".join([*text, counts([line.holds for _, line in lines])])
+
+
+def counts(verdicts: Sequence[bool | None]) -> str:
+    """One sentence about all of them."""
+    judged = [holds for holds in verdicts if holds is not None]
+    left = len(verdicts) - len(judged)
+    behind = f"; {left} cannot be judged here" if left else ""
+    return f"{sum(judged)} of {len(judged)} goals hold{behind}"
+
+
+def _verdict(line: Line) -> str:
+    word = WORDS[line.holds]
+    return f"{word}: {line.reason}" if line.reason else word
+
+
+def main(topic: Topic) -> None:
+    """What a script of one topic does."""
+    sys.exit(run_topics(topic.description, [topic]))
