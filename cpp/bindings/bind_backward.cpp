@@ -1,5 +1,6 @@
 // attention_backward
 #include "attention/backward.hpp"
+#include "bindings/arguments.hpp"
 #include "bindings/bind_attention.hpp"
 #include "bindings/interrupted.hpp"
 #include "bindings/numpy_view.hpp"
@@ -17,21 +18,20 @@ bool is_shared(const py::object& dbias, const Problem& problem) {
   return own > 0 && array.size() / own < problem.num_items * problem.num_heads;
 }
 
-void backward(const py::array& dout, const py::array& query, const py::array& key,
-              const py::array& value, const py::array& out, const py::array& lse,
-              const py::object& row_term, const py::object& dweights, const py::array& delta,
-              const py::array& dquery, const py::array& dkey, const py::array& dvalue,
-              const py::object& dbias, const py::sequence& batch_shape, const py::object& items,
-              std::ptrdiff_t offset, double scale, double softcap, std::ptrdiff_t left,
-              std::ptrdiff_t right, const py::object& mask, const py::object& bias,
-              const py::object& alibi_slopes, double dropout_p, std::uint64_t seed, int threads) {
-  Batch batch(batch_shape);
-  ProblemOf given(batch, query, key, items, offset,
-                  {scale, softcap, left, right, mask, bias, alibi_slopes});
+py::object backward(Arguments& arguments) {
+  const py::array dout = arguments.array();
+  const py::array query = arguments.array(), key = arguments.array(), value = arguments.array();
+  const py::array out = arguments.array(), lse = arguments.array();
+  const py::object row_term = arguments.array_or_none(), dweights = arguments.array_or_none();
+  const py::array delta = arguments.array();
+  const py::array dquery = arguments.array(), dkey = arguments.array(), dvalue = arguments.array();
+  const py::object dbias = arguments.array_or_none();
+  Given given(arguments, query, key);
   Problem& problem = given.problem;
   problem.value_depth = value.shape(value.ndim() - 1);
-  problem.dropout_p = dropout_p;
-  problem.seed = seed;
+  problem.dropout_p = arguments.number();
+  problem.seed = arguments.seed();
+  Batch& batch = given.batch;
   const BackwardTensors tensors{batch.view(dout),
                                 batch.view(query),
                                 batch.view(key),
@@ -39,7 +39,7 @@ void backward(const py::array& dout, const py::array& query, const py::array& ke
                                 batch.view(out),
                                 batch.view_of_rows(lse),
                                 batch.view_of_rows_or_none(row_term),
-                                batch.view_or_none(dweights),
+                                batch.view_of_scores_or_none(dweights),
                                 batch.view_of_rows(delta),
                                 batch.view(dquery),
                                 batch.view(dkey),
@@ -48,11 +48,12 @@ void backward(const py::array& dout, const py::array& query, const py::array& ke
                                 is_shared(dbias, problem)};
   const auto compute = tensors.query.type == ElementType::float64 ? attention_backward<double>
                                                                   : attention_backward<float>;
-  without_gil([&] { compute(problem, tensors, team_of(threads)); });
+  with_team(given.is_little(), [&](const Team& team) { compute(problem, tensors, team); });
+  return py::none();
 }
 
 }  // namespace
 
-void register_backward(py::module_& module) { module.def("attention_backward", &backward); }
+void register_backward(py::module_& module) { define<&backward, 22>(module, "attention_backward"); }
 
 }  // namespace heedful

@@ -7,4 +7,8 @@ namespace heedful {
 
 void register_threads(pybind11::module_& module);
 
+// How many threads a call uses that begins now on this thread: this thread's number, else the
+// process's, else the default.
+int num_threads();
+
 }  // namespace heedful

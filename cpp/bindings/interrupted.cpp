@@ -13,6 +13,7 @@
 #include <thread>
 #include <utility>
 
+#include "bindings/bind_threads.hpp"
 #include "parallel/fork.hpp"
 
 namespace heedful {
@@ -59,16 +60,20 @@ bool interrupted() {
   return stop;
 }
 
-void detail::run_without_gil(void (*compute)(void* function), void* function) {
-  released = PyEval_SaveThread();
+void detail::run_with_team(bool keep_lock, void (*compute)(void* function, const Team& team),
+                           void* function) {
   std::exception_ptr failure;
+  const Team team = keep_lock ? Team{} : Team{num_threads(), &interrupted};
+  if (!keep_lock) released = PyEval_SaveThread();
   try {
-    compute(function);
+    compute(function, team);
   } catch (...) {
     failure = std::current_exception();
   }
-  take_gil(std::exchange(released, nullptr));
-  if (PyErr_Occurred() != nullptr) throw pybind11::error_already_set();
+  if (!keep_lock) {
+    take_gil(std::exchange(released, nullptr));
+    if (PyErr_Occurred() != nullptr) throw pybind11::error_already_set();
+  }
   if (!failure) return;
   try {
     std::rethrow_exception(failure);

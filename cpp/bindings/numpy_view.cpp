@@ -1,6 +1,7 @@
 #include "bindings/numpy_view.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <string>
 
@@ -17,21 +18,43 @@ char* data_of(const py::array& array) {
   return const_cast<char*>(static_cast<const char*>(array.data()));
 }
 
+// Axes are counted from the last one, which is 1.
+std::ptrdiff_t length(const py::array& array, int axis) {
+  return array.ndim() < axis ? 1 : array.shape()[array.ndim() - axis];
+}
+
 // Along axes of length 1 nothing is ever stepped, whatever NumPy keeps as their stride.
 std::ptrdiff_t stride(const py::array& array, int axis) {
-  return array.shape(axis) == 1 ? 0 : array.strides(axis);
+  return length(array, axis) == 1 ? 0 : array.strides()[array.ndim() - axis];
 }
 
 // A single column counts as contiguous.
-std::ptrdiff_t column_stride(const py::array& array) {
-  const py::ssize_t last = array.ndim() - 1;
-  return array.shape(last) == 1 ? array.itemsize() : array.strides(last);
+std::ptrdiff_t column_stride(const py::array& array, ElementType type) {
+  return length(array, 1) == 1 ? element_size(type) : stride(array, 1);
+}
+
+ElementType element_type_of(const py::array& array) {
+  const py::dtype dtype = array.dtype();
+  if (const auto type = readable_type(dtype)) return *type;
+  throw py::type_error("arrays must be float16, bfloat16, float32, float64 or bool: got " +
+                       py::str(static_cast<py::object>(dtype)).cast<std::string>());
+}
+
+// An extension type without a number that could be known here: NumPy numbers them as they are
+// registered, and for good.
+bool is_bfloat16(const py::dtype& dtype) {
+  constexpr int first_of_extensions = 256, unknown = -1;
+  static std::atomic<int> number{unknown};
+  if (dtype.num() < first_of_extensions) return false;
+  if (dtype.num() == number.load(std::memory_order_relaxed)) return true;
+  if (dtype.attr("name").cast<std::string>() != "bfloat16") return false;
+  number.store(dtype.num(), std::memory_order_relaxed);
+  return true;
 }
 
 }  // namespace
 
-ElementType element_type_of(const py::array& array) {
-  const py::dtype dtype = array.dtype();
+std::optional<ElementType> readable_type(const py::dtype& dtype) {
   switch (dtype.num()) {
     case py::detail::npy_api::NPY_FLOAT_:
       return ElementType::float32;
@@ -42,104 +65,151 @@ ElementType element_type_of(const py::array& array) {
     case 23:  // NPY_HALF, which pybind11 has no name for
       return ElementType::float16;
     default:
-      break;
+      return is_bfloat16(dtype) ? std::optional(ElementType::bfloat16) : std::nullopt;
   }
-  // an extension type without a number of its own that could be known here
-  if (dtype.attr("name").cast<std::string>() == "bfloat16") return ElementType::bfloat16;
-  throw py::type_error("arrays must be float16, bfloat16, float32, float64 or bool: got " +
-                       py::str(static_cast<py::object>(dtype)).cast<std::string>());
 }
 
-Batch::Batch(const py::sequence& shape) {
-  for (const auto& length : shape) {
-    shape_.push_back(length.cast<std::ptrdiff_t>());
-    size_ *= shape_.back();
+Batch::Batch(const py::tuple& shape, bool length_first) : length_first_(length_first) {
+  for (const py::handle length : shape) {
+    if (axes_ == most_axes) throw py::value_error("too many leading axes");
+    shape_[static_cast<std::size_t>(axes_)] = Arguments::integer_of(length);
+    size_ *= shape_[static_cast<std::size_t>(axes_++)];
   }
-  offsets_.reserve(16);
+}
+
+std::ptrdiff_t* Batch::take(std::ptrdiff_t count) {
+  if (count <= static_cast<std::ptrdiff_t>(room_.size()) - used_) {
+    used_ += count;
+    return room_.data() + used_ - count;
+  }
+  tables_.emplace_back(new std::ptrdiff_t[static_cast<std::size_t>(count)]);
+  return tables_.back().get();
 }
 
 std::ptrdiff_t* Batch::offsets_of(const py::array& array, int own_axes) {
-  offsets_.emplace_back(static_cast<std::size_t>(size_), 0);
-  std::vector<std::ptrdiff_t>& offsets = offsets_.back();
-  std::ptrdiff_t repeats = 1;  // items between two steps of the axis
-  for (int axis = static_cast<int>(shape_.size()) - 1; axis >= 0; --axis) {
-    const std::ptrdiff_t length = shape_[static_cast<std::size_t>(axis)];
-    const int own =
-        static_cast<int>(array.ndim()) - own_axes - static_cast<int>(shape_.size()) + axis;
-    if (own >= 0 && length > 1) {
-      for (std::ptrdiff_t item = 0; item < size_; ++item) {
-        offsets[static_cast<std::size_t>(item)] += item / repeats % length * stride(array, own);
-      }
+  std::ptrdiff_t* const offsets = take(size_);
+  if (size_ == 0) return offsets;
+  offsets[0] = 0;
+  std::ptrdiff_t filled = 1;  // the items along the axes so far
+  for (int axis = 1; axis <= axes_; ++axis) {
+    const std::ptrdiff_t count = shape_[static_cast<std::size_t>(axes_ - axis)];
+    const std::ptrdiff_t step = stride(array, own_axes + axis);
+    for (std::ptrdiff_t item = filled; item < count * filled; ++item) {
+      offsets[item] = offsets[item - filled] + step;
     }
-    repeats *= length;
+    filled *= count;
   }
-  return offsets.data();
+  return offsets;
 }
 
 TensorView Batch::view(const py::array& array) {
-  const int last = static_cast<int>(array.ndim()) - 1;
-  return {data_of(array),          element_type_of(array),  offsets_of(array, 3),
-          stride(array, last - 2), stride(array, last - 1), column_stride(array)};
+  const ElementType type = element_type_of(array);
+  const int head_axis = swapped(array) ? 2 : 3;
+  return {data_of(array),
+          type,
+          offsets_of(array, 3),
+          stride(array, head_axis),
+          stride(array, 5 - head_axis),
+          column_stride(array, type)};
+}
+
+std::ptrdiff_t Batch::heads(const py::array& array) const {
+  return length(array, swapped(array) ? 2 : 3);
+}
+
+std::ptrdiff_t Batch::rows(const py::array& array) const {
+  return length(array, swapped(array) ? 3 : 2);
+}
+
+TensorView Batch::view_of_scores(const py::array& array) {
+  const ElementType type = element_type_of(array);
+  return {data_of(array),       type,
+          offsets_of(array, 3), stride(array, 3),
+          stride(array, 2),     column_stride(array, type)};
 }
 
 TensorView Batch::view_of_rows(const py::array& array) {
-  const int last = static_cast<int>(array.ndim()) - 1;
-  return {data_of(array),          element_type_of(array), offsets_of(array, 2),
-          stride(array, last - 1), stride(array, last),    array.itemsize()};
+  const ElementType type = element_type_of(array);
+  return {data_of(array),    type, offsets_of(array, 2), stride(array, 2), stride(array, 1),
+          element_size(type)};
 }
 
 TensorView Batch::view_without_heads(const py::array& array) {
-  const int last = static_cast<int>(array.ndim()) - 1;
-  return {data_of(array),          element_type_of(array), offsets_of(array, 2), 0,
-          stride(array, last - 1), column_stride(array)};
+  const ElementType type = element_type_of(array);
+  return {
+      data_of(array), type, offsets_of(array, 2), 0, stride(array, 2), column_stride(array, type)};
 }
 
 TensorView Batch::view_of_broadcast(const py::object& object) {
   if (object.is_none()) return {};
   const auto array = py::reinterpret_borrow<py::array>(object);
-  TensorView view = this->view(array);
-  if (array.shape(array.ndim() - 1) == 1) view.column_stride = 0;
+  TensorView view = view_of_scores(array);
+  if (length(array, 1) == 1) view.column_stride = 0;
   return view;
 }
 
-TensorView Batch::view_or_none(const py::object& array) {
-  return array.is_none() ? TensorView{} : view(py::reinterpret_borrow<py::array>(array));
+TensorView Batch::view_of_scores_or_none(const py::object& array) {
+  return array.is_none() ? TensorView{} : view_of_scores(py::reinterpret_borrow<py::array>(array));
 }
+
 TensorView Batch::view_of_rows_or_none(const py::object& array) {
   return array.is_none() ? TensorView{} : view_of_rows(py::reinterpret_borrow<py::array>(array));
 }
 
-ProblemOf::ProblemOf(Batch& batch, const py::array& query, const py::array& key,
-                     const py::object& items, std::ptrdiff_t offset, const Rules& rules) {
-  const auto length = [](const py::array& array, int from_end) {
-    return array.shape(array.ndim() - from_end);
+Given::Given(Arguments& arguments, const py::array& query, const py::array& key)
+    : Given(arguments.tuple(), arguments, query, key) {}
+
+Given::Given(const py::tuple& rules, Arguments& arguments, const py::array& query,
+             const py::array& key)
+    : batch(rules[0], py::object(rules[1]).is(py::bool_(true))) {
+  const auto integer = [&](int place) {
+    return clamped(Arguments::integer_of(rules[static_cast<std::size_t>(place)]));
   };
   problem.num_items = batch.size();
-  problem.num_heads = length(query, 3);
-  problem.num_kv_heads = length(key, 3);
+  problem.num_heads = batch.heads(query);
+  problem.num_kv_heads = batch.heads(key);
   problem.depth = length(query, 1);
-  items_.reserve(static_cast<std::size_t>(batch.size()));
-  if (items.is_none()) {
-    items_.assign(static_cast<std::size_t>(batch.size()),
-                  Item{0, length(query, 2), 0, length(key, 2), clamped(offset)});
-  } else {
-    const auto table = py::array_t<std::int64_t>(items).unchecked<2>();
-    for (py::ssize_t i = 0; i < table.shape(0); ++i) {
-      items_.push_back({table(i, 0), table(i, 1), table(i, 2), table(i, 3), clamped(table(i, 4))});
-    }
-  }
-  problem.items = items_.data();
-  problem.scale = rules.scale;
-  problem.softcap = rules.softcap;
-  problem.left = clamped(rules.left);
-  problem.right = clamped(rules.right);
-  problem.mask = batch.view_of_broadcast(rules.mask);
-  problem.bias = batch.view_of_broadcast(rules.bias);
-  if (!rules.alibi_slopes.is_none()) {
-    const auto slopes = py::reinterpret_borrow<py::array>(rules.alibi_slopes);
+  problem.left = integer(3);
+  problem.right = integer(4);
+  read_items(arguments.array_or_none(), {0, batch.rows(query), 0, batch.rows(key), integer(2)});
+  problem.scale = arguments.number();
+  problem.softcap = arguments.number();
+  problem.mask = batch.view_of_broadcast(arguments.array_or_none());
+  problem.bias = batch.view_of_broadcast(arguments.array_or_none());
+  alibi_slopes_ = arguments.array_or_none();
+  if (!alibi_slopes_.is_none()) {
+    const auto slopes = py::reinterpret_borrow<py::array>(alibi_slopes_);
     problem.alibi_slopes = static_cast<const double*>(slopes.data());
-    problem.alibi_item_stride = slopes.shape(0) == 1 ? 0 : slopes.shape(1);
+    problem.alibi_item_stride = length(slopes, 2) == 1 ? 0 : length(slopes, 1);
   }
+}
+
+void Given::read_items(const py::object& items, const Item& whole) {
+  const std::ptrdiff_t count = batch.size();
+  Item* to = few_items_.data();
+  if (count > static_cast<std::ptrdiff_t>(few_items_.size())) {
+    items_.reset(to = new Item[static_cast<std::size_t>(count)]);
+  }
+  problem.items = to;
+  if (items.is_none()) {
+    std::fill_n(to, count, whole);
+    return;
+  }
+  const auto table = py::reinterpret_borrow<py::array_t<std::int64_t>>(items).unchecked<2>();
+  for (std::ptrdiff_t i = 0; i < count; ++i) {
+    to[i] = {table(i, 0), table(i, 1), table(i, 2), table(i, 3), clamped(table(i, 4))};
+  }
+}
+
+bool Given::is_little() const {
+  double work = 0;  // multiply-adds, and at least as many as a row and a head cost in themselves
+  for (std::ptrdiff_t i = 0; i < problem.num_items; ++i) {
+    work += static_cast<double>(problem.items[i].queries + 1) *
+            static_cast<double>(problem.items[i].keys + 16);
+  }
+  work *= static_cast<double>(problem.num_heads) *
+          static_cast<double>(problem.depth + problem.value_depth + 32);
+  return work < 100e3;
 }
 
 }  // namespace heedful

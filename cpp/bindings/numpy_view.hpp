@@ -5,28 +5,40 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <array>
 #include <cstddef>
+#include <memory>
+#include <optional>
 #include <vector>
 
 #include "attention/problem.hpp"
 #include "attention/tensor_view.hpp"
+#include "bindings/arguments.hpp"
 
 namespace heedful {
 
-ElementType element_type_of(const pybind11::array& array);
+// The element type of arrays that can be read in place; nothing for all others.
+std::optional<ElementType> readable_type(const pybind11::dtype& dtype);
 
 // The leading axes of a call, and the offsets that arrays have in them; keeps what the views point
-// to.
+// to. Of the last three axes (heads, rows, columns), those that an array lacks have length 1.
 class Batch {
  public:
-  // `packed` items share one array and find their rows by Item::query_begin and key_begin.
-  explicit Batch(const pybind11::sequence& shape);
+  // shape: of the leading axes. length_first: matrices are (rows, heads, columns), see the stubs.
+  Batch(const pybind11::tuple& shape, bool length_first);
+  Batch(const Batch&) = delete;
+  Batch& operator=(const Batch&) = delete;
 
   std::ptrdiff_t size() const { return size_; }
 
-  // Of an array (…, heads, rows, columns). Leading axes broadcast against the batch; axes of length
-  // 1 get stride 0.
+  // Of query, key, value, out and their gradients: the order of the axes is the caller's. Leading
+  // axes broadcast against the batch; axes of length 1 get stride 0.
   TensorView view(const pybind11::array& array);
+  std::ptrdiff_t heads(const pybind11::array& array) const;
+  std::ptrdiff_t rows(const pybind11::array& array) const;
+
+  // Of an array (…, heads, rows, columns), whatever the caller's order.
+  TensorView view_of_scores(const pybind11::array& array);
   // Of an array (…, heads, rows), as a view with one column.
   TensorView view_of_rows(const pybind11::array& array);
   // Of an array (…, rows, columns), as a view with one head.
@@ -34,34 +46,49 @@ class Batch {
   // Of a mask or a bias, whose own axes broadcast too. None gives a view without data, here and
   // below.
   TensorView view_of_broadcast(const pybind11::object& array);
-  TensorView view_or_none(const pybind11::object& array);
+  TensorView view_of_scores_or_none(const pybind11::object& array);
   TensorView view_of_rows_or_none(const pybind11::object& array);
 
  private:
+  bool swapped(const pybind11::array& array) const { return length_first_ && array.ndim() > 2; }
   std::ptrdiff_t* offsets_of(const pybind11::array& array, int own_axes);
+  std::ptrdiff_t* take(std::ptrdiff_t count);
 
-  std::vector<std::ptrdiff_t> shape_;
+  static constexpr int most_axes = 64;  // that NumPy knows
+  std::array<std::ptrdiff_t, most_axes> shape_;
+  int axes_ = 0;
+  bool length_first_;
   std::ptrdiff_t size_ = 1;
-  std::vector<std::vector<std::ptrdiff_t>> offsets_;
+
+  // tables of few items lie here: small calls allocate nothing
+  std::array<std::ptrdiff_t, 64> room_;
+  std::ptrdiff_t used_ = 0;
+  std::vector<std::unique_ptr<std::ptrdiff_t[]>> tables_;
 };
 
-// The arguments that most functions share, in the order of _native.pyi.
-struct Rules {
-  double scale, softcap;
-  std::ptrdiff_t left, right;
-  pybind11::object mask, bias, alibi_slopes;
-};
-
-// A Problem, with the tables it points to.
-class ProblemOf {
+// What most functions are told, rules to alibi_slopes in _native.pyi: a Problem, with the tables it
+// points to.
+class Given {
  public:
-  ProblemOf(Batch& batch, const pybind11::array& query, const pybind11::array& key,
-            const pybind11::object& items, std::ptrdiff_t offset, const Rules& rules);
+  Given(Arguments& arguments, const pybind11::array& query, const pybind11::array& key);
+  Given(const Given&) = delete;
+  Given& operator=(const Given&) = delete;
 
+  Batch batch;
   Problem problem;
 
+  // Whether all is computed within some microseconds, so that it is not worth giving the
+  // interpreter lock away and waiting for it again.
+  bool is_little() const;
+
  private:
-  std::vector<Item> items_;
+  Given(const pybind11::tuple& rules, Arguments& arguments, const pybind11::array& query,
+        const pybind11::array& key);
+  void read_items(const pybind11::object& items, const Item& whole);
+
+  std::array<Item, 4> few_items_;
+  std::unique_ptr<Item[]> items_;
+  pybind11::object alibi_slopes_;
 };
 
 }  // namespace heedful

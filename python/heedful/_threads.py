@@ -1,33 +1,19 @@
-"""How many threads a call uses: this thread's number, else the process's, else the default."""
+"""How many threads a call uses: this thread's number, else the process's, else the default.
+
+The compiled module keeps the numbers, where a call finds them without asking Python.
+"""
 
 import os
-import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from numbers import Integral
 
 from heedful._core import native
 
-__all__ = ["get_num_threads", "num_threads", "resolve", "set_num_threads"]
+__all__ = ["get_num_threads", "num_threads", "set_num_threads"]
 
 # OpenMP ends the process where it cannot start a thread, so a slip of the pen must not reach it.
 _MOST = max(1024, os.cpu_count() or 1)
-
-
-class _OfThread(threading.local):
-    number: int | None = None
-
-
-_of_thread = _OfThread()
-_of_process: int | None = None
-
-
-def resolve() -> int:
-    """The number of threads for a call that begins now, on this thread."""
-    number = _of_thread.number
-    if number is None:
-        number = _of_process
-    return native.default_num_threads() if number is None else number
 
 
 def set_num_threads(n: int | None) -> None:
@@ -64,8 +50,7 @@ def set_num_threads(n: int | None) -> None:
     2
     >>> heedful.set_num_threads(None)
     """
-    global _of_process
-    _of_process = None if n is None else _checked(n)
+    native.set_num_threads(0 if n is None else _checked(n))
 
 
 def get_num_threads() -> int:
@@ -84,7 +69,7 @@ def get_num_threads() -> int:
     ...     heedful.get_num_threads()
     1
     """
-    return resolve()
+    return native.num_threads()
 
 
 def num_threads(n: int) -> AbstractContextManager[int]:
@@ -122,12 +107,11 @@ def num_threads(n: int) -> AbstractContextManager[int]:
 
 @contextmanager
 def _limit(number: int) -> Iterator[int]:
-    before = _of_thread.number
-    _of_thread.number = number
+    before = native.exchange_threads_here(number)
     try:
         yield number
     finally:
-        _of_thread.number = before
+        native.exchange_threads_here(before)
 
 
 def _checked(n: object) -> int:

@@ -4,36 +4,50 @@ Letters: B items, H query heads, Hkv key/value heads, Lq, Lk lengths, D depth of
 Dv depth of value.
 T is the computing type: float64 for float64 inputs, float32 for all others.
 
-Arrays come in "bhld" order as views of any strides, aligned and in native byte order. `batch` is
-the shape of the leading axes; every array's own leading axes broadcast against it from the right
-(missing ones too), so `query` is (*batch, H, Lq, D) or less. Packed batches have no leading axes of
-their own, `batch` = (number of sequences,), and `items` says where each sequence lies.
+Arrays are views of any strides, aligned and in native byte order. Query, key, value, out and their
+gradients have the axes that the caller gave them, (…, heads, rows, columns) or (…, rows, heads,
+columns); all others stand in the order written below. Axes missing on the left, heads and rows
+included, have length 1, and leading axes broadcast against `batch` from the right. Packed batches
+have no leading axes of their own, `batch` = (number of sequences,), and `items` says where each
+sequence lies.
 
+rules    what shapes and plain options decide, in a tuple:
+         batch         the shape of the leading axes
+         length_first  arrays of three axes or more are (…, rows, heads, columns)
+         offset        query row i (counted in its item) stands at key position i + offset (counted
+                       in its item)
+         left          keys j ≥ i + offset − left are seen; −1: no limit
+         right         keys j ≤ i + offset + right are seen; −1: no limit (causal is right = 0)
 items    int64 (B, 5) or None: first query row, number of query rows, first key row, number of key
          rows, offset of the diagonal, for each item. None: all rows of every item, with the
          diagonal at `offset`.
-offset   query row i (counted in its item) stands at key position i + offset (counted in its item)
-left     keys j ≥ i + offset − left are seen; −1: no limit
-right    keys j ≤ i + offset + right are seen; −1: no limit (causal is right = 0)
-mask     bool (…, H or 1, Lq or 1, Lk or 1), three axes at least
+mask     bool, broadcasts to (*batch, H, Lq, Lk)
 bias     any supported floating type, shaped like mask
-alibi_slopes  float64 (B or 1, H)
-sink     float64 (H,)
+alibi_slopes  float64 (B or 1, H), contiguous
+sink     float64 (H,), contiguous
 softcap  0.0: none
 dropout_p, seed   probability, and the 64-bit key of the random bits
-threads  size of the team
 """
 
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[Any]
+Array: TypeAlias = NDArray[Any]
+Rules: TypeAlias = tuple[tuple[int, ...], bool, int, int, int]
 
 def show_build() -> dict[str, str]: ...
 def default_num_threads() -> int: ...
+def num_threads() -> int:
+    """What a call would use that begins now: the number of this thread, of all, or the default."""
+
+def set_num_threads(number: int) -> None:
+    """The number for all threads that have none of their own; 0: the default."""
+
+def exchange_threads_here(number: int) -> int:
+    """The number for the calling thread alone, 0: none. Returns the one before."""
+
 def cpu_quota(root: str = "") -> int:
     """Processors that the control group under root/proc and root/sys may use; 0: no limit."""
 
@@ -46,20 +60,16 @@ def attention_forward(
     value: Array,  # (*batch, Hkv, Lk, Dv)
     out: Array,  # (*batch, H, Lq, Dv), written
     lse: Array | None,  # T (*batch, H, Lq), written
-    batch: Sequence[int],
+    rules: Rules,
     items: NDArray[np.int64] | None,
-    offset: int,
     scale: float,
     softcap: float,
-    left: int,
-    right: int,
     mask: NDArray[np.bool_] | None,
     bias: Array | None,
     alibi_slopes: NDArray[np.float64] | None,
     sink: NDArray[np.float64] | None,
     dropout_p: float,
     seed: int,
-    threads: int,
 ) -> None: ...
 def attention_backward(
     dout: Array,  # like out
@@ -77,36 +87,28 @@ def attention_backward(
     # T, zeros on entry, written: (b…, H or 1, Lq, Lk) where every b is its batch axis or 1 (summed
     # over what is 1), or (*batch, H, Lq, 1), or (*batch, H, 1, Lk), which the caller sums further.
     dbias: Array | None,
-    batch: Sequence[int],
+    rules: Rules,
     items: NDArray[np.int64] | None,
-    offset: int,
     scale: float,
     softcap: float,
-    left: int,
-    right: int,
     mask: NDArray[np.bool_] | None,
     bias: Array | None,
     alibi_slopes: NDArray[np.float64] | None,
     dropout_p: float,
     seed: int,
-    threads: int,
 ) -> None: ...
 def attention_scores(
     query: Array,
     key: Array,
     scores: Array,  # T (*batch, H, n, Lk), written, in natural units; n = Lq, or len(rows)
     rows: NDArray[np.int64] | None,  # the query rows wanted, None: all
-    batch: Sequence[int],
+    rules: Rules,
     items: NDArray[np.int64] | None,
-    offset: int,
     scale: float,
     softcap: float,
-    left: int,
-    right: int,
     mask: NDArray[np.bool_] | None,
     bias: Array | None,
     alibi_slopes: NDArray[np.float64] | None,
-    threads: int,
 ) -> None: ...
 def attention_weights(
     query: Array,
@@ -115,24 +117,56 @@ def attention_weights(
     weights: Array,  # T (*batch, H, n, Lk), or (*batch, n, Lk) with average_heads; written
     rows: NDArray[np.int64] | None,
     average_heads: bool,
-    batch: Sequence[int],
+    rules: Rules,
     items: NDArray[np.int64] | None,
-    offset: int,
     scale: float,
     softcap: float,
-    left: int,
-    right: int,
     mask: NDArray[np.bool_] | None,
     bias: Array | None,
     alibi_slopes: NDArray[np.float64] | None,
     dropout_p: float,
     seed: int,
-    threads: int,
 ) -> None: ...
 def merge_attention(
-    outs: Sequence[Array],  # each (*batch, H, Lq, Dv)
-    lses: Sequence[Array],  # each T (*batch, H, Lq)
+    outs: tuple[Array, ...],  # each (*batch, H, Lq, Dv)
+    lses: tuple[Array, ...],  # each T (*batch, H, Lq)
     out: Array,  # written
     lse: Array,  # T, written
-    threads: int,
+    batch: tuple[int, ...],
+    length_first: bool,
 ) -> None: ...
+def describe(
+    query: object,
+    key: object,
+    value: object,
+    mask: object,
+    bias: object,
+    alibi_slopes: object,
+    sink: object,
+    layout: object,
+    causal: object,
+    window: object,
+    align: object,
+) -> bytes | None:
+    """All that checks may depend on but what the arrays hold: equal for calls that look the same.
+
+    Of the first seven, arrays or None, it holds type, byte order, alignment and shape; of the
+    others, None, bools, integers, words and tuples of these, type and value. None where there is
+    anything else: such calls have no description.
+    """
+
+def fill_items(
+    items: NDArray[np.int64],  # (B, 5), written
+    axes: int,  # how many leading axes there are
+    q_lengths: object,
+    kv_lengths: object,
+    query_length: int,
+    key_length: int,
+    lower_right: bool,  # the offset is an item's number of keys − its number of rows
+    offset: int,  # otherwise
+) -> bool:
+    """The table for items with lengths of their own. False: they must be looked at more closely.
+
+    It reads arrays of 32 or 64-bit integers and lists of Python's integers, each number once, and
+    checks that it lies within its array.
+    """

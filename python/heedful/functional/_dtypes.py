@@ -11,7 +11,6 @@ DType: TypeAlias = np.dtype[Any]
 FLOAT32 = np.dtype(np.float32)
 FLOAT64 = np.dtype(np.float64)
 FLOAT16 = np.dtype(np.float16)
-_READABLE = {FLOAT32, FLOAT64, FLOAT16}  # bfloat16 joins them when it is first seen
 _FLOATING = "float32, float64, float16"
 
 
@@ -41,31 +40,33 @@ def as_array(name: str, given: ArrayLike) -> Array:
 def _native(dtype: DType) -> DType | None:
     """The accepted type in this machine's byte order; None for what is refused."""
     if is_bfloat16(dtype):
-        _READABLE.add(dtype)
         return dtype
-    if dtype.kind == "f" and dtype.char in "efd":
-        native: DType = dtype.newbyteorder("=")
-        return native
-    return None
+    # by its letter, so without what else a type may carry along
+    return np.dtype(dtype.char) if dtype.kind == "f" and dtype.char in "efd" else None
+
+
+def readable(array: Array, dtype: DType) -> bool:
+    """Whether it can be read in place as this type."""
+    return array.dtype == dtype and array.flags.aligned
 
 
 def converted(array: Array, dtype: DType) -> Array:
     """The array itself where it can be read in place, otherwise a copy of the given type."""
-    if array.dtype == dtype and array.flags.aligned:
+    if readable(array, dtype):
         return array
     # what is only repeated (stride 0) is converted once
     once = tuple(slice(None, 1) if stride == 0 else slice(None) for stride in array.strides)
     return np.broadcast_to(np.array(array[once], dtype=dtype), array.shape)
 
 
-def floating(name: str, array: Array) -> Array:
-    """Bias and sink: a floating type, in place if it can be."""
+def floating_type(name: str, array: Array) -> DType:
+    """Bias and sink: the floating type in which they are read."""
     dtype = _native(array.dtype)
     if dtype is None:
         mask = name == "bias" and array.dtype.kind == "b"
         hint = ", True and False belong into mask" if mask else ""
         raise TypeError(f"{name} must be of type {_FLOATING} or bfloat16{hint}: got {array.dtype}")
-    return converted(array, dtype)
+    return dtype
 
 
 def accepted_type(name: str, array: Array) -> DType:
@@ -80,36 +81,21 @@ def accepted_type(name: str, array: Array) -> DType:
     return dtype
 
 
-def can_be_read_together(query: Array, key: Array, value: Array) -> bool:
-    """The common case, decided by a glance: three aligned arrays of one accepted type."""
-    dtype = query.dtype
-    return (
-        dtype in _READABLE
-        and key.dtype is dtype
-        and value.dtype is dtype
-        and query.flags.aligned
-        and key.flags.aligned
-        and value.flags.aligned
-    )
-
-
-def promoted(query: Array, key: Array, value: Array) -> tuple[Array, Array, Array]:
+def types_together(query: Array, key: Array, value: Array) -> tuple[DType, DType, DType]:
     """All in one type by NumPy's promotion; a float32 query keeps 16-bit keys and values."""
-    names = ("query", "key", "value")
-    arrays = (query, key, value)
-    types = [accepted_type(name, array) for name, array in zip(names, arrays, strict=True)]
+    query_type, key_type, value_type = types = (
+        accepted_type("query", query),
+        accepted_type("key", key),
+        accepted_type("value", value),
+    )
     if FLOAT16 in types and any(map(is_bfloat16, types)):
         raise TypeError(
             "query, key and value must not mix float16 and bfloat16: "
             f"got {', '.join(map(str, types))}"
         )
-    widened = types[0] == FLOAT32 and types[1] == types[2] and types[1].itemsize == 2
-    if not widened:
-        types = [np.result_type(*types)] * 3
-    query, key, value = (
-        converted(array, dtype) for array, dtype in zip(arrays, types, strict=True)
-    )
-    return query, key, value
+    if query_type == FLOAT32 and key_type == value_type and key_type.itemsize == 2:
+        return types
+    return (np.result_type(*types),) * 3
 
 
 def gradient_type(dtype: DType) -> DType:
@@ -120,7 +106,8 @@ def gradient_type(dtype: DType) -> DType:
 def cast_like(name: str, given: ArrayLike, shape: tuple[int, ...], dtype: DType) -> Array:
     """What flows back or comes from an earlier call: this very shape, converted to this type."""
     array = as_array(name, given)
-    accepted_type(name, array)
+    if array.dtype is not dtype:
+        accepted_type(name, array)
     if array.shape != shape:
         raise ValueError(f"{name} must have shape {shape}: got {array.shape}")
     return converted(array, dtype)

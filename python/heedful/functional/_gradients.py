@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from heedful.functional._backward import Gradients, backward, pullback_of
 from heedful.functional._call import check_call
-from heedful.functional._dtypes import cast_like, computing_type
+from heedful.functional._dtypes import cast_like
 from heedful.functional._forward import check_returned, forward, returned
 from heedful.functional._random import check_same_seed
 
@@ -213,7 +213,7 @@ def attention_backward(
         scale, softcap, alibi_slopes, sink, dropout_p, rng, layout,
     )  # fmt: skip
     check_same_seed(dropout_p, rng)
-    axes, layout_seen = call.axes, call.axes.layout
-    out = layout_seen.inward(cast_like("out", out, axes.out, call.dtype))
-    lse = cast_like("lse", lse, axes.rows[layout_seen.missing :], computing_type(call.dtype))
+    axes = call.plan.axes
+    out = cast_like("out", out, axes.out, call.plan.dtype)
+    lse = cast_like("lse", lse, axes.rows[axes.layout.missing :], call.plan.computing)
     return backward(call, dout, out, lse.reshape(axes.rows), dlse)

@@ -1,8 +1,6 @@
-"""How the caller orders the axes, and the views that bring arrays into "bhld" order and back."""
+"""How the caller orders the axes of query, key, value and out."""
 
 from typing import NamedTuple
-
-import numpy as np
 
 from heedful.functional._checks import one_of
 from heedful.functional._dtypes import Array
@@ -18,12 +16,6 @@ class Layout(NamedTuple):
     axes: int
     length_first: bool
 
-    def inward(self, array: Array) -> Array:
-        """A view in "bhld" order with three axes at least."""
-        if array.ndim > 2:
-            return np.swapaxes(array, -3, -2) if self.length_first else array
-        return array[np.newaxis] if array.ndim == 2 else array[np.newaxis, np.newaxis]
-
     def inward_shape(self, shape: Shape) -> Shape:
         if len(shape) < 3:
             return (1,) * (3 - len(shape)) + shape
@@ -31,12 +23,18 @@ class Layout(NamedTuple):
             return (*shape[:-3], shape[-2], shape[-3], shape[-1])
         return shape
 
-    def like(self, array: Array, given: Array) -> Array:
-        """Back from "bhld" order to the axes of a given query, key or value."""
-        if given.ndim < 3:
-            array = array[(0,) * (3 - given.ndim)]
-            return array
-        return np.swapaxes(array, -3, -2) if self.length_first else array
+    def with_heads(self, shape: Shape) -> Shape:
+        """The shape of a query, key or value with all axes that a matrix of the result has."""
+        if self.axes < 3 or len(shape) > 2:
+            return shape
+        length, depth = shape
+        return (length, 1, depth) if self.length_first else (1, length, depth)
+
+    def rows(self, array: Array, first: int, last: int) -> Array:
+        """Rows [first, last) of a query."""
+        if array.ndim > 2 and self.length_first:
+            return array[..., first:last, :, :]
+        return array[..., first:last, :] if array.ndim > 1 else array
 
     def shape(self, batch: Shape, heads: int, length: int, depth: int) -> Shape:
         """What the caller sees of an array (*batch, heads, length, depth) of one row a query."""

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from heedful._core import native
-from heedful._threads import resolve
 from heedful.functional._dtypes import (
     FLOAT16,
     accepted_type,
@@ -107,19 +106,19 @@ def merge_attention(
         raise TypeError("outs must not mix float16 and bfloat16")
     dtype = np.result_type(*types)
     seen = Layout(len(shape), length_first)
-    inner = seen.inward(arrays[0]).shape
-    lse_shape = inner[:-1][seen.missing :]
+    rows = seen.inward_shape(shape)[:-1]
     computing = computing_type(dtype)
-    merged_lse = allocate("lse", inner[:-1], computing)
+    merged_lse = allocate("lse", rows, computing)
     merged = allocate("the output", shape, dtype)
     native.merge_attention(
-        [seen.inward(converted(array, dtype)) for array in arrays],
-        [
-            cast_like(f"lses[{number}]", lse, lse_shape, computing).reshape(inner[:-1])
+        tuple(converted(array, dtype) for array in arrays),
+        tuple(
+            cast_like(f"lses[{number}]", lse, rows[seen.missing :], computing).reshape(rows)
             for number, lse in enumerate(lses)
-        ],
-        seen.inward(merged),
+        ),
+        merged,
         merged_lse,
-        resolve(),
+        rows[:-2],
+        length_first,
     )
     return merged, seen.outward(merged_lse)

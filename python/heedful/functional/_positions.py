@@ -5,12 +5,14 @@ With a window (left, right) it sees the keys p − left ≤ j ≤ p + right.
 """
 
 import math
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from heedful._core import native
 from heedful.functional._checks import flag, integer_array, is_integer, named
+from heedful.functional._shapes import Axes
 
 ALIGNMENTS = ("upper_left", "lower_right")
 _FAR = 2**58  # beyond every key, and sums of a few of it fit into 64 bits
@@ -18,8 +20,24 @@ _FAR = 2**58  # beyond every key, and sums of a few of it fit into 64 bits
 Lengths = int | NDArray[np.int64]  # one number for all items, or one for each
 
 
+Items: TypeAlias = NDArray[np.int64]  # (B, 5), see the stub of the compiled functions
+
+
+class Diagonal(NamedTuple):
+    """What a query sees beside where it stands, before any length is known."""
+
+    used: str  # the first argument that needs to know where a query stands, or nothing
+    align: str | int | NDArray[Any] | None
+    left: int | None
+    right: int | None
+
+    @property
+    def by_item(self) -> bool:
+        return isinstance(self.align, np.ndarray)
+
+
 class Positions(NamedTuple):
-    items: NDArray[np.int64] | None  # (B, 5), see the stub of the compiled functions
+    items: Items | None
     offset: int
     left: int  # −1: no limit
     right: int
@@ -60,8 +78,8 @@ def check_window(window: Any) -> tuple[int | None, int | None]:
     return None if left is None else int(left), None if right is None else int(right)
 
 
-def check_align(align: Any, shape: tuple[int, ...]) -> str | int | list[int] | None:
-    """A word, an offset for all, or an offset for each item."""
+def check_align(align: Any) -> str | int | NDArray[Any] | None:
+    """A word, an offset for all, or offsets whose shape has yet to be checked."""
     if align is None:
         return None
     if isinstance(align, str):
@@ -71,22 +89,27 @@ def check_align(align: Any, shape: tuple[int, ...]) -> str | int | list[int] | N
             f"align must be 'upper_left', 'lower_right' or integers: got {named(align)}"
         )
     numbers = integer_array("align", align)
-    if numbers.ndim == 0:
-        return int(numbers[()])
-    if numbers.shape != shape:
-        raise ValueError(
-            f"align must be a single integer or have shape {shape}, that of the leading axes: "
-            f"got shape {numbers.shape}"
-        )
-    return [int(number) for number in numbers.ravel()]
+    return int(numbers[()]) if numbers.ndim == 0 else numbers
 
 
 def offsets_of(
-    align: str | int | list[int] | None, query_lengths: Lengths, key_lengths: Lengths
+    diagonal: Diagonal, shape: tuple[int, ...], query_lengths: Lengths, key_lengths: Lengths
 ) -> Lengths | list[int]:
+    """One for all items, or one for each."""
+    align = diagonal.align
+    if isinstance(align, np.ndarray):
+        if align.shape != shape:
+            raise ValueError(
+                f"align must be a single integer or have shape {shape}, that of the leading axes: "
+                f"got shape {align.shape}"
+            )
+        offsets = [int(number) for number in align.ravel()]
+        return offsets if diagonal.used else 0
+    if not diagonal.used or align is None:
+        return 0
     if isinstance(align, str):
         return key_lengths - query_lengths if align == "lower_right" else 0
-    return 0 if align is None else align
+    return align
 
 
 def refuse_unaligned(used: str, where: str) -> ValueError:
@@ -97,62 +120,70 @@ def refuse_unaligned(used: str, where: str) -> ValueError:
     )
 
 
-def what_uses_the_diagonal(causal: bool, left: int | None, right: int | None, alibi: Any) -> str:
-    """The first argument that needs to know where a query stands, or nothing."""
+def what_uses_the_diagonal(causal: bool, left: int | None, right: int | None, alibi: bool) -> str:
     if causal:
         return "causal"
     if left is not None or right is not None:
         return "window"
-    return "" if alibi is None else "alibi_slopes"
+    return "alibi_slopes" if alibi else ""
 
 
-def check_positions(
-    batch: tuple[int, ...],
-    query_length: int,
-    key_length: int,
-    causal: Any,
-    window: Any,
-    align: Any,
-    q_lengths: Any,
-    kv_lengths: Any,
-    alibi_slopes: Any,
-) -> Positions:
-    """Every item's rows, keys and diagonal for arrays of one length each."""
+def check_diagonal(causal: Any, window: Any, align: Any, alibi: bool) -> Diagonal:
     causal = flag("causal", causal)
     left, right = check_window(window)
-    align = check_align(align, batch)
-    used = what_uses_the_diagonal(causal, left, right, alibi_slopes)
+    used = what_uses_the_diagonal(causal, left, right, alibi)
+    return Diagonal(used, check_align(align), left, 0 if causal else right)
+
+
+def check_position(diagonal: Diagonal, query_length: int, key_length: int) -> Positions:
+    """Where the queries stand if no item has lengths or an offset of its own."""
+    used, align, left, right = diagonal
     if used and align is None and query_length != key_length:
         raise refuse_unaligned(used, f"query has {query_length} rows, key has {key_length}")
+    offset = 0
+    if not diagonal.by_item:
+        offset = int(offsets_of(diagonal, (), query_length, key_length))  # type: ignore[arg-type]
+    return Positions(None, _near(offset, left, right), _limit(left), _limit(right))
+
+
+def check_items(
+    diagonal: Diagonal, axes: Axes, offset: int, q_lengths: Any, kv_lengths: Any
+) -> Items:
+    """Every item's rows, keys and diagonal for arrays of one length each."""
+    batch, query_length, key_length = axes.batch, axes.query_length, axes.key_length
+    count = math.prod(batch)
+    if not diagonal.by_item:
+        items = np.empty((count, 5), np.int64)
+        lower_right = diagonal.align == "lower_right" and diagonal.used != ""
+        if native.fill_items(
+            items, len(batch), q_lengths, kv_lengths, query_length, key_length, lower_right, offset
+        ):
+            return items
+    # what is rare, and what has to be refused
     query_lengths: Lengths = query_length
     key_lengths: Lengths = key_length
     if q_lengths is not None:
         query_lengths = check_lengths("q_lengths", q_lengths, batch, query_length)
     if kv_lengths is not None:
         key_lengths = check_lengths("kv_lengths", kv_lengths, batch, key_length)
-    offsets = offsets_of(align, query_lengths, key_lengths) if used else 0
-    right = 0 if causal else right
-    if q_lengths is None and kv_lengths is None and isinstance(offsets, int):
-        return Positions(None, _near(offsets, left, right), _limit(left), _limit(right))
-    return items_of(math.prod(batch), 0, query_lengths, 0, key_lengths, offsets, left, right)
+    offsets = offsets_of(diagonal, batch, query_lengths, key_lengths)
+    positions = items_of(
+        count, 0, query_lengths, 0, key_lengths, offsets, diagonal.left, diagonal.right
+    )
+    assert positions.items is not None
+    return positions.items
 
 
 def check_packed_positions(
+    diagonal: Diagonal,
     rows: NDArray[np.int64],
     keys: NDArray[np.int64],
-    causal: Any,
-    window: Any,
-    align: Any,
     q_lengths: Any,
     kv_lengths: Any,
-    alibi_slopes: Any,
 ) -> Positions:
     """The same for packed sequences, which start and end where `rows` and `keys` say."""
+    used, align, left, right = diagonal
     shape = (rows.size - 1,)
-    causal = flag("causal", causal)
-    left, right = check_window(window)
-    align = check_align(align, shape)
-    used = what_uses_the_diagonal(causal, left, right, alibi_slopes)
     query_lengths = np.diff(rows)
     key_lengths = np.diff(keys)
     differ = query_lengths != key_lengths
@@ -164,8 +195,7 @@ def check_packed_positions(
         query_lengths = check_lengths("q_lengths", q_lengths, shape, query_lengths)
     if kv_lengths is not None:
         key_lengths = check_lengths("kv_lengths", kv_lengths, shape, key_lengths)
-    offsets = offsets_of(align, query_lengths, key_lengths) if used else 0
-    right = 0 if causal else right
+    offsets = offsets_of(diagonal, shape, query_lengths, key_lengths)
     return items_of(
         shape[0], rows[:-1], query_lengths, keys[:-1], key_lengths, offsets, left, right
     )

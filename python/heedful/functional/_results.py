@@ -5,11 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from heedful.functional._call import Call, Rules
+from heedful.functional._call import Call
 from heedful.functional._checks import named
 from heedful.functional._dtypes import Array, DType
-from heedful.functional._layout import Layout
-from heedful.functional._shapes import Axes
 
 _WORK = 100_000  # what numpy may spend on an overlap before it counts as one
 
@@ -19,41 +17,29 @@ def allocate(name: str, shape: tuple[int, ...], dtype: DType, fill: float | None
     try:
         if fill is None:
             return np.empty(shape, dtype)
-        return np.zeros(shape, dtype) if fill == 0 else np.full(shape, fill, dtype)
+        if fill == 0:
+            return np.zeros(shape, dtype)
+        array = np.empty(shape, dtype)
     except (ValueError, MemoryError):  # NumPy's word for more than can be addressed, or had
         raise MemoryError(f"no room for {name}: shape {shape}, type {dtype}") from None
+    array.fill(fill)
+    return array
 
 
-def allocate_rows(
-    name: str,
-    layout: Layout,
-    batch: tuple[int, ...],
-    heads: int,
-    length: int,
-    depth: int,
-    dtype: DType,
-) -> Array:
-    """Zeros (*batch, heads, length, depth), in memory as the caller's layout has them."""
-    if layout.length_first:
-        return np.swapaxes(allocate(name, (*batch, length, heads, depth), dtype, 0), -3, -2)
-    return allocate(name, (*batch, heads, length, depth), dtype, 0)
-
-
-def allocate_out(axes: Axes, rules: Rules, dtype: DType) -> Array:
-    if rules.items is None:
-        return allocate("the output", axes.out, dtype)
+def allocate_out(call: Call) -> Array:
     # fresh pages are zero, so the rows that nobody writes cost nothing
-    return allocate("the output", axes.out, dtype, 0)
+    fill = None if call.items is None else 0
+    return allocate("the output", call.plan.axes.out, call.plan.dtype, fill)
 
 
-def allocate_lse(call: Call, dtype: DType) -> Array:
-    fill = -math.inf if call.rules.items is not None else None
-    return allocate("lse", call.axes.rows, dtype, fill)
+def allocate_lse(call: Call) -> Array:
+    fill = None if call.items is None else -math.inf
+    return allocate("lse", call.plan.axes.rows, call.plan.computing, fill)
 
 
 def check_out(out: Any, call: Call) -> Array:
     """The caller's array, fit to be written by several threads."""
-    shape = call.axes.out
+    shape = call.plan.axes.out
     if not isinstance(out, np.ndarray):
         raise TypeError(f"out must be a numpy array: got {named(out)}")
     if out.shape != shape:
@@ -66,12 +52,12 @@ def check_out(out: Any, call: Call) -> Array:
         raise ValueError("out must be aligned: got an unaligned array")
     if overlaps_itself(out):
         raise ValueError(f"out must not overlap itself: got strides {out.strides}")
-    names = ("query", "key", "value", "bias", "sink", "mask", "alibi_slopes")
-    arrays = (*call.given, call.rules.mask, call.rules.alibi_slopes)
-    for name, array in zip(names, arrays, strict=True):
+    assert call.given is not None
+    names = ("query", "key", "value", "mask", "bias", "alibi_slopes", "sink")
+    for name, array in zip(names, call.given, strict=True):
         if array is not None and overlap(out, array):
             raise ValueError(f"out must not overlap an input: it shares memory with {name}")
-    if call.rules.items is not None:
+    if call.items is not None:
         out[...] = 0
     return out
 

@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from heedful._core import native
-from heedful._threads import resolve
-from heedful.functional._call import Call, Rules
+from heedful.functional._call import Call
 from heedful.functional._checks import integer_array
-from heedful.functional._dtypes import Array, computing_type
+from heedful.functional._dtypes import Array
+from heedful.functional._forward import run
 from heedful.functional._results import allocate
 
 _DENSE = 8  # one row wanted in this many: the rows between are computed too
@@ -37,15 +36,14 @@ def check_rows(rows: Any, length: int) -> NDArray[np.int64] | None:
 
 def log_sums(call: Call, rows: NDArray[np.int64] | None) -> Array:
     """lse (*batch, H, Lq); right for the rows wanted, −inf or right for the others."""
-    lse = allocate("lse", call.axes.rows, computing_type(call.dtype), -math.inf)
+    axes, dtype = call.plan.axes, call.plan.dtype
+    lse = allocate("lse", axes.rows, call.plan.computing, -math.inf)
     nothing = call.key[..., :0]  # a value of depth 0: there is no output, only its lse
-    for first, last in spans(rows, call.axes.query_length):
-        rules = call.rules if last - first == call.axes.query_length else _cut(call, first, last)
-        out = np.empty((*call.axes.batch, call.axes.heads, last - first, 0), call.dtype)
-        native.attention_forward(
-            call.query[..., first:last, :], call.key, nothing, out, lse[..., first:last],
-            *rules, call.sink, 0.0, 0, resolve(),
-        )  # fmt: skip
+    for first, last in spans(rows, axes.query_length):
+        part = call if last - first == axes.query_length else _cut(call, first, last)
+        out = np.empty(axes.layout.shape(axes.batch, axes.heads, last - first, 0), dtype)
+        part = part._replace(value=nothing, dropout_p=0.0, seed=0)
+        run(part, out, lse[..., first:last])
     return lse
 
 
@@ -67,17 +65,22 @@ def spans(rows: NDArray[np.int64] | None, length: int) -> Iterator[tuple[int, in
     yield from zip(starts, stops, strict=True)
 
 
-def _cut(call: Call, first: int, last: int) -> Rules:
+def _cut(call: Call, first: int, last: int) -> Call:
     """The same rules for the query rows [first, last): query 0 stands `first` places further on."""
-    rules = call.rules
-    items = rules.items
+    batch, length_first, offset, left, right = call.rules
+    items, mask, bias = call.items, call.mask, call.bias
     if items is not None:
         items = items.copy()
         items[:, 1] = np.clip(items[:, 1] - first, 0, last - first)
         items[:, 4] += first
-    mask, bias = rules.mask, rules.bias
-    if mask is not None and mask.shape[-2] != 1:
+    if mask is not None and mask.ndim > 1 and mask.shape[-2] != 1:
         mask = mask[..., first:last, :]
-    if bias is not None and bias.shape[-2] != 1:
+    if bias is not None and bias.ndim > 1 and bias.shape[-2] != 1:
         bias = bias[..., first:last, :]
-    return rules._replace(items=items, offset=rules.offset + first, mask=mask, bias=bias)
+    return call._replace(
+        query=call.plan.axes.layout.rows(call.query, first, last),
+        rules=(batch, length_first, offset + first, left, right),
+        items=items,
+        mask=mask,
+        bias=bias,
+    )

@@ -9,12 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heedful.functional._backward import Gradients, pullback_of
-from heedful.functional._call import Call, Rules, check_matrices, check_scale, check_softcap
+from heedful.functional._call import Call, finish_call
 from heedful.functional._checks import flag, integer_array
 from heedful.functional._forward import forward, forward_alone, returned
+from heedful.functional._plan import PACKED, find_plan
 from heedful.functional._positions import check_packed_positions
-from heedful.functional._random import check_dropout
-from heedful.functional._restrictions import check_alibi_slopes, check_sink
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -235,9 +234,11 @@ def check_packed_call(
     rng: Any,
 ) -> Call:
     """Every rule for packed sequences: (tokens, H, D) is one item in layout "blhd", cut into n."""
-    query, key, value, given, axes, _ = check_matrices(query, key, value, "blhd", True)
-    rows = check_cu_seqlens("cu_seqlens_q", cu_seqlens_q, "query", axes.query_length)
-    keys = check_cu_seqlens("cu_seqlens_k", cu_seqlens_k, "key", axes.key_length)
+    plan, given = find_plan(
+        query, key, value, None, None, alibi_slopes, sink, causal, window, align, PACKED
+    )
+    rows = check_cu_seqlens("cu_seqlens_q", cu_seqlens_q, "query", plan.axes.query_length)
+    keys = check_cu_seqlens("cu_seqlens_k", cu_seqlens_k, "key", plan.axes.key_length)
     if rows.size != keys.size:
         raise ValueError(
             "cu_seqlens_q and cu_seqlens_k must have the same length: "
@@ -245,19 +246,10 @@ def check_packed_call(
         )
     batch = (rows.size - 1,)
     items, offset, left, right = check_packed_positions(
-        rows, keys, causal, window, align, q_lengths, kv_lengths, alibi_slopes
+        plan.diagonal, rows, keys, q_lengths, kv_lengths
     )
-    given_sink = None
-    if alibi_slopes is not None:
-        alibi_slopes = check_alibi_slopes(alibi_slopes, axes.heads, batch)
-    if sink is not None:
-        given_sink, sink = check_sink(sink, axes.heads)
-    dropout_p, seed = check_dropout(dropout_p, rng)
-    rules = Rules(
-        batch, items, offset, check_scale(scale, axes.depth), check_softcap(softcap),
-        left, right, None, None, alibi_slopes,
-    )  # fmt: skip
-    return Call(query, key, value, axes, rules, sink, dropout_p, seed, (*given, None, given_sink))
+    rules = (batch, True, offset, left, right)
+    return finish_call(plan, given, rules, items, batch, scale, softcap, dropout_p, rng)
 
 
 def check_cu_seqlens(name: str, given: Any, of: str, tokens: int) -> NDArray[np.int64]:

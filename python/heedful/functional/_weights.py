@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from heedful._core import native
-from heedful._threads import resolve
 from heedful.functional._call import NO_VALUE, Call, check_call
 from heedful.functional._checks import flag
-from heedful.functional._dtypes import computing_type
 from heedful.functional._results import allocate
 from heedful.functional._rows import check_rows, log_sums
 
@@ -25,14 +23,14 @@ if TYPE_CHECKING:
 
 
 def _check_rows(call: Call, rows: int | slice | Sequence[int] | Array | None) -> Array | None:
-    if rows is not None and call.axes.layout.axes == 1:
+    if rows is not None and call.plan.axes.layout.axes == 1:
         raise ValueError("rows must be None for a query of one axis: it is the only row")
-    return check_rows(rows, call.axes.query_length)
+    return check_rows(rows, call.plan.axes.query_length)
 
 
 def _outward(call: Call, array: Array, rows: int | slice | Sequence[int] | Array | None) -> Array:
     """Without the axes that the caller did not give, and that of the rows for a single one."""
-    array = call.axes.layout.outward(array)
+    array = call.plan.axes.layout.outward(array)
     single = rows is not None and not isinstance(rows, slice) and np.ndim(rows) == 0
     return array[..., 0, :] if single else array
 
@@ -105,10 +103,10 @@ def attention_scores(
         scale, softcap, alibi_slopes, sink, 0.0, None, layout,
     )  # fmt: skip
     wanted = _check_rows(call, rows)
-    count = call.axes.query_length if wanted is None else len(wanted)
-    shape = (*call.axes.batch, call.axes.heads, count, call.axes.key_length)
-    scores = allocate("the scores", shape, computing_type(call.dtype), -math.inf)
-    native.attention_scores(call.query, call.key, scores, wanted, *call.rules, resolve())
+    count = call.plan.axes.query_length if wanted is None else len(wanted)
+    shape = (*call.plan.axes.batch, call.plan.axes.heads, count, call.plan.axes.key_length)
+    scores = allocate("the scores", shape, call.plan.computing, -math.inf)
+    native.attention_scores(call.query, call.key, scores, wanted, *call.shared)
     return _outward(call, scores, rows)
 
 
@@ -188,15 +186,15 @@ def attention_weights(
         scale, softcap, alibi_slopes, sink, dropout_p, rng, layout,
     )  # fmt: skip
     wanted = _check_rows(call, rows)
-    count = call.axes.query_length if wanted is None else len(wanted)
-    heads = () if average_heads else (call.axes.heads,)
-    shape = (*call.axes.batch, *heads, count, call.axes.key_length)
-    weights = allocate("the weights", shape, computing_type(call.dtype), 0)
+    count = call.plan.axes.query_length if wanted is None else len(wanted)
+    heads = () if average_heads else (call.plan.axes.heads,)
+    shape = (*call.plan.axes.batch, *heads, count, call.plan.axes.key_length)
+    weights = allocate("the weights", shape, call.plan.computing, 0)
     lse = log_sums(call, wanted)
     native.attention_weights(
         call.query, call.key, lse, weights, wanted, average_heads,
-        *call.rules, call.dropout_p, call.seed, resolve(),
+        *call.shared, call.dropout_p, call.seed,
     )  # fmt: skip
-    if average_heads and call.axes.layout.axes < 3:
+    if average_heads and call.plan.axes.layout.axes < 3:
         weights = weights[None]  # the mean over the one head
     return _outward(call, weights, rows)

@@ -1,0 +1,108 @@
+// describe: everything that checks depend on but the arrays' contents, as a key for what was
+// checked before. Equal keys mean equal types, shapes and values: nothing is hashed away, and True
+// is not 1.
+#include <cstring>
+#include <optional>
+#include <string_view>
+
+#include "bindings/arguments.hpp"
+#include "bindings/bind_attention.hpp"
+#include "bindings/numpy_view.hpp"
+
+namespace heedful {
+namespace py = pybind11;
+namespace {
+
+class Description {
+ public:
+  // False: the value is of another kind, or there is no room left.
+  bool add_value(py::handle value) {
+    PyObject* const object = value.ptr();
+    if (object == Py_None) return add_tag('n');
+    if (object == Py_True) return add_tag('t');
+    if (object == Py_False) return add_tag('f');
+    if (PyUnicode_CheckExact(object)) return add_text(object);
+    if (PyLong_CheckExact(object)) return add_integer(object);
+    return PyTuple_CheckExact(object) && add_tuple(object);
+  }
+
+  // An array or None, for content that no key holds. Type, byte order, alignment, shape: types with
+  // further properties of their own (dates, strings, records) have no description.
+  bool add_array(py::handle value) {
+    if (value.is_none()) return add_tag('n');
+    if (!Py_IS_TYPE(value.ptr(), py::detail::npy_api::get().PyArray_Type_)) return false;
+    const auto array = py::reinterpret_borrow<py::array>(value);
+    const py::dtype dtype = array.dtype();
+    constexpr int first_beyond_numbers = py::detail::npy_api::NPY_LONGDOUBLE_ + 1;
+    const int type = dtype.num();
+    if (type >= first_beyond_numbers && !readable_type(dtype)) return false;
+    const bool aligned =
+        py::detail::check_flags(array.ptr(), py::detail::npy_api::NPY_ARRAY_ALIGNED_);
+    const char head[] = {'a', dtype.byteorder(), aligned ? '1' : '0',
+                         static_cast<char>(array.ndim())};
+    return add_raw(head, sizeof(head)) && add_raw(&type, sizeof(type)) &&
+           add_raw(array.shape(), static_cast<std::size_t>(array.ndim()) * sizeof(Py_ssize_t));
+  }
+
+  py::object bytes() const { return py::bytes(text_, length_); }
+
+ private:
+  bool add_raw(const void* data, std::size_t length) {
+    if (length > sizeof(text_) - length_) return false;
+    std::memcpy(text_ + length_, data, length);
+    length_ += length;
+    return true;
+  }
+
+  bool add_tag(char tag) { return add_raw(&tag, 1); }
+
+  bool add_number(char tag, std::ptrdiff_t number) {
+    return add_tag(tag) && add_raw(&number, sizeof(number));
+  }
+
+  bool add_integer(PyObject* object) {
+    int overflow = 0;
+    const long long number = PyLong_AsLongLongAndOverflow(object, &overflow);
+    return overflow == 0 && add_number('i', number);
+  }
+
+  bool add_text(PyObject* object) {
+    Py_ssize_t length = 0;
+    const char* const text = PyUnicode_AsUTF8AndSize(object, &length);
+    if (text == nullptr) return PyErr_Clear(), false;
+    return add_number('s', length) && add_raw(text, static_cast<std::size_t>(length));
+  }
+
+  bool add_tuple(PyObject* object) {
+    if (!add_number('(', PyTuple_GET_SIZE(object))) return false;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(object); ++i) {
+      PyObject* const element = PyTuple_GET_ITEM(object, i);
+      if (PyTuple_CheckExact(element) || !add_value(element)) return false;
+    }
+    return true;
+  }
+
+  char text_[768];
+  std::size_t length_ = 0;
+};
+
+constexpr int arrays = 7, values = 4;
+
+py::object describe(Arguments& arguments) {
+  Description description;
+  for (int i = 0; i < arrays; ++i) {
+    if (!description.add_array(arguments.any())) return py::none();
+  }
+  for (int i = 0; i < values; ++i) {
+    if (!description.add_value(arguments.any())) return py::none();
+  }
+  return description.bytes();
+}
+
+}  // namespace
+
+void register_describe(py::module_& module) {
+  define<&describe, arrays + values>(module, "describe");
+}
+
+}  // namespace heedful
