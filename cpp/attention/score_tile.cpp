@@ -117,30 +117,46 @@ ScoreRule<T> score_rule(const Problem& problem) {
 }
 
 template <class T>
+TilePlan<T> plan_tile(const Problem& problem, std::ptrdiff_t item, const Panel<T>& panel,
+                      KeyRange keys, const ScoreRule<T>& rule, T* mask_buffer) {
+  TilePlan<T> plan;
+  keys = {std::max(keys.begin, panel.some.begin), std::min(keys.end, panel.some.end)};
+  if (keys.empty()) return plan;
+  plan.mask = mask_tile(problem, item, panel, keys, mask_buffer);
+  plan.keys = plan.mask.keys;
+  plan.outside = plan.keys.begin < panel.all.begin || plan.keys.end > panel.all.end;
+  plan.changes = rule.cap > 0 || problem.alibi_slopes || plan.mask.values || plan.outside;
+  return plan;
+}
+
+template <class T>
+ScoreTile<T> finish_tile(const Problem& problem, std::ptrdiff_t item, const Panel<T>& panel,
+                         const TilePlan<T>& plan, const ScoreRule<T>& rule,
+                         const ScoreAreas<T>& areas) {
+  const KeyRange keys = plan.keys;
+  if (plan.changes) {
+    const int lanes = panel.lanes();
+    if (rule.cap > 0) cap(areas.scores, keys.size() * lanes, rule.cap, areas.cap_slope);
+    if (problem.alibi_slopes) subtract_slopes(problem, item, panel, keys, areas.scores);
+    if (plan.mask.values) add_values(plan.mask, lanes, keys.size(), areas.scores);
+    if (plan.outside) hide_outside(panel, keys, areas.scores);
+    if (areas.maximum) raise(areas.scores, lanes, keys.size(), areas.maximum);
+  }
+  return {keys, plan.outside || plan.mask.hides};
+}
+
+template <class T>
 ScoreTile<T> score_tile(const Problem& problem, std::ptrdiff_t item, const Panel<T>& panel,
                         KeyRange keys, const ScoreRule<T>& rule, const T* query_panel,
                         TileRows<T>& key_rows, const ScoreAreas<T>& areas) {
-  keys = {std::max(keys.begin, panel.some.begin), std::min(keys.end, panel.some.end)};
-  if (keys.empty()) return {};
-  const MaskTile<T> mask = mask_tile(problem, item, panel, keys, areas.mask_buffer);
-  keys = mask.keys;
-  if (keys.empty()) return {};
-
-  const bool outside = keys.begin < panel.all.begin || keys.end > panel.all.end;
-  const bool changes = rule.cap > 0 || problem.alibi_slopes || mask.values || outside;
-  const Rows<T> rows = key_rows.from(keys.begin);
+  const TilePlan<T> plan = plan_tile(problem, item, panel, keys, rule, areas.mask_buffer);
+  if (plan.keys.empty()) return {};
+  const Rows<T> rows = key_rows.from(plan.keys.begin);
   const int lanes = panel.lanes();
-  multiply(Product<T>{keys.size(), problem.depth, panel.vectors, rows.data, rows.stride, 1,
+  multiply(Product<T>{plan.keys.size(), problem.depth, panel.vectors, rows.data, rows.stride, 1,
                       query_panel, lanes, areas.scores, lanes, false,
-                      changes ? nullptr : areas.maximum});
-  if (changes) {
-    if (rule.cap > 0) cap(areas.scores, keys.size() * lanes, rule.cap, areas.cap_slope);
-    if (problem.alibi_slopes) subtract_slopes(problem, item, panel, keys, areas.scores);
-    if (mask.values) add_values(mask, lanes, keys.size(), areas.scores);
-    if (outside) hide_outside(panel, keys, areas.scores);
-    if (areas.maximum) raise(areas.scores, lanes, keys.size(), areas.maximum);
-  }
-  return {keys, outside || mask.hides};
+                      plan.changes ? nullptr : areas.maximum});
+  return finish_tile(problem, item, panel, plan, rule, areas);
 }
 
 template <class T>
@@ -170,6 +186,16 @@ void score_row(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head,
 
 template ScoreRule<float> score_rule(const Problem&);
 template ScoreRule<double> score_rule(const Problem&);
+template TilePlan<float> plan_tile(const Problem&, std::ptrdiff_t, const Panel<float>&, KeyRange,
+                                   const ScoreRule<float>&, float*);
+template TilePlan<double> plan_tile(const Problem&, std::ptrdiff_t, const Panel<double>&, KeyRange,
+                                    const ScoreRule<double>&, double*);
+template ScoreTile<float> finish_tile(const Problem&, std::ptrdiff_t, const Panel<float>&,
+                                      const TilePlan<float>&, const ScoreRule<float>&,
+                                      const ScoreAreas<float>&);
+template ScoreTile<double> finish_tile(const Problem&, std::ptrdiff_t, const Panel<double>&,
+                                       const TilePlan<double>&, const ScoreRule<double>&,
+                                       const ScoreAreas<double>&);
 template ScoreTile<float> score_tile(const Problem&, std::ptrdiff_t, const Panel<float>&, KeyRange,
                                      const ScoreRule<float>&, const float*, TileRows<float>&,
                                      const ScoreAreas<float>&);

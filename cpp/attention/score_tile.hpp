@@ -46,6 +46,26 @@ struct ScoreAreas {
   T* cap_slope = nullptr;
 };
 
+// What is known of a tile before anything of it is read.
+template <class T>
+struct TilePlan {
+  KeyRange keys{0, 0};  // those to be computed
+  MaskTile<T> mask;
+  bool outside = false;  // some of them lie outside of some lane's range
+  bool changes = false;  // the product is not yet the score: its maximum is of no use
+};
+
+template <class T>
+TilePlan<T> plan_tile(const Problem& problem, std::ptrdiff_t item, const Panel<T>& panel,
+                      KeyRange keys, const ScoreRule<T>& rule, T* mask_buffer);
+
+// Makes scores of products.
+template <class T>
+ScoreTile<T> finish_tile(const Problem& problem, std::ptrdiff_t item, const Panel<T>& panel,
+                         const TilePlan<T>& plan, const ScoreRule<T>& rule,
+                         const ScoreAreas<T>& areas);
+
+// Plan, product of numbers T, finish.
 template <class T>
 ScoreTile<T> score_tile(const Problem& problem, std::ptrdiff_t item, const Panel<T>& panel,
                         KeyRange keys, const ScoreRule<T>& rule, const T* query_panel,

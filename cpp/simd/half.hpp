@@ -33,8 +33,7 @@ inline void store(Bfloat16* to, const Packet<float>& numbers) {
   const FloatBits rounded = (bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16;
   const FloatBits quiet_nan = (bits >> 16) | 0x40u;
   const FloatBits is_nan = (bits & 0x7FFFFFFFu) > 0x7F800000u;
-  const auto narrow =
-      __builtin_convertvector((quiet_nan & is_nan) | (rounded & ~is_nan), HalfBits);
+  const auto narrow = __builtin_convertvector((quiet_nan & is_nan) | (rounded & ~is_nan), HalfBits);
   std::memcpy(to, &narrow, sizeof(narrow));
 }
 
@@ -54,8 +53,8 @@ inline void store(Float16* to, const Packet<float>& numbers) {
 inline Packet<float> load(const Float16* from) {
   float numbers[lanes<float>];
   for (int i = 0; i < lanes<float>; ++i) {
-    numbers[i] = Eigen::half_impl::half_to_float(
-        Eigen::half_impl::raw_uint16_to_half(from[i].bits));
+    numbers[i] =
+        Eigen::half_impl::half_to_float(Eigen::half_impl::raw_uint16_to_half(from[i].bits));
   }
   return load(numbers);
 }
