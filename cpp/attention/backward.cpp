@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 
+#include "attention/backward_delta.hpp"
 #include "attention/backward_task.hpp"
 #include "attention/dropout.hpp"
 #include "parallel/scratch.hpp"
@@ -18,15 +19,17 @@ std::ptrdiff_t rounded_up(std::ptrdiff_t count, std::ptrdiff_t size) {
   return (count + size - 1) / size;
 }
 
-// delta = Σ_d dout ∘ out − row_term
-template <class T>
-void write_delta(const Problem& problem, const BackwardTensors& tensors, const Team& team) {
+// delta of all rows, but of those that a task meets only once: it writes theirs itself.
+template <class T, class Once>
+void write_deltas(const Problem& problem, const BackwardTensors& tensors, const Team& team,
+                  const Once& once) {
   constexpr std::ptrdiff_t rows = 256;
   Buffer<std::ptrdiff_t> first_task(problem.num_items + 1);
   first_task[0] = 0;
   for (std::ptrdiff_t i = 0; i < problem.num_items; ++i) {
+    const Item& item = problem.items[i];
     first_task[i + 1] =
-        first_task[i] + problem.num_heads * rounded_up(problem.items[i].queries, rows);
+        first_task[i] + (once(item) ? 0 : problem.num_heads * rounded_up(item.queries, rows));
   }
   const auto run = [&](std::ptrdiff_t index, Worker& worker) {
     const std::ptrdiff_t i =
@@ -35,24 +38,11 @@ void write_delta(const Problem& problem, const BackwardTensors& tensors, const T
     const std::ptrdiff_t chunks = rounded_up(item.queries, rows);
     const std::ptrdiff_t head = (index - first_task[i]) / chunks;
     const std::ptrdiff_t first = (index - first_task[i]) % chunks * rows;
-    T* const out = reinterpret_cast<T*>(worker.scratch);
-    T* const dout = out + problem.value_depth;
-    for (std::ptrdiff_t q = first; q < std::min(first + rows, item.queries); ++q) {
-      const std::ptrdiff_t row = item.query_begin + q;
-      read_row(tensors.out.row(i, head, row), tensors.out.type, tensors.out.column_stride, out,
-               problem.value_depth);
-      read_row(tensors.dout.row(i, head, row), tensors.dout.type, tensors.dout.column_stride, dout,
-               problem.value_depth);
-      T delta = dot(out, dout, problem.value_depth);
-      if (tensors.row_term) {
-        delta -= *reinterpret_cast<const T*>(tensors.row_term.row(i, head, row));
-      }
-      *reinterpret_cast<T*>(tensors.delta.row(i, head, row)) = delta;
-    }
+    write_delta(tensors, problem.value_depth, i, head, item.query_begin + first,
+                std::min(rows, item.queries - first), reinterpret_cast<T*>(worker.scratch));
   };
-  const auto bytes =
-      static_cast<std::size_t>(2 * std::max<std::ptrdiff_t>(problem.value_depth, 1)) * sizeof(T);
-  parallel_for(first_task[problem.num_items], team, bytes, run);
+  const auto bytes = static_cast<std::size_t>(2 * padded<T>(problem.value_depth)) * sizeof(T);
+  parallel_for(first_task[problem.num_items], team, std::max<std::size_t>(bytes, 64), run);
 }
 
 }  // namespace
@@ -61,22 +51,19 @@ template <class T>
 void attention_backward(const Problem& problem, const BackwardTensors& tensors,
                         const Team& whole_team) {
   const Team team = team_for(problem, whole_team);
-  write_delta<T>(problem, tensors, team);
   const RowScales<T> scales(problem, tensors.query, tensors.key, tensors.lse, team);
 
-  const std::ptrdiff_t size = block_keys(problem);
-  std::ptrdiff_t most_queries = 0, most_keys = 0;
+  std::ptrdiff_t most_queries = 0, most_blocks = 0;
   for (std::ptrdiff_t i = 0; i < problem.num_items; ++i) {
     most_queries = std::max(most_queries, problem.items[i].queries);
-    most_keys = std::max(most_keys, problem.items[i].keys);
+    most_blocks = std::max(most_blocks, key_blocks(problem, tensors, problem.items[i]));
   }
   const std::ptrdiff_t most_panels = rounded_up(most_queries, panel_rows<T>);
-  const std::ptrdiff_t most_blocks = rounded_up(most_keys, size);
 
   // Chunks of the queries, where the blocks alone leave threads without work; dbias is added to by
   // one chunk only.
   const auto blocks_of = [&](const Item& item) {
-    return tensors.shared_dbias ? most_blocks : rounded_up(item.keys, size);
+    return tensors.shared_dbias ? most_blocks : key_blocks(problem, tensors, item);
   };
   const auto panels_of = [&](const Item& item) {
     return tensors.shared_dbias ? most_panels : rounded_up(item.queries, panel_rows<T>);
@@ -85,6 +72,8 @@ void attention_backward(const Problem& problem, const BackwardTensors& tensors,
     if (tensors.dbias || blocks_of(item) > few_blocks) return 1;
     return std::clamp<std::ptrdiff_t>(panels_of(item) / chunk_panels, 1, max_chunks);
   };
+
+  write_deltas<T>(problem, tensors, team, [&](const Item& item) { return blocks_of(item) == 1; });
 
   Buffer<std::ptrdiff_t> first_dquery(problem.num_items), first_dkey(problem.num_items);
   std::ptrdiff_t tasks = 0, dkey_turns = 0;
@@ -107,9 +96,14 @@ void attention_backward(const Problem& problem, const BackwardTensors& tensors,
       const std::ptrdiff_t panels = panels_of(item), chunks = chunks_of(item);
       for (std::ptrdiff_t kv_head = 0; kv_head < problem.num_kv_heads; ++kv_head) {
         for (std::ptrdiff_t chunk = 0; chunk < chunks; ++chunk) {
-          table[at++] = {
-              i,     kv_head, block, panels * chunk / chunks, panels * (chunk + 1) / chunks,
-              chunk, chunks};
+          table[at++] = {i,
+                         kv_head,
+                         block,
+                         panels * chunk / chunks,
+                         panels * (chunk + 1) / chunks,
+                         chunk,
+                         chunks,
+                         blocks_of(item) == 1};
         }
       }
     }

@@ -40,7 +40,7 @@ struct BackwardAreas {
 
   BackwardAreas(const BackwardCall<T>& call, std::byte* scratch) {
     const Problem& problem = call.problem;
-    const std::ptrdiff_t block = block_keys(problem);
+    const std::ptrdiff_t block = most_block_keys(problem);
     depth = padded<T>(problem.depth);
     value_depth = padded<T>(problem.value_depth);
     WorkArea area(scratch);

@@ -3,8 +3,10 @@
 #include <algorithm>
 
 #include "attention/backward_areas.hpp"
+#include "attention/backward_delta.hpp"
 #include "attention/guarded.hpp"
 #include "attention/micro_kernel.hpp"
+#include "attention/row_prefetch.hpp"
 #include "attention/score_gradients.hpp"
 
 namespace heedful {
@@ -37,29 +39,29 @@ void add_dbias(const BackwardCall<T>& call, std::ptrdiff_t item, KeyRange keys,
 
 // sum[key][column] += Σ_lane weights[key][lane] rows[lane][column]
 template <class T>
-void add_rows(const Panel<T>& panel, KeyRange keys, const T* weights, Rows<T> rows, T* sum) {
+void add_rows(const Panel<T>& panel, KeyRange keys, const T* weights, Rows<T> rows, T* sum,
+              std::ptrdiff_t columns, RowPrefetch& prefetch) {
   multiply_wide(Product<T>{keys.size(), panel.count, 0, weights, panel.lanes(), 1, rows.data,
-                           rows.stride, sum, rows.stride, true},
-                rows.stride / simd::lanes<T>);
+                           rows.stride, sum, columns, true},
+                columns / simd::lanes<T>, prefetch);
 }
 
 // dvalue and dkey of the block, and dquery of the panel. Leaves dscores as they are.
 template <class T>
-void add_products(const BackwardCall<T>& call, const GradientTile& tile, std::ptrdiff_t block_begin,
-                  TileRows<T>& key_rows, const BackwardAreas<T>& areas) {
+void add_products(const BackwardCall<T>& call, const GradientTile<T>& tile,
+                  std::ptrdiff_t block_begin, TileRows<T>& key_rows, const BackwardAreas<T>& areas,
+                  RowPrefetch& prefetch) {
   const KeyRange keys = tile.keys;
   const Problem& problem = call.problem;
   const Panel<T>& panel = *areas.panel;
   T* const dkey = areas.dkey + (keys.begin - block_begin) * areas.depth;
   T* const dvalue = areas.dvalue + (keys.begin - block_begin) * areas.value_depth;
-  const Rows<T> query_rows{areas.query_rows, areas.depth};
-  const Rows<T> dout_rows{areas.dout_rows, areas.value_depth};
   const int lanes = panel.lanes();
   if (tile.guard) {
-    guarded_rows(areas.mask, areas.weights, dout_rows, keys.size(), lanes, panel.count,
+    guarded_rows(areas.mask, areas.weights, tile.dout, keys.size(), lanes, panel.count,
                  areas.value_depth, dvalue, areas.value_depth);
   } else {
-    add_rows(panel, keys, areas.weights, dout_rows, dvalue);
+    add_rows(panel, keys, areas.weights, tile.dout, dvalue, areas.value_depth, prefetch);
   }
   const T* dproducts = areas.dscores;
   // bias takes the gradient of the capped score, query and key that of the product
@@ -71,32 +73,37 @@ void add_products(const BackwardCall<T>& call, const GradientTile& tile, std::pt
   }
   const Rows<T> rows = key_rows.from(keys.begin);
   if (tile.guard) {
-    guarded_rows(areas.mask, dproducts, query_rows, keys.size(), lanes, panel.count, areas.depth,
+    guarded_rows(areas.mask, dproducts, tile.query, keys.size(), lanes, panel.count, areas.depth,
                  dkey, areas.depth);
     guarded_columns(areas.mask, dproducts, rows, keys.size(), lanes, problem.depth, areas.dquery,
                     false);
   } else {
-    add_rows(panel, keys, dproducts, query_rows, dkey);
+    add_rows(panel, keys, dproducts, tile.query, dkey, areas.depth, prefetch);
     multiply(Product<T>{problem.depth, keys.size(), panel.vectors, rows.data, 1, rows.stride,
-                        dproducts, lanes, areas.dquery, lanes});
+                        dproducts, lanes, areas.dquery, lanes},
+             prefetch);
   }
 }
 
+// `first`: the rows hold nothing but zeros yet.
 template <class T>
-void add_dquery(const BackwardCall<T>& call, std::ptrdiff_t item, const BackwardAreas<T>& areas) {
+void add_dquery(const BackwardCall<T>& call, std::ptrdiff_t item, bool first,
+                const BackwardAreas<T>& areas) {
   const Problem& problem = call.problem;
   const Panel<T>& panel = *areas.panel;
   alignas(64) T factors[Panel<T>::max_lanes];
+  T* rows[Panel<T>::max_lanes];
   T* to[Panel<T>::max_lanes];
   for (int lane = 0; lane < panel.lanes(); ++lane) {
+    const std::ptrdiff_t row = problem.items[item].query_begin + panel.query[lane];
     factors[lane] = static_cast<T>(problem.scale);
-    to[lane] = areas.dquery_rows + lane * problem.depth;
+    rows[lane] = reinterpret_cast<T*>(call.tensors.dquery.row(item, panel.head[lane], row));
+    to[lane] = first && lane < panel.count ? rows[lane] : areas.dquery_rows + lane * problem.depth;
   }
   panel_to_rows(areas.dquery, panel.lanes(), problem.depth, factors, to);
+  if (first) return;
   for (int lane = 0; lane < panel.count; ++lane) {
-    const std::ptrdiff_t row = problem.items[item].query_begin + panel.query[lane];
-    T* const dquery = reinterpret_cast<T*>(call.tensors.dquery.row(item, panel.head[lane], row));
-    for (std::ptrdiff_t d = 0; d < problem.depth; ++d) dquery[d] += to[lane][d];
+    for (std::ptrdiff_t d = 0; d < problem.depth; ++d) rows[lane][d] += to[lane][d];
   }
 }
 
@@ -106,10 +113,34 @@ void add_block(const TensorView& to, const BackwardTask& task, std::ptrdiff_t fi
                std::ptrdiff_t rows, std::ptrdiff_t columns, T factor, const T* sums) {
   for (std::ptrdiff_t row = 0; row < rows; ++row) {
     T* const out = reinterpret_cast<T*>(to.row(task.item, task.kv_head, first_row + row));
-    for (std::ptrdiff_t column = 0; column < columns; ++column) {
-      out[column] += sums[row * padded<T>(columns) + column] * factor;
+    const T* const from = sums + row * padded<T>(columns);
+    if (task.chunk == 0) {  // zeros yet, and perhaps memory that was never touched
+      for (std::ptrdiff_t column = 0; column < columns; ++column)
+        out[column] = from[column] * factor;
+    } else {
+      for (std::ptrdiff_t column = 0; column < columns; ++column)
+        out[column] += from[column] * factor;
     }
   }
+}
+
+// What this panel ends with and the next one begins with.
+template <class T>
+RowPrefetch prefetch_of(const BackwardCall<T>& call, const BackwardTask& task, std::ptrdiff_t head,
+                        std::ptrdiff_t first, int count) {
+  const Problem& problem = call.problem;
+  const BackwardTensors& tensors = call.tensors;
+  const Item& item = problem.items[task.item];
+  const std::ptrdiff_t row = item.query_begin + first, next = row + count;
+  const std::ptrdiff_t more = std::min(panel_rows<T>, item.queries - first - count);
+  RowPrefetch prefetch;
+  if (task.block > 0) {
+    prefetch.add(tensors.dquery, task.item, head, row, count, problem.depth);
+  }
+  prefetch.add(tensors.query, task.item, head, next, more, problem.depth);
+  prefetch.add(tensors.dout, task.item, head, next, more, problem.value_depth);
+  if (task.only_block) prefetch.add(tensors.out, task.item, head, next, more, problem.value_depth);
+  return prefetch;
 }
 
 void pass(std::atomic<std::ptrdiff_t>& turn) { turn.fetch_add(1, std::memory_order_release); }
@@ -129,7 +160,7 @@ void backward(const BackwardCall<T>& call, const BackwardTask& task, Worker& wor
   const Item& item = problem.items[task.item];
   const BackwardAreas<T> areas(call, worker.scratch);
   Panel<T>& panel = *areas.panel;
-  const std::ptrdiff_t size = block_keys(problem);
+  const std::ptrdiff_t size = block_keys(problem, tensors, item);
   const KeyRange block{std::min(task.block * size, item.keys),
                        std::min((task.block + 1) * size, item.keys)};
   TileRows<T> key_rows(tensors.key, task.item, task.kv_head, item.key_begin, block, problem.depth,
@@ -146,20 +177,25 @@ void backward(const BackwardCall<T>& call, const BackwardTask& task, Worker& wor
       const std::ptrdiff_t first = p * panel_rows<T>;
       const int count =
           static_cast<int>(std::clamp<std::ptrdiff_t>(item.queries - first, 0, panel_rows<T>));
-      GradientTile tile;
+      GradientTile<T> tile;
       if (count > 0) {
         for (int lane = 0; lane < count; ++lane) {
           set_lane(panel, lane, problem, item, head, first + lane);
         }
         finish(panel, count);
-        tile = score_gradients(call, task.item, block, key_rows, value_rows, areas);
-        if (!tile.keys.empty()) add_products(call, tile, block.begin, key_rows, areas);
+        if (task.only_block) {  // the rows of dout are not in use yet
+          write_delta(tensors, problem.value_depth, task.item, head, item.query_begin + first,
+                      count, areas.dout_rows);
+        }
+        RowPrefetch prefetch = prefetch_of(call, task, head, first, count);
+        tile = score_gradients(call, task.item, block, key_rows, value_rows, areas, prefetch);
+        if (!tile.keys.empty()) add_products(call, tile, block.begin, key_rows, areas, prefetch);
       }
       if (count > 0) {
         std::atomic<std::ptrdiff_t>& turn =
             turns.dquery[turns.first_dquery[task.item] + head * turns.panels + p];
         worker.wait(turn, task.block);
-        if (!tile.keys.empty()) add_dquery(call, task.item, areas);
+        if (!tile.keys.empty()) add_dquery(call, task.item, task.block == 0, areas);
         if (!tile.keys.empty() && tensors.dbias && !tensors.shared_dbias) {
           add_dbias(call, task.item, tile.keys, areas);
         }
@@ -177,7 +213,7 @@ void backward(const BackwardCall<T>& call, const BackwardTask& task, Worker& wor
   std::atomic<std::ptrdiff_t>* turn = nullptr;
   if (task.chunks > 1) {
     turn = turns.dkey + turns.first_dkey[task.item] +
-           task.kv_head * ((item.keys + size - 1) / size) + task.block;
+           task.kv_head * key_blocks(problem, tensors, item) + task.block;
     worker.wait(*turn, task.chunk);
   }
   add_block(tensors.dkey, task, item.key_begin + block.begin, block.size(), problem.depth,

@@ -18,6 +18,7 @@ namespace heedful {
 struct BackwardTask {
   std::ptrdiff_t item, kv_head, block, first_panel, end_panel;
   std::ptrdiff_t chunk, chunks;  // of the queries
+  bool only_block;               // of the item: each of its panels has this task alone
 };
 
 // Who may add next. A turn counts up by one with every task that had it.
@@ -45,11 +46,27 @@ struct BackwardCall {
 template <class T>
 inline constexpr std::ptrdiff_t panel_rows = Panel<T>::max_lanes;
 
-// Keys of a block: what keeps keys, values and both gradients in the second cache. The cuts lie at
-// multiples, for every item, so that a shared dbias has one order.
-inline std::ptrdiff_t block_keys(const Problem& problem) {
+// Most keys of a block. Each block turns all panels of queries and adds to all rows of dquery, so
+// longer ones cost less, until keys, values and both gradients leave the second cache.
+inline std::ptrdiff_t most_block_keys(const Problem& problem) {
   const std::ptrdiff_t depths = std::max<std::ptrdiff_t>(problem.depth + problem.value_depth, 1);
-  return std::clamp<std::ptrdiff_t>(32768 / depths / 8 * 8, 32, 256);
+  return std::clamp<std::ptrdiff_t>(65536 / depths / 8 * 8, 32, 384);
+}
+
+// Keys of each block of an item but the last: even blocks. With dbias the cuts lie at the same
+// multiples for every item, so that a shared dbias has one order.
+inline std::ptrdiff_t block_keys(const Problem& problem, const BackwardTensors& tensors,
+                                 const Item& item) {
+  const std::ptrdiff_t most = most_block_keys(problem);
+  if (tensors.dbias) return most;
+  const std::ptrdiff_t blocks = std::max<std::ptrdiff_t>((item.keys + most - 1) / most, 1);
+  return std::max<std::ptrdiff_t>((item.keys + blocks * 8 - 1) / (blocks * 8) * 8, 8);
+}
+
+inline std::ptrdiff_t key_blocks(const Problem& problem, const BackwardTensors& tensors,
+                                 const Item& item) {
+  const std::ptrdiff_t size = block_keys(problem, tensors, item);
+  return (item.keys + size - 1) / size;
 }
 
 template <class T>

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <cstdint>
 
+#include "simd/philox.hpp"
+
 namespace heedful {
 namespace {
 
@@ -14,62 +16,84 @@ std::uint32_t threshold(const Problem& problem) {
   return words >= 4294967295.0 ? 4294967295u : static_cast<std::uint32_t>(words);
 }
 
+// The words of a panel's counters, four keys at a time.
+template <class T>
+class PanelWords {
+ public:
+  static constexpr int width = simd::word_lanes;  // lanes drawn at a time
+
+  PanelWords(const Problem& problem, std::ptrdiff_t item, const Panel<T>& panel)
+      : keys_(problem.seed), least_(Words{} + threshold(problem)) {
+    for (int lane = 0; lane < panel.lanes(); lane += width) {
+      Words queries{}, heads{};
+      for (int i = 0; i < width; ++i) {
+        const int from = std::min(lane + i, panel.lanes() - 1);
+        queries[i] = static_cast<std::uint32_t>(panel.query[from]);
+        heads[i] = static_cast<std::uint32_t>(panel.head[from]);
+      }
+      lanes_[lane / width] =
+          simd::PhiloxLanes(queries, heads, static_cast<std::uint32_t>(item), keys_);
+    }
+  }
+
+  // kept[key mod 4][i]: all ones where lane `lane` + i keeps the key, of the four from `key` on
+  void draw(std::ptrdiff_t key, int lane, Words (&kept)[4]) const {
+    lanes_[lane / width].draw(static_cast<std::uint32_t>(key >> 2), keys_, kept);
+    for (Words& words : kept) words = words >= least_ ? ~Words{} : Words{};
+  }
+
+ private:
+  simd::PhiloxKeys keys_;
+  Words least_;
+  simd::PhiloxLanes lanes_[(Panel<T>::max_lanes + width - 1) / width];
+};
+
+// Calls put(row, lanes, kept) with the place of each key's next `lanes` weights, at most width.
+template <class T, class Put>
+void for_kept(const Problem& problem, std::ptrdiff_t item, const Panel<T>& panel, KeyRange keys,
+              T* weights, const Put& put) {
+  constexpr int width = PanelWords<T>::width;
+  const PanelWords<T> panel_words(problem, item, panel);
+  const int lanes = panel.lanes();
+  Words kept[4];
+  for (std::ptrdiff_t four = keys.begin & ~std::ptrdiff_t{3}; four < keys.end; four += 4) {
+    const std::ptrdiff_t begin = std::max(four, keys.begin), end = std::min(four + 4, keys.end);
+    for (int lane = 0; lane < lanes; lane += width) {
+      panel_words.draw(four, lane, kept);
+      for (std::ptrdiff_t key = begin; key < end; ++key) {
+        put(weights + (key - keys.begin) * lanes + lane, std::min(width, lanes - lane),
+            kept[key - four]);
+      }
+    }
+  }
+}
+
 }  // namespace
-
-template <class T>
-PanelDropout<T>::PanelDropout(const Problem& problem, std::ptrdiff_t item, const Panel<T>& panel,
-                              T factor)
-    : keys_(problem.seed), least_(Words{} + threshold(problem)), factor_(factor) {
-  for (int lane = 0; lane < panel.lanes(); lane += width) {
-    Words queries{}, heads{};
-    for (int i = 0; i < width; ++i) {
-      const int from = std::min(lane + i, panel.lanes() - 1);
-      queries[i] = static_cast<std::uint32_t>(panel.query[from]);
-      heads[i] = static_cast<std::uint32_t>(panel.head[from]);
-    }
-    lanes_[lane / width] =
-        simd::PhiloxLanes(queries, heads, static_cast<std::uint32_t>(item), keys_);
-  }
-}
-
-template <class T>
-void PanelDropout<T>::draw(std::ptrdiff_t key, int lane, T (&kept)[4][width]) const {
-  Words words[4];
-  lanes_[lane / width].draw(static_cast<std::uint32_t>(key >> 2), keys_, words);
-  for (int word = 0; word < 4; ++word) {
-    if constexpr (sizeof(T) == sizeof(std::uint32_t)) {
-      const Words factors = Words{} + simd::bits_as<std::uint32_t>(factor_);
-      const Words bits = words[word] >= least_ ? factors : Words{};
-      simd::store(kept[word], simd::bits_as<simd::Packet<T>>(bits));
-    } else {
-      for (int i = 0; i < width; ++i) kept[word][i] = words[word][i] >= least_[i] ? factor_ : T{0};
-    }
-  }
-}
 
 template <class T>
 void drop(const Problem& problem, std::ptrdiff_t item, const Panel<T>& panel, KeyRange keys,
           T factor, T* weights) {
-  const PanelDropout<T> dropout(problem, item, panel, factor);
-  constexpr int width = PanelDropout<T>::width;
-  const auto zero = simd::broadcast(T{0});
-  const int lanes = panel.lanes();
-  alignas(64) T kept[4][width];
-  for (std::ptrdiff_t first = keys.begin & ~std::ptrdiff_t{3}; first < keys.end; first += 4) {
-    const std::ptrdiff_t begin = std::max(first, keys.begin), end = std::min(first + 4, keys.end);
-    for (int lane = 0; lane < lanes; lane += width) {
-      dropout.draw(first, lane, kept);
-      for (std::ptrdiff_t key = begin; key < end; ++key) {
-        T* const row = weights + (key - keys.begin) * lanes + lane;
-        for (int i = 0; i < std::min(width, lanes - lane); i += simd::lanes<T>) {
-          const auto factors = simd::load(kept[key - first] + i);
-          // selected, not multiplied: a dropped NaN is 0
-          simd::store(row + i, simd::select(simd::equal(factors, zero), zero,
-                                            simd::multiply(simd::load(row + i), factors)));
-        }
-      }
+  for_kept(problem, item, panel, keys, weights, [&](T* row, int lanes, const Words& kept) {
+    if constexpr (simd::lanes<T> == simd::word_lanes) {
+      // selected, not multiplied: a dropped NaN is 0
+      const auto grown = simd::multiply(simd::load(row), simd::broadcast(factor));
+      simd::store(row, simd::both(simd::bits_as<simd::Packet<T>>(kept), grown));
+    } else {
+      for (int i = 0; i < lanes; ++i) row[i] = kept[i] ? row[i] * factor : T{0};
     }
-  }
+  });
+}
+
+template <class T>
+void keep(const Problem& problem, std::ptrdiff_t item, const Panel<T>& panel, KeyRange keys,
+          T factor, T* factors) {
+  for_kept(problem, item, panel, keys, factors, [&](T* row, int lanes, const Words& kept) {
+    if constexpr (simd::lanes<T> == simd::word_lanes) {
+      simd::store(row, simd::both(simd::bits_as<simd::Packet<T>>(kept), simd::broadcast(factor)));
+    } else {
+      for (int i = 0; i < lanes; ++i) row[i] = kept[i] ? factor : T{0};
+    }
+  });
 }
 
 template <class T>
@@ -93,10 +117,10 @@ void drop_row(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head,
   }
 }
 
-template class PanelDropout<float>;
-template class PanelDropout<double>;
 template void drop(const Problem&, std::ptrdiff_t, const Panel<float>&, KeyRange, float, float*);
 template void drop(const Problem&, std::ptrdiff_t, const Panel<double>&, KeyRange, double, double*);
+template void keep(const Problem&, std::ptrdiff_t, const Panel<float>&, KeyRange, float, float*);
+template void keep(const Problem&, std::ptrdiff_t, const Panel<double>&, KeyRange, double, double*);
 template void drop_row(const Problem&, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t, KeyRange,
                        float, float*);
 template void drop_row(const Problem&, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t, KeyRange,

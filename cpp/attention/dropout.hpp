@@ -7,7 +7,6 @@
 
 #include "attention/panel.hpp"
 #include "attention/problem.hpp"
-#include "simd/philox.hpp"
 
 namespace heedful {
 
@@ -16,33 +15,17 @@ inline double dropout_factor(const Problem& problem) {
   return problem.dropout_p < 1 ? 1 / (1 - problem.dropout_p) : 0;
 }
 
-// What the weights of a panel are multiplied by: `factor` where kept, 0 where dropped.
-template <class T>
-class PanelDropout {
- public:
-  static constexpr int width = simd::word_lanes;  // lanes drawn at a time
-
-  PanelDropout(const Problem& problem, std::ptrdiff_t item, const Panel<T>& panel, T factor);
-
-  // kept[key mod 4][i] of the four keys from `key` on, a multiple of 4, and lane `lane` + i; `lane`
-  // is a multiple of width.
-  void draw(std::ptrdiff_t key, int lane, T (&kept)[4][width]) const;
-
- private:
-  static constexpr int registers = (Panel<T>::max_lanes + width - 1) / width;
-
-  simd::PhiloxKeys keys_;
-  simd::Words least_;
-  T factor_;
-  simd::PhiloxLanes lanes_[registers];
-};
-
 // weights[key − keys.begin][lane] ← kept ? factor · weight : 0
 template <class T>
 void drop(const Problem& problem, std::ptrdiff_t item, const Panel<T>& panel, KeyRange keys,
           T factor, T* weights);
 
-// The same for one row: weights[key − keys.begin].
+// factors[key − keys.begin][lane] ← kept ? factor : 0
+template <class T>
+void keep(const Problem& problem, std::ptrdiff_t item, const Panel<T>& panel, KeyRange keys,
+          T factor, T* factors);
+
+// drop() for one row: weights[key − keys.begin].
 template <class T>
 void drop_row(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head,
               std::ptrdiff_t query, KeyRange keys, T factor, T* weights);

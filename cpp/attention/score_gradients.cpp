@@ -1,6 +1,7 @@
 #include "attention/score_gradients.hpp"
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <limits>
 
@@ -11,20 +12,35 @@
 namespace heedful {
 namespace {
 
-// Rows of query or dout: copied with zeros up to whole vectors, and turned into a panel.
+// Rows in whole vectors: where they lie, or copied with zeros behind the last column. Rows far
+// apart are copied too, because they would share a few sets of the first cache.
 template <class T>
-void load_panel(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_t first_row,
-                const Panel<T>& panel, std::ptrdiff_t columns, T factor, T* rows, T* turned) {
+Rows<T> whole_rows(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_t head,
+                   std::ptrdiff_t first, std::ptrdiff_t count, std::ptrdiff_t columns, T* buffer) {
   const std::ptrdiff_t stride = padded<T>(columns);
+  if (view.in_place<T>() && columns == stride && std::abs(view.row_stride) <= 512) {
+    return load_rows(view, item, head, first, count, columns, false, buffer);
+  }
+  for (std::ptrdiff_t row = 0; row < count; ++row) {
+    T* const to = buffer + row * stride;
+    read_row(view.row(item, head, first + row), view.type, view.column_stride, to, columns);
+    std::fill(to + columns, to + stride, T{0});
+  }
+  return {buffer, stride};
+}
+
+// Rows of query or dout, also turned into a panel.
+template <class T>
+Rows<T> load_panel(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_t first_row,
+                   const Panel<T>& panel, std::ptrdiff_t columns, T factor, T* buffer, T* turned) {
+  const Rows<T> rows = whole_rows(view, item, panel.head[0], first_row + panel.query[0],
+                                  panel.count, columns, buffer);
   const T* from[Panel<T>::max_lanes];
   for (int lane = 0; lane < panel.lanes(); ++lane) {
-    T* const row = rows + lane * stride;
-    read_row(view.row(item, panel.head[lane], first_row + panel.query[lane]), view.type,
-             view.column_stride, row, columns);
-    std::fill(row + columns, row + stride, T{0});
-    from[lane] = row;
+    from[lane] = rows.data + std::min(lane, panel.count - 1) * rows.stride;
   }
   rows_to_panel(from, panel.lanes(), columns, factor, turned);
+  return rows;
 }
 
 template <class T>
@@ -34,15 +50,15 @@ T number_at(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_t head, st
 
 template <class T>
 void load_rows_of_panel(const BackwardCall<T>& call, std::ptrdiff_t item,
-                        const BackwardAreas<T>& areas) {
+                        const BackwardAreas<T>& areas, GradientTile<T>& tile) {
   const Problem& problem = call.problem;
   const BackwardTensors& tensors = call.tensors;
   const Panel<T>& panel = *areas.panel;
   const std::ptrdiff_t first = problem.items[item].query_begin;
-  load_panel(tensors.query, item, first, panel, problem.depth, call.rule.query_factor,
-             areas.query_rows, areas.query_panel);
-  load_panel(tensors.dout, item, first, panel, problem.value_depth, T{1}, areas.dout_rows,
-             areas.dout_panel);
+  tile.query = load_panel(tensors.query, item, first, panel, problem.depth, call.rule.query_factor,
+                          areas.query_rows, areas.query_panel);
+  tile.dout = load_panel(tensors.dout, item, first, panel, problem.value_depth, T{1},
+                         areas.dout_rows, areas.dout_panel);
   for (int lane = 0; lane < panel.lanes(); ++lane) {
     areas.base[lane] = call.scales.base(item, panel.head[lane], panel.query[lane]);
     areas.factor[lane] = call.scales.factor(item, panel.head[lane], panel.query[lane]);
@@ -100,46 +116,46 @@ void differentiate(const Panel<T>& panel, std::ptrdiff_t keys, bool partial, T e
 }  // namespace
 
 template <class T>
-GradientTile score_gradients(const BackwardCall<T>& call, std::ptrdiff_t item, KeyRange block,
-                             TileRows<T>& key_rows, TileRows<T>& value_rows,
-                             const BackwardAreas<T>& areas) {
+GradientTile<T> score_gradients(const BackwardCall<T>& call, std::ptrdiff_t item, KeyRange block,
+                                TileRows<T>& key_rows, TileRows<T>& value_rows,
+                                const BackwardAreas<T>& areas, RowPrefetch& prefetch) {
   const Problem& problem = call.problem;
   const Panel<T>& panel = *areas.panel;
   if (std::max(panel.some.begin, block.begin) >= std::min(panel.some.end, block.end)) return {};
-  load_rows_of_panel(call, item, areas);
+  GradientTile<T> gradients;
+  load_rows_of_panel(call, item, areas, gradients);
   const ScoreTile<T> tile =
       score_tile(problem, item, panel, block, call.rule, areas.query_panel, key_rows,
                  ScoreAreas<T>{areas.weights, areas.mask, nullptr, areas.cap_slope});
   if (tile.keys.empty()) return {};
   const std::ptrdiff_t count = tile.keys.size();
   const int lanes = panel.lanes();
-  const bool guard =
-      tile.partial &&
-      !(key_rows.finite() && value_rows.finite() &&
-        all_finite(Rows<T>{areas.query_rows, areas.depth}, panel.count, areas.depth) &&
-        all_finite(Rows<T>{areas.dout_rows, areas.value_depth}, panel.count, areas.value_depth));
+  const bool guard = tile.partial && !(key_rows.finite() && value_rows.finite() &&
+                                       all_finite(gradients.query, panel.count, areas.depth) &&
+                                       all_finite(gradients.dout, panel.count, areas.value_depth));
   if (guard) {
     std::memcpy(areas.mask, areas.weights, static_cast<std::size_t>(count * lanes) * sizeof(T));
   }
 
   const Rows<T> rows = value_rows.from(tile.keys.begin);
   multiply(Product<T>{count, problem.value_depth, panel.vectors, rows.data, rows.stride, 1,
-                      areas.dout_panel, lanes, areas.dscores, lanes});
+                      areas.dout_panel, lanes, areas.dscores, lanes},
+           prefetch);
   if (call.tensors.dweights) add_given_dweights(call, item, tile.keys, areas);
-  if (problem.dropout_p > 0) {
-    std::fill_n(areas.kept, count * lanes, T{1});
-    drop(problem, item, panel, tile.keys, call.dropout_factor, areas.kept);
-  }
+  const bool drops = problem.dropout_p > 0;
+  if (drops) keep(problem, item, panel, tile.keys, call.dropout_factor, areas.kept);
   differentiate(panel, count, tile.partial, call.rule.exponent, areas,
-                problem.dropout_p > 0 ? areas.kept : nullptr);
-  return {tile.keys, guard};
+                drops ? areas.kept : nullptr);
+  gradients.keys = tile.keys;
+  gradients.guard = guard;
+  return gradients;
 }
 
-template GradientTile score_gradients(const BackwardCall<float>&, std::ptrdiff_t, KeyRange,
-                                      TileRows<float>&, TileRows<float>&,
-                                      const BackwardAreas<float>&);
-template GradientTile score_gradients(const BackwardCall<double>&, std::ptrdiff_t, KeyRange,
-                                      TileRows<double>&, TileRows<double>&,
-                                      const BackwardAreas<double>&);
+template GradientTile<float> score_gradients(const BackwardCall<float>&, std::ptrdiff_t, KeyRange,
+                                             TileRows<float>&, TileRows<float>&,
+                                             const BackwardAreas<float>&, RowPrefetch&);
+template GradientTile<double> score_gradients(const BackwardCall<double>&, std::ptrdiff_t, KeyRange,
+                                              TileRows<double>&, TileRows<double>&,
+                                              const BackwardAreas<double>&, RowPrefetch&);
 
 }  // namespace heedful

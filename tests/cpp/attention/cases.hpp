@@ -61,11 +61,11 @@ inline constexpr Case cases[] = {
        set_offset(example, -(std::ptrdiff_t{1} << 60));
      }},
     {"window",
-     {1, 2, 1, 211, 307, 5, 3},
+     {1, 2, 1, 211, 907, 5, 3},
      [](Example& example) {
        example.problem.left = 20;
        example.problem.right = 3;
-       set_offset(example, 70);
+       set_offset(example, 570);
      }},
     {"window, one query",
      {1, 3, 1, 1, 1301, 5, 3},
