@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from heedful.functional._attention import attention
+from heedful.functional._call import check_call
 from heedful.functional._checks import flag
 from heedful.functional._dtypes import as_array
+from heedful.functional._forward import forward_alone
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -81,31 +82,31 @@ def scaled_dot_product_attention(
            [0.36 , 0.64 , 0.   ],
            [0.264, 0.264, 0.471]], dtype=float32)
     """
-    query, key, value = (
-        as_array(name, given) for name, given in (("query", query), ("key", key), ("value", value))
-    )
-    for name, array in (("query", query), ("key", key), ("value", value)):
-        if array.ndim < 2:
-            raise ValueError(f"{name} must have two axes at least: got shape {array.shape}")
-    is_causal = flag("is_causal", is_causal)
-    if is_causal and attn_mask is not None:
+    query, key, value = as_array("query", query), as_array("key", key), as_array("value", value)
+    if query.ndim < 2 or key.ndim < 2 or value.ndim < 2:
+        raise ValueError(
+            "query, key and value must have two axes at least: "
+            f"got shapes {query.shape}, {key.shape} and {value.shape}"
+        )
+    if is_causal is not False and flag("is_causal", is_causal) and attn_mask is not None:
         raise ValueError("attn_mask must be None where is_causal is True: got both")
     mask = bias = None
     if attn_mask is not None:
         mask, bias = _mask_or_bias(as_array("attn_mask", attn_mask))
     # Without grouped heads every leading axis broadcasts. Where they are equal it is all one, and
     # the last of them can be the heads; otherwise there is one head, and they are the batch.
-    leading = query.shape[:-2]
-    plain = flag("enable_gqa", enable_gqa) or key.shape[:-2] == value.shape[:-2] == leading
+    plain = enable_gqa is not False and flag("enable_gqa", enable_gqa)
+    plain = plain or query.shape[:-2] == key.shape[:-2] == value.shape[:-2]
     if not plain:
         _check_leading_axes(query.shape[:-2], key.shape[:-2], value.shape[:-2])
         query, key, value = _with_one_head(query), _with_one_head(key), _with_one_head(value)
         mask = None if mask is None else _with_one_head(mask)
         bias = None if bias is None else _with_one_head(bias)
-    out = attention(
-        query, key, value, mask=mask, bias=bias, causal=is_causal, align="upper_left",
-        scale=scale, dropout_p=dropout_p,
+    call = check_call(
+        query, key, value, mask, bias, is_causal, None, "upper_left", None, None,
+        scale, None, None, None, dropout_p, None, "bhld",
     )  # fmt: skip
+    out = forward_alone(call, None)
     return out if plain else out[..., 0, :, :]
 
 

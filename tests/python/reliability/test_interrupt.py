@@ -25,7 +25,6 @@ LONG_CALLS = {
 }
 
 INTERRUPTED = """
-import signal
 heedful.set_num_threads({threads})
 x = endless()
 
@@ -56,9 +55,16 @@ print("right", flush=True)
 """
 
 
+# A suite that was started in the background ignores the signal, and its children with it.
+LISTENING = """\
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+"""
+
+
 def seconds_to_interrupt(program: str) -> float:
     """Seconds from the signal to the exception, after which the program must end well."""
-    with started(program) as process:
+    with started(program, before=LISTENING) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         ready = process.stdout.readline()
