@@ -128,7 +128,8 @@ REFUSED: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
      "outs[0] must have one axis at least: got shape ()"),
     # PyTorch's signature
     ("torch_axes", lambda: scaled_dot_product_attention(Q[0, 0, 0], K, V), ValueError,
-     "query, key and value must have two axes at least: got shapes (5,), (5,) and (5,)"),
+     ("query, key and value must have two axes at least: "
+     "got shapes (5,), (2, 2, 7, 5) and (2, 2, 7, 6)")),
     ("torch_mask_and_causal",
      lambda: scaled_dot_product_attention(Q, Q, Q, np.ones((3, 3), bool), is_causal=True),
      ValueError, "attn_mask must be None where is_causal is True: got both"),
