@@ -6,6 +6,7 @@
 
 #include "bindings/bind_attention.hpp"
 #include "bindings/bind_threads.hpp"
+#include "simd/bfloat16_pairs.hpp"
 
 namespace {
 
@@ -17,6 +18,7 @@ pybind11::dict show_build() {
   build["eigen"] = std::to_string(EIGEN_WORLD_VERSION) + "." + std::to_string(EIGEN_MAJOR_VERSION) +
                    "." + std::to_string(EIGEN_MINOR_VERSION);
   build["instructions"] = Eigen::SimdInstructionSetsInUse();
+  build["bfloat16"] = heedful::simd::has_bfloat16_pairs() ? "pairs" : "widened";
   return build;
 }
 

@@ -44,6 +44,9 @@ def show_config() -> Config:
             may run on; and the processors that its container pays for, 0 for no limit
         openmp_runtimes
             the OpenMP libraries that are loaded in this process
+        bfloat16
+            "pairs" where the module in use multiplies two bfloat16 numbers at a time
+            (AVX512-BF16, at the level v4), "widened" where it makes float32 of them first
         module
             the file of the compiled module
 

@@ -38,6 +38,11 @@ def test_it_says_how_the_module_was_compiled(config: dict[str, object]) -> None:
     assert str(config["eigen"]).startswith("3.4")
 
 
+def test_it_says_how_bfloat16_is_multiplied(config: dict[str, object]) -> None:
+    pairs = _core.level == "v4" and "avx512_bf16" in _core.features()
+    assert config["bfloat16"] == ("pairs" if pairs else "widened")
+
+
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="read from /proc/self/maps")
 def test_it_finds_the_openmp_library_that_is_loaded(config: dict[str, object]) -> None:
     runtimes = config["openmp_runtimes"]

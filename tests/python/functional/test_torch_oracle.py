@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from closeness import largest, mean
 from numpy.typing import NDArray
 
 import heedful
@@ -114,9 +115,14 @@ def test_16_bits_are_at_least_as_close_to_the_truth_as_in_torch(
     theirs = torch.nn.functional.scaled_dot_product_attention(
         *tensors, enable_gqa=shape[1] != shape[2]
     )
-    our_error = np.abs(heedful.attention(*arrays).astype(np.float64) - truth).max()
-    their_error = np.abs(theirs.to(torch.float64).numpy() - truth).max()
-    assert our_error <= 1.01 * their_error + 1e-12
+    our_error = np.abs(heedful.attention(*arrays).astype(np.float64) - truth)
+    their_error = np.abs(theirs.to(torch.float64).numpy() - truth)
+    assert mean(our_error) <= 1.01 * mean(their_error) + 1e-12
+    # bfloat16 weights are rounded here as there, but not to the same numbers, and the largest error
+    # of some thousand results is one draw of rounding luck: 0.76 to 1.11 times torch's over seeds,
+    # where the mean is 0.98 to 1.003 times
+    luck = 1.25 if name == "bfloat16" else 1.01
+    assert largest(our_error) <= luck * largest(their_error) + 1e-12
 
 
 def test_gradients_through_log_sum_exp() -> None:
