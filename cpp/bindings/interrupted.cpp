@@ -20,9 +20,9 @@ namespace heedful {
 namespace {
 
 // Takes the interpreter lock back. While the interpreter ends, Python before 3.14 ends the other
-// threads in this place, by unwinding their stacks: that would run through OpenMP and destroy
-// Python objects without the lock. Such a thread, a daemon by then, waits here for the end of the
-// process instead, as it does from 3.14 on.
+// threads in this place, by unwinding their stacks: that would run through noexcept functions,
+// which ends the process, and destroy Python objects without the lock. Such a thread, a daemon by
+// then, waits here for the end of the process instead, as it does from 3.14 on.
 void take_gil(PyThreadState* state) {
 #ifdef __GLIBCXX__
   try {

@@ -1,9 +1,6 @@
-// Computing after fork. The OpenMP team of the thread that forked is gone in the child, but OpenMP
-// does not know it and waits for it for ever. There, a stand-in thread, which never forked, opens
-// the parallel regions.
+// What a fork changes: of all threads only the one that forked is in the child, the pool's are
+// gone.
 #pragma once
-
-#include <functional>
 
 namespace heedful {
 
@@ -13,8 +10,7 @@ void install_fork_handler();
 // Whether this thread is the one that a fork has carried into this process.
 bool has_forked() noexcept;
 
-// Runs job on the calling thread's stand-in and returns when it is done; meanwhile calls tick every
-// 50 ms here. Neither may throw. Where no thread can be started, returns false and has run nothing.
-bool run_on_stand_in(const std::function<void()>& job, const std::function<void()>& tick);
+// How many forks lie between the process that installed the handler and this one.
+int generation() noexcept;
 
 }  // namespace heedful

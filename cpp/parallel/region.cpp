@@ -1,8 +1,11 @@
 #include "parallel/region.hpp"
 
+#include <stdexcept>
 #include <utility>
 
+#include "parallel/fork.hpp"
 #include "parallel/pause.hpp"
+#include "parallel/pool.hpp"
 
 namespace heedful {
 namespace {
@@ -45,24 +48,47 @@ void Worker::wait(const std::atomic<std::ptrdiff_t>& turn, std::ptrdiff_t value)
   }
 }
 
-Region::Region(std::ptrdiff_t tasks, const Team& team, const WorkAreas& areas, detail::Body body,
-               const void* function)
-    : tasks_(tasks), team_(team), areas_(areas), body_(body), function_(function) {
-  if (team_.interrupted != nullptr) next_poll_ = Clock::now() + kPatience;
-  if (team_.threads > 1) std::fegetenv(&floating_point_);
-}
-
 bool Region::is_serial_here() noexcept { return here.busy; }
 
 Region* Region::current() noexcept {
   return here.worker == nullptr ? nullptr : here.worker->region_;
 }
 
-void Region::work(int thread, bool is_caller) noexcept {
+Worker Region::worker(int area, bool is_caller) noexcept {
   Worker worker;
-  worker.scratch = areas_.of(thread);
+  worker.scratch = areas_.of(area);
   worker.region_ = this;
   worker.is_caller_ = is_caller;
+  return worker;
+}
+
+void Region::work_alone() {
+  Worker worker = this->worker(0, true);
+  const Doing tasks(&worker);
+  body_(function_, 0, worker);
+  for (std::ptrdiff_t task = 1; task < tasks_; ++task) {
+    worker.check();
+    body_(function_, task, worker);
+  }
+}
+
+void Region::work_together() {
+  std::fegetenv(&floating_point_);
+  together_ = true;
+  generation_ = generation();
+  Pool& pool = Pool::of_process();
+  Invitation invitation(*this, team_.threads - 1);
+  pool.invite(invitation);
+  work(0, true);
+  if (generation_ == generation()) {  // otherwise the helpers and their pool are in the parent
+    pool.withdraw(invitation);
+    while (!pool.have_left(invitation, kPatience)) poll();
+  }
+  if (failure_) std::rethrow_exception(failure_);
+}
+
+void Region::work(int area, bool is_caller) noexcept {
+  Worker worker = this->worker(area, is_caller);
   try {
     const Doing tasks(&worker);
     for (;;) {
@@ -74,18 +100,13 @@ void Region::work(int thread, bool is_caller) noexcept {
   } catch (...) {
     stop(std::current_exception());
   }
-  {
-    const std::lock_guard lock(mutex_);
-    ++finished_;
-  }
-  changed_.notify_one();
 }
 
-void Region::work_like_caller(int thread) noexcept {
+void Region::help(int area) noexcept {
   std::fenv_t own;
   std::fegetenv(&own);
   std::fesetenv(&floating_point_);
-  work(thread, false);
+  work(area, false);
   std::fesetenv(&own);
 }
 
@@ -99,35 +120,24 @@ void Region::work_inside(std::ptrdiff_t tasks, const WorkAreas& areas, detail::B
   }
 }
 
-void Region::wait_for(int threads) {
-  if (team_.interrupted == nullptr) return;  // nobody to ask: OpenMP's own barrier waits as well
-  for (int round = 0; round < 100; ++round) {
-    if (finished_.load(std::memory_order_acquire) == threads) return;
-    pause(round);
-  }
-  std::unique_lock lock(mutex_);
-  while (!changed_.wait_for(lock, kPatience, [&] { return finished_ == threads; })) {
-    lock.unlock();
-    poll();
-    lock.lock();
-  }
-}
-
 void Region::poll() noexcept {
-  if (team_.interrupted == nullptr || Clock::now() < next_poll_) return;
+  if (team_.interrupted == nullptr) return;
+  const auto now = Clock::now();
+  if (next_poll_ == Clock::time_point{}) next_poll_ = now + kPatience;
+  if (now < next_poll_) return;
   {
     const Doing asking(nullptr);
     if (team_.interrupted()) stop(std::make_exception_ptr(Interrupted()));
+  }
+  if (together_ && generation_ != generation()) {
+    stop(std::make_exception_ptr(std::runtime_error(
+        "the process was forked in the middle of this computation, which goes on in the parent")));
   }
   next_poll_ = Clock::now() + kPatience;
 }
 
 void Region::stop(std::exception_ptr reason) noexcept {
   if (!stopped_.exchange(true)) failure_ = std::move(reason);
-}
-
-void Region::rethrow() const {
-  if (failure_) std::rethrow_exception(failure_);
 }
 
 }  // namespace heedful

@@ -4,8 +4,6 @@
 
 #include <cfenv>
 #include <chrono>
-#include <condition_variable>
-#include <mutex>
 
 #include "parallel/parallel_for.hpp"
 #include "parallel/scratch.hpp"
@@ -15,30 +13,31 @@ namespace heedful {
 class Region {
  public:
   Region(std::ptrdiff_t tasks, const Team& team, const WorkAreas& areas, detail::Body body,
-         const void* function);
+         const void* function)
+      : tasks_(tasks), team_(team), areas_(areas), body_(body), function_(function) {}
   Region(const Region&) = delete;
   Region& operator=(const Region&) = delete;
 
   // The region that the calling thread is computing for, nullptr outside.
   static Region* current() noexcept;
 
-  // Whether a region may not open a team here: inside a task, or in what team.interrupted runs.
+  // Whether a region may not have helpers here: inside a task, or in what team.interrupted runs.
   static bool is_serial_here() noexcept;
 
-  // Does tasks until there are none or the region is stopped. Never throws: what a task throws is
-  // kept.
-  void work(int thread, bool is_caller) noexcept;
+  // Does all tasks on the calling thread. What a task throws comes straight out.
+  void work_alone();
 
-  // Does tasks with the settings of the caller's floating-point unit (rounding, subnormals), which
-  // may have changed since the team's threads were started.
-  void work_like_caller(int thread) noexcept;
+  // Does all tasks on the calling thread and the helpers that come; the first exception comes out
+  // when all have left.
+  void work_together();
+
+  // Does tasks on another thread, with the settings of the caller's floating-point unit (rounding,
+  // subnormals).
+  void help(int area) noexcept;
 
   // Does the given tasks as a part of the calling thread's task.
   static void work_inside(std::ptrdiff_t tasks, const WorkAreas& areas, detail::Body body,
                           const void* function);
-
-  // Waits until all `threads` threads have left work(), asking the caller meanwhile.
-  void wait_for(int threads);
 
   // Asks the caller whether to go on when 50 ms have passed since it was last asked. On the calling
   // thread only.
@@ -46,12 +45,16 @@ class Region {
 
   bool is_stopped() const noexcept { return stopped_.load(std::memory_order_relaxed); }
 
-  // Throws the first exception, once all have left work().
-  void rethrow() const;
+  // Whether a helper could still find something to do.
+  bool has_tasks() const noexcept {
+    return next_task_.load(std::memory_order_relaxed) < tasks_ && !is_stopped();
+  }
 
  private:
   using Clock = std::chrono::steady_clock;
 
+  Worker worker(int area, bool is_caller) noexcept;
+  void work(int area, bool is_caller) noexcept;
   void stop(std::exception_ptr reason) noexcept;
 
   const std::ptrdiff_t tasks_;
@@ -59,16 +62,14 @@ class Region {
   const WorkAreas& areas_;
   const detail::Body body_;
   const void* const function_;
-  Clock::time_point next_poll_;
+  Clock::time_point next_poll_{};  // the beginning of time: the clock has not been read yet
+  bool together_ = false;          // the caller has invited helpers,
+  int generation_ = 0;             // in this generation of processes
   std::fenv_t floating_point_;
   std::exception_ptr failure_;  // written once, by the thread that set stopped_
 
   alignas(64) std::atomic<std::ptrdiff_t> next_task_{0};
   alignas(64) std::atomic<bool> stopped_{false};
-
-  alignas(64) std::atomic<int> finished_{0};
-  std::mutex mutex_;
-  std::condition_variable changed_;
 };
 
 }  // namespace heedful

@@ -12,7 +12,7 @@ from heedful._core import native
 
 __all__ = ["get_num_threads", "num_threads", "set_num_threads"]
 
-# OpenMP ends the process where it cannot start a thread, so a slip of the pen must not reach it.
+# A slip of the pen must not start threads and reserve work areas without end.
 _MOST = max(1024, os.cpu_count() or 1)
 
 

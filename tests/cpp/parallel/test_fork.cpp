@@ -134,7 +134,44 @@ void a_child_is_interrupted() {
           }
           return false;
         }),
-        "the calling thread of the child is asked while its stand-in works");
+        "the calling thread of the child is asked");
+}
+
+enum class Forked { no, here, in_child };
+Forked forked_while_asked = Forked::no;
+bool child_holds = false;
+bool fork_once() {
+  if (forked_while_asked != Forked::no) return false;
+  forked_while_asked = Forked::here;
+  const pid_t pid = fork();
+  if (pid == 0) {
+    forked_while_asked = Forked::in_child;
+    return false;
+  }
+  int status = -1;
+  waitpid(pid, &status, 0);
+  child_holds = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+  return false;
+}
+
+void a_fork_in_the_middle_of_a_computation_ends_it_in_the_child() {
+  std::atomic<int> ran{0};
+  bool ended = false;
+  try {
+    parallel_for(60, Team{2, &fork_once}, 0, [&](std::ptrdiff_t, Worker& worker) {
+      for (int tile = 0; tile < 10; ++tile) {
+        std::this_thread::sleep_for(milliseconds(1));
+        worker.check();
+      }
+      ++ran;
+    });
+  } catch (const std::runtime_error&) {
+    ended = true;
+  }
+  if (forked_while_asked == Forked::in_child) _exit(ended && computes(2) ? 0 : 1);
+  check(forked_while_asked == Forked::here && child_holds,
+        "the child, in which the helpers' tasks are lost, gets an exception and can go on");
+  check(!ended && ran == 60, "the parent has all tasks done");
 }
 
 }  // namespace
@@ -153,5 +190,6 @@ int main() {
   a_child_of_a_busy_process_computes();
   an_exception_in_a_child_comes_out();
   a_child_is_interrupted();
+  a_fork_in_the_middle_of_a_computation_ends_it_in_the_child();
   return summary();
 }

@@ -64,7 +64,10 @@ void an_interruption_ends_the_computation() {
   const auto others_work = [&](std::ptrdiff_t, Worker& worker) {
     ++started;
     const auto start = Clock::now();
-    while (started < 2 && seconds_since(start) < 10) std::this_thread::yield();
+    while (started < 2 && seconds_since(start) < 10) {
+      worker.check();
+      std::this_thread::yield();
+    }
     if (std::this_thread::get_id() == caller) return;  // has nothing left to do
     for (int tile = 0; tile < 1000; ++tile) {
       std::this_thread::sleep_for(milliseconds(10));

@@ -24,6 +24,16 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
+// Waits in a task for what others do, 10 s at most.
+template <class Condition>
+void wait_until(const Condition& holds, Worker& worker) {
+  const auto start = Clock::now();
+  while (!holds() && seconds_since(start) < 10) {
+    worker.check();
+    std::this_thread::yield();
+  }
+}
+
 void every_task_runs_once_and_they_start_in_increasing_order() {
   for (const int threads : {1, 2, 3, 7}) {
     std::mutex mutex;
@@ -65,13 +75,12 @@ void a_thread_that_is_done_takes_the_next_task() {
   // Task 0 ends only when all others have run, so somebody else must have taken every one of them.
   std::atomic<int> others{0};
   bool all_ran = false;
-  parallel_for(29, Team{2, nullptr}, 0, [&](std::ptrdiff_t task, Worker&) {
+  parallel_for(29, Team{2, nullptr}, 0, [&](std::ptrdiff_t task, Worker& worker) {
     if (task > 0) {
       ++others;
       return;
     }
-    const auto start = Clock::now();
-    while (others < 28 && seconds_since(start) < 10) std::this_thread::yield();
+    wait_until([&] { return others == 28; }, worker);
     all_ran = others == 28;
   });
   check(all_ran, "tasks are handed out one at a time, to whoever is free");
@@ -80,10 +89,9 @@ void a_thread_that_is_done_takes_the_next_task() {
 void the_team_is_as_large_as_asked_even_with_few_tasks() {
   std::atomic<int> arrived{0};
   std::atomic<int> waited_in_vain{0};
-  parallel_for(5, Team{5, nullptr}, 0, [&](std::ptrdiff_t, Worker&) {
+  parallel_for(5, Team{5, nullptr}, 0, [&](std::ptrdiff_t, Worker& worker) {
     ++arrived;
-    const auto start = Clock::now();
-    while (arrived < 5 && seconds_since(start) < 10) std::this_thread::yield();
+    wait_until([&] { return arrived == 5; }, worker);
     if (arrived < 5) ++waited_in_vain;
   });
   check(waited_in_vain == 0,
@@ -195,8 +203,7 @@ void work_areas_are_aligned_and_apart() {
   parallel_for(3, Team{3, nullptr}, bytes, [&](std::ptrdiff_t task, Worker& worker) {
     std::fill_n(worker.scratch, bytes, static_cast<std::byte>(task + 1));
     ++arrived;
-    const auto start = Clock::now();
-    while (arrived < 3 && seconds_since(start) < 10) std::this_thread::yield();
+    wait_until([&] { return arrived == 3; }, worker);
     if (!std::all_of(worker.scratch, worker.scratch + bytes,
                      [&](std::byte byte) { return byte == static_cast<std::byte>(task + 1); })) {
       intact = false;
@@ -219,11 +226,10 @@ void all_threads_compute_like_the_caller() {
   std::atomic<int> arrived{0};
   std::atomic<int> upward{0};
   std::fesetround(FE_UPWARD);
-  parallel_for(3, Team{3, nullptr}, 0, [&](std::ptrdiff_t, Worker&) {
+  parallel_for(3, Team{3, nullptr}, 0, [&](std::ptrdiff_t, Worker& worker) {
     if (std::fegetround() == FE_UPWARD) ++upward;
     ++arrived;
-    const auto start = Clock::now();
-    while (arrived < 3 && seconds_since(start) < 10) std::this_thread::yield();
+    wait_until([&] { return arrived == 3; }, worker);
   });
   std::fesetround(FE_TONEAREST);
   check(upward == 3, "every thread rounds as the caller does");
