@@ -8,6 +8,7 @@
 #include "attention/dropout.hpp"
 #include "attention/key_tiles.hpp"
 #include "attention/online_softmax.hpp"
+#include "attention/row_source.hpp"
 #include "attention/row_vectors.hpp"
 #include "attention/weigh_kernel.hpp"
 #include "attention/work_area.hpp"
@@ -142,30 +143,6 @@ bool look(const ForwardCall<T>& call, const RowTask& task, KeyRange tile, const 
 // few nanoseconds.
 constexpr std::ptrdiff_t fetch_ahead = 12288;
 
-// The rows of one tensor that a task goes through, where they lie in memory.
-struct Source {
-  const TensorView& view;
-  std::ptrdiff_t item, head, first;
-
-  Ahead from(std::ptrdiff_t key) const {
-    return {view.row(item, head, first + key), view.row_stride};
-  }
-};
-
-// Calls work(keys, ahead) for the parts of a tile: while the first is worked on, rows of the same
-// tensor are fetched, and at the end those that come after it: [next.begin, next.end) of another.
-template <class Work>
-void work_ahead(const Source& source, KeyRange tile, const Source& after, KeyRange next,
-                std::ptrdiff_t distance, const Work& work) {
-  const std::ptrdiff_t middle = std::max(tile.begin, tile.end - distance);
-  if (middle > tile.begin) {
-    work(KeyRange{tile.begin, middle}, source.from(tile.begin + distance));
-  }
-  const std::ptrdiff_t end = std::min(tile.end, middle + std::max<std::ptrdiff_t>(next.size(), 0));
-  if (end > middle) work(KeyRange{middle, end}, after.from(next.begin));
-  if (tile.end > end) work(KeyRange{end, tile.end}, source.from(end));  // nothing is left to fetch
-}
-
 template <class T>
 void attend(const ForwardCall<T>& call, const RowTask& task, KeyRange tile, KeyRange next,
             const Areas<T>& areas) {
@@ -176,16 +153,18 @@ void attend(const ForwardCall<T>& call, const RowTask& task, KeyRange tile, KeyR
   TileRows<T> keys(call.key, task.item, task.kv_head, first, tile, problem.depth, true, areas.keys);
   TileRows<T> values(call.value, task.item, task.kv_head, first, tile, problem.value_depth, true,
                      areas.values);
-  const Source key_source{call.key, task.item, task.kv_head, first};
-  const Source value_source{call.value, task.item, task.kv_head, first};
+  const RowSource key_source{call.key, task.item, task.kv_head, first};
+  const RowSource value_source{call.value, task.item, task.kv_head, first};
   const auto distance = [](const TensorView& view, std::ptrdiff_t columns) {
     return fetch_ahead / std::max<std::ptrdiff_t>(columns * element_size(view.type), 256);
   };
   const DotQueries<T> queries{areas.queries, task.rows, areas.key_vectors};
   work_ahead(key_source, tile, value_source, tile, distance(call.key, problem.depth),
              [&](KeyRange part, const Ahead& ahead) {
-               dot_rows(queries, keys.from(part.begin), part.size(), ahead,
-                        areas.scores + (part.begin - tile.begin), areas.tile);
+               with_stored(key_source, keys, part, problem.depth, [&](auto rows) {
+                 dot_rows(queries, rows, part.size(), ahead,
+                          areas.scores + (part.begin - tile.begin), areas.tile);
+               });
              });
   for (std::ptrdiff_t r = 0; r < task.rows; ++r) {
     const Row row = row_of(problem, task, r);
@@ -205,24 +184,22 @@ void attend(const ForwardCall<T>& call, const RowTask& task, KeyRange tile, KeyR
     }
   }
   if (problem.value_depth == 0) return;
-  work_ahead(value_source, tile, key_source, next, distance(call.value, problem.value_depth),
-             [&](KeyRange part, const Ahead& ahead) {
-               const std::ptrdiff_t at = part.begin - tile.begin;
-               const Weighing<T> weighing{task.rows,
-                                          part.size(),
-                                          areas.scores + at,
-                                          areas.tile,
-                                          values.from(part.begin),
-                                          areas.value_vectors,
-                                          areas.outs,
-                                          areas.out_depth,
-                                          ahead};
-               if (guard) {
-                 guarded_weigh(areas.guard + at, weighing);
-               } else {
-                 weigh(weighing);
-               }
-             });
+  work_ahead(
+      value_source, tile, key_source, next, distance(call.value, problem.value_depth),
+      [&](KeyRange part, const Ahead& ahead) {
+        const std::ptrdiff_t at = part.begin - tile.begin;
+        const auto weighing = [&](auto rows) {
+          return Weighing<T, std::remove_const_t<std::remove_pointer_t<decltype(rows.data)>>>{
+              task.rows,           part.size(), areas.scores + at, areas.tile, rows,
+              areas.value_vectors, areas.outs,  areas.out_depth,   ahead};
+        };
+        if (guard) {
+          guarded_weigh(areas.guard + at, weighing(values.from(part.begin)));
+        } else {
+          with_stored(value_source, values, part, problem.value_depth,
+                      [&](auto rows) { weigh(weighing(rows)); });
+        }
+      });
 }
 
 template <class T>

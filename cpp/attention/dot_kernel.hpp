@@ -1,8 +1,8 @@
 // Scores of few rows against many keys, with the lanes over the depth:
 //   scores[row][key] = queries[row] · keys[key]
-// Keys are read in the order in which they lie. Sums over lanes are taken for as many (row, key)
-// pairs together as a vector has lanes: three operations a pair, a third of one sum after the
-// other.
+// Keys are read in the order in which they lie; those of 16 bits (Stored) are widened in registers.
+// Sums over lanes are taken for as many (row, key) pairs together as a vector has lanes: three
+// operations a pair, a third of one sum after the other.
 #pragma once
 
 #include <algorithm>
@@ -10,6 +10,7 @@
 
 #include "attention/pack.hpp"
 #include "attention/row_vectors.hpp"
+#include "simd/half.hpp"
 #include "simd/packet.hpp"
 
 namespace heedful {
@@ -30,36 +31,42 @@ inline constexpr std::ptrdiff_t dot_rows_of(std::ptrdiff_t rows) {
   return rows >= 3 ? 4 : std::max<std::ptrdiff_t>(rows, 1);
 }
 
-// Products of QueryRows rows and Keys keys, not yet summed over the lanes:
-// partial[row · partial_stride + key].
-template <class T, int QueryRows, int Keys>
-inline void dot_block(const T* query_rows, std::ptrdiff_t query_stride, const T* keys,
-                      std::ptrdiff_t key_stride, const Ahead& ahead, std::ptrdiff_t first_key,
-                      const RowVectors<T>& vectors, const simd::Packet<T>& counted, T* partial,
-                      std::ptrdiff_t partial_stride) {
+// Whose sums over the lanes are taken together, so that one vector holds them all: [row][key].
+template <class T, int QueryRows>
+inline constexpr int dot_group = simd::lanes<T> / QueryRows;
+
+// Keys whose products are in registers together.
+template <class T, int QueryRows>
+inline constexpr int dot_block_keys = std::min(dot_group<T, QueryRows>, 4);
+
+// The products of QueryRows rows and a block of keys, summed over as many lanes as a group has
+// blocks.
+template <class T, class Stored, int QueryRows, int Keys>
+inline simd::Packet<T> dot_block(const T* query_rows, std::ptrdiff_t query_stride,
+                                 const Stored* const* keys, const Ahead& ahead,
+                                 std::ptrdiff_t first_key, const RowVectors<T>& vectors,
+                                 const simd::Packet<T>& counted) {
   using P = simd::Packet<T>;
   constexpr int width = simd::lanes<T>;
-  P sums[QueryRows][Keys];
+  P sums[Keys][QueryRows];
 #pragma GCC unroll 16
-  for (int row = 0; row < QueryRows; ++row) {
+  for (int key = 0; key < Keys; ++key) {
 #pragma GCC unroll 16
-    for (int key = 0; key < Keys; ++key) sums[row][key] = simd::broadcast(T{0});
+    for (int row = 0; row < QueryRows; ++row) sums[key][row] = simd::broadcast(T{0});
   }
   const std::ptrdiff_t last = vectors.count - 1;
   for (std::ptrdiff_t v = 0; v <= last; ++v) {
     P values[Keys];
 #pragma GCC unroll 16
-    for (int key = 0; key < Keys; ++key) ahead.fetch<T>(first_key + key, v * width);
+    for (int key = 0; key < Keys; ++key) ahead.fetch<Stored>(first_key + key, v * width);
     if (v < last) {
 #pragma GCC unroll 16
-      for (int key = 0; key < Keys; ++key) {
-        values[key] = simd::load(keys + key * key_stride + v * width);
-      }
+      for (int key = 0; key < Keys; ++key) values[key] = simd::load(keys[key] + v * width);
     } else {
 #pragma GCC unroll 16
       for (int key = 0; key < Keys; ++key) {
         // blanked, not only multiplied by zero: 0 · ∞ would be NaN
-        values[key] = simd::both(simd::load(keys + key * key_stride + vectors.last), counted);
+        values[key] = simd::both(simd::load(keys[key] + vectors.last), counted);
       }
     }
 #pragma GCC unroll 16
@@ -67,49 +74,43 @@ inline void dot_block(const T* query_rows, std::ptrdiff_t query_stride, const T*
       const P query = simd::load(query_rows + row * query_stride + v * width);
 #pragma GCC unroll 16
       for (int key = 0; key < Keys; ++key) {
-        sums[row][key] = simd::multiply_add(query, values[key], sums[row][key]);
+        sums[key][row] = simd::multiply_add(query, values[key], sums[key][row]);
       }
     }
   }
+  P of_rows[Keys];
 #pragma GCC unroll 16
-  for (int row = 0; row < QueryRows; ++row) {
-#pragma GCC unroll 16
-    for (int key = 0; key < Keys; ++key) {
-      simd::store(partial + (row * partial_stride + key) * width, sums[row][key]);
-    }
+  for (int key = 0; key < Keys; ++key) {
+    of_rows[key] = simd::sum_lanes<T, dot_group<T, QueryRows>, QueryRows>(sums[key]);
   }
+  return simd::sum_lanes<T, 1, Keys>(of_rows);
 }
 
-template <class T, int QueryRows>
-inline void dot_keys(const DotQueries<T>& queries, std::ptrdiff_t first_row, Rows<T> keys,
+template <class T, class Stored, int QueryRows>
+inline void dot_keys(const DotQueries<T>& queries, std::ptrdiff_t first_row, Rows<Stored> keys,
                      std::ptrdiff_t count, const Ahead& ahead, const simd::Packet<T>& counted,
                      T* scores, std::ptrdiff_t score_stride) {
-  constexpr int width = simd::lanes<T>;
-  // whose sums are taken together, and whose products are in registers together
-  constexpr std::ptrdiff_t group = width > QueryRows ? width / QueryRows : 1;
-  constexpr int block = group < 4 || QueryRows == 4 ? std::min<int>(group, 2) : 4;
+  constexpr int group = dot_group<T, QueryRows>, block = dot_block_keys<T, QueryRows>;
   const T* const query_rows = queries.data + first_row * queries.stride();
   const std::ptrdiff_t rows = std::min<std::ptrdiff_t>(QueryRows, queries.rows - first_row);
-  alignas(64) T partial[QueryRows * group * width] = {};
-  alignas(64) T sums[QueryRows * group];
   for (std::ptrdiff_t begin = 0; begin < count; begin += group) {
-    const std::ptrdiff_t here = std::min(group, count - begin);
-    const T* const from = keys.data + begin * keys.stride;
-    std::ptrdiff_t key = 0;
-    for (; key + block <= here; key += block) {
-      dot_block<T, QueryRows, block>(query_rows, queries.stride(), from + key * keys.stride,
-                                     keys.stride, ahead, begin + key, queries.vectors, counted,
-                                     partial + key * width, group);
-    }
-    for (; key < here; ++key) {
-      dot_block<T, QueryRows, 1>(query_rows, queries.stride(), from + key * keys.stride,
-                                 keys.stride, ahead, begin + key, queries.vectors, counted,
-                                 partial + key * width, group);
-    }
+    simd::Packet<T> blocks[group / block];
 #pragma GCC unroll 4
-    for (int first = 0; first < QueryRows * group; first += width) {
-      simd::store(sums + first, simd::sum_each<T>(partial + first * width));
+    for (int b = 0; b < group / block; ++b) {
+      blocks[b] = simd::broadcast(T{0});
+      if (begin + b * block >= count) continue;
+      const Stored* from[block];
+#pragma GCC unroll 4
+      for (int key = 0; key < block; ++key) {
+        // behind the last key: once more that one, and its sum is left out
+        from[key] = keys.data + std::min(begin + b * block + key, count - 1) * keys.stride;
+      }
+      blocks[b] = dot_block<T, Stored, QueryRows, block>(
+          query_rows, queries.stride(), from, ahead, begin + b * block, queries.vectors, counted);
     }
+    alignas(64) T sums[simd::lanes<T>];
+    simd::store(sums, simd::sum_lanes<T, block, group / block>(blocks));
+    const std::ptrdiff_t here = std::min<std::ptrdiff_t>(group, count - begin);
     for (std::ptrdiff_t row = 0; row < rows; ++row) {
       std::copy_n(sums + row * group, here, scores + row * score_stride + begin);
     }
@@ -117,24 +118,23 @@ inline void dot_keys(const DotQueries<T>& queries, std::ptrdiff_t first_row, Row
 }
 
 // scores (rows, score_stride); what lies behind the last key stays as it is.
-template <class T>
-void dot_rows(const DotQueries<T>& queries, Rows<T> keys, std::ptrdiff_t count, const Ahead& ahead,
-              T* scores, std::ptrdiff_t score_stride) {
+template <class T, class Stored>
+void dot_rows(const DotQueries<T>& queries, Rows<Stored> keys, std::ptrdiff_t count,
+              const Ahead& ahead, T* scores, std::ptrdiff_t score_stride) {
   alignas(64) T kept[simd::lanes<T>];
   std::memset(kept, 0xFF, sizeof kept);
   std::memset(kept, 0, static_cast<std::size_t>(queries.vectors.repeated()) * sizeof(T));
   const simd::Packet<T> counted = simd::load(kept);
-  for (std::ptrdiff_t row = 0; row < queries.rows; row += 4) {
+  constexpr int most = std::min(4, simd::lanes<T>);
+  for (std::ptrdiff_t row = 0; row < queries.rows; row += most) {
     T* const to = scores + row * score_stride;
-    switch (dot_rows_of(queries.rows - row)) {
-      case 1:
-        dot_keys<T, 1>(queries, row, keys, count, ahead, counted, to, score_stride);
-        break;
-      case 2:
-        dot_keys<T, 2>(queries, row, keys, count, ahead, counted, to, score_stride);
-        break;
-      default:
-        dot_keys<T, 4>(queries, row, keys, count, ahead, counted, to, score_stride);
+    const std::ptrdiff_t here = std::min<std::ptrdiff_t>(dot_rows_of(queries.rows - row), most);
+    if (here == 1) {
+      dot_keys<T, Stored, 1>(queries, row, keys, count, ahead, counted, to, score_stride);
+    } else if (here == 2) {
+      dot_keys<T, Stored, 2>(queries, row, keys, count, ahead, counted, to, score_stride);
+    } else if constexpr (most == 4) {
+      dot_keys<T, Stored, 4>(queries, row, keys, count, ahead, counted, to, score_stride);
     }
   }
 }

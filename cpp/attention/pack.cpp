@@ -203,6 +203,18 @@ bool all_finite(Rows<T> rows, std::ptrdiff_t count, std::ptrdiff_t columns) {
   return true;
 }
 
+bool all_finite(Rows<std::uint16_t> rows, std::ptrdiff_t count, std::ptrdiff_t columns,
+                std::uint16_t exponent) {
+  std::uint16_t found = 0;
+  for (std::ptrdiff_t row = 0; row < count; ++row) {
+    const std::uint16_t* const from = rows.data + row * rows.stride;
+    for (std::ptrdiff_t column = 0; column < columns; ++column) {
+      found |= static_cast<std::uint16_t>((from[column] & exponent) == exponent ? 1 : 0);
+    }
+  }
+  return found == 0;
+}
+
 template void read_row(const char*, ElementType, std::ptrdiff_t, float*, std::ptrdiff_t);
 template void read_row(const char*, ElementType, std::ptrdiff_t, double*, std::ptrdiff_t);
 template void write_row(const float*, char*, ElementType, std::ptrdiff_t, std::ptrdiff_t);

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 #include "attention/tensor_view.hpp"
 #include "simd/packet.hpp"
@@ -57,5 +58,8 @@ T dot(const T* a, const T* b, std::ptrdiff_t count);
 // Neither NaN nor ∞ among the numbers.
 template <class T>
 bool all_finite(Rows<T> rows, std::ptrdiff_t count, std::ptrdiff_t columns);
+// Of 16 bits, where `exponent` has the bits that are all ones in NaN and ∞.
+bool all_finite(Rows<std::uint16_t> rows, std::ptrdiff_t count, std::ptrdiff_t columns,
+                std::uint16_t exponent);
 
 }  // namespace heedful

@@ -1,7 +1,8 @@
 // Weighted sums of value rows for few rows, with the lanes over the depth:
 //   sums[row][vector] += Σ_key weights[row][key] · values[key][vector]
 // Every value is read once for up to four rows, whole rows at a time where the registers allow, so
-// memory is read in the order in which it lies.
+// memory is read in the order in which it lies. Values of 16 bits (Stored) are widened in
+// registers.
 #pragma once
 
 #include <algorithm>
@@ -10,25 +11,26 @@
 #include "attention/guarded.hpp"
 #include "attention/pack.hpp"
 #include "attention/row_vectors.hpp"
+#include "simd/half.hpp"
 #include "simd/packet.hpp"
 
 namespace heedful {
 
 // weights (rows, weight_stride)   sums (rows, sum_stride), vectors as in RowVectors
-template <class T>
+template <class T, class Stored = T>
 struct Weighing {
   std::ptrdiff_t rows, keys;
   const T* weights;
   std::ptrdiff_t weight_stride;
-  Rows<T> values;
+  Rows<Stored> values;
   RowVectors<T> vectors;
   T* sums;
   std::ptrdiff_t sum_stride;
   Ahead ahead;
 };
 
-template <class T, int WeightRows, int Vectors>
-inline void weigh_block(const Weighing<T>& w, std::ptrdiff_t row, std::ptrdiff_t vector) {
+template <class T, class Stored, int WeightRows, int Vectors>
+inline void weigh_block(const Weighing<T, Stored>& w, std::ptrdiff_t row, std::ptrdiff_t vector) {
   using P = simd::Packet<T>;
   constexpr int width = simd::lanes<T>;
   std::ptrdiff_t offsets[Vectors];
@@ -41,7 +43,7 @@ inline void weigh_block(const Weighing<T>& w, std::ptrdiff_t row, std::ptrdiff_t
     for (int v = 0; v < Vectors; ++v) sums[r][v] = simd::broadcast(T{0});
   }
   const T* weights = w.weights + row * w.weight_stride;
-  const T* values = w.values.data;
+  const Stored* values = w.values.data;
   for (std::ptrdiff_t key = 0; key < w.keys; ++key, values += w.values.stride) {
     P weight[WeightRows];
 #pragma GCC unroll 16
@@ -50,7 +52,7 @@ inline void weigh_block(const Weighing<T>& w, std::ptrdiff_t row, std::ptrdiff_t
     }
 #pragma GCC unroll 16
     for (int v = 0; v < Vectors; ++v) {
-      w.ahead.template fetch<T>(key, (vector + v) * width);
+      w.ahead.template fetch<Stored>(key, (vector + v) * width);
       const P value = simd::load(values + offsets[v]);
 #pragma GCC unroll 16
       for (int r = 0; r < WeightRows; ++r) {
@@ -68,38 +70,38 @@ inline void weigh_block(const Weighing<T>& w, std::ptrdiff_t row, std::ptrdiff_t
   }
 }
 
-template <class T, int WeightRows>
-inline void weigh_vectors(const Weighing<T>& w, std::ptrdiff_t row) {
+template <class T, class Stored, int WeightRows>
+inline void weigh_vectors(const Weighing<T, Stored>& w, std::ptrdiff_t row) {
   // accumulators for half of the registers; the other half holds weights and values
   constexpr int most = std::max(simd::registers / 2 / WeightRows, 1) > 8
                            ? 8
                            : std::max(simd::registers / 2 / WeightRows, 1);
   std::ptrdiff_t vector = 0;
   for (; vector + most <= w.vectors.count; vector += most) {
-    weigh_block<T, WeightRows, most>(w, row, vector);
+    weigh_block<T, Stored, WeightRows, most>(w, row, vector);
   }
   if constexpr (most > 4) {
     for (; vector + 4 <= w.vectors.count; vector += 4)
-      weigh_block<T, WeightRows, 4>(w, row, vector);
+      weigh_block<T, Stored, WeightRows, 4>(w, row, vector);
   }
   if constexpr (most > 2) {
     for (; vector + 2 <= w.vectors.count; vector += 2)
-      weigh_block<T, WeightRows, 2>(w, row, vector);
+      weigh_block<T, Stored, WeightRows, 2>(w, row, vector);
   }
-  for (; vector < w.vectors.count; ++vector) weigh_block<T, WeightRows, 1>(w, row, vector);
+  for (; vector < w.vectors.count; ++vector) weigh_block<T, Stored, WeightRows, 1>(w, row, vector);
 }
 
-template <class T>
-void weigh(const Weighing<T>& w) {
+template <class T, class Stored>
+void weigh(const Weighing<T, Stored>& w) {
   std::ptrdiff_t row = 0;
-  for (; row + 4 <= w.rows; row += 4) weigh_vectors<T, 4>(w, row);
+  for (; row + 4 <= w.rows; row += 4) weigh_vectors<T, Stored, 4>(w, row);
   switch (w.rows - row) {
     case 3:
-      return weigh_vectors<T, 3>(w, row);
+      return weigh_vectors<T, Stored, 3>(w, row);
     case 2:
-      return weigh_vectors<T, 2>(w, row);
+      return weigh_vectors<T, Stored, 2>(w, row);
     case 1:
-      return weigh_vectors<T, 1>(w, row);
+      return weigh_vectors<T, Stored, 1>(w, row);
   }
 }
 

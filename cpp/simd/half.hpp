@@ -8,6 +8,10 @@
 
 #include "simd/packet.hpp"
 
+#ifdef __AVX512BW__
+#include <immintrin.h>
+#endif
+
 namespace heedful::simd {
 
 // How numbers lie in memory; computing with them is done in float.
@@ -22,11 +26,23 @@ typedef std::uint16_t HalfBits __attribute__((vector_size(2 * lanes<float>)));
 typedef std::uint32_t FloatBits __attribute__((vector_size(4 * lanes<float>)));
 
 // A vector of numbers from memory, widened.
+#ifdef __AVX512BW__
+// In one instruction instead of two: each behind a zero, from the half that is empty.
+inline Packet<float> load(const Bfloat16* from) {
+  const __m512i order =
+      _mm512_set_epi16(15, 16, 14, 16, 13, 16, 12, 16, 11, 16, 10, 16, 9, 16, 8, 16, 7, 16, 6, 16,
+                       5, 16, 4, 16, 3, 16, 2, 16, 1, 16, 0, 16);
+  __m256i bits;
+  std::memcpy(&bits, from, sizeof(bits));
+  return bits_as<Packet<float>>(_mm512_permutexvar_epi16(order, _mm512_zextsi256_si512(bits)));
+}
+#else
 inline Packet<float> load(const Bfloat16* from) {
   HalfBits bits;
   std::memcpy(&bits, from, sizeof(bits));
   return bits_as<Packet<float>>(__builtin_convertvector(bits, FloatBits) << 16);
 }
+#endif
 
 inline void store(Bfloat16* to, const Packet<float>& numbers) {
   const auto bits = bits_as<FloatBits>(numbers);
@@ -39,6 +55,8 @@ inline void store(Bfloat16* to, const Packet<float>& numbers) {
 
 // With F16C a vector at a time; elsewhere number by number, as the processor has nothing for it.
 #ifdef __F16C__
+inline constexpr bool widens_float16 = true;
+
 inline Packet<float> load(const Float16* from) {
   typedef typename Eigen::internal::packet_traits<Eigen::half>::type Halves;
   return Eigen::internal::half2float(
@@ -50,6 +68,8 @@ inline void store(Float16* to, const Packet<float>& numbers) {
                            Eigen::internal::float2half(numbers));
 }
 #else
+inline constexpr bool widens_float16 = false;
+
 inline Packet<float> load(const Float16* from) {
   float numbers[lanes<float>];
   for (int i = 0; i < lanes<float>; ++i) {

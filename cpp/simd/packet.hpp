@@ -156,25 +156,21 @@ inline P add_halves(const P& a, const P& b, std::integer_sequence<int, Lanes...>
               std::integer_sequence<int, ((Lanes & half) ? Lanes + width : Lanes) ^ half...>()));
 }
 
-template <class T, int count>
-inline Packet<T> sum_each(const T* rows, std::ptrdiff_t step) {
-  if constexpr (count == 1) {
-    return load(rows);
-  } else {
-    constexpr int half = lanes<T> / count;
-    return add_halves<half>(sum_each<T, count / 2>(rows, 2 * step),
-                            sum_each<T, count / 2>(rows + step, 2 * step),
-                            std::make_integer_sequence<int, lanes<T>>());
-  }
-}
-
 }  // namespace detail
 
-// Lane i of the result is the sum of rows[i], of `lanes` rows of `lanes` numbers one after the
-// other.
-template <class T>
-inline Packet<T> sum_each(const T* rows) {
-  return detail::sum_each<T, lanes<T>>(rows, lanes<T>);
+// A step of summing the lanes of many vectors at once: one vector in which the sums of vector i are
+// in the lanes that have the bits of i · Half, and need to be summed over the others. `step`: of
+// every how manieth vector.
+//   sum_lanes<T, 1, lanes<T>>(vectors): lane i is the sum over the lanes of vector i
+template <class T, int Half, int Count>
+inline Packet<T> sum_lanes(const Packet<T>* vectors, int step = 1) {
+  if constexpr (Count == 1) {
+    return vectors[0];
+  } else {
+    return detail::add_halves<Half>(sum_lanes<T, 2 * Half, Count / 2>(vectors, 2 * step),
+                                    sum_lanes<T, 2 * Half, Count / 2>(vectors + step, 2 * step),
+                                    std::make_integer_sequence<int, lanes<T>>());
+  }
 }
 
 // The bits of one register seen as another type of the same size.

@@ -82,6 +82,32 @@ void an_infinite_number_is_counted_once() {
   }
 }
 
+// Keys of 16 bits give the bits that the same keys in float32 give.
+template <class Stored>
+void stored_keys_are_widened() {
+  constexpr std::ptrdiff_t width = simd::lanes<float>, keys = 21;
+  for (std::ptrdiff_t rows = 1; rows <= 5; ++rows) {
+    for (const std::ptrdiff_t depth : {width, 2 * width + 3}) {
+      const std::ptrdiff_t stride = depth + 3;
+      RandomNumbers random(31);
+      std::vector<Stored> stored(static_cast<std::size_t>(keys * stride));
+      std::vector<float> wide(stored.size());
+      for (float& number : wide) number = static_cast<float>(random.between(-1, 1));
+      simd::convert_row(wide.data(), stored.data(), keys * stride);
+      simd::convert_row(stored.data(), wide.data(), keys * stride);
+      const RowVectors<float> vectors(depth);
+      std::vector<float> queries(static_cast<std::size_t>((rows + 3) * vectors.count * width));
+      for (float& number : queries) number = static_cast<float>(random.between(-1, 1));
+      const DotQueries<float> spread{queries.data(), rows, vectors};
+      const Ahead nowhere{reinterpret_cast<const char*>(wide.data()), 0};
+      std::vector<float> scores(static_cast<std::size_t>(rows * keys)), expected(scores.size());
+      dot_rows(spread, Rows<Stored>{stored.data(), stride}, keys, nowhere, scores.data(), keys);
+      dot_rows(spread, Rows<float>{wide.data(), stride}, keys, nowhere, expected.data(), keys);
+      check(scores == expected, "keys of 16 bits score as those in float32");
+    }
+  }
+}
+
 }  // namespace
 }  // namespace heedful
 
@@ -89,5 +115,7 @@ int main() {
   heedful::scores_are_dot_products<float>();
   heedful::scores_are_dot_products<double>();
   heedful::an_infinite_number_is_counted_once();
+  heedful::stored_keys_are_widened<heedful::simd::Float16>();
+  heedful::stored_keys_are_widened<heedful::simd::Bfloat16>();
   return heedful::summary();
 }

@@ -65,6 +65,26 @@ void nothing_is_read_before_it_is_asked_for() {
   check(fetched.buffer[0] != T(123), "and not a second time");
 }
 
+// Rows of 16 bits are looked at as they are stored: nothing is widened for that.
+void finite_looks_at_stored_bits() {
+  constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  for (const ElementType type : {ElementType::float16, ElementType::bfloat16}) {
+    const double greatest = type == ElementType::float16 ? 65504 : 3.3895313892515355e38;
+    Fetched<float> clean(type);
+    clean.tensor.set(1, 2, 4, 0, nan);
+    clean.tensor.set(1, 2, 9, 0, nan);
+    clean.tensor.set(1, 2, 6, 3, -greatest);
+    check(clean.rows.finite(), "the greatest number is finite");
+    check(clean.buffer[0] == -77, "and no row is widened");
+    for (const double odd : {nan, infinity, -infinity}) {
+      Fetched<float> fetched(type);
+      fetched.tensor.set(1, 2, 8, 4, odd);
+      check(!fetched.rows.finite(), "NaN and ∞ are found in the last number");
+    }
+  }
+}
+
 template <class T>
 void finite_looks_at_the_tile_alone() {
   constexpr double nan = std::numeric_limits<double>::quiet_NaN();
@@ -89,6 +109,7 @@ void everything() {
 }  // namespace heedful
 
 int main() {
+  heedful::finite_looks_at_stored_bits();
   heedful::everything<float>();
   heedful::everything<double>();
   return heedful::summary();

@@ -122,6 +122,33 @@ void the_guard_keeps_the_bits() {
   }
 }
 
+// Values of 16 bits give the bits that the same values in float32 give.
+template <class Stored>
+void stored_values_are_widened() {
+  constexpr std::ptrdiff_t width = simd::lanes<float>;
+  for (std::ptrdiff_t rows = 1; rows <= 5; ++rows) {
+    for (const std::ptrdiff_t columns : {width, 9 * width + 3}) {
+      Example<float> wide(rows, 13, columns), narrow(rows, 13, columns);
+      std::vector<Stored> stored(wide.values.size());
+      const auto count = static_cast<std::ptrdiff_t>(stored.size());
+      simd::convert_row(wide.values.data(), stored.data(), count);
+      simd::convert_row(stored.data(), wide.values.data(), count);
+      weigh(wide.weighing());
+      const Weighing<float> as = narrow.weighing();
+      weigh(Weighing<float, Stored>{as.rows,
+                                    as.keys,
+                                    as.weights,
+                                    as.weight_stride,
+                                    {stored.data(), as.values.stride},
+                                    as.vectors,
+                                    as.sums,
+                                    as.sum_stride,
+                                    as.ahead});
+      check(narrow.sums == wide.sums, "values of 16 bits are summed as those in float32");
+    }
+  }
+}
+
 }  // namespace
 }  // namespace heedful
 
@@ -132,5 +159,7 @@ int main() {
   heedful::a_hidden_row_of_nan_is_left_out<double>();
   heedful::the_guard_keeps_the_bits<float>();
   heedful::the_guard_keeps_the_bits<double>();
+  heedful::stored_values_are_widened<heedful::simd::Float16>();
+  heedful::stored_values_are_widened<heedful::simd::Bfloat16>();
   return heedful::summary();
 }

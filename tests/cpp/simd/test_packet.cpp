@@ -81,12 +81,14 @@ void arithmetic_is_done_lane_by_lane() {
 
   T rows[lanes<T> * lanes<T>], sums[lanes<T>];
   for (int i = 0; i < lanes<T> * lanes<T>; ++i) rows[i] = static_cast<T>(i * 37 % 101);
-  simd::store(sums, simd::sum_each<T>(rows));
+  simd::Packet<T> vectors[lanes<T>];
+  for (int i = 0; i < lanes<T>; ++i) vectors[i] = simd::load(rows + i * lanes<T>);
+  simd::store(sums, simd::sum_lanes<T, 1, lanes<T>>(vectors));
   bool summed = true;
   for (int i = 0; i < lanes<T>; ++i) {
     summed &= sums[i] == std::accumulate(rows + i * lanes<T>, rows + (i + 1) * lanes<T>, T{0});
   }
-  check(summed, "sum_each adds the lanes of each row");
+  check(summed, "sum_lanes adds the lanes of each vector");
 
   T fused[lanes<T>];
   simd::store(fused, simd::multiply_add(x, y, z));
