@@ -15,7 +15,9 @@ namespace {
 
 using P = simd::Packet<float>;
 constexpr int width = simd::lanes<float>;
-constexpr int max_rows = 8;
+// As in micro_kernel.cpp: what leaves registers for the operands.
+template <int Vectors>
+inline constexpr int max_rows = Vectors > max_vectors ? 6 : 8;
 
 template <int Rows, int Vectors, bool ContiguousRows>
 HEEDFUL_PAIRS_TARGET void block(const PairProduct& p, std::ptrdiff_t first_row) {
@@ -46,6 +48,16 @@ HEEDFUL_PAIRS_TARGET void block(const PairProduct& p, std::ptrdiff_t first_row) 
     b += p.b_step;
   }
   float* const c = p.c + first_row * p.c_row;
+  if constexpr (ContiguousRows) {
+    if (p.row_factors) {
+#pragma GCC unroll 32
+      for (int r = 0; r < Rows; ++r) {
+        const P factor = simd::broadcast(p.row_factors[first_row + r]);
+#pragma GCC unroll 32
+        for (int v = 0; v < Vectors; ++v) sums[r][v] = simd::multiply(sums[r][v], factor);
+      }
+    }
+  }
   if (p.accumulate) {
 #pragma GCC unroll 32
     for (int r = 0; r < Rows; ++r) {
@@ -87,7 +99,8 @@ template <int Vectors, bool ContiguousRows, int... Less>
 void blocks(const PairProduct& p, std::integer_sequence<int, Less...>) {
   static constexpr Block table[] = {block<Less + 1, Vectors, ContiguousRows>...};
   // rows are shared out evenly, because a block of one row would wait for its loads
-  const std::ptrdiff_t count = (p.rows + max_rows - 1) / max_rows;
+  constexpr std::ptrdiff_t most = sizeof...(Less);
+  const std::ptrdiff_t count = (p.rows + most - 1) / most;
   for (std::ptrdiff_t i = 0; i < count; ++i) {
     const std::ptrdiff_t begin = p.rows * i / count;
     const std::ptrdiff_t end = p.rows * (i + 1) / count;
@@ -97,10 +110,10 @@ void blocks(const PairProduct& p, std::integer_sequence<int, Less...>) {
 
 template <int Vectors>
 void by_layout(const PairProduct& p) {
-  constexpr auto rows = std::make_integer_sequence<int, max_rows>();
+  constexpr auto rows = std::make_integer_sequence<int, max_rows<Vectors>>();
   if (p.a_row == 2) {
     blocks<Vectors, true>(p, rows);
-  } else {
+  } else if constexpr (Vectors <= max_vectors) {
     blocks<Vectors, false>(p, rows);
   }
 }
@@ -108,7 +121,7 @@ void by_layout(const PairProduct& p) {
 }  // namespace
 
 void multiply(const PairProduct& product) {
-  static_assert(max_vectors == 3);
+  static_assert(max_vectors == 3 && max_block_vectors <= 4);
   switch (product.vectors) {
     case 1:
       return by_layout<1>(product);
@@ -116,6 +129,21 @@ void multiply(const PairProduct& product) {
       return by_layout<2>(product);
     case 3:
       return by_layout<3>(product);
+    case 4:
+      return by_layout<4>(product);
+  }
+}
+
+void multiply_wide(PairProduct product, std::ptrdiff_t vectors) {
+  const std::ptrdiff_t blocks = (vectors + max_block_vectors - 1) / max_block_vectors;
+  const std::uint32_t* const b = product.b;
+  float* const c = product.c;
+  for (std::ptrdiff_t block = 0; block < blocks; ++block) {
+    const std::ptrdiff_t begin = vectors * block / blocks;
+    product.vectors = static_cast<int>(vectors * (block + 1) / blocks - begin);
+    product.b = b + begin * width;
+    product.c = c + begin * width;
+    multiply(product);
   }
 }
 

@@ -10,6 +10,7 @@
 //                                          B = query panel [depth / 2][lane][2]
 //   weighted  Oᵀ[d][query] += Vᵀ Pᵀ       A = values, two keys interleaved [key / 2][d][2]
 //                                          B = weights, rounded [key / 2][lane][2]
+//   O = P V, all keys at once              A = weights, B = values, both as above
 // So keys are read where they lie, and values interleaved once for all panels of a task.
 // Everything here runs only where simd::has_bfloat16_pairs().
 #pragma once
@@ -21,7 +22,7 @@ namespace heedful {
 
 struct PairProduct {
   std::ptrdiff_t rows, pairs;
-  int vectors;  // V: 1 to max_vectors
+  int vectors;  // V: 1 to max_block_vectors; above max_vectors only where a_row is 2
   const std::uint16_t* a;
   std::ptrdiff_t a_row, a_step;  // in numbers of 16 bits; one of them is 2
   const std::uint32_t* b;
@@ -31,9 +32,14 @@ struct PairProduct {
   bool accumulate = false;
   float factor = 1;          // of what is not accumulated
   float* maximum = nullptr;  // (V · W): raised to the greatest of each lane of C
+  // (rows): C = A B · row_factors[row]; only where a_row is 2
+  const float* row_factors = nullptr;
 };
 
 void multiply(const PairProduct& product);
+
+// The same for any number of vectors, where a_row is 2.
+void multiply_wide(PairProduct product, std::ptrdiff_t vectors);
 
 // The weighted sum where some keys are hidden from some lanes and some value is NaN or ∞, as
 // guarded_columns is for numbers T: c[row][lane] += Σ_pair a · (b where seen), in the order of the

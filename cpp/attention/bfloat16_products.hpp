@@ -16,6 +16,7 @@
 #include "attention/key_tiles.hpp"
 #include "attention/online_softmax.hpp"
 #include "attention/panel.hpp"
+#include "attention/panel_output.hpp"
 #include "attention/row_task.hpp"
 #include "attention/work_area.hpp"
 #include "simd/bfloat16_pairs.hpp"
@@ -26,7 +27,6 @@ class PairProducts {
  public:
   using Number = float;
   static constexpr std::ptrdiff_t more_rows = 1;  // behind those of out: sums of rounded weights
-  static constexpr bool writes_rows = false;
 
   static bool run(const ForwardCall<float>& call) {
     constexpr ElementType wanted = ElementType::bfloat16;
@@ -58,9 +58,11 @@ class PairProducts {
     words_to_panel(from, panel.lanes(), pairs_of(problem.depth), query_panel(index));
   }
 
+  // A sink shrinks like what is summed, and is not rounded.
   bool start(const Panel<float>& panel, const RunningSoftmax<float>& state) const {
+    std::copy_n(state.sum, panel.lanes(), rounded_sum(panel, state));
+    if (!call_.problem.sink) return false;
     std::fill_n(state.out, call_.problem.value_depth * panel.lanes(), 0.0f);
-    std::copy_n(state.sum, panel.lanes(), rounded_sum(panel, state));  // a sink is not rounded
     return true;
   }
 
@@ -100,15 +102,43 @@ class PairProducts {
       return (partial || alone) && !finite();
     }
 
-    void add_values(const Panel<float>& panel, KeyRange keys, float* weights, float* out, bool) {
-      multiply(weighted_sum(panel, keys, weights, out));
+    void add_values(const Panel<float>& panel, KeyRange keys, float* weights, float* out,
+                    bool summed) {
+      multiply(weighted_sum(panel, keys, weights, out, summed));
     }
 
     void add_seen_values(const Panel<float>& panel, KeyRange keys, float* scores, float* weights,
-                         float* out, bool) {
+                         float* out, bool summed) {
       const std::uint32_t* const seen =
           pair_seen(scores, keys.size(), panel.lanes(), begins_odd(keys), as_words(scores));
-      multiply_seen(weighted_sum(panel, keys, weights, out), seen);
+      if (!summed) std::fill_n(out, products_.call_.problem.value_depth * panel.lanes(), 0.0f);
+      multiply_seen(weighted_sum(panel, keys, weights, out, true), seen);
+    }
+
+    void write_results(std::ptrdiff_t item, const Panel<float>& panel, KeyRange keys,
+                       float* weights, const RunningSoftmax<float>& state, float* rows) {
+      const ForwardCall<float>& call = products_.call_;
+      const std::ptrdiff_t depth = call.problem.value_depth;
+      const PairProduct turned = weighted_sum(panel, keys, weights, state.out, false);
+      const float* const sums =
+          call.problem.dropout_p > 0 ? state.sum : products_.rounded_sum(panel, state);
+      float factors[Panel<float>::max_lanes];
+      for (int lane = 0; lane < panel.count; ++lane) {
+        factors[lane] = normalizer(sums[lane], call.dropout_factor);
+      }
+      PairProduct product{panel.count,
+                          turned.pairs,
+                          0,
+                          reinterpret_cast<const std::uint16_t*>(turned.b),
+                          2,
+                          2 * turned.b_step,
+                          reinterpret_cast<const std::uint32_t*>(turned.a),
+                          depth,
+                          rows,
+                          depth};
+      product.row_factors = factors;
+      multiply_wide(product, depth / simd::lanes<float>);
+      write_rows(call, item, panel, rows);
     }
 
    private:
@@ -136,7 +166,8 @@ class PairProducts {
       }
       return finite_;
     }
-    PairProduct weighted_sum(const Panel<float>& panel, KeyRange keys, float* weights, float* out) {
+    PairProduct weighted_sum(const Panel<float>& panel, KeyRange keys, float* weights, float* out,
+                             bool summed) {
       load_values();
       const std::ptrdiff_t depth = products_.call_.problem.value_depth;
       const std::ptrdiff_t first = (keys.begin - tile_.begin) / 2;
@@ -146,7 +177,7 @@ class PairProducts {
       const auto* const values =
           reinterpret_cast<const std::uint16_t*>(products_.values_ + first * depth);
       return {depth,         pairs, panel.vectors, values, 2, 2 * depth, as_words(weights),
-              panel.lanes(), out,   panel.lanes(), true};
+              panel.lanes(), out,   panel.lanes(), summed};
     }
 
     const PairProducts& products_;

@@ -11,6 +11,7 @@
 #include "attention/online_softmax.hpp"
 #include "attention/pack.hpp"
 #include "attention/panel.hpp"
+#include "attention/panel_output.hpp"
 #include "attention/row_task.hpp"
 #include "attention/tile_rows.hpp"
 #include "attention/work_area.hpp"
@@ -22,7 +23,6 @@ class FloatProducts {
  public:
   using Number = T;
   static constexpr std::ptrdiff_t more_rows = 0;  // behind those of out
-  static constexpr bool writes_rows = true;       // write_weighted may take the values
 
   // `panels`: how many panels a task has at most.
   FloatProducts(const ForwardCall<T>& call, std::ptrdiff_t panels, WorkArea& area) : call_(call) {
@@ -94,6 +94,12 @@ class FloatProducts {
                          bool summed) {
       guarded_columns(scores, weights, values(keys), keys.size(), panel.lanes(),
                       products_.call_.problem.value_depth, out, summed);
+    }
+
+    // The results themselves, where these are all keys and fills_vectors(Dv); weights are lost.
+    void write_results(std::ptrdiff_t item, const Panel<T>& panel, KeyRange keys, T* weights,
+                       const RunningSoftmax<T>& state, T* rows) {
+      write_weighted(products_.call_, item, panel, state, weights, keys.size(), values(keys), rows);
     }
 
    private:

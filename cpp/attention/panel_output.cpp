@@ -13,18 +13,17 @@ char* row_of_out(const ForwardCall<T>& call, std::ptrdiff_t item, const Panel<T>
   return call.out.row(item, panel.head[lane], row);
 }
 
-// Rows one after the other, from a copy.
+}  // namespace
+
 template <class T>
-void copy_out(const ForwardCall<T>& call, std::ptrdiff_t item, const Panel<T>& panel,
-              const T* rows) {
+void write_rows(const ForwardCall<T>& call, std::ptrdiff_t item, const Panel<T>& panel,
+                const T* rows) {
   const std::ptrdiff_t columns = call.problem.value_depth;
   for (int lane = 0; lane < panel.count; ++lane) {
     write_row(rows + lane * columns, row_of_out(call, item, panel, lane), call.out.type,
               call.out.column_stride, columns);
   }
 }
-
-}  // namespace
 
 template <class T>
 void write_weighted(const ForwardCall<T>& call, std::ptrdiff_t item, const Panel<T>& panel,
@@ -44,7 +43,7 @@ void write_weighted(const ForwardCall<T>& call, std::ptrdiff_t item, const Panel
                      values.data, values.stride, out, stride};
   product.row_factors = factors;
   multiply_wide(product, call.problem.value_depth / simd::lanes<T>);
-  if (!in_place) copy_out(call, item, panel, rows);
+  if (!in_place) write_rows(call, item, panel, rows);
 }
 
 template <class T>
@@ -61,7 +60,7 @@ void write_out(const ForwardCall<T>& call, std::ptrdiff_t item, const Panel<T>& 
                    : rows + std::min(lane, panel.count) * call.problem.value_depth;
   }
   panel_to_rows(state.out, panel.lanes(), call.problem.value_depth, factors, to);
-  if (!in_place) copy_out(call, item, panel, rows);
+  if (!in_place) write_rows(call, item, panel, rows);
 }
 
 template <class T>
@@ -93,6 +92,10 @@ template void write_weighted(const ForwardCall<float>&, std::ptrdiff_t, const Pa
 template void write_weighted(const ForwardCall<double>&, std::ptrdiff_t, const Panel<double>&,
                              const RunningSoftmax<double>&, const double*, std::ptrdiff_t,
                              Rows<double>, double*);
+template void write_rows(const ForwardCall<float>&, std::ptrdiff_t, const Panel<float>&,
+                         const float*);
+template void write_rows(const ForwardCall<double>&, std::ptrdiff_t, const Panel<double>&,
+                         const double*);
 template void write_out(const ForwardCall<float>&, std::ptrdiff_t, const Panel<float>&,
                         const RunningSoftmax<float>&, float*);
 template void write_out(const ForwardCall<double>&, std::ptrdiff_t, const Panel<double>&,

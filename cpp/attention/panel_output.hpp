@@ -23,6 +23,11 @@ void write_weighted(const ForwardCall<T>& call, std::ptrdiff_t item, const Panel
                     const RunningSoftmax<T>& state, const T* weights, std::ptrdiff_t keys,
                     Rows<T> values, T* rows);
 
+// out[query] = rows[lane].   rows (lanes, Dv)
+template <class T>
+void write_rows(const ForwardCall<T>& call, std::ptrdiff_t item, const Panel<T>& panel,
+                const T* rows);
+
 // out[query] = state.out / sum.   rows (lanes + 1, Dv)
 template <class T>
 void write_out(const ForwardCall<T>& call, std::ptrdiff_t item, const Panel<T>& panel,

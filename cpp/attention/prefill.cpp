@@ -87,12 +87,9 @@ Outcome attend(const ForwardCall<T>& call, std::ptrdiff_t item, const Panel<T>& 
     tile.add_seen_values(panel, plan.keys, areas.mask, areas.scores, state.out, summed);
     return Outcome::in_panel;
   }
-  if constexpr (Products::writes_rows) {
-    if (all_keys && fills_vectors<T>(problem.value_depth)) {
-      write_weighted(call, item, panel, state, areas.scores, count, tile.values(plan.keys),
-                     areas.rows);
-      return Outcome::written;
-    }
+  if (all_keys && fills_vectors<T>(problem.value_depth)) {
+    tile.write_results(item, panel, plan.keys, areas.scores, state, areas.rows);
+    return Outcome::written;
   }
   tile.add_values(panel, plan.keys, areas.scores, state.out, summed);
   return Outcome::in_panel;
@@ -147,7 +144,7 @@ void run(const ForwardCall<T>& call, const RowTask& task, const Part<T>& part,
     if (outcomes[p] == Outcome::none) {
       std::fill_n(state.out, problem.value_depth * panel.lanes(), T{0});
     }
-    areas.products.finish(panel, state);
+    if (outcomes[p] != Outcome::written) areas.products.finish(panel, state);
     if (part.sum) {
       write_part(problem, panel, vectors * p / panels * width, state, part, areas.rows);
       continue;

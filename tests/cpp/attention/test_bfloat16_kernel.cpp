@@ -114,6 +114,27 @@ struct Example {
   }
 }
 
+[[maybe_unused]] void wide_products_are_right() {
+  for (const std::ptrdiff_t rows : {1, 2, 5, 6, 7, 13}) {
+    for (int vectors = 1; vectors <= 9; ++vectors) {
+      Example example(rows, 5, vectors, true);
+      PairProduct product = example.product();
+      std::vector<float> factors(static_cast<std::size_t>(rows));
+      for (std::size_t row = 0; row < factors.size(); ++row) {
+        factors[row] = row % 3 == 0 ? 4.0f : -0.5f;  // exact, so that dividing takes them out
+      }
+      product.row_factors = factors.data();
+      multiply_wide(product, vectors);
+      for (std::ptrdiff_t i = 0; i < rows * (example.width + 1); ++i) {
+        if (i % (example.width + 1) == example.width) continue;
+        example.c[static_cast<std::size_t>(i)] /=
+            factors[static_cast<std::size_t>(i / (example.width + 1))];
+      }
+      check(example.holds(0, 1), "C = A B · row_factors, as wide as it may be");
+    }
+  }
+}
+
 [[maybe_unused]] void what_is_not_seen_is_left_out() {
   Example clean(7, 9, 2, true);
   Example example(7, 9, 2, true);
@@ -189,6 +210,7 @@ int main() {
 #if HEEDFUL_BFLOAT16_PAIRS
   if (heedful::simd::has_bfloat16_pairs()) {
     heedful::every_block_is_right();
+    heedful::wide_products_are_right();
     heedful::what_is_not_seen_is_left_out();
     heedful::weights_are_rounded_and_paired();
   }
