@@ -10,13 +10,17 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from multiprocessing import get_context
 
 import numpy as np
+
+from heedful.benchmark.goal import Line, at_least
+from heedful.benchmark.harness import Harness
+from heedful.benchmark.topic import Topic
 
 # (heads, length) of self-attention of depth 64: about 10 µs, 50 µs, 200 µs, 1 ms and 20 ms of work
 # for one thread of a processor of 2023
@@ -29,6 +33,8 @@ SIZES = {
 }
 DEPTH = 64
 QUANTILES = (0.5, 0.99)
+GOAL = 0.95
+UNIT = "x as many calls as on one thread"
 
 
 def measure(
@@ -84,6 +90,51 @@ def neighbours(number: int) -> Iterator[None]:
         yield
 
 
+def columns_of(
+    columns: Sequence[tuple[str, int]],
+    size: str,
+    number: int,
+    rounds: int = 3,
+    seconds: float = 0.15,
+    pause: float = 0.0,
+) -> list[list[float]]:
+    """Seconds of single calls for each (library, threads); they take turns beside `number`."""
+    times: list[list[float]] = [[] for _ in columns]
+    with ExitStack() as stack:
+        processes = [
+            stack.enter_context(ProcessPoolExecutor(1, mp_context=get_context("spawn")))
+            for _ in columns
+        ]
+        for process, (library, threads) in zip(processes, columns, strict=True):
+            process.submit(measure, library, threads, *SIZES[size], 0, 0).result()  # imports
+        stack.enter_context(neighbours(number))
+        for turn in range(rounds):
+            for place in range(len(columns)):
+                column = (place + turn) % len(columns)
+                job = processes[column].submit(
+                    measure, *columns[column], *SIZES[size], seconds, pause
+                )
+                times[column] += job.result()
+    return times
+
+
+def neighbour_lines(harness: Harness) -> Iterator[Line]:
+    """All threads beside one busy process: no worse than one thread, which needs nobody."""
+    for size in list(SIZES)[1:]:  # 10 µs are hardly worth the help
+        what = f"{size} of work beside one busy process"
+        if harness.threads == 1:
+            yield at_least(what, GOAL, None, UNIT, reason="there is one thread")
+            continue
+        columns = [("heedful", harness.threads), ("heedful", 1)]
+        together, alone = columns_of(columns, size, 1, harness.rounds, harness.seconds)
+        highest = 1e6 * float(np.quantile(together, 0.99))
+        ratio = float(np.mean(alone) / np.mean(together))
+        yield at_least(what, GOAL, ratio, UNIT, f"99 % of the calls within {highest:.0f} µs")
+
+
+TOPIC = Topic("neighbours", __doc__, other=neighbour_lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -107,33 +158,20 @@ def main() -> None:
         f"{'neighbours':>10}  {'work':>6}",
         *(f"{f'{name}, {n} thread' + 's' * (n > 1):>28}" for name, n in columns),
     )
-    with ExitStack() as stack:
-        processes = [
-            stack.enter_context(ProcessPoolExecutor(1, mp_context=get_context("spawn")))
-            for _ in columns
-        ]
-        for number in arguments.neighbours:
-            for size in arguments.sizes:
-                times: list[list[float]] = [[] for _ in columns]
-                with neighbours(number):
-                    for turn in range(arguments.rounds):
-                        for place in range(len(columns)):
-                            column = (place + turn) % len(columns)
-                            times[column] += (
-                                processes[column]
-                                .submit(measure, *columns[column], *SIZES[size],
-                                        arguments.seconds, 1e-6 * arguments.pause)
-                                .result()
-                            )  # fmt: skip
-                cells = (
-                    1e6 * np.array([np.mean(column), *np.quantile(column, QUANTILES)])
-                    for column in times
-                )
-                print(
-                    f"{number:>10}  {size:>6}",
-                    *(f"{mean:>10.1f} {median:>8.1f} {high:>8.1f}" for mean, median, high in cells),
-                    flush=True,
-                )
+    for number in arguments.neighbours:
+        for size in arguments.sizes:
+            times = columns_of(
+                columns, size, number, arguments.rounds, arguments.seconds, 1e-6 * arguments.pause
+            )
+            cells = (
+                1e6 * np.array([np.mean(column), *np.quantile(column, QUANTILES)])
+                for column in times
+            )
+            print(
+                f"{number:>10}  {size:>6}",
+                *(f"{mean:>10.1f} {median:>8.1f} {high:>8.1f}" for mean, median, high in cells),
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

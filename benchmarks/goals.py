@@ -12,6 +12,7 @@ import bench_forward
 import bench_forward_backward
 import bench_masks
 import bench_memory
+import bench_neighbours
 import bench_overhead
 import bench_threads
 import bench_varlen
@@ -27,6 +28,7 @@ TOPICS = [
     bench_masks.TOPIC,
     bench_varlen.TOPIC,
     bench_threads.TOPIC,
+    bench_neighbours.TOPIC,
     bench_memory.TOPIC,
 ]
 
