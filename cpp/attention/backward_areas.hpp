@@ -54,7 +54,7 @@ struct BackwardAreas {
     delta = area.take<T>(lanes);
     weights = area.take<T>(block * lanes);
     dscores = area.take<T>(block * lanes);
-    mask = area.take<T>(mask_tile_size<T>(block));
+    mask = area.take<T>(std::max(block * lanes, mask_tile_size<T>(block)));
     cap_slope = area.take<T>(problem.softcap > 0 ? block * lanes : 0);
     kept = area.take<T>(problem.dropout_p > 0 ? block * lanes : 0);
     dquery = area.take<T>(problem.depth * lanes);

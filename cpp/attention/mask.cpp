@@ -10,9 +10,6 @@
 namespace heedful {
 namespace {
 
-// keys turned at a time, so that the rows to turn stay in the first cache
-constexpr std::ptrdiff_t chunk = 64;
-
 // values[key] = bias, −∞ where the mask is false.
 template <class T>
 void read_values(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head,
@@ -59,12 +56,66 @@ bool same_for_all(const TensorView& view, const Panel<T>& panel) {
          ((view.row_stride == 0 || panel.count == 1) && (view.head_stride == 0 || panel.one_head));
 }
 
-}  // namespace
-
+// hidden[key / bits][lane] of the mask. False when every key is hidden.
 template <class T>
-std::ptrdiff_t mask_tile_size(std::ptrdiff_t keys) {
-  return keys * Panel<T>::max_lanes + chunk * simd::lanes<T>;
+bool read_bits(const TensorView& mask, std::ptrdiff_t item, const Panel<T>& panel, KeyRange keys,
+               simd::Bits<T>* hidden, bool& hides) {
+  constexpr std::ptrdiff_t bits = simd::bits<T>;
+  const std::ptrdiff_t stride = mask.column_stride;
+  const int lanes = panel.lanes();
+  simd::Bits<T> some_hidden = 0, some_seen = 0;
+  for (int lane = 0; lane < lanes; ++lane) {
+    const char* seen = mask.row(item, panel.head[lane], panel.query[lane]) + keys.begin * stride;
+    simd::Bits<T>* to = hidden + lane;
+    for (std::ptrdiff_t key = 0; key < keys.size(); key += bits) {
+      const std::ptrdiff_t count = std::min(bits, keys.size() - key);
+      const simd::Bits<T> word = simd::zeros<T>(seen + key * stride, stride, count);
+      some_hidden |= word;
+      some_seen |= ~word << (bits - count);
+      *to = word;
+      to += lanes;
+    }
+  }
+  hides = some_hidden != 0;
+  return some_seen != 0;
 }
+
+// Brings the rows of bias near while scores are computed.
+template <class T>
+void fetch(const TensorView& bias, std::ptrdiff_t item, const Panel<T>& panel, KeyRange keys) {
+  if (bias.column_stride != element_size(bias.type)) return;
+  constexpr std::ptrdiff_t line = 64;
+  for (int lane = 0; lane < panel.count; ++lane) {
+    const char* const row = bias.row(item, panel.head[lane], panel.query[lane]);
+    const char* const end = row + keys.end * bias.column_stride;
+    for (const char* at = row + keys.begin * bias.column_stride; at < end; at += line) {
+      simd::prefetch(at);
+    }
+  }
+}
+
+// Some lane sees some key: mostly the first one does.
+template <class T>
+bool shows_some(const TensorView& bias, std::ptrdiff_t item, const Panel<T>& panel, KeyRange keys,
+                const simd::Bits<T>* hidden) {
+  constexpr std::ptrdiff_t bits = simd::bits<T>;
+  for (int lane = 0; lane < panel.count; ++lane) {
+    const char* const row = bias.row(item, panel.head[lane], panel.query[lane]);
+    for (std::ptrdiff_t key = 0; key < keys.size(); key += bits) {
+      const std::ptrdiff_t count = std::min(bits, keys.size() - key);
+      T values[bits];
+      read_row(row + (keys.begin + key) * bias.column_stride, bias.type, bias.column_stride, values,
+               count);
+      const simd::Bits<T> word = hidden ? hidden[key / bits * panel.lanes() + lane] : 0;
+      for (std::ptrdiff_t i = 0; i < count; ++i) {
+        if (values[i] != -std::numeric_limits<T>::infinity() && (word >> i & 1) == 0) return true;
+      }
+    }
+  }
+  return false;
+}
+
+}  // namespace
 
 template <class T>
 bool mask_row(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head,
@@ -79,14 +130,12 @@ bool mask_row(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head,
 template <class T>
 MaskTile<T> mask_tile(const Problem& problem, std::ptrdiff_t item, const Panel<T>& panel,
                       KeyRange keys, T* buffer) {
-  constexpr std::ptrdiff_t width = simd::lanes<T>;
-  const T hidden = -std::numeric_limits<T>::infinity();
   MaskTile<T> tile;
   tile.keys = keys;
   if (!problem.mask && !problem.bias) return tile;
 
   if (same_for_all(problem.mask, panel) && same_for_all(problem.bias, panel)) {
-    tile.uniform = true;
+    const T hidden = -std::numeric_limits<T>::infinity();
     read_values(problem, item, panel.head[0], panel.query[0], keys, buffer);
     const T* first = buffer;
     while (!tile.keys.empty() && *first == hidden) ++first, ++tile.keys.begin;
@@ -98,41 +147,22 @@ MaskTile<T> mask_tile(const Problem& problem, std::ptrdiff_t item, const Panel<T
     return tile;
   }
 
-  // [lane of one vector][key of the chunk]
-  T* const rows = buffer + keys.size() * Panel<T>::max_lanes;
-  Extremes<T> found;
-  const std::ptrdiff_t lanes = panel.lanes();
-  for (std::ptrdiff_t lane = 0; lane < lanes; lane += width) {
-    for (std::ptrdiff_t begin = 0; begin < keys.size(); begin += chunk) {
-      const std::ptrdiff_t size = std::min(chunk, keys.size() - begin);
-      const T* turned[width];
-      for (std::ptrdiff_t i = 0; i < width; ++i) {
-        T* const row = rows + i * chunk;
-        const KeyRange part{keys.begin + begin, keys.begin + begin + size};
-        read_values(problem, item, panel.head[lane + i], panel.query[lane + i], part, row);
-        if (lane + i < panel.count) look(row, size, found);
-        turned[i] = row;
-      }
-      // one vector of lanes of a panel whose rows are `lanes` apart
-      for (std::ptrdiff_t key = 0; key < size; key += width) {
-        simd::Square<T> square;
-#pragma GCC unroll 16
-        for (std::ptrdiff_t i = 0; i < width; ++i) square.packet[i] = simd::load(turned[i] + key);
-        simd::transpose<T>(square);
-        for (std::ptrdiff_t i = 0; i < std::min(width, size - key); ++i) {
-          simd::store(buffer + (begin + key + i) * lanes + lane, square.packet[i]);
-        }
-      }
-    }
+  tile.bias = static_cast<bool>(problem.bias);
+  bool shows = true;
+  if (problem.mask) {
+    auto* const bits = reinterpret_cast<simd::Bits<T>*>(buffer);
+    shows = read_bits(problem.mask, item, panel, keys, bits, tile.hides);
+    if (tile.hides) tile.hidden = bits;
   }
-  tile.hides = found.hides;
-  if (!found.shows) tile.keys.end = tile.keys.begin;
-  if (found.hides || problem.bias) tile.values = buffer;
+  if (shows && problem.bias) shows = shows_some(problem.bias, item, panel, keys, tile.hidden);
+  if (!shows) {
+    tile.keys.end = tile.keys.begin;
+  } else if (problem.bias) {
+    fetch(problem.bias, item, panel, keys);
+  }
   return tile;
 }
 
-template std::ptrdiff_t mask_tile_size<float>(std::ptrdiff_t);
-template std::ptrdiff_t mask_tile_size<double>(std::ptrdiff_t);
 template bool mask_row(const Problem&, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t, KeyRange,
                        float*, bool&);
 template bool mask_row(const Problem&, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t, KeyRange,

@@ -30,8 +30,8 @@ struct Areas {
   T* sums;
   T* raised;  // (lanes)
   T* scores;  // (tile, lanes)
-  T* mask;
-  T* rows;  // (lanes, D or Dv), for queries and outputs that cannot be read or written in place
+  T* mask;    // (tile, lanes): what mask_tile needs; then a copy of the scores
+  T* rows;    // (lanes, D or Dv), for queries and outputs that cannot be read or written in place
 
   Areas(const ForwardCall<T>& call, std::byte* scratch)
       : area(scratch), products(call, max_panels, area) {
@@ -43,7 +43,7 @@ struct Areas {
     sums = area.take<T>(max_panels * lanes);
     raised = area.take<T>(lanes);
     scores = area.take<T>(tile * lanes);
-    mask = area.take<T>(mask_tile_size<T>(tile));
+    mask = area.take<T>(std::max(tile * lanes, mask_tile_size<T>(tile)));
     rows = area.take<T>((lanes + 1) * std::max(problem.depth, problem.value_depth));
   }
   RunningSoftmax<T> state(const Problem& problem, std::ptrdiff_t panel) const {

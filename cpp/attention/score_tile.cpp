@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "attention/micro_kernel.hpp"
+#include "attention/score_mask.hpp"
 #include "simd/packet.hpp"
 
 namespace heedful {
@@ -47,20 +48,6 @@ void subtract_slopes(const Problem& problem, std::ptrdiff_t item, const Panel<T>
       const auto distance = simd::absolute(simd::subtract(simd::load(positions + lane), here));
       simd::store(scores, simd::subtract(simd::load(scores),
                                          simd::multiply(simd::load(slopes + lane), distance)));
-    }
-  }
-}
-
-template <class T>
-void add_values(const MaskTile<T>& mask, int lanes, std::ptrdiff_t keys, T* scores) {
-  const auto minus_infinity = simd::broadcast(hidden<T>);
-  for (std::ptrdiff_t key = 0; key < keys; ++key) {
-    for (int lane = 0; lane < lanes; lane += simd::lanes<T>, scores += simd::lanes<T>) {
-      const auto value = mask.uniform ? simd::broadcast(mask.values[key])
-                                      : simd::load(mask.values + key * lanes + lane);
-      // selected, not added: the score of a hidden key may be NaN
-      const auto total = simd::add(simd::load(scores), value);
-      simd::store(scores, simd::select(simd::equal(value, minus_infinity), minus_infinity, total));
     }
   }
 }
@@ -125,7 +112,7 @@ TilePlan<T> plan_tile(const Problem& problem, std::ptrdiff_t item, const Panel<T
   plan.mask = mask_tile(problem, item, panel, keys, mask_buffer);
   plan.keys = plan.mask.keys;
   plan.outside = plan.keys.begin < panel.all.begin || plan.keys.end > panel.all.end;
-  plan.changes = rule.cap > 0 || problem.alibi_slopes || plan.mask.values || plan.outside;
+  plan.changes = rule.cap > 0 || problem.alibi_slopes || plan.mask.changes() || plan.outside;
   return plan;
 }
 
@@ -134,15 +121,21 @@ ScoreTile<T> finish_tile(const Problem& problem, std::ptrdiff_t item, const Pane
                          const TilePlan<T>& plan, const ScoreRule<T>& rule,
                          const ScoreAreas<T>& areas) {
   const KeyRange keys = plan.keys;
+  bool partial = plan.outside || plan.mask.hides;
   if (plan.changes) {
     const int lanes = panel.lanes();
+    // the mask takes the maximum in its pass, where nothing is hidden behind it
+    const bool raised = plan.mask.changes() && !plan.outside;
     if (rule.cap > 0) cap(areas.scores, keys.size() * lanes, rule.cap, areas.cap_slope);
     if (problem.alibi_slopes) subtract_slopes(problem, item, panel, keys, areas.scores);
-    if (plan.mask.values) add_values(plan.mask, lanes, keys.size(), areas.scores);
+    if (plan.mask.changes()) {
+      partial |=
+          add_mask(problem, item, panel, plan.mask, areas.scores, raised ? areas.maximum : nullptr);
+    }
     if (plan.outside) hide_outside(panel, keys, areas.scores);
-    if (areas.maximum) raise(areas.scores, lanes, keys.size(), areas.maximum);
+    if (areas.maximum && !raised) raise(areas.scores, lanes, keys.size(), areas.maximum);
   }
-  return {keys, plan.outside || plan.mask.hides};
+  return {keys, partial};
 }
 
 template <class T>

@@ -105,6 +105,10 @@ template <class P>
 inline auto greatest(const P& a) {
   return Eigen::internal::predux_max(a);
 }
+template <class P>
+inline auto least(const P& a) {
+  return Eigen::internal::predux_min(a);
+}
 
 // Eigen has a packet tanh (a few ulp) for float only.
 template <class T>

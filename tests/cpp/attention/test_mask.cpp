@@ -1,5 +1,5 @@
-// What mask and bias say about a tile: the numbers to add, −∞ where a key is hidden, and which keys
-// are left.
+// What mask and bias say about a tile before its scores are there: numbers to add, bits where a key
+// is hidden, and which keys are left.
 #include <cstring>
 #include <limits>
 #include <vector>
@@ -28,27 +28,37 @@ T value_of(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head, std
   return problem.bias ? static_cast<T>(number(problem.bias, item, head, query, key)) : T{0};
 }
 
-// Says the same as the definition about every key of the tile and every lane.
+// What the tile says about a key of a lane.
+template <class T>
+T tell(const MaskTile<T>& tile, int lanes, std::ptrdiff_t key, int lane) {
+  const std::ptrdiff_t at = key - tile.keys.begin, bits = simd::bits<T>;
+  if (tile.values) return tile.values[at];
+  return tile.hidden && (tile.hidden[at / bits * lanes + lane] >> at % bits & 1) != 0 ? hidden<T>
+                                                                                      : T{0};
+}
+
+// Says the same as the definition about every key of the tile and every lane. Biases that lanes
+// have of their own are not said yet.
 template <class T>
 bool tells_the_truth(const MaskTile<T>& tile, const Problem& problem, std::ptrdiff_t item,
                      const Panel<T>& panel, KeyRange keys) {
   bool hides = false, shows = false;
   for (std::ptrdiff_t key = keys.begin; key < keys.end; ++key) {
     for (int lane = 0; lane < panel.lanes(); ++lane) {
-      const T expected = value_of<T>(problem, item, panel.head[lane], panel.query[lane], key);
-      shows |= expected != hidden<T>;
+      const T all = value_of<T>(problem, item, panel.head[lane], panel.query[lane], key);
+      shows |= all != hidden<T>;
       if (key < tile.keys.begin || key >= tile.keys.end) {
-        if (expected != hidden<T>) return false;
+        if (all != hidden<T>) return false;
         continue;
       }
+      Problem masked = problem;
+      if (tile.bias) masked.bias = {};
+      const T expected = value_of<T>(masked, item, panel.head[lane], panel.query[lane], key);
       hides |= expected == hidden<T>;
-      const std::ptrdiff_t at = key - tile.keys.begin;
-      const T actual =
-          !tile.values ? T{0} : tile.values[tile.uniform ? at : at * panel.lanes() + lane];
-      if (actual != expected) return false;
+      if (tell(tile, panel.lanes(), key, lane) != expected) return false;
     }
   }
-  return tile.hides == hides && tile.keys.empty() == !shows;
+  return tile.keys.empty() == !shows && (tile.keys.empty() || tile.hides == hides);
 }
 
 template <class T>
@@ -77,7 +87,7 @@ void tiles_say_what_mask_and_bias_say() {
                {KeyRange{0, 141}, KeyRange{3, 70}, KeyRange{64, 128}, KeyRange{9, 10}}) {
             const MaskTile<T> tile = tile_of(example.problem, 1, panel, keys, buffer);
             check(tells_the_truth(tile, example.problem, 1, panel, keys),
-                  "values are biases, −∞ where mask or bias hide");
+                  "values are biases, −∞ where mask or bias hides; bits are the mask");
           }
         }
       }
@@ -91,7 +101,7 @@ void without_mask_and_bias_there_is_nothing_to_add() {
   Panel<T> panel;
   fill(panel, example.problem, example.items[0], 0, 0, 3);
   const MaskTile<T> tile = mask_tile<T>(example.problem, 0, panel, {2, 9}, nullptr);
-  check(!tile.values && !tile.hides && tile.keys.begin == 2 && tile.keys.end == 9,
+  check(!tile.changes() && !tile.hides && tile.keys.begin == 2 && tile.keys.end == 9,
         "all keys, as they are");
 }
 
@@ -119,9 +129,8 @@ void padding_is_trimmed_away() {
   Padded<T> padded;
   padded.show({5, 11});
   MaskTile<T> tile = padded.tile({0, 20});
-  check(tile.uniform && tile.keys.begin == 5 && tile.keys.end == 11,
-        "hidden keys at both ends are left out");
-  check(!tile.hides && !tile.values, "and then nothing is to be added");
+  check(tile.keys.begin == 5 && tile.keys.end == 11, "hidden keys at both ends are left out");
+  check(!tile.hides && !tile.changes(), "and then nothing is to be added");
   padded.example.mask.set(0, 0, 0, 7, 0);
   tile = padded.tile({0, 20});
   check(tile.keys.begin == 5 && tile.keys.end == 11 && tile.hides && tile.values, "a gap hides");
@@ -129,7 +138,7 @@ void padding_is_trimmed_away() {
         "values begin at the first key left");
   padded.show({0, 20});
   tile = padded.tile({3, 20});
-  check(tile.keys.begin == 3 && tile.keys.end == 20 && !tile.values,
+  check(tile.keys.begin == 3 && tile.keys.end == 20 && !tile.changes(),
         "a mask that shows all says nothing");
 }
 
@@ -151,25 +160,24 @@ void a_tile_that_is_hidden_as_a_whole_is_empty() {
 }
 
 template <class T>
-void a_bias_of_minus_infinity_is_a_mask() {
-  Example masked({2, 6, 2, 17, 141, 1, 1}, element_type<T>);
-  masked.add_mask();
-  Example biased({2, 6, 2, 17, 141, 1, 1}, element_type<T>);
-  biased.add_bias(ElementType::float16);
-  masked.mask.for_each([&](auto item, auto head, auto row, auto key) {
-    biased.bias.set(item, head, row, key,
-                    masked.mask.get(item, head, row, key) != 0 ? 0 : hidden<double>);
-  });
+void what_mask_and_bias_hide_together_is_empty() {
+  Example example({1, 1, 1, 9, 80, 1, 1}, element_type<T>);
+  example.add_mask();
+  example.add_bias(element_type<T>);
+  for (std::ptrdiff_t row = 0; row < 9; ++row) {
+    for (std::ptrdiff_t key = 0; key < 80; ++key) {
+      const bool masked = (row + key) % 2 == 0;
+      example.mask.set(0, 0, row, key, masked ? 0 : 1);
+      example.bias.set(0, 0, row, key, masked ? 1 : hidden<double>);
+    }
+  }
   Panel<T> panel;
-  const int count = std::min(20, Panel<T>::max_lanes);
-  fill(panel, masked.problem, masked.items[1], 1, 0, count);
-  std::vector<T> by_mask, by_bias;
-  tile_of(masked.problem, 1, panel, {0, 141}, by_mask);
-  tile_of(biased.problem, 1, panel, {0, 141}, by_bias);
-  const auto size = static_cast<std::size_t>(141 * panel.lanes());
-  check(std::equal(by_mask.begin(), by_mask.begin() + static_cast<std::ptrdiff_t>(size),
-                   by_bias.begin()),
-        "the same values");
+  std::vector<T> buffer;
+  const int count = std::min(9, Panel<T>::max_lanes);
+  fill(panel, example.problem, example.items[0], 0, 0, count);
+  check(tile_of(example.problem, 0, panel, {0, 80}, buffer).keys.empty(), "each hides a half");
+  example.bias.set(0, 0, count - 1, count == 9 ? 77 : 78, 1);
+  check(!tile_of(example.problem, 0, panel, {0, 80}, buffer).keys.empty(), "and one key is seen");
 }
 
 template <class T>
@@ -205,7 +213,7 @@ void everything() {
   without_mask_and_bias_there_is_nothing_to_add<T>();
   padding_is_trimmed_away<T>();
   a_tile_that_is_hidden_as_a_whole_is_empty<T>();
-  a_bias_of_minus_infinity_is_a_mask<T>();
+  what_mask_and_bias_hide_together_is_empty<T>();
   rows_say_what_tiles_say<T>();
 }
 

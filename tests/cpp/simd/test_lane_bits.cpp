@@ -1,0 +1,63 @@
+// Words of bits beside the lanes of a vector: how they are found, and what they choose.
+#include <vector>
+
+#include "check.hpp"
+#include "random_numbers.hpp"
+#include "simd/lane_bits.hpp"
+
+namespace heedful {
+namespace {
+
+template <class T>
+void zeros_are_the_bytes_that_are_zero() {
+  RandomNumbers random(1);
+  for (const std::ptrdiff_t stride : {1, 3, -1, 0}) {
+    for (std::ptrdiff_t count = 1; count <= simd::bits<T>; ++count) {
+      std::vector<char> bytes(3 * simd::bits<T>);
+      for (char& byte : bytes) byte = static_cast<char>(random.bits() % 3 * 100);
+      const char* const from = bytes.data() + (stride < 0 ? count - 1 : 0);
+      const simd::Bits<T> word = simd::zeros<T>(from, stride, count);
+      bool right = true;
+      for (int i = 0; i < simd::bits<T>; ++i) {
+        right &= (word >> i & 1) == (i < count && from[i * stride] == 0);
+      }
+      check(right, "bit i says whether byte i is zero, none behind the last");
+    }
+  }
+}
+
+template <class T>
+void lanes_choose_by_their_bits() {
+  RandomNumbers random(2);
+  constexpr int width = simd::lanes<T>;
+  simd::Bits<T> words[width];
+  for (auto& word : words) word = static_cast<simd::Bits<T>>(random.bits() * 0x9E3779B97F4A7C15u);
+  for (int last = 0; last < simd::bits<T>; ++last) {
+    simd::LaneBits<T> bits(words, last);
+    for (int bit = last; bit >= 0; --bit) {
+      T chosen[width];
+      simd::store(chosen, bits.select(simd::broadcast(T(7)), simd::broadcast(T(-2))));
+      bits.step();
+      bool right = true;
+      for (int lane = 0; lane < width; ++lane) {
+        right &= chosen[lane] == ((words[lane] >> bit & 1) != 0 ? T(7) : T(-2));
+      }
+      check(right, "from the last bit to the first");
+    }
+  }
+}
+
+template <class T>
+void everything() {
+  zeros_are_the_bytes_that_are_zero<T>();
+  lanes_choose_by_their_bits<T>();
+}
+
+}  // namespace
+}  // namespace heedful
+
+int main() {
+  heedful::everything<float>();
+  heedful::everything<double>();
+  return heedful::summary();
+}
