@@ -12,7 +12,7 @@ Array = NDArray[Any]
 
 # Largest error allowed, relative to the largest entry of the expected rows. In float32 libraries
 # reach 1e-6 to 1e-5; in the 16-bit types some round between their steps, too.
-TOLERANCE = {"float64": 1e-10, "float32": 1e-4, "float16": 2e-2, "bfloat16": 6e-2}
+TOLERANCE = {"float64": 1e-10, "float32": 1e-4, "float16": 4e-3, "bfloat16": 6e-2}
 BLOCK = 512  # query rows whose scores are held at once
 
 
