@@ -235,9 +235,9 @@ def with_heads(array: Array) -> Array:
 
 def product_over_allowed(weights: Array, allowed: NDArray[np.bool_], rows: Array) -> Array:
     """weights @ rows over the allowed pairs alone: what is not allowed is not even 0 · NaN."""
-    if np.isfinite(rows).all():
-        return weights @ rows
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore"):  # OpenBLAS sets the flag for lanes that it throws away
+        if np.isfinite(rows).all():
+            return weights @ rows
         terms = np.where(allowed[..., None], weights[..., None] * rows[..., None, :, :], 0)
     return terms.sum(axis=-2)
 
