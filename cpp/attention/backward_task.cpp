@@ -4,6 +4,7 @@
 
 #include "attention/backward_areas.hpp"
 #include "attention/backward_delta.hpp"
+#include "attention/bias_gradient.hpp"
 #include "attention/guarded.hpp"
 #include "attention/micro_kernel.hpp"
 #include "attention/row_prefetch.hpp"
@@ -12,38 +13,13 @@
 namespace heedful {
 namespace {
 
-template <class T>
-void add_dbias(const BackwardCall<T>& call, std::ptrdiff_t item, KeyRange keys,
-               const BackwardAreas<T>& areas) {
-  const Panel<T>& panel = *areas.panel;
-  const TensorView& view = call.tensors.dbias;
-  for (int lane = 0; lane < panel.count; ++lane) {
-    char* const row =
-        view.row(item, panel.head[lane], panel.query[lane]) + keys.begin * view.column_stride;
-    const T* const from = areas.dscores + lane;
-    if (view.column_stride == 0) {
-      // the sum is that of a row of a softmax's gradient: nearly 0, so its rounding shows
-      T totals[8] = {};
-      for (std::ptrdiff_t key = 0; key < keys.size(); ++key) {
-        totals[key % 8] += from[key * panel.lanes()];
-      }
-      *reinterpret_cast<T*>(row) += ((totals[0] + totals[1]) + (totals[2] + totals[3])) +
-                                    ((totals[4] + totals[5]) + (totals[6] + totals[7]));
-      continue;
-    }
-    for (std::ptrdiff_t key = 0; key < keys.size(); ++key) {
-      *reinterpret_cast<T*>(row + key * view.column_stride) += from[key * panel.lanes()];
-    }
-  }
-}
-
 // sum[key][column] += Σ_lane weights[key][lane] rows[lane][column]
 template <class T>
 void add_rows(const Panel<T>& panel, KeyRange keys, const T* weights, Rows<T> rows, T* sum,
               std::ptrdiff_t columns, RowPrefetch& prefetch) {
   multiply_wide(Product<T>{keys.size(), panel.count, 0, weights, panel.lanes(), 1, rows.data,
                            rows.stride, sum, columns, true},
-                columns / simd::lanes<T>, prefetch);
+                columns, prefetch);
 }
 
 // dvalue and dkey of the block, and dquery of the panel. Leaves dscores as they are.
@@ -197,14 +173,15 @@ void backward(const BackwardCall<T>& call, const BackwardTask& task, Worker& wor
         worker.wait(turn, task.block);
         if (!tile.keys.empty()) add_dquery(call, task.item, task.block == 0, areas);
         if (!tile.keys.empty() && tensors.dbias && !tensors.shared_dbias) {
-          add_dbias(call, task.item, tile.keys, areas);
+          add_bias_gradient(tensors.dbias, task.item, panel, tile.keys, areas.dscores);
         }
         pass(turn);
       }
       if (tensors.shared_dbias) {
         std::atomic<std::ptrdiff_t>& turn = turns.dbias[task.block * turns.panels + p];
         worker.wait(turn, task.item * problem.num_heads + head);
-        if (!tile.keys.empty()) add_dbias(call, task.item, tile.keys, areas);
+        if (!tile.keys.empty())
+          add_bias_gradient(tensors.dbias, task.item, panel, tile.keys, areas.dscores);
         pass(turn);
       }
     }

@@ -7,6 +7,7 @@
 #include <limits>
 #include <utility>
 
+#include "attention/column_blocks.hpp"
 #include "attention/micro_kernel.hpp"
 #include "simd/packet.hpp"
 
@@ -134,15 +135,14 @@ void multiply(const PairProduct& product) {
   }
 }
 
-void multiply_wide(PairProduct product, std::ptrdiff_t vectors) {
-  const std::ptrdiff_t blocks = (vectors + max_block_vectors - 1) / max_block_vectors;
+void multiply_wide(PairProduct product, std::ptrdiff_t columns) {
+  const ColumnBlocks blocks(columns, width, max_block_vectors);
   const std::uint32_t* const b = product.b;
   float* const c = product.c;
-  for (std::ptrdiff_t block = 0; block < blocks; ++block) {
-    const std::ptrdiff_t begin = vectors * block / blocks;
-    product.vectors = static_cast<int>(vectors * (block + 1) / blocks - begin);
-    product.b = b + begin * width;
-    product.c = c + begin * width;
+  for (std::ptrdiff_t block = 0; block < blocks.count(); ++block) {
+    product.vectors = blocks.vectors(block);
+    product.b = b + blocks.begin(block);
+    product.c = c + blocks.begin(block);
     multiply(product);
   }
 }

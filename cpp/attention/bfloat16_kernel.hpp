@@ -38,8 +38,8 @@ struct PairProduct {
 
 void multiply(const PairProduct& product);
 
-// The same for any number of vectors, where a_row is 2.
-void multiply_wide(PairProduct product, std::ptrdiff_t vectors);
+// The same for any number of columns from a vector on, where a_row is 2; see ColumnBlocks.
+void multiply_wide(PairProduct product, std::ptrdiff_t columns);
 
 // The weighted sum where some keys are hidden from some lanes and some value is NaN or ∞, as
 // guarded_columns is for numbers T: c[row][lane] += Σ_pair a · (b where seen), in the order of the

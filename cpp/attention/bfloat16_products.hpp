@@ -137,7 +137,7 @@ class PairProducts {
                           rows,
                           depth};
       product.row_factors = factors;
-      multiply_wide(product, depth / simd::lanes<float>);
+      multiply_wide(product, depth);
       write_rows(call, item, panel, rows);
     }
 

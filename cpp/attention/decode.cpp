@@ -101,11 +101,14 @@ void load_queries(const ForwardCall<T>& call, const RowTask& task, const Areas<T
     const Row row = row_of(problem, task, r);
     const char* const from =
         call.query.row(task.item, row.head, problem.items[task.item].query_begin + row.query);
-    std::fill(areas.row + problem.depth, areas.row + areas.depth, T{0});
-    read_row(from, call.query.type, call.query.column_stride, areas.row, problem.depth);
-    for (std::ptrdiff_t d = 0; d < problem.depth; ++d) areas.row[d] *= call.rule.query_factor;
+    const T* query = reinterpret_cast<const T*>(from);
+    if (problem.depth < simd::lanes<T> || !call.query.template in_place<T>()) {
+      std::fill(areas.row + problem.depth, areas.row + areas.depth, T{0});
+      read_row(from, call.query.type, call.query.column_stride, areas.row, problem.depth);
+      query = areas.row;
+    }
     T* const to = areas.queries + r * areas.depth;
-    areas.key_vectors.spread(areas.row, to);
+    areas.key_vectors.spread(query, call.rule.query_factor, to);
     std::fill_n(to + areas.depth - (areas.depth ? simd::lanes<T> : 0), areas.key_vectors.repeated(),
                 T{0});
     std::fill_n(areas.outs + r * areas.out_depth, areas.out_depth, T{0});
@@ -208,11 +211,14 @@ void write_result(const ForwardCall<T>& call, const RowTask& task, std::ptrdiff_
   const Problem& problem = call.problem;
   const Row row = row_of(problem, task, r);
   const T factor = normalizer(areas.sums[r], call.dropout_factor);
-  areas.value_vectors.join(areas.outs + r * areas.out_depth, areas.row);
-  for (std::ptrdiff_t d = 0; d < problem.value_depth; ++d) areas.row[d] *= factor;
   char* const to =
       call.out.row(task.item, row.head, problem.items[task.item].query_begin + row.query);
-  write_row(areas.row, to, call.out.type, call.out.column_stride, problem.value_depth);
+  const bool in_place = problem.value_depth >= simd::lanes<T> && call.out.template in_place<T>();
+  T* const joined = in_place ? reinterpret_cast<T*>(to) : areas.row;
+  areas.value_vectors.join(areas.outs + r * areas.out_depth, factor, joined);
+  if (!in_place) {
+    write_row(areas.row, to, call.out.type, call.out.column_stride, problem.value_depth);
+  }
   write_lse(call, task.item, row, log_sum_exp(areas.maxima[r], areas.sums[r], call.rule.natural));
 }
 
@@ -239,7 +245,7 @@ void decode(const ForwardCall<T>& call, const RowTask& task, const Part<T>& part
 
   for (std::ptrdiff_t r = 0; r < task.rows; ++r) {
     if (part.sum) {
-      areas.value_vectors.join(areas.outs + r * areas.out_depth, areas.row);
+      areas.value_vectors.join(areas.outs + r * areas.out_depth, T{1}, areas.row);
       std::copy_n(areas.row, problem.value_depth, part.out + r * problem.value_depth);
       part.maximum[r] = areas.maxima[r];
       part.sum[r] = areas.sums[r];

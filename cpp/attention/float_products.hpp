@@ -96,7 +96,8 @@ class FloatProducts {
                       products_.call_.problem.value_depth, out, summed);
     }
 
-    // The results themselves, where these are all keys and fills_vectors(Dv); weights are lost.
+    // The results themselves, where these are all keys and writes_weighted(Dv, keys); weights are
+    // lost.
     void write_results(std::ptrdiff_t item, const Panel<T>& panel, KeyRange keys, T* weights,
                        const RunningSoftmax<T>& state, T* rows) {
       write_weighted(products_.call_, item, panel, state, weights, keys.size(), values(keys), rows);

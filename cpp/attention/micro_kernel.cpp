@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "attention/column_blocks.hpp"
 #include "simd/packet.hpp"
 
 namespace heedful {
@@ -127,15 +128,14 @@ void multiply(const Product<T>& product) {
 }
 
 template <class T>
-void multiply_wide(Product<T> product, std::ptrdiff_t vectors) {
-  const std::ptrdiff_t blocks = (vectors + max_block_vectors - 1) / max_block_vectors;
+void multiply_wide(Product<T> product, std::ptrdiff_t columns) {
+  const ColumnBlocks blocks(columns, simd::lanes<T>, max_block_vectors);
   const T* const b = product.b;
   T* const c = product.c;
-  for (std::ptrdiff_t block = 0; block < blocks; ++block) {
-    const std::ptrdiff_t begin = vectors * block / blocks;
-    product.vectors = static_cast<int>(vectors * (block + 1) / blocks - begin);
-    product.b = b + begin * simd::lanes<T>;
-    product.c = c + begin * simd::lanes<T>;
+  for (std::ptrdiff_t block = 0; block < blocks.count(); ++block) {
+    product.vectors = blocks.vectors(block);
+    product.b = b + blocks.begin(block);
+    product.c = c + blocks.begin(block);
     multiply(product);
   }
 }

@@ -48,8 +48,9 @@ struct Product {
 template <class T>
 void multiply(const Product<T>& product);
 
-// The same for any number of vectors.
+// The same for any number of columns from a vector on. What is accumulated must fill vectors: see
+// ColumnBlocks.
 template <class T>
-void multiply_wide(Product<T> product, std::ptrdiff_t vectors);
+void multiply_wide(Product<T> product, std::ptrdiff_t columns);
 
 }  // namespace heedful

@@ -85,6 +85,10 @@ template <class T>
 void write_row(const T* from, char* to, ElementType type, std::ptrdiff_t stride,
                std::ptrdiff_t count) {
   const char* const source = reinterpret_cast<const char*>(from);
+  if (type == element_type<T> && stride == sizeof(T) && count > 0) {
+    std::memcpy(to, from, static_cast<std::size_t>(count) * sizeof(T));
+    return;
+  }
   switch (type) {
     case ElementType::float32:
       return convert<T, float>(source, sizeof(T), to, stride, count);

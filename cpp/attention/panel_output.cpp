@@ -42,7 +42,7 @@ void write_weighted(const ForwardCall<T>& call, std::ptrdiff_t item, const Panel
   Product<T> product{panel.count, keys,          0,   weights, 1, panel.lanes(),
                      values.data, values.stride, out, stride};
   product.row_factors = factors;
-  multiply_wide(product, call.problem.value_depth / simd::lanes<T>);
+  multiply_wide(product, call.problem.value_depth);
   if (!in_place) write_rows(call, item, panel, rows);
 }
 

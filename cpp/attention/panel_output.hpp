@@ -8,10 +8,13 @@
 
 namespace heedful {
 
-// Whether rows of that many columns can be written by write_weighted without waste.
+// Whether rows of that many columns are better written by write_weighted. Columns that do not fill
+// their last vector are made up for by some that are computed twice, which costs more with every
+// key; the panel costs as many turned numbers.
 template <class T>
-inline constexpr bool fills_vectors(std::ptrdiff_t columns) {
-  return columns % simd::lanes<T> == 0;
+inline constexpr bool writes_weighted(std::ptrdiff_t columns, std::ptrdiff_t keys) {
+  const std::ptrdiff_t twice = (simd::lanes<T> - columns % simd::lanes<T>) % simd::lanes<T>;
+  return columns >= simd::lanes<T> && twice * keys <= 20 * columns;
 }
 
 // out[query] = Σ_key weight value / sum, from weights [key][lane] of all keys: rows against rows,

@@ -87,7 +87,7 @@ Outcome attend(const ForwardCall<T>& call, std::ptrdiff_t item, const Panel<T>& 
     tile.add_seen_values(panel, plan.keys, areas.mask, areas.scores, state.out, summed);
     return Outcome::in_panel;
   }
-  if (all_keys && fills_vectors<T>(problem.value_depth)) {
+  if (all_keys && writes_weighted<T>(problem.value_depth, count)) {
     tile.write_results(item, panel, plan.keys, areas.scores, state, areas.rows);
     return Outcome::written;
   }

@@ -63,8 +63,8 @@ void multiply(const Product<T>& product, RowPrefetch& prefetch) {
 
 // In longer parts: all vectors of B pass by in each.
 template <class T>
-void multiply_wide(const Product<T>& product, std::ptrdiff_t vectors, RowPrefetch& prefetch) {
-  in_parts(product, 48, prefetch, [=](const Product<T>& part) { multiply_wide(part, vectors); });
+void multiply_wide(const Product<T>& product, std::ptrdiff_t columns, RowPrefetch& prefetch) {
+  in_parts(product, 48, prefetch, [=](const Product<T>& part) { multiply_wide(part, columns); });
 }
 
 }  // namespace heedful

@@ -29,16 +29,18 @@ struct RowVectors {
   // Lanes of the last vector that the one before holds too.
   std::ptrdiff_t repeated() const { return last > 0 ? (count - 1) * width - last : 0; }
 
-  // (count · width) numbers: the vectors one after the other, from and to a row of `columns`, which
-  // is no shorter than a vector or padded to one.
-  void spread(const T* row, T* vectors) const {
+  // (count · width) numbers: the vectors one after the other, from and to a row of `columns` times
+  // a factor. The row is no shorter than a vector or padded to one.
+  void spread(const T* row, T factor, T* vectors) const {
+    const auto factors = simd::broadcast(factor);
     for (std::ptrdiff_t v = 0; v < count; ++v) {
-      simd::store(vectors + v * width, simd::load(row + offset(v)));
+      simd::store(vectors + v * width, simd::multiply(simd::load(row + offset(v)), factors));
     }
   }
-  void join(const T* vectors, T* row) const {
+  void join(const T* vectors, T factor, T* row) const {
+    const auto factors = simd::broadcast(factor);
     for (std::ptrdiff_t v = 0; v < count; ++v) {
-      simd::store(row + offset(v), simd::load(vectors + v * width));
+      simd::store(row + offset(v), simd::multiply(simd::load(vectors + v * width), factors));
     }
   }
 };

@@ -31,8 +31,13 @@ struct Example {
   std::vector<float> c;
   std::ptrdiff_t a_row, a_step;
 
-  Example(std::ptrdiff_t rows_, std::ptrdiff_t pairs_, int vectors, bool interleaved_)
-      : rows(rows_), pairs(pairs_), width(vectors * simd::lanes<float>), interleaved(interleaved_) {
+  // `missing`: columns that the last vector lacks
+  Example(std::ptrdiff_t rows_, std::ptrdiff_t pairs_, int vectors, bool interleaved_,
+          int missing = 0)
+      : rows(rows_),
+        pairs(pairs_),
+        width(vectors * simd::lanes<float> - missing),
+        interleaved(interleaved_) {
     RandomNumbers random(static_cast<std::uint64_t>(rows * 1000 + pairs));
     a_row = interleaved ? 2 : 2 * pairs + 3;  // odd, as the rows of a slice may be apart
     a_step = interleaved ? 2 * rows : 2;
@@ -118,14 +123,14 @@ struct Example {
 [[maybe_unused]] void wide_products_are_right() {
   for (const std::ptrdiff_t rows : {1, 2, 5, 6, 7, 13}) {
     for (int vectors = 1; vectors <= 9; ++vectors) {
-      Example example(rows, 5, vectors, true);
+      Example example(rows, 5, vectors, true, vectors == 1 ? 0 : static_cast<int>(rows));
       PairProduct product = example.product();
       std::vector<float> factors(static_cast<std::size_t>(rows));
       for (std::size_t row = 0; row < factors.size(); ++row) {
         factors[row] = row % 3 == 0 ? 4.0f : -0.5f;  // exact, so that dividing takes them out
       }
       product.row_factors = factors.data();
-      multiply_wide(product, vectors);
+      multiply_wide(product, example.width);
       for (std::ptrdiff_t i = 0; i < rows * (example.width + 1); ++i) {
         if (i % (example.width + 1) == example.width) continue;
         example.c[static_cast<std::size_t>(i)] /=

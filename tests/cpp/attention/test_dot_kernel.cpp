@@ -32,7 +32,7 @@ void scores_are_dot_products() {
         std::vector<T> spread(static_cast<std::size_t>((rows + 3) * vectors.count * width), T{0});
         for (std::ptrdiff_t row = 0; row < rows; ++row) {
           T* const to = spread.data() + row * vectors.count * width;
-          vectors.spread(queries.data() + row * depth, to);
+          vectors.spread(queries.data() + row * depth, T{1}, to);
           for (std::ptrdiff_t i = 0; i < vectors.repeated(); ++i) {
             to[(vectors.count - 1) * width + i] = 0;
           }
@@ -71,7 +71,7 @@ void an_infinite_number_is_counted_once() {
     std::vector<float> key(depth, 0.5f);
     key[static_cast<std::size_t>(place)] = std::numeric_limits<float>::infinity();
     std::vector<float> query(depth, -1.0f), spread(static_cast<std::size_t>(2 * width));
-    vectors.spread(query.data(), spread.data());
+    vectors.spread(query.data(), 1.0f, spread.data());
     for (std::ptrdiff_t i = 0; i < vectors.repeated(); ++i) {
       spread[static_cast<std::size_t>(width + i)] = 0;
     }

@@ -30,7 +30,7 @@ struct Example {
     fill(before, rows * columns);
     sums.resize(static_cast<std::size_t>(rows * sum_stride()));
     for (std::ptrdiff_t row = 0; row < rows; ++row) {
-      vectors.spread(before.data() + row * columns, sums.data() + row * sum_stride());
+      vectors.spread(before.data() + row * columns, T{1}, sums.data() + row * sum_stride());
     }
   }
   std::ptrdiff_t weight_stride() const { return keys + 3; }
@@ -49,7 +49,7 @@ struct Example {
   }
   std::vector<T> joined(std::ptrdiff_t row) const {
     std::vector<T> result(static_cast<std::size_t>(columns));
-    vectors.join(sums.data() + row * sum_stride(), result.data());
+    vectors.join(sums.data() + row * sum_stride(), T{1}, result.data());
     return result;
   }
   // of the keys that `counts` tells

@@ -1,0 +1,19 @@
+// The gradient of an additive bias: that of the scores, added to rows of the caller's array.
+#pragma once
+
+#include <cstddef>
+
+#include "attention/panel.hpp"
+#include "attention/problem.hpp"
+#include "attention/tensor_view.hpp"
+
+namespace heedful {
+
+// dbias[query][key] += dscores[key][lane], in the order of the calls. An axis of dbias that is
+// broadcast has stride 0 and is summed over.
+//   dscores (keys, lanes) of the panel   dbias of type T
+template <class T>
+void add_bias_gradient(const TensorView& dbias, std::ptrdiff_t item, const Panel<T>& panel,
+                       KeyRange keys, const T* dscores);
+
+}  // namespace heedful
