@@ -6,6 +6,7 @@
 #include "attention/decode.hpp"
 #include "attention/dropout.hpp"
 #include "attention/fetch_ahead.hpp"
+#include "attention/key_tiles.hpp"
 #include "attention/online_softmax.hpp"
 #include "attention/prefill.hpp"
 #include "parallel/scratch.hpp"
@@ -16,6 +17,11 @@ namespace {
 constexpr std::ptrdiff_t max_parts = 8;
 // fewest keys of a part: below, merging costs more than it brings
 constexpr std::ptrdiff_t part_keys = 512;
+
+// with fewer tasks, tiles of rows become shorter, so that no thread waits for another's last
+constexpr std::ptrdiff_t few_tasks = 16;
+// fewest multiply-adds of a task that is cut off
+constexpr std::ptrdiff_t least_work = 500'000;
 
 // How the work of one item is cut: every key/value head has `tiles` tiles of rows, and if that is
 // only one, `parts` parts of the keys, whose states are merged by the task that ends last.
@@ -41,6 +47,18 @@ Cut cut_item(const Problem& problem, const Item& item) {
     cut.parts = std::clamp<std::ptrdiff_t>(cut.keys.size() / least, 1, max_parts);
   }
   return cut;
+}
+
+// More tiles, down to a panel each, where the keys are one tile: there rows do not know of their
+// neighbours and keep their bits, whatever else the call computes. (Several tiles of keys are cut
+// by what all rows of a task see.)
+template <class T>
+void cut_finer(const Problem& problem, Cut& cut, std::ptrdiff_t rows) {
+  const bool one_tile = cut.keys.size() <= KeyTiles::most(tile_keys(problem));
+  if (cut.tiles == 0 || !one_tile || rows <= decode_rows<T>) return;
+  const std::ptrdiff_t panels = (padded<T>(rows) + Panel<T>::max_lanes - 1) / Panel<T>::max_lanes;
+  const std::ptrdiff_t work = rows * cut.keys.size() * (problem.depth + problem.value_depth);
+  cut.tiles = std::max(cut.tiles, std::min(panels, work / least_work));
 }
 
 template <class T>
@@ -126,6 +144,14 @@ void attention_forward(const Problem& problem, const TensorView& query, const Te
     if (cut.parts <= 1) continue;
     part_rows += problem.num_kv_heads * cut.parts * problem.group() * problem.items[i].queries;
     merges += problem.num_kv_heads;
+  }
+  if (tasks < few_tasks) {
+    tasks = 0;
+    for (std::ptrdiff_t i = 0; i < problem.num_items; ++i) {
+      cut_finer<T>(problem, cuts[i], problem.group() * problem.items[i].queries);
+      cuts[i].first_task = tasks;
+      tasks += problem.num_kv_heads * cuts[i].tiles * cuts[i].parts;
+    }
   }
   Parts<T> states(part_rows, merges, problem.value_depth);
 

@@ -133,3 +133,25 @@ def test_scores_and_averaged_weights_have_the_same_bits_too(wide_dtype: np.dtype
     for scores, weights in results[1:]:
         assert_same_bits(scores, results[0][0])
         assert_same_bits(weights, results[0][1])
+
+
+@pytest.mark.parametrize("depth", [24, 64, 73])
+@pytest.mark.parametrize("length", [86, 197, 380, 391])
+@pytest.mark.parametrize("name", ["plain", "causal", "window", "mask", "dropped_keys"])
+def test_a_head_alone_is_cut_finer_and_keeps_its_bits(name: str, length: int, depth: int) -> None:
+    """One head has too few tiles of rows for all threads, twenty-four have enough."""
+    rng = np.random.default_rng(length)
+    arrays = rng.standard_normal((3, 6, 4, length, depth)).astype(np.float32)
+    options: dict[str, Any] = {
+        "plain": {},
+        "causal": {"causal": True},
+        "window": {"window": (40, 3)},
+        "mask": {"mask": rng.random((length, length)) < 0.3},
+        "dropped_keys": {"mask": np.arange(length) % 50 > 9},
+    }[name]
+    whole, lse = heedful.attention(*arrays, return_lse=True, **options)
+    for item, head in ((0, 0), (5, 3)):
+        alone = arrays[:, item : item + 1, head : head + 1]
+        out, own_lse = heedful.attention(*alone, return_lse=True, **options)
+        np.testing.assert_array_equal(out[0, 0], whole[item, head])
+        np.testing.assert_array_equal(own_lse[0, 0], lse[item, head])
