@@ -1,7 +1,8 @@
 // A tile's mask and bias laid on its scores:
 //   score[key][lane] += bias, −∞ where mask or bias hides the key
-// One pass, which also takes the maximum. Rows of bias that differ between lanes are read where
-// they lie, W keys of W lanes at a time (W: the vector length), turned in registers and added.
+// One pass for a mask or a bias, two for both; the last one takes the maximum. Rows of bias that
+// differ between lanes are read where they lie, W keys of W lanes at a time (W: the vector length),
+// turned in registers and added.
 #pragma once
 
 #include <cstddef>
