@@ -74,7 +74,9 @@ void add_row(T* scores, std::ptrdiff_t count, T exponent, T& maximum, T& sum, T*
   }
   const T raised = simd::greatest(greatest);
   const T base = raised == hidden<T> ? T{0} : raised;
-  if (raised != maximum) {
+  if (maximum == hidden<T>) {  // nothing was added yet, or only zeros
+    maximum = raised;
+  } else if (raised != maximum) {
     const T shrink = std::exp2((maximum - base) * exponent);
     sum *= shrink;
     for (std::ptrdiff_t d = 0; d < out_depth; ++d) out[d] *= shrink;

@@ -191,20 +191,34 @@ T dot(const T* a, const T* b, std::ptrdiff_t count) {
 
 template <class T>
 bool all_finite(Rows<T> rows, std::ptrdiff_t count, std::ptrdiff_t columns) {
-  T total[16] = {};  // x · 0 is 0 for every finite x, NaN for the others
+  using P = simd::Packet<T>;
+  constexpr std::ptrdiff_t width = simd::lanes<T>;
+  if (rows.stride == columns) columns *= count, count = columns > 0;  // one long row
+  const P zero = simd::broadcast(T{0});
+  // x · 0 is 0 for every finite x, NaN for the others
+  P totals[4] = {zero, zero, zero, zero};
+  T rest = 0;
   for (std::ptrdiff_t row = 0; row < count; ++row) {
     const T* const from = rows.data + row * rows.stride;
     std::ptrdiff_t column = 0;
-    for (; column + 16 <= columns; column += 16) {
-#pragma GCC unroll 16
-      for (int i = 0; i < 16; ++i) total[i] += from[column + i] * T{0};
+    for (; column + 4 * width <= columns; column += 4 * width) {
+#pragma GCC unroll 4
+      for (int i = 0; i < 4; ++i) {
+        totals[i] = simd::multiply_add(simd::load(from + column + i * width), zero, totals[i]);
+      }
     }
-    for (; column < columns; ++column) total[0] += from[column] * T{0};
+    for (; column + width <= columns; column += width) {
+      totals[0] = simd::multiply_add(simd::load(from + column), zero, totals[0]);
+    }
+    if (column < columns && columns >= width) {  // overlaps
+      totals[1] = simd::multiply_add(simd::load(from + columns - width), zero, totals[1]);
+    } else {
+      for (; column < columns; ++column) rest += from[column] * T{0};
+    }
   }
-  for (const T& value : total) {
-    if (!(value == 0)) return false;
-  }
-  return true;
+  return simd::sum(simd::add(simd::add(totals[0], totals[1]), simd::add(totals[2], totals[3]))) +
+             rest ==
+         0;
 }
 
 bool all_finite(Rows<std::uint16_t> rows, std::ptrdiff_t count, std::ptrdiff_t columns,
