@@ -30,6 +30,7 @@ PYBIND11_MODULE(HEEDFUL_MODULE, module, pybind11::mod_gil_not_used()) {
   heedful::register_backward(module);
   heedful::register_weights(module);
   heedful::register_merge(module);
+  heedful::register_narrow(module);
   heedful::register_describe(module);
   heedful::register_items(module);
   module.def("show_build", &show_build, "How this module was compiled.");

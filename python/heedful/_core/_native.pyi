@@ -135,6 +135,10 @@ def merge_attention(
     batch: tuple[int, ...],
     length_first: bool,
 ) -> None: ...
+def narrow(
+    wide: NDArray[np.float32],  # C-contiguous
+    narrowed: Array,  # as many numbers of 16 bits, C-contiguous, written
+) -> None: ...
 def describe(
     query: object,
     key: object,

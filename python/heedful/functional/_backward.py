@@ -15,7 +15,7 @@ import numpy as np
 
 from heedful._core import native
 from heedful.functional._call import Call
-from heedful.functional._dtypes import Array, cast_like
+from heedful.functional._dtypes import Array, cast_like, rounded
 from heedful.functional._forward import Forward
 from heedful.functional._plan import Plan, Target
 from heedful.functional._results import allocate
@@ -110,7 +110,7 @@ def _allocate_dbias(call: Call, bias: Array) -> Array:
 @np.errstate(invalid="ignore", over="ignore")
 def _like_input(gradient: Array, target: Target) -> Array:
     total = summed(gradient, target.repeated).reshape(target.given)
-    return total.astype(target.dtype, copy=False)
+    return rounded(total, target.dtype)
 
 
 @np.errstate(invalid="ignore", over="ignore")
@@ -118,7 +118,7 @@ def _like_bias(gradient: Array, plan: Plan) -> Array:
     assert plan.bias is not None
     shape, dtype = plan.bias
     total = summed(gradient, (1,) * (gradient.ndim - len(shape)) + shape)
-    return total.reshape(shape).astype(dtype, copy=False)
+    return rounded(total.reshape(shape), dtype)
 
 
 @np.errstate(invalid="ignore", over="ignore")
