@@ -54,7 +54,8 @@ def readable(array: Array, dtype: DType) -> bool:
 
 def rounded(array: Array, dtype: DType) -> Array:
     """The array itself where it has the type, otherwise a copy; inf and NaN are passed on."""
-    if array.dtype == FLOAT32 and dtype.itemsize == 2 and array.flags.c_contiguous:
+    narrower = dtype.itemsize == 2 and dtype.isnative
+    if narrower and array.dtype == FLOAT32 and array.flags.c_contiguous:
         narrowed = np.empty(array.shape, dtype)
         native.narrow(array, narrowed)  # NumPy takes ten times as long
         return narrowed
