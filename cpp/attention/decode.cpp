@@ -8,16 +8,30 @@
 #include "attention/dropout.hpp"
 #include "attention/key_tiles.hpp"
 #include "attention/online_softmax.hpp"
+#include "attention/pair_dot.hpp"
 #include "attention/row_source.hpp"
 #include "attention/row_vectors.hpp"
 #include "attention/weigh_kernel.hpp"
 #include "attention/work_area.hpp"
+#include "simd/bfloat16_pairs.hpp"
 
 namespace heedful {
 namespace {
 
 template <class T>
 inline constexpr T hidden = -std::numeric_limits<T>::infinity();
+
+// Queries and keys are of bfloat16, and lie as dot_pair_rows reads them.
+template <class T>
+bool multiplies_pairs(const ForwardCall<T>& call) {
+  const auto lies = [](const TensorView& view) {
+    return view.type == ElementType::bfloat16 && view.column_stride == 2 &&
+           view.row_stride % 4 == 0;
+  };
+  const Problem& problem = call.problem;
+  return problem.bfloat16_way == Bfloat16Way::paired && lies(call.query) && lies(call.key) &&
+         problem.depth > 0 && problem.depth % pair_columns == 0 && simd::has_bfloat16_pairs();
+}
 
 template <class T>
 struct Areas {
@@ -27,6 +41,7 @@ struct Areas {
   RowVectors<T> value_vectors;  // of Dv
   std::ptrdiff_t depth;         // D, whole vectors
   std::ptrdiff_t out_depth;     // Dv, whole vectors
+  bool pairs;                   // the queries are pairs of bfloat16, not scaled
   T* queries;                   // (rows, depth), scaled, see DotQueries
   T* outs;                      // (rows, out_depth), see Weighing
   T* maxima;                    // (rows)
@@ -44,6 +59,7 @@ struct Areas {
     constexpr std::ptrdiff_t rows = decode_rows<T>;
     tile = padded<T>(KeyTiles::most(tile_keys(problem)));
     depth = padded<T>(problem.depth);
+    pairs = multiplies_pairs(call);
     out_depth = padded<T>(problem.value_depth);
     WorkArea area(scratch);
     queries = area.take<T>(rows * depth);
@@ -58,6 +74,7 @@ struct Areas {
     row = area.take<T>(std::max(depth, out_depth));
     size = area.size();
   }
+  std::uint16_t* paired_queries() const { return reinterpret_cast<std::uint16_t*>(queries); }
 };
 
 // Scores of one row into weights 2^(exponent · (score − maximum)) in place, and into its sum;
@@ -103,6 +120,13 @@ void load_queries(const ForwardCall<T>& call, const RowTask& task, const Areas<T
     const Row row = row_of(problem, task, r);
     const char* const from =
         call.query.row(task.item, row.head, problem.items[task.item].query_begin + row.query);
+    std::fill_n(areas.outs + r * areas.out_depth, areas.out_depth, T{0});
+    start_row(areas.maxima[r], areas.sums[r], task.first_part ? problem.sink : nullptr, row.head);
+    if (areas.pairs) {
+      std::memcpy(areas.paired_queries() + r * problem.depth, from,
+                  static_cast<std::size_t>(problem.depth) * 2);
+      continue;
+    }
     const T* query = reinterpret_cast<const T*>(from);
     if (problem.depth < simd::lanes<T> || !call.query.template in_place<T>()) {
       std::fill(areas.row + problem.depth, areas.row + areas.depth, T{0});
@@ -113,12 +137,9 @@ void load_queries(const ForwardCall<T>& call, const RowTask& task, const Areas<T
     areas.key_vectors.spread(query, call.rule.query_factor, to);
     std::fill_n(to + areas.depth - (areas.depth ? simd::lanes<T> : 0), areas.key_vectors.repeated(),
                 T{0});
-    std::fill_n(areas.outs + r * areas.out_depth, areas.out_depth, T{0});
-    start_row(areas.maxima[r], areas.sums[r], task.first_part ? problem.sink : nullptr, row.head);
   }
-  for (std::ptrdiff_t r = task.rows; r < padded_rows; ++r) {
-    std::fill_n(areas.queries + r * areas.depth, areas.depth, T{0});
-  }
+  const std::ptrdiff_t stride = areas.pairs ? areas.depth / 2 : areas.depth;
+  std::fill(areas.queries + task.rows * stride, areas.queries + padded_rows * stride, T{0});
 }
 
 // What mask and bias say of the tile, before anything of it is read. False when no row sees any of
@@ -166,9 +187,16 @@ void attend(const ForwardCall<T>& call, const RowTask& task, KeyRange tile, KeyR
   const DotQueries<T> queries{areas.queries, task.rows, areas.key_vectors};
   work_ahead(key_source, tile, value_source, tile, distance(call.key, problem.depth),
              [&](KeyRange part, const Ahead& ahead) {
+               T* const scores = areas.scores + (part.begin - tile.begin);
+               if constexpr (simd::compiled_bfloat16_pairs && sizeof(T) == sizeof(float)) {
+                 if (areas.pairs) {
+                   return dot_pair_rows(areas.paired_queries(), task.rows, problem.depth,
+                                        call.rule.query_factor, key_source.halves(part.begin),
+                                        part.size(), ahead, scores, areas.tile);
+                 }
+               }
                with_stored(key_source, keys, part, problem.depth, [&](auto rows) {
-                 dot_rows(queries, rows, part.size(), ahead,
-                          areas.scores + (part.begin - tile.begin), areas.tile);
+                 dot_rows(queries, rows, part.size(), ahead, scores, areas.tile);
                });
              });
   for (std::ptrdiff_t r = 0; r < task.rows; ++r) {

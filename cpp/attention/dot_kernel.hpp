@@ -42,49 +42,51 @@ inline constexpr int dot_block_keys = std::min(dot_group<T, QueryRows>, 4);
 // The products of QueryRows rows and a block of keys, summed over as many lanes as a group has
 // blocks.
 template <class T, class Stored, int QueryRows, int Keys>
-inline simd::Packet<T> dot_block(const T* query_rows, std::ptrdiff_t query_stride,
-                                 const Stored* const* keys, const Ahead& ahead,
-                                 std::ptrdiff_t first_key, const RowVectors<T>& vectors,
-                                 const simd::Packet<T>& counted) {
-  using P = simd::Packet<T>;
-  constexpr int width = simd::lanes<T>;
-  P sums[Keys][QueryRows];
+struct DotBlock {
+  static simd::Packet<T> run(const T* query_rows, std::ptrdiff_t query_stride,
+                             const Stored* const* keys, const Ahead& ahead,
+                             std::ptrdiff_t first_key, const RowVectors<T>& vectors,
+                             const simd::Packet<T>& counted) {
+    using P = simd::Packet<T>;
+    constexpr int width = simd::lanes<T>;
+    P sums[Keys][QueryRows];
 #pragma GCC unroll 16
-  for (int key = 0; key < Keys; ++key) {
+    for (int key = 0; key < Keys; ++key) {
 #pragma GCC unroll 16
-    for (int row = 0; row < QueryRows; ++row) sums[key][row] = simd::broadcast(T{0});
-  }
-  const std::ptrdiff_t last = vectors.count - 1;
-  for (std::ptrdiff_t v = 0; v <= last; ++v) {
-    P values[Keys];
+      for (int row = 0; row < QueryRows; ++row) sums[key][row] = simd::broadcast(T{0});
+    }
+    const std::ptrdiff_t last = vectors.count - 1;
+    for (std::ptrdiff_t v = 0; v <= last; ++v) {
+      P values[Keys];
 #pragma GCC unroll 16
-    for (int key = 0; key < Keys; ++key) ahead.fetch<Stored>(first_key + key, v * width);
-    if (v < last) {
+      for (int key = 0; key < Keys; ++key) ahead.fetch<Stored>(first_key + key, v * width);
+      if (v < last) {
 #pragma GCC unroll 16
-      for (int key = 0; key < Keys; ++key) values[key] = simd::load(keys[key] + v * width);
-    } else {
+        for (int key = 0; key < Keys; ++key) values[key] = simd::load(keys[key] + v * width);
+      } else {
 #pragma GCC unroll 16
-      for (int key = 0; key < Keys; ++key) {
-        // blanked, not only multiplied by zero: 0 · ∞ would be NaN
-        values[key] = simd::both(simd::load(keys[key] + vectors.last), counted);
+        for (int key = 0; key < Keys; ++key) {
+          // blanked, not only multiplied by zero: 0 · ∞ would be NaN
+          values[key] = simd::both(simd::load(keys[key] + vectors.last), counted);
+        }
+      }
+#pragma GCC unroll 16
+      for (int row = 0; row < QueryRows; ++row) {
+        const P query = simd::load(query_rows + row * query_stride + v * width);
+#pragma GCC unroll 16
+        for (int key = 0; key < Keys; ++key) {
+          sums[key][row] = simd::multiply_add(query, values[key], sums[key][row]);
+        }
       }
     }
+    P of_rows[Keys];
 #pragma GCC unroll 16
-    for (int row = 0; row < QueryRows; ++row) {
-      const P query = simd::load(query_rows + row * query_stride + v * width);
-#pragma GCC unroll 16
-      for (int key = 0; key < Keys; ++key) {
-        sums[key][row] = simd::multiply_add(query, values[key], sums[key][row]);
-      }
+    for (int key = 0; key < Keys; ++key) {
+      of_rows[key] = simd::sum_lanes<T, dot_group<T, QueryRows>, QueryRows>(sums[key]);
     }
+    return simd::sum_lanes<T, 1, Keys>(of_rows);
   }
-  P of_rows[Keys];
-#pragma GCC unroll 16
-  for (int key = 0; key < Keys; ++key) {
-    of_rows[key] = simd::sum_lanes<T, dot_group<T, QueryRows>, QueryRows>(sums[key]);
-  }
-  return simd::sum_lanes<T, 1, Keys>(of_rows);
-}
+};
 
 template <class T, class Stored, int QueryRows>
 inline void dot_keys(const DotQueries<T>& queries, std::ptrdiff_t first_row, Rows<Stored> keys,
@@ -105,7 +107,7 @@ inline void dot_keys(const DotQueries<T>& queries, std::ptrdiff_t first_row, Row
         // behind the last key: once more that one, and its sum is left out
         from[key] = keys.data + std::min(begin + b * block + key, count - 1) * keys.stride;
       }
-      blocks[b] = dot_block<T, Stored, QueryRows, block>(
+      blocks[b] = DotBlock<T, Stored, QueryRows, block>::run(
           query_rows, queries.stride(), from, ahead, begin + b * block, queries.vectors, counted);
     }
     alignas(64) T sums[simd::lanes<T>];

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 
 #include "attention/row_vectors.hpp"
 #include "attention/tensor_view.hpp"
@@ -18,6 +19,9 @@ struct RowSource {
   std::ptrdiff_t item, head, first;
 
   const char* row(std::ptrdiff_t key) const { return view.row(item, head, first + key); }
+  Rows<std::uint16_t> halves(std::ptrdiff_t key) const {
+    return {reinterpret_cast<const std::uint16_t*>(row(key)), view.row_stride / 2};
+  }
   Ahead from(std::ptrdiff_t key) const { return {row(key), view.row_stride}; }
 };
 
