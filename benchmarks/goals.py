@@ -10,6 +10,7 @@ import bench_decode
 import bench_dtypes
 import bench_forward
 import bench_forward_backward
+import bench_linear
 import bench_masks
 import bench_memory
 import bench_neighbours
@@ -30,6 +31,7 @@ TOPICS = [
     bench_threads.TOPIC,
     bench_neighbours.TOPIC,
     bench_memory.TOPIC,
+    bench_linear.TOPIC,
 ]
 
 if __name__ == "__main__":

@@ -170,3 +170,34 @@ def fill_items(
     It reads arrays of 32 or 64-bit integers and lists of Python's integers, each number once, and
     checks that it lies within its array.
     """
+
+# Dense layers: arrays of two axes, all float32 or all float64, the last axis contiguous, rows any
+# distance apart. Outputs overlap no input, but for what is said.
+
+def linear_forward(
+    x: Array,  # (N, In)
+    weight: Array,  # (Out, In)
+    bias: Array | None,  # (Out,), contiguous
+    residual: Array | None,  # (N, Out), may be y
+    activation: str,  # "", "relu", "gelu", "gelu_tanh", "silu", "tanh" or "sigmoid"
+    before: Array | None,  # (N, Out), written: x Wᵀ + bias
+    y: Array,  # (N, Out), written: activation(before) + residual
+) -> None: ...
+def linear_gradient_input(
+    dy: Array,  # (N, Out)
+    weight: Array,  # (Out, In)
+    dx: Array,  # (N, In), written: dy W, or with `add` added to
+    add: bool,
+) -> None: ...
+def linear_gradient_weight(
+    dy: Array,  # (N, Out)
+    x: Array,  # (N, In)
+    dweight: Array,  # (Out, In), added to: dyᵀ x
+    dbias: Array | None,  # (Out,), contiguous, added to: Σ_n dy
+) -> None: ...
+
+# Activations of arrays of one shape, all contiguous; outputs may be inputs.
+
+def activation_forward(kind: str, x: Array, y: Array) -> None: ...
+def activation_backward(kind: str, before: Array, dy: Array, dbefore: Array) -> None:
+    """dbefore = dy · activation′(before)"""

@@ -19,6 +19,9 @@ ENTRY_POINTS = {
     "attention_varlen_vjp": "gradients(heedful.attention_varlen_vjp(*packed))",
     "merge_attention": "heedful.merge_attention([out, out], [lse, lse])[0]",
     "scaled_dot_product_attention": "heedful.scaled_dot_product_attention(q, k, v)",
+    "dense layer of few rows": "layer(3)",
+    "dense layer of some rows": "layer(41)",
+    "dense layer of many rows": "layer(403)",
     "strided and 16-bit": "heedful.attention(*(x.astype('f2')[..., ::2] for x in (q, k, v)))",
 }
 
