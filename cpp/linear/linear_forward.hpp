@@ -1,7 +1,7 @@
 // A dense layer:  before = x Wᵀ + bias      y = activation(before) + residual
 //   x (N, In)   weight (Out, In)   bias (Out)   residual, before, y (N, Out)
 // Bias, residual and before may be missing; before is written. Residual may be y; else outputs
-// overlap no input. Every number is summed in an order that In and, where N is small, N decide:
+// overlap no input. The order of every sum depends on N, In and, where N is small, on the row:
 // the same bits for any number of threads.
 #pragma once
 
