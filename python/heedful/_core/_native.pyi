@@ -201,3 +201,26 @@ def linear_gradient_weight(
 def activation_forward(kind: str, x: Array, y: Array) -> None: ...
 def activation_backward(kind: str, before: Array, dy: Array, dbefore: Array) -> None:
     """dbefore = dy · activation′(before)"""
+
+# Norms of rows: x̂ = (x − mean) · rstd. Arrays of two axes as for dense layers; those of one axis
+# are contiguous. RMS norm is that without `mean`.
+
+def norm_forward(
+    x: Array,  # (N, D)
+    weight: Array | None,  # (D,)
+    bias: Array | None,  # (D,)
+    epsilon: float,
+    y: Array,  # (N, D), written: x̂ · weight + bias; may be x
+    mean: Array | None,  # (N,), written
+    rstd: Array,  # (N,), written: 1 / √(mean((x − mean)²) + epsilon)
+) -> None: ...
+def norm_backward(
+    dy: Array,  # (N, D)
+    x: Array,  # (N, D)
+    weight: Array | None,
+    mean: Array | None,
+    rstd: Array,
+    dx: Array,  # (N, D), written; may be dy
+    dweight: Array | None,  # (D,), added to: Σ_n dy · x̂
+    dbias: Array | None,  # (D,), added to: Σ_n dy
+) -> None: ...
