@@ -224,3 +224,34 @@ def norm_backward(
     dweight: Array | None,  # (D,), added to: Σ_n dy · x̂
     dbias: Array | None,  # (D,), added to: Σ_n dy
 ) -> None: ...
+
+# Training: labels and ids are contiguous and lie in range, which the caller checked.
+
+def cross_entropy(
+    logits: Array,  # (N, C)
+    labels: NDArray[np.int64],  # (N,)
+    ignored: int,  # rows with this label have loss 0 and gradient 0
+    smoothing: float,
+    factor: float,  # of the gradient: 1 / the number of rows that count, for a mean
+    losses: Array,  # (N,), written
+    dlogits: Array | None,  # (N, C), written; may be logits
+) -> None: ...
+def embedding_gradient(
+    dy: Array,  # (N, D)
+    ids: NDArray[np.int64],  # (N,)
+    ignored: int,  # rows with this id are left out; −1: none
+    dtable: Array,  # (V, D), added to: dtable[ids[n]] += dy[n]
+) -> None: ...
+def adam_step(
+    parameter: Array,  # contiguous, of any shape, as all four; updated
+    gradient: Array,
+    first: Array,  # running mean of the gradient, updated
+    second: Array,  # running mean of its square, updated
+    step: float,  # rate / (1 − beta1 ** t)
+    root: float,  # 1 / sqrt(1 − beta2 ** t)
+    beta1: float,
+    beta2: float,
+    epsilon: float,
+    coupled_decay: float,  # Adam: weight decay that is added to the gradient
+    keep: float,  # AdamW: 1 − rate · weight decay, otherwise 1
+) -> None: ...
