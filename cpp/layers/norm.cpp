@@ -25,6 +25,15 @@ Team team_for(const Norm<T>& norm, const Team& team) {
   return {numbers < 32768 ? 1 : team.threads, team.interrupted};
 }
 
+// Asks for the next row while this one is worked on in several passes, none of which reads far
+// enough ahead by itself.
+template <class T>
+void fetch(const T* row, std::ptrdiff_t columns) {
+  for (std::ptrdiff_t i = 0; i < columns; i += 64 / static_cast<std::ptrdiff_t>(sizeof(T))) {
+    simd::prefetch(row + i);
+  }
+}
+
 template <class T>
 void forward_row(const Norm<T>& norm, const T* x, const T* bias, T* y, T* mean, T& rstd) {
   const std::ptrdiff_t columns = norm.columns;
@@ -85,6 +94,7 @@ void norm_forward(const Norm<T>& norm, Matrix<const T> x, const T* bias, Matrix<
   parallel_for(ranges.count, team_for(norm, team), 0, [&](std::ptrdiff_t range, Worker& worker) {
     for (std::ptrdiff_t row = ranges.begin(range); row < ranges.begin(range + 1); ++row) {
       if (row % 16 == 0) worker.check();
+      fetch(x.row(row + 1), norm.columns);
       forward_row(norm, x.row(row), bias, y.row(row), mean ? mean + row : nullptr, rstd[row]);
     }
   });
@@ -103,6 +113,8 @@ void norm_backward(const Norm<T>& norm, Matrix<const T> dy, Matrix<const T> x, c
     T* const own_biases = dbias ? biases.data() + range * columns : nullptr;
     for (std::ptrdiff_t row = ranges.begin(range); row < ranges.begin(range + 1); ++row) {
       if (row % 16 == 0) worker.check();
+      fetch(x.row(row + 1), norm.columns);
+      fetch(dy.row(row + 1), norm.columns);
       backward_row(norm, dy.row(row), x.row(row), mean ? mean + row : nullptr, rstd[row],
                    dx.row(row), own_weights, own_biases);
     }
