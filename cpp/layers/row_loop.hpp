@@ -4,6 +4,7 @@
 //   sum_numbers<T>(count, [&](auto at) { return at.load(x); })
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 
 #include "simd/packet.hpp"
@@ -35,22 +36,30 @@ inline void each_number(std::ptrdiff_t count, const Compute& compute) {
   for (; i < count; ++i) compute(NumberAt<T>{i});
 }
 
+// In two levels, because the error of a sum grows with the number of additions in a row.
 template <class T, class Term>
 inline T sum_numbers(std::ptrdiff_t count, const Term& term) {
   constexpr int width = simd::lanes<T>, together = 4;  // an addition waits for the one before
-  simd::Packet<T> sums[together];
-  for (auto& sum : sums) sum = simd::broadcast(T{0});
+  constexpr std::ptrdiff_t in_a_row = 16;
+  simd::Packet<T> total = simd::broadcast(T{0});
   std::ptrdiff_t i = 0;
-  for (; i + together * width <= count; i += together * width) {
+  while (i + together * width <= count) {
+    simd::Packet<T> sums[together];
 #pragma GCC unroll 4
-    for (int j = 0; j < together; ++j) {
-      sums[j] = simd::add(sums[j], term(VectorAt<T>{i + j * width}));
+    for (int j = 0; j < together; ++j) sums[j] = simd::broadcast(T{0});
+    const std::ptrdiff_t end = std::min(count, i + in_a_row * together * width);
+    for (; i + together * width <= end; i += together * width) {
+#pragma GCC unroll 4
+      for (int j = 0; j < together; ++j) {
+        sums[j] = simd::add(sums[j], term(VectorAt<T>{i + j * width}));
+      }
     }
+    total = simd::add(total, simd::add(simd::add(sums[0], sums[1]), simd::add(sums[2], sums[3])));
   }
-  for (; i + width <= count; i += width) sums[0] = simd::add(sums[0], term(VectorAt<T>{i}));
+  for (; i + width <= count; i += width) total = simd::add(total, term(VectorAt<T>{i}));
   T rest = 0;
   for (; i < count; ++i) rest += term(NumberAt<T>{i});
-  return simd::sum(simd::add(simd::add(sums[0], sums[1]), simd::add(sums[2], sums[3]))) + rest;
+  return simd::sum(total) + rest;
 }
 
 }  // namespace heedful
