@@ -5,6 +5,7 @@ from heedful._threads import get_num_threads, num_threads, set_num_threads
 from heedful._version import __version__
 from heedful.functional import (
     Gradients,
+    KVCache,
     attention,
     attention_backward,
     attention_scores,
@@ -13,11 +14,13 @@ from heedful.functional import (
     attention_vjp,
     attention_weights,
     merge_attention,
+    rotary_embedding,
     scaled_dot_product_attention,
 )
 
 __all__ = [
     "Gradients",
+    "KVCache",
     "__version__",
     "attention",
     "attention_backward",
@@ -29,6 +32,7 @@ __all__ = [
     "get_num_threads",
     "merge_attention",
     "num_threads",
+    "rotary_embedding",
     "scaled_dot_product_attention",
     "set_num_threads",
     "show_config",

@@ -2,14 +2,17 @@
 
 from heedful.functional._attention import attention
 from heedful.functional._backward import Gradients
+from heedful.functional._cache import KVCache
 from heedful.functional._gradients import attention_backward, attention_vjp
 from heedful.functional._merge import merge_attention
+from heedful.functional._rotary import rotary_embedding
 from heedful.functional._torch_signature import scaled_dot_product_attention
 from heedful.functional._varlen import attention_varlen, attention_varlen_vjp
 from heedful.functional._weights import attention_scores, attention_weights
 
 __all__ = [
     "Gradients",
+    "KVCache",
     "attention",
     "attention_backward",
     "attention_scores",
@@ -18,5 +21,6 @@ __all__ = [
     "attention_vjp",
     "attention_weights",
     "merge_attention",
+    "rotary_embedding",
     "scaled_dot_product_attention",
 ]

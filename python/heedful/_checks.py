@@ -106,3 +106,12 @@ def _objects(name: str, given: Any) -> np.ndarray[Any, Any]:
         return np.array(given, dtype=object)
     except ValueError:
         raise ValueError(f"{name} must be rectangular: got lists of different lengths") from None
+
+
+def size(name: str, value: Any) -> int:
+    """A number of something that there must be at least one of."""
+    if not is_integer(value):
+        raise TypeError(f"{name} must be an integer: got {named(value)}")
+    if value < 1:
+        raise ValueError(f"{name} must be at least 1: got {named(value)}")
+    return int(value)
