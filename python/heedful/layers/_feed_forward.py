@@ -52,15 +52,11 @@ class FeedForward(Layer):
         rng: Rng = None,
     ) -> None:
         rng = generator(rng)
-        self.linear1 = Linear(
-            d_model, dff, bias=bias, activation=activation, dtype=dtype, rng=rng
-        )
+        self.linear1 = Linear(d_model, dff, bias=bias, activation=activation, dtype=dtype, rng=rng)
         self.dropout = Dropout(rate, dtype=dtype)
         self.linear2 = Linear(dff, d_model, bias=bias, dtype=dtype, rng=rng)
 
-    def compute(
-        self, mode: Mode, x: Any, residual: Array | None = None
-    ) -> tuple[Array, Backward]:
+    def compute(self, mode: Mode, x: Any, residual: Array | None = None) -> tuple[Array, Backward]:
         """x (…, d_model) → y, of the same shape; `residual` is added to y."""
         return feed_forward(mode, self.linear1, self.dropout, self.linear2, x, residual)
 

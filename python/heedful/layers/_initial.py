@@ -9,9 +9,7 @@ import numpy as np
 from heedful.layers._types import Array, DType
 
 
-def uniform(
-    rng: np.random.Generator, shape: tuple[int, ...], bound: float, dtype: DType
-) -> Array:
+def uniform(rng: np.random.Generator, shape: tuple[int, ...], bound: float, dtype: DType) -> Array:
     return rng.uniform(-bound, bound, shape).astype(dtype)
 
 

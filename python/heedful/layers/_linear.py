@@ -79,9 +79,7 @@ class Linear(Typed):
             first = kaiming(rng, (self.out_features,), self.in_features, self.dtype)
             self.bias = Parameter(first)
 
-    def compute(
-        self, mode: Mode, x: Any, residual: Array | None = None
-    ) -> tuple[Array, Backward]:
+    def compute(self, mode: Mode, x: Any, residual: Array | None = None) -> tuple[Array, Backward]:
         """x (…, in_features) → y (…, out_features); `residual`, of y's shape, is added to y.
 
         The gradient of residual is that of y, so backward gives that of x alone.
@@ -132,8 +130,10 @@ class Linear(Typed):
 
 def as_rows(array: Array) -> Array:
     """(…, width) as (rows, width), contiguous along the last axis; a copy only where it must be."""
-    rows = array.reshape(-1, array.shape[-1]) if array.shape[-1] else array.reshape(
-        int(np.prod(array.shape[:-1])), 0
+    rows = (
+        array.reshape(-1, array.shape[-1])
+        if array.shape[-1]
+        else array.reshape(int(np.prod(array.shape[:-1])), 0)
     )
     if rows.shape[1] > 1 and rows.strides[1] != rows.itemsize:
         return np.ascontiguousarray(rows)

@@ -217,9 +217,7 @@ class MultiHeadAttention(Typed):
             return heads
         if isinstance(first, np.ndarray):
             first = first[:, None] + np.arange(heads.shape[-3])
-        return rotary_embedding(
-            heads, first, base=self.rotary, inverse=inverse, layout="blhd"
-        )
+        return rotary_embedding(heads, first, base=self.rotary, inverse=inverse, layout="blhd")
 
     def _with_cache(
         self, cache: KVCache, projections: Projections, options: dict[str, Any]

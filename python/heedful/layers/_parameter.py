@@ -21,14 +21,17 @@ class Parameter:
         Sum of the gradients since the last `clear`; None before the first.
     trainable : bool
         Where it is False no gradient is computed, and optimizers pass it by.
+    regularizer
+        A penalty that fit adds to the loss, see :mod:`heedful.training`; None for none.
     """
 
-    __slots__ = ("grad", "trainable", "value")
+    __slots__ = ("grad", "regularizer", "trainable", "value")
 
     def __init__(self, value: Array) -> None:
         self.value = value
         self.grad: Array | None = None
         self.trainable = True
+        self.regularizer: Any = None
 
     def buffer(self) -> Array | None:
         """Where a gradient is added; None if it is frozen."""

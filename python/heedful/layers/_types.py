@@ -29,5 +29,5 @@ def generator(rng: Rng) -> np.random.Generator:
     if rng is None or (is_integer(rng) and rng >= 0):
         return np.random.default_rng(rng)
     raise TypeError(
-        "rng must be None, an integer from 0 on or a numpy.random.Generator: " f"got {named(rng)}"
+        f"rng must be None, an integer from 0 on or a numpy.random.Generator: got {named(rng)}"
     )
