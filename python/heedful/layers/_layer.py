@@ -13,6 +13,7 @@ from heedful.layers._mode import INFERENCE, Mode
 from heedful.layers._once import once
 from heedful.layers._parameter import Parameter, checked
 from heedful.layers._summary import html, text
+from heedful.layers._trainable import Trainable
 from heedful.layers._types import Array, Backward, DType, Rng, floating, generator
 
 
@@ -23,7 +24,7 @@ class Mismatch(NamedTuple):
     unexpected: list[str]
 
 
-class Layer:
+class Layer(Trainable):
     """A function with parameters, and the gradients of both.
 
     ::
