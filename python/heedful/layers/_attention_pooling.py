@@ -52,7 +52,7 @@ class AttentionPooling(Typed):
     ((2, 4), array([1., 0., 0.], dtype=float32))
     """
 
-    query: Array
+    query: Any  # a Parameter when assigned, an array when read
 
     def __init__(
         self, d_model: int, hidden: int | None = None, num_queries: int = 1, *,

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from heedful._checks import is_integer, named, size
+from heedful._core import native
 from heedful.layers._initial import normal
 from heedful.layers._layer import Typed
 from heedful.layers._linear import as_rows
@@ -48,7 +49,7 @@ class Embedding(Typed):
     (1, 3, 4)
     """
 
-    weight: Array
+    weight: Any  # a Parameter when assigned, an array when read
 
     def __init__(
         self,
@@ -108,13 +109,5 @@ def check_tokens(name: str, given: Any, count: int) -> Array:
 
 def add_rows(total: Array, tokens: Array, rows: Array, skip: int | None) -> None:
     """total[token] += its rows, those of a token in the order in which they come."""
-    if not len(tokens):
-        return
-    order = np.argsort(tokens, kind="stable")
-    ordered = tokens[order]
-    first = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
-    sums = np.add.reduceat(rows[order], first, axis=0)
-    present = ordered[first]
-    if skip is not None:
-        sums[present == skip] = 0
-    total[present] += sums
+    ids = np.ascontiguousarray(tokens, np.int64)
+    native.embedding_gradient(rows, ids, -1 if skip is None else skip, total)

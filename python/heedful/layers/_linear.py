@@ -54,7 +54,7 @@ class Linear(Typed):
     ((4, 5, 3), (2, 3))
     """
 
-    weight: Array
+    weight: Any  # a Parameter when assigned, an array when read
     bias: Any
 
     def __init__(
@@ -103,9 +103,10 @@ class Linear(Typed):
         def backward(dy: Any) -> Array:
             dy = as_rows(self.array("dy", dy, self.out_features))
             if before is not None:
-                grad = np.empty_like(before)
-                native.activation_backward(self.activation, before, dy, grad)
-                dy = grad
+                dbefore = np.empty_like(before)
+                dy = np.ascontiguousarray(dy)
+                native.activation_backward(self.activation, before, dy, dbefore)
+                dy = dbefore
             self.add_gradients(dy, rows)
             dx = np.empty_like(rows)
             native.linear_gradient_input(dy, self.weight, dx, False)

@@ -44,7 +44,7 @@ class LayerNorm(Typed):
     array([[-1.,  1.]], dtype=float32)
     """
 
-    weight: Array
+    weight: Any  # a Parameter when assigned, an array when read
     bias: Any
 
     def __init__(
@@ -60,15 +60,15 @@ class LayerNorm(Typed):
         x = self.array("x", x, self.d_model)
         rows = as_rows(x)
         y = np.empty(rows.shape, self.dtype)
-        moments = np.empty((2, len(rows)), self.dtype) if mode.training else None
-        native.layer_norm_forward(rows, self.weight, self.bias, self.eps, moments, y)
+        mean, rstd = np.empty((2, len(rows)), self.dtype)
+        native.norm_forward(rows, self.weight, self.bias, self.eps, y, mean, rstd)
 
         def backward(dy: Any) -> Array:
             dy = as_rows(self.array("dy", dy, self.d_model))
             dx = np.empty(rows.shape, self.dtype)
             dweight = self.parameter("weight").buffer()
             dbias = None if self.bias is None else self.parameter("bias").buffer()
-            native.layer_norm_backward(dy, rows, self.weight, moments, dx, dweight, dbias)
+            native.norm_backward(dy, rows, self.weight, mean, rstd, dx, dweight, dbias)
             return dx.reshape(x.shape)
 
         return y.reshape(x.shape), backward
@@ -104,7 +104,7 @@ class RMSNorm(Typed):
     array([[0.849, 1.131]], dtype=float32)
     """
 
-    weight: Array
+    weight: Any  # a Parameter when assigned, an array when read
 
     def __init__(
         self, d_model: int, eps: float | None = None, *, dtype: DTypeLike = np.float32
@@ -119,14 +119,14 @@ class RMSNorm(Typed):
         x = self.array("x", x, self.d_model)
         rows = as_rows(x)
         y = np.empty(rows.shape, self.dtype)
-        factors = np.empty(len(rows), self.dtype) if mode.training else None
-        native.rms_norm_forward(rows, self.weight, self.eps, factors, y)
+        rstd = np.empty(len(rows), self.dtype)
+        native.norm_forward(rows, self.weight, None, self.eps, y, None, rstd)
 
         def backward(dy: Any) -> Array:
             dy = as_rows(self.array("dy", dy, self.d_model))
             dx = np.empty(rows.shape, self.dtype)
             dweight = self.parameter("weight").buffer()
-            native.rms_norm_backward(dy, rows, self.weight, factors, dx, dweight)
+            native.norm_backward(dy, rows, self.weight, None, rstd, dx, dweight, None)
             return dx.reshape(x.shape)
 
         return y.reshape(x.shape), backward

@@ -86,7 +86,7 @@ class LearnedPositions(Typed):
     (2, 3, 4)
     """
 
-    weight: Array
+    weight: Any  # a Parameter when assigned, an array when read
 
     def __init__(
         self, max_length: int, d_model: int, *, dtype: DTypeLike = np.float32, rng: Rng = None

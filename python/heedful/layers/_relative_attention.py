@@ -48,8 +48,8 @@ class RelativeAttention(Typed):
     (3, 5, 8)
     """
 
-    content_bias: Array
-    position_bias: Array
+    content_bias: Any  # a Parameter when assigned, an array when read
+    position_bias: Any  # a Parameter when assigned, an array when read
 
     def __init__(
         self, d_model: int, num_heads: int, dropout: float = 0.0, *,

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from heedful._checks import flag, is_integer, named, one_of, probability
+from heedful._core import native
 from heedful.training._types import Array
 
 
@@ -119,23 +120,31 @@ class SparseCategoricalCrossEntropy:
         prediction = np.asarray(prediction)
         labels = check_labels(target, prediction, self.ignore_index)
         classes = prediction.shape[-1]
-        flat, rows = labels.reshape(-1), prediction.reshape(-1, classes)
-        counted = np.ones(len(flat), np.bool_)
-        if self.ignore_index is not None:
-            counted = flat != self.ignore_index
-        places = np.where(counted, flat, 0)[:, None]
-        smooth = self.label_smoothing
-        count = max(int(counted.sum()), 1)
-        logs, chances = _logs(rows, self.from_logits)
-        own = np.take_along_axis(logs, places, 1)[:, 0]
-        each = -(1 - smooth) * own - (smooth / classes * logs.sum(1) if smooth else 0)
-        loss = float(each[counted].sum(dtype=np.float64) / count)
-        wanted = np.full(rows.shape, smooth / classes, rows.dtype)
-        np.put_along_axis(wanted, places, 1 - smooth + smooth / classes, 1)
-        gradient = _gradient(chances, wanted, self.from_logits)
-        gradient *= rows.dtype.type(1 / count)
-        gradient[~counted] = 0
+        rows, flat = as_rows(prediction), np.ascontiguousarray(labels.reshape(-1))
+        # a label that no class has, where none is to be ignored
+        ignored = -1 if self.ignore_index is None else self.ignore_index
+        count = max(int((flat != ignored).sum()), 1)
+        if not self.from_logits:
+            return self._of_probabilities(flat, rows, ignored, count, prediction.shape)
+        losses, gradient = np.empty(len(rows), rows.dtype), np.empty_like(rows)
+        native.cross_entropy(
+            rows, flat, ignored, self.label_smoothing, 1 / count, losses, gradient
+        )
+        loss = float(losses.sum(dtype=np.float64) / count)
         return loss, gradient.reshape(prediction.shape)
+
+    def _of_probabilities(
+        self, flat: Array, rows: Array, ignored: int, count: int, shape: tuple[int, ...]
+    ) -> tuple[float, Array]:
+        counted, classes, smooth = flat != ignored, rows.shape[-1], self.label_smoothing
+        wanted = np.full(rows.shape, smooth / classes, rows.dtype)
+        places = np.where(counted, flat, 0)[:, None]
+        np.put_along_axis(wanted, places, 1 - smooth + smooth / classes, 1)
+        wanted[~counted] = 0
+        chances = np.clip(rows, 1e-7, 1)
+        loss = float(-(wanted * np.log(chances)).sum(dtype=np.float64) / count)
+        gradient = -wanted / chances * rows.dtype.type(1 / count)
+        return loss, gradient.reshape(shape)
 
 
 class CategoricalCrossEntropy:
@@ -197,6 +206,12 @@ def check_labels(target: Any, prediction: Array, ignored: int | None) -> Array:
         wrong = seen.min() if seen.min() < 0 else seen.max()
         raise ValueError(f"target must lie in [0, {classes}): got {int(wrong)}")
     return labels
+
+
+def as_rows(prediction: Array) -> Array:
+    """(…, C) as (rows, C) in a floating type that compiled functions know."""
+    dtype = prediction.dtype if prediction.dtype in (np.float32, np.float64) else np.float64
+    return np.ascontiguousarray(prediction.reshape(-1, prediction.shape[-1]), dtype)
 
 
 def _logs(rows: Array, from_logits: bool) -> tuple[Array, Array]:

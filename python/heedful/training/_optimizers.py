@@ -6,9 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from heedful._checks import finite, flag, one_of, positive
+from heedful._core import native
 from heedful.layers import Layer
 from heedful.training._optimizer import Optimizer
 from heedful.training._types import Array
@@ -119,23 +118,13 @@ class Adam(Optimizer):
         self, value: Array, grad: Array, slots: list[Array], rate: float,
         settings: Mapping[str, float],
     ) -> None:  # fmt: skip
-        kind, decay = value.dtype.type, settings["weight_decay"]
-        (first, second), (mean, square) = self.betas, slots
-        if decay and self.decoupled:
-            value *= kind(1 - rate * decay)
-        elif decay:
-            grad = grad + kind(decay) * value
-        mean += kind(1 - first) * (grad - mean)
-        square *= kind(second)
-        square += kind(1 - second) * (grad * grad)
+        decay, (first, second) = settings["weight_decay"], self.betas
         time = self.steps + 1
-        size = rate / (1 - first**time)
-        scaled = np.sqrt(square)
-        scaled *= kind(1 / math.sqrt(1 - second**time))
-        scaled += kind(self.eps)
-        np.divide(mean, scaled, out=scaled)
-        scaled *= kind(size)
-        value -= scaled
+        native.adam_step(
+            value, grad, *slots,
+            rate / (1 - first**time), 1 / math.sqrt(1 - second**time), first, second, self.eps,
+            0.0 if self.decoupled else decay, 1 - rate * decay if self.decoupled else 1.0,
+        )  # fmt: skip
 
 
 class AdamW(Adam):
