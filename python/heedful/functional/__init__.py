@@ -5,6 +5,8 @@ from heedful.functional._backward import Gradients
 from heedful.functional._cache import KVCache
 from heedful.functional._gradients import attention_backward, attention_vjp
 from heedful.functional._merge import merge_attention
+from heedful.functional._multi_head import multi_head_attention
+from heedful.functional._pool import attention_pool, attention_pool_vjp
 from heedful.functional._rotary import rotary_embedding
 from heedful.functional._torch_signature import scaled_dot_product_attention
 from heedful.functional._varlen import attention_varlen, attention_varlen_vjp
@@ -15,12 +17,15 @@ __all__ = [
     "KVCache",
     "attention",
     "attention_backward",
+    "attention_pool",
+    "attention_pool_vjp",
     "attention_scores",
     "attention_varlen",
     "attention_varlen_vjp",
     "attention_vjp",
     "attention_weights",
     "merge_attention",
+    "multi_head_attention",
     "rotary_embedding",
     "scaled_dot_product_attention",
 ]

@@ -1,5 +1,6 @@
 """Training: losses, optimizers, schedules, and all that fit needs."""
 
+from heedful.training import regularizers
 from heedful.training._callbacks import BestCheckpoint, Callback, EarlyStopping
 from heedful.training._checkpoint import load_training, load_weights, save_training, save_weights
 from heedful.training._history import History
@@ -12,7 +13,7 @@ from heedful.training._losses import (
 )
 from heedful.training._optimizer import Optimizer, gradient_norm
 from heedful.training._optimizers import SGD, Adam, AdamW
-from heedful.training._regularizers import L1, L1L2, L2, l1, l2
+from heedful.training._regularizers import L1, L1L2, L2
 from heedful.training._schedules import InverseSquareRoot, Schedule, WarmupCosine
 
 __all__ = [
@@ -36,10 +37,9 @@ __all__ = [
     "SparseCategoricalCrossEntropy",
     "WarmupCosine",
     "gradient_norm",
-    "l1",
-    "l2",
     "load_training",
     "load_weights",
+    "regularizers",
     "save_training",
     "save_weights",
 ]

@@ -51,8 +51,6 @@ class L2(L1L2):
         super().__init__(l2=l2)
 
 
-l1, l2 = L1, L2  # Keras's other names for them
-
 
 def as_regularizer(given: Any) -> L1L2 | None:
     if given is None or (hasattr(given, "penalty") and hasattr(given, "gradient")):
