@@ -45,7 +45,7 @@ void few(const Call<T>& call) {
   Buffer<T> spread(parts_of(rows, 4) * 4 * spread_stride, zeroed);
   for (std::ptrdiff_t row = 0; row < rows; ++row) {
     T* const to = spread.data() + row * spread_stride;
-    vectors.spread(call.x.row(row), to);
+    vectors.spread(call.x.row(row), T{1}, to);
     std::fill_n(to + spread_stride - simd::lanes<T>, vectors.repeated(), T{0});
   }
   const std::ptrdiff_t row_bytes = inputs * static_cast<std::ptrdiff_t>(sizeof(T));
