@@ -1,8 +1,9 @@
-"""Every layer once or more, with inputs: one table for gradients, inference, threads, frameworks."""
+"""Every layer once or more, with inputs: a table for gradients, inference, threads, frameworks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ class LayerCase(NamedTuple):
     name: str
     make: Callable[..., layers.Layer]  # of dtype=…, rng=…
     inputs: Callable[[np.random.Generator], tuple[Any, ...]]
-    options: dict[str, Any] = {}
+    options: Mapping[str, Any] = MappingProxyType({})
     drops: bool = False
 
 
@@ -68,7 +69,8 @@ CASES = [
     LayerCase("layer_norm", without_rng(L.LayerNorm, 6), rows(*M)),
     LayerCase("rms_norm", without_rng(L.RMSNorm, 6), rows(*M)),
     LayerCase("dropout", without_rng(L.Dropout, 0.4), rows(*M), drops=True),
-    LayerCase("feed_forward", seeded(L.FeedForward, 6, 13, 0.2, activation="gelu"), rows(*M), drops=True),
+    LayerCase("feed_forward", seeded(L.FeedForward, 6, 13, 0.2, activation="gelu"), rows(*M),
+              drops=True),
     LayerCase("average", without_rng(L.GlobalAveragePooling), rows(*M)),
     LayerCase("average_masked", without_rng(L.GlobalAveragePooling), rows(*M),
               {"mask": np.arange(5) < np.array([[5], [2], [0]])}),
@@ -90,10 +92,12 @@ CASES = [
               {"kv_lengths": [5, 3, 1]}, drops=True),
     LayerCase("encoder_layer_norm_first", seeded(L.EncoderLayer, 6, 2, 13, 0.0, norm_first=True,
               activation="gelu"), rows(*M), {"causal": True}),
-    LayerCase("encoder", seeded(L.Encoder, 2, 6, 2, 13, 0.1, norm_first=True), rows(*M), drops=True),
+    LayerCase("encoder", seeded(L.Encoder, 2, 6, 2, 13, 0.1, norm_first=True), rows(*M),
+              drops=True),
     LayerCase("decoder_layer", seeded(L.DecoderLayer, 6, 2, 13, 0.1), several(M, (3, 7, 6)),
               {"lengths": [5, 4, 1], "memory_lengths": [7, 3, 1]}, drops=True),
-    LayerCase("decoder", seeded(L.Decoder, 2, 6, 2, 13, 0.0, norm_first=True), several(M, (3, 7, 6))),
+    LayerCase("decoder", seeded(L.Decoder, 2, 6, 2, 13, 0.0, norm_first=True),
+              several(M, (3, 7, 6))),
     LayerCase("encoder_decoder", seeded(L.EncoderDecoder, 6, 2, 1, 2, 13, 0.1),
               several((3, 7, 6), M), drops=True),
     LayerCase("transformer", seeded(L.Transformer, 11, 11, 6, 2, 1, 13, 0.1, padding_idx=0,

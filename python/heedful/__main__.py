@@ -20,7 +20,9 @@ def parser() -> argparse.ArgumentParser:
         description="Attention for NumPy. Without a command: digits.",
     )
     root.add_argument("--version", action="version", version=f"heedful {heedful.__version__}")
-    commands = root.add_subparsers(dest="command", required=True, metavar="{digits,search,config,bench}")
+    commands = root.add_subparsers(
+        dest="command", required=True, metavar="{digits,search,config,bench}"
+    )
 
     digits = commands.add_parser(
         "digits",

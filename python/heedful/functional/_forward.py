@@ -2,9 +2,9 @@
 
 from typing import Any, NamedTuple
 
+from heedful._checks import flag
 from heedful._core import native
 from heedful.functional._call import Call
-from heedful._checks import flag
 from heedful.functional._dtypes import Array
 from heedful.functional._results import allocate, allocate_lse, allocate_out, check_out
 

@@ -72,6 +72,7 @@ def multi_head_attention(
     """
     if options.get("layout", "blhd") != "blhd" or options.get("out") is not None:
         raise TypeError("multi_head_attention has neither layout nor out: heads are side by side")
+    options["layout"] = "blhd"
     heads = size("num_heads", num_heads)
     kv_heads = heads if num_kv_heads is None else size("num_kv_heads", num_kv_heads)
     found = attention(
@@ -80,7 +81,7 @@ def multi_head_attention(
         _apart("value", value, kv_heads),
         return_lse=return_lse,
         return_weights=return_weights,
-        **{**options, "layout": "blhd"},  # type: ignore[typeddict-item]
+        **options,
     )
     if not isinstance(found, tuple):
         return _together(found)

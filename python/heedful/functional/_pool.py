@@ -104,7 +104,7 @@ def attention_pool_vjp(
     found, inner = attention_vjp(*arrays, return_weights=return_weights, **options)
     out = found[0] if return_weights else found
     shapes = [np.shape(as_array("x", x)), np.shape(as_array("query", query))]
-    has_key = key is not None
+    key_shape = None if key is None else np.shape(as_array("key", key))
 
     def pullback(dy: Any, dweights: Any = None) -> tuple[Array, ...]:
         if dweights is not None:
@@ -112,8 +112,8 @@ def attention_pool_vjp(
         gradients = inner(np.asarray(dy).reshape(out.shape), dweights=dweights)
         dx, dkey = gradients.value, gradients.key
         dquery = gradients.query.reshape(shapes[1])
-        if has_key:
-            return dx.reshape(shapes[0]), dquery, dkey.reshape(np.shape(key))
+        if key_shape is not None:
+            return dx.reshape(shapes[0]), dquery, dkey.reshape(key_shape)
         return (dx + dkey).reshape(shapes[0]), dquery
 
     return (outward(found[0]), outward(found[1])) if return_weights else outward(found), pullback

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike
+from numpy.typing import ArrayLike, DTypeLike
 
 from heedful._core import native
 from heedful.layers._activation_names import activation_name
@@ -41,17 +41,17 @@ class Activation(Typed):
         super().__init__(dtype)
         self.activation = activation_name(activation)
 
-    def compute(self, mode: Mode, x: Any) -> tuple[Array, Backward]:
-        x = np.ascontiguousarray(self.array("x", x))
-        if self.activation is None:
-            return x, lambda dy: dy
-        y = np.empty_like(x)
-        native.activation_forward(self.activation, x, y)
+    def compute(self, mode: Mode, x: ArrayLike) -> tuple[Array, Backward]:
+        before, activation = np.ascontiguousarray(self.array("x", x)), self.activation
+        if activation is None:
+            return before, lambda dy: dy
+        y = np.empty_like(before)
+        native.activation_forward(activation, before, y)
 
         def backward(dy: Any) -> Array:
             dy = np.ascontiguousarray(self.array("dy", dy))
-            dx = np.empty_like(x)
-            native.activation_backward(self.activation, x, dy, dx)
+            dx = np.empty_like(before)
+            native.activation_backward(activation, before, dy, dx)
             return dx
 
         return y, backward

@@ -1,4 +1,4 @@
-"""The projections of queries, keys and values, from the one or three arrays that they are made of."""
+"""Projections of queries, keys and values, from the one or three arrays that they are made of."""
 
 from __future__ import annotations
 

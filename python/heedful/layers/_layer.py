@@ -31,7 +31,7 @@ class Layer(Trainable):
 
         y = layer(x)                           inference: keeps nothing, drops nothing out
         y, backward = layer.forward(x, rng=0)  training: the closure keeps what it needs
-        dx = backward(dy)                      and the parameters' gradients are added to layer.grads
+        dx = backward(dy)                      adds the parameters' gradients to layer.grads
 
     A layer that is an attribute of a layer, alone or in a list, is part of it, and its parameters
     are too. Parameters are ordinary arrays: ``layer.weight`` is one, numbers assigned to it are
@@ -105,7 +105,7 @@ class Layer(Trainable):
         return own.value
 
     def parameter(self, name: str) -> Parameter:
-        """The holder of one of this layer's own parameters; assigned to another layer, it is shared.
+        """The holder of one of this layer's own parameters; assigned to another, it is shared.
 
         ``projection.weight = embedding.parameter("weight")``
         """
@@ -125,7 +125,7 @@ class Layer(Trainable):
         self._parameters[name].add(gradient)
 
     def layers_inside(self) -> Iterator[tuple[str, Layer]]:
-        """The layers that this one consists of, by name; those of lists as ``name.0``, ``name.1``."""
+        """The layers that this one is made of, by name; those of lists as ``name.0``, ``name.1``"""
         for name, value in vars(self).items():
             if isinstance(value, Layer):
                 yield name, value

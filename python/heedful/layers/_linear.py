@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike
+from numpy.typing import ArrayLike, DTypeLike
 
 from heedful._checks import flag, size
 from heedful._core import native
@@ -79,40 +79,41 @@ class Linear(Typed):
             first = kaiming(rng, (self.out_features,), self.in_features, self.dtype)
             self.bias = Parameter(first)
 
-    def compute(self, mode: Mode, x: Any, residual: Array | None = None) -> tuple[Array, Backward]:
+    def compute(
+        self, mode: Mode, x: ArrayLike, residual: Array | None = None
+    ) -> tuple[Array, Backward]:
         """x (…, in_features) → y (…, out_features); `residual`, of y's shape, is added to y.
 
         The gradient of residual is that of y, so backward gives that of x alone.
         """
         x = self.array("x", x, self.in_features)
-        shape = (*x.shape[:-1], self.out_features)
+        shape, activation = x.shape, self.activation
         rows = as_rows(x)
         y = np.empty((len(rows), self.out_features), self.dtype)
-        keeps = mode.training and self.activation is not None
-        before = np.empty_like(y) if keeps else None
+        before = np.empty_like(y) if mode.training and activation is not None else None
         native.linear_forward(
             rows,
             self.weight,
             self.bias,
             None if residual is None else as_rows(residual),
-            self.activation or "",
+            activation or "",
             before,
             y,
         )
 
         def backward(dy: Any) -> Array:
             dy = as_rows(self.array("dy", dy, self.out_features))
-            if before is not None:
+            if before is not None and activation is not None:
                 dbefore = np.empty_like(before)
                 dy = np.ascontiguousarray(dy)
-                native.activation_backward(self.activation, before, dy, dbefore)
+                native.activation_backward(activation, before, dy, dbefore)
                 dy = dbefore
             self.add_gradients(dy, rows)
             dx = np.empty_like(rows)
             native.linear_gradient_input(dy, self.weight, dx, False)
-            return dx.reshape(x.shape)
+            return dx.reshape(shape)
 
-        return y.reshape(shape), backward
+        return y.reshape(*shape[:-1], self.out_features), backward
 
     def add_gradients(self, dy: Array, x: Array) -> None:
         """dW += dyᵀ x, db += Σ dy, of rows."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike
+from numpy.typing import ArrayLike, DTypeLike
 
 from heedful._checks import flag, positive, size
 from heedful._core import native
@@ -55,10 +55,10 @@ class LayerNorm(Typed):
         self.weight = Parameter(np.ones(self.d_model, self.dtype))
         self.bias = Parameter(np.zeros(self.d_model, self.dtype)) if flag("bias", bias) else None
 
-    def compute(self, mode: Mode, x: Any) -> tuple[Array, Backward]:
+    def compute(self, mode: Mode, x: ArrayLike) -> tuple[Array, Backward]:
         """x (…, d_model) → y, of the same shape."""
         x = self.array("x", x, self.d_model)
-        rows = as_rows(x)
+        shape, rows = x.shape, as_rows(x)
         y = np.empty(rows.shape, self.dtype)
         mean, rstd = np.empty((2, len(rows)), self.dtype)
         native.norm_forward(rows, self.weight, self.bias, self.eps, y, mean, rstd)
@@ -69,9 +69,9 @@ class LayerNorm(Typed):
             dweight = self.parameter("weight").buffer()
             dbias = None if self.bias is None else self.parameter("bias").buffer()
             native.norm_backward(dy, rows, self.weight, mean, rstd, dx, dweight, dbias)
-            return dx.reshape(x.shape)
+            return dx.reshape(shape)
 
-        return y.reshape(x.shape), backward
+        return y.reshape(shape), backward
 
     def extra_repr(self) -> str:
         return f"{self.d_model}" + ("" if self.eps == 1e-5 else f", eps={self.eps:g}")
@@ -114,10 +114,10 @@ class RMSNorm(Typed):
         self.eps = float(np.finfo(self.dtype).eps) if eps is None else positive("eps", eps)
         self.weight = Parameter(np.ones(self.d_model, self.dtype))
 
-    def compute(self, mode: Mode, x: Any) -> tuple[Array, Backward]:
+    def compute(self, mode: Mode, x: ArrayLike) -> tuple[Array, Backward]:
         """x (…, d_model) → y, of the same shape."""
         x = self.array("x", x, self.d_model)
-        rows = as_rows(x)
+        shape, rows = x.shape, as_rows(x)
         y = np.empty(rows.shape, self.dtype)
         rstd = np.empty(len(rows), self.dtype)
         native.norm_forward(rows, self.weight, None, self.eps, y, None, rstd)
@@ -127,9 +127,9 @@ class RMSNorm(Typed):
             dx = np.empty(rows.shape, self.dtype)
             dweight = self.parameter("weight").buffer()
             native.norm_backward(dy, rows, self.weight, None, rstd, dx, dweight, None)
-            return dx.reshape(x.shape)
+            return dx.reshape(shape)
 
-        return y.reshape(x.shape), backward
+        return y.reshape(shape), backward
 
     def extra_repr(self) -> str:
         return f"{self.d_model}"

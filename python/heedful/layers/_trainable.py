@@ -17,7 +17,7 @@ class Trainable:
     when one of them is called, because it is built upon layers."""
 
     def compile(
-        self: Layer, optimizer: Any = "adam", loss: Any = None, metrics: Sequence[Any] = ()
+        self, optimizer: Any = "adam", loss: Any = None, metrics: Sequence[Any] = ()
     ) -> None:
         """Chooses how the model is trained.
 
@@ -36,10 +36,10 @@ class Trainable:
 
         if loss is None:
             raise ValueError("loss must be given: got None")
-        compile_model(self, optimizer, loss, metrics)
+        compile_model(_layer(self), optimizer, loss, metrics)
 
     def fit(
-        self: Layer,
+        self,
         x: Any,
         y: Any,
         *,
@@ -88,31 +88,39 @@ class Trainable:
         from heedful.training._fit import fit
 
         return fit(
-            self, x, y, epochs=epochs, batch_size=batch_size, validation_data=validation_data,
-            callbacks=callbacks, shuffle=shuffle, verbose=verbose, rng=rng,
+            _layer(self), x, y, epochs=epochs, batch_size=batch_size,
+            validation_data=validation_data, callbacks=callbacks, shuffle=shuffle,
+            verbose=verbose, rng=rng,
         )  # fmt: skip
 
-    def evaluate(self: Layer, x: Any, y: Any, *, batch_size: int = 32) -> Any:
+    def evaluate(self, x: Any, y: Any, *, batch_size: int = 32) -> Any:
         """(loss, metrics…) over all examples, a tuple with names."""
         from heedful.training._fit import evaluate
 
-        return evaluate(self, x, y, batch_size)
+        return evaluate(_layer(self), x, y, batch_size)
 
-    def predict(self: Layer, x: Any, *, batch_size: int = 32) -> Array:
+    def predict(self, x: Any, *, batch_size: int = 32) -> Array:
         """The model's outputs for all examples, computed batch by batch."""
         from heedful.training._fit import predict
 
-        return predict(self, x, batch_size)
+        return predict(_layer(self), x, batch_size)
 
     @property
-    def history(self: Layer) -> History:
+    def history(self) -> History:
         """What fit has seen since compile."""
         from heedful.training._trainer import trainer_of
 
-        return trainer_of(self).history
+        return trainer_of(_layer(self)).history
 
     @property
-    def optimizer(self: Layer) -> Any:
+    def optimizer(self) -> Any:
         from heedful.training._trainer import trainer_of
 
-        return trainer_of(self).optimizer
+        return trainer_of(_layer(self)).optimizer
+
+
+def _layer(model: Trainable) -> Layer:
+    from heedful.layers._layer import Layer
+
+    assert isinstance(model, Layer)  # the only class that is built upon this one
+    return model

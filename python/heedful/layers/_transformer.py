@@ -172,9 +172,10 @@ class Transformer(EncoderDecoder):
         x, drop = self.dropout.compute(mode, x)
         return x, lambda dx: back(drop(dx) * factor)
 
-    def compute(  # type: ignore[override]
-        self, mode: Mode, source: Any, target: Any, *, source_lengths: Any = None
-    ) -> tuple[Array, Backward]:
+    def compute(
+        self, mode: Mode, source: Any, target: Any, *, source_lengths: Any = None,
+        target_lengths: Any = None, causal: bool = True,
+    ) -> tuple[Array, Backward]:  # fmt: skip
         """source (B, M) and target (B, L) of tokens → logits (B, L, target_vocabulary).
 
         `source_lengths` (B,) says how many tokens of each source count; None: those before the
@@ -184,7 +185,9 @@ class Transformer(EncoderDecoder):
             source_lengths = self._lengths(source)
         x, back_source = self._embed(mode, self.source_embedding, source)
         y, back_target = self._embed(mode, self.target_embedding, target)
-        y, back = super().compute(mode, x, y, source_lengths=source_lengths)
+        y, back = super().compute(
+            mode, x, y, source_lengths=source_lengths, target_lengths=target_lengths, causal=causal
+        )
         logits, back_projection = self.projection.compute(mode, y)
 
         def backward(dlogits: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
@@ -119,7 +120,6 @@ class SparseCategoricalCrossEntropy:
         """target (…) of integers, prediction (…, C)."""
         prediction = np.asarray(prediction)
         labels = check_labels(target, prediction, self.ignore_index)
-        classes = prediction.shape[-1]
         rows, flat = as_rows(prediction), np.ascontiguousarray(labels.reshape(-1))
         # a label that no class has, where none is to be ignored
         ignored = -1 if self.ignore_index is None else self.ignore_index
@@ -127,9 +127,7 @@ class SparseCategoricalCrossEntropy:
         if not self.from_logits:
             return self._of_probabilities(flat, rows, ignored, count, prediction.shape)
         losses, gradient = np.empty(len(rows), rows.dtype), np.empty_like(rows)
-        native.cross_entropy(
-            rows, flat, ignored, self.label_smoothing, 1 / count, losses, gradient
-        )
+        native.cross_entropy(rows, flat, ignored, self.label_smoothing, 1 / count, losses, gradient)
         loss = float(losses.sum(dtype=np.float64) / count)
         return loss, gradient.reshape(prediction.shape)
 
@@ -188,7 +186,7 @@ class CategoricalCrossEntropy:
 
 def check_labels(target: Any, prediction: Array, ignored: int | None) -> Array:
     labels = np.asarray(target)
-    if labels.dtype.kind == "f" and bool((labels == np.floor(labels)).all()):
+    if labels.dtype.kind == "f" and bool((np.isfinite(labels) & (labels % 1 == 0)).all()):
         labels = labels.astype(np.int64)
     if labels.dtype.kind not in "iub":
         raise TypeError(f"target must be integers, the classes: got {named(labels)}")
@@ -235,14 +233,14 @@ def _gradient(chances: Array, wanted: Array, from_logits: bool, sums: Any = None
 
 def _sigmoid(x: Array) -> Array:
     e = np.exp(-np.abs(x))
-    return np.where(x >= 0, 1, e) / (1 + e)
+    chance: Array = np.where(x >= 0, 1, e) / (1 + e)
+    return chance
 
 
 def _column(target: Array, prediction: Array) -> Array:
     """Targets (N,) for predictions (N, 1), and the other way round."""
-    if target.shape != prediction.shape and target.size == prediction.size:
-        if prediction.shape == (*target.shape, 1) or target.shape == (*prediction.shape, 1):
-            return target.reshape(prediction.shape)
+    if prediction.shape == (*target.shape, 1) or target.shape == (*prediction.shape, 1):
+        return target.reshape(prediction.shape)
     return target
 
 
@@ -251,7 +249,7 @@ def _check_shape(target: tuple[int, ...], prediction: tuple[int, ...]) -> None:
         raise ValueError(f"target must have the shape of prediction, {prediction}: got {target}")
 
 
-_NAMES: dict[str, Any] = {
+_NAMES: dict[str, Callable[..., Loss]] = {
     "binary_crossentropy": BinaryCrossEntropy,
     "sparse_categorical_crossentropy": SparseCategoricalCrossEntropy,
     "categorical_crossentropy": CategoricalCrossEntropy,
@@ -263,8 +261,9 @@ _NAMES: dict[str, Any] = {
 def as_loss(given: Any, gives_probabilities: bool) -> Loss:
     """A loss by its name or as it is; `gives_probabilities` tells what a model's output is."""
     if callable(given):
-        return given  # type: ignore[no-any-return]
+        loss: Loss = given
+        return loss
     name = one_of("loss", given, tuple(_NAMES))
     if gives_probabilities and name.endswith("crossentropy"):
-        return _NAMES[name](from_logits=False)  # type: ignore[no-any-return]
-    return _NAMES[name]()  # type: ignore[no-any-return]
+        return _NAMES[name](from_logits=False)
+    return _NAMES[name]()

@@ -51,7 +51,8 @@ class Optimizer(ABC):
             unknown = [name for name in group if name not in self.settings]
             if unknown:
                 raise ValueError(
-                    f"groups[{pattern!r}] must set some of {list(self.settings)}: got {unknown[0]!r}"
+                    f"groups[{pattern!r}] must set some of {list(self.settings)}: "
+                    f"got {unknown[0]!r}"
                 )
         self.clip_norm = None if clip_norm is None else positive("clip_norm", clip_norm)
         self.steps = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from heedful._checks import finite, flag, one_of, positive
@@ -118,10 +118,11 @@ class Adam(Optimizer):
         self, value: Array, grad: Array, slots: list[Array], rate: float,
         settings: Mapping[str, float],
     ) -> None:  # fmt: skip
+        mean, square = slots
         decay, (first, second) = settings["weight_decay"], self.betas
         time = self.steps + 1
         native.adam_step(
-            value, grad, *slots,
+            value, grad, mean, square,
             rate / (1 - first**time), 1 / math.sqrt(1 - second**time), first, second, self.eps,
             0.0 if self.decoupled else decay, 1 - rate * decay if self.decoupled else 1.0,
         )  # fmt: skip
@@ -148,7 +149,7 @@ class AdamW(Adam):
         super().__init__(model, lr, **{"weight_decay": 0.01, **settings})
 
 
-_NAMES: dict[str, type[Optimizer]] = {"adam": Adam, "adamw": AdamW, "sgd": SGD}
+_NAMES: dict[str, Callable[[Layer], Optimizer]] = {"adam": Adam, "adamw": AdamW, "sgd": SGD}
 
 
 def as_optimizer(given: Any, model: Layer) -> Optimizer:
@@ -159,4 +160,4 @@ def as_optimizer(given: Any, model: Layer) -> Optimizer:
         given.model = model
         return given
     name = one_of("optimizer", given.lower() if isinstance(given, str) else given, tuple(_NAMES))
-    return _NAMES[name](model)  # type: ignore[call-arg]
+    return _NAMES[name](model)

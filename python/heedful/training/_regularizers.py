@@ -51,10 +51,10 @@ class L2(L1L2):
         super().__init__(l2=l2)
 
 
-
 def as_regularizer(given: Any) -> L1L2 | None:
     if given is None or (hasattr(given, "penalty") and hasattr(given, "gradient")):
-        return given  # type: ignore[no-any-return]
+        regularizer: L1L2 | None = given
+        return regularizer
     if given in ("l1", "L1"):
         return L1()
     if given in ("l2", "L2"):

@@ -35,9 +35,7 @@ class WarmupCosine:
     [0.05, 0.1, 0.1, 0.085, 0.05, 0.015, 0.0]
     """
 
-    def __init__(
-        self, lr: float, warmup_steps: int, total_steps: int, final: float = 0.0
-    ) -> None:
+    def __init__(self, lr: float, warmup_steps: int, total_steps: int, final: float = 0.0) -> None:
         self.lr, self.final = finite("lr", lr), finite("final", final)
         self.warmup_steps, self.total_steps = int(warmup_steps), size("total_steps", total_steps)
 
@@ -80,7 +78,8 @@ class InverseSquareRoot:
 
 def as_schedule(given: Any) -> Schedule:
     if callable(given):
-        return given  # type: ignore[no-any-return]
+        schedule: Schedule = given
+        return schedule
     try:
         rate = finite("lr", given)
     except TypeError:

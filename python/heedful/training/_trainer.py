@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from heedful.layers import Activation, Dense, Layer, Linear, Sequential, Softmax
+from heedful.layers import Activation, Dense, Layer, Linear, Parameter, Sequential, Softmax
 from heedful.training._batches import Inputs, check_targets, slices
 from heedful.training._history import History
 from heedful.training._losses import as_loss
 from heedful.training._metrics import as_metric
 from heedful.training._optimizers import as_optimizer
-from heedful.training._regularizers import as_regularizer
+from heedful.training._regularizers import L1L2, as_regularizer
 from heedful.training._types import Array
 from heedful.training._uninterrupted import uninterrupted
 
@@ -74,7 +74,7 @@ class Trainer:
         logs["loss"] += self._penalty()
         return logs
 
-    def _penalised(self) -> list[tuple[Any, Any]]:
+    def _penalised(self) -> list[tuple[Parameter, L1L2]]:
         found = [
             (own, as_regularizer(own.regularizer))
             for own in self.model.distinct_parameters().values()
@@ -82,7 +82,7 @@ class Trainer:
         return [(own, regularizer) for own, regularizer in found if regularizer is not None]
 
     def _penalty(self) -> float:
-        return sum(regularizer.penalty(own.value) for own, regularizer in self._penalised())
+        return sum((regularizer.penalty(own.value) for own, regularizer in self._penalised()), 0.0)
 
     def _add_penalty_gradients(self) -> None:
         for own, regularizer in self._penalised():
@@ -124,9 +124,9 @@ def ends_in_probabilities(model: Layer) -> bool:
 
 def trainer_of(model: Layer) -> Trainer:
     trainer = vars(model).get("_trainer")
-    if trainer is None:
+    if not isinstance(trainer, Trainer):
         raise RuntimeError("the model is not compiled: call compile(optimizer=…, loss=…) first")
-    return trainer  # type: ignore[no-any-return]
+    return trainer
 
 
 def evaluation(logs: dict[str, float]) -> Any:

@@ -79,7 +79,8 @@ def test_vectors_are_those_of_torch(encoder: SentenceEncoder, folder: Path) -> N
             heads = torch.softmax(q @ k.transpose(1, 2) / 32**0.5, -1) @ v
             y = linear(heads.transpose(0, 1).reshape(-1, 384), f"{own}.attention.output.dense")
             x = norm(x + y, f"{own}.attention.output.LayerNorm")
-            y = linear(functional.gelu(linear(x, f"{own}.intermediate.dense")), f"{own}.output.dense")
+            y = functional.gelu(linear(x, f"{own}.intermediate.dense"))
+            y = linear(y, f"{own}.output.dense")
             x = norm(x + y, f"{own}.output.LayerNorm")
         expected = functional.normalize(x.mean(0), dim=0).numpy()
         np.testing.assert_allclose(encoder.encode(text), expected, atol=1e-5)

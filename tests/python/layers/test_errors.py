@@ -29,8 +29,8 @@ CASES: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
     ("float_features", lambda: L.Linear(2.0, 2), TypeError,
      "in_features must be an integer: got 2.0"),
     ("activation", lambda: L.Linear(2, 2, activation="elu"), ValueError,
-     "activation must be None or one of 'relu', 'gelu', 'gelu_tanh', 'silu', 'tanh', 'sigmoid': "
-     "got 'elu'"),
+     ("activation must be None or one of 'relu', 'gelu', 'gelu_tanh', 'silu', 'tanh', 'sigmoid': "
+      "got 'elu'")),
     ("dtype", lambda: L.Linear(2, 2, dtype=np.float16), TypeError,
      "dtype must be float32 or float64: got float16"),
     ("rng", lambda: L.Linear(2, 2, rng=-1), TypeError,
@@ -60,8 +60,8 @@ CASES: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
     ("empty_cache", lambda: KVCache().key, ValueError,
      "the cache is empty: append keys and values first"),
     ("cache_shapes", lambda: KVCache().append(X, X), ValueError,
-     "key and value must be (B, Hkv, L, D) and (B, Hkv, L, Dv): "
-     "got shapes (2, 5, 6) and (2, 5, 6)"),
+     ("key and value must be (B, Hkv, L, D) and (B, Hkv, L, Dv): "
+      "got shapes (2, 5, 6) and (2, 5, 6)")),
     ("rotary_depth", lambda: rotary_embedding(np.ones((3, 5))), ValueError,
      "rotary_dim must be even and at most the depth 5: got 5"),
     ("rotary_positions", lambda: rotary_embedding(X, np.arange(4)), ValueError,

@@ -96,12 +96,8 @@ def test_draws_follow_the_probabilities() -> None:
         return np.bincount(np.concatenate(written), minlength=4) / 20000
 
     np.testing.assert_allclose(shares(temperature=1.0), [0.5, 0.3, 0.15, 0.05], atol=0.01)
-    np.testing.assert_allclose(
-        shares(temperature=1.0, top_k=2), [0.625, 0.375, 0, 0], atol=0.01
-    )
-    np.testing.assert_allclose(
-        shares(temperature=1.0, top_p=0.7), [0.625, 0.375, 0, 0], atol=0.01
-    )
+    np.testing.assert_allclose(shares(temperature=1.0, top_k=2), [0.625, 0.375, 0, 0], atol=0.01)
+    np.testing.assert_allclose(shares(temperature=1.0, top_p=0.7), [0.625, 0.375, 0, 0], atol=0.01)
     flat = np.sqrt([0.5, 0.3, 0.15, 0.05])
     np.testing.assert_allclose(shares(temperature=2.0), flat / flat.sum(), atol=0.01)
 

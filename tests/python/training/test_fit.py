@@ -42,9 +42,7 @@ def points(rng: np.random.Generator, count: int = 120) -> tuple[Any, Any]:
 
 
 def network(rate: float = 0.0, **options: Any) -> Sequential:
-    model = Sequential(
-        Linear(4, 8, activation="tanh", rng=0), Dropout(rate), Linear(8, 1, rng=1)
-    )
+    model = Sequential(Linear(4, 8, activation="tanh", rng=0), Dropout(rate), Linear(8, 1, rng=1))
     model.compile(**{"loss": "binary_crossentropy", "metrics": ["accuracy"], **options})
     return model
 
@@ -101,7 +99,9 @@ def test_a_seed_gives_the_same_bits(rng: np.random.Generator) -> None:
     assert any((states[0][name] != states[2][name]).any() for name in states[0])
 
 
-def test_a_saved_training_goes_on_with_the_same_bits(rng: np.random.Generator, tmp_path: Any) -> None:
+def test_a_saved_training_goes_on_with_the_same_bits(
+    rng: np.random.Generator, tmp_path: Any
+) -> None:
     x, y = points(rng)
     whole, first, second = network(0.3), network(0.3), network(0.3)
     whole.fit(x, y, epochs=4, verbose=False, rng=3)
