@@ -6,6 +6,7 @@ from numbers import Complex, Integral, Real
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
 def named(value: object) -> str:
@@ -115,3 +116,29 @@ def size(name: str, value: Any) -> int:
     if value < 1:
         raise ValueError(f"{name} must be at least 1: got {named(value)}")
     return int(value)
+
+
+def as_array(name: str, given: ArrayLike) -> np.ndarray[Any, Any]:
+    """An array of any type, the given one where it is one already."""
+    subclass = isinstance(given, np.ndarray) and type(given) is not np.ndarray
+    if subclass and isinstance(given, np.ma.MaskedArray):  # numpy.ma is slow to import
+        raise TypeError(f"{name} must be a plain array: got a masked array, use mask=")
+    try:
+        return np.asarray(given)
+    except ValueError:
+        if not isinstance(given, (list, tuple)):
+            raise
+        raise ValueError(f"{name} must be rectangular: got lists of different lengths") from None
+
+
+def is_bfloat16(dtype: np.dtype[Any]) -> bool:
+    # by name, for ml_dtypes is imported by the caller or by nobody
+    return dtype.kind == "V" and dtype.name == "bfloat16"
+
+
+def numbers(name: str, given: ArrayLike) -> np.ndarray[Any, Any]:
+    """An array of real numbers: what is converted from another kind would be wrong in silence."""
+    array = as_array(name, given)
+    if array.dtype.kind not in "fiub" and not is_bfloat16(array.dtype):
+        raise TypeError(f"{name} must hold real numbers: got {named(array)}")
+    return array

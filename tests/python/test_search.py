@@ -43,6 +43,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return where
 
 
+@pytest.mark.peer
+@pytest.mark.slow
 def test_ten_questions_find_their_passage(folder: Path) -> None:
     pytest.importorskip("tokenizers")
     from heedful.integrations.sentences import SentenceEncoder, find_minilm
@@ -64,6 +66,8 @@ def test_ten_questions_find_their_passage(folder: Path) -> None:
     assert sum(place == 0 for place in places.values()) >= 8, places
 
 
+@pytest.mark.peer
+@pytest.mark.slow
 def test_the_command_prints_ranked_passages(folder: Path) -> None:
     pytest.importorskip("tokenizers")
     from heedful.integrations.sentences import find_minilm

@@ -27,12 +27,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("question")
     parser.add_argument("folder", type=Path)
     parser.add_argument(
-        "--top", type=int, default=5, metavar="N", help="passages to print (default: 5)"
+        "--top", type=_count, default=5, metavar="N", help="passages to print (default: 5)"
     )
     parser.add_argument(
         "--endings", nargs="+", default=_ENDINGS, metavar=".txt",
         help=f"which files to read (default: {' '.join(_ENDINGS)})",
     )  # fmt: skip
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 1 on, got {text}")
+    return int(text)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -46,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     encoder = SentenceEncoder(find_minilm())
     vectors = encoder.encode([passage.text for passage in passages])
     closeness = vectors @ encoder.encode(arguments.question)
-    for rank, index in enumerate(closeness.argsort()[::-1][: max(arguments.top, 0)], 1):
+    for rank, index in enumerate(closeness.argsort()[::-1][: arguments.top], 1):
         passage = passages[index]
         name = passage.path.relative_to(arguments.folder)
         print(f"{rank}. {closeness[index]:.3f}  {name}:{passage.line}")

@@ -99,9 +99,9 @@ class KVCache:
         batch, _, rows, _ = key.shape
         count = np.full(batch, rows, np.int64)
         if lengths is not None:
-            count = integer_array("lengths", lengths).astype(np.int64)
-            if count.shape != (batch,) or (count < 0).any() or (count > rows).any():
-                raise ValueError(f"lengths must be {batch} integers from 0 to {rows}")
+            count = _checked("lengths", lengths, rows)
+            if count.shape != (batch,):
+                raise ValueError(f"lengths must have shape ({batch},): got {count.shape}")
         if self._key is None:
             self.lengths = np.zeros(batch, np.int64)
         before, after = self.lengths, self.lengths + count
@@ -136,9 +136,9 @@ class KVCache:
 
     def reorder(self, items: Any) -> None:
         """Item i becomes a copy of what item ``items[i]`` was, as beam search needs it."""
-        items = integer_array("items", items).astype(np.int64)
         if self._key is None or self._value is None:
             return
+        items = _checked("items", items, len(self.lengths) - 1)
         filled = int(self.lengths.max(initial=0))
         for name in ("_key", "_value"):
             old: Array = getattr(self, name)
@@ -152,3 +152,12 @@ class KVCache:
             return "KVCache(empty)"
         shape = self._key.shape
         return f"KVCache(lengths={self.lengths.tolist()}, room={shape[2]}, {self._key.dtype})"
+
+
+def _checked(name: str, given: Any, last: int) -> Array:
+    """Integers from 0 to `last`; compared before they are narrowed to 64 bits."""
+    array = integer_array(name, given)
+    if array.size and not 0 <= array.min() <= array.max() <= last:
+        wrong = array.min() if array.min() < 0 else array.max()
+        raise ValueError(f"{name} must lie in [0, {last}]: got {wrong}")
+    return array.astype(np.int64)

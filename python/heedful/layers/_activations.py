@@ -42,6 +42,7 @@ class Activation(Typed):
         self.activation = activation_name(activation)
 
     def compute(self, mode: Mode, x: ArrayLike) -> tuple[Array, Backward]:
+        """x (…) → y, of the same shape."""
         before, activation = np.ascontiguousarray(self.array("x", x)), self.activation
         if activation is None:
             return before, lambda dy: dy
@@ -49,7 +50,7 @@ class Activation(Typed):
         native.activation_forward(activation, before, y)
 
         def backward(dy: Any) -> Array:
-            dy = np.ascontiguousarray(self.array("dy", dy))
+            dy = np.ascontiguousarray(self.gradient(dy, before.shape))
             dx = np.empty_like(before)
             native.activation_backward(activation, before, dy, dx)
             return dx
@@ -121,12 +122,15 @@ class Softmax(Typed):
         self.axis = axis
 
     def compute(self, mode: Mode, x: Any) -> tuple[Array, Backward]:
+        """x (…) → y, of the same shape."""
         x = self.array("x", x)
+        if not -x.ndim <= self.axis < x.ndim:
+            raise ValueError(f"x must have axis {self.axis}: got shape {x.shape}")
         y = np.exp(x - x.max(self.axis, keepdims=True))
         y /= y.sum(self.axis, keepdims=True)
 
         def backward(dy: Any) -> Array:
-            dy = self.array("dy", dy)
+            dy = self.gradient(dy, y.shape)
             dx: Array = y * (dy - (dy * y).sum(self.axis, keepdims=True))
             return dx
 

@@ -106,7 +106,7 @@ class AttentionPooling(Typed):
 
         def backward(dy: Any) -> Array:
             assert pullback is not None
-            gradients = pullback(self.array("dy", dy).reshape(pooled.shape))
+            gradients = pullback(self.gradient(dy, y.shape).reshape(pooled.shape))
             self.add_gradient("query", gradients.query)
             dlooked = gradients.key.reshape(looked.shape)
             if back_linear is not None:

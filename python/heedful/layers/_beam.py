@@ -16,7 +16,7 @@ class _Finished(NamedTuple):
 
 
 def beam_search(
-    steps: Steps, prompts: list[Array], stop: int | None, max_length: int, beams: int,
+    steps: Steps, prompts: list[Array], stops: Array, max_length: int, beams: int,
     penalty: float,
 ) -> list[Array]:  # fmt: skip
     """For each prompt the sequence with the highest Σ log p / length^penalty that was found."""
@@ -45,7 +45,7 @@ def beam_search(
                 beam, token = divmod(int(choice), vocabulary)
                 if len(kept) == beams or total == -np.inf:
                     break
-                if token == stop:
+                if token in stops:
                     if place < beams:
                         rating = total / length**penalty
                         finished[item].append(_Finished(rating, rows[item][beam]))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
+from heedful._checks import named
 from heedful.layers._bert_names import from_checkpoint
 from heedful.layers._dropout import Dropout
 from heedful.layers._embedding import Embedding
@@ -152,6 +153,8 @@ def _as_mask(given: Any, shape: tuple[int, ...]) -> Array:
     mask = np.asarray(given)
     if mask.shape != shape:
         raise ValueError(f"mask must have shape {shape}: got {mask.shape}")
+    if mask.dtype.kind not in "biu":  # 0 in a mask that is added means the contrary
+        raise TypeError(f"mask must be boolean, or 1 and 0: got {named(mask)}")
     return mask.astype(np.bool_)[:, None, None, :]
 
 

@@ -51,6 +51,7 @@ class Sequential(Layer):
         return self.inner[index]
 
     def compute(self, mode: Mode, x: Any, *more: Any, **options: Any) -> tuple[Any, Backward]:
+        """x (…) as the first layer wants it → y (…) as the last one gives it, in its dtype."""
         closures: list[Backward] = []
         for layer in self.inner:
             x, closure = layer.compute(mode, x, *more, **options)
@@ -85,6 +86,7 @@ class Residual(Layer):
         self.layer = layer
 
     def compute(self, mode: Mode, x: Any, *more: Any, **options: Any) -> tuple[Array, Backward]:
+        """x (…) → y, of the same shape and the type of the layer."""
         y, inner = self.layer.compute(mode, x, *more, **options)
 
         def backward(dy: Any) -> Any:

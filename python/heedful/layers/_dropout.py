@@ -40,6 +40,7 @@ class Dropout(Typed):
         self.rate = probability("rate", rate)
 
     def compute(self, mode: Mode, x: Any) -> tuple[Array, Backward]:
+        """x (…) → y, of the same shape."""
         x = self.array("x", x)
         if not mode.training or not self.rate:
             return x, lambda dy: dy
@@ -52,7 +53,7 @@ class Dropout(Typed):
             dropped *= kept
             return dropped
 
-        return drop(x), drop
+        return drop(x), lambda dy: drop(self.gradient(dy, kept.shape))
 
     def extra_repr(self) -> str:
         return f"{self.rate:g}"

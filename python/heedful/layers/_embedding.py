@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from heedful._checks import is_integer, named, size
+from heedful._checks import as_array, is_integer, named, size
 from heedful._core import native
 from heedful.layers._initial import normal
 from heedful.layers._layer import Typed
@@ -82,7 +82,7 @@ class Embedding(Typed):
         def backward(dy: Any) -> None:
             buffer = self.parameter("weight").buffer()
             if buffer is not None:
-                rows = as_rows(self.array("dy", dy, self.d_model))
+                rows = as_rows(self.gradient(dy, y.shape))
                 add_rows(buffer, tokens.reshape(-1), rows, self.padding_idx)
 
         return y, backward
@@ -94,10 +94,11 @@ class Embedding(Typed):
 
 def check_tokens(name: str, given: Any, count: int) -> Array:
     """Integers in [0, count)."""
-    tokens = np.asarray(given)
+    tokens = as_array(name, given)
     if tokens.dtype.kind not in "iu":
         # what Keras users have: whole numbers in a float array, an empty list
-        whole = tokens.dtype.kind == "f" and bool((tokens == np.floor(tokens)).all())
+        finite = tokens.dtype.kind == "f" and bool(np.isfinite(tokens).all())
+        whole = finite and bool((tokens == np.floor(tokens)).all())
         if not whole:
             raise TypeError(f"{name} must be integers: got {named(tokens)}")
         tokens = tokens.astype(np.int64)

@@ -56,7 +56,7 @@ class FeatureAttention(Typed):
         y = x * weights * self.factor
 
         def backward(dy: Any) -> Array:
-            dy = self.array("dy", dy, self.num_features) * self.factor
+            dy = self.gradient(dy, y.shape) * self.factor
             pull = dy * x
             dscores = weights * (pull - (pull * weights).sum(-1, keepdims=True))
             dx: Array = dy * weights + back(dscores)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from heedful._checks import is_integer, named, positive, probability, size
+from heedful._checks import integers, named, positive, probability, size
 from heedful.layers._beam import beam_search
 from heedful.layers._sampling import Sampler
 from heedful.layers._steps import Steps, read_prompts
@@ -17,7 +18,7 @@ def generate(
     model: Steps | Any,
     prompts: Any,
     *,
-    stop: int | None = None,
+    stop: int | Sequence[int] | None = None,
     max_length: int = 100,
     temperature: float = 0.0,
     top_k: int | None = None,
@@ -42,8 +43,8 @@ def generate(
         A :class:`Transformer` is asked by its own ``generate``.
     prompts : sequence of sequences of int
         Lengths may differ.
-    stop : int, optional
-        The token that ends a sequence; it is not part of the result.
+    stop : int or sequence of int, optional
+        The token, or the tokens, that end a sequence; it is not part of the result.
     max_length : int, default 100
         Tokens written at most.
     temperature : float, default 0
@@ -74,8 +75,7 @@ def generate(
     prompts = read_prompts(prompts)
     steps, with_prompt = _steps_of(model)
     max_length = size("max_length", max_length)
-    if stop is not None and not is_integer(stop):
-        raise TypeError(f"stop must be a token or None: got {named(stop)}")
+    stops = np.unique(integers("stop", () if stop is None else stop)).astype(np.int64)
     longest = max((len(prompt) for prompt in prompts), default=0) + max_length
     # the last token that is written is not read
     if steps.longest is not None and longest - 1 > steps.longest:
@@ -89,7 +89,7 @@ def generate(
         if temperature != 0 or top_k is not None or top_p is not None:
             raise ValueError("num_beams above 1 cannot be combined with drawing tokens")
         penalty = float(length_penalty)
-        written = beam_search(steps, prompts, stop, max_length, int(num_beams), penalty)
+        written = beam_search(steps, prompts, stops, max_length, int(num_beams), penalty)
     else:
         sampler = Sampler(
             0.0 if temperature == 0 else positive("temperature", temperature),
@@ -97,7 +97,7 @@ def generate(
             None if top_p is None else probability("top_p", top_p),
             generator(rng),
         )
-        written = _one_by_one(steps, prompts, stop, max_length, sampler)
+        written = _one_by_one(steps, prompts, stops, max_length, sampler)
     if not with_prompt:
         return written
     return [np.concatenate(pair) for pair in zip(prompts, written, strict=True)]
@@ -118,14 +118,14 @@ def _steps_of(model: Any) -> tuple[Steps, bool]:
 
 
 def _one_by_one(
-    steps: Steps, prompts: list[Array], stop: int | None, max_length: int, sampler: Sampler
+    steps: Steps, prompts: list[Array], stops: Array, max_length: int, sampler: Sampler
 ) -> list[Array]:
     written: list[list[int]] = [[] for _ in prompts]
     going = np.arange(len(prompts))  # which sequence each row of the model is
     scores = steps.start(prompts)
     for length in range(1, max_length + 1):
         tokens = sampler(scores)
-        kept = np.ones(len(tokens), np.bool_) if stop is None else tokens != stop
+        kept = ~np.isin(tokens, stops)
         for row in np.flatnonzero(kept):
             written[going[row]].append(int(tokens[row]))
         if not kept.any() or length == max_length:

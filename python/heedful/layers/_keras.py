@@ -84,6 +84,7 @@ class Dense(Typed):
         return linear
 
     def compute(self, mode: Mode, x: Any) -> tuple[Array, Backward]:
+        """x (…, width) → y (…, units)."""
         x = self.array("x", x)
         if x.ndim == 0:
             raise ValueError("x must have one axis at least: got a single number")

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
+from heedful._checks import numbers
 from heedful.layers._mode import INFERENCE, Mode
 from heedful.layers._once import once
 from heedful.layers._parameter import Parameter, checked
@@ -72,11 +73,18 @@ class Layer(Trainable):
         raise TypeError(f"{type(self).__name__} has no compute")
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
-        """The result alone: nothing is kept, and dropout does nothing."""
+        """The result alone: nothing is kept, and dropout does nothing.
+
+        Shapes are those of `compute`. Any number of threads may call at the same time.
+        """
         return self.compute(INFERENCE, *inputs, **options)[0]
 
     def forward(self, *inputs: Any, rng: Rng = None, **options: Any) -> tuple[Any, Backward]:
         """The result, and a function that takes gradients back through this computation, once.
+
+        Shapes are those of `compute`; a gradient has the shape of what it is the gradient of. Any
+        number of threads may call, and go back one after another: they share the gradients of the
+        parameters.
 
         Parameters
         ----------
@@ -84,7 +92,7 @@ class Layer(Trainable):
             Where dropout and noise draw from: the system, a seed, or the given generator.
         """
         y, backward = self.compute(Mode(True, generator(rng)), *inputs, **options)
-        return y, once(backward)
+        return y, once(y, backward)
 
     # --- parameters
 
@@ -246,7 +254,10 @@ def _few(names: list[str], most: int = 5) -> str:
 
 
 class Typed(Layer):
-    """A layer that computes in one floating type: what it is given is converted to it."""
+    """A layer that computes in one floating type, `dtype`.
+
+    What it is given, real numbers of any type, is converted to it, and what it gives is of it.
+    """
 
     dtype: DType
 
@@ -255,9 +266,18 @@ class Typed(Layer):
 
     def array(self, name: str, given: ArrayLike, width: int | None = None) -> Array:
         """An input as an array of the layer's type, its last axis `width` long."""
-        array = np.asarray(given, self.dtype)
+        array = numbers(name, given).astype(self.dtype, copy=False)
+        if not array.flags.aligned:  # compiled functions go from number to number
+            array = array.copy()
         if width is not None and (array.ndim == 0 or array.shape[-1] != width):
             raise ValueError(
                 f"{name} must have {width} numbers in its last axis: got shape {array.shape}"
             )
+        return array
+
+    def gradient(self, given: ArrayLike, shape: tuple[int, ...]) -> Array:
+        """What comes back: an array of the layer's type, of the very shape that went out."""
+        array = self.array("dy", given)
+        if array.shape != shape:
+            raise ValueError(f"dy must have shape {shape}: got {array.shape}")
         return array

@@ -88,6 +88,11 @@ class Linear(Typed):
         """
         x = self.array("x", x, self.in_features)
         shape, activation = x.shape, self.activation
+        out_shape = (*shape[:-1], self.out_features)
+        if residual is not None:
+            residual = self.array("residual", residual)
+            if residual.shape != out_shape:
+                raise ValueError(f"residual must have shape {out_shape}: got {residual.shape}")
         rows = as_rows(x)
         y = np.empty((len(rows), self.out_features), self.dtype)
         before = np.empty_like(y) if mode.training and activation is not None else None
@@ -102,7 +107,7 @@ class Linear(Typed):
         )
 
         def backward(dy: Any) -> Array:
-            dy = as_rows(self.array("dy", dy, self.out_features))
+            dy = as_rows(self.gradient(dy, out_shape))
             if before is not None and activation is not None:
                 dbefore = np.empty_like(before)
                 dy = np.ascontiguousarray(dy)
@@ -113,7 +118,7 @@ class Linear(Typed):
             native.linear_gradient_input(dy, self.weight, dx, False)
             return dx.reshape(shape)
 
-        return y.reshape(*shape[:-1], self.out_features), backward
+        return y.reshape(out_shape), backward
 
     def add_gradients(self, dy: Array, x: Array) -> None:
         """dW += dyᵀ x, db += Σ dy, of rows."""

@@ -64,7 +64,7 @@ class LayerNorm(Typed):
         native.norm_forward(rows, self.weight, self.bias, self.eps, y, mean, rstd)
 
         def backward(dy: Any) -> Array:
-            dy = as_rows(self.array("dy", dy, self.d_model))
+            dy = as_rows(self.gradient(dy, shape))
             dx = np.empty(rows.shape, self.dtype)
             dweight = self.parameter("weight").buffer()
             dbias = None if self.bias is None else self.parameter("bias").buffer()
@@ -123,7 +123,7 @@ class RMSNorm(Typed):
         native.norm_forward(rows, self.weight, None, self.eps, y, None, rstd)
 
         def backward(dy: Any) -> Array:
-            dy = as_rows(self.array("dy", dy, self.d_model))
+            dy = as_rows(self.gradient(dy, shape))
             dx = np.empty(rows.shape, self.dtype)
             dweight = self.parameter("weight").buffer()
             native.norm_backward(dy, rows, self.weight, None, rstd, dx, dweight, None)

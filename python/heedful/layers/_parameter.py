@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from heedful._checks import named
-from heedful.layers._types import Array
+from heedful._checks import numbers
+from heedful.layers._types import Array, floating
 
 
 class Parameter:
@@ -28,7 +28,11 @@ class Parameter:
     __slots__ = ("grad", "regularizer", "trainable", "value")
 
     def __init__(self, value: Array) -> None:
-        self.value = value
+        given = numbers("value", value)
+        # compiled steps go through the memory from end to end
+        self.value: Array = np.ascontiguousarray(given, floating(given.dtype)).reshape(given.shape)
+        if not self.value.flags.writeable:
+            self.value = self.value.copy()
         self.grad: Array | None = None
         self.trainable = True
         self.regularizer: Any = None
@@ -44,8 +48,13 @@ class Parameter:
     def add(self, gradient: Array) -> None:
         if not self.trainable:
             return
-        if self.grad is None:
-            self.grad = np.array(gradient, self.value.dtype)  # a copy: nobody else writes it
+        if gradient.shape != self.value.shape:
+            raise ValueError(
+                f"a gradient must have the parameter's shape {self.value.shape}: "
+                f"got {gradient.shape}"
+            )
+        if self.grad is None:  # a copy: nobody else writes it
+            self.grad = np.array(gradient, self.value.dtype, order="C")
         else:
             self.grad += gradient
 
@@ -60,10 +69,7 @@ class Parameter:
 
 def checked(name: str, given: Any, like: Array) -> Array:
     """The given numbers, if they can stand where `like` stands."""
-    array = np.asarray(given)
+    array = numbers(name, given)
     if array.shape != like.shape:
         raise ValueError(f"{name} must have shape {like.shape}: got {array.shape}")
-    bfloat16 = array.dtype.kind == "V" and array.dtype.name == "bfloat16"
-    if array.dtype.kind not in "fiub" and not bfloat16:
-        raise TypeError(f"{name} must hold numbers: got {named(array)}")
     return array

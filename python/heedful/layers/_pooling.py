@@ -41,7 +41,7 @@ class GlobalAveragePooling(Typed):
             y = np.where(kept[..., None], x, self.dtype.type(0)).sum(-2) / count
 
         def backward(dy: Any) -> Array:
-            dx: Array = factors * self.array("dy", dy)[..., None, :]
+            dx: Array = factors * self.gradient(dy, y.shape)[..., None, :]
             return dx
 
         return y, backward
@@ -59,8 +59,10 @@ class Flatten(Typed):
     """
 
     def compute(self, mode: Mode, x: Any) -> tuple[Array, Backward]:
+        """x (N, …) → y (N, numbers of an item)."""
         x = self.array("x", x)
         if x.ndim == 0:
             raise ValueError("x must have one axis at least: got a single number")
         width = int(np.prod(x.shape[1:]))
-        return x.reshape(len(x), width), lambda dy: self.array("dy", dy).reshape(x.shape)
+        y = x.reshape(len(x), width)
+        return y, lambda dy: self.gradient(dy, y.shape).reshape(x.shape)

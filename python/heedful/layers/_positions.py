@@ -58,7 +58,8 @@ class SinusoidalPositions(Typed):
         """x (…, L, E); `first` is the position of the first row, one for all or (…) integers."""
         x = self.array("x", x, self.d_model)
         rows = rows_of(x, first)
-        return x + sinusoids(rows, self.d_model, self.dtype), lambda dy: dy
+        y = x + sinusoids(rows, self.d_model, self.dtype)
+        return y, lambda dy: self.gradient(dy, y.shape)
 
     def extra_repr(self) -> str:
         return f"{self.d_model}"
@@ -106,15 +107,17 @@ class LearnedPositions(Typed):
                 f"got {int(rows.min())} to {int(rows.max())}"
             )
 
+        y = x + self.weight[rows]
+
         def backward(dy: Any) -> Any:
-            dy = self.array("dy", dy, self.d_model)
+            dy = self.gradient(dy, y.shape)
             buffer = self.parameter("weight").buffer()
             if buffer is not None:
                 where = np.broadcast_to(rows, dy.shape[:-1])
                 add_rows(buffer, where.reshape(-1), as_rows(dy), None)
             return dy
 
-        return x + self.weight[rows], backward
+        return y, backward
 
     def extra_repr(self) -> str:
         return f"{self.max_length}, {self.d_model}"
@@ -150,11 +153,12 @@ class RotaryPositions(Typed):
         self.base = base
 
     def compute(self, mode: Mode, x: Any, positions: Any = None) -> tuple[Array, Backward]:
+        """x (…, L, D) → y, of the same shape; `positions` as for :func:`rotary_embedding`."""
         x = self.array("x", x)
         y = rotary_embedding(x, positions, base=self.base)
 
         def backward(dy: Any) -> Array:
-            dy = self.array("dy", dy)
+            dy = self.gradient(dy, y.shape)
             return rotary_embedding(dy, positions, base=self.base, inverse=True)
 
         return y, backward

@@ -40,7 +40,9 @@ class SegmentRecurrentLayer(Typed):
     def compute(
         self, mode: Mode, x: Any, memory: Any = None, memory_lengths: Any = None
     ) -> tuple[Array, Backward]:
-        """As of :class:`RelativeAttention`, but no gradient goes into memory."""
+        """x (B, L, E), memory (B, M, E) → y (B, L, E), as of :class:`RelativeAttention`; but no
+        gradient goes into memory.
+        """
         x = self.array("x", x, self.self_attn.d_model)
         first = self.norm_first
         back_memory: Backward | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -224,7 +225,8 @@ class Transformer(EncoderDecoder):
         return logits
 
     def generate(
-        self, source: Any, *, start: int, stop: int | None = None, max_length: int = 100,
+        self, source: Any, *, start: int, stop: int | Sequence[int] | None = None,
+        max_length: int = 100,
         source_lengths: Any = None, **options: Any,
     ) -> list[Array]:  # fmt: skip
         """The targets that the model writes, token by token.
@@ -234,8 +236,8 @@ class Transformer(EncoderDecoder):
         source : array_like of int, (B, M)
         start : int
             The token before the first.
-        stop : int, optional
-            The token that ends a target; it is not part of the result.
+        stop : int or sequence of int, optional
+            The token, or the tokens, that end a target; it is not part of the result.
         max_length : int, default 100
             Tokens of a target at most.
         temperature, top_k, top_p, num_beams, length_penalty, rng

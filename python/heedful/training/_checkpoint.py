@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,15 +26,26 @@ def _library() -> Any:
     return library
 
 
-def read_tensors(path: _Path) -> tuple[dict[str, Array], dict[str, str]]:
-    """The arrays of a safetensors file, bfloat16 as float32, and its text."""
+def read_tensors(
+    path: _Path, shapes: Mapping[str, tuple[int, ...]] | None = None
+) -> tuple[dict[str, Array], dict[str, str]]:
+    """The arrays of a safetensors file and its text.
+
+    Where `shapes` says what shape a name has, it is compared before anything is read.
+    """
     _library()
     from safetensors import safe_open
 
     tensors: dict[str, Array] = {}
     with safe_open(path, framework="numpy") as file:
         text = file.metadata() or {}
-        for name in file.keys():  # noqa: SIM118 (it is no mapping)
+        names = list(file.keys())
+        for name in names:
+            shape = tuple(file.get_slice(name).get_shape())
+            wanted = (shapes or {}).get(name, shape)
+            if shape != wanted:
+                raise ValueError(f"{name} must have shape {wanted}: got {shape}")
+        for name in names:
             tensors[name] = file.get_tensor(name)
     return tensors, text
 
@@ -94,7 +106,8 @@ def load_weights(model: Layer, path: _Path, strict: bool = True) -> Any:
     safetensors.SafetensorError
         A file that is no safetensors file, or a part of one.
     """
-    tensors, _ = read_tensors(path)
+    shapes = {name: own.value.shape for name, own in model.named_parameters()}
+    tensors, _ = read_tensors(path, shapes)
     return model.load_state_dict(tensors, strict)
 
 
@@ -132,27 +145,45 @@ def load_training(model: Layer, path: _Path) -> None:
     tensors, text = read_tensors(path)
     if "training" not in text:
         raise ValueError("path must be a file that save_training wrote: it has weights only")
-    progress = json.loads(text["training"])
+    progress = _progress(text["training"])
     parts: dict[str, dict[str, Array]] = {"model": {}, "optimizer": {}}
     for name, array in tensors.items():
         part, _, rest = name.partition(".")
         parts.setdefault(part, {})[rest] = array
-    rng = None if progress["rng"] is None else _generator(progress["rng"])
     before = model.state_dict()
     model.load_state_dict(parts["model"])
     try:
         trainer.optimizer.load_state_dict(parts["optimizer"])
-    except ValueError:
+    except (TypeError, ValueError):
         model.load_state_dict(before)
         raise
-    trainer.rng, trainer.epochs = rng, int(progress["epochs"])
-    trainer.history.history = progress["history"]
+    trainer.rng, trainer.epochs = progress.rng, progress.epochs
+    trainer.history.history = progress.history
+
+
+class _Progress(NamedTuple):
+    epochs: int
+    history: dict[str, list[float]]
+    rng: np.random.Generator | None
+
+
+def _progress(text: str) -> _Progress:
+    """What a file says of a training; it may have been written by anybody."""
+    try:
+        found = json.loads(text)
+        history = {str(name): [float(n) for n in ns] for name, ns in found["history"].items()}
+        rng = None if found["rng"] is None else _generator(found["rng"])
+        return _Progress(int(found["epochs"]), history, rng)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"path must be a file that save_training wrote: its text is damaged, {error!r}"
+        ) from None
 
 
 def _generator(state: dict[str, Any]) -> np.random.Generator:
     kinds = {"PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64"}
-    if state.get("bit_generator") not in kinds:
-        raise ValueError(f"the generator must be one of NumPy's: got {state.get('bit_generator')}")
+    if state["bit_generator"] not in kinds:
+        raise ValueError(f"the generator must be one of NumPy's: got {state['bit_generator']!r}")
     bits = getattr(np.random, state["bit_generator"])()
     bits.state = state
     return np.random.Generator(bits)

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from heedful._checks import flag, is_integer, named, one_of, probability
+from heedful._checks import flag, is_integer, named, numbers, one_of, probability
 from heedful._core import native
 from heedful.training._types import Array
 
@@ -31,8 +31,8 @@ class MeanSquaredError:
 
     def __call__(self, target: Any, prediction: Array) -> tuple[float, Array]:
         """target and prediction of the same shape."""
-        prediction = np.asarray(prediction)
-        target = np.asarray(target, prediction.dtype)
+        prediction = _floating(prediction)
+        target = numbers("target", target).astype(prediction.dtype)
         target = _column(target, prediction)
         _check_shape(target.shape, prediction.shape)
         difference = prediction - target
@@ -66,8 +66,7 @@ class BinaryCrossEntropy:
 
     def __call__(self, target: Any, prediction: Array) -> tuple[float, Array]:
         """target, in [0, 1], has the shape of prediction; a last axis of 1 may be left out."""
-        prediction = np.asarray(prediction)
-        given = np.asarray(target)
+        prediction, given = _floating(prediction), numbers("target", target)
         if given.size and not bool(((given >= 0) & (given <= 1)).all()):
             raise ValueError(f"target must lie in [0, 1]: got {named(target)}")
         t = _column(given.astype(np.float64), prediction)
@@ -118,7 +117,7 @@ class SparseCategoricalCrossEntropy:
 
     def __call__(self, target: Any, prediction: Array) -> tuple[float, Array]:
         """target (…) of integers, prediction (…, C)."""
-        prediction = np.asarray(prediction)
+        prediction = _floating(prediction)
         labels = check_labels(target, prediction, self.ignore_index)
         rows, flat = as_rows(prediction), np.ascontiguousarray(labels.reshape(-1))
         # a label that no class has, where none is to be ignored
@@ -168,8 +167,8 @@ class CategoricalCrossEntropy:
 
     def __call__(self, target: Any, prediction: Array) -> tuple[float, Array]:
         """target and prediction (…, C)."""
-        prediction = np.asarray(prediction)
-        target = np.asarray(target, prediction.dtype)
+        prediction = _floating(prediction)
+        target = numbers("target", target).astype(prediction.dtype)
         _check_shape(target.shape, prediction.shape)
         classes = prediction.shape[-1]
         rows = prediction.reshape(-1, classes)
@@ -184,9 +183,16 @@ class CategoricalCrossEntropy:
         return loss, gradient.reshape(prediction.shape)
 
 
+def _floating(prediction: Any) -> Array:
+    """Predictions as they are, whole numbers as floating ones: their gradient is none."""
+    array = numbers("prediction", prediction)
+    return array.astype(np.float64) if array.dtype.kind in "iub" else array
+
+
 def check_labels(target: Any, prediction: Array, ignored: int | None) -> Array:
     labels = np.asarray(target)
-    if labels.dtype.kind == "f" and bool((np.isfinite(labels) & (labels % 1 == 0)).all()):
+    finite = labels.dtype.kind == "f" and bool(np.isfinite(labels).all())
+    if finite and bool((labels == np.floor(labels)).all()):
         labels = labels.astype(np.int64)
     if labels.dtype.kind not in "iub":
         raise TypeError(f"target must be integers, the classes: got {named(labels)}")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from heedful._checks import named, positive
+from heedful._checks import named, numbers, positive
 from heedful.layers import Layer, Parameter
 from heedful.training._schedules import as_schedule
 from heedful.training._types import Array
@@ -130,13 +130,17 @@ class Optimizer(ABC):
             slot, _, name = key.partition(".")
             if slot not in self.slots or name not in parameters:
                 raise ValueError(f"state must be of this optimizer and model: got {key!r}")
-            array, own = np.asarray(given), parameters[name].value
+            array, own = numbers(key, given), parameters[name].value
             if array.shape != own.shape:
                 raise ValueError(f"{key} must have shape {own.shape}: got {array.shape}")
-            loaded.setdefault(slot, {})[name] = array.astype(own.dtype)
-        if "steps" not in state:
-            raise ValueError("state must have 'steps'")
-        self.steps, self.state = int(np.asarray(state["steps"])), loaded
+            loaded.setdefault(slot, {})[name] = np.array(array, own.dtype, order="C")
+        steps = np.asarray(state.get("steps"))
+        if steps.dtype.kind not in "iu" or steps.shape != ():
+            raise ValueError("state must have 'steps', an integer")
+        for slot in self.slots:
+            if set(loaded.get(slot, {})) != set(loaded.get(self.slots[0], {})):
+                raise ValueError(f"state must have {' and '.join(self.slots)} of each parameter")
+        self.steps, self.state = int(steps), loaded
 
 
 def gradient_norm(gradients: list[Array]) -> float:

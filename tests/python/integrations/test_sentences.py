@@ -22,6 +22,9 @@ TEXTS = [
 ]
 
 
+pytestmark = pytest.mark.peer  # of the weights
+
+
 @pytest.fixture(scope="module")
 def folder() -> Path:
     try:
@@ -48,7 +51,6 @@ def test_a_text_is_the_same_alone_and_among_others(encoder: SentenceEncoder) -> 
         np.testing.assert_allclose(encoder.encode(text), vector, atol=2e-6)
 
 
-@pytest.mark.peer
 def test_vectors_are_those_of_torch(encoder: SentenceEncoder, folder: Path) -> None:
     """BERT written down in PyTorch's own operations, with the weights of the file."""
     torch = pytest.importorskip("torch")
@@ -86,7 +88,6 @@ def test_vectors_are_those_of_torch(encoder: SentenceEncoder, folder: Path) -> N
         np.testing.assert_allclose(encoder.encode(text), expected, atol=1e-5)
 
 
-@pytest.mark.peer
 def test_vectors_are_those_of_sentence_transformers(encoder: SentenceEncoder, folder: Path) -> None:
     library = pytest.importorskip("sentence_transformers")
     model = library.SentenceTransformer(str(folder), device="cpu")

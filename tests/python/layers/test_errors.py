@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from layer_cases import CASES as LAYER_CASES
+from layer_cases import LayerCase
 
 from heedful import KVCache, layers, rotary_embedding
 
@@ -24,7 +26,7 @@ CASES: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
     ("width", lambda: L.Linear(4, 2)(X), ValueError,
      "x must have 4 numbers in its last axis: got shape (2, 5, 6)"),
     ("gradient_width", lambda: L.Linear(6, 2).forward(X)[1](X), ValueError,
-     "dy must have 2 numbers in its last axis: got shape (2, 5, 6)"),
+     "dy must have shape (2, 5, 2): got (2, 5, 6)"),
     ("zero_features", lambda: L.Linear(0, 2), ValueError, "in_features must be at least 1: got 0"),
     ("float_features", lambda: L.Linear(2.0, 2), TypeError,
      "in_features must be an integer: got 2.0"),
@@ -73,9 +75,52 @@ CASES: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
      "prompt and max_length must not be longer than the model's 5 positions together: got 6"),
     ("beams_and_chance", lambda: L.LanguageModel(9, 6, 2, 1).generate([[1]], num_beams=2,
      temperature=1.0), ValueError, "num_beams above 1 cannot be combined with drawing tokens"),
+    ("complex", lambda: L.Linear(6, 2)(X * 1j), TypeError,
+     "x must hold real numbers: got an array of shape (2, 5, 6) and type complex64"),
+    ("words", lambda: L.LayerNorm(2)([["1.5", "2.5"]]), TypeError,
+     "x must hold real numbers: got an array of shape (1, 2) and type <U3"),
+    ("objects", lambda: L.ReLU()(np.array([1.0, None])), TypeError, "x must hold real numbers"),
+    ("masked", lambda: L.ReLU()(np.ma.masked_equal([1.0, 2.0], 1)), TypeError,
+     "x must be a plain array: got a masked array, use mask="),
+    ("ragged", lambda: L.ReLU()([[1.0], [1.0, 2.0]]), ValueError,
+     "x must be rectangular: got lists of different lengths"),
+    ("residual", lambda: L.Linear(6, 2)(X, residual=X), ValueError,
+     "residual must have shape (2, 5, 2): got (2, 5, 6)"),
+    ("softmax_axis", lambda: L.Softmax(3)(X), ValueError,
+     "x must have axis 3: got shape (2, 5, 6)"),
+    ("other_lengths", lambda: L.MultiHeadAttention(6, 2)(X, X[:, :3], X[:, :4]), ValueError,
+     "value and key must have the same length: key has 3, value has 4"),
+    ("other_batch", lambda: L.MultiHeadAttention(6, 2)(X, np.ones((3, 5, 6))), ValueError,
+     "the leading axes of query, key and value must broadcast"),
+    ("value_width", lambda: L.MultiHeadAttention(6, 2, vdim=7)(X, X, X), ValueError,
+     "value must have 7 numbers in its last axis: got shape (2, 5, 6)"),
+    ("mask_shape", lambda: L.MultiHeadAttention(6, 2)(X, mask=np.ones((5, 4), bool)), ValueError,
+     "mask must broadcast to"),
+    ("kv_lengths", lambda: L.MultiHeadAttention(6, 2)(X, kv_lengths=[5, 6]), ValueError,
+     "kv_lengths must lie between 0 and 5: got 6 for item 1"),
+    ("bert_mask", lambda: L.BertEncoder(9, 6, 2, 1, 8, 5)([[1, 2]], mask=[[0.0, -np.inf]]),
+     TypeError, "mask must be boolean, or 1 and 0: got"),
+    ("infinite_token", lambda: L.Embedding(5, 2)([np.inf]), TypeError, "tokens must be integers"),
+    ("cache_lengths", lambda: KVCache().append(X[None], X[None], [2**70]), ValueError,
+     "lengths must lie in [0, 5]: got 1180591620717411303424"),
+    ("cache_items", lambda: _filled().reorder([1]), ValueError, "items must lie in [0, 0]: got 1"),
+    ("cache_batch", lambda: _filled().append(*np.ones((2, 3, 2, 5, 6))), ValueError,
+     "key must have shape (1, 2, L, 6) as before: got (3, 2, 5, 6)"),
+    ("parameter", lambda: L.Parameter(np.ones(3, np.float16)), TypeError,
+     "dtype must be float32 or float64: got float16"),
+    ("parameter_gradient", lambda: L.Parameter(np.ones(3)).add(np.ones(4)), ValueError,
+     "a gradient must have the parameter's shape (3,): got (4,)"),
+    ("stop", lambda: L.LanguageModel(9, 6, 2, 1).generate([[1]], stop=1.5), TypeError,
+     "stop must be integers: got"),
     ("no_model", lambda: L.generate(np.tanh, [[1]]), TypeError,
      "model must be a model that writes: got <ufunc 'tanh'>"),
 ]  # fmt: skip
+
+
+def _filled() -> KVCache:
+    cache = KVCache()
+    cache.append(X[None], X[None])
+    return cache
 
 
 @pytest.mark.parametrize(
@@ -88,6 +133,21 @@ def test_is_refused_in_one_sentence(
         call()
     assert type(caught.value) is kind
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("case", LAYER_CASES, ids=lambda case: case.name)
+def test_a_gradient_of_another_shape_is_refused(case: LayerCase, rng: np.random.Generator) -> None:
+    """Compiled functions would read beyond it. The right one is still taken afterwards."""
+    layer, inputs = case.make(np.float32, 0), case.inputs(rng)
+    mode = layers.Mode(True, np.random.default_rng(0))
+    y, backward = layer.forward(*inputs, **case.options)
+    wrong = np.ones((y.shape[0] + 1, *y.shape[1:]), np.float32)
+    for dy in (wrong, wrong[..., :0], np.float32(1)):
+        with pytest.raises(ValueError, match="must have shape"):
+            backward(dy)
+        with pytest.raises(ValueError, match="must have shape"):
+            layer.compute(mode, *inputs, **case.options)[1](dy)
+    backward(np.ones_like(y))
 
 
 def test_a_dict_of_bert_that_lacks_a_part_is_refused() -> None:

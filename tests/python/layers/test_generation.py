@@ -107,6 +107,19 @@ def _complete(steps: Any) -> Any:
     return steps
 
 
+def test_several_tokens_may_stop() -> None:
+    model = sharp(language_models()["learned"])
+    whole = [tokens.tolist() for tokens in model.generate(PROMPTS, max_length=12)]
+    stops = {whole[0][5], whole[1][3], 30}
+    expected = []
+    for prompt, tokens in zip(PROMPTS, whole, strict=True):
+        ends = [i for i in range(len(prompt), len(tokens)) if tokens[i] in stops]
+        expected.append(tokens[: ends[0]] if ends else tokens)
+    assert expected != whole
+    written = model.generate(PROMPTS, stop=sorted(stops), max_length=12)
+    assert [tokens.tolist() for tokens in written] == expected
+
+
 def test_a_seed_gives_the_same_text() -> None:
     model = language_models()["learned"]
     first, again, other = (

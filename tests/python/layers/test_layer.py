@@ -16,6 +16,7 @@ from heedful.layers import (
     Encoder,
     LanguageModel,
     Layer,
+    LayerNorm,
     Linear,
     MultiHeadAttention,
     Parameter,
@@ -99,6 +100,28 @@ def test_inference_keeps_nothing(rng: np.random.Generator) -> None:
     assert pickle.dumps(layer) == before
 
 
+@pytest.mark.parametrize("layer", [Linear(6, 4, rng=0), LayerNorm(6), ReLU(), Encoder(1, 6, 2, 8)],
+                         ids=lambda layer: type(layer).__name__)  # fmt: skip
+def test_inputs_may_lie_in_any_way(layer: Layer, rng: np.random.Generator) -> None:
+    x = rng.standard_normal((2, 5, 6)).astype(np.float32)
+    wide = np.zeros((2, 10, 12), np.float32)
+    wide[:, ::2, ::2] = x
+    packed = np.zeros(x.shape[:2], [("before", "i1"), ("row", "f4", 6)])  # 25 bytes a row
+    packed["row"] = x
+    expected, dx = layer(x), None
+    others = [wide[:, ::2, ::2], np.asfortranarray(x), np.flip(np.flip(x).copy()), packed["row"],
+              x.astype(">f4"), x.astype(np.float64), x.tolist()]  # fmt: skip
+    for other in others:
+        np.testing.assert_array_equal(layer(other), expected)
+        layer.zero_grad()
+        y, backward = layer.forward(other, rng=0)
+        found = backward(np.broadcast_to(np.float32(0.5), y.shape)), *layer.grads.values()
+        if dx is None:
+            dx = [array.copy() for array in found]
+        for one, first in zip(found, dx, strict=True):
+            np.testing.assert_array_equal(one, first)
+
+
 def test_a_shared_parameter_is_one() -> None:
     embedding, projection = Embedding(7, 3, rng=0), Linear(3, 7, bias=False)
     projection.weight = embedding.parameter("weight")
@@ -168,7 +191,7 @@ def test_zero_grad_starts_again() -> None:
         (lambda s: s.pop("2.bias"), r"missing 2\.bias, unexpected nothing"),
         (lambda s: s.update(more=np.ones(3)), "missing nothing, unexpected more"),
         (lambda s: s.update({"2.bias": np.ones(3)}), r"2\.bias must have shape \(2,\): got \(3,\)"),
-        (lambda s: s.update({"2.bias": np.array(["a", "b"])}), r"2\.bias must hold numbers"),
+        (lambda s: s.update({"2.bias": np.array(["a", "b"])}), r"2\.bias must hold real numbers"),
     ],
     ids=["missing", "extra", "shape", "type"],
 )
