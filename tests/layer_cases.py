@@ -60,6 +60,10 @@ CASES = [
         LayerCase(name, without_rng(L.Activation, name), rows(*M))
         for name in ("relu", "gelu", "gelu_tanh", "silu", "tanh", "sigmoid")
     ],
+    *[
+        LayerCase(kind.__name__, without_rng(kind), rows(*M))
+        for kind in (L.ReLU, L.GELU, L.SiLU, L.Tanh, L.Sigmoid)
+    ],
     LayerCase("softmax", without_rng(L.Softmax), rows(*M)),
     LayerCase("softmax_axis", without_rng(L.Softmax, 1), rows(*M)),
     LayerCase("embedding", seeded(L.Embedding, 11, 6), tokens((3, 5))),

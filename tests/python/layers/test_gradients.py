@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from layer_cases import CASES, LayerCase
 
+from heedful import layers
 from heedful.testing import gradcheck
 
 SEED = 7
@@ -15,6 +16,16 @@ SEED = 7
 
 def outputs(result: Any) -> Any:
     return result[0] if isinstance(result, tuple) else result
+
+
+def test_every_layer_stands_in_the_table(rng: np.random.Generator) -> None:
+    def kinds(layer: layers.Layer) -> set[type]:
+        return {type(layer)}.union(*(kinds(inner) for _, inner in layer.layers_inside()))
+
+    tested = set().union(*(kinds(case.make(np.float32, 0)) for case in CASES))
+    public = {kind for name in layers.__all__ if isinstance(kind := getattr(layers, name), type)
+              and issubclass(kind, layers.Layer)}  # fmt: skip
+    assert public - {layers.Layer} <= tested
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
