@@ -131,6 +131,15 @@ def as_array(name: str, given: ArrayLike) -> np.ndarray[Any, Any]:
         raise ValueError(f"{name} must be rectangular: got lists of different lengths") from None
 
 
+def each_of(name: str, given: Sequence[Any] | None, count: int) -> Sequence[Any]:
+    """One thing for each layer; None for each where there are none."""
+    if given is None:
+        return [None] * count
+    if len(given) != count:
+        raise ValueError(f"{name} must have one for each of {count} layers: got {len(given)}")
+    return given
+
+
 def is_bfloat16(dtype: np.dtype[Any]) -> bool:
     # by name, for ml_dtypes is imported by the caller or by nobody
     return dtype.kind == "V" and dtype.name == "bfloat16"
@@ -142,3 +151,14 @@ def numbers(name: str, given: ArrayLike) -> np.ndarray[Any, Any]:
     if array.dtype.kind not in "fiub" and not is_bfloat16(array.dtype):
         raise TypeError(f"{name} must hold real numbers: got {named(array)}")
     return array
+
+
+def generator(rng: int | np.random.Generator | None) -> np.random.Generator:
+    """The given generator, or a new one from a seed or from the system."""
+    if isinstance(rng, np.random.Generator):
+        return rng
+    if rng is None or (is_integer(rng) and rng >= 0):
+        return np.random.default_rng(rng)
+    raise TypeError(
+        f"rng must be None, an integer from 0 on or a numpy.random.Generator: got {named(rng)}"
+    )

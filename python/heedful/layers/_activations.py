@@ -126,7 +126,7 @@ class Softmax(Typed):
         x = self.array("x", x)
         if not -x.ndim <= self.axis < x.ndim:
             raise ValueError(f"x must have axis {self.axis}: got shape {x.shape}")
-        y = np.exp(x - x.max(self.axis, keepdims=True))
+        y = np.exp(x - x.max(self.axis, keepdims=True, initial=-np.inf))
         y /= y.sum(self.axis, keepdims=True)
 
         def backward(dy: Any) -> Array:

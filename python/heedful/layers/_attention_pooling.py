@@ -92,7 +92,7 @@ class AttentionPooling(Typed):
         options: dict[str, Any] = {
             "kv_lengths": lengths, "return_weights": return_weights,
             "scale": None if self.linear is None else 1.0,
-            **mask_or_bias(None if mask is None else np.asarray(mask)[..., None, None, :]),
+            **mask_or_bias(None if mask is None else np.expand_dims(mask, (-2, -3))),
         }  # fmt: skip
         one_head = np.expand_dims(x, -3)
         arrays = self.query, np.expand_dims(looked, -3), one_head

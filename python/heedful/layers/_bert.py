@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from heedful._checks import named
 from heedful.layers._bert_names import from_checkpoint
 from heedful.layers._dropout import Dropout
-from heedful.layers._embedding import Embedding
+from heedful.layers._embedding import Embedding, check_tokens
 from heedful.layers._encoder import Encoder
 from heedful.layers._layer import Mismatch, Typed
 from heedful.layers._linear import Linear
@@ -121,8 +121,7 @@ class BertEncoder(Typed):
         x, back_positions = self.positions.compute(mode, x, self.first_position)
         back_segments: Backward | None = None
         if self.segment_embedding is not None:
-            kinds = np.zeros(tokens.shape, np.int64) if segments is None else np.asarray(segments)
-            kinds = np.broadcast_to(kinds, tokens.shape)
+            kinds = self._segments(segments, tokens.shape)
             added, back_segments = self.segment_embedding.compute(mode, kinds)
             x = x + added
         elif segments is not None:
@@ -139,6 +138,15 @@ class BertEncoder(Typed):
             back_tokens(back_positions(dx))
 
         return y, backward
+
+    def _segments(self, given: Any, shape: tuple[int, ...]) -> Array:
+        if given is None:
+            return np.zeros(shape, np.int64)
+        assert self.segment_embedding is not None
+        kinds = check_tokens("segments", given, self.segment_embedding.num_embeddings)
+        if kinds.shape not in (shape, shape[-1:]):
+            raise ValueError(f"segments must have shape {shape}: got {kinds.shape}")
+        return np.broadcast_to(kinds, shape)
 
     def load_state_dict(self, state: Mapping[str, ArrayLike], strict: bool = True) -> Mismatch:
         """As of :class:`Layer`; names of Hugging Face's checkpoints are understood too.

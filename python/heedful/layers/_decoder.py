@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike
 
-from heedful._checks import flag, size
+from heedful._checks import each_of, flag, size
 from heedful.functional import KVCache
 from heedful.layers._dropout import Dropout
 from heedful.layers._feed_forward import feed_forward
@@ -208,10 +208,9 @@ class Decoder(Typed):
     ) -> tuple[Array, Backward]:
         """x (…, L, E), memory (…, M, E) → y (…, L, E); backward gives (dx, dmemory)."""
         closures: list[Backward] = []
-        for index, layer in enumerate(self.layers):
-            x, closure = layer.compute(
-                mode, x, memory, cache=None if caches is None else caches[index], **options
-            )
+        own = each_of("caches", caches, len(self.layers))
+        for layer, cache in zip(self.layers, own, strict=True):
+            x, closure = layer.compute(mode, x, memory, cache=cache, **options)
             if mode.training:
                 closures.append(closure)
         back_norm = None

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from heedful._checks import integers, named, positive, probability, size
+from heedful._checks import finite, integers, named, positive, probability, size
 from heedful.layers._beam import beam_search
 from heedful.layers._sampling import Sampler
 from heedful.layers._steps import Steps, read_prompts
@@ -88,7 +88,7 @@ def generate(
     if size("num_beams", num_beams) > 1:
         if temperature != 0 or top_k is not None or top_p is not None:
             raise ValueError("num_beams above 1 cannot be combined with drawing tokens")
-        penalty = float(length_penalty)
+        penalty = finite("length_penalty", length_penalty)
         written = beam_search(steps, prompts, stops, max_length, int(num_beams), penalty)
     else:
         sampler = Sampler(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from heedful._checks import flag, probability, size
+from heedful._checks import flag, named, positive, probability, size
 from heedful.functional import KVCache, attention, attention_vjp, rotary_embedding
 from heedful.layers._heads import Projections
 from heedful.layers._initial import glorot, kaiming
@@ -99,7 +99,9 @@ class MultiHeadAttention(Typed):
             raise ValueError(
                 f"num_heads must divide d_model: got d_model={d_model}, num_heads={num_heads}"
             )
-        self.num_kv_heads = size("num_kv_heads", num_kv_heads or self.num_heads)
+        self.num_kv_heads = size(
+            "num_kv_heads", self.num_heads if num_kv_heads is None else num_kv_heads
+        )
         if self.num_heads % self.num_kv_heads:
             raise ValueError(
                 "num_kv_heads must divide num_heads: "
@@ -110,7 +112,8 @@ class MultiHeadAttention(Typed):
         self.vdim = self.d_model if vdim is None else size("vdim", vdim)
         self.dropout = probability("dropout", dropout)
         self.causal = flag("causal", causal)
-        self.rotary = (10000.0 if rotary else 0.0) if isinstance(rotary, bool) else float(rotary)
+        base = (10000.0 if rotary else None) if isinstance(rotary, bool) else rotary
+        self.rotary = 0.0 if base is None else positive("rotary", base)
         if self.rotary and self.depth % 2:
             raise ValueError(f"rotary needs an even number of features in a head: got {self.depth}")
         rng = generator(rng)
@@ -188,6 +191,8 @@ class MultiHeadAttention(Typed):
         }  # fmt: skip
         projections = Projections(self, query, key, value)
         if cache is not None:
+            if not isinstance(cache, KVCache):
+                raise TypeError(f"cache must be a KVCache: got {named(cache)}")
             if mode.training:
                 raise ValueError("cache is for inference: it has no gradients")
             q, k, v = self._with_cache(cache, projections, options)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from heedful._checks import is_integer, named, size
+from heedful._checks import is_integer, named, positive, size
 from heedful.functional import rotary_embedding
 from heedful.layers._embedding import add_rows
 from heedful.layers._initial import normal
@@ -132,6 +132,11 @@ def rows_of(x: Array, first: Any) -> Array:
     begins = np.asarray(first)
     if begins.dtype.kind not in "iu":
         raise TypeError(f"first must be an integer, or one for each item: got {named(first)}")
+    if begins.shape not in ((), x.shape[:-2]):
+        raise ValueError(
+            f"first must be an integer, or one for each item of {x.shape[:-2]}: got shape "
+            f"{begins.shape}"
+        )
     return begins[..., None] + np.arange(x.shape[-2])
 
 
@@ -150,7 +155,7 @@ class RotaryPositions(Typed):
 
     def __init__(self, base: float = 10000.0, *, dtype: DTypeLike = np.float32) -> None:
         super().__init__(dtype)
-        self.base = base
+        self.base = positive("base", base)
 
     def compute(self, mode: Mode, x: Any, positions: Any = None) -> tuple[Array, Backward]:
         """x (…, L, D) → y, of the same shape; `positions` as for :func:`rotary_embedding`."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from heedful._checks import probability, size
+from heedful._checks import integer_array, named, probability, size
 from heedful.functional import attention, attention_vjp
 from heedful.layers._layer import Typed
 from heedful.layers._linear import Linear
@@ -87,7 +87,9 @@ class RelativeAttention(Typed):
             raise ValueError(f"x must have shape (B, L, {self.d_model}): got {x.shape}")
         batch, length, width = x.shape
         has_memory = memory is not None
-        memory = self.array("memory", memory, width) if has_memory else x[:, :0]
+        memory = self.array("memory", memory) if has_memory else x[:, :0]
+        if memory.ndim != 3 or (memory.shape[0], memory.shape[2]) != (batch, width):
+            raise ValueError(f"memory must have shape ({batch}, M, {width}): got {memory.shape}")
         heads = (self.num_heads, self.depth)
         before = memory.shape[1]
         keys = before + length
@@ -104,7 +106,7 @@ class RelativeAttention(Typed):
         by_row = placed @ r.transpose(1, 2, 0)  # (B, H, L, keys), by distance
         options: dict[str, Any] = {
             "bias": shifted(by_row), "causal": True, "align": before, "layout": "blhd",
-            "mask": _remembered(memory_lengths, before, keys),
+            "mask": _remembered(memory_lengths, batch, before, keys),
         }  # fmt: skip
         content = q + self.content_bias
         if not mode.training:
@@ -140,11 +142,16 @@ def _halves(width: int) -> tuple[slice, slice]:
     return slice(0, width), slice(width, 2 * width)
 
 
-def _remembered(lengths: Any, before: int, keys: int) -> Array | None:
+def _remembered(lengths: Any, batch: int, before: int, keys: int) -> Array | None:
     """Which keys exist, (B, 1, 1, K): the last ones of each memory, and the segment's."""
     if lengths is None:
         return None
-    first = before - np.asarray(lengths)
+    given = integer_array("memory_lengths", lengths)
+    if given.shape != (batch,) or not ((given >= 0) & (given <= before)).all():
+        raise ValueError(
+            f"memory_lengths must be {batch} integers from 0 to {before}: got {named(lengths)}"
+        )
+    first = before - given.astype(np.int64)
     exists: Array = np.arange(keys) >= first[:, None, None, None]
     return exists
 

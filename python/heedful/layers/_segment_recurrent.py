@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from heedful._checks import flag, size
+from heedful._checks import each_of, flag, size
 from heedful.layers._dropout import Dropout
 from heedful.layers._embedding import Embedding
 from heedful.layers._feed_forward import feed_forward
@@ -158,17 +158,12 @@ class SegmentRecurrentLM(Typed):
             How many rows of each memory count, the last ones.
         return_memory : bool, default False
         """
-        if memory is not None and len(memory) != len(self.layers):
-            raise ValueError(
-                f"memory must have one array for each of {len(self.layers)} layers: "
-                f"got {len(memory)}"
-            )
+        own = each_of("memory", memory, len(self.layers))
         x, back_embedding = self.embedding.compute(mode, tokens)
         x, drop = self.dropout.compute(mode, x)
         closures: list[Backward] = []
         remembered: list[Array] = []
-        for index, layer in enumerate(self.layers):
-            old = None if memory is None else memory[index]
+        for layer, old in zip(self.layers, own, strict=True):
             if return_memory:
                 seen = x if old is None else np.concatenate([old, x], 1)
                 remembered.append(seen[:, max(0, seen.shape[1] - self.memory_length) :].copy())

@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from heedful._checks import is_integer, named
+from heedful._checks import generator as generator
 
 Array: TypeAlias = NDArray[Any]
 DType: TypeAlias = np.dtype[Any]
@@ -20,14 +20,3 @@ def floating(dtype: DTypeLike) -> DType:
     if wanted not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise TypeError(f"dtype must be float32 or float64: got {wanted}")
     return wanted
-
-
-def generator(rng: Rng) -> np.random.Generator:
-    """The given generator, or a new one from a seed or from the system."""
-    if isinstance(rng, np.random.Generator):
-        return rng
-    if rng is None or (is_integer(rng) and rng >= 0):
-        return np.random.default_rng(rng)
-    raise TypeError(
-        f"rng must be None, an integer from 0 on or a numpy.random.Generator: got {named(rng)}"
-    )

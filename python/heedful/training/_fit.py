@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from heedful._checks import flag, size
+from heedful._checks import flag, generator, size
 from heedful.layers import Layer
 from heedful.training._batches import Inputs, slices
 from heedful.training._callbacks import as_callbacks
@@ -46,7 +46,7 @@ def fit(
     watching = as_callbacks(callbacks)
     shuffle = flag("shuffle", shuffle)
     if rng is not None or trainer.rng is None:
-        trainer.rng = rng if isinstance(rng, np.random.Generator) else np.random.default_rng(rng)
+        trainer.rng = generator(rng)
     for callback in watching:
         callback.on_begin(model)
     last = trainer.epochs + epochs

@@ -198,7 +198,9 @@ def check_labels(target: Any, prediction: Array, ignored: int | None) -> Array:
         raise TypeError(f"target must be integers, the classes: got {named(labels)}")
     if labels.shape == (*prediction.shape[:-1], 1) and labels.shape != prediction.shape[:-1]:
         labels = labels[..., 0]
-    if prediction.ndim == 0 or labels.shape != prediction.shape[:-1]:
+    if prediction.ndim == 0 or not prediction.shape[-1]:
+        raise ValueError(f"prediction must have a score for each class: got {prediction.shape}")
+    if labels.shape != prediction.shape[:-1]:
         raise ValueError(
             f"target must have shape {prediction.shape[:-1]} for predictions of shape "
             f"{prediction.shape}: got {labels.shape}"

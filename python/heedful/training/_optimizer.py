@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from heedful._checks import named, numbers, positive
+from heedful._checks import finite, named, numbers, positive
 from heedful.layers import Layer, Parameter
 from heedful.training._schedules import as_schedule
 from heedful.training._types import Array
@@ -46,7 +46,10 @@ class Optimizer(ABC):
         self.model = model
         self.schedule = as_schedule(lr)
         self.settings = {"lr_factor": 1.0, **settings}
-        self.groups = {pattern: dict(group) for pattern, group in (groups or {}).items()}
+        self.groups = {
+            pattern: {name: finite(name, value) for name, value in group.items()}
+            for pattern, group in (groups or {}).items()
+        }
         for pattern, group in self.groups.items():
             unknown = [name for name in group if name not in self.settings]
             if unknown:

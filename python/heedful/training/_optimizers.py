@@ -106,7 +106,7 @@ class Adam(Optimizer):
         betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8, weight_decay: float = 0.0,
         groups: Mapping[str, Mapping[str, float]] | None = None, clip_norm: float | None = None,
     ) -> None:  # fmt: skip
-        first, second = betas
+        first, second = (finite("betas", beta) for beta in betas)
         if not 0 <= first < 1 or not 0 <= second < 1:
             raise ValueError(f"betas must lie in [0, 1): got {betas}")
         super().__init__(

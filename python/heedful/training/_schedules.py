@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from heedful._checks import finite, named, size
+from heedful._checks import finite, is_integer, named, size
 
 # from the number of the step, 0 for the first, to its learning rate
 Schedule: TypeAlias = Callable[[int], float]
@@ -37,7 +37,12 @@ class WarmupCosine:
 
     def __init__(self, lr: float, warmup_steps: int, total_steps: int, final: float = 0.0) -> None:
         self.lr, self.final = finite("lr", lr), finite("final", final)
-        self.warmup_steps, self.total_steps = int(warmup_steps), size("total_steps", total_steps)
+        self.total_steps = size("total_steps", total_steps)
+        self.warmup_steps = (
+            0
+            if is_integer(warmup_steps) and warmup_steps == 0
+            else size("warmup_steps", warmup_steps)
+        )
 
     def __call__(self, step: int) -> float:
         if step < self.warmup_steps:

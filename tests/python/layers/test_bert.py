@@ -76,9 +76,9 @@ def test_a_checkpoint_loads_unchanged(family: str, rng: np.random.Generator) -> 
 def test_names_of_old_checkpoints_are_understood() -> None:
     model = BertEncoder(VOCABULARY, WIDTH, 2, 1, INNER, 9, rng=0)
     state = {
-        name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta"):
-        array + 1 for name, array in as_checkpoint(model, "bert").items()
-    }  # fmt: skip
+        name.replace("Norm.weight", "Norm.gamma").replace("Norm.bias", "Norm.beta"): array + 1
+        for name, array in as_checkpoint(model, "bert").items()
+    }
     before = model.norm.weight.copy()
     model.load_state_dict(state)
     np.testing.assert_array_equal(model.norm.weight, before + 1)
@@ -116,7 +116,8 @@ def test_a_config_gives_the_sizes() -> None:
             "hidden_act": "gelu_new", "layer_norm_eps": 1e-7}  # fmt: skip
     distilled = {**shared, "model_type": "distilbert", "dim": WIDTH, "n_heads": 3, "n_layers": 2,
                  "hidden_dim": INNER, "dropout": 0.2, "activation": "gelu"}  # fmt: skip
-    for config in (bert, {**bert, "model_type": "roberta", "pad_token_id": 1}, distilled):
+    roberta = {**bert, "model_type": "roberta", "pad_token_id": 1}
+    for config in (bert, roberta, distilled):
         model = bert_from_config(config)
         layer = model.encoder.layers[1]
         assert layer.self_attn.num_heads == 3
@@ -126,6 +127,4 @@ def test_a_config_gives_the_sizes() -> None:
     assert bert_from_config(bert).encoder.layers[0].linear1.activation == "gelu_tanh"
     assert bert_from_config(distilled).segment_embedding is None
     # positions of RoBERTa begin behind the padding's
-    assert (
-        bert_from_config({**bert, "model_type": "roberta", "pad_token_id": 1}).first_position == 2
-    )
+    assert bert_from_config(roberta).first_position == 2

@@ -110,6 +110,12 @@ def test_large_scores_are_no_trouble() -> None:
         assert loss == pytest.approx(5e3)
 
 
+def test_whole_numbers_have_a_gradient_that_is_none() -> None:
+    loss, gradient = MeanSquaredError()([1.5, 2.5], np.array([1, 3]))
+    assert loss == 0.25
+    np.testing.assert_array_equal(gradient, [-0.5, 0.5])
+
+
 def test_a_column_may_be_left_out() -> None:
     x = np.array([[0.5], [-0.5]])
     for loss_fn in (BinaryCrossEntropy(), MeanSquaredError()):
@@ -127,6 +133,14 @@ def test_a_column_may_be_left_out() -> None:
          "target must be integers, the classes"),
         (lambda: SparseCategoricalCrossEntropy()([1, 2], np.ones((1, 4))), ValueError,
          r"target must have shape \(1,\) for predictions of shape \(1, 4\): got \(2,\)"),
+        (lambda: SparseCategoricalCrossEntropy()([], np.ones((0, 0))), ValueError,
+         r"prediction must have a score for each class: got \(0, 0\)"),
+        (lambda: SparseCategoricalCrossEntropy()([np.nan], np.ones((1, 4))), TypeError,
+         "target must be integers, the classes"),
+        (lambda: MeanSquaredError()(["1"], np.ones(1)), TypeError,
+         "target must hold real numbers"),
+        (lambda: BinaryCrossEntropy()([1], np.ones(1) * 1j), TypeError,
+         "prediction must hold real numbers"),
         (lambda: CategoricalCrossEntropy()([1, 2], np.ones((1, 4))), ValueError,
          r"target must have the shape of prediction, \(1, 4\): got \(2,\)"),
         (lambda: BinaryCrossEntropy()([1, 2], np.ones(2)), ValueError, "target must lie in"),
