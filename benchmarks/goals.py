@@ -6,6 +6,7 @@ A whole run takes about 20 minutes on two cores; it is worth something on a quie
 
 import sys
 
+import bench_additive
 import bench_decode
 import bench_dtypes
 import bench_forward
@@ -32,6 +33,7 @@ TOPICS = [
     bench_neighbours.TOPIC,
     bench_memory.TOPIC,
     bench_linear.TOPIC,
+    bench_additive.TOPIC,
 ]
 
 if __name__ == "__main__":

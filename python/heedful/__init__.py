@@ -4,8 +4,11 @@ from heedful._config import show_config
 from heedful._threads import get_num_threads, num_threads, set_num_threads
 from heedful._version import __version__
 from heedful.functional import (
+    AdditiveGradients,
     Gradients,
     KVCache,
+    additive_attention,
+    additive_attention_vjp,
     attention,
     attention_backward,
     attention_pool,
@@ -22,9 +25,12 @@ from heedful.functional import (
 )
 
 __all__ = [
+    "AdditiveGradients",
     "Gradients",
     "KVCache",
     "__version__",
+    "additive_attention",
+    "additive_attention_vjp",
     "attention",
     "attention_backward",
     "attention_pool",

@@ -127,6 +127,20 @@ def attention_weights(
     dropout_p: float,
     seed: int,
 ) -> None: ...
+
+# Additive attention: weight is T (Hkv or 1, E), contiguous, E being the depth of query and key;
+# scale must be 1.0 and softcap 0.0. What follows it stands for the arguments of the function of the
+# same name with attention_.
+
+def additive_forward(weight: Array, *arguments: Any) -> None:
+    """attention_forward with scores Σ_e weight[e] · tanh(query[i, e] + key[j, e])."""
+
+def additive_backward(
+    weight: Array,
+    dweight: NDArray[np.float64],  # like weight, contiguous, zeros on entry, written
+    *arguments: Any,
+) -> None: ...
+def additive_weights(weight: Array, *arguments: Any) -> None: ...
 def merge_attention(
     outs: tuple[Array, ...],  # each (*batch, H, Lq, Dv)
     lses: tuple[Array, ...],  # each T (*batch, H, Lq)

@@ -1,5 +1,10 @@
 """Attention as functions on arrays: what is checked here is computed in C++."""
 
+from heedful.functional._additive import (
+    AdditiveGradients,
+    additive_attention,
+    additive_attention_vjp,
+)
 from heedful.functional._attention import attention
 from heedful.functional._backward import Gradients
 from heedful.functional._cache import KVCache
@@ -13,8 +18,11 @@ from heedful.functional._varlen import attention_varlen, attention_varlen_vjp
 from heedful.functional._weights import attention_scores, attention_weights
 
 __all__ = [
+    "AdditiveGradients",
     "Gradients",
     "KVCache",
+    "additive_attention",
+    "additive_attention_vjp",
     "attention",
     "attention_backward",
     "attention_pool",

@@ -1,6 +1,7 @@
 """Layers: functions with parameters that learn, on plain arrays."""
 
 from heedful.layers._activations import GELU, Activation, ReLU, Sigmoid, SiLU, Softmax, Tanh
+from heedful.layers._additive import AdditiveAttention
 from heedful.layers._attention_pooling import AttentionPooling
 from heedful.layers._autoencoder import Autoencoder
 from heedful.layers._bert import BertEncoder, bert_from_config
@@ -29,6 +30,7 @@ from heedful.layers._transformer import EncoderDecoder, Transformer
 __all__ = [
     "GELU",
     "Activation",
+    "AdditiveAttention",
     "AttentionPooling",
     "Autoencoder",
     "BertEncoder",
