@@ -99,6 +99,10 @@ class Layer(Trainable):
     def __setattr__(self, name: str, value: Any) -> None:
         own = self._parameters.get(name)
         if isinstance(value, Parameter):
+            if own is not None and value.value.shape != own.value.shape:
+                raise ValueError(
+                    f"{name} must have shape {own.value.shape}: got {value.value.shape}"
+                )
             self.__dict__.pop(name, None)
             self._parameters[name] = value
         elif own is not None and value is not own.value:  # x.weight += 1 assigns the same array

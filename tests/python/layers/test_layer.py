@@ -73,6 +73,8 @@ def test_an_array_of_another_shape_is_refused() -> None:
     layer = Linear(2, 1)
     with pytest.raises(ValueError, match=r"weight must have shape \(1, 2\): got \(2, 1\)"):
         layer.weight = np.ones((2, 1))
+    with pytest.raises(ValueError, match=r"weight must have shape \(1, 2\): got \(3, 2\)"):
+        layer.weight = Embedding(3, 2).parameter("weight")
 
 
 def test_backward_is_called_once() -> None:

@@ -1,4 +1,4 @@
-"""compile, fit, evaluate, predict: what a Keras user expects, and what may go wrong."""
+"""compile, fit, evaluate, predict: what a Keras user expects."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from process import run
+from small_training import network, points
 
 from heedful.layers import (
     Dense,
-    Dropout,
     Embedding,
     GlobalAveragePooling1D,
     Layer,
@@ -28,7 +27,6 @@ from heedful.training import (
     SGD,
     Adam,
     BestCheckpoint,
-    Callback,
     EarlyStopping,
     SparseCategoricalCrossEntropy,
     load_training,
@@ -37,17 +35,6 @@ from heedful.training import (
 )
 
 pytest.importorskip("safetensors")
-
-
-def points(rng: np.random.Generator, count: int = 120) -> tuple[Any, Any]:
-    x = rng.standard_normal((count, 4)).astype(np.float32)
-    return x, (x[:, 0] + x[:, 1] > 0).astype(int)
-
-
-def network(rate: float = 0.0, **options: Any) -> Sequential:
-    model = Sequential(Linear(4, 8, activation="tanh", rng=0), Dropout(rate), Linear(8, 1, rng=1))
-    model.compile(**{"loss": "binary_crossentropy", "metrics": ["accuracy"], **options})
-    return model
 
 
 def test_the_listing_of_a_keras_user_runs(rng: np.random.Generator, capsys: Any) -> None:
@@ -173,115 +160,6 @@ def test_the_best_weights_are_saved(rng: np.random.Generator, tmp_path: Any) -> 
     load_weights(other, path)
     assert other.evaluate(x, y).loss <= model.history["loss"][0]
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
-
-
-class Breaks(Layer):
-    """Its output is NaN from the third call on."""
-
-    def __init__(self) -> None:
-        self.inner, self.calls = Linear(4, 1, rng=0), 0
-
-    def compute(self, mode: Any, x: Any) -> Any:
-        self.calls += 1
-        self.before = self.inner.state_dict()
-        y, backward = self.inner.compute(mode, x)
-        return y * (np.nan if self.calls >= 3 else 1), backward
-
-
-def test_a_loss_that_is_not_finite_stops_with_its_place(rng: np.random.Generator) -> None:
-    x, y = points(rng)
-    model = Breaks()
-    model.compile("sgd", "mse")
-    with pytest.raises(FloatingPointError, match="the loss is nan in epoch 1, batch 3"):
-        model.fit(x, y, epochs=5, verbose=False)
-    assert model.calls == 3
-    assert model.optimizer.steps == 2
-    for name, array in model.inner.parameters().items():
-        np.testing.assert_array_equal(array, model.before[name])
-
-
-def test_a_callback_that_raises_leaves_a_usable_model(rng: np.random.Generator) -> None:
-    x, y = points(rng)
-    ended = []
-
-    class Ending(Callback):
-        def on_end(self) -> None:
-            ended.append(True)
-
-    def fails(epoch: int, logs: dict[str, float]) -> None:
-        raise RuntimeError("full disk")
-
-    model = network()
-    with pytest.raises(RuntimeError, match="full disk"):
-        model.fit(x, y, epochs=5, callbacks=[fails, Ending()], verbose=False)
-    assert ended
-    assert len(model.history["loss"]) == 1
-    model.fit(x, y, epochs=1, verbose=False)
-    assert len(model.history["loss"]) == 2
-
-
-def test_ctrl_c_keeps_what_was_learned() -> None:
-    run(
-        """
-import signal
-signal.signal(signal.SIGINT, signal.default_int_handler)
-from heedful.layers import Linear, Sequential
-from heedful.training import Adam
-
-class Checked(Adam):
-    def step(self):
-        before = self.steps
-        os.kill(os.getpid(), signal.SIGINT) if before == 7 else None
-        super().step()
-        finished.append(self.steps)
-
-finished = []
-x = rng.standard_normal((40, 4))
-model = Sequential(Linear(4, 8), Linear(8, 1))
-model.compile(Checked(), "mse")
-try:
-    model.fit(x, x[:, :1], epochs=100, batch_size=10, verbose=False)
-except KeyboardInterrupt:
-    pass
-else:
-    raise AssertionError("not interrupted")
-assert finished[-1] == 8 == model.optimizer.steps, finished  # the step was finished
-assert len(model.history["loss"]) == 1  # of the epoch that was finished
-model.fit(x, x[:, :1], epochs=1, verbose=False)
-assert len(model.history["loss"]) == 2
-"""
-    )
-
-
-@pytest.mark.parametrize(
-    ("call", "kind", "message"),
-    [
-        (lambda m, x, y: Sequential(Linear(4, 1)).fit(x, y), RuntimeError,
-         "the model is not compiled"),
-        (lambda m, x, y: m.fit(x, y[:-1]), ValueError,
-         "y must have one target for each of 120 examples"),
-        (lambda m, x, y: m.fit((x, x[:-1]), y), ValueError,
-         r"x must have the same number of examples: got \[119, 120\]"),
-        (lambda m, x, y: m.fit(x, y, epochs=0), ValueError, "epochs must be at least 1: got 0"),
-        (lambda m, x, y: m.fit(x, y, batch_size=0), ValueError, "batch_size must be at least 1"),
-        (lambda m, x, y: m.fit(x, y, validation_data=3), ValueError,
-         r"validation_data must be \(x, y\)"),
-        (lambda m, x, y: m.fit(x, y, callbacks=[3]), TypeError, "callbacks must be callbacks"),
-        (lambda m, x, y: m.fit(x, y + 1), ValueError, "target must lie in"),
-        (lambda m, x, y: m.compile("adam", "hinge"), ValueError, "loss must be"),
-        (lambda m, x, y: m.compile("lion", "mse"), ValueError, "optimizer must be 'adam'"),
-        (lambda m, x, y: m.compile("adam", "mse", ["accuracy"]), ValueError,
-         "'accuracy' needs one of the cross-entropies"),
-        (lambda m, x, y: m.compile("adam"), ValueError, "loss must be given: got None"),
-        (lambda m, x, y: m.fit(x, y, callbacks=EarlyStopping("val_los"), verbose=False),
-         ValueError, "monitor must be one of"),
-    ],
-)  # fmt: skip
-def test_is_refused_in_one_sentence(
-    call: Any, kind: Any, message: str, rng: np.random.Generator
-) -> None:
-    with pytest.raises(kind, match=message):
-        call(network(), *points(rng))
 
 
 def test_a_bar_moves_where_somebody_looks(
