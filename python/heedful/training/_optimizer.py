@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -36,6 +36,8 @@ class Optimizer(ABC):
 
     settings: dict[str, float]
     slots: tuple[str, ...] = ()  # arrays kept for each parameter
+    # called with the model before each step: processes that learn together exchange gradients
+    exchange: Callable[[Layer], None] | None = None
 
     def __init__(
         self, model: Layer | None, lr: Any, groups: Mapping[str, Mapping[str, float]] | None,
@@ -70,6 +72,8 @@ class Optimizer(ABC):
         """One step down, by the gradients that are there. They stay: call ``model.zero_grad()``."""
         if self.model is None:
             raise ValueError("the optimizer has no model: give it one, or compile one with it")
+        if self.exchange is not None:
+            self.exchange(self.model)
         found = [
             (name, own)
             for name, own in self.model.distinct_parameters().items()
