@@ -1,5 +1,7 @@
 """Single values given by the caller: numbers, integers, flags and words, each with its message."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Sequence
 from numbers import Complex, Integral, Real
