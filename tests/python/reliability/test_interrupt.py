@@ -22,6 +22,9 @@ LONG_CALLS = {
     "average_heads=True)",
     "scores": "heedful.attention_scores(deep[:, :, :5], deep)",
     "gradients": "heedful.attention_backward(*given)",
+    "additive": "heedful.additive_attention(*x, x[0][0, 0, 0])",
+    "additive of one query": "heedful.additive_attention(x[0][..., :1, :], "
+    "*stretched(x[1:], 64, 2**32), x[0][0, 0, 0])",
     "few rows of a dense layer": "long_layer(3, 2**20, 2**22)",
     "some rows of a dense layer": "long_layer(17, 2**20, 2**18)",
     "many rows of a dense layer": "long_layer(4096, 2**22, 4096)",
