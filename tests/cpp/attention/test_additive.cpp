@@ -92,7 +92,7 @@ struct Example {
 // Sums of as many roundings as there are terms, each of a number of that size.
 template <class T>
 double allowed(std::ptrdiff_t terms, double size) {
-  return 4 * std::sqrt(static_cast<double>(terms) + 16) * std::min(size, 1.0) *
+  return 6 * std::sqrt(static_cast<double>(terms) + 16) * std::min(size, 1.0) *
          static_cast<double>(std::numeric_limits<T>::epsilon());
 }
 
