@@ -11,6 +11,7 @@ import bench_decode
 import bench_dtypes
 import bench_forward
 import bench_forward_backward
+import bench_layers
 import bench_linear
 import bench_masks
 import bench_memory
@@ -33,6 +34,7 @@ TOPICS = [
     bench_neighbours.TOPIC,
     bench_memory.TOPIC,
     bench_linear.TOPIC,
+    bench_layers.TOPIC,
     bench_additive.TOPIC,
 ]
 

@@ -4,7 +4,17 @@ The texts that the interpreter shows for ``help("topics")`` come with every Pyth
 characters of English prose and code. The last tenth is kept apart to measure on.
 
     python character_language_model.py           a small model, in seconds
-    python character_language_model.py --full    what is reported, in some minutes
+    python character_language_model.py --full    what is reported below, in some minutes
+
+1,799,616 parameters
+step 83: loss 2.276, validation 2.058 nats
+step 166: loss 1.892, validation 1.676 nats
+step 249: loss 1.585, validation 1.484 nats
+step 332: loss 1.397, validation 1.390 nats
+step 415: loss 1.506, validation 1.316 nats
+step 498: loss 1.367, validation 1.305 nats
+The statement is special defined to item).  If a space contain for a class in a instance taclass of
+consesttonvalues.  In contains defined for instance.  It to be a class for all types. …
 """
 
 # %% The text, as numbers
@@ -18,7 +28,7 @@ from heedful.layers import LanguageModel
 from heedful.training import AdamW, SparseCategoricalCrossEntropy, WarmupCosine
 
 FULL = "--full" in sys.argv
-STEPS, WIDTH, LAYERS, LENGTH, BATCH = (3000, 192, 4, 128, 32) if FULL else (60, 48, 1, 64, 16)
+STEPS, WIDTH, LAYERS, LENGTH, BATCH = (500, 192, 4, 128, 32) if FULL else (60, 48, 1, 64, 16)
 
 text = "\n".join(topics[name] for name in sorted(topics))
 letters = sorted(set(text))

