@@ -6,10 +6,13 @@ A whole run takes about 20 minutes on two cores; it is worth something on a quie
 
 import sys
 
+import bench_additive
 import bench_decode
 import bench_dtypes
 import bench_forward
 import bench_forward_backward
+import bench_layers
+import bench_linear
 import bench_masks
 import bench_memory
 import bench_neighbours
@@ -30,6 +33,9 @@ TOPICS = [
     bench_threads.TOPIC,
     bench_neighbours.TOPIC,
     bench_memory.TOPIC,
+    bench_linear.TOPIC,
+    bench_layers.TOPIC,
+    bench_additive.TOPIC,
 ]
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ sys.path.insert(0, {tests!r})
 import os, time
 import numpy as np
 import heedful
+from heedful._core import native
 from reference import attention as reference
 
 rng = np.random.default_rng(5)
@@ -35,6 +36,19 @@ def endless(length=2**17):
     '''Arrays for a call of several minutes that takes little memory: all heads are one.'''
     one = [rng.standard_normal((1, 1, length, depth)).astype(np.float32) for depth in (96, 96, 1)]
     return [np.broadcast_to(array, (1, 64, *array.shape[2:])) for array in one]
+
+def layer(rows, inputs=97, outputs=301):
+    '''All that a dense layer computes, in a row.'''
+    x, weight, dy = (np.sin(np.arange(a * b, dtype="f")).reshape(a, b)
+                     for a, b in ((rows, inputs), (outputs, inputs), (rows, outputs)))
+    y, dx, dweight, dbias = dy.copy(), np.zeros_like(x), np.zeros_like(weight), weight[:, 0].copy()
+    native.linear_forward(x, weight, dbias, y, "gelu", None, y)
+    native.linear_gradient_input(dy, weight, dx, False)
+    native.linear_gradient_weight(dy, x, dweight, dbias)
+    native.activation_backward("silu", y, dy, y)
+    native.norm_backward(dy, y, dbias, None, dx[:, 0].copy(), y, dweight[:, 0].copy(), None)
+    native.embedding_gradient(y, np.arange(rows) % 5, -1, dweight[:5].repeat(4, 1)[:, :outputs])
+    return np.concatenate([y.ravel(), dx.ravel(), dweight.ravel(), dbias])
 """
 
 

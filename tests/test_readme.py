@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-import heedful
+import heedful.layers
+import heedful.training
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -37,6 +38,16 @@ def test_every_public_function_is_named() -> None:
     functions = [name for name in heedful.__all__ if name[0].islower()]
     missing = [name for name in functions if f"`{name}`" not in README]
     assert not missing
+
+
+def test_every_function_of_the_packages_is_named() -> None:
+    for package in (heedful.layers, heedful.training):
+        functions = [
+            name for name in package.__all__
+            if name[0].islower() and callable(getattr(package, name))
+        ]  # fmt: skip
+        assert functions
+        assert not [name for name in functions if f"`{name}`" not in README]
 
 
 def test_every_example_is_linked() -> None:

@@ -87,6 +87,8 @@ void attention_backward(const Problem& problem, const BackwardTensors& tensors,
 
   // The same block of all items and heads before the next block: neighbours in time do not wait for
   // one another's turn, and with causal attention the first blocks are seen by most queries.
+  const std::ptrdiff_t columns = tensors.dweight ? problem.depth : 0;
+  Buffer<double> dweights(tasks * columns, zeroed);
   Buffer<BackwardTask> table(tasks);
   std::ptrdiff_t at = 0;
   for (std::ptrdiff_t block = 0; block < most_blocks; ++block) {
@@ -96,14 +98,16 @@ void attention_backward(const Problem& problem, const BackwardTensors& tensors,
       const std::ptrdiff_t panels = panels_of(item), chunks = chunks_of(item);
       for (std::ptrdiff_t kv_head = 0; kv_head < problem.num_kv_heads; ++kv_head) {
         for (std::ptrdiff_t chunk = 0; chunk < chunks; ++chunk) {
-          table[at++] = {i,
-                         kv_head,
-                         block,
-                         panels * chunk / chunks,
-                         panels * (chunk + 1) / chunks,
-                         chunk,
-                         chunks,
-                         blocks_of(item) == 1};
+          table[at] = {i,
+                       kv_head,
+                       block,
+                       panels * chunk / chunks,
+                       panels * (chunk + 1) / chunks,
+                       chunk,
+                       chunks,
+                       blocks_of(item) == 1,
+                       dweights.data() + at * columns};
+          ++at;
         }
       }
     }
@@ -122,6 +126,11 @@ void attention_backward(const Problem& problem, const BackwardTensors& tensors,
                               dbias.data(), most_panels}};
   parallel_for(tasks, team, backward_scratch(call),
                [&](std::ptrdiff_t index, Worker& worker) { backward(call, table[index], worker); });
+  for (const BackwardTask& task : table) {  // in an order that no thread decides
+    for (std::ptrdiff_t column = 0; column < columns; ++column) {
+      tensors.dweight[task.kv_head * problem.additive_stride + column] += task.dweight[column];
+    }
+  }
 }
 
 template void attention_backward<float>(const Problem&, const BackwardTensors&, const Team&);

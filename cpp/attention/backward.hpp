@@ -7,8 +7,9 @@
 //   dweights (B, H, Lq, Lk), what is added to dout valueᵀ
 //   dquery (B, H, Lq, D)   dkey (B, Hkv, Lk, D)   dvalue (B, Hkv, Lk, Dv): in T, zeros on entry, as
 //   is dbias
-// row_term, dweights and dbias may be absent. lse may be that of more keys than these (pieces
-// merged).
+// Scores of additive attention have other gradients, see additive_gradients.hpp, and dweight.
+// row_term, dweights, dbias and dweight may be absent. lse may be that of more keys than these
+// (pieces merged).
 //
 // A task is a block of keys of one key/value head (and, where there are few blocks and many
 // queries, a chunk of the queries). It goes through the queries that see it, keeps its dkey and
@@ -29,6 +30,7 @@ struct BackwardTensors {
   // Several items or heads add to the same numbers of dbias, whose every (query, key) stands for
   // itself.
   bool shared_dbias = false;
+  double* dweight = nullptr;  // (Hkv or 1, E) as Problem's, zeros on entry
 };
 
 template <class T>

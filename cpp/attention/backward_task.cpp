@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "attention/additive_gradients.hpp"
 #include "attention/backward_areas.hpp"
 #include "attention/backward_delta.hpp"
 #include "attention/bias_gradient.hpp"
@@ -24,9 +25,9 @@ void add_rows(const Panel<T>& panel, KeyRange keys, const T* weights, Rows<T> ro
 
 // dvalue and dkey of the block, and dquery of the panel. Leaves dscores as they are.
 template <class T>
-void add_products(const BackwardCall<T>& call, const GradientTile<T>& tile,
-                  std::ptrdiff_t block_begin, TileRows<T>& key_rows, const BackwardAreas<T>& areas,
-                  RowPrefetch& prefetch) {
+void add_products(const BackwardCall<T>& call, const BackwardTask& task,
+                  const GradientTile<T>& tile, std::ptrdiff_t block_begin, TileRows<T>& key_rows,
+                  const BackwardAreas<T>& areas, RowPrefetch& prefetch) {
   const KeyRange keys = tile.keys;
   const Problem& problem = call.problem;
   const Panel<T>& panel = *areas.panel;
@@ -38,6 +39,13 @@ void add_products(const BackwardCall<T>& call, const GradientTile<T>& tile,
                  areas.value_depth, dvalue, areas.value_depth);
   } else {
     add_rows(panel, keys, areas.weights, tile.dout, dvalue, areas.value_depth, prefetch);
+  }
+  if (problem.additive_weight) {
+    additive_gradients(
+        additive_tile(problem, panel, keys.size(), key_rows.from(keys.begin),
+                      static_cast<const T*>(areas.query_panel)),
+        panel, AdditiveGradients<T>{areas.dscores, areas.dquery, dkey, task.dweight, tile.guard});
+    return;
   }
   const T* dproducts = areas.dscores;
   // bias takes the gradient of the capped score, query and key that of the product
@@ -165,7 +173,9 @@ void backward(const BackwardCall<T>& call, const BackwardTask& task, Worker& wor
         }
         RowPrefetch prefetch = prefetch_of(call, task, head, first, count);
         tile = score_gradients(call, task.item, block, key_rows, value_rows, areas, prefetch);
-        if (!tile.keys.empty()) add_products(call, tile, block.begin, key_rows, areas, prefetch);
+        if (!tile.keys.empty()) {
+          add_products(call, task, tile, block.begin, key_rows, areas, prefetch);
+        }
       }
       if (count > 0) {
         std::atomic<std::ptrdiff_t>& turn =

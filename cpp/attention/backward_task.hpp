@@ -19,6 +19,7 @@ struct BackwardTask {
   std::ptrdiff_t item, kv_head, block, first_panel, end_panel;
   std::ptrdiff_t chunk, chunks;  // of the queries
   bool only_block;               // of the item: each of its panels has this task alone
+  double* dweight;               // (E), the task's own part; only in additive attention
 };
 
 // Who may add next. A turn counts up by one with every task that had it.

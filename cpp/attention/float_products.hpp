@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 
+#include "attention/additive_scores.hpp"
 #include "attention/guarded.hpp"
 #include "attention/key_tiles.hpp"
 #include "attention/micro_kernel.hpp"
@@ -68,12 +69,10 @@ class FloatProducts {
                   products.call_.problem.items[task.item].key_begin, tile,
                   products.call_.problem.value_depth, false, products.values_) {}
 
-    // scores[key][lane] = K Qᵀ
+    // scores[key][lane] = K Qᵀ, or what stands for it
     void score(const Panel<T>& panel, int index, KeyRange keys, T* scores, T* maximum) {
-      const Rows<T> rows = keys_.from(keys.begin);
-      multiply(Product<T>{keys.size(), products_.call_.problem.depth, panel.vectors, rows.data,
-                          rows.stride, 1, products_.query_panel(index), panel.lanes(), scores,
-                          panel.lanes(), false, maximum});
+      raw_scores(products_.call_.problem, panel, keys.size(), keys_.from(keys.begin),
+                 products_.query_panel(index), scores, maximum);
     }
 
     // Some keys are hidden from some lanes: must they be left out, not multiplied by zero?

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <limits>
 
-#include "attention/micro_kernel.hpp"
+#include "attention/additive_scores.hpp"
 #include "attention/score_mask.hpp"
 #include "simd/packet.hpp"
 
@@ -145,10 +145,8 @@ ScoreTile<T> score_tile(const Problem& problem, std::ptrdiff_t item, const Panel
   const TilePlan<T> plan = plan_tile(problem, item, panel, keys, rule, areas.mask_buffer);
   if (plan.keys.empty()) return {};
   const Rows<T> rows = key_rows.from(plan.keys.begin);
-  const int lanes = panel.lanes();
-  multiply(Product<T>{plan.keys.size(), problem.depth, panel.vectors, rows.data, rows.stride, 1,
-                      query_panel, lanes, areas.scores, lanes, false,
-                      plan.changes ? nullptr : areas.maximum});
+  raw_scores(problem, panel, plan.keys.size(), rows, query_panel, areas.scores,
+             plan.changes ? nullptr : areas.maximum);
   return finish_tile(problem, item, panel, plan, rule, areas);
 }
 

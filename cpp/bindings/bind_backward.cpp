@@ -1,4 +1,4 @@
-// attention_backward
+// attention_backward, additive_backward
 #include "attention/backward.hpp"
 #include "bindings/arguments.hpp"
 #include "bindings/bind_attention.hpp"
@@ -18,7 +18,7 @@ bool is_shared(const py::object& dbias, const Problem& problem) {
   return own > 0 && array.size() / own < problem.num_items * problem.num_heads;
 }
 
-py::object backward(Arguments& arguments) {
+py::object compute(Arguments& arguments, const py::object& weight, double* dweight) {
   const py::array dout = arguments.array();
   const py::array query = arguments.array(), key = arguments.array(), value = arguments.array();
   const py::array out = arguments.array(), lse = arguments.array();
@@ -29,6 +29,7 @@ py::object backward(Arguments& arguments) {
   Given given(arguments, query, key);
   Problem& problem = given.problem;
   problem.value_depth = value.shape(value.ndim() - 1);
+  given.set_additive_weight(weight);
   problem.dropout_p = arguments.number();
   problem.seed = arguments.seed();
   Batch& batch = given.batch;
@@ -45,15 +46,26 @@ py::object backward(Arguments& arguments) {
                                 batch.view(dkey),
                                 batch.view(dvalue),
                                 batch.view_of_broadcast(dbias),
-                                is_shared(dbias, problem)};
-  const auto compute = tensors.query.type == ElementType::float64 ? attention_backward<double>
-                                                                  : attention_backward<float>;
-  with_team(given.is_little(), [&](const Team& team) { compute(problem, tensors, team); });
+                                is_shared(dbias, problem),
+                                dweight};
+  const auto run = tensors.query.type == ElementType::float64 ? attention_backward<double>
+                                                              : attention_backward<float>;
+  with_team(given.is_little(), [&](const Team& team) { run(problem, tensors, team); });
   return py::none();
+}
+
+py::object backward(Arguments& arguments) { return compute(arguments, py::none(), nullptr); }
+
+py::object additive(Arguments& arguments) {
+  const py::array weight = arguments.array(), dweight = arguments.array();
+  return compute(arguments, weight, static_cast<double*>(const_cast<void*>(dweight.data())));
 }
 
 }  // namespace
 
-void register_backward(py::module_& module) { define<&backward, 22>(module, "attention_backward"); }
+void register_backward(py::module_& module) {
+  define<&backward, 22>(module, "attention_backward");
+  define<&additive, 24>(module, "additive_backward");
+}
 
 }  // namespace heedful

@@ -1,4 +1,4 @@
-// attention_forward
+// attention_forward, additive_forward
 #include "attention/forward.hpp"
 #include "bindings/arguments.hpp"
 #include "bindings/bind_attention.hpp"
@@ -9,15 +9,18 @@ namespace heedful {
 namespace py = pybind11;
 namespace {
 
-py::object forward(Arguments& arguments) {
+py::object compute(Arguments& arguments, const py::object& weight) {
   const py::array query = arguments.array(), key = arguments.array(), value = arguments.array();
   const py::array out = arguments.array();
   const py::object lse = arguments.array_or_none();
   Given given(arguments, query, key);
   Problem& problem = given.problem;
   problem.value_depth = value.shape(value.ndim() - 1);
+  given.set_additive_weight(weight);
   // as PyTorch: it rounds weights to bfloat16 too, but not where depths differ
-  if (problem.depth == problem.value_depth) problem.bfloat16_way = Bfloat16Way::paired;
+  if (problem.depth == problem.value_depth && weight.is_none()) {
+    problem.bfloat16_way = Bfloat16Way::paired;
+  }
   const py::object sink = arguments.array_or_none();
   if (!sink.is_none()) {
     problem.sink = static_cast<const double*>(py::reinterpret_borrow<py::array>(sink).data());
@@ -27,15 +30,25 @@ py::object forward(Arguments& arguments) {
   Batch& batch = given.batch;
   const TensorView queries = batch.view(query), keys = batch.view(key), values = batch.view(value);
   const TensorView outs = batch.view(out), sums = batch.view_of_rows_or_none(lse);
-  const auto compute =
+  const auto run =
       queries.type == ElementType::float64 ? attention_forward<double> : attention_forward<float>;
   with_team(given.is_little(),
-            [&](const Team& team) { compute(problem, queries, keys, values, outs, sums, team); });
+            [&](const Team& team) { run(problem, queries, keys, values, outs, sums, team); });
   return py::none();
+}
+
+py::object forward(Arguments& arguments) { return compute(arguments, py::none()); }
+
+py::object additive(Arguments& arguments) {
+  const py::array weight = arguments.array();
+  return compute(arguments, weight);
 }
 
 }  // namespace
 
-void register_forward(py::module_& module) { define<&forward, 15>(module, "attention_forward"); }
+void register_forward(py::module_& module) {
+  define<&forward, 15>(module, "attention_forward");
+  define<&additive, 16>(module, "additive_forward");
+}
 
 }  // namespace heedful

@@ -1,4 +1,4 @@
-// attention_scores and attention_weights
+// attention_scores, attention_weights and additive_weights
 #include "attention/weights.hpp"
 #include "bindings/arguments.hpp"
 #include "bindings/bind_attention.hpp"
@@ -38,12 +38,13 @@ py::object scores(Arguments& arguments) {
   return py::none();
 }
 
-py::object weights(Arguments& arguments) {
+py::object weights_with(Arguments& arguments, const py::object& weight) {
   const py::array query = arguments.array(), key = arguments.array(), lse = arguments.array();
   const py::array result = arguments.array();
   const py::object rows = arguments.array_or_none();
   const bool average_heads = arguments.flag();
   Given given(arguments, query, key);
+  given.set_additive_weight(weight);
   given.problem.dropout_p = arguments.number();
   given.problem.seed = arguments.seed();
   Batch& batch = given.batch;
@@ -60,11 +61,19 @@ py::object weights(Arguments& arguments) {
   return py::none();
 }
 
+py::object weights(Arguments& arguments) { return weights_with(arguments, py::none()); }
+
+py::object additive_weights(Arguments& arguments) {
+  const py::array weight = arguments.array();
+  return weights_with(arguments, weight);
+}
+
 }  // namespace
 
 void register_weights(py::module_& module) {
   define<&scores, 11>(module, "attention_scores");
   define<&weights, 15>(module, "attention_weights");
+  define<&additive_weights, 16>(module, "additive_weights");
 }
 
 }  // namespace heedful

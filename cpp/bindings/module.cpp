@@ -5,6 +5,7 @@
 #include <string>
 
 #include "bindings/bind_attention.hpp"
+#include "bindings/bind_layers.hpp"
 #include "bindings/bind_threads.hpp"
 #include "simd/bfloat16_pairs.hpp"
 
@@ -33,5 +34,9 @@ PYBIND11_MODULE(HEEDFUL_MODULE, module, pybind11::mod_gil_not_used()) {
   heedful::register_narrow(module);
   heedful::register_describe(module);
   heedful::register_items(module);
+  heedful::register_linear(module);
+  heedful::register_activations(module);
+  heedful::register_norm(module);
+  heedful::register_training(module);
   module.def("show_build", &show_build, "How this module was compiled.");
 }

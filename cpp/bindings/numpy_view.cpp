@@ -201,6 +201,13 @@ void Given::read_items(const py::object& items, const Item& whole) {
   }
 }
 
+void Given::set_additive_weight(const py::object& weight) {
+  if (weight.is_none()) return;
+  const auto array = py::reinterpret_borrow<py::array>(weight);
+  problem.additive_weight = array.data();
+  problem.additive_stride = length(array, 2) == 1 ? 0 : length(array, 1);
+}
+
 bool Given::is_little() const {
   double work = 0;  // multiply-adds, and at least as many as a row and a head cost in themselves
   for (std::ptrdiff_t i = 0; i < problem.num_items; ++i) {
@@ -208,7 +215,7 @@ bool Given::is_little() const {
             static_cast<double>(problem.items[i].keys + 16);
   }
   work *= static_cast<double>(problem.num_heads) *
-          static_cast<double>(problem.depth + problem.value_depth + 32);
+          static_cast<double>(problem.depth * additive_work(problem) + problem.value_depth + 32);
   return work < 100e3;
 }
 

@@ -77,6 +77,9 @@ class Given {
   Batch batch;
   Problem problem;
 
+  // The weight of additive attention, (Hkv or 1, E) of the computing type; None: no such attention.
+  void set_additive_weight(const pybind11::object& weight);
+
   // Whether all is computed within some microseconds, so that it is not worth giving the
   // interpreter lock away and waiting for it again.
   bool is_little() const;

@@ -37,15 +37,10 @@ struct Exp2Constants<double> {
       1.0178198021671930844e-7,  7.0741056135081427963e-9, 4.4352827069572771511e-10};
 };
 
-// 2^x within 2 ulp for 1/2 − bias < x ≤ bias + 1/2. Below, the result is exactly 0, so 2^−∞ = 0;
-// above it is ∞. NaN stays NaN, and whole powers are exact.
+// 2^n · 2^fraction with |fraction| ≤ 1/2, where shifted = n + bias + round.
 template <class T>
-inline Packet<T> exp2(const Packet<T>& x) {
+inline Packet<T> power_of_two(const Packet<T>& shifted, const Packet<T>& fraction) {
   using C = Exp2Constants<T>;
-  // maximum() gives its first argument when that is NaN
-  const Packet<T> clamped = minimum(maximum(x, broadcast(-C::bias)), broadcast(C::bias + 1));
-  const Packet<T> shifted = add(clamped, broadcast(C::round + C::bias));
-  const Packet<T> fraction = subtract(clamped, subtract(shifted, broadcast(C::round + C::bias)));
   constexpr int degree = sizeof(C::coefficients) / sizeof(T) - 1;
   Packet<T> power = broadcast(C::coefficients[degree]);
 #pragma GCC unroll 16
@@ -56,6 +51,18 @@ inline Packet<T> exp2(const Packet<T>& x) {
   typedef typename C::Bits BitsPacket __attribute__((vector_size(sizeof(Packet<T>))));
   const BitsPacket bits = bits_as<BitsPacket>(shifted) << C::mantissa_bits;
   return multiply(power, bits_as<Packet<T>>(bits));
+}
+
+// 2^x within 2 ulp for 1/2 − bias < x ≤ bias + 1/2. Below, the result is exactly 0, so 2^−∞ = 0;
+// above it is ∞. NaN stays NaN, and whole powers are exact.
+template <class T>
+inline Packet<T> exp2(const Packet<T>& x) {
+  using C = Exp2Constants<T>;
+  // maximum() gives its first argument when that is NaN
+  const Packet<T> clamped = minimum(maximum(x, broadcast(-C::bias)), broadcast(C::bias + 1));
+  const Packet<T> shifted = add(clamped, broadcast(C::round + C::bias));
+  const Packet<T> fraction = subtract(clamped, subtract(shifted, broadcast(C::round + C::bias)));
+  return power_of_two<T>(shifted, fraction);
 }
 
 }  // namespace heedful::simd

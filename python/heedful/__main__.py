@@ -1,4 +1,4 @@
-"""`python -m heedful`: the main job on real digits, the configuration, the speed beside others."""
+"""`python -m heedful`: the main job on real digits, search, configuration, speed beside others."""
 
 import argparse
 import os
@@ -12,6 +12,7 @@ PICTURE = Path("heedful_digits.png")
 
 
 def parser() -> argparse.ArgumentParser:
+    from heedful._command import search
     from heedful.benchmark import command as bench
 
     root = argparse.ArgumentParser(
@@ -19,7 +20,9 @@ def parser() -> argparse.ArgumentParser:
         description="Attention for NumPy. Without a command: digits.",
     )
     root.add_argument("--version", action="version", version=f"heedful {heedful.__version__}")
-    commands = root.add_subparsers(dest="command", required=True, metavar="{digits,config,bench}")
+    commands = root.add_subparsers(
+        dest="command", required=True, metavar="{digits,search,config,bench}"
+    )
 
     digits = commands.add_parser(
         "digits",
@@ -40,6 +43,13 @@ def parser() -> argparse.ArgumentParser:
     )
     picture.add_argument("--no-picture", action="store_true", help="save no picture")
 
+    search.add_arguments(
+        commands.add_parser(
+            "search",
+            help="rank the passages of a folder's documents by how close they come to a question",
+            description=search.DESCRIPTION,
+        )
+    )
     commands.add_parser("config", help="print version, processor level, threads and build")
     bench.add_arguments(
         commands.add_parser(
@@ -76,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(words)
     try:
         return _run(arguments)
-    except (OSError, ModuleNotFoundError) as error:
+    except (OSError, ImportError) as error:
         if isinstance(error, BrokenPipeError):  # the reader, say `head`, has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 1
@@ -93,6 +103,10 @@ def _run(arguments: argparse.Namespace) -> int:
         picture = None if arguments.no_picture else arguments.picture or PICTURE
         report.run(arguments.show, picture, insist=arguments.picture is not None)
         return 0
+    if arguments.command == "search":
+        from heedful._command import search
+
+        return search.run(arguments)
     if arguments.command == "config":
         print(heedful.show_config())
         return 0

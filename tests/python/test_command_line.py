@@ -158,6 +158,8 @@ def test_a_picture_that_cannot_be_written_is_an_error_in_one_line(tmp_path: Path
         (("--show", "one"), "expected an odd number from 1 to 1795, got 'one'"),
         (("--picture", "digits.doc"), "expected a .png, .pdf or .svg file, got 'digits.doc'"),
         (("bench", "--shapes", "round"), "invalid choice: 'round'"),
+        (("search", "words", ".", "--top", "0"), "expected a number from 1 on, got 0"),
+        (("search", "words"), "the following arguments are required: folder"),
         (("bench", "--rounds", "0"), "expected a number from 1 on, got 0"),
         (("bench", "--dropout", "1"), "expected 0 or more and less than 1, got 1"),
     ],
@@ -201,7 +203,10 @@ def test_config_prints_what_show_config_returns(tmp_path: Path) -> None:
 @pytest.mark.once
 def test_version_and_help_are_printed(tmp_path: Path) -> None:
     assert run(tmp_path, "--version").stdout == f"heedful {heedful.__version__}\n"
-    for words in (["--help"], ["digits", "--help"], ["config", "--help"], ["bench", "--help"]):
+    commands = ("digits", "search", "config", "bench")
+    overview = run(tmp_path, "--help").stdout
+    assert all(f"\n    {command} " in overview for command in commands)
+    for words in (["--help"], *([command, "--help"] for command in commands)):
         done = run(tmp_path, *words)
         assert done.returncode == 0
         assert "usage: python -m heedful" in done.stdout

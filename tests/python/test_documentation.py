@@ -2,12 +2,15 @@
 
 import doctest
 import importlib
+import inspect
 import pkgutil
+import pydoc
+import re
 from pathlib import Path
 
 import pytest
 
-import heedful
+import heedful.layers
 
 README = Path(__file__).parents[2] / "README.md"
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
@@ -48,6 +51,20 @@ def test_the_public_functions_have_examples() -> None:
         and not any(test.examples for test in finder.find(entry, name))
     ]
     assert not without
+
+
+LAYERS = [kind for name in heedful.layers.__all__
+          if isinstance(kind := getattr(heedful.layers, name), type)
+          and issubclass(kind, heedful.layers.Layer)]  # fmt: skip
+
+
+@pytest.mark.parametrize("layer", LAYERS, ids=lambda kind: kind.__name__)
+def test_a_layer_states_its_shapes_types_and_threads(layer: type) -> None:
+    text = pydoc.plain(pydoc.render_doc(layer))
+    if layer is not heedful.layers.Layer:
+        assert re.search(r"\(…|\(B,|\(N", f"{layer.__doc__}{inspect.getdoc(layer.compute)}")
+        assert "dtype" in text or "type of the layer" in text or "shape and type" in text
+    assert "threads may call" in text
 
 
 def test_the_examples_of_the_readme_hold() -> None:

@@ -127,6 +127,20 @@ def attention_weights(
     dropout_p: float,
     seed: int,
 ) -> None: ...
+
+# Additive attention: weight is T (Hkv or 1, E), contiguous, E being the depth of query and key;
+# scale must be 1.0 and softcap 0.0. What follows it stands for the arguments of the function of the
+# same name with attention_.
+
+def additive_forward(weight: Array, *arguments: Any) -> None:
+    """attention_forward with scores Σ_e weight[e] · tanh(query[i, e] + key[j, e])."""
+
+def additive_backward(
+    weight: Array,
+    dweight: NDArray[np.float64],  # like weight, contiguous, zeros on entry, written
+    *arguments: Any,
+) -> None: ...
+def additive_weights(weight: Array, *arguments: Any) -> None: ...
 def merge_attention(
     outs: tuple[Array, ...],  # each (*batch, H, Lq, Dv)
     lses: tuple[Array, ...],  # each T (*batch, H, Lq)
@@ -174,3 +188,88 @@ def fill_items(
     It reads arrays of 32 or 64-bit integers and lists of Python's integers, each number once, and
     checks that it lies within its array.
     """
+
+# Dense layers: arrays of two axes, all float32 or all float64, the last axis contiguous, rows any
+# distance apart. Outputs overlap no input, but for what is said.
+
+def linear_forward(
+    x: Array,  # (N, In)
+    weight: Array,  # (Out, In)
+    bias: Array | None,  # (Out,), contiguous
+    residual: Array | None,  # (N, Out), may be y
+    activation: str,  # "", "relu", "gelu", "gelu_tanh", "silu", "tanh" or "sigmoid"
+    before: Array | None,  # (N, Out), written: x Wᵀ + bias
+    y: Array,  # (N, Out), written: activation(before) + residual
+) -> None: ...
+def linear_gradient_input(
+    dy: Array,  # (N, Out)
+    weight: Array,  # (Out, In)
+    dx: Array,  # (N, In), written: dy W, or with `add` added to
+    add: bool,
+) -> None: ...
+def linear_gradient_weight(
+    dy: Array,  # (N, Out)
+    x: Array,  # (N, In)
+    dweight: Array,  # (Out, In), added to: dyᵀ x
+    dbias: Array | None,  # (Out,), contiguous, added to: Σ_n dy
+) -> None: ...
+
+# Activations of arrays of one shape, all contiguous; outputs may be inputs.
+
+def activation_forward(kind: str, x: Array, y: Array) -> None: ...
+def activation_backward(kind: str, before: Array, dy: Array, dbefore: Array) -> None:
+    """dbefore = dy · activation′(before)"""
+
+# Norms of rows: x̂ = (x − mean) · rstd. Arrays of two axes as for dense layers; those of one axis
+# are contiguous. RMS norm is that without `mean`.
+
+def norm_forward(
+    x: Array,  # (N, D)
+    weight: Array | None,  # (D,)
+    bias: Array | None,  # (D,)
+    epsilon: float,
+    y: Array,  # (N, D), written: x̂ · weight + bias; may be x
+    mean: Array | None,  # (N,), written
+    rstd: Array,  # (N,), written: 1 / √(mean((x − mean)²) + epsilon)
+) -> None: ...
+def norm_backward(
+    dy: Array,  # (N, D)
+    x: Array,  # (N, D)
+    weight: Array | None,
+    mean: Array | None,
+    rstd: Array,
+    dx: Array,  # (N, D), written; may be dy
+    dweight: Array | None,  # (D,), added to: Σ_n dy · x̂
+    dbias: Array | None,  # (D,), added to: Σ_n dy
+) -> None: ...
+
+# Training: labels and ids are contiguous and lie in range, which the caller checked.
+
+def cross_entropy(
+    logits: Array,  # (N, C)
+    labels: NDArray[np.int64],  # (N,)
+    ignored: int,  # rows with this label have loss 0 and gradient 0
+    smoothing: float,
+    factor: float,  # of the gradient: 1 / the number of rows that count, for a mean
+    losses: Array,  # (N,), written
+    dlogits: Array | None,  # (N, C), written; may be logits
+) -> None: ...
+def embedding_gradient(
+    dy: Array,  # (N, D)
+    ids: NDArray[np.int64],  # (N,)
+    ignored: int,  # rows with this id are left out; −1: none
+    dtable: Array,  # (V, D), added to: dtable[ids[n]] += dy[n]
+) -> None: ...
+def adam_step(
+    parameter: Array,  # contiguous, of any shape, as all four; updated
+    gradient: Array,
+    first: Array,  # running mean of the gradient, updated
+    second: Array,  # running mean of its square, updated
+    step: float,  # rate / (1 − beta1 ** t)
+    root: float,  # 1 / sqrt(1 − beta2 ** t)
+    beta1: float,
+    beta2: float,
+    epsilon: float,
+    coupled_decay: float,  # Adam: weight decay that is added to the gradient
+    keep: float,  # AdamW: 1 − rate · weight decay, otherwise 1
+) -> None: ...

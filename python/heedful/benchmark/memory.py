@@ -3,6 +3,7 @@
 import ctypes
 import dataclasses
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +25,19 @@ def measure(library: Library, case: Case) -> dict[str, Any]:
         way.run()
     inputs = make_inputs(case)
     way = library.ways(case, inputs)[0]
+    results: list[Any] = []
+    extra = highest(lambda: results.extend(way.read(way.run())))
+    outputs = sum(array.nbytes for array in results)
+    return {"way": way.name, "extra": extra - outputs, "outputs": outputs}
+
+
+def highest(call: Callable[[], object]) -> int:
+    """The highest resident size during a call, less what was there before, in bytes."""
     _trim()
     before = _status("VmRSS")
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # VmHWM starts again from here
-    results = way.read(way.run())
-    peak = _status("VmHWM")
-    outputs = sum(array.nbytes for array in results)
-    return {"way": way.name, "extra": peak - before - outputs, "outputs": outputs}
+    call()
+    return _status("VmHWM") - before
 
 
 def _status(name: str) -> int:

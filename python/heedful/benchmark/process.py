@@ -5,6 +5,7 @@ import os
 import select
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,17 @@ class WorkerDied(Exception):
 
 
 class WorkerProcess:
-    """One library in a process of its own."""
+    """One library in a process of its own; `program`: what Python runs there."""
 
-    def __init__(self, library: str, threads: int) -> None:
+    def __init__(
+        self,
+        library: str,
+        threads: int,
+        program: Sequence[str] = ("-m", "heedful.benchmark.worker"),
+    ) -> None:
         self.library = library
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "heedful.benchmark.worker", library, str(threads)],
+            [sys.executable, *program, library, str(threads)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -1,22 +1,39 @@
 """Attention as functions on arrays: what is checked here is computed in C++."""
 
+from heedful.functional._additive import (
+    AdditiveGradients,
+    additive_attention,
+    additive_attention_vjp,
+)
 from heedful.functional._attention import attention
 from heedful.functional._backward import Gradients
+from heedful.functional._cache import KVCache
 from heedful.functional._gradients import attention_backward, attention_vjp
 from heedful.functional._merge import merge_attention
+from heedful.functional._multi_head import multi_head_attention
+from heedful.functional._pool import attention_pool, attention_pool_vjp
+from heedful.functional._rotary import rotary_embedding
 from heedful.functional._torch_signature import scaled_dot_product_attention
 from heedful.functional._varlen import attention_varlen, attention_varlen_vjp
 from heedful.functional._weights import attention_scores, attention_weights
 
 __all__ = [
+    "AdditiveGradients",
     "Gradients",
+    "KVCache",
+    "additive_attention",
+    "additive_attention_vjp",
     "attention",
     "attention_backward",
+    "attention_pool",
+    "attention_pool_vjp",
     "attention_scores",
     "attention_varlen",
     "attention_varlen_vjp",
     "attention_vjp",
     "attention_weights",
     "merge_attention",
+    "multi_head_attention",
+    "rotary_embedding",
     "scaled_dot_product_attention",
 ]

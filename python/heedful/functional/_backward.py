@@ -40,6 +40,7 @@ def backward(
     dlse: Any = None,
     weights: Array | None = None,
     dweights: Any = None,
+    compute: Callable[..., None] = native.attention_backward,
 ) -> Gradients:
     """dout, dlse and dweights as the caller sees them; lse and weights with all axes."""
     plan, row_term = call.plan, None
@@ -53,7 +54,7 @@ def backward(
     dvalue = allocate("dvalue", to_value.shape, dtype, 0)
     dbias = None if call.bias is None else _allocate_dbias(call, call.bias)
     delta = allocate("delta", axes.rows, dtype, 0)
-    native.attention_backward(
+    compute(
         dout, call.query, call.key, call.value, out, lse, row_term, dweights,
         delta, dquery, dkey, dvalue, dbias, *call.shared, call.dropout_p, call.seed,
     )  # fmt: skip

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from heedful.functional._checks import finite, positive
+from heedful._checks import finite, positive
 from heedful.functional._dtypes import FLOAT64, Array, DType, as_array
 from heedful.functional._layout import Shape
 from heedful.functional._plan import Given, Plan, Rules, find_plan

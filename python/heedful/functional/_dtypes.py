@@ -5,6 +5,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from heedful._checks import as_array as as_array  # what every argument passes
+from heedful._checks import is_bfloat16 as is_bfloat16
 from heedful._core import native
 
 Array: TypeAlias = NDArray[Any]
@@ -19,24 +21,6 @@ _FLOATING = "float32, float64, float16"
 def computing_type(dtype: DType) -> DType:
     """T: float64 for float64, float32 for every other input."""
     return FLOAT64 if dtype == FLOAT64 else FLOAT32
-
-
-def is_bfloat16(dtype: DType) -> bool:
-    # by name, for ml_dtypes is imported by the caller or by nobody
-    return dtype.kind == "V" and dtype.name == "bfloat16"
-
-
-def as_array(name: str, given: ArrayLike) -> Array:
-    """An array of any type, the given one where it is one already."""
-    subclass = isinstance(given, np.ndarray) and type(given) is not np.ndarray
-    if subclass and isinstance(given, np.ma.MaskedArray):  # numpy.ma is slow to import
-        raise TypeError(f"{name} must be a plain array: got a masked array, use mask=")
-    try:
-        return np.asarray(given)
-    except ValueError:
-        if not isinstance(given, (list, tuple)):
-            raise
-        raise ValueError(f"{name} must be rectangular: got lists of different lengths") from None
 
 
 def _native(dtype: DType) -> DType | None:

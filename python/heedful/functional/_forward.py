@@ -1,10 +1,11 @@
 """One checked call run forward: arrays for results, the compiled functions, what is returned."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from heedful._checks import flag
 from heedful._core import native
 from heedful.functional._call import Call
-from heedful.functional._checks import flag
 from heedful.functional._dtypes import Array
 from heedful.functional._results import allocate, allocate_lse, allocate_out, check_out
 
@@ -15,12 +16,17 @@ class Forward(NamedTuple):
     weights: Array | None  # (*batch, H, Lq, Lk)
 
 
-def run(call: Call, out: Array, lse: Array | None) -> None:
+def run(
+    call: Call,
+    out: Array,
+    lse: Array | None,
+    compute: Callable[..., None] = native.attention_forward,
+) -> None:
     (
         query, key, value, rules, items, scale, softcap, mask, bias, alibi_slopes,
         sink, dropout_p, seed, _, _,
     ) = call  # fmt: skip
-    native.attention_forward(
+    compute(
         query, key, value, out, lse, rules, items, scale, softcap, mask, bias, alibi_slopes,
         sink, dropout_p, seed,
     )  # fmt: skip
@@ -33,16 +39,22 @@ def forward_alone(call: Call, out: Any) -> Array:
     return result
 
 
-def forward(call: Call, out: Any, with_weights: bool) -> Forward:
+def forward(
+    call: Call,
+    out: Any,
+    with_weights: bool,
+    compute: Callable[..., None] = native.attention_forward,
+    compute_weights: Callable[..., None] = native.attention_weights,
+) -> Forward:
     """Output and log-sum-exp, and where asked for the weights."""
     out = allocate_out(call) if out is None else check_out(out, call)
     lse = allocate_lse(call)
     weights = None
     if with_weights:  # before anything is computed: what has no room fails at once
         weights = allocate("the weights", call.plan.axes.scores, lse.dtype, 0)
-    run(call, out, lse)
+    run(call, out, lse, compute)
     if weights is not None:
-        native.attention_weights(
+        compute_weights(
             call.query, call.key, lse, weights, None, False,
             *call.shared, call.dropout_p, call.seed,
         )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from heedful.functional._checks import one_of
+from heedful._checks import one_of
 from heedful.functional._dtypes import Array
 
 LAYOUTS = ("bhld", "blhd")

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from heedful._checks import flag, integer_array, is_integer, named
 from heedful._core import native
-from heedful.functional._checks import flag, integer_array, is_integer, named
 from heedful.functional._shapes import Axes
 
 ALIGNMENTS = ("upper_left", "lower_right")

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from heedful.functional._checks import is_integer, named, probability
+from heedful._checks import is_integer, named, probability
 
 
 def check_dropout(dropout_p: Any, rng: Any) -> tuple[float, int]:

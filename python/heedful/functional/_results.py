@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from heedful._checks import named
 from heedful.functional._call import Call
-from heedful.functional._checks import named
 from heedful.functional._dtypes import Array, DType
 
 _WORK = 100_000  # what numpy may spend on an overlap before it counts as one

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from heedful._checks import integer_array
 from heedful.functional._call import Call
-from heedful.functional._checks import integer_array
 from heedful.functional._dtypes import Array
 from heedful.functional._forward import run
 from heedful.functional._results import allocate

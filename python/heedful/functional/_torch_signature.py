@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from heedful._checks import flag
 from heedful.functional._call import check_call
-from heedful.functional._checks import flag
 from heedful.functional._dtypes import as_array
 from heedful.functional._forward import forward_alone
 

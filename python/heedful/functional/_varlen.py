@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from heedful._checks import flag, integer_array
 from heedful.functional._backward import Gradients, pullback_of
 from heedful.functional._call import Call, finish_call
-from heedful.functional._checks import flag, integer_array
 from heedful.functional._forward import forward, forward_alone, returned
 from heedful.functional._plan import PACKED, find_plan
 from heedful.functional._positions import check_packed_positions

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from heedful._checks import flag
 from heedful._core import native
 from heedful.functional._call import NO_VALUE, Call, check_call
-from heedful.functional._checks import flag
 from heedful.functional._results import allocate
 from heedful.functional._rows import check_rows, log_sums
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import heedful
-from heedful.functional._checks import integer_array
+from heedful._checks import integer_array
 
 QUERY = np.ones((3, 2, 5, 4))
 KEY = np.ones((3, 2, 7, 4))

@@ -35,11 +35,14 @@ PACKED = {
     if name not in ("mask", "bias", "layout", "return_weights")
 }
 QKV = ["query", "key", "value"]
+ADDITIVE = {name: default for name, default in WHOLE.items() if name not in ("scale", "softcap")}
 SEQUENCES = [*QKV, "cu_seqlens_q", "cu_seqlens_k"]
 
 SIGNATURES = {
     "attention": (QKV, WHOLE),
     "attention_vjp": (QKV, WHOLE),
+    "additive_attention": ([*QKV, "weight"], ADDITIVE),
+    "additive_attention_vjp": ([*QKV, "weight"], ADDITIVE),
     "attention_backward": (
         ["dout", *QKV, "out", "lse"],
         {"dlse": None, **RESTRICTIONS, **DROPOUT, **LAYOUT},

@@ -19,6 +19,11 @@ ENTRY_POINTS = {
     "attention_varlen_vjp": "gradients(heedful.attention_varlen_vjp(*packed))",
     "merge_attention": "heedful.merge_attention([out, out], [lse, lse])[0]",
     "scaled_dot_product_attention": "heedful.scaled_dot_product_attention(q, k, v)",
+    "additive_attention": "heedful.additive_attention(q, k, v, w)",
+    "additive_attention_vjp": "gradients(heedful.additive_attention_vjp(q, k, v, w))",
+    "dense layer of few rows": "layer(3)",
+    "dense layer of some rows": "layer(41)",
+    "dense layer of many rows": "layer(403)",
     "strided and 16-bit": "heedful.attention(*(x.astype('f2')[..., ::2] for x in (q, k, v)))",
 }
 
@@ -35,6 +40,7 @@ from heedful._core import native
 
 q, k, v = arrays(2, 3, 301, 16)
 bias = rng.standard_normal((2, 3, 301, 301)).astype("f")
+w = k[0, 0, 0]
 starts = np.array([0, 97, 301])
 packed = [np.ascontiguousarray(x[0].swapaxes(0, 1)) for x in (q, k, v)] + [starts, starts]
 out, lse = heedful.attention(q, k, v, return_lse=True)

@@ -22,6 +22,16 @@ LONG_CALLS = {
     "average_heads=True)",
     "scores": "heedful.attention_scores(deep[:, :, :5], deep)",
     "gradients": "heedful.attention_backward(*given)",
+    "additive": "heedful.additive_attention(*x, x[0][0, 0, 0])",
+    "additive of one query": "heedful.additive_attention(x[0][..., :1, :], "
+    "*stretched(x[1:], 64, 2**32), x[0][0, 0, 0])",
+    "few rows of a dense layer": "long_layer(3, 2**20, 2**22)",
+    "some rows of a dense layer": "long_layer(17, 2**20, 2**18)",
+    "many rows of a dense layer": "long_layer(4096, 2**22, 4096)",
+    "input's gradient": "native.linear_gradient_input(repeated(4096, 2**22), "
+    "repeated(2**22, 4096), np.empty((4096, 4096), 'f'), False)",
+    "weight's gradient": "native.linear_gradient_weight(repeated(2**28, 512), "
+    "repeated(2**28, 64), np.zeros((512, 64), 'f'), np.zeros(512, 'f'))",
 }
 
 INTERRUPTED = """
@@ -33,6 +43,14 @@ def stretched(arrays, heads, length):
     return [np.broadcast_to(array[:, :1, :1 if length else None],
                             (1, heads, length or array.shape[2], array.shape[3]))
             for array in arrays]
+
+def repeated(rows, columns):
+    # at no cost: all rows are the first one
+    return np.broadcast_to(np.sin(np.arange(columns, dtype="f")), (rows, columns))
+
+def long_layer(rows, inputs, outputs):
+    native.linear_forward(repeated(rows, inputs), repeated(outputs, inputs), None, None, "gelu",
+                          None, np.empty((rows, outputs), "f"))
 
 deep = np.broadcast_to(rng.standard_normal(2**19).astype("f"), (1, 1, 2**20, 2**19))
 # for gradients without a forward pass of minutes: an out and lse made up

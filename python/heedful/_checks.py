@@ -1,11 +1,14 @@
 """Single values given by the caller: numbers, integers, flags and words, each with its message."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Sequence
 from numbers import Complex, Integral, Real
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
 def named(value: object) -> str:
@@ -106,3 +109,58 @@ def _objects(name: str, given: Any) -> np.ndarray[Any, Any]:
         return np.array(given, dtype=object)
     except ValueError:
         raise ValueError(f"{name} must be rectangular: got lists of different lengths") from None
+
+
+def size(name: str, value: Any) -> int:
+    """A number of something that there must be at least one of."""
+    if not is_integer(value):
+        raise TypeError(f"{name} must be an integer: got {named(value)}")
+    if value < 1:
+        raise ValueError(f"{name} must be at least 1: got {named(value)}")
+    return int(value)
+
+
+def as_array(name: str, given: ArrayLike) -> np.ndarray[Any, Any]:
+    """An array of any type, the given one where it is one already."""
+    subclass = isinstance(given, np.ndarray) and type(given) is not np.ndarray
+    if subclass and isinstance(given, np.ma.MaskedArray):  # numpy.ma is slow to import
+        raise TypeError(f"{name} must be a plain array: got a masked array, use mask=")
+    try:
+        return np.asarray(given)
+    except ValueError:
+        if not isinstance(given, (list, tuple)):
+            raise
+        raise ValueError(f"{name} must be rectangular: got lists of different lengths") from None
+
+
+def each_of(name: str, given: Sequence[Any] | None, count: int) -> Sequence[Any]:
+    """One thing for each layer; None for each where there are none."""
+    if given is None:
+        return [None] * count
+    if len(given) != count:
+        raise ValueError(f"{name} must have one for each of {count} layers: got {len(given)}")
+    return given
+
+
+def is_bfloat16(dtype: np.dtype[Any]) -> bool:
+    # by name, for ml_dtypes is imported by the caller or by nobody
+    return dtype.kind == "V" and dtype.name == "bfloat16"
+
+
+def numbers(name: str, given: ArrayLike) -> np.ndarray[Any, Any]:
+    """An array of real numbers: what is converted from another kind would be wrong in silence."""
+    array = as_array(name, given)
+    if array.dtype.kind not in "fiub" and not is_bfloat16(array.dtype):
+        raise TypeError(f"{name} must hold real numbers: got {named(array)}")
+    return array
+
+
+def generator(rng: int | np.random.Generator | None) -> np.random.Generator:
+    """The given generator, or a new one from a seed or from the system."""
+    if isinstance(rng, np.random.Generator):
+        return rng
+    if rng is None or (is_integer(rng) and rng >= 0):
+        return np.random.default_rng(rng)
+    raise TypeError(
+        f"rng must be None, an integer from 0 on or a numpy.random.Generator: got {named(rng)}"
+    )

@@ -1,0 +1,78 @@
+// activation_forward, activation_backward
+#include <string_view>
+#include <utility>
+
+#include "bindings/arguments.hpp"
+#include "bindings/bind_layers.hpp"
+#include "bindings/interrupted.hpp"
+#include "bindings/rows_of_numbers.hpp"
+#include "layers/activations.hpp"
+
+namespace heedful {
+namespace py = pybind11;
+namespace {
+
+constexpr std::pair<std::string_view, Activation> activations[] = {
+    {"", Activation::none},          {"relu", Activation::relu},
+    {"gelu", Activation::gelu},      {"gelu_tanh", Activation::gelu_tanh},
+    {"silu", Activation::silu},      {"tanh", Activation::tanh},
+    {"sigmoid", Activation::sigmoid}};
+
+// Some microseconds of work: not worth giving the interpreter lock away.
+bool is_little(const py::array& array) { return array.size() < 8192; }
+
+template <class T>
+void forward(Activation kind, const py::array& x, const py::array& y) {
+  const T* const from = numbers_of<const T>(x);
+  T* const to = numbers_of<T>(y);
+  const std::ptrdiff_t count = y.size();
+  with_team(is_little(y),
+            [&](const Team& team) { activation_forward(kind, from, to, count, team); });
+}
+
+template <class T>
+void backward(Activation kind, const py::array& before, const py::array& dy,
+              const py::array& dbefore) {
+  const T *const x = numbers_of<const T>(before), *const upstream = numbers_of<const T>(dy);
+  T* const to = numbers_of<T>(dbefore);
+  const std::ptrdiff_t count = dbefore.size();
+  with_team(is_little(dbefore),
+            [&](const Team& team) { activation_backward(kind, x, upstream, to, count, team); });
+}
+
+py::object activation_forward_of(Arguments& arguments) {
+  const Activation kind = activation_of(arguments.any());
+  const py::array x = arguments.array(), y = arguments.array();
+  const auto compute = is_double(y) ? forward<double> : forward<float>;
+  compute(kind, x, y);
+  return py::none();
+}
+
+py::object activation_backward_of(Arguments& arguments) {
+  const Activation kind = activation_of(arguments.any());
+  const py::array before = arguments.array(), dy = arguments.array();
+  const py::array dbefore = arguments.array();
+  const auto compute = is_double(dbefore) ? backward<double> : backward<float>;
+  compute(kind, before, dy, dbefore);
+  return py::none();
+}
+
+}  // namespace
+
+Activation activation_of(py::handle name) {
+  Py_ssize_t size = 0;
+  const char* const text = PyUnicode_AsUTF8AndSize(name.ptr(), &size);
+  if (text == nullptr) throw py::error_already_set();
+  const std::string_view wanted(text, static_cast<std::size_t>(size));
+  for (const auto& [known, kind] : activations) {
+    if (known == wanted) return kind;
+  }
+  throw py::value_error("unknown activation: " + std::string(wanted));
+}
+
+void register_activations(py::module_& module) {
+  define<&activation_forward_of, 3>(module, "activation_forward");
+  define<&activation_backward_of, 4>(module, "activation_backward");
+}
+
+}  // namespace heedful

@@ -1,0 +1,13 @@
+// What the layers add to the module.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace heedful {
+
+void register_linear(pybind11::module_& module);
+void register_activations(pybind11::module_& module);
+void register_norm(pybind11::module_& module);
+void register_training(pybind11::module_& module);
+
+}  // namespace heedful

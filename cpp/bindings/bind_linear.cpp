@@ -1,0 +1,85 @@
+// linear_forward, linear_gradient_input, linear_gradient_weight
+#include "bindings/arguments.hpp"
+#include "bindings/bind_layers.hpp"
+#include "bindings/interrupted.hpp"
+#include "bindings/rows_of_numbers.hpp"
+#include "linear/linear_forward.hpp"
+#include "linear/linear_gradients.hpp"
+
+namespace heedful {
+namespace py = pybind11;
+namespace {
+
+// Some microseconds of work: not worth giving the interpreter lock away.
+bool is_little(const LinearSizes& sizes) { return sizes.work() < 100e3; }
+
+template <class T>
+void forward(const LinearSizes& sizes, const py::array& x, const py::array& weight,
+             const py::object& bias, const py::object& residual, Activation activation,
+             const py::object& before, const py::array& y) {
+  const Epilogue<T> epilogue{numbers_or_none<T>(bias), matrix_or_none<const T>(residual),
+                             activation, matrix_or_none<T>(before), matrix_of<T>(y)};
+  const auto inputs = matrix_of<const T>(x), weights = matrix_of<const T>(weight);
+  with_team(is_little(sizes),
+            [&](const Team& team) { linear_forward<T>(sizes, inputs, weights, epilogue, team); });
+}
+
+py::object linear_forward_of(Arguments& arguments) {
+  const py::array x = arguments.array(), weight = arguments.array();
+  const py::object bias = arguments.array_or_none(), residual = arguments.array_or_none();
+  const Activation activation = activation_of(arguments.any());
+  const py::object before = arguments.array_or_none();
+  const py::array y = arguments.array();
+  const LinearSizes sizes{x.shape(0), x.shape(1), weight.shape(0)};
+  const auto compute = is_double(y) ? forward<double> : forward<float>;
+  compute(sizes, x, weight, bias, residual, activation, before, y);
+  return py::none();
+}
+
+template <class T>
+void gradient_input(const py::array& dy, const py::array& weight, const py::array& dx, bool add) {
+  const LinearSizes sizes{dy.shape(0), weight.shape(1), weight.shape(0)};
+  const auto upstream = matrix_of<const T>(dy), weights = matrix_of<const T>(weight);
+  const auto result = matrix_of<T>(dx);
+  with_team(is_little(sizes), [&](const Team& team) {
+    linear_gradient_input<T>(sizes, upstream, weights, result, add, team);
+  });
+}
+
+py::object linear_gradient_input_of(Arguments& arguments) {
+  const py::array dy = arguments.array(), weight = arguments.array(), dx = arguments.array();
+  const bool add = arguments.flag();
+  const auto compute = is_double(dx) ? gradient_input<double> : gradient_input<float>;
+  compute(dy, weight, dx, add);
+  return py::none();
+}
+
+template <class T>
+void gradient_weight(const py::array& dy, const py::array& x, const py::array& dweight,
+                     const py::object& dbias) {
+  const LinearSizes sizes{x.shape(0), x.shape(1), dy.shape(1)};
+  const auto upstream = matrix_of<const T>(dy), inputs = matrix_of<const T>(x);
+  const auto result = matrix_of<T>(dweight);
+  T* const sums = numbers_or_none<T>(dbias);
+  with_team(is_little(sizes), [&](const Team& team) {
+    linear_gradient_weight<T>(sizes, upstream, inputs, result, sums, team);
+  });
+}
+
+py::object linear_gradient_weight_of(Arguments& arguments) {
+  const py::array dy = arguments.array(), x = arguments.array(), dweight = arguments.array();
+  const py::object dbias = arguments.array_or_none();
+  const auto compute = is_double(dweight) ? gradient_weight<double> : gradient_weight<float>;
+  compute(dy, x, dweight, dbias);
+  return py::none();
+}
+
+}  // namespace
+
+void register_linear(py::module_& module) {
+  define<&linear_forward_of, 7>(module, "linear_forward");
+  define<&linear_gradient_input_of, 4>(module, "linear_gradient_input");
+  define<&linear_gradient_weight_of, 4>(module, "linear_gradient_weight");
+}
+
+}  // namespace heedful

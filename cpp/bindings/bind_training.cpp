@@ -1,0 +1,101 @@
+// cross_entropy, embedding_gradient, adam_step
+#include "bindings/arguments.hpp"
+#include "bindings/bind_layers.hpp"
+#include "bindings/interrupted.hpp"
+#include "bindings/rows_of_numbers.hpp"
+#include "layers/adam.hpp"
+#include "layers/cross_entropy.hpp"
+#include "layers/embedding.hpp"
+
+namespace heedful {
+namespace py = pybind11;
+namespace {
+
+// Some microseconds of work: not worth giving the interpreter lock away.
+bool is_little(const py::array& array) { return array.size() < 8192; }
+
+const std::int64_t* integers_of(const py::array& array) {
+  if (array.dtype().kind() != 'i' || array.itemsize() != 8) {
+    throw py::type_error("labels and ids must be int64");
+  }
+  return static_cast<const std::int64_t*>(array.data());
+}
+
+template <class T>
+void entropy(const py::array& logits, const py::array& labels, std::int64_t ignored,
+             double smoothing, double factor, const py::array& losses, const py::object& dlogits) {
+  const CrossEntropy<T> problem{logits.shape(0), logits.shape(1),           integers_of(labels),
+                                ignored,         static_cast<T>(smoothing), static_cast<T>(factor)};
+  const auto rows = matrix_of<const T>(logits);
+  const auto gradients = matrix_or_none<T>(dlogits);
+  T* const to = numbers_of<T>(losses);
+  with_team(is_little(logits),
+            [&](const Team& team) { cross_entropy<T>(problem, rows, to, gradients, team); });
+}
+
+py::object cross_entropy_of(Arguments& arguments) {
+  const py::array logits = arguments.array(), labels = arguments.array();
+  const std::int64_t ignored = arguments.integer();
+  const double smoothing = arguments.number(), factor = arguments.number();
+  const py::array losses = arguments.array();
+  const py::object dlogits = arguments.array_or_none();
+  const auto compute = is_double(logits) ? entropy<double> : entropy<float>;
+  compute(logits, labels, ignored, smoothing, factor, losses, dlogits);
+  return py::none();
+}
+
+template <class T>
+void gradient_of_table(const py::array& dy, const py::array& ids, std::int64_t ignored,
+                       const py::array& dtable) {
+  const auto from = matrix_of<const T>(dy);
+  const auto to = matrix_of<T>(dtable);
+  const std::int64_t* const places = integers_of(ids);
+  const std::ptrdiff_t rows = dy.shape(0), columns = dy.shape(1);
+  with_team(is_little(dy), [&](const Team& team) {
+    embedding_gradient<T>(rows, columns, from, places, ignored, to, team);
+  });
+}
+
+py::object embedding_gradient_of(Arguments& arguments) {
+  const py::array dy = arguments.array(), ids = arguments.array();
+  const std::int64_t ignored = arguments.integer();
+  const py::array dtable = arguments.array();
+  const auto compute = is_double(dtable) ? gradient_of_table<double> : gradient_of_table<float>;
+  compute(dy, ids, ignored, dtable);
+  return py::none();
+}
+
+template <class T>
+void adam(const AdamStep& options, const py::array& parameter, const py::array& gradient,
+          const py::array& first, const py::array& second) {
+  T* const numbers = numbers_of<T>(parameter);
+  const T* const slopes = numbers_of<const T>(gradient);
+  T *const means = numbers_of<T>(first), *const squares = numbers_of<T>(second);
+  const std::ptrdiff_t count = parameter.size();
+  with_team(is_little(parameter), [&](const Team& team) {
+    adam_step<T>(options, count, numbers, slopes, means, squares, team);
+  });
+}
+
+py::object adam_step_of(Arguments& arguments) {
+  const py::array parameter = arguments.array(), gradient = arguments.array();
+  const py::array first = arguments.array(), second = arguments.array();
+  AdamStep options;
+  for (double* const option : {&options.step, &options.root, &options.beta1, &options.beta2,
+                               &options.epsilon, &options.coupled_decay, &options.keep}) {
+    *option = arguments.number();
+  }
+  const auto compute = is_double(parameter) ? adam<double> : adam<float>;
+  compute(options, parameter, gradient, first, second);
+  return py::none();
+}
+
+}  // namespace
+
+void register_training(py::module_& module) {
+  define<&cross_entropy_of, 7>(module, "cross_entropy");
+  define<&embedding_gradient_of, 4>(module, "embedding_gradient");
+  define<&adam_step_of, 11>(module, "adam_step");
+}
+
+}  // namespace heedful

@@ -1,0 +1,58 @@
+// Arrays of the layers, of float32 or float64: runs of numbers, and rows of them. Python checked
+// shapes and strides; the element type is checked here.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <string>
+#include <type_traits>
+
+#include "layers/activations.hpp"
+#include "linear/matrix.hpp"
+
+namespace heedful {
+
+[[noreturn]] inline void refuse_type(const pybind11::array& array) {
+  throw pybind11::type_error(
+      "arrays must be all float32 or all float64: got " +
+      pybind11::str(static_cast<pybind11::object>(array.dtype())).cast<std::string>());
+}
+
+inline bool is_double(const pybind11::array& array) {
+  return array.dtype().num() == pybind11::detail::npy_api::NPY_DOUBLE_;
+}
+
+// The numbers of an array of T, const T for arrays that may be read-only.
+template <class T>
+T* numbers_of(const pybind11::array& array) {
+  using Number = std::remove_const_t<T>;
+  const int number = std::is_same_v<Number, double> ? pybind11::detail::npy_api::NPY_DOUBLE_
+                                                    : pybind11::detail::npy_api::NPY_FLOAT_;
+  if (array.dtype().num() != number) refuse_type(array);
+  return static_cast<T*>(const_cast<void*>(array.data()));
+}
+
+template <class T>
+T* numbers_or_none(const pybind11::object& object) {
+  return object.is_none() ? nullptr
+                          : numbers_of<T>(pybind11::reinterpret_borrow<pybind11::array>(object));
+}
+
+// The rows of a two-dimensional array.
+template <class T>
+Matrix<T> matrix_of(const pybind11::array& array) {
+  if (array.ndim() != 2) throw pybind11::value_error("expected a two-dimensional array");
+  return {numbers_of<T>(array), array.strides(0) / static_cast<std::ptrdiff_t>(sizeof(T))};
+}
+
+template <class T>
+Matrix<T> matrix_or_none(const pybind11::object& object) {
+  return object.is_none() ? Matrix<T>{}
+                          : matrix_of<T>(pybind11::reinterpret_borrow<pybind11::array>(object));
+}
+
+// "" or the name of an activation.
+Activation activation_of(pybind11::handle name);
+
+}  // namespace heedful

@@ -1,0 +1,47 @@
+#include "layers/adam.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace heedful {
+namespace {
+
+// Plain enough for the compiler to make packets of it.
+template <class T>
+void step_numbers(const AdamStep& options, std::ptrdiff_t count, T* __restrict parameter,
+                  const T* __restrict gradient, T* __restrict first, T* __restrict second) {
+  const T step = static_cast<T>(options.step), root = static_cast<T>(options.root);
+  const T beta1 = static_cast<T>(options.beta1), rest1 = static_cast<T>(1 - options.beta1);
+  const T beta2 = static_cast<T>(options.beta2), rest2 = static_cast<T>(1 - options.beta2);
+  const T epsilon = static_cast<T>(options.epsilon), keep = static_cast<T>(options.keep);
+  const T decay = static_cast<T>(options.coupled_decay);
+  for (std::ptrdiff_t i = 0; i < count; ++i) {
+    const T slope = gradient[i] + decay * parameter[i];
+    const T mean = beta1 * first[i] + rest1 * slope;
+    const T square = beta2 * second[i] + rest2 * slope * slope;
+    first[i] = mean;
+    second[i] = square;
+    parameter[i] = parameter[i] * keep - step * mean / (std::sqrt(square) * root + epsilon);
+  }
+}
+
+}  // namespace
+
+template <class T>
+void adam_step(const AdamStep& options, std::ptrdiff_t count, T* parameter, const T* gradient,
+               T* first, T* second, const Team& team) {
+  constexpr std::ptrdiff_t task_numbers = 32768;
+  const std::ptrdiff_t tasks = (count + task_numbers - 1) / task_numbers;
+  parallel_for(tasks, team, 0, [&](std::ptrdiff_t task, Worker&) {
+    const std::ptrdiff_t begin = task * task_numbers;
+    step_numbers(options, std::min(task_numbers, count - begin), parameter + begin,
+                 gradient + begin, first + begin, second + begin);
+  });
+}
+
+template void adam_step(const AdamStep&, std::ptrdiff_t, float*, const float*, float*, float*,
+                        const Team&);
+template void adam_step(const AdamStep&, std::ptrdiff_t, double*, const double*, double*, double*,
+                        const Team&);
+
+}  // namespace heedful

@@ -1,0 +1,143 @@
+#include "layers/norm.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "layers/row_loop.hpp"
+#include "parallel/scratch.hpp"
+
+namespace heedful {
+namespace {
+
+// Ranges of rows: enough for many threads, few enough for their sums to be little work.
+struct Ranges {
+  std::ptrdiff_t rows, count;
+
+  explicit Ranges(std::ptrdiff_t number)
+      : rows(number), count(std::clamp<std::ptrdiff_t>(number / 16, 1, 64)) {}
+
+  std::ptrdiff_t begin(std::ptrdiff_t range) const { return rows * range / count; }
+};
+
+template <class T>
+Team team_for(const Norm<T>& norm, const Team& team) {
+  const double numbers = static_cast<double>(norm.rows) * static_cast<double>(norm.columns);
+  return {numbers < 32768 ? 1 : team.threads, team.interrupted};
+}
+
+// Asks for the next row while this one is worked on in several passes, none of which reads far
+// enough ahead by itself.
+template <class T>
+void fetch(const T* row, std::ptrdiff_t columns) {
+  for (std::ptrdiff_t i = 0; i < columns; i += 64 / static_cast<std::ptrdiff_t>(sizeof(T))) {
+    simd::prefetch(row + i);
+  }
+}
+
+template <class T>
+void forward_row(const Norm<T>& norm, const T* x, const T* bias, T* y, T* mean, T& rstd) {
+  const std::ptrdiff_t columns = norm.columns;
+  const T count = static_cast<T>(std::max<std::ptrdiff_t>(columns, 1));
+  T middle = 0;
+  if (mean) {
+    middle = sum_numbers<T>(columns, [&](auto at) { return at.load(x); }) / count;
+    *mean = middle;
+  }
+  const T squares = sum_numbers<T>(columns, [&](auto at) {
+    const auto distance = simd::subtract(at.load(x), at.all(middle));
+    return simd::multiply(distance, distance);
+  });
+  const T scale = T{1} / std::sqrt(squares / count + norm.epsilon);
+  rstd = scale;
+  each_number<T>(columns, [&](auto at) {
+    auto value = simd::multiply(simd::subtract(at.load(x), at.all(middle)), at.all(scale));
+    if (norm.weight) value = simd::multiply(value, at.load(norm.weight));
+    if (bias) value = simd::add(value, at.load(bias));
+    at.store(y, value);
+  });
+}
+
+template <class T>
+void backward_row(const Norm<T>& norm, const T* dy, const T* x, const T* mean, T rstd, T* dx,
+                  T* dweight, T* dbias) {
+  const std::ptrdiff_t columns = norm.columns;
+  const T count = static_cast<T>(std::max<std::ptrdiff_t>(columns, 1));
+  const T middle = mean ? *mean : T{0};
+  const auto normal = [&](auto at) {
+    return simd::multiply(simd::subtract(at.load(x), at.all(middle)), at.all(rstd));
+  };
+  const auto upstream = [&](auto at) {
+    return norm.weight ? simd::multiply(at.load(dy), at.load(norm.weight)) : at.load(dy);
+  };
+  const T level = mean ? sum_numbers<T>(columns, upstream) / count : T{0};
+  const T slope =
+      sum_numbers<T>(columns, [&](auto at) { return simd::multiply(upstream(at), normal(at)); }) /
+      count;
+  each_number<T>(columns, [&](auto at) {
+    const auto gradient = at.load(dy), unit = normal(at);
+    const auto rest = simd::subtract(upstream(at), at.all(level));
+    if (dweight) {
+      at.store(dweight, simd::multiply_add(gradient, unit, at.load(dweight)));
+    }
+    if (dbias) at.store(dbias, simd::add(gradient, at.load(dbias)));
+    at.store(dx, simd::multiply(at.all(rstd),
+                                simd::subtract(rest, simd::multiply(unit, at.all(slope)))));
+  });
+}
+
+}  // namespace
+
+template <class T>
+void norm_forward(const Norm<T>& norm, Matrix<const T> x, const T* bias, Matrix<T> y, T* mean,
+                  T* rstd, const Team& team) {
+  const Ranges ranges(norm.rows);
+  parallel_for(ranges.count, team_for(norm, team), 0, [&](std::ptrdiff_t range, Worker& worker) {
+    for (std::ptrdiff_t row = ranges.begin(range); row < ranges.begin(range + 1); ++row) {
+      if (row % 16 == 0) worker.check();
+      fetch(x.row(row + 1), norm.columns);
+      forward_row(norm, x.row(row), bias, y.row(row), mean ? mean + row : nullptr, rstd[row]);
+    }
+  });
+}
+
+template <class T>
+void norm_backward(const Norm<T>& norm, Matrix<const T> dy, Matrix<const T> x, const T* mean,
+                   const T* rstd, Matrix<T> dx, T* dweight, T* dbias, const Team& team) {
+  const Ranges ranges(norm.rows);
+  const std::ptrdiff_t columns = norm.columns;
+  // one row of sums for each range: [range][column]
+  Buffer<T> weights(dweight ? ranges.count * columns : 0, zeroed);
+  Buffer<T> biases(dbias ? ranges.count * columns : 0, zeroed);
+  parallel_for(ranges.count, team_for(norm, team), 0, [&](std::ptrdiff_t range, Worker& worker) {
+    T* const own_weights = dweight ? weights.data() + range * columns : nullptr;
+    T* const own_biases = dbias ? biases.data() + range * columns : nullptr;
+    for (std::ptrdiff_t row = ranges.begin(range); row < ranges.begin(range + 1); ++row) {
+      if (row % 16 == 0) worker.check();
+      fetch(x.row(row + 1), norm.columns);
+      fetch(dy.row(row + 1), norm.columns);
+      backward_row(norm, dy.row(row), x.row(row), mean ? mean + row : nullptr, rstd[row],
+                   dx.row(row), own_weights, own_biases);
+    }
+  });
+  const auto add_up = [&](const Buffer<T>& sums, T* total) {
+    for (std::ptrdiff_t range = 0; total && range < ranges.count; ++range) {
+      const T* const own = sums.data() + range * columns;
+      each_number<T>(columns,
+                     [&](auto at) { at.store(total, simd::add(at.load(total), at.load(own))); });
+    }
+  };
+  add_up(weights, dweight);
+  add_up(biases, dbias);
+}
+
+template void norm_forward(const Norm<float>&, Matrix<const float>, const float*, Matrix<float>,
+                           float*, float*, const Team&);
+template void norm_forward(const Norm<double>&, Matrix<const double>, const double*, Matrix<double>,
+                           double*, double*, const Team&);
+template void norm_backward(const Norm<float>&, Matrix<const float>, Matrix<const float>,
+                            const float*, const float*, Matrix<float>, float*, float*, const Team&);
+template void norm_backward(const Norm<double>&, Matrix<const double>, Matrix<const double>,
+                            const double*, const double*, Matrix<double>, double*, double*,
+                            const Team&);
+
+}  // namespace heedful

@@ -1,0 +1,33 @@
+// Rows brought to one scale:
+//   layer norm   y = (x − mean) · rstd · weight + bias    rstd = 1 / √(mean((x − mean)²) + epsilon)
+//   RMS norm     the same with mean = 0: no array for it
+//   x, y, dy, dx (N, D)   weight, bias, dweight, dbias (D) or none   mean, rstd (N)
+//
+// With x̂ = (x − mean) · rstd and g = dy · weight:
+//   dx = rstd · (g − mean(g) − x̂ · mean(g x̂)), without mean(g) for RMS norm
+//   dweight += Σ_n dy x̂      dbias += Σ_n dy
+// y may be x, and dx may be dy. Sums over n are taken by ranges of rows that N decides, and added
+// in their order: the same bits for any number of threads.
+#pragma once
+
+#include "linear/matrix.hpp"
+#include "parallel/parallel_for.hpp"
+
+namespace heedful {
+
+template <class T>
+struct Norm {
+  std::ptrdiff_t rows, columns;  // N, D
+  const T* weight;
+  T epsilon;
+};
+
+template <class T>
+void norm_forward(const Norm<T>& norm, Matrix<const T> x, const T* bias, Matrix<T> y, T* mean,
+                  T* rstd, const Team& team);
+
+template <class T>
+void norm_backward(const Norm<T>& norm, Matrix<const T> dy, Matrix<const T> x, const T* mean,
+                   const T* rstd, Matrix<T> dx, T* dweight, T* dbias, const Team& team);
+
+}  // namespace heedful

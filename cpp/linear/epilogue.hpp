@@ -1,0 +1,24 @@
+// What follows the product of a dense layer, on some numbers of a row while they are in the cache:
+//   before = sums + bias      y = activation(before) + residual
+#pragma once
+
+#include <cstddef>
+
+#include "layers/activations.hpp"
+#include "linear/matrix.hpp"
+
+namespace heedful {
+
+template <class T>
+struct Epilogue {
+  const T* bias;             // (Out) or nullptr
+  Matrix<const T> residual;  // (N, Out) or none; may be y
+  Activation activation;
+  Matrix<T> before, y;  // (N, Out); before or none
+
+  // Columns [first, first + count) of the row, whose sums may lie in before or, without a residual
+  // in the same memory, in y.
+  void finish(const T* sums, std::ptrdiff_t row, std::ptrdiff_t first, std::ptrdiff_t count) const;
+};
+
+}  // namespace heedful

@@ -1,0 +1,197 @@
+// Three ways, chosen by the shape alone, that differ in what is packed and what is read in place:
+//
+//   few rows   y = x Wᵀ with the lanes over In: the weight is read once, as it lies, at the speed
+//              of memory
+//   some rows  Yᵀ = W Xᵀ: x is packed once for all tasks, the weight is broadcast where it lies and
+//              read once; tiles of Yᵀ are turned on their way out
+//   many rows  Y = X Wᵀ: each task packs its strip of the weight, x is broadcast where it lies
+//
+// Packing costs about a sixteenth of a multiplication by one row, so the smaller operand is packed.
+#include "linear/linear_forward.hpp"
+
+#include <algorithm>
+
+#include "attention/dot_kernel.hpp"
+#include "attention/work_area.hpp"
+#include "linear/task_grid.hpp"
+#include "linear/tile_product.hpp"
+#include "parallel/scratch.hpp"
+
+namespace heedful {
+namespace {
+
+constexpr std::ptrdiff_t few_rows = 8;
+// Rows of the weight that all rows of x meet before the next ones, and how far ahead they are
+// fetched.
+constexpr std::ptrdiff_t weight_part = 16, rows_ahead = 8;
+
+template <class T>
+struct Call {
+  const LinearSizes& sizes;
+  Matrix<const T> x, weight;
+  const Epilogue<T>& epilogue;
+  Team team;
+};
+
+// ---- few rows
+
+template <class T>
+void few(const Call<T>& call) {
+  const std::ptrdiff_t rows = call.sizes.rows, inputs = call.sizes.inputs;
+  const std::ptrdiff_t outputs = call.sizes.outputs;
+  constexpr std::ptrdiff_t task_bytes = 128 << 10;  // of the weight
+  const RowVectors<T> vectors(inputs);
+  const std::ptrdiff_t spread_stride = vectors.count * simd::lanes<T>;
+  Buffer<T> spread(parts_of(rows, 4) * 4 * spread_stride, zeroed);
+  for (std::ptrdiff_t row = 0; row < rows; ++row) {
+    T* const to = spread.data() + row * spread_stride;
+    vectors.spread(call.x.row(row), T{1}, to);
+    std::fill_n(to + spread_stride - simd::lanes<T>, vectors.repeated(), T{0});
+  }
+  const std::ptrdiff_t row_bytes = inputs * static_cast<std::ptrdiff_t>(sizeof(T));
+  const std::ptrdiff_t tasks =
+      std::min(parts_of(outputs, 16), parts_of(outputs * row_bytes, task_bytes));
+  const std::ptrdiff_t most = parts_of(outputs, tasks);
+  const auto run = [&](std::ptrdiff_t task, Worker& worker) {
+    const std::ptrdiff_t first = outputs * task / tasks;
+    const std::ptrdiff_t count = outputs * (task + 1) / tasks - first;
+    T* const sums = WorkArea(worker.scratch).take<T>(rows * most);
+    const DotQueries<T> queries{spread.data(), rows, vectors};
+    const std::ptrdiff_t stride = call.weight.stride;
+    for (std::ptrdiff_t part = 0; part < count; part += weight_part) {
+      const T* const weights = call.weight.row(first + part);
+      const Ahead ahead{reinterpret_cast<const char*>(weights + rows_ahead * stride),
+                        stride * static_cast<std::ptrdiff_t>(sizeof(T))};
+      dot_rows(queries, Rows<T>{weights, stride}, std::min(weight_part, count - part), ahead,
+               sums + part, most);
+    }
+    for (std::ptrdiff_t row = 0; row < rows; ++row) {
+      call.epilogue.finish(sums + row * most, row, first, count);
+    }
+  };
+  WorkArea area(nullptr);
+  area.take<T>(rows * most);
+  parallel_for(tasks, call.team, area.size(), run);
+}
+
+// ---- some rows
+
+// A task's tile of Yᵀ, and the same turned.
+template <class T>
+struct TurnedAreas {
+  std::size_t size;
+  TileAreas<T> tile;
+  T* sums;    // (outputs, lanes)
+  T* turned;  // (lanes, outputs in whole vectors)
+  T* ones;    // (lanes)
+
+  TurnedAreas(const TileProduct<T>& product, std::byte* scratch) : tile(product, scratch) {
+    WorkArea area(scratch);
+    area.take<std::byte>(static_cast<std::ptrdiff_t>(tile.size));
+    const std::ptrdiff_t lanes = padded<T>(product.columns);
+    sums = area.take<T>(product.rows * lanes);
+    turned = area.take<T>(padded<T>(product.rows) * lanes);
+    ones = area.take<T>(lanes);
+    size = area.size();
+  }
+};
+
+template <class T>
+void finish_turned(const Epilogue<T>& epilogue, const TurnedAreas<T>& areas,
+                   const typename TaskGrid<T>::Tile& tile) {
+  const std::ptrdiff_t lanes = padded<T>(tile.columns), stride = padded<T>(tile.rows);
+  T* to[strip_columns<T>];
+  for (std::ptrdiff_t lane = 0; lane < lanes; ++lane) to[lane] = areas.turned + lane * stride;
+  std::fill_n(areas.ones, lanes, T{1});
+  panel_to_rows(areas.sums, lanes, tile.rows, areas.ones, to);
+  for (std::ptrdiff_t lane = 0; lane < tile.columns; ++lane) {
+    epilogue.finish(to[lane], tile.column + lane, tile.row, tile.rows);
+  }
+}
+
+// x as panels, strip by strip of the grid: the strip s begins at inputs · begin(s).
+template <class T>
+Buffer<T> pack_strips(const Call<T>& call, const TaskGrid<T>& grid) {
+  const std::ptrdiff_t inputs = call.sizes.inputs;
+  Buffer<T> packed(inputs * padded<T>(call.sizes.rows));
+  const std::ptrdiff_t pieces = parts_of(inputs, 128);
+  parallel_for(grid.strips * pieces, call.team, 0, [&](std::ptrdiff_t task, Worker&) {
+    const std::ptrdiff_t strip = task / pieces, piece = task % pieces;
+    const std::ptrdiff_t begin = inputs * piece / pieces;
+    const DepthPart part{begin, inputs * (piece + 1) / pieces - begin, inputs};
+    pack_panels<T>({call.x.row(grid.begin(strip)) + begin, call.x.stride}, true, part,
+                   grid.width(strip), packed.data() + inputs * grid.begin(strip));
+  });
+  return packed;
+}
+
+template <class T>
+void some(const Call<T>& call) {
+  const TaskGrid<T> grid(call.sizes.outputs, call.sizes.rows, 192, 16);
+  const Buffer<T> packed = pack_strips(call, grid);
+  TileProduct<T> whole{};
+  whole.depth = call.sizes.inputs;
+  whole.a = call.weight;
+  whole.panels = packed.data();
+  whole.panels_made = true;
+  whole.c_padded = true;
+  const auto run = [&](std::ptrdiff_t task, Worker& worker) {
+    const auto tile = grid.tile(task);
+    TileProduct<T> product = part_of(whole, tile);
+    const TurnedAreas<T> areas(product, worker.scratch);
+    product.c = {areas.sums, padded<T>(tile.columns)};
+    multiply_tile(product, areas.tile, worker, [](std::ptrdiff_t, std::ptrdiff_t) {});
+    finish_turned(call.epilogue, areas, tile);
+  };
+  const TurnedAreas<T> areas(part_of(whole, grid.largest()), nullptr);
+  parallel_for(grid.tasks(), call.team, areas.size, run);
+}
+
+// ---- many rows
+
+template <class T>
+void many(const Call<T>& call) {
+  const Epilogue<T>& epilogue = call.epilogue;
+  // Sums wait between the blocks of the depth where results will stand, unless the residual does.
+  Matrix<T> sums = epilogue.before ? epilogue.before : epilogue.y;
+  Buffer<T> apart;
+  if (sums.data == epilogue.residual.data) {
+    apart = Buffer<T>(call.sizes.rows * call.sizes.outputs);
+    sums = {apart.data(), call.sizes.outputs};
+  }
+  TileProduct<T> product{};
+  product.depth = call.sizes.inputs;
+  product.a = call.x;
+  product.b = call.weight;
+  product.b_turned = true;
+  product.c = sums;
+  const TaskGrid<T> grid(call.sizes.rows, call.sizes.outputs, 1024, 128);
+  const auto finish = [&](const auto& tile, std::ptrdiff_t first, std::ptrdiff_t count) {
+    for (std::ptrdiff_t row = tile.row + first; row < tile.row + first + count; ++row) {
+      epilogue.finish(sums.row(row) + tile.column, row, tile.column, tile.columns);
+    }
+  };
+  multiply_in_tasks(product, grid, call.team, finish);
+}
+
+}  // namespace
+
+template <class T>
+void linear_forward(const LinearSizes& sizes, Matrix<const T> x, Matrix<const T> weight,
+                    const Epilogue<T>& epilogue, const Team& team) {
+  if (sizes.rows == 0 || sizes.outputs == 0) return;
+  const Call<T> call{sizes, x, weight, epilogue, team_for(sizes, team)};
+  if (sizes.rows <= few_rows && sizes.inputs >= simd::lanes<T>) return few(call);
+  // numbers that are packed or turned: x and y, or the weight
+  const auto rows = static_cast<double>(sizes.rows), outputs = static_cast<double>(sizes.outputs);
+  const auto inputs = static_cast<double>(sizes.inputs);
+  if (rows * (inputs + outputs) < inputs * outputs) return some(call);
+  many(call);
+}
+
+template void linear_forward(const LinearSizes&, Matrix<const float>, Matrix<const float>,
+                             const Epilogue<float>&, const Team&);
+template void linear_forward(const LinearSizes&, Matrix<const double>, Matrix<const double>,
+                             const Epilogue<double>&, const Team&);
+
+}  // namespace heedful

@@ -1,0 +1,82 @@
+"""Recognise handwritten digits with a small vision Transformer.
+
+Each image of 8 × 8 pixels is cut into 16 patches of 4 × 4 that overlap by half and attend to each
+other. The even-numbered images are learned from, the odd-numbered ones are the test.
+
+    python digits_vision_transformer.py           a few epochs, in seconds
+    python digits_vision_transformer.py --full    what is reported below, in about a minute
+
+79,434 parameters
+epoch   1: test loss 2.0208, accuracy 36.75%
+epoch   2: test loss 0.9958, accuracy 83.74%
+epoch   4: test loss 0.3321, accuracy 91.54%
+epoch   8: test loss 0.2189, accuracy 92.76%
+epoch  35: test loss 0.1008, accuracy 95.99%
+epoch  70: test loss 0.0591, accuracy 98.22%
+epoch 140: test loss 0.0394, accuracy 99.00%
+"""
+
+# %% Patches of real digits
+import sys
+
+import numpy as np
+
+from heedful.data import load_digits
+from heedful.layers import Encoder, Flatten, LearnedPositions, Linear, Sequential
+from heedful.training import AdamW, WarmupCosine
+
+FULL = "--full" in sys.argv
+EPOCHS = 140 if FULL else 8
+
+images, labels = load_digits()
+pixels = images.astype(np.float32) / 16
+
+
+def patches(pixels: np.ndarray) -> np.ndarray:
+    """(N, 8, 8) as (N, 16 patches, 16 pixels)."""
+    padded = np.pad(pixels, ((0, 0), (1, 1), (1, 1)))
+    cut = np.lib.stride_tricks.sliding_window_view(padded, (4, 4), axis=(1, 2))[:, ::2, ::2]
+    return cut.reshape(-1, 16, 16) * 2 - 1
+
+
+train, test = pixels[0::2], pixels[1::2]
+train_labels, test_labels = labels[0::2], labels[1::2]
+
+# %% The model: patches to vectors, two encoder layers, ten scores from all patches
+rng = np.random.default_rng(0)
+model = Sequential(
+    Linear(16, 64, rng=rng),
+    LearnedPositions(16, 64, rng=rng),
+    Encoder(2, 64, 4, dff=128, rate=0.2, norm_first=True, activation="gelu", rng=rng),
+    Flatten(),
+    Linear(16 * 64, 10, rng=rng),
+)
+print(f"{model.parameter_count:,} parameters")
+
+# %% Every epoch sees half of the images moved by a pixel: strokes matter, not places
+steps = EPOCHS * -(-len(train) // 16)
+model.compile(
+    AdamW(lr=WarmupCosine(2e-3, steps // 10, steps), weight_decay=0.05),
+    "sparse_categorical_crossentropy",
+    metrics=["accuracy"],
+)
+
+
+def moved(pixels: np.ndarray) -> np.ndarray:
+    padded = np.pad(pixels, ((0, 0), (1, 1), (1, 1)))
+    down, right = rng.integers(0, 3, (2, len(pixels), 1, 1))
+    stays = rng.random((len(pixels), 1, 1)) < 0.5
+    down, right = np.where(stays, 1, down), np.where(stays, 1, right)
+    rows, columns = np.arange(8)[:, None] + down, np.arange(8)[None, :] + right
+    return padded[np.arange(len(pixels))[:, None, None], rows, columns]
+
+
+for epoch in range(EPOCHS):
+    model.fit(patches(moved(train)), train_labels, batch_size=16, rng=rng, verbose=False)
+    if epoch + 1 in (1, 2, 4, 8, 35, 70, 140):
+        found = model.evaluate(patches(test), test_labels, batch_size=256)
+        print(f"epoch {epoch + 1:3}: test loss {found.loss:.4f}, accuracy {found.accuracy:.2%}")
+
+# %% The test half was never learned from
+accuracy = model.evaluate(patches(test), test_labels, batch_size=256).accuracy
+assert accuracy > (0.98 if FULL else 0.9)

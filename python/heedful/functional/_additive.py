@@ -1,0 +1,226 @@
+"""additive_attention and its gradients: scores from a tanh of sums instead of from products."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from heedful._core import native
+from heedful.functional._backward import backward
+from heedful.functional._call import Call, check_call
+from heedful.functional._dtypes import Array, DType, accepted_type, as_array, gradient_type
+from heedful.functional._forward import Forward, check_returned, forward, returned
+from heedful.functional._results import overlap
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from heedful.functional._options import Align, LayoutName, Rng, Window
+
+
+class AdditiveGradients(NamedTuple):
+    """One gradient for each input that was given, of its shape and type; None for the others."""
+
+    query: Array
+    key: Array
+    value: Array
+    weight: Array
+    bias: Array | None
+    sink: Array | None
+
+
+class Weight(NamedTuple):
+    """The score vector as the compiled functions read it, and as its gradient has to come back."""
+
+    read: Array  # T (1 or Hkv, E)
+    shape: tuple[int, ...]
+    dtype: DType
+
+
+def additive_attention(
+    query: ArrayLike,
+    key: ArrayLike,
+    value: ArrayLike,
+    weight: ArrayLike,
+    *,
+    mask: ArrayLike | None = None,
+    bias: ArrayLike | None = None,
+    causal: bool = False,
+    window: Window = None,
+    align: Align = None,
+    q_lengths: ArrayLike | None = None,
+    kv_lengths: ArrayLike | None = None,
+    alibi_slopes: ArrayLike | None = None,
+    sink: ArrayLike | None = None,
+    dropout_p: float = 0.0,
+    rng: Rng = None,
+    layout: LayoutName = "bhld",
+    out: Array | None = None,
+    return_lse: bool = False,
+    return_weights: bool = False,
+) -> Any:
+    """Additive attention: the weighted sum of values, weighted by a tanh of query and key.
+
+    ::
+
+        score[i, j] = Σ_e weight[e] · tanh(query[i, e] + key[j, e])
+        out         = softmax(score) value
+
+    query and key are what the projections made of the states that are compared; with projections
+    it is :class:`heedful.layers.AdditiveAttention`.
+
+    Parameters
+    ----------
+    query : array_like, (…, H, Lq, E)
+    key : array_like, (…, Hkv, Lk, E)
+    value : array_like, (…, Hkv, Lk, Dv)
+        Shapes, broadcasting, heads and types as in :func:`attention`.
+    weight : array_like, (E,) or (Hkv, E)
+        The score vector, for all heads or for each key head, of any real type; it is read in the
+        type that is computed in.
+    mask, bias, causal, window, align, q_lengths, kv_lengths, alibi_slopes, sink
+        As in :func:`attention`. Scale and softcap belong to products; here `weight` is the scale.
+    dropout_p, rng, layout, out, return_lse, return_weights
+        As in :func:`attention`.
+
+    Returns
+    -------
+    out : numpy.ndarray, (…, H, Lq, Dv), or (out, lse?, weights?)
+
+    Raises
+    ------
+    ValueError, TypeError, MemoryError
+        As :func:`attention` does, and for a weight of another shape or type.
+
+    Notes
+    -----
+    Bahdanau et al. 2015, https://arxiv.org/abs/1409.0473. Luong et al. 2015 call this score
+    "concat"; in Keras it is ``AdditiveAttention``, whose scale is this weight.
+
+    Nothing of size Lq · Lk · E is stored, nor the scores: memory is linear in the lengths. Unless
+    numbers are beyond 10, e^2q and e^2k are computed once for each row, and a pair takes half a
+    division, tanh(q + k) being (e^2q e^2k − 1) / (e^2q e^2k + 1); the digits that this would lose
+    near 0 are carried along.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import heedful
+    >>> query, key = np.array([[0.0], [9.0]]), np.array([[-9.0], [9.0]])
+    >>> heedful.additive_attention(query, key, [[1.0], [3.0]], weight=[50.0])
+    array([[3.],
+           [3.]])
+    """
+    return_lse, return_weights = check_returned(return_lse, return_weights)
+    call = check_call(
+        query, key, value, mask, bias, causal, window, align, q_lengths, kv_lengths,
+        1.0, None, alibi_slopes, sink, dropout_p, rng, layout,
+    )  # fmt: skip
+    result = _forward(call, check_weight(weight, call, out), out, return_weights)
+    return returned(call, result, return_lse, return_weights)
+
+
+def additive_attention_vjp(
+    query: ArrayLike,
+    key: ArrayLike,
+    value: ArrayLike,
+    weight: ArrayLike,
+    *,
+    mask: ArrayLike | None = None,
+    bias: ArrayLike | None = None,
+    causal: bool = False,
+    window: Window = None,
+    align: Align = None,
+    q_lengths: ArrayLike | None = None,
+    kv_lengths: ArrayLike | None = None,
+    alibi_slopes: ArrayLike | None = None,
+    sink: ArrayLike | None = None,
+    dropout_p: float = 0.0,
+    rng: Rng = None,
+    layout: LayoutName = "bhld",
+    out: Array | None = None,
+    return_lse: bool = False,
+    return_weights: bool = False,
+) -> tuple[Any, Callable[..., AdditiveGradients]]:
+    """Additive attention together with its pullback.
+
+    Parameters
+    ----------
+    query, key, value, weight, mask, …, return_weights
+        As in :func:`additive_attention`.
+
+    Returns
+    -------
+    out : numpy.ndarray, or a tuple
+        What :func:`additive_attention` returns for the same arguments.
+    pullback : callable
+        ``pullback(dout, dlse=None, dweights=None)`` gives :class:`AdditiveGradients` (query, key,
+        value, weight, bias, sink), each of the shape and type of its input, None for what was not
+        given. It computes each tanh again, may be called more than once, and keeps the inputs
+        without a copy: see :func:`attention_vjp`.
+
+    Raises
+    ------
+    ValueError, TypeError, MemoryError
+        As :func:`additive_attention` does.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import heedful
+    >>> out, pullback = heedful.additive_attention_vjp(
+    ...     np.ones((3, 5, 4)), np.ones((3, 7, 4)), np.ones((3, 7, 2)), np.ones(4)
+    ... )
+    >>> gradients = pullback(np.ones_like(out))
+    >>> gradients.query.shape, gradients.key.shape, gradients.value.shape, gradients.weight.shape
+    ((3, 5, 4), (3, 7, 4), (3, 7, 2), (4,))
+    """
+    return_lse, return_weights = check_returned(return_lse, return_weights)
+    call = check_call(
+        query, key, value, mask, bias, causal, window, align, q_lengths, kv_lengths,
+        1.0, None, alibi_slopes, sink, dropout_p, rng, layout,
+    )  # fmt: skip
+    checked = check_weight(weight, call, out)
+    result = _forward(call, checked, out, return_weights)
+    return returned(call, result, return_lse, return_weights), _pullback(call, checked, result)
+
+
+def check_weight(given: ArrayLike, call: Call, out: Any) -> Weight:
+    """A copy: small, contiguous, and nobody's but ours."""
+    weight, axes = as_array("weight", given), call.plan.axes
+    accepted_type("weight", weight)
+    if weight.shape not in ((axes.depth,), (axes.kv_heads, axes.depth)):
+        raise ValueError(
+            f"weight must have shape {(axes.depth,)}, a number for each column of key, "
+            f"or {(axes.kv_heads, axes.depth)}, for each head of key too: got {weight.shape}"
+        )
+    if out is not None and overlap(out, weight):
+        raise ValueError("out must not overlap an input: it shares memory with weight")
+    read = np.array(weight, call.plan.computing, order="C", ndmin=2)
+    return Weight(read, weight.shape, gradient_type(weight.dtype))
+
+
+def _forward(call: Call, weight: Weight, out: Any, with_weights: bool) -> Forward:
+    compute = partial(native.additive_forward, weight.read)
+    return forward(call, out, with_weights, compute, partial(native.additive_weights, weight.read))
+
+
+def _pullback(call: Call, weight: Weight, result: Forward) -> Callable[..., AdditiveGradients]:
+    out, lse, weights = result
+    call = Call._make((*call[:-1], None))  # what was converted is not kept as it was given
+
+    def pullback(dout: Any, dlse: Any = None, dweights: Any = None) -> AdditiveGradients:
+        """Gradients of the inputs, from those of out and of what was returned beside it."""
+        if dweights is not None and weights is None:
+            raise ValueError("dweights must be None: the call had no return_weights=True")
+        dweight = np.zeros(weight.read.shape)
+        compute = partial(native.additive_backward, weight.read, dweight)
+        found = backward(call, dout, out, lse, dlse, weights, dweights, compute)
+        with np.errstate(invalid="ignore", over="ignore"):
+            of_weight = dweight.reshape(weight.shape).astype(weight.dtype, copy=False)
+        return AdditiveGradients(*found[:3], of_weight, *found[3:])
+
+    return pullback

@@ -1,0 +1,150 @@
+"""Data parallel training: several processes or machines learn from one batch together.
+
+Each process has the same model, looks at its own share of the examples, and before each step the
+gradients of all are averaged. Needs the package mpi4py and an MPI; a script is started as
+
+    mpiexec -n 4 python -m mpi4py script.py
+
+where `-m mpi4py` ends all processes when one of them fails, instead of letting the others wait.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any, TypeVar
+
+import numpy as np
+
+from heedful._checks import is_integer, named
+from heedful.layers import Layer, Parameter
+from heedful.training import Optimizer
+
+__all__ = ["data_parallel", "share"]
+
+Array = np.ndarray[Any, Any]
+AnyOptimizer = TypeVar("AnyOptimizer", bound=Optimizer)
+
+
+def data_parallel(optimizer: AnyOptimizer, comm: Any = None) -> AnyOptimizer:
+    """The same optimizer, which averages the gradients of all processes before each step.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        Of the same settings in every process, as the model is of the same weights: made with the
+        same `rng`, or loaded. The first step checks the weights.
+    comm : mpi4py.MPI.Comm, optional
+        The processes that learn together; None is all of them.
+
+    Returns
+    -------
+    optimizer
+        The one that was given, for a plain loop or for `compile`.
+
+    Raises
+    ------
+    ImportError
+        mpi4py is not there.
+    ValueError
+        At the first step: weights that are not the same in all processes.
+
+    Notes
+    -----
+    Where all shares are of one size, the mean of their gradients is the gradient of the whole
+    batch: n processes with batches of b examples learn as one process with batches of n · b.
+    Every process takes the same number of steps, so give each as many examples (`share` does), and
+    all the same validation data. A process uses all processors unless it is told otherwise:
+    on one machine give each its part by :func:`heedful.set_num_threads`.
+
+    Examples
+    --------
+    ::
+
+        from heedful.integrations.mpi import data_parallel, share
+
+        heedful.set_num_threads(2)
+        rows = share(len(x))
+        model.compile(data_parallel(AdamW(lr=1e-3)), "sparse_categorical_crossentropy")
+        model.fit(x[rows], y[rows], epochs=5, batch_size=16)
+    """
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(f"optimizer must be an optimizer: got {named(optimizer)}")
+    optimizer.exchange = _Exchange(_world() if comm is None else comm)
+    return optimizer
+
+
+def share(count: int, comm: Any = None) -> Array:
+    """Which of `count` examples this process learns from: row numbers, as many in each process.
+
+    They are dealt out one by one. Where they do not go round, the last processes take some of the
+    first examples once more.
+
+    Parameters
+    ----------
+    count : int
+    comm : mpi4py.MPI.Comm, optional
+        None is all processes.
+    """
+    if not is_integer(count) or count < 1:
+        raise ValueError(f"count must be a positive integer: got {named(count)}")
+    comm = _world() if comm is None else comm
+    each = -(-int(count) // comm.size)
+    rows: Array = (comm.rank + comm.size * np.arange(each)) % int(count)
+    return rows
+
+
+class _Exchange:
+    """What an optimizer calls before each step."""
+
+    def __init__(self, comm: Any) -> None:
+        self.comm = comm
+        self.checked = False
+
+    def __call__(self, model: Layer) -> None:
+        found = [(n, own) for n, own in model.distinct_parameters().items() if own.trainable]
+        if not self.checked:
+            self._check(found)
+            self.checked = True
+        # a parameter that only some processes used has a gradient in all
+        here = np.array([own.grad is not None for _, own in found], np.uint8)
+        used = np.empty_like(here)
+        self.comm.Allreduce(here, used, op=_mpi().MAX)
+        gradients = [own.buffer() for (_, own), there in zip(found, used, strict=True) if there]
+        for dtype in sorted({gradient.dtype for gradient in gradients if gradient is not None}):
+            self._average([g for g in gradients if g is not None and g.dtype == dtype])
+
+    def _average(self, gradients: list[Array]) -> None:
+        """One message for all: many small ones would wait for each other."""
+        sums = np.concatenate([gradient.ravel() for gradient in gradients])
+        self.comm.Allreduce(_mpi().IN_PLACE, sums)
+        sums /= self.comm.size
+        first = 0
+        for gradient in gradients:
+            gradient[...] = sums[first : first + gradient.size].reshape(gradient.shape)
+            first += gradient.size
+
+    def _check(self, found: list[tuple[str, Parameter]]) -> None:
+        own = [(name, p.value.shape, zlib.crc32(p.value.tobytes())) for name, p in found]
+        for rank, theirs in enumerate(self.comm.allgather(own)):
+            if theirs != own:
+                pairs = zip(own, theirs, strict=False)
+                differs = next((a[0] for a, b in pairs if a != b), "their number")
+                raise ValueError(
+                    "the weights must be the same in all processes, made with the same rng or "
+                    f"loaded: processes {self.comm.rank} and {rank} differ in {differs}"
+                )
+
+
+def _mpi() -> Any:
+    try:
+        from mpi4py import MPI
+    except ImportError as error:
+        raise ImportError(
+            f"several processes learn together by the package mpi4py and an MPI, such as "
+            f"pip install mpi4py mpich: {error}"
+        ) from None
+    return MPI
+
+
+def _world() -> Any:
+    return _mpi().COMM_WORLD

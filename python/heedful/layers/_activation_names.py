@@ -1,0 +1,22 @@
+"""The activations that compiled functions know, by name."""
+
+from __future__ import annotations
+
+from heedful._checks import named
+
+NAMES = ("relu", "gelu", "gelu_tanh", "silu", "tanh", "sigmoid")
+_SYNONYMS = {"linear": None, "swish": "silu", "gelu_new": "gelu_tanh"}
+
+
+def activation_name(given: object) -> str | None:
+    """The name as compiled functions know it; None for none."""
+    if given is None:
+        return None
+    if isinstance(given, str):
+        if given in NAMES:
+            return given
+        if given in _SYNONYMS:
+            return _SYNONYMS[given]
+    kind = ValueError if isinstance(given, str) else TypeError
+    known = ", ".join(repr(name) for name in NAMES)
+    raise kind(f"activation must be None or one of {known}: got {named(given)}")

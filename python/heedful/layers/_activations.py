@@ -1,0 +1,140 @@
+"""Activations as layers and as functions: what happens to each number by itself, and softmax."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from heedful._core import native
+from heedful.layers._activation_names import activation_name
+from heedful.layers._layer import Typed
+from heedful.layers._mode import Mode
+from heedful.layers._types import Array, Backward
+
+
+class Activation(Typed):
+    """y = f(x), number by number.
+
+    ============  ==========================================================
+    "relu"        max(x, 0)
+    "gelu"        x Φ(x), Φ the normal distribution function
+    "gelu_tanh"   x/2 (1 + tanh(√(2/π) (x + 0.044715 x³))), close to "gelu"
+    "silu"        x σ(x), also called swish
+    "tanh"        tanh(x)
+    "sigmoid"     σ(x) = 1 / (1 + exp(−x))
+    ============  ==========================================================
+
+    Notes
+    -----
+    GELU: Hendrycks and Gimpel 2016, https://arxiv.org/abs/1606.08415.
+
+    Examples
+    --------
+    >>> from heedful.layers import Activation
+    >>> Activation("relu")([-1.0, 2.0])
+    array([0., 2.], dtype=float32)
+    """
+
+    def __init__(self, activation: str, *, dtype: DTypeLike = np.float32) -> None:
+        super().__init__(dtype)
+        self.activation = activation_name(activation)
+
+    def compute(self, mode: Mode, x: ArrayLike) -> tuple[Array, Backward]:
+        """x (…) → y, of the same shape."""
+        before, activation = np.ascontiguousarray(self.array("x", x)), self.activation
+        if activation is None:
+            return before, lambda dy: dy
+        y = np.empty_like(before)
+        native.activation_forward(activation, before, y)
+
+        def backward(dy: Any) -> Array:
+            dy = np.ascontiguousarray(self.gradient(dy, before.shape))
+            dx = np.empty_like(before)
+            native.activation_backward(activation, before, dy, dx)
+            return dx
+
+        return y, backward
+
+    def extra_repr(self) -> str:
+        return repr(self.activation)
+
+
+class ReLU(Activation):
+    """max(x, 0)."""
+
+    def __init__(self, *, dtype: DTypeLike = np.float32) -> None:
+        super().__init__("relu", dtype=dtype)
+
+    def extra_repr(self) -> str:
+        return ""
+
+
+class GELU(Activation):
+    """x Φ(x), Φ the normal distribution function; see :class:`Activation`."""
+
+    def __init__(self, approximate: str = "none", *, dtype: DTypeLike = np.float32) -> None:
+        if approximate not in ("none", "tanh"):
+            raise ValueError(f"approximate must be 'none' or 'tanh': got {approximate!r}")
+        super().__init__("gelu" if approximate == "none" else "gelu_tanh", dtype=dtype)
+
+    def extra_repr(self) -> str:
+        return "approximate='tanh'" if self.activation == "gelu_tanh" else ""
+
+
+class SiLU(ReLU):
+    """x σ(x), also called swish."""
+
+    def __init__(self, *, dtype: DTypeLike = np.float32) -> None:
+        super().__init__(dtype=dtype)
+        self.activation = "silu"
+
+
+class Tanh(ReLU):
+    """tanh(x)."""
+
+    def __init__(self, *, dtype: DTypeLike = np.float32) -> None:
+        super().__init__(dtype=dtype)
+        self.activation = "tanh"
+
+
+class Sigmoid(ReLU):
+    """1 / (1 + exp(−x))."""
+
+    def __init__(self, *, dtype: DTypeLike = np.float32) -> None:
+        super().__init__(dtype=dtype)
+        self.activation = "sigmoid"
+
+
+class Softmax(Typed):
+    """y = exp(x) / Σ exp(x) along an axis.
+
+    Examples
+    --------
+    >>> from heedful.layers import Softmax
+    >>> Softmax()([[0.0, 0.0]])
+    array([[0.5, 0.5]], dtype=float32)
+    """
+
+    def __init__(self, axis: int = -1, *, dtype: DTypeLike = np.float32) -> None:
+        super().__init__(dtype)
+        self.axis = axis
+
+    def compute(self, mode: Mode, x: Any) -> tuple[Array, Backward]:
+        """x (…) → y, of the same shape."""
+        x = self.array("x", x)
+        if not -x.ndim <= self.axis < x.ndim:
+            raise ValueError(f"x must have axis {self.axis}: got shape {x.shape}")
+        y = np.exp(x - x.max(self.axis, keepdims=True, initial=-np.inf))
+        y /= y.sum(self.axis, keepdims=True)
+
+        def backward(dy: Any) -> Array:
+            dy = self.gradient(dy, y.shape)
+            dx: Array = y * (dy - (dy * y).sum(self.axis, keepdims=True))
+            return dx
+
+        return y, backward
+
+    def extra_repr(self) -> str:
+        return "" if self.axis == -1 else f"axis={self.axis}"

@@ -1,0 +1,199 @@
+"""BertEncoder: tokens that see each other in both directions, and weights trained elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from heedful._checks import named
+from heedful.layers._bert_names import from_checkpoint
+from heedful.layers._dropout import Dropout
+from heedful.layers._embedding import Embedding, check_tokens
+from heedful.layers._encoder import Encoder
+from heedful.layers._layer import Mismatch, Typed
+from heedful.layers._linear import Linear
+from heedful.layers._mode import Mode
+from heedful.layers._norm import LayerNorm
+from heedful.layers._positions import LearnedPositions
+from heedful.layers._types import Array, Backward, Rng, generator
+
+
+class BertEncoder(Typed):
+    """Tokens to a vector for each, in the light of all others.
+
+    ::
+
+        x = norm(embed(token) + embed(segment) + position)
+        y = encoder(x)
+
+    Parameters
+    ----------
+    vocabulary : int
+    d_model, num_heads, num_layers, dff : int
+    max_length : int, default 512
+        Positions.
+    segments : int, default 2
+        Kinds of segment; 0 for models that have none.
+    rate : float, default 0.1
+        Of dropout.
+    activation : str, default "gelu"
+    eps : float, default 1e-12
+        Of the norms.
+    pooler : bool, default False
+        Whether there is a layer that makes one vector of the first token's.
+    first_position : int, default 0
+        2 for RoBERTa's checkpoints.
+    dtype : {float32, float64}
+    rng : None, int or numpy.random.Generator
+
+    Notes
+    -----
+    Devlin et al. 2018, https://arxiv.org/abs/1810.04805. `load_state_dict` accepts the names of
+    Hugging Face's BERT, RoBERTa, MiniLM and DistilBERT checkpoints, and :func:`bert_from_config`
+    makes a model of the size that a checkpoint's config.json states.
+
+    Examples
+    --------
+    >>> from heedful.layers import BertEncoder
+    >>> model = BertEncoder(100, 16, 2, 2, 64, max_length=32, rng=0)
+    >>> model([[1, 2, 3], [4, 5, 0]], lengths=[3, 2]).shape
+    (2, 3, 16)
+    """
+
+    def __init__(
+        self,
+        vocabulary: int = 30522,
+        d_model: int = 768,
+        num_heads: int = 12,
+        num_layers: int = 12,
+        dff: int = 3072,
+        max_length: int = 512,
+        segments: int = 2,
+        rate: float = 0.1,
+        *,
+        activation: str = "gelu",
+        eps: float = 1e-12,
+        pooler: bool = False,
+        first_position: int = 0,
+        dtype: DTypeLike = np.float32,
+        rng: Rng = None,
+    ) -> None:
+        super().__init__(dtype)
+        rng = generator(rng)
+        self.first_position = first_position
+        self.token_embedding = Embedding(vocabulary, d_model, dtype=dtype, rng=rng)
+        self.token_embedding.weight = self.token_embedding.weight * 0.02
+        self.positions = LearnedPositions(max_length, d_model, dtype=dtype, rng=rng)
+        self.segment_embedding: Embedding | None = None
+        if segments:
+            self.segment_embedding = Embedding(segments, d_model, dtype=dtype, rng=rng)
+            self.segment_embedding.weight = self.segment_embedding.weight * 0.02
+        self.norm = LayerNorm(d_model, eps, dtype=dtype)
+        self.dropout = Dropout(rate, dtype=dtype)
+        self.encoder = Encoder(
+            num_layers, d_model, num_heads, dff, rate, activation=activation, eps=eps,
+            dtype=dtype, rng=rng,
+        )  # fmt: skip
+        self.pooler: Linear | None = None
+        if pooler:
+            self.pooler = Linear(d_model, d_model, activation="tanh", dtype=dtype, rng=rng)
+
+    def compute(
+        self, mode: Mode, tokens: Any, *, lengths: Any = None, mask: Any = None,
+        segments: Any = None,
+    ) -> tuple[Array, Backward]:  # fmt: skip
+        """tokens (B, L) → y (B, L, E).
+
+        Parameters
+        ----------
+        lengths : array_like of int (B,), optional
+            How many tokens of each sequence count, the first ones.
+        mask : array_like of bool (B, L), optional
+            Which tokens count, for those that are not the first ones.
+        segments : array_like of int, (B, L) or (L,), optional
+            The kind of segment of each token; None is 0.
+        """
+        tokens = np.asarray(tokens)
+        x, back_tokens = self.token_embedding.compute(mode, tokens)
+        x, back_positions = self.positions.compute(mode, x, self.first_position)
+        back_segments: Backward | None = None
+        if self.segment_embedding is not None:
+            kinds = self._segments(segments, tokens.shape)
+            added, back_segments = self.segment_embedding.compute(mode, kinds)
+            x = x + added
+        elif segments is not None:
+            raise ValueError("segments must be None: the model has no embedding for them")
+        x, back_norm = self.norm.compute(mode, x)
+        x, drop = self.dropout.compute(mode, x)
+        seen = None if mask is None else _as_mask(mask, tokens.shape)
+        y, back_encoder = self.encoder.compute(mode, x, kv_lengths=lengths, mask=seen)
+
+        def backward(dy: Any) -> None:
+            dx = back_norm(drop(back_encoder(dy)))
+            if back_segments is not None:
+                back_segments(dx)
+            back_tokens(back_positions(dx))
+
+        return y, backward
+
+    def _segments(self, given: Any, shape: tuple[int, ...]) -> Array:
+        if given is None:
+            return np.zeros(shape, np.int64)
+        assert self.segment_embedding is not None
+        kinds = check_tokens("segments", given, self.segment_embedding.num_embeddings)
+        if kinds.shape not in (shape, shape[-1:]):
+            raise ValueError(f"segments must have shape {shape}: got {kinds.shape}")
+        return np.broadcast_to(kinds, shape)
+
+    def load_state_dict(self, state: Mapping[str, ArrayLike], strict: bool = True) -> Mismatch:
+        """As of :class:`Layer`; names of Hugging Face's checkpoints are understood too.
+
+        What a checkpoint has beyond the encoder, heads of language models and buffers, is passed
+        by; a pooler too, unless the model has one.
+        """
+        return super().load_state_dict(from_checkpoint(state, self.pooler is not None), strict)
+
+
+def _as_mask(given: Any, shape: tuple[int, ...]) -> Array:
+    mask = np.asarray(given)
+    if mask.shape != shape:
+        raise ValueError(f"mask must have shape {shape}: got {mask.shape}")
+    if mask.dtype.kind not in "biu":  # 0 in a mask that is added means the contrary
+        raise TypeError(f"mask must be boolean, or 1 and 0: got {named(mask)}")
+    return mask.astype(np.bool_)[:, None, None, :]
+
+
+def bert_from_config(config: Mapping[str, Any], **options: Any) -> BertEncoder:
+    """A BertEncoder of the size that a checkpoint's config.json states.
+
+    Parameters
+    ----------
+    config : mapping
+        With Hugging Face's names: vocab_size, hidden_size, num_attention_heads, ….
+    **options
+        Of :class:`BertEncoder`, which override it.
+    """
+    kind = config.get("model_type", "bert")
+    if kind == "distilbert":
+        names = {
+            "vocabulary": "vocab_size", "d_model": "dim", "num_heads": "n_heads",
+            "num_layers": "n_layers", "dff": "hidden_dim", "max_length": "max_position_embeddings",
+            "rate": "dropout", "activation": "activation",
+        }  # fmt: skip
+    else:
+        names = {
+            "vocabulary": "vocab_size", "d_model": "hidden_size",
+            "num_heads": "num_attention_heads", "num_layers": "num_hidden_layers",
+            "dff": "intermediate_size", "max_length": "max_position_embeddings",
+            "segments": "type_vocab_size", "rate": "hidden_dropout_prob",
+            "activation": "hidden_act", "eps": "layer_norm_eps",
+        }  # fmt: skip
+    found = {own: config[theirs] for own, theirs in names.items() if theirs in config}
+    if kind == "distilbert":
+        found["segments"] = 0
+    if kind in ("roberta", "xlm-roberta", "camembert"):
+        found["first_position"] = config.get("pad_token_id", 1) + 1
+    return BertEncoder(**{**found, **options})

@@ -1,0 +1,184 @@
+"""EncoderLayer and Encoder: self-attention and feed-forward, N times."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from heedful._checks import each_of, flag, size
+from heedful.functional import KVCache
+from heedful.layers._dropout import Dropout
+from heedful.layers._feed_forward import feed_forward
+from heedful.layers._layer import Typed
+from heedful.layers._linear import Linear
+from heedful.layers._mode import Mode
+from heedful.layers._multi_head import MultiHeadAttention
+from heedful.layers._norm import LayerNorm
+from heedful.layers._sublayer import sublayer
+from heedful.layers._types import Array, Backward, Rng, generator
+
+
+class EncoderLayer(Typed):
+    """Self-attention and feed-forward, each with a way around it, dropout and a norm.
+
+    ::
+
+        norm_first=False:  x ← norm(x + dropout(f(x)))      f = attention, then feed-forward
+        norm_first=True:   x ← x + dropout(f(norm(x)))
+
+    Parameters
+    ----------
+    d_model, num_heads : int
+    dff : int, default 2048
+        Width inside the feed-forward block.
+    rate : float, default 0.1
+        Of dropout: of attention weights, inside the feed-forward block and behind each of the two.
+    activation : str, default "relu"
+        See :class:`Linear`.
+    norm_first : bool, default False
+    eps : float, default 1e-5
+        Of the norms.
+    bias : bool, default True
+    num_kv_heads, causal, rotary
+        See :class:`MultiHeadAttention`.
+    dtype : {float32, float64}
+    rng : None, int or numpy.random.Generator
+
+    Notes
+    -----
+    Vaswani et al. 2017, https://arxiv.org/abs/1706.03762; the norm first: Xiong et al. 2020,
+    https://arxiv.org/abs/2002.04745. Named ``nn.TransformerEncoderLayer`` in PyTorch, with the same
+    parameters.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from heedful.layers import EncoderLayer
+    >>> layer = EncoderLayer(8, 2, dff=32, rng=0)
+    >>> layer(np.ones((3, 5, 8)), kv_lengths=[5, 4, 2]).shape
+    (3, 5, 8)
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        num_heads: int,
+        dff: int = 2048,
+        rate: float = 0.1,
+        *,
+        activation: str = "relu",
+        norm_first: bool = False,
+        eps: float = 1e-5,
+        bias: bool = True,
+        num_kv_heads: int | None = None,
+        causal: bool = False,
+        rotary: bool | float = False,
+        dtype: DTypeLike = np.float32,
+        rng: Rng = None,
+    ) -> None:
+        super().__init__(dtype)
+        rng = generator(rng)
+        self.norm_first = flag("norm_first", norm_first)
+        self.self_attn = MultiHeadAttention(
+            d_model, num_heads, num_kv_heads=num_kv_heads, dropout=rate, bias=bias,
+            causal=causal, rotary=rotary, dtype=dtype, rng=rng,
+        )  # fmt: skip
+        self.linear1 = Linear(d_model, dff, bias, activation=activation, dtype=dtype, rng=rng)
+        self.linear2 = Linear(dff, d_model, bias, dtype=dtype, rng=rng)
+        self.norm1 = LayerNorm(d_model, eps, bias, dtype=dtype)
+        self.norm2 = LayerNorm(d_model, eps, bias, dtype=dtype)
+        self.dropout = Dropout(rate, dtype=dtype)
+
+    def compute(
+        self, mode: Mode, x: Any, *, cache: KVCache | None = None, **options: Any
+    ) -> tuple[Array, Backward]:
+        """x (…, L, E) → y; options are those of :class:`MultiHeadAttention`: mask, causal, …."""
+        x = self.array("x", x, self.self_attn.d_model)
+
+        def attend(x: Array, residual: Array | None) -> tuple[Any, Backward]:
+            return self.self_attn.compute(mode, x, residual=residual, cache=cache, **options)
+
+        def feed(x: Array, residual: Array | None) -> tuple[Array, Backward]:
+            return feed_forward(mode, self.linear1, self.dropout, self.linear2, x, residual)
+
+        first = self.norm_first
+        x, back_attend = sublayer(mode, x, self.norm1, self.dropout, first, attend)
+        x, back_feed = sublayer(mode, x, self.norm2, self.dropout, first, feed)
+        return x, lambda dy: back_attend(back_feed(dy))
+
+    def extra_repr(self) -> str:
+        return "norm_first=True" if self.norm_first else ""
+
+
+class Encoder(Typed):
+    """N encoder layers, and a norm behind the last if it is asked for.
+
+    Parameters
+    ----------
+    num_layers : int
+    d_model, num_heads, dff, rate, activation, norm_first, …
+        Of each :class:`EncoderLayer`.
+    norm : bool, optional
+        Whether a norm stands behind the last layer; None: where `norm_first` is True.
+
+    Notes
+    -----
+    Named ``nn.TransformerEncoder`` in PyTorch, with the same parameters.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from heedful.layers import Encoder
+    >>> Encoder(2, 8, 2, 32)(np.ones((3, 5, 8))).shape
+    (3, 5, 8)
+    """
+
+    def __init__(
+        self,
+        num_layers: int,
+        d_model: int,
+        num_heads: int,
+        dff: int = 2048,
+        rate: float = 0.1,
+        *,
+        norm: bool | None = None,
+        norm_first: bool = False,
+        eps: float = 1e-5,
+        dtype: DTypeLike = np.float32,
+        rng: Rng = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(dtype)
+        rng = generator(rng)
+        self.layers = [
+            EncoderLayer(
+                d_model, num_heads, dff, rate, norm_first=norm_first, eps=eps, dtype=dtype,
+                rng=rng, **options,
+            )
+            for _ in range(size("num_layers", num_layers))
+        ]  # fmt: skip
+        wanted = norm_first if norm is None else flag("norm", norm)
+        self.norm = LayerNorm(d_model, eps, dtype=dtype) if wanted else None
+
+    def compute(
+        self, mode: Mode, x: Any, *, caches: list[KVCache] | None = None, **options: Any
+    ) -> tuple[Array, Backward]:
+        """x (…, L, E) → y; options go to every layer, `caches` has one for each."""
+        closures: list[Backward] = []
+        own = each_of("caches", caches, len(self.layers))
+        for layer, cache in zip(self.layers, own, strict=True):
+            x, closure = layer.compute(mode, x, cache=cache, **options)
+            if mode.training:
+                closures.append(closure)
+        if self.norm is not None:
+            x, closure = self.norm.compute(mode, x)
+            closures.append(closure)
+
+        def backward(dy: Any) -> Any:
+            while closures:  # each lets go of its arrays as soon as it is done
+                dy = closures.pop()(dy)
+            return dy
+
+        return x, backward

@@ -1,0 +1,137 @@
+"""generate: tokens written one after another, by choice, by chance or by beam search."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from heedful._checks import finite, integers, named, positive, probability, size
+from heedful.layers._beam import beam_search
+from heedful.layers._sampling import Sampler
+from heedful.layers._steps import Steps, read_prompts
+from heedful.layers._types import Array, Rng, generator
+
+
+def generate(
+    model: Steps | Any,
+    prompts: Any,
+    *,
+    stop: int | Sequence[int] | None = None,
+    max_length: int = 100,
+    temperature: float = 0.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    num_beams: int = 1,
+    length_penalty: float = 1.0,
+    rng: Rng = None,
+) -> list[Array]:
+    """Writes on behind each prompt.
+
+    ::
+
+        temperature = 0     the token with the highest score
+        temperature > 0     a token drawn with the probabilities softmax(scores / temperature),
+                            of the top_k highest, and of the fewest that together reach top_p
+        num_beams > 1       the sequence with the highest Σ log p / length^length_penalty found
+                            while the num_beams best beginnings are carried on
+
+    Parameters
+    ----------
+    model : LanguageModel, Transformer or Steps
+        A :class:`Transformer` is asked by its own ``generate``.
+    prompts : sequence of sequences of int
+        Lengths may differ.
+    stop : int or sequence of int, optional
+        The token, or the tokens, that end a sequence; it is not part of the result.
+    max_length : int, default 100
+        Tokens written at most.
+    temperature : float, default 0
+    top_k : int, optional
+    top_p : float, optional
+        In (0, 1].
+    num_beams : int, default 1
+    length_penalty : float, default 1
+    rng : None, int or numpy.random.Generator
+        Where tokens are drawn from.
+
+    Returns
+    -------
+    list of numpy.ndarray of int
+        For each prompt what was written behind it, with the prompt in front for a LanguageModel.
+
+    Notes
+    -----
+    Top-p: Holtzman et al. 2019, https://arxiv.org/abs/1904.09751.
+
+    Examples
+    --------
+    >>> from heedful.layers import LanguageModel, generate
+    >>> model = LanguageModel(50, d_model=16, num_heads=2, num_layers=1, rng=0)
+    >>> [len(tokens) for tokens in generate(model, [[1, 2], [3]], max_length=4)]
+    [6, 5]
+    """
+    prompts = read_prompts(prompts)
+    steps, with_prompt = _steps_of(model)
+    max_length = size("max_length", max_length)
+    stops = np.unique(integers("stop", () if stop is None else stop)).astype(np.int64)
+    longest = max((len(prompt) for prompt in prompts), default=0) + max_length
+    # the last token that is written is not read
+    if steps.longest is not None and longest - 1 > steps.longest:
+        raise ValueError(
+            f"prompt and max_length must not be longer than the model's {steps.longest} "
+            f"positions together: got {longest - 1}"
+        )
+    if not prompts:
+        return []
+    if size("num_beams", num_beams) > 1:
+        if temperature != 0 or top_k is not None or top_p is not None:
+            raise ValueError("num_beams above 1 cannot be combined with drawing tokens")
+        penalty = finite("length_penalty", length_penalty)
+        written = beam_search(steps, prompts, stops, max_length, int(num_beams), penalty)
+    else:
+        sampler = Sampler(
+            0.0 if temperature == 0 else positive("temperature", temperature),
+            None if top_k is None else size("top_k", top_k),
+            None if top_p is None else probability("top_p", top_p),
+            generator(rng),
+        )
+        written = _one_by_one(steps, prompts, stops, max_length, sampler)
+    if not with_prompt:
+        return written
+    return [np.concatenate(pair) for pair in zip(prompts, written, strict=True)]
+
+
+def _steps_of(model: Any) -> tuple[Steps, bool]:
+    from heedful.layers._language_model import LanguageModel
+    from heedful.layers._segment_recurrent import SegmentRecurrentLM
+    from heedful.layers._steps import LanguageSteps, SegmentSteps
+
+    if isinstance(model, LanguageModel):
+        return LanguageSteps(model), True
+    if isinstance(model, SegmentRecurrentLM):
+        return SegmentSteps(model), True
+    if not all(hasattr(model, name) for name in ("start", "step", "reorder", "longest")):
+        raise TypeError(f"model must be a model that writes: got {named(model)}")
+    return model, isinstance(model, (LanguageSteps, SegmentSteps))
+
+
+def _one_by_one(
+    steps: Steps, prompts: list[Array], stops: Array, max_length: int, sampler: Sampler
+) -> list[Array]:
+    written: list[list[int]] = [[] for _ in prompts]
+    going = np.arange(len(prompts))  # which sequence each row of the model is
+    scores = steps.start(prompts)
+    for length in range(1, max_length + 1):
+        tokens = sampler(scores)
+        kept = ~np.isin(tokens, stops)
+        for row in np.flatnonzero(kept):
+            written[going[row]].append(int(tokens[row]))
+        if not kept.any() or length == max_length:
+            break
+        if not kept.all():
+            steps.reorder(np.flatnonzero(kept))
+            going, tokens = going[kept], tokens[kept]
+        scores = steps.step(tokens)
+    return [np.array(tokens, np.int64) for tokens in written]

@@ -1,0 +1,278 @@
+"""MultiHeadAttention: several attentions side by side, between learned projections."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from heedful._checks import flag, named, positive, probability, size
+from heedful.functional import KVCache, attention, attention_vjp, rotary_embedding
+from heedful.layers._heads import Projections
+from heedful.layers._initial import glorot, kaiming
+from heedful.layers._layer import Typed
+from heedful.layers._linear import Linear
+from heedful.layers._mode import Mode
+from heedful.layers._parameter import Parameter
+from heedful.layers._types import Array, Backward, Rng, generator
+
+
+class MultiHeadAttention(Typed):
+    """Attention of H heads between linear projections.
+
+    ::
+
+        head[h] = attention(query Wq[h]ᵀ, key Wk[h]ᵀ, value Wv[h]ᵀ)      h = 0 … H − 1
+        y       = concatenate(head) Woᵀ                                  each W with its bias
+
+    Parameters
+    ----------
+    d_model : int
+        Width E of query and of y.
+    num_heads : int
+        H; it must divide d_model. A head is D = E / H wide.
+    num_kv_heads : int, optional
+        Heads of key and value, which must divide H; query heads share them in groups. None is H.
+    kdim, vdim : int, optional
+        Widths of key and value; None is E.
+    dropout : float, default 0
+        Of attention weights, in training.
+    bias : bool, default True
+    causal : bool, default False
+        Whether calls are causal unless they say something else.
+    rotary : bool or float, default False
+        Turn queries and keys by their positions before they meet; a number is the base of the
+        angles, see :func:`heedful.rotary_embedding`.
+    dtype : {float32, float64}
+    rng : None, int or numpy.random.Generator
+
+    Attributes
+    ----------
+    in_proj_weight : numpy.ndarray, (E + 2 · Hkv · D, E)
+        Wq, Wk and Wv, one below the other; where kdim or vdim differ from E there are
+        q_proj_weight, k_proj_weight and v_proj_weight instead.
+    in_proj_bias : numpy.ndarray, (E + 2 · Hkv · D,), or None
+    out_proj : Linear
+
+    Notes
+    -----
+    Vaswani et al. 2017, https://arxiv.org/abs/1706.03762. Named ``nn.MultiheadAttention`` in
+    PyTorch, with the same parameters; there True in a mask hides, here it shows.
+    Grouped heads: Ainslie et al. 2023, https://arxiv.org/abs/2305.13245.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from heedful.layers import MultiHeadAttention
+    >>> layer = MultiHeadAttention(8, 2, rng=0)
+    >>> x = np.ones((3, 5, 8), np.float32)
+    >>> layer(x).shape
+    (3, 5, 8)
+    >>> y, weights = layer(x, x, x, causal=True, return_weights=True)
+    >>> weights.shape
+    (3, 2, 5, 5)
+    >>> y, backward = layer.forward(x, np.ones((3, 7, 8)))
+    >>> dquery, dkey = backward(np.ones_like(y))
+    """
+
+    out_proj: Linear
+
+    def __init__(
+        self,
+        d_model: int,
+        num_heads: int,
+        *,
+        num_kv_heads: int | None = None,
+        kdim: int | None = None,
+        vdim: int | None = None,
+        dropout: float = 0.0,
+        bias: bool = True,
+        causal: bool = False,
+        rotary: bool | float = False,
+        dtype: DTypeLike = np.float32,
+        rng: Rng = None,
+    ) -> None:
+        super().__init__(dtype)
+        self.d_model, self.num_heads = size("d_model", d_model), size("num_heads", num_heads)
+        if self.d_model % self.num_heads:
+            raise ValueError(
+                f"num_heads must divide d_model: got d_model={d_model}, num_heads={num_heads}"
+            )
+        self.num_kv_heads = size(
+            "num_kv_heads", self.num_heads if num_kv_heads is None else num_kv_heads
+        )
+        if self.num_heads % self.num_kv_heads:
+            raise ValueError(
+                "num_kv_heads must divide num_heads: "
+                f"got num_heads={num_heads}, num_kv_heads={num_kv_heads}"
+            )
+        self.depth = self.d_model // self.num_heads
+        self.kdim = self.d_model if kdim is None else size("kdim", kdim)
+        self.vdim = self.d_model if vdim is None else size("vdim", vdim)
+        self.dropout = probability("dropout", dropout)
+        self.causal = flag("causal", causal)
+        base = (10000.0 if rotary else None) if isinstance(rotary, bool) else rotary
+        self.rotary = 0.0 if base is None else positive("rotary", base)
+        if self.rotary and self.depth % 2:
+            raise ValueError(f"rotary needs an even number of features in a head: got {self.depth}")
+        rng = generator(rng)
+        narrow = self.num_kv_heads * self.depth
+        rows = {"q": self.d_model, "k": narrow, "v": narrow}
+        widths = {"q": self.d_model, "k": self.kdim, "v": self.vdim}
+        if self.kdim == self.vdim == self.d_model:
+            shape = (sum(rows.values()), self.d_model)
+            self.in_proj_weight = Parameter(glorot(rng, shape, self.dtype))
+        else:
+            for name, count in rows.items():
+                weight = glorot(rng, (count, widths[name]), self.dtype)
+                setattr(self, f"{name}_proj_weight", Parameter(weight))
+        self.in_proj_bias: Any = None
+        if flag("bias", bias):
+            self.in_proj_bias = Parameter(np.zeros(sum(rows.values()), self.dtype))
+        self.out_proj = Linear(d_model, d_model, bias=bias, dtype=dtype, rng=rng)
+        if bias:
+            self.out_proj.bias[...] = 0
+        else:
+            self.out_proj.weight = kaiming(rng, (d_model, d_model), d_model, self.dtype)
+
+    def compute(
+        self,
+        mode: Mode,
+        query: Any,
+        key: Any = None,
+        value: Any = None,
+        *,
+        mask: Any = None,
+        bias: Any = None,
+        causal: bool | None = None,
+        window: Any = None,
+        align: Any = None,
+        q_lengths: Any = None,
+        kv_lengths: Any = None,
+        cache: KVCache | None = None,
+        residual: Array | None = None,
+        return_weights: bool = False,
+    ) -> tuple[Any, Backward]:
+        """query (…, Lq, E), key (…, Lk, kdim), value (…, Lk, vdim) → y (…, Lq, E).
+
+        Parameters
+        ----------
+        key, value : array_like, optional
+            Without key the query attends to itself, without value key is the value.
+        mask : array_like, optional
+            Boolean, True where a query may attend, or floating: added to the scores. Broadcasts to
+            (…, H, Lq, Lk).
+        bias, window, align, q_lengths, kv_lengths
+            As in :func:`heedful.attention`.
+        causal : bool, optional
+            None is what the layer was made with.
+        cache : KVCache, optional
+            Without key: keys and values of query are put behind those of the cache, and query
+            attends to all; `kv_lengths` is the number of new rows that count. With key: its keys
+            and values are computed at the first call and read from the cache afterwards.
+            Not in training.
+        residual : numpy.ndarray, (…, Lq, E), optional
+            Added to y; its gradient is that of y.
+        return_weights : bool, default False
+            Return (y, weights), the weights (…, H, Lq, Lk).
+
+        Returns
+        -------
+        y, backward
+            ``backward(dy)`` gives the gradient of query, or of (query, key), or of (query, key,
+            value): of what was given.
+        """
+        causal = self.causal if causal is None else causal
+        options: dict[str, Any] = {
+            "causal": causal, "window": window, "align": align, "layout": "blhd",
+            "q_lengths": q_lengths, "kv_lengths": kv_lengths, "return_weights": return_weights,
+            **mask_or_bias(mask, bias),
+        }  # fmt: skip
+        projections = Projections(self, query, key, value)
+        if cache is not None:
+            if not isinstance(cache, KVCache):
+                raise TypeError(f"cache must be a KVCache: got {named(cache)}")
+            if mode.training:
+                raise ValueError("cache is for inference: it has no gradients")
+            q, k, v = self._with_cache(cache, projections, options)
+        else:
+            q, k, v = projections.project()
+            q, k = self._turned(q, 0), self._turned(k, 0)
+        if not mode.training:
+            heads, weights = _apart(attention(q, k, v, **options), return_weights)
+            y, _ = self.out_proj.compute(mode, _joined(heads), residual)
+            return ((y, weights) if return_weights else y), _nothing
+        if self.dropout:
+            options |= {"dropout_p": self.dropout, "rng": mode.seed()}
+        out, pullback = attention_vjp(q, k, v, **options)
+        heads, weights = _apart(out, return_weights)
+        y, back_out = self.out_proj.compute(mode, _joined(heads), residual)
+
+        def backward(dy: Any, dweights: Any = None) -> Any:
+            gradients = pullback(back_out(dy).reshape(heads.shape), dweights=dweights)
+            dq, dk = (self._turned(d, 0, inverse=True) for d in gradients[:2])
+            return projections.backward(dq, dk, gradients.value)
+
+        return ((y, weights) if return_weights else y), backward
+
+    def _turned(self, heads: Array, first: Any, inverse: bool = False) -> Array:
+        """Queries or keys (…, L, H, D) turned by their positions, which begin at `first`."""
+        if not self.rotary:
+            return heads
+        if isinstance(first, np.ndarray):
+            first = first[:, None] + np.arange(heads.shape[-3])
+        return rotary_embedding(heads, first, base=self.rotary, inverse=inverse, layout="blhd")
+
+    def _with_cache(
+        self, cache: KVCache, projections: Projections, options: dict[str, Any]
+    ) -> tuple[Array, Array, Array]:
+        """Queries, and the keys and values that the cache holds then."""
+        empty = not len(cache.lengths)
+        if not projections.is_self:  # the same keys for every step: computed at the first
+            if self.rotary:
+                raise ValueError("cache of another sequence needs a layer without rotary")
+            if empty:
+                q, k, v = projections.project()
+                cache.append(k.swapaxes(-2, -3), v.swapaxes(-2, -3), options["kv_lengths"])
+            else:
+                q = projections.project_query()
+            options["kv_lengths"] = cache.lengths
+        else:
+            first = 0 if empty else cache.lengths
+            q, k, v = projections.project()
+            q, k = self._turned(q, first), self._turned(k, first)
+            before = cache.append(k.swapaxes(-2, -3), v.swapaxes(-2, -3), options["kv_lengths"])
+            options |= {"kv_lengths": cache.lengths, "align": before}
+        return q, cache.key.swapaxes(-2, -3), cache.value.swapaxes(-2, -3)
+
+    def extra_repr(self) -> str:
+        shown = f"{self.d_model}, {self.num_heads}"
+        if self.num_kv_heads != self.num_heads:
+            shown += f", num_kv_heads={self.num_kv_heads}"
+        for name, width in (("kdim", self.kdim), ("vdim", self.vdim)):
+            shown += "" if width == self.d_model else f", {name}={width}"
+        return shown + (f", dropout={self.dropout:g}" if self.dropout else "")
+
+
+def mask_or_bias(mask: Any, bias: Any = None) -> dict[str, Any]:
+    """A floating mask is added to the scores, as a bias is."""
+    if mask is None:
+        return {"mask": None, "bias": bias}
+    mask = np.asarray(mask)
+    if mask.dtype == np.bool_ or mask.dtype.kind in "iu":  # attention refuses integers aloud
+        return {"mask": mask, "bias": bias}
+    return {"mask": None, "bias": mask if bias is None else mask + np.asarray(bias)}
+
+
+def _joined(heads: Array) -> Array:
+    """(…, L, H, D) as (…, L, H · D)."""
+    return heads.reshape(*heads.shape[:-2], heads.shape[-2] * heads.shape[-1])
+
+
+def _apart(out: Any, with_weights: bool) -> tuple[Array, Array | None]:
+    return out if with_weights else (out, None)
+
+
+def _nothing(*_: Any) -> None:
+    raise AssertionError("an inference has no backward")

@@ -1,0 +1,68 @@
+"""Pooling and flattening: what stands between the positions of a sequence and one answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from heedful.layers._layer import Typed
+from heedful.layers._mode import Mode
+from heedful.layers._types import Array, Backward
+
+
+class GlobalAveragePooling(Typed):
+    """y = mean of x over its positions, those that `mask` leaves.
+
+    Examples
+    --------
+    >>> from heedful.layers import GlobalAveragePooling
+    >>> GlobalAveragePooling()([[[1.0], [3.0], [8.0]]], mask=[[True, True, False]])
+    array([[2.]], dtype=float32)
+    """
+
+    def compute(self, mode: Mode, x: Any, mask: Any = None) -> tuple[Array, Backward]:
+        """x (…, L, E), mask (…, L) of bool → y (…, E); 0 where no position is left."""
+        x = self.array("x", x)
+        if x.ndim < 2:
+            raise ValueError(f"x must have positions and features as axes: got shape {x.shape}")
+        if mask is None:
+            factors = np.full((*x.shape[:-1], 1), 1 / max(x.shape[-2], 1), self.dtype)
+            y = x.mean(-2) if x.shape[-2] else np.zeros((*x.shape[:-2], x.shape[-1]), self.dtype)
+        else:
+            kept = np.asarray(mask)
+            if kept.dtype != np.bool_ or kept.shape != x.shape[:-1]:
+                raise ValueError(
+                    f"mask must be boolean with shape {x.shape[:-1]}: "
+                    f"got {kept.dtype} with shape {kept.shape}"
+                )
+            count = np.maximum(kept.sum(-1, keepdims=True, dtype=self.dtype), 1)
+            factors = (kept / count)[..., None].astype(self.dtype)
+            y = np.where(kept[..., None], x, self.dtype.type(0)).sum(-2) / count
+
+        def backward(dy: Any) -> Array:
+            dx: Array = factors * self.gradient(dy, y.shape)[..., None, :]
+            return dx
+
+        return y, backward
+
+
+class Flatten(Typed):
+    """All axes but the first as one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from heedful.layers import Flatten
+    >>> Flatten()(np.ones((2, 3, 4))).shape
+    (2, 12)
+    """
+
+    def compute(self, mode: Mode, x: Any) -> tuple[Array, Backward]:
+        """x (N, …) → y (N, numbers of an item)."""
+        x = self.array("x", x)
+        if x.ndim == 0:
+            raise ValueError("x must have one axis at least: got a single number")
+        width = int(np.prod(x.shape[1:]))
+        y = x.reshape(len(x), width)
+        return y, lambda dy: self.gradient(dy, y.shape).reshape(x.shape)

@@ -1,0 +1,42 @@
+"""Sampler: the next token from its scores."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from heedful.layers._types import Array
+
+
+class Sampler(NamedTuple):
+    """The highest score at temperature 0, otherwise a draw among those that are left."""
+
+    temperature: float
+    top_k: int | None
+    top_p: float | None
+    rng: np.random.Generator
+
+    def __call__(self, scores: Array) -> Array:
+        """scores (B, vocabulary) → tokens (B,)."""
+        if self.temperature == 0:
+            best: Array = scores.argmax(-1)
+            return best
+        scores = scores.astype(np.float64) / self.temperature
+        if self.top_k is not None and self.top_k < scores.shape[-1]:
+            least = np.partition(scores, -self.top_k, axis=-1)[:, -self.top_k, None]
+            scores = np.where(scores < least, -np.inf, scores)
+        order = np.argsort(-scores, -1, kind="stable")
+        chances = np.exp(np.take_along_axis(scores, order, -1) - scores.max(-1, keepdims=True))
+        chances /= chances.sum(-1, keepdims=True)
+        sums = chances.cumsum(-1)
+        if self.top_p is not None:  # what lies behind the first that reaches top_p
+            chances[sums - chances >= self.top_p] = 0
+            chances[:, 0] = np.maximum(chances[:, 0], np.finfo(float).tiny)
+            sums = chances.cumsum(-1)
+        drawn = self.rng.random(len(scores))[:, None] * sums[:, -1:]
+        # never one of chance 0, where the draw and the sum are equal by rounding
+        last = chances.shape[-1] - 1 - np.argmax(chances[:, ::-1] > 0, -1)
+        places = np.minimum((sums <= drawn).sum(-1), last)
+        tokens: Array = np.take_along_axis(order, places[:, None], -1)[:, 0]
+        return tokens

@@ -1,0 +1,213 @@
+"""SegmentRecurrentLM: a language model that reads segment by segment and remembers the last."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from heedful._checks import each_of, flag, size
+from heedful.layers._dropout import Dropout
+from heedful.layers._embedding import Embedding
+from heedful.layers._feed_forward import feed_forward
+from heedful.layers._layer import Typed
+from heedful.layers._linear import Linear
+from heedful.layers._mode import Mode
+from heedful.layers._norm import LayerNorm
+from heedful.layers._relative_attention import RelativeAttention
+from heedful.layers._sublayer import sublayer
+from heedful.layers._types import Array, Backward, Rng, generator
+
+
+class SegmentRecurrentLayer(Typed):
+    """Relative attention to memory and segment, and feed-forward; see :class:`EncoderLayer`."""
+
+    def __init__(
+        self, d_model: int, num_heads: int, dff: int, rate: float, *, norm_first: bool = True,
+        activation: str = "gelu", dtype: DTypeLike = np.float32, rng: Rng = None,
+    ) -> None:  # fmt: skip
+        super().__init__(dtype)
+        rng = generator(rng)
+        self.norm_first = flag("norm_first", norm_first)
+        self.self_attn = RelativeAttention(d_model, num_heads, rate, dtype=dtype, rng=rng)
+        self.linear1 = Linear(d_model, dff, activation=activation, dtype=dtype, rng=rng)
+        self.linear2 = Linear(dff, d_model, dtype=dtype, rng=rng)
+        self.norm1 = LayerNorm(d_model, dtype=dtype)
+        self.norm2 = LayerNorm(d_model, dtype=dtype)
+        self.dropout = Dropout(rate, dtype=dtype)
+
+    def compute(
+        self, mode: Mode, x: Any, memory: Any = None, memory_lengths: Any = None
+    ) -> tuple[Array, Backward]:
+        """x (B, L, E), memory (B, M, E) → y (B, L, E), as of :class:`RelativeAttention`; but no
+        gradient goes into memory.
+        """
+        x = self.array("x", x, self.self_attn.d_model)
+        first = self.norm_first
+        back_memory: Backward | None = None
+        if first and memory is not None:  # read as x is
+            memory, back_memory = self.norm1.compute(mode, memory)
+
+        def attend(x: Array, residual: Array | None) -> tuple[Any, Backward]:
+            return self.self_attn.compute(mode, x, memory, memory_lengths, residual)
+
+        def feed(x: Array, residual: Array | None) -> tuple[Array, Backward]:
+            return feed_forward(mode, self.linear1, self.dropout, self.linear2, x, residual)
+
+        x, back_attend = sublayer(mode, x, self.norm1, self.dropout, first, attend)
+        x, back_feed = sublayer(mode, x, self.norm2, self.dropout, first, feed)
+
+        def backward(dy: Any) -> Any:
+            dx = back_attend(back_feed(dy))
+            if memory is None:
+                return dx
+            if back_memory is not None:  # for the norm's own gradient
+                back_memory(dx[1])
+            return dx[0]
+
+        return x, backward
+
+
+class SegmentRecurrentLM(Typed):
+    """A causal language model for texts of any length.
+
+    The hidden states of the last rows of one segment are the memory of the next: a layer attends to
+    them as to its own rows, so what is read reaches back further with every layer, and positions
+    are distances.
+
+    Parameters
+    ----------
+    vocabulary : int
+        Number of different tokens.
+    d_model, num_heads, num_layers : int
+    dff : int, optional
+        None is 4 · d_model.
+    memory_length : int, default 128
+        Rows that are remembered, M.
+    rate : float, default 0.1
+        Of dropout.
+    tied : bool, default True
+        Whether the projection shares the embedding's weight.
+    norm_first, activation
+        See :class:`EncoderLayer`.
+    dtype : {float32, float64}
+    rng : None, int or numpy.random.Generator
+
+    Notes
+    -----
+    Dai et al. 2019, Transformer-XL, https://arxiv.org/abs/1901.02860; norms stand before each block
+    unless ``norm_first=False``.
+
+    Examples
+    --------
+    >>> from heedful.layers import SegmentRecurrentLM
+    >>> model = SegmentRecurrentLM(50, 16, 2, 2, memory_length=4, rng=0)
+    >>> logits, memory = model([[1, 2, 3]], return_memory=True)
+    >>> logits, memory = model([[4, 5, 6]], memory=memory, return_memory=True)
+    >>> logits.shape, memory[0].shape
+    ((1, 3, 50), (1, 4, 16))
+    """
+
+    def __init__(
+        self,
+        vocabulary: int,
+        d_model: int = 256,
+        num_heads: int = 4,
+        num_layers: int = 4,
+        dff: int | None = None,
+        memory_length: int = 128,
+        rate: float = 0.1,
+        *,
+        tied: bool = True,
+        norm_first: bool = True,
+        activation: str = "gelu",
+        dtype: DTypeLike = np.float32,
+        rng: Rng = None,
+    ) -> None:
+        super().__init__(dtype)
+        rng = generator(rng)
+        self.vocabulary = size("vocabulary", vocabulary)
+        self.memory_length = size("memory_length", memory_length)
+        self.embedding = Embedding(vocabulary, d_model, dtype=dtype, rng=rng)
+        self.embedding.weight = self.embedding.weight * 0.02
+        self.dropout = Dropout(rate, dtype=dtype)
+        self.layers = [
+            SegmentRecurrentLayer(
+                d_model, num_heads, dff or 4 * d_model, rate, norm_first=norm_first,
+                activation=activation, dtype=dtype, rng=rng,
+            )
+            for _ in range(size("num_layers", num_layers))
+        ]  # fmt: skip
+        self.norm = LayerNorm(d_model, dtype=dtype) if norm_first else None
+        self.projection = Linear(d_model, vocabulary, bias=False, dtype=dtype, rng=rng)
+        if flag("tied", tied):
+            self.projection.weight = self.embedding.parameter("weight")
+
+    def compute(
+        self, mode: Mode, tokens: Any, *, memory: list[Array] | None = None,
+        memory_lengths: Any = None, return_memory: bool = False,
+    ) -> tuple[Any, Backward]:  # fmt: skip
+        """tokens (B, L) → logits (B, L, vocabulary), or (logits, memory).
+
+        Parameters
+        ----------
+        memory : list of numpy.ndarray (B, M, E), optional
+            One for each layer, as the call for the segment before returned it.
+        memory_lengths : array_like of int (B,), optional
+            How many rows of each memory count, the last ones.
+        return_memory : bool, default False
+        """
+        own = each_of("memory", memory, len(self.layers))
+        x, back_embedding = self.embedding.compute(mode, tokens)
+        x, drop = self.dropout.compute(mode, x)
+        closures: list[Backward] = []
+        remembered: list[Array] = []
+        for layer, old in zip(self.layers, own, strict=True):
+            if return_memory:
+                seen = x if old is None else np.concatenate([old, x], 1)
+                remembered.append(seen[:, max(0, seen.shape[1] - self.memory_length) :].copy())
+            x, closure = layer.compute(mode, x, old, memory_lengths)
+            if mode.training:
+                closures.append(closure)
+        if self.norm is not None:
+            x, closure = self.norm.compute(mode, x)
+            closures.append(closure)
+        logits, back_projection = self.projection.compute(mode, x)
+
+        def backward(dlogits: Any) -> None:
+            dx = back_projection(dlogits)
+            while closures:
+                dx = closures.pop()(dx)
+            back_embedding(drop(dx))
+
+        return ((logits, remembered) if return_memory else logits), backward
+
+    def read(self, tokens: Any, segment: int = 512) -> tuple[Array, list[Array]]:
+        """A long text segment by segment: the last segment's logits, and the memory behind it."""
+        tokens = np.asarray(tokens)
+        memory: list[Array] | None = None
+        logits = np.zeros(0)
+        for first in range(0, tokens.shape[1], size("segment", segment)):
+            logits, memory = self(
+                tokens[:, first : first + segment], memory=memory, return_memory=True
+            )
+        assert memory is not None
+        return logits, memory
+
+    def generate(self, prompts: Any, **options: Any) -> list[Array]:
+        """What the model writes behind each prompt, prompt included.
+
+        Parameters
+        ----------
+        prompts : sequence of sequences of int
+        stop, max_length, temperature, top_k, top_p, num_beams, length_penalty, rng
+            See :func:`heedful.layers.generate`.
+        """
+        from heedful.layers._generate import generate
+        from heedful.layers._steps import SegmentSteps
+
+        return generate(SegmentSteps(self), prompts, **options)
+
+    def extra_repr(self) -> str:
+        return f"{self.vocabulary}, memory_length={self.memory_length}"

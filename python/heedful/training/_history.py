@@ -1,0 +1,35 @@
+"""History: what fit has seen, epoch by epoch."""
+
+from __future__ import annotations
+
+
+class History:
+    """Numbers of every epoch, by name.
+
+    Attributes
+    ----------
+    history : dict of list
+        "loss", the metrics, and with a validation set the same with "val_" in front.
+    epoch : list of int
+        Numbers of the epochs, from 0.
+    """
+
+    def __init__(self) -> None:
+        self.history: dict[str, list[float]] = {}
+
+    @property
+    def epoch(self) -> list[int]:
+        return list(range(max((len(values) for values in self.history.values()), default=0)))
+
+    def add(self, logs: dict[str, float]) -> None:
+        for name, value in logs.items():
+            self.history.setdefault(name, []).append(value)
+
+    def __getitem__(self, name: str) -> list[float]:
+        return self.history[name]
+
+    def __repr__(self) -> str:
+        if not self.history:
+            return "History(no epoch)"
+        last = ", ".join(f"{name} {values[-1]:.4g}" for name, values in self.history.items())
+        return f"History({len(self.epoch)} epochs, last: {last})"

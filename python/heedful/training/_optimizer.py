@@ -1,0 +1,156 @@
+"""Optimizer: what all ways down share."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from heedful._checks import finite, named, numbers, positive
+from heedful.layers import Layer, Parameter
+from heedful.training._schedules import as_schedule
+from heedful.training._types import Array
+
+
+class Optimizer(ABC):
+    """What all optimizers share: groups, clipping, state.
+
+    Parameters
+    ----------
+    model : Layer, optional
+        Whose parameters are changed; `compile` gives it where it is left out.
+    lr : float or function
+        Learning rate, or a function from the number of the step to it, such as
+        :class:`WarmupCosine`.
+    groups : mapping, optional
+        Other settings for parameters whose dotted names match a pattern, the first that does:
+        ``{"*.bias": {"weight_decay": 0}, "embedding.*": {"lr_factor": 0.1}}``.
+    clip_norm : float, optional
+        Gradients are scaled down together where their norm, over all parameters, is greater.
+    """
+
+    settings: dict[str, float]
+    slots: tuple[str, ...] = ()  # arrays kept for each parameter
+    # called with the model before each step: processes that learn together exchange gradients
+    exchange: Callable[[Layer], None] | None = None
+
+    def __init__(
+        self, model: Layer | None, lr: Any, groups: Mapping[str, Mapping[str, float]] | None,
+        clip_norm: float | None, **settings: float,
+    ) -> None:  # fmt: skip
+        if model is not None and not isinstance(model, Layer):
+            raise TypeError(f"model must be a layer: got {named(model)}")
+        self.model = model
+        self.schedule = as_schedule(lr)
+        self.settings = {"lr_factor": 1.0, **settings}
+        self.groups = {
+            pattern: {name: finite(name, value) for name, value in group.items()}
+            for pattern, group in (groups or {}).items()
+        }
+        for pattern, group in self.groups.items():
+            unknown = [name for name in group if name not in self.settings]
+            if unknown:
+                raise ValueError(
+                    f"groups[{pattern!r}] must set some of {list(self.settings)}: "
+                    f"got {unknown[0]!r}"
+                )
+        self.clip_norm = None if clip_norm is None else positive("clip_norm", clip_norm)
+        self.steps = 0
+        self.state: dict[str, dict[str, Array]] = {}  # slot → name → array
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the next step."""
+        return float(self.schedule(self.steps))
+
+    def step(self) -> None:
+        """One step down, by the gradients that are there. They stay: call ``model.zero_grad()``."""
+        if self.model is None:
+            raise ValueError("the optimizer has no model: give it one, or compile one with it")
+        if self.exchange is not None:
+            self.exchange(self.model)
+        found = [
+            (name, own)
+            for name, own in self.model.distinct_parameters().items()
+            if own.trainable and own.grad is not None
+        ]
+        factor = self._clipping(found)
+        rate = self.lr
+        for name, own in found:
+            assert own.grad is not None
+            settings = self._settings_of(name)
+            slots = [self._slot(slot, name, own) for slot in self.slots]
+            grad = own.grad if factor == 1 else own.grad * own.grad.dtype.type(factor)
+            self.update(own.value, grad, slots, rate * settings["lr_factor"], settings)
+        self.steps += 1
+
+    @abstractmethod
+    def update(
+        self, value: Array, grad: Array, slots: list[Array], rate: float,
+        settings: Mapping[str, float],
+    ) -> None:  # fmt: skip
+        """Changes one parameter and its slots in place."""
+
+    def _clipping(self, found: list[tuple[str, Parameter]]) -> float:
+        if self.clip_norm is None:
+            return 1.0
+        norm = gradient_norm([own.grad for _, own in found if own.grad is not None])
+        # with PyTorch's small number, for the same steps
+        return min(1.0, self.clip_norm / (norm + 1e-6))
+
+    def _settings_of(self, name: str) -> dict[str, float]:
+        for pattern, group in self.groups.items():
+            if fnmatchcase(name, pattern):
+                return {**self.settings, **group}
+        return self.settings
+
+    def _slot(self, slot: str, name: str, own: Parameter) -> Array:
+        arrays = self.state.setdefault(slot, {})
+        if name not in arrays:
+            arrays[name] = np.zeros_like(own.value)
+        return arrays[name]
+
+    def state_dict(self) -> dict[str, Array]:
+        """A copy of all that a later step depends on, by dotted names."""
+        state = {
+            f"{slot}.{name}": array.copy()
+            for slot, arrays in self.state.items()
+            for name, array in arrays.items()
+        }
+        state["steps"] = np.array(self.steps)
+        return state
+
+    def load_state_dict(self, state: Mapping[str, ArrayLike]) -> None:
+        """Goes on where `state` was taken. Everything is checked first."""
+        if self.model is None:
+            raise ValueError("the optimizer has no model: give it one, or compile one with it")
+        parameters = self.model.distinct_parameters()
+        loaded: dict[str, dict[str, Array]] = {}
+        for key, given in state.items():
+            if key == "steps":
+                continue
+            slot, _, name = key.partition(".")
+            if slot not in self.slots or name not in parameters:
+                raise ValueError(f"state must be of this optimizer and model: got {key!r}")
+            array, own = numbers(key, given), parameters[name].value
+            if array.shape != own.shape:
+                raise ValueError(f"{key} must have shape {own.shape}: got {array.shape}")
+            loaded.setdefault(slot, {})[name] = np.array(array, own.dtype, order="C")
+        steps = np.asarray(state.get("steps"))
+        if steps.dtype.kind not in "iu" or steps.shape != ():
+            raise ValueError("state must have 'steps', an integer")
+        for slot in self.slots:
+            if set(loaded.get(slot, {})) != set(loaded.get(self.slots[0], {})):
+                raise ValueError(f"state must have {' and '.join(self.slots)} of each parameter")
+        self.steps, self.state = int(steps), loaded
+
+
+def gradient_norm(gradients: list[Array]) -> float:
+    """√Σ g² over all of them."""
+    squares = [np.vdot(gradient, gradient) for gradient in gradients]
+    return math.sqrt(float(np.sum(squares, dtype=np.float64)))

@@ -1,0 +1,62 @@
+"""Regularizers: penalties on parameters that fit adds to the loss."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from heedful._checks import finite, named
+from heedful.training._types import Array
+
+
+class L1L2:
+    """l1 · Σ|w| + l2 · Σ w².
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from heedful.training import L1L2
+    >>> L1L2(l1=1.0, l2=0.5).penalty(np.array([1.0, -2.0]))
+    5.5
+    """
+
+    def __init__(self, l1: float = 0.0, l2: float = 0.0) -> None:
+        self.l1, self.l2 = finite("l1", l1), finite("l2", l2)
+        if self.l1 < 0 or self.l2 < 0:
+            raise ValueError(f"l1 and l2 must not be negative: got l1={l1}, l2={l2}")
+
+    def penalty(self, value: Array) -> float:
+        exact = value.astype(np.float64, copy=False)
+        return float(self.l1 * np.abs(exact).sum() + self.l2 * (exact * exact).sum())
+
+    def gradient(self, value: Array) -> Array:
+        gradient: Array = value * value.dtype.type(2 * self.l2)
+        if self.l1:
+            gradient += value.dtype.type(self.l1) * np.sign(value)
+        return gradient
+
+
+class L1(L1L2):
+    """factor · Σ|w|."""
+
+    def __init__(self, l1: float = 0.01) -> None:
+        super().__init__(l1=l1)
+
+
+class L2(L1L2):
+    """factor · Σ w²."""
+
+    def __init__(self, l2: float = 0.01) -> None:
+        super().__init__(l2=l2)
+
+
+def as_regularizer(given: Any) -> L1L2 | None:
+    if given is None or (hasattr(given, "penalty") and hasattr(given, "gradient")):
+        regularizer: L1L2 | None = given
+        return regularizer
+    if given in ("l1", "L1"):
+        return L1()
+    if given in ("l2", "L2"):
+        return L2()
+    raise TypeError(f"a regularizer must be 'l1', 'l2' or one of training's: got {named(given)}")

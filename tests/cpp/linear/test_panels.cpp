@@ -1,0 +1,101 @@
+// Operands of dense products in the order of the micro-kernel: every number where it belongs.
+#include <vector>
+
+#include "check.hpp"
+#include "linear/panels.hpp"
+#include "linear/rows.hpp"
+
+namespace heedful {
+namespace {
+
+template <class T>
+void columns_are_cut_into_whole_vectors() {
+  for (std::ptrdiff_t columns = 1; columns <= 7 * max_vectors * simd::lanes<T>; ++columns) {
+    const Panels<T> panels(columns);
+    bool right = panels.begin(0) == 0 && panels.begin(panels.count) >= columns;
+    for (std::ptrdiff_t panel = 0; panel < panels.count; ++panel) {
+      right &= panels.lanes(panel) % simd::lanes<T> == 0 && panels.used(panel) > 0 &&
+               panels.lanes(panel) <= max_vectors * simd::lanes<T>;
+    }
+    check(right, "panels hold one to three vectors and cover all columns");
+  }
+}
+
+template <class T>
+void panels_hold_every_number(bool turned) {
+  for (const std::ptrdiff_t depth : {1, 3, 16, 19, 97}) {
+    for (const std::ptrdiff_t columns : {1, 7, 16, 50, 97}) {
+      const Numbers<T> b(turned ? columns : depth, turned ? depth : columns, 1);
+      // the part [2, 2 + depth) of panels that hold three more
+      const DepthPart part{2, depth, depth + 3};
+      std::vector<T> packed(static_cast<std::size_t>(part.held * padded<T>(columns)), T(99));
+      pack_panels<T>({b.data.data(), b.stride}, turned, part, columns, packed.data());
+      const Panels<T> panels(columns);
+      bool right = true;
+      for (std::ptrdiff_t panel = 0; panel < panels.count; ++panel) {
+        const std::ptrdiff_t begin = panels.begin(panel), lanes = panels.lanes(panel);
+        for (std::ptrdiff_t k = 0; k < part.held; ++k) {
+          for (std::ptrdiff_t lane = 0; lane < lanes; ++lane) {
+            const T found = packed[static_cast<std::size_t>(part.held * begin + k * lanes + lane)];
+            if (k < 2 || k >= 2 + depth) {
+              right &= found == T(99);
+            } else if (lane < panels.used(panel)) {
+              right &= found == (turned ? b.at(begin + lane, k - 2) : b.at(k - 2, begin + lane));
+            } else {
+              right &= !std::isnan(found);
+            }
+          }
+        }
+      }
+      check(right, "panels[k][lane] is b[k][column]");
+    }
+  }
+}
+
+template <class T>
+void blocks_hold_every_number_and_sum() {
+  for (const std::ptrdiff_t rows : {1, 7, 8, 9, 61, 64, 97}) {
+    for (const std::ptrdiff_t depth : {1, 4, 7, 97}) {
+      const Numbers<T> a(depth, rows, 1);
+      const RowBlocks blocks(rows);
+      const std::ptrdiff_t last = std::min(blocks.count, group_blocks);
+      std::vector<T> packed(static_cast<std::size_t>(group_blocks * block_distance(depth)));
+      pack_blocks<T>({a.data.data(), a.stride}, blocks, 0, last, depth, packed.data());
+      bool right = true;
+      for (std::ptrdiff_t block = 0; block < last; ++block) {
+        const T* const place = packed.data() + block * block_distance(depth);
+        const std::ptrdiff_t begin = blocks.begin(block), end = blocks.begin(block + 1);
+        T sums[block_rows];
+        sum_block(place, depth, sums);
+        for (std::ptrdiff_t row = 0; row < block_rows; ++row) {
+          double sum = 0;
+          for (std::ptrdiff_t k = 0; k < depth; ++k) {
+            const T expected = begin + row < end ? a.at(k, begin + row) : T{0};
+            right &= place[k * block_rows + row] == expected;
+            sum += expected;
+          }
+          close(sums[row], sum, 1e-5, "the sum of a row");
+        }
+      }
+      check(right, "blocks[block][k][row] is a[k][row]");
+    }
+  }
+}
+
+template <class T>
+void everything() {
+  columns_are_cut_into_whole_vectors<T>();
+  panels_hold_every_number<T>(false);
+  panels_hold_every_number<T>(true);
+  blocks_hold_every_number_and_sum<T>();
+}
+
+}  // namespace
+}  // namespace heedful
+
+int main() {
+  using namespace heedful;
+  everything<float>();
+  everything<double>();
+  return summary();
+}

@@ -1,0 +1,132 @@
+"""Every layer once or more, with inputs: a table for gradients, inference, threads, frameworks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from heedful import layers
+
+
+class LayerCase(NamedTuple):
+    name: str
+    make: Callable[..., layers.Layer]  # of dtype=…, rng=…
+    inputs: Callable[[np.random.Generator], tuple[Any, ...]]
+    options: Mapping[str, Any] = MappingProxyType({})
+    drops: bool = False
+
+
+def rows(*shape: int) -> Callable[[np.random.Generator], tuple[Any, ...]]:
+    return lambda rng: (rng.standard_normal(shape),)
+
+
+def several(*shapes: tuple[int, ...]) -> Callable[[np.random.Generator], tuple[Any, ...]]:
+    return lambda rng: tuple(rng.standard_normal(shape) for shape in shapes)
+
+
+def tokens(*shapes: tuple[int, ...]) -> Callable[[np.random.Generator], tuple[Any, ...]]:
+    return lambda rng: tuple(rng.integers(0, 11, shape) for shape in shapes)
+
+
+def without_rng(kind: Callable[..., layers.Layer], *args: Any, **named: Any) -> Any:
+    return lambda dtype, rng: kind(*args, dtype=dtype, **named)
+
+
+def seeded(kind: Callable[..., layers.Layer], *args: Any, **named: Any) -> Any:
+    return lambda dtype, rng: kind(*args, dtype=dtype, rng=rng, **named)
+
+
+def stack(dtype: Any, rng: Any) -> layers.Layer:
+    return layers.Sequential(
+        layers.Embedding(11, 6, dtype=dtype, rng=rng),
+        layers.Residual(layers.Linear(6, 6, dtype=dtype, rng=rng)),
+        layers.Dropout(0.3, dtype=dtype),
+        layers.Flatten(dtype=dtype),
+    )
+
+
+L, M = layers, (3, 5, 6)
+CASES = [
+    LayerCase("linear", seeded(L.Linear, 6, 7), rows(*M)),
+    LayerCase("linear_no_bias", seeded(L.Linear, 6, 7, bias=False), rows(6)),
+    *[
+        LayerCase(f"linear_{name}", seeded(L.Linear, 6, 7, activation=name), rows(*M))
+        for name in ("relu", "gelu", "gelu_tanh", "silu", "tanh", "sigmoid")
+    ],
+    *[
+        LayerCase(name, without_rng(L.Activation, name), rows(*M))
+        for name in ("relu", "gelu", "gelu_tanh", "silu", "tanh", "sigmoid")
+    ],
+    *[
+        LayerCase(kind.__name__, without_rng(kind), rows(*M))
+        for kind in (L.ReLU, L.GELU, L.SiLU, L.Tanh, L.Sigmoid)
+    ],
+    LayerCase("softmax", without_rng(L.Softmax), rows(*M)),
+    LayerCase("softmax_axis", without_rng(L.Softmax, 1), rows(*M)),
+    LayerCase("embedding", seeded(L.Embedding, 11, 6), tokens((3, 5))),
+    LayerCase("sinusoidal", without_rng(L.SinusoidalPositions, 6), rows(*M), {"first": 3}),
+    LayerCase("learned", seeded(L.LearnedPositions, 9, 6), rows(*M), {"first": [0, 4, 2]}),
+    LayerCase("rotary", without_rng(L.RotaryPositions), rows(3, 2, 5, 6), {"positions": 7}),
+    LayerCase("layer_norm", without_rng(L.LayerNorm, 6), rows(*M)),
+    LayerCase("rms_norm", without_rng(L.RMSNorm, 6), rows(*M)),
+    LayerCase("dropout", without_rng(L.Dropout, 0.4), rows(*M), drops=True),
+    LayerCase("feed_forward", seeded(L.FeedForward, 6, 13, 0.2, activation="gelu"), rows(*M),
+              drops=True),
+    LayerCase("average", without_rng(L.GlobalAveragePooling), rows(*M)),
+    LayerCase("average_masked", without_rng(L.GlobalAveragePooling), rows(*M),
+              {"mask": np.arange(5) < np.array([[5], [2], [0]])}),
+    LayerCase("stack", stack, tokens((3, 5)), drops=True),
+    LayerCase("multi_head", seeded(L.MultiHeadAttention, 6, 2), rows(*M)),
+    LayerCase("multi_head_cross", seeded(L.MultiHeadAttention, 6, 3), several(M, (3, 7, 6))),
+    LayerCase("multi_head_three", seeded(L.MultiHeadAttention, 6, 3, kdim=5, vdim=7, dropout=0.2),
+              several(M, (3, 7, 5), (3, 7, 7)), drops=True),
+    LayerCase("multi_head_grouped", seeded(L.MultiHeadAttention, 12, 6, num_kv_heads=2, bias=False,
+              rotary=True, causal=True), rows(3, 5, 12), {"window": (2, 0)}),
+    LayerCase("multi_head_mask", seeded(L.MultiHeadAttention, 6, 2), rows(*M),
+              {"mask": np.tri(5, dtype=bool), "kv_lengths": [5, 3, 1]}),
+    LayerCase("multi_head_added", seeded(L.MultiHeadAttention, 6, 2), rows(*M),
+              {"mask": np.linspace(-1, 1, 25).reshape(5, 5)}),
+    LayerCase("attention_pooling", seeded(L.AttentionPooling, 6), rows(*M), {"lengths": [5, 2, 1]}),
+    LayerCase("attention_pooling_deep", seeded(L.AttentionPooling, 6, 7, 3), rows(*M)),
+    LayerCase("additive", seeded(L.AdditiveAttention, 6, bias=True), rows(*M), {"causal": True}),
+    LayerCase("additive_cross", seeded(L.AdditiveAttention, 6, 9, kdim=5), several(M, (3, 7, 5)),
+              {"kv_lengths": [7, 3, 1], "mask": np.arange(35).reshape(5, 7) % 3 < 2}),
+    LayerCase("additive_three", seeded(L.AdditiveAttention, 6, 33, kdim=5, dropout=0.2),
+              several(M, (3, 7, 5), (3, 7, 4)), {"mask": np.linspace(-1, 1, 105).reshape(3, 5, 7)},
+              drops=True),
+    LayerCase("feature_attention", seeded(L.FeatureAttention, 6), rows(5, 6)),
+    LayerCase("encoder_layer", seeded(L.EncoderLayer, 6, 2, 13, 0.1), rows(*M),
+              {"kv_lengths": [5, 3, 1]}, drops=True),
+    LayerCase("encoder_layer_norm_first", seeded(L.EncoderLayer, 6, 2, 13, 0.0, norm_first=True,
+              activation="gelu"), rows(*M), {"causal": True}),
+    LayerCase("encoder", seeded(L.Encoder, 2, 6, 2, 13, 0.1, norm_first=True), rows(*M),
+              drops=True),
+    LayerCase("decoder_layer", seeded(L.DecoderLayer, 6, 2, 13, 0.1), several(M, (3, 7, 6)),
+              {"lengths": [5, 4, 1], "memory_lengths": [7, 3, 1]}, drops=True),
+    LayerCase("decoder", seeded(L.Decoder, 2, 6, 2, 13, 0.0, norm_first=True),
+              several(M, (3, 7, 6))),
+    LayerCase("encoder_decoder", seeded(L.EncoderDecoder, 6, 2, 1, 2, 13, 0.1),
+              several((3, 7, 6), M), drops=True),
+    LayerCase("transformer", seeded(L.Transformer, 11, 11, 6, 2, 1, 13, 0.1, padding_idx=0,
+              tied=True), tokens((3, 7), (3, 5)), drops=True),
+    LayerCase("language_model", seeded(L.LanguageModel, 11, 6, 2, 2), tokens((3, 5)), drops=True),
+    LayerCase("language_model_rotary", seeded(L.LanguageModel, 11, 6, 1, 1, positions="rotary",
+              tied=False, window=3, rate=0.0), tokens((3, 5))),
+    LayerCase("language_model_sinusoidal", seeded(L.LanguageModel, 11, 6, 2, 1, rate=0.0,
+              positions="sinusoidal"), tokens((3, 5))),
+    LayerCase("relative_attention", seeded(L.RelativeAttention, 6, 2), several(M, (3, 4, 6)),
+              {"memory_lengths": [4, 2, 0]}),
+    LayerCase("segment_recurrent", seeded(L.SegmentRecurrentLM, 11, 6, 2, 2, memory_length=4),
+              tokens((3, 5)), drops=True),
+    LayerCase("segment_recurrent_norm_last", seeded(L.SegmentRecurrentLM, 11, 6, 2, 1, rate=0.0,
+              norm_first=False), tokens((3, 5))),
+    LayerCase("bert", seeded(L.BertEncoder, 11, 6, 2, 2, 13, 9), tokens((3, 5)),
+              {"lengths": [5, 3, 1], "segments": [0, 0, 1, 1, 1]}, drops=True),
+    LayerCase("autoencoder", seeded(L.Autoencoder, 6, 4, 8, 2, 1, num_queries=2, max_length=9),
+              rows(*M), {"lengths": [5, 3, 1]}),
+    LayerCase("dense", seeded(L.Dense, 4, "relu"), rows(*M)),
+    LayerCase("dense_softmax", seeded(L.Dense, 4, "softmax"), rows(*M)),
+]  # fmt: skip

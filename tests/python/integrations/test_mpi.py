@@ -1,0 +1,153 @@
+"""Processes that average their gradients learn as one process does from the whole batch."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import heedful
+from heedful.integrations.mpi import data_parallel, share
+from heedful.training import Adam
+
+# What one process does alone on whole batches, and each of several on its share.
+PROGRAM = """
+import json, sys
+import numpy as np
+import heedful
+from heedful.layers import Encoder, GlobalAveragePooling, Linear, Sequential
+from heedful.training import AdamW, SparseCategoricalCrossEntropy
+
+how, together = sys.argv[1], sys.argv[2] == "together"
+heedful.set_num_threads(1)
+rng = np.random.default_rng(3)
+y = rng.integers(0, 3, 128)
+x = (rng.standard_normal((128, 5, 4)) + y[:, None, None]).astype(np.float32)
+if together:
+    from mpi4py import MPI
+    from heedful.integrations.mpi import data_parallel, share
+    comm = MPI.COMM_WORLD
+    rank, size = comm.rank, comm.size
+    x, y = x[share(128)], y[share(128)]
+else:
+    rank, size, data_parallel = 0, 1, lambda optimizer: optimizer
+
+seed = rank if how == "other weights" else 0
+model = Sequential(Linear(4, 8, rng=seed), Encoder(1, 8, 2, 16, 0.0, rng=seed),
+                   GlobalAveragePooling(), Linear(8, 3, rng=seed))
+model[0].freeze("bias")
+batch = 32 // size
+if how == "fit":
+    model.compile(data_parallel(AdamW(lr=1e-2, eps=1e-4)), "sparse_categorical_crossentropy")
+    losses = model.fit(x, y, epochs=4, batch_size=batch, shuffle=False, verbose=False)["loss"]
+else:
+    optimizer = data_parallel(AdamW(model, 1e-2, eps=1e-4, clip_norm=0.5))
+    loss_fn = SparseCategoricalCrossEntropy()
+    losses = []
+    for step in range(16):
+        if how == "fails" and step == 3 and rank == size - 1:
+            raise ArithmeticError("this process fails")
+        rows = slice(step % 4 * batch, (step % 4 + 1) * batch)
+        logits, backward = model.forward(x[rows])
+        loss, dlogits = loss_fn(y[rows], logits)
+        model.zero_grad()
+        backward(dlogits)
+        optimizer.step()
+        losses.append(loss)
+weights = np.concatenate([array.ravel() for array in model.parameters().values()])
+same = True
+if together:
+    losses = [comm.allreduce(loss) / size for loss in losses]
+    same = all((one == weights).all() for one in comm.allgather(weights))
+if rank == 0:
+    print(json.dumps({"size": size, "losses": losses, "weights": weights.tolist(), "same": same}))
+"""
+
+
+def run(tmp_path: Path, how: str, processes: int = 0) -> subprocess.CompletedProcess[str]:
+    """Several processes by mpiexec, or one without MPI."""
+    program = tmp_path / "program.py"
+    program.write_text(textwrap.dedent(PROGRAM), encoding="utf-8")
+    start = [sys.executable]
+    if processes:
+        if find_spec("mpi4py") is None:
+            pytest.skip("mpi4py is not installed")
+        places = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+        mpiexec = shutil.which("mpiexec", path=places)
+        if mpiexec is None:
+            pytest.skip("there is no mpiexec")
+        start = [mpiexec, "-n", str(processes), sys.executable, "-m", "mpi4py"]
+    source = str(Path(heedful.__file__).parents[1])
+    path = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))
+    return subprocess.run(
+        [*start, str(program), how, "together" if processes else "alone"],
+        capture_output=True, text=True, timeout=120, check=False,
+        env={**os.environ, "PYTHONPATH": path},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("how", ["loop", "fit"])
+def test_two_processes_learn_as_one(tmp_path: Path, how: str) -> None:
+    both, one = run(tmp_path, how, 2), run(tmp_path, how)
+    assert both.returncode == 0, both.stderr
+    found, wanted = json.loads(both.stdout), json.loads(one.stdout)
+    assert found["size"] == 2
+    assert found["same"], "both have the same weights, bit for bit"
+    np.testing.assert_allclose(found["losses"], wanted["losses"], rtol=1e-5)
+    # eps is that large because some gradients are 0 but for rounding, which Adam would blow up
+    np.testing.assert_allclose(found["weights"], wanted["weights"], atol=1e-4)
+    assert wanted["losses"][-1] < 0.8 * wanted["losses"][0]
+
+
+def test_other_weights_are_refused(tmp_path: Path) -> None:
+    done = run(tmp_path, "other weights", 2)
+    assert done.returncode != 0
+    assert "the weights must be the same in all processes" in done.stderr
+
+
+def test_a_process_that_fails_ends_the_others(tmp_path: Path) -> None:
+    done = run(tmp_path, "fails", 2)
+    assert done.returncode != 0
+    assert "this process fails" in done.stderr
+
+
+class Comm:
+    """Of three processes, the one of that rank."""
+
+    size = 3
+
+    def __init__(self, rank: int) -> None:
+        self.rank = rank
+
+
+@pytest.mark.parametrize("count", [1, 2, 9, 10, 11])
+def test_shares_are_of_one_size_and_leave_nothing_out(count: int) -> None:
+    shares: list[Any] = [share(count, Comm(rank)) for rank in range(3)]
+    assert {len(rows) for rows in shares} == {-(-count // 3)}
+    dealt = np.stack(shares, 1).ravel()
+    np.testing.assert_array_equal(dealt, np.arange(len(dealt)) % count)
+
+
+def test_what_is_no_count_or_optimizer_is_refused() -> None:
+    for wrong in (0, -1, 2.5):
+        with pytest.raises(ValueError, match="count must be a positive integer"):
+            share(wrong, Comm(0))  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="optimizer must be an optimizer"):
+        data_parallel("adam", Comm(0))  # type: ignore[type-var]
+    optimizer = Adam()
+    assert data_parallel(optimizer, Comm(0)) is optimizer
+
+
+def test_without_mpi_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mpi4py", None)
+    with pytest.raises(ImportError, match="pip install mpi4py mpich"):
+        share(3)

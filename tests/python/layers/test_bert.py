@@ -1,0 +1,130 @@
+"""Checkpoints of the BERT family under the names that Hugging Face gives them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from heedful.layers import BertEncoder, bert_from_config
+
+WIDTH, INNER, VOCABULARY = 6, 13, 11
+# Part of a layer → its name in BERT and RoBERTa, and in DistilBERT.
+PARTS = {
+    "self_attn.q": ("attention.self.query", "attention.q_lin"),
+    "self_attn.k": ("attention.self.key", "attention.k_lin"),
+    "self_attn.v": ("attention.self.value", "attention.v_lin"),
+    "self_attn.out_proj": ("attention.output.dense", "attention.out_lin"),
+    "norm1": ("attention.output.LayerNorm", "sa_layer_norm"),
+    "linear1": ("intermediate.dense", "ffn.lin1"),
+    "linear2": ("output.dense", "ffn.lin2"),
+    "norm2": ("output.LayerNorm", "output_layer_norm"),
+}
+EMBEDDINGS = {
+    "token_embedding.weight": "word_embeddings.weight",
+    "positions.weight": "position_embeddings.weight",
+    "segment_embedding.weight": "token_type_embeddings.weight",
+    "norm.weight": "LayerNorm.weight",
+    "norm.bias": "LayerNorm.bias",
+}
+FAMILIES = {  # prefix, folder of layers, column of PARTS, what a checkpoint has beside the encoder
+    "bert": ("bert.", "encoder", 0, ["cls.predictions.bias", "bert.pooler.dense.weight",
+                                     "bert.embeddings.position_ids"]),
+    "bare": ("", "encoder", 0, ["embeddings.position_ids", "pooler.dense.bias"]),
+    "roberta": ("roberta.", "encoder", 0, ["lm_head.dense.weight", "classifier.dense.bias"]),
+    "distilbert": ("distilbert.", "transformer", 1, ["vocab_transform.weight",
+                                                     "pre_classifier.bias"]),
+}  # fmt: skip
+
+
+def as_checkpoint(model: BertEncoder, family: str) -> dict[str, Any]:
+    prefix, folder, column, beside = FAMILIES[family]
+    state: dict[str, Any] = {name: np.ones(3, np.float32) for name in beside}
+    for name, array in model.state_dict().items():
+        if name in EMBEDDINGS:
+            state[f"{prefix}embeddings.{EMBEDDINGS[name]}"] = array
+            continue
+        _, _, number, part, kind = (
+            name.replace("in_proj_", "in_proj.").replace("self_attn.", "self_attn/").split(".")
+        )
+        part, inside = part.replace("/", "."), f"{prefix}{folder}.layer.{number}."
+        if part == "self_attn.in_proj":
+            for letter, piece in zip("qkv", np.split(array, 3), strict=True):
+                state[f"{inside}{PARTS[f'self_attn.{letter}'][column]}.{kind}"] = piece
+        else:
+            state[f"{inside}{PARTS[part][column]}.{kind}"] = array
+    return state
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_checkpoint_loads_unchanged(family: str, rng: np.random.Generator) -> None:
+    size = (VOCABULARY, WIDTH, 2, 2, INNER, 9)
+    segments = 0 if family == "distilbert" else 2
+    trained, model = (BertEncoder(*size, segments=segments, rng=seed) for seed in (0, 1))
+    for parameter in trained.parameters().values():
+        parameter += 0.1 * rng.standard_normal(parameter.shape).astype(np.float32)
+    state = as_checkpoint(trained, family)
+    tokens = rng.integers(0, VOCABULARY, (3, 5))
+    assert not np.allclose(model(tokens), trained(tokens))
+    model.load_state_dict(state)
+    np.testing.assert_array_equal(
+        model(tokens, lengths=[5, 3, 1]), trained(tokens, lengths=[5, 3, 1])
+    )
+
+
+def test_names_of_old_checkpoints_are_understood() -> None:
+    model = BertEncoder(VOCABULARY, WIDTH, 2, 1, INNER, 9, rng=0)
+    state = {
+        name.replace("Norm.weight", "Norm.gamma").replace("Norm.bias", "Norm.beta"): array + 1
+        for name, array in as_checkpoint(model, "bert").items()
+    }
+    before = model.norm.weight.copy()
+    model.load_state_dict(state)
+    np.testing.assert_array_equal(model.norm.weight, before + 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s: s.pop("bert.encoder.layer.1.attention.self.key.weight"),
+         r"state lacks the key of encoder\.layers\.1\.self_attn\.in_proj_weight"),
+        (lambda s: s.pop("bert.encoder.layer.1.output.dense.bias"),
+         r"missing encoder\.layers\.1\.linear2\.bias, unexpected nothing"),
+        (lambda s: s.update({"bert.encoder.layer.2.output.dense.bias": np.ones(WIDTH)}),
+         r"missing nothing, unexpected encoder\.layers\.2\.linear2\.bias"),
+        (lambda s: s.update({"bert.embeddings.LayerNorm.bias": np.ones(WIDTH + 1)}),
+         r"norm\.bias must have shape \(6,\): got \(7,\)"),
+    ],
+    ids=["part", "missing", "extra", "shape"],
+)  # fmt: skip
+def test_a_checkpoint_that_does_not_fit_changes_nothing(change: Any, message: str) -> None:
+    model = BertEncoder(VOCABULARY, WIDTH, 2, 2, INNER, 9, rng=0)
+    before = model.state_dict()
+    state = {name: array + 1 for name, array in as_checkpoint(model, "bert").items()}
+    change(state)
+    with pytest.raises(ValueError, match=message):
+        model.load_state_dict(state)
+    for name, array in model.parameters().items():
+        np.testing.assert_array_equal(array, before[name])
+
+
+def test_a_config_gives_the_sizes() -> None:
+    shared = {"vocab_size": VOCABULARY, "max_position_embeddings": 9}
+    bert = {**shared, "model_type": "bert", "hidden_size": WIDTH, "num_attention_heads": 3,
+            "num_hidden_layers": 2, "intermediate_size": INNER, "type_vocab_size": 2,
+            "hidden_act": "gelu_new", "layer_norm_eps": 1e-7}  # fmt: skip
+    distilled = {**shared, "model_type": "distilbert", "dim": WIDTH, "n_heads": 3, "n_layers": 2,
+                 "hidden_dim": INNER, "dropout": 0.2, "activation": "gelu"}  # fmt: skip
+    roberta = {**bert, "model_type": "roberta", "pad_token_id": 1}
+    for config in (bert, roberta, distilled):
+        model = bert_from_config(config)
+        layer = model.encoder.layers[1]
+        assert layer.self_attn.num_heads == 3
+        assert layer.linear1.weight.shape == (INNER, WIDTH)
+        assert model.positions.weight.shape == (9, WIDTH)
+    assert bert_from_config(bert).norm.eps == 1e-7
+    assert bert_from_config(bert).encoder.layers[0].linear1.activation == "gelu_tanh"
+    assert bert_from_config(distilled).segment_embedding is None
+    # positions of RoBERTa begin behind the padding's
+    assert bert_from_config(roberta).first_position == 2

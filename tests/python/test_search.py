@@ -1,0 +1,111 @@
+"""`python -m heedful search`: the right passage is found; what is wrong is said in a sentence."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from pydoc_data.topics import topics
+
+import pytest
+
+from heedful._command.search import paragraphs, read_passages
+
+
+def search(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "heedful", "search", *arguments],
+        capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+
+
+# Written before any answer was looked at: a question, and the topic that answers it.
+QUESTIONS = {
+    "how do I leave a loop early?": "break",
+    "how can I skip to the next iteration?": "continue",
+    "how do I handle an error that was raised?": "try",
+    "how do I define a function?": "function",
+    "what does an inheritance list of a class mean?": "class",
+    "how do I check a condition while debugging?": "assert",
+    "which rounding happens when integers are divided?": "binary",
+    "how do I repeat something as long as a condition holds?": "while",
+    "how do I import a module under another name?": "import",
+    "how do I remove a name from a namespace?": "del",
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    where = tmp_path_factory.mktemp("topics")
+    for name in set(QUESTIONS.values()) | {"numbers", "typesseq", "strings", "lambda", "global"}:
+        (where / f"{name}.txt").write_text(topics[name], encoding="utf-8")
+    return where
+
+
+@pytest.mark.peer
+@pytest.mark.slow
+def test_ten_questions_find_their_passage(folder: Path) -> None:
+    pytest.importorskip("tokenizers")
+    from heedful.integrations.sentences import SentenceEncoder, find_minilm
+
+    try:
+        encoder = SentenceEncoder(find_minilm())
+    except ModuleNotFoundError as error:
+        pytest.skip(str(error))
+    passages = list(read_passages(folder, (".txt",)))
+    vectors = encoder.encode([passage.text for passage in passages])
+    places = {}
+    for question, topic in QUESTIONS.items():
+        order = (vectors @ encoder.encode(question)).argsort()[::-1]
+        found = [passages[index].path.stem for index in order]
+        places[question] = found.index(topic)
+    # The model takes what "continue" says of loops for the answer to two questions about "break"
+    # and "while"; their own passages stand right behind it.
+    assert max(places.values()) <= 1, places
+    assert sum(place == 0 for place in places.values()) >= 8, places
+
+
+@pytest.mark.peer
+@pytest.mark.slow
+def test_the_command_prints_ranked_passages(folder: Path) -> None:
+    pytest.importorskip("tokenizers")
+    from heedful.integrations.sentences import find_minilm
+
+    try:
+        find_minilm()
+    except ModuleNotFoundError as error:
+        pytest.skip(str(error))
+    done = search("how do I define a function?", str(folder), "--top", "3")
+    assert done.returncode == 0, done.stderr
+    ranked = re.findall(r"^(\d)\. (\d\.\d{3})  (\w+)\.txt:(\d+)$", done.stdout, re.M)
+    assert [rank for rank, *_ in ranked] == ["1", "2", "3"]
+    closeness = [float(number) for _, number, *_ in ranked]
+    assert closeness == sorted(closeness, reverse=True)
+    assert ranked[0][2] == "function"
+
+
+def test_passages_are_paragraphs_with_their_line(tmp_path: Path) -> None:
+    path = tmp_path / "text.txt"
+    found = list(paragraphs(path, "one\ntwo\n\n\nthree\n" + "word " * 130 + "\nfour\n"))
+    assert [(passage.line, passage.text[:9]) for passage in found] == [
+        (1, "one\ntwo"), (5, "three\nwor"), (7, "four"),
+    ]  # fmt: skip
+
+
+def test_files_that_are_no_text_are_passed_by(tmp_path: Path) -> None:
+    (tmp_path / "good.txt").write_text("words", encoding="utf-8")
+    (tmp_path / "bad.txt").write_bytes(b"\xff\xfe\x00")
+    (tmp_path / "other.bin").write_text("words", encoding="utf-8")
+    (tmp_path / "folder.txt").mkdir()
+    assert [passage.path.name for passage in read_passages(tmp_path, (".txt",))] == ["good.txt"]
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    done = search("question", str(tmp_path / "none"))
+    assert done.returncode == 1
+    assert done.stderr.rstrip().endswith("none is no folder")
+    (tmp_path / "empty").mkdir()
+    done = search("question", str(tmp_path / "empty"))
+    assert done.returncode == 1
+    assert "has no text in files of these endings" in done.stderr

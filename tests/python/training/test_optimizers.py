@@ -1,0 +1,150 @@
+"""Optimizers: what can be computed by hand, groups, clipping, state."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from heedful.layers import Linear, Sequential
+from heedful.training import (
+    SGD,
+    Adam,
+    AdamW,
+    InverseSquareRoot,
+    WarmupCosine,
+    gradient_norm,
+)
+
+
+def ready(dtype: Any = np.float64) -> Sequential:
+    """A model with gradients."""
+    model = Sequential(Linear(3, 4, rng=0, dtype=dtype), Linear(4, 2, rng=1, dtype=dtype))
+    y, backward = model.forward(np.arange(15).reshape(5, 3))
+    backward(np.ones_like(y))
+    return model
+
+
+def change(model: Sequential, optimizer: Any) -> dict[str, Any]:
+    before = model.state_dict()
+    optimizer.step()
+    return {name: array - before[name] for name, array in model.parameters().items()}
+
+
+def test_sgd_goes_against_the_gradient() -> None:
+    model = ready()
+    for name, moved in change(model, SGD(model, lr=0.1)).items():
+        np.testing.assert_allclose(moved, -0.1 * model.grads[name], rtol=1e-10, atol=1e-15)
+
+
+def test_the_first_step_of_adam_is_the_rate() -> None:
+    model = ready()
+    for name, moved in change(model, Adam(model, lr=0.1)).items():
+        np.testing.assert_allclose(moved, -0.1 * np.sign(model.grads[name]), rtol=1e-6)
+
+
+def test_decoupled_decay_shrinks_weights() -> None:
+    model = ready()
+    before = model.state_dict()
+    plain = change(model, Adam(model, lr=0.1))
+    model = ready()
+    for name, moved in change(model, AdamW(model, lr=0.1, weight_decay=0.5)).items():
+        np.testing.assert_allclose(moved - plain[name], -0.05 * before[name], atol=1e-12)
+
+
+def test_groups_set_what_their_pattern_names() -> None:
+    model = ready()
+    groups = {"1.*": {"lr_factor": 0.0}, "*.bias": {"lr_factor": 2.0}}
+    moved = change(model, SGD(model, lr=0.1, groups=groups))
+    np.testing.assert_allclose(moved["0.weight"], -0.1 * model.grads["0.weight"], rtol=1e-10)
+    np.testing.assert_allclose(moved["0.bias"], -0.2 * model.grads["0.bias"], rtol=1e-10)
+    assert not moved["1.weight"].any()
+    assert not moved["1.bias"].any()  # the first pattern counts
+
+
+def test_clipping_is_by_the_norm_of_all() -> None:
+    model = ready()
+    norm = gradient_norm(list(model.grads.values()))
+    flat = np.concatenate([gradient.ravel() for gradient in model.grads.values()])
+    assert norm == pytest.approx(np.linalg.norm(flat))
+    moved = change(model, SGD(model, lr=1.0, clip_norm=norm / 10))
+    assert gradient_norm(list(moved.values())) == pytest.approx(norm / 10, rel=1e-6)
+    model = ready()
+    moved = change(model, SGD(model, lr=1.0, clip_norm=norm * 10))
+    assert gradient_norm(list(moved.values())) == pytest.approx(norm)
+
+
+def test_what_is_frozen_stays() -> None:
+    model = ready()
+    model.freeze("0.*")
+    moved = change(model, Adam(model))
+    assert not moved["0.weight"].any()
+    assert moved["1.weight"].any()
+
+
+def test_a_step_leaves_gradients_alone() -> None:
+    model = ready()
+    before = {name: gradient.copy() for name, gradient in model.grads.items()}
+    AdamW(model, clip_norm=1e-3).step()
+    for name, gradient in model.grads.items():
+        np.testing.assert_array_equal(gradient, before[name])
+
+
+def test_a_schedule_gives_the_rate_of_each_step() -> None:
+    model = ready()
+    optimizer = SGD(model, lr=lambda step: 0.1 * step)
+    assert not any(moved.any() for moved in change(model, optimizer).values())
+    assert optimizer.lr == pytest.approx(0.1)
+    moved = change(model, optimizer)
+    np.testing.assert_allclose(moved["0.bias"], -0.1 * model.grads["0.bias"], rtol=1e-10)
+
+
+def test_schedules_rise_and_fall() -> None:
+    for schedule in (WarmupCosine(0.5, 10, 100), InverseSquareRoot(0.5, 10)):
+        rates = np.array([schedule(step) for step in range(200)])
+        np.testing.assert_allclose(np.diff(rates[:10]), 0.05)
+        assert rates.max() == pytest.approx(0.5)
+        assert (np.diff(rates[10:]) <= 0).all()
+    assert WarmupCosine(0.5, 10, 100, final=0.1)(1000) == pytest.approx(0.1)
+    assert InverseSquareRoot(0.5, 10)(39) == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize("kind", [SGD, Adam, AdamW])
+def test_a_loaded_state_goes_on_with_the_same_bits(kind: Any) -> None:
+    options = {"momentum": 0.9} if kind is SGD else {}
+    model = ready(np.float32)
+    optimizer = kind(model, 0.01, **options)
+    for _ in range(3):
+        optimizer.step()
+    weights, state = model.state_dict(), optimizer.state_dict()
+    optimizer.step()
+    other = ready(np.float32)
+    other.load_state_dict(weights)
+    again = kind(other, 0.01, **options)
+    again.load_state_dict(state)
+    again.step()
+    for name, array in model.parameters().items():
+        np.testing.assert_array_equal(array, other.parameters()[name])
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "message"),
+    [
+        (lambda: Adam(lr=-1), ValueError, "lr must not be negative: got -1"),
+        (lambda: Adam(lr="fast"), TypeError, "lr must be a number, or a function"),
+        (lambda: Adam([1, 2]), TypeError, "model must be a layer: got"),
+        (lambda: Adam(betas=(0.9, 1.0)), ValueError, r"betas must lie in \[0, 1\)"),
+        (lambda: SGD(groups={"*": {"momentums": 1}}), ValueError, r"groups\['\*'\] must set some"),
+        (lambda: SGD(clip_norm=0), ValueError, "clip_norm must be finite and above 0: got 0"),
+        (lambda: SGD().step(), ValueError, "the optimizer has no model"),
+        (lambda: Adam(ready()).load_state_dict({"mean.x": 1, "steps": 1}), ValueError,
+         r"state must be of this optimizer and model: got 'mean\.x'"),
+        (lambda: Adam(ready()).load_state_dict({"mean.0.bias": [1.0], "steps": 1}), ValueError,
+         r"mean\.0\.bias must have shape \(4,\): got \(1,\)"),
+        (lambda: Adam(ready()).load_state_dict({}), ValueError, "state must have 'steps'"),
+    ],
+)  # fmt: skip
+def test_is_refused_in_one_sentence(call: Any, kind: Any, message: str) -> None:
+    with pytest.raises(kind, match=message):
+        call()
