@@ -5,7 +5,29 @@ numbers in both languages; a part of them is kept apart as a test and never trai
 decoder attends to while it writes shows the crossing of units and tens.
 
     python translate_numbers.py           a few steps, in seconds
-    python translate_numbers.py --full    what is reported, in some minutes
+    python translate_numbers.py --full    what is reported below, in some minutes
+
+step 500: loss 0.3674
+step 1000: loss 0.3619
+step 1500: loss 0.3597
+step 2000: loss 0.3577
+step 2500: loss 0.3575
+100.0% of 1000 unseen numbers are right
+  dreitausendfünfhundertsiebenundsiebzig → three thousand, five hundred and seventy-seven
+  achttausendneunhundertfünfundzwanzig → eight thousand, nine hundred and twenty-five
+  eintausendsechshundertvierunddreißig → one thousand, six hundred and thirty-four
+      z w e i u n d n e u n z i g e
+   n                    █
+   i                ░   █ ░
+   n                    █ ░
+   e      ▒       ░   █ ░     █   ░
+   t            ░   ░     ░ █ ▒ █
+   y            ░             ▒ █
+   -              ░           █ ░
+   t  █ ░         ░
+   w    █
+   o  █     █   ▓   ░     ▒       ▓
+ end      ░     ▒                 █
 """
 
 # %% Pairs of spellings
