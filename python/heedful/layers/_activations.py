@@ -9,8 +9,8 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from heedful._core import native
 from heedful.layers._activation_names import activation_name
-from heedful.layers._layer import Typed
 from heedful.layers._mode import Mode
+from heedful.layers._typed import Typed
 from heedful.layers._types import Array, Backward
 
 

@@ -10,11 +10,11 @@ from numpy.typing import DTypeLike
 from heedful._checks import flag, probability, size
 from heedful.functional import additive_attention, additive_attention_vjp
 from heedful.layers._initial import kaiming
-from heedful.layers._layer import Typed
 from heedful.layers._linear import Linear
 from heedful.layers._mode import Mode
 from heedful.layers._multi_head import mask_or_bias
 from heedful.layers._parameter import Parameter
+from heedful.layers._typed import Typed
 from heedful.layers._types import Array, Backward, Rng, generator
 
 

@@ -11,10 +11,10 @@ from heedful._checks import size
 from heedful.layers._attention_pooling import AttentionPooling
 from heedful.layers._decoder import Decoder
 from heedful.layers._encoder import Encoder
-from heedful.layers._layer import Typed
 from heedful.layers._linear import Linear
 from heedful.layers._mode import INFERENCE, Mode
 from heedful.layers._positions import LearnedPositions
+from heedful.layers._typed import Typed
 from heedful.layers._types import Array, Backward, Rng, generator
 
 

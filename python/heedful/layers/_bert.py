@@ -13,11 +13,12 @@ from heedful.layers._bert_names import from_checkpoint
 from heedful.layers._dropout import Dropout
 from heedful.layers._embedding import Embedding, check_tokens
 from heedful.layers._encoder import Encoder
-from heedful.layers._layer import Mismatch, Typed
+from heedful.layers._layer import Mismatch
 from heedful.layers._linear import Linear
 from heedful.layers._mode import Mode
 from heedful.layers._norm import LayerNorm
 from heedful.layers._positions import LearnedPositions
+from heedful.layers._typed import Typed
 from heedful.layers._types import Array, Backward, Rng, generator
 
 

@@ -11,12 +11,12 @@ from heedful._checks import each_of, flag, size
 from heedful.functional import KVCache
 from heedful.layers._dropout import Dropout
 from heedful.layers._feed_forward import feed_forward
-from heedful.layers._layer import Typed
 from heedful.layers._linear import Linear
 from heedful.layers._mode import Mode
 from heedful.layers._multi_head import MultiHeadAttention
 from heedful.layers._norm import LayerNorm
 from heedful.layers._sublayer import sublayer
+from heedful.layers._typed import Typed
 from heedful.layers._types import Array, Backward, Rng, generator
 
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from heedful._checks import probability
-from heedful.layers._layer import Typed
 from heedful.layers._mode import Mode
+from heedful.layers._typed import Typed
 from heedful.layers._types import Array, Backward
 
 

@@ -10,10 +10,10 @@ from numpy.typing import DTypeLike
 from heedful._checks import as_array, is_integer, named, size
 from heedful._core import native
 from heedful.layers._initial import normal
-from heedful.layers._layer import Typed
 from heedful.layers._linear import as_rows
 from heedful.layers._mode import Mode
 from heedful.layers._parameter import Parameter
+from heedful.layers._typed import Typed
 from heedful.layers._types import Array, Backward, Rng, generator
 
 

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from heedful._checks import flag, size
-from heedful.layers._layer import Typed
 from heedful.layers._linear import Linear
 from heedful.layers._mode import Mode
+from heedful.layers._typed import Typed
 from heedful.layers._types import Array, Backward, Rng, generator
 
 

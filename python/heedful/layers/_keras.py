@@ -11,10 +11,10 @@ from heedful._checks import flag, size
 from heedful.layers._activation_names import activation_name
 from heedful.layers._activations import Softmax
 from heedful.layers._initial import glorot
-from heedful.layers._layer import Typed
 from heedful.layers._linear import Linear
 from heedful.layers._mode import Mode
 from heedful.layers._pooling import GlobalAveragePooling
+from heedful.layers._typed import Typed
 from heedful.layers._types import Array, Backward, Rng, generator
 
 GlobalAveragePooling1D = GlobalAveragePooling

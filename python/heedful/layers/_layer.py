@@ -6,16 +6,14 @@ from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
-import numpy as np
-from numpy.typing import ArrayLike, DTypeLike
+from numpy.typing import ArrayLike
 
-from heedful._checks import numbers
 from heedful.layers._mode import INFERENCE, Mode
 from heedful.layers._once import once
 from heedful.layers._parameter import Parameter, checked
 from heedful.layers._summary import html, text
 from heedful.layers._trainable import Trainable
-from heedful.layers._types import Array, Backward, DType, Rng, floating, generator
+from heedful.layers._types import Array, Backward, DType, Rng, generator
 
 
 class Mismatch(NamedTuple):
@@ -99,10 +97,8 @@ class Layer(Trainable):
     def __setattr__(self, name: str, value: Any) -> None:
         own = self._parameters.get(name)
         if isinstance(value, Parameter):
-            if own is not None and value.value.shape != own.value.shape:
-                raise ValueError(
-                    f"{name} must have shape {own.value.shape}: got {value.value.shape}"
-                )
+            if own is not None:
+                check_like(name, value.value, own.value.shape, own.value.dtype)
             self.__dict__.pop(name, None)
             self._parameters[name] = value
         elif own is not None and value is not own.value:  # x.weight += 1 assigns the same array
@@ -250,38 +246,15 @@ class Layer(Trainable):
         return html(self)
 
 
+def check_like(name: str, value: Array, shape: tuple[int, ...], dtype: DType) -> None:
+    if value.shape != shape:
+        raise ValueError(f"{name} must have shape {shape}: got {value.shape}")
+    if value.dtype != dtype:
+        raise TypeError(f"{name} must be of {dtype}: got {value.dtype}")
+
+
 def _few(names: list[str], most: int = 5) -> str:
     if not names:
         return "nothing"
     shown = ", ".join(names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
-
-
-class Typed(Layer):
-    """A layer that computes in one floating type, `dtype`.
-
-    What it is given, real numbers of any type, is converted to it, and what it gives is of it.
-    """
-
-    dtype: DType
-
-    def __init__(self, dtype: DTypeLike = np.float32) -> None:
-        self.dtype = floating(dtype)
-
-    def array(self, name: str, given: ArrayLike, width: int | None = None) -> Array:
-        """An input as an array of the layer's type, its last axis `width` long."""
-        array = numbers(name, given).astype(self.dtype, copy=False)
-        if not array.flags.aligned:  # compiled functions go from number to number
-            array = array.copy()
-        if width is not None and (array.ndim == 0 or array.shape[-1] != width):
-            raise ValueError(
-                f"{name} must have {width} numbers in its last axis: got shape {array.shape}"
-            )
-        return array
-
-    def gradient(self, given: ArrayLike, shape: tuple[int, ...]) -> Array:
-        """What comes back: an array of the layer's type, of the very shape that went out."""
-        array = self.array("dy", given)
-        if array.shape != shape:
-            raise ValueError(f"dy must have shape {shape}: got {array.shape}")
-        return array

@@ -11,9 +11,9 @@ from heedful._checks import flag, size
 from heedful._core import native
 from heedful.layers._activation_names import activation_name
 from heedful.layers._initial import kaiming
-from heedful.layers._layer import Typed
 from heedful.layers._mode import Mode
 from heedful.layers._parameter import Parameter
+from heedful.layers._typed import Typed
 from heedful.layers._types import Array, Backward, Rng, generator
 
 
@@ -99,7 +99,7 @@ class Linear(Typed):
         native.linear_forward(
             rows,
             self.weight,
-            self.bias,
+            self.optional("bias", (self.out_features,)),
             None if residual is None else as_rows(residual),
             activation or "",
             before,

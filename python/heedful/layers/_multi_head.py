@@ -11,10 +11,10 @@ from heedful._checks import flag, named, positive, probability, size
 from heedful.functional import KVCache, attention, attention_vjp, rotary_embedding
 from heedful.layers._heads import Projections
 from heedful.layers._initial import glorot, kaiming
-from heedful.layers._layer import Typed
 from heedful.layers._linear import Linear
 from heedful.layers._mode import Mode
 from heedful.layers._parameter import Parameter
+from heedful.layers._typed import Typed
 from heedful.layers._types import Array, Backward, Rng, generator
 
 

@@ -9,10 +9,10 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from heedful._checks import flag, positive, size
 from heedful._core import native
-from heedful.layers._layer import Typed
 from heedful.layers._linear import as_rows
 from heedful.layers._mode import Mode
 from heedful.layers._parameter import Parameter
+from heedful.layers._typed import Typed
 from heedful.layers._types import Array, Backward
 
 
@@ -61,7 +61,8 @@ class LayerNorm(Typed):
         shape, rows = x.shape, as_rows(x)
         y = np.empty(rows.shape, self.dtype)
         mean, rstd = np.empty((2, len(rows)), self.dtype)
-        native.norm_forward(rows, self.weight, self.bias, self.eps, y, mean, rstd)
+        bias = self.optional("bias", self.weight.shape)
+        native.norm_forward(rows, self.weight, bias, self.eps, y, mean, rstd)
 
         def backward(dy: Any) -> Array:
             dy = as_rows(self.gradient(dy, shape))

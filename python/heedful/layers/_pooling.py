@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from heedful.layers._layer import Typed
 from heedful.layers._mode import Mode
+from heedful.layers._typed import Typed
 from heedful.layers._types import Array, Backward
 
 

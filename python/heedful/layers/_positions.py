@@ -11,10 +11,10 @@ from heedful._checks import is_integer, named, positive, size
 from heedful.functional import rotary_embedding
 from heedful.layers._embedding import add_rows
 from heedful.layers._initial import normal
-from heedful.layers._layer import Typed
 from heedful.layers._linear import as_rows
 from heedful.layers._mode import Mode
 from heedful.layers._parameter import Parameter
+from heedful.layers._typed import Typed
 from heedful.layers._types import Array, Backward, DType, Rng, generator
 
 

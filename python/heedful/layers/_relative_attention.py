@@ -9,11 +9,11 @@ from numpy.typing import DTypeLike
 
 from heedful._checks import integer_array, named, probability, size
 from heedful.functional import attention, attention_vjp
-from heedful.layers._layer import Typed
 from heedful.layers._linear import Linear
 from heedful.layers._mode import Mode
 from heedful.layers._parameter import Parameter
 from heedful.layers._positions import sinusoids
+from heedful.layers._typed import Typed
 from heedful.layers._types import Array, Backward, Rng, generator
 
 

@@ -13,10 +13,10 @@ from heedful.layers._decoder import Decoder, DecoderCache
 from heedful.layers._dropout import Dropout
 from heedful.layers._embedding import Embedding
 from heedful.layers._encoder import Encoder
-from heedful.layers._layer import Typed
 from heedful.layers._linear import Linear
 from heedful.layers._mode import INFERENCE, Mode
 from heedful.layers._positions import SinusoidalPositions
+from heedful.layers._typed import Typed
 from heedful.layers._types import Array, Backward, Rng, generator
 
 

@@ -115,6 +115,13 @@ class SparseCategoricalCrossEntropy:
             raise TypeError(f"ignore_index must be an integer or None: got {named(ignore_index)}")
         self.ignore_index = ignore_index
 
+    def count(self, target: Any) -> int:
+        """Targets that the mean is taken over."""
+        target = np.asarray(target)
+        if self.ignore_index is None:
+            return int(target.size)
+        return int((target != self.ignore_index).sum())
+
     def __call__(self, target: Any, prediction: Array) -> tuple[float, Array]:
         """target (…) of integers, prediction (…, C)."""
         prediction = _floating(prediction)

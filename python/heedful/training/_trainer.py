@@ -96,7 +96,9 @@ class Totals:
         self, trainer: Trainer, count: int = 0, loss: float = 0.0, target: Any = None,
         prediction: Any = None,
     ) -> None:  # fmt: skip
-        self.sums = {"loss": (loss * count, float(count))}
+        count_of = getattr(trainer.loss, "count", None)  # a loss that leaves targets out has it
+        counted = count_of(target) if count and count_of is not None else count
+        self.sums = {"loss": (loss * counted, float(counted))}
         for name, metric in trainer.metrics:
             self.sums[name] = metric(target, prediction) if count else (0.0, 0.0)
 

@@ -132,9 +132,23 @@ CASES: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
      length_penalty="a"), TypeError, "length_penalty must be a number: got 'a'"),
     ("stop", lambda: L.LanguageModel(9, 6, 2, 1).generate([[1]], stop=1.5), TypeError,
      "stop must be integers: got"),
+    ("foreign_bias", lambda: _with_bias(L.Parameter(np.zeros(1, np.float32))), ValueError,
+     "bias must have shape (2,): got (1,)"),
+    ("bias_type", lambda: _with_bias(L.Parameter(np.zeros(2))), TypeError,
+     "bias must be of float32: got float64"),
+    ("bias_array", lambda: _with_bias(np.zeros(2)), TypeError,
+     "bias must be a Parameter or None: got ndarray"),
+    ("weight_type", lambda: setattr(L.Linear(6, 2), "weight", L.Parameter(np.ones((2, 6)))),
+     TypeError, "weight must be of float32: got float64"),
     ("no_model", lambda: L.generate(np.tanh, [[1]]), TypeError,
      "model must be a model that writes: got <ufunc 'tanh'>"),
 ]  # fmt: skip
+
+
+def _with_bias(bias: Any) -> Any:
+    layer = L.Linear(6, 2, bias=False)
+    layer.bias = bias
+    return layer(X)
 
 
 def _filled() -> KVCache:

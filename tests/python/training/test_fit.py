@@ -117,6 +117,18 @@ def test_inputs_may_be_several(rng: np.random.Generator) -> None:
     assert found.accuracy == pytest.approx(expected)
 
 
+def test_targets_that_do_not_count_do_not_count_in_any_batch(rng: np.random.Generator) -> None:
+    """The loss is the mean over all targets that count, however batches share them out."""
+    x, y = rng.standard_normal((4, 6, 5)), rng.integers(0, 3, (4, 6))
+    y[0, 1:] = y[3, 2:] = -1
+    model = Sequential([Linear(5, 3, rng=0, dtype=np.float64)])
+    loss_fn = SparseCategoricalCrossEntropy(ignore_index=-1)
+    model.compile("sgd", loss_fn)
+    whole, _ = loss_fn(y, model(x))
+    for batch_size in (1, 2, 3):
+        assert model.evaluate(x, y, batch_size=batch_size).loss == pytest.approx(whole, rel=1e-12)
+
+
 def test_regularizers_are_part_of_loss_and_gradient(rng: np.random.Generator) -> None:
     x, y = points(rng)
     model = Sequential(Dense(1, kernel_regularizer=L1(0.5), rng=0))

@@ -1,0 +1,50 @@
+"""Typed: a layer that computes in one floating type."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from heedful._checks import numbers
+from heedful.layers._layer import Layer, check_like
+from heedful.layers._types import Array, DType, floating
+
+
+class Typed(Layer):
+    """A layer that computes in one floating type, `dtype`.
+
+    What it is given, real numbers of any type, is converted to it, and what it gives is of it.
+    """
+
+    dtype: DType
+
+    def __init__(self, dtype: DTypeLike = np.float32) -> None:
+        self.dtype = floating(dtype)
+
+    def array(self, name: str, given: ArrayLike, width: int | None = None) -> Array:
+        """An input as an array of the layer's type, its last axis `width` long."""
+        array = numbers(name, given).astype(self.dtype, copy=False)
+        if not array.flags.aligned:  # compiled functions go from number to number
+            array = array.copy()
+        if width is not None and (array.ndim == 0 or array.shape[-1] != width):
+            raise ValueError(
+                f"{name} must have {width} numbers in its last axis: got shape {array.shape}"
+            )
+        return array
+
+    def optional(self, name: str, shape: tuple[int, ...]) -> Array | None:
+        """A parameter that a layer may lack, fit for compiled functions."""
+        value: Array | None = getattr(self, name)
+        if value is None:
+            return None
+        if name not in self.own_parameters():
+            raise TypeError(f"{name} must be a Parameter or None: got {type(value).__name__}")
+        check_like(name, value, shape, self.dtype)
+        return value
+
+    def gradient(self, given: ArrayLike, shape: tuple[int, ...]) -> Array:
+        """What comes back: an array of the layer's type, of the very shape that went out."""
+        array = self.array("dy", given)
+        if array.shape != shape:
+            raise ValueError(f"dy must have shape {shape}: got {array.shape}")
+        return array
