@@ -6,6 +6,7 @@ It reads the JSON files of benchmarks/results/ and fills the places between the 
 
 import argparse
 import json
+import re
 import statistics
 import sys
 from collections.abc import Callable
@@ -169,6 +170,9 @@ def losses(runs: dict[str, Run]) -> str:
         for one in [*compared, *points]
         if (ratio := ratio_of(one)) is not None and ratio < 1
     }
+    for run in plain_runs(runs):
+        for line in run.get("lines", []):
+            lost |= lost_line(line)
     if not lost:
         return "In none of the committed measurements another library is faster."
     rows = [
@@ -177,6 +181,19 @@ def losses(runs: dict[str, Run]) -> str:
     ]
     head = ["| case | faster | its time / heedful's |", "|---|---|---:|"]
     return "\n".join(head + rows)
+
+
+# what the limit of a line tells where times are compared that are no cases of attention
+TIME = re.compile(r"(?:^|, |; )([^,;]+) ([\d.]+(?:e[+-]?\d+)?) ms")
+
+
+def lost_line(line: dict[str, Any]) -> dict[str, tuple[float, str]]:
+    times = {name: float(number) for name, number in TIME.findall(line["limit"])}
+    own = times.pop("heedful", None)
+    if own is None or not times or min(times.values()) >= own:
+        return {}
+    fastest = min(times, key=lambda name: times[name])
+    return {f"{line['topic']}: {line['what']}": (times[fastest] / own, fastest)}
 
 
 def with_threads(point: dict[str, Any]) -> str:
