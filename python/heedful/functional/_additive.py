@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from heedful._core import native
-from heedful.functional._backward import backward
+from heedful.functional._backward import backward, pullback_of
 from heedful.functional._call import Call, check_call
 from heedful.functional._dtypes import Array, DType, accepted_type, as_array, gradient_type
 from heedful.functional._forward import Forward, check_returned, forward, returned
@@ -209,13 +209,9 @@ def _forward(call: Call, weight: Weight, out: Any, with_weights: bool) -> Forwar
 
 
 def _pullback(call: Call, weight: Weight, result: Forward) -> Callable[..., AdditiveGradients]:
-    out, lse, weights = result
-    call = Call._make((*call[:-1], None))  # what was converted is not kept as it was given
-
-    def pullback(dout: Any, dlse: Any = None, dweights: Any = None) -> AdditiveGradients:
-        """Gradients of the inputs, from those of out and of what was returned beside it."""
-        if dweights is not None and weights is None:
-            raise ValueError("dweights must be None: the call had no return_weights=True")
+    def run(
+        call: Call, dout: Any, out: Array, lse: Array, dlse: Any, weights: Any, dweights: Any
+    ) -> AdditiveGradients:
         dweight = np.zeros(weight.read.shape)
         compute = partial(native.additive_backward, weight.read, dweight)
         found = backward(call, dout, out, lse, dlse, weights, dweights, compute)
@@ -223,4 +219,4 @@ def _pullback(call: Call, weight: Weight, result: Forward) -> Callable[..., Addi
             of_weight = dweight.reshape(weight.shape).astype(weight.dtype, copy=False)
         return AdditiveGradients(*found[:3], of_weight, *found[3:])
 
-    return pullback
+    return pullback_of(call, result, run)

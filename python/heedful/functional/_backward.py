@@ -9,7 +9,7 @@ With P the weights before dropout, Z dropout's factors and T the type that is co
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -20,6 +20,8 @@ from heedful.functional._forward import Forward
 from heedful.functional._plan import Plan, Target
 from heedful.functional._results import allocate
 from heedful.functional._shapes import summed
+
+Found = TypeVar("Found")
 
 
 class Gradients(NamedTuple):
@@ -132,15 +134,18 @@ def _sink_gradient(call: Call, sink: Array, lse: Array, delta: Array) -> Array:
     return dsink.astype(call.plan.sink_type, copy=False)
 
 
-def pullback_of(call: Call, forward: Forward) -> Callable[..., Gradients]:
-    """The function that a forward call leaves behind; it may be called more than once."""
+def pullback_of(call: Call, forward: Forward, run: Callable[..., Found]) -> Callable[..., Found]:
+    """The function that a forward call leaves behind; it may be called more than once.
+
+    What it gives is what `run`, called as :func:`backward` is, makes of it.
+    """
     out, lse, weights = forward
     call = Call._make((*call[:-1], None))  # what was converted is not kept as it was given
 
-    def pullback(dout: Any, dlse: Any = None, dweights: Any = None) -> Gradients:
+    def pullback(dout: Any, dlse: Any = None, dweights: Any = None) -> Found:
         """Gradients of the inputs, from those of out and of what was returned beside it."""
         if dweights is not None and weights is None:
             raise ValueError("dweights must be None: the call had no return_weights=True")
-        return backward(call, dout, out, lse, dlse, weights, dweights)
+        return run(call, dout, out, lse, dlse, weights, dweights)
 
     return pullback

@@ -125,7 +125,7 @@ def attention_vjp(
         scale, softcap, alibi_slopes, sink, dropout_p, rng, layout,
     )  # fmt: skip
     result = forward(call, out, return_weights)
-    return returned(call, result, return_lse, return_weights), pullback_of(call, result)
+    return returned(call, result, return_lse, return_weights), pullback_of(call, result, backward)
 
 
 def attention_backward(

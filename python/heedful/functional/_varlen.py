@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heedful._checks import flag, integer_array
-from heedful.functional._backward import Gradients, pullback_of
+from heedful.functional._backward import Gradients, backward, pullback_of
 from heedful.functional._call import Call, finish_call
 from heedful.functional._forward import forward, forward_alone, returned
 from heedful.functional._plan import PACKED, find_plan
@@ -212,7 +212,7 @@ def attention_varlen_vjp(
         kv_lengths, scale, softcap, alibi_slopes, sink, dropout_p, rng,
     )  # fmt: skip
     result = forward(call, out, False)
-    return returned(call, result, return_lse, False), pullback_of(call, result)
+    return returned(call, result, return_lse, False), pullback_of(call, result, backward)
 
 
 def check_packed_call(

@@ -8,6 +8,7 @@ from typing import Any
 from heedful._checks import named
 from heedful.layers._layer import Layer
 from heedful.layers._mode import Mode
+from heedful.layers._stack import unwound
 from heedful.layers._types import Array, Backward
 
 
@@ -59,12 +60,7 @@ class Sequential(Layer):
             if mode.training:
                 closures.append(closure)
 
-        def backward(dy: Any) -> Any:
-            while closures:  # each lets go of its arrays as soon as it is done
-                dy = closures.pop()(dy)
-            return dy
-
-        return x, backward
+        return x, unwound(closures)
 
 
 class Residual(Layer):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from heedful._checks import each_of, flag, size
+from heedful._checks import each_of, flag
 from heedful.functional import KVCache
 from heedful.layers._dropout import Dropout
 from heedful.layers._feed_forward import feed_forward
@@ -15,6 +15,7 @@ from heedful.layers._linear import Linear
 from heedful.layers._mode import Mode
 from heedful.layers._multi_head import MultiHeadAttention
 from heedful.layers._norm import LayerNorm
+from heedful.layers._stack import Stack, unwound
 from heedful.layers._sublayer import sublayer
 from heedful.layers._typed import Typed
 from heedful.layers._types import Array, Backward, Rng, generator
@@ -112,7 +113,7 @@ class EncoderLayer(Typed):
         return "norm_first=True" if self.norm_first else ""
 
 
-class Encoder(Typed):
+class Encoder(Stack[EncoderLayer]):
     """N encoder layers, and a norm behind the last if it is asked for.
 
     Parameters
@@ -135,32 +136,7 @@ class Encoder(Typed):
     (3, 5, 8)
     """
 
-    def __init__(
-        self,
-        num_layers: int,
-        d_model: int,
-        num_heads: int,
-        dff: int = 2048,
-        rate: float = 0.1,
-        *,
-        norm: bool | None = None,
-        norm_first: bool = False,
-        eps: float = 1e-5,
-        dtype: DTypeLike = np.float32,
-        rng: Rng = None,
-        **options: Any,
-    ) -> None:
-        super().__init__(dtype)
-        rng = generator(rng)
-        self.layers = [
-            EncoderLayer(
-                d_model, num_heads, dff, rate, norm_first=norm_first, eps=eps, dtype=dtype,
-                rng=rng, **options,
-            )
-            for _ in range(size("num_layers", num_layers))
-        ]  # fmt: skip
-        wanted = norm_first if norm is None else flag("norm", norm)
-        self.norm = LayerNorm(d_model, eps, dtype=dtype) if wanted else None
+    kind = EncoderLayer
 
     def compute(
         self, mode: Mode, x: Any, *, caches: list[KVCache] | None = None, **options: Any
@@ -176,9 +152,4 @@ class Encoder(Typed):
             x, closure = self.norm.compute(mode, x)
             closures.append(closure)
 
-        def backward(dy: Any) -> Any:
-            while closures:  # each lets go of its arrays as soon as it is done
-                dy = closures.pop()(dy)
-            return dy
-
-        return x, backward
+        return x, unwound(closures)

@@ -15,6 +15,7 @@ from heedful.layers._linear import Linear
 from heedful.layers._mode import Mode
 from heedful.layers._norm import LayerNorm
 from heedful.layers._relative_attention import RelativeAttention
+from heedful.layers._stack import unwound
 from heedful.layers._sublayer import sublayer
 from heedful.layers._typed import Typed
 from heedful.layers._types import Array, Backward, Rng, generator
@@ -174,12 +175,10 @@ class SegmentRecurrentLM(Typed):
             x, closure = self.norm.compute(mode, x)
             closures.append(closure)
         logits, back_projection = self.projection.compute(mode, x)
+        back_layers = unwound(closures)
 
         def backward(dlogits: Any) -> None:
-            dx = back_projection(dlogits)
-            while closures:
-                dx = closures.pop()(dx)
-            back_embedding(drop(dx))
+            back_embedding(drop(back_layers(back_projection(dlogits))))
 
         return ((logits, remembered) if return_memory else logits), backward
 
