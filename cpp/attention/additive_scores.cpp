@@ -4,6 +4,7 @@
 
 #include "attention/additive_tanh.hpp"
 #include "attention/micro_kernel.hpp"
+#include "attention/score_maximum.hpp"
 
 namespace heedful {
 namespace {
@@ -116,17 +117,6 @@ void score_few(const AdditiveTile<T>& tile, const Panel<T>& panel, T* scores) {
   }
 }
 
-template <class T>
-void raise(const T* scores, int lanes, std::ptrdiff_t keys, T* maximum) {
-  for (int lane = 0; lane < lanes; lane += simd::lanes<T>) {
-    auto greatest = simd::load(maximum + lane);
-    for (std::ptrdiff_t key = 0; key < keys; ++key) {
-      greatest = simd::maximum(greatest, simd::load(scores + key * lanes + lane));
-    }
-    simd::store(maximum + lane, greatest);
-  }
-}
-
 }  // namespace
 
 template <class T>
@@ -144,7 +134,7 @@ void additive_scores(const AdditiveTile<T>& tile, const Panel<T>& panel, T* scor
       add(tile, begin, std::min(additive_columns, tile.columns - begin), scores);
     }
   }
-  if (maximum) raise(scores, lanes, tile.keys, maximum);
+  if (maximum) raise_maximum(scores, lanes, tile.keys, maximum);
 }
 
 template <class T>

@@ -39,6 +39,17 @@ inline constexpr int dot_group = simd::lanes<T> / QueryRows;
 template <class T, int QueryRows>
 inline constexpr int dot_block_keys = std::min(dot_group<T, QueryRows>, 4);
 
+// The sums over lanes of a block, as many lanes as a group has blocks.
+template <class T, int QueryRows, int Keys>
+inline simd::Packet<T> sum_block(const simd::Packet<T> (&sums)[Keys][QueryRows]) {
+  simd::Packet<T> of_rows[Keys];
+#pragma GCC unroll 16
+  for (int key = 0; key < Keys; ++key) {
+    of_rows[key] = simd::sum_lanes<T, dot_group<T, QueryRows>, QueryRows>(sums[key]);
+  }
+  return simd::sum_lanes<T, 1, Keys>(of_rows);
+}
+
 // The products of QueryRows rows and a block of keys, summed over as many lanes as a group has
 // blocks.
 template <class T, class Stored, int QueryRows, int Keys>
@@ -79,12 +90,7 @@ struct DotBlock {
         }
       }
     }
-    P of_rows[Keys];
-#pragma GCC unroll 16
-    for (int key = 0; key < Keys; ++key) {
-      of_rows[key] = simd::sum_lanes<T, dot_group<T, QueryRows>, QueryRows>(sums[key]);
-    }
-    return simd::sum_lanes<T, 1, Keys>(of_rows);
+    return sum_block<T, QueryRows, Keys>(sums);
   }
 };
 

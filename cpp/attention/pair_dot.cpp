@@ -49,12 +49,7 @@ struct DotBlock<float, PairWord, QueryRows, Keys> {
         }
       }
     }
-    P of_rows[Keys];
-#pragma GCC unroll 16
-    for (int key = 0; key < Keys; ++key) {
-      of_rows[key] = simd::sum_lanes<float, dot_group<float, QueryRows>, QueryRows>(sums[key]);
-    }
-    return simd::sum_lanes<float, 1, Keys>(of_rows);
+    return sum_block<float, QueryRows, Keys>(sums);
   }
 };
 

@@ -6,6 +6,7 @@
 
 #include "attention/additive_scores.hpp"
 #include "attention/score_mask.hpp"
+#include "attention/score_maximum.hpp"
 #include "simd/packet.hpp"
 
 namespace heedful {
@@ -75,17 +76,6 @@ void hide_outside(const Panel<T>& panel, KeyRange keys, T* scores) {
   }
 }
 
-template <class T>
-void raise(const T* scores, int lanes, std::ptrdiff_t keys, T* maximum) {
-  for (int lane = 0; lane < lanes; lane += simd::lanes<T>) {
-    auto greatest = simd::load(maximum + lane);
-    for (std::ptrdiff_t key = 0; key < keys; ++key) {
-      greatest = simd::maximum(greatest, simd::load(scores + key * lanes + lane));
-    }
-    simd::store(maximum + lane, greatest);
-  }
-}
-
 }  // namespace
 
 template <class T>
@@ -133,7 +123,7 @@ ScoreTile<T> finish_tile(const Problem& problem, std::ptrdiff_t item, const Pane
           add_mask(problem, item, panel, plan.mask, areas.scores, raised ? areas.maximum : nullptr);
     }
     if (plan.outside) hide_outside(panel, keys, areas.scores);
-    if (areas.maximum && !raised) raise(areas.scores, lanes, keys.size(), areas.maximum);
+    if (areas.maximum && !raised) raise_maximum(areas.scores, lanes, keys.size(), areas.maximum);
   }
   return {keys, partial};
 }
