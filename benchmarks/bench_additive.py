@@ -1,22 +1,17 @@
 """Additive attention, forward and with gradients, beside the same computed by torch's operators."""
 
 import dataclasses
-import json
-import os
-import statistics
-import sys
-import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 import heedful
+from heedful.benchmark.channel import Answer
 from heedful.benchmark.goal import Line, at_least, forced_level
 from heedful.benchmark.harness import Harness
-from heedful.benchmark.process import WorkerProcess
+from heedful.benchmark.script import ScriptProcess, ScriptWorker, script_processes, take_turns
 from heedful.benchmark.topic import Topic, main
 
 LIBRARIES = ("heedful", "torch")
@@ -84,8 +79,7 @@ def error(work: Work, found: Results) -> float:
     )
 
 
-def own_call(work: Work, threads: int) -> Callable[[], Results]:
-    heedful.set_num_threads(threads)
+def own_call(work: Work) -> Callable[[], Results]:
     *heads, weight, dout = (array[:, None] if array.ndim > 1 else array for array in draw(work))
 
     def forward() -> Results:
@@ -99,10 +93,9 @@ def own_call(work: Work, threads: int) -> Callable[[], Results]:
     return backward if work.backward else forward
 
 
-def torch_call(work: Work, threads: int) -> Callable[[], Results]:
+def torch_call(work: Work) -> Callable[[], Results]:
     import torch
 
-    torch.set_num_threads(threads)
     *inputs, dout = (torch.from_numpy(array) for array in draw(work))
     for tensor in inputs:
         tensor.requires_grad_(work.backward)
@@ -119,76 +112,37 @@ def torch_call(work: Work, threads: int) -> Callable[[], Results]:
     return forward
 
 
-def serve(library: str, threads: int) -> None:
-    """The worker's side: commands come in as lines of JSON, answers go out."""
-    channel = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what a library prints must not come between the answers
+class Worker(ScriptWorker):
+    """Calls one work again and again."""
 
-    def answer(**fields: Any) -> None:
-        channel.write(json.dumps(fields) + "\n")
-        channel.flush()
-
-    answer(version="")
-    call: Callable[[], Results] | None = None
-    for line in iter(sys.stdin.readline, ""):
-        command = json.loads(line)
-        if command["do"] == "prepare":
-            fields = command["work"]
-            work = Work(**{**fields, "sizes": tuple(fields["sizes"])})
-            call = (own_call if library == "heedful" else torch_call)(work, threads)
-            answer(error=error(work, call()))
-        elif call is not None:
-            call()  # wakes the threads
-            times: list[float] = []
-            while not times or sum(times) < command["seconds"]:
-                start = time.perf_counter()
-                call()
-                times.append(time.perf_counter() - start)
-            time.sleep(0.25)  # until its threads do not spin any more
-            answer(times=times)
+    def prepare(self, work: Answer) -> Answer:
+        asked = Work(**{**work, "sizes": tuple(work["sizes"])})
+        call = (own_call if self.library == "heedful" else torch_call)(asked)
+        self.calls = {"": call}
+        return {"error": error(asked, call())}
 
 
 def additive_lines(harness: Harness) -> Iterator[Line]:
-    workers: dict[str, WorkerProcess] = {}
-    try:
-        for name in LIBRARIES:
-            if name in harness.libraries:
-                program = (str(Path(__file__)), "--worker")
-                workers[name] = WorkerProcess(name, harness.threads, program)
+    with script_processes(__file__, harness, LIBRARIES) as processes:
         for work in WORKS:
-            yield line_of(harness, workers, work)
-    finally:
-        for worker in workers.values():
-            worker.close()
+            yield line_of(harness, processes, work)
 
 
-def line_of(harness: Harness, workers: dict[str, WorkerProcess], work: Work) -> Line:
+def line_of(harness: Harness, processes: dict[str, ScriptProcess], work: Work) -> Line:
     """Check the work in both libraries, let them take turns, judge."""
-    turns: dict[str, list[float]] = {}
-    for name, worker in workers.items():
-        wrong = worker.ask("prepare", work=dataclasses.asdict(work))["error"]
+    right = {}
+    for name, process in processes.items():
+        wrong = process.ask("prepare", work=dataclasses.asdict(work))["error"]
         if wrong <= ALLOWED:
-            turns[name] = []
+            right[name] = process.turn
         elif name == "heedful":
             return Line(str(work), f"error ≤ {ALLOWED}", f"{wrong:.1e}", False)
-    for _ in range(harness.rounds):
-        for name in turns:
-            times = workers[name].ask("turn", seconds=harness.seconds)["times"]
-            turns[name].append(statistics.median(times))
-    medians = {name: statistics.median(times) for name, times in turns.items()}
-    shown = ", ".join(f"{name} {1e3 * seconds:.3g} ms" for name, seconds in medians.items())
-    ratio = None
-    if len(turns) == len(LIBRARIES):
-        pairs = zip(turns["torch"], turns["heedful"], strict=True)
-        ratio = statistics.median(slow / fast for slow, fast in pairs)
-    reason = forced_level() or ("" if ratio else "torch was not measured")
-    return at_least(str(work), work.ratio, ratio, "x torch", shown, reason)
+    turns = take_turns(harness, right)
+    ratio = turns.ratio("heedful", "torch")
+    return at_least(str(work), work.ratio, ratio, "x torch", str(turns), forced_level())
 
 
 TOPIC = Topic("additive", __doc__, other=additive_lines)
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--worker"]:
-        serve(sys.argv[2], int(sys.argv[3]))
-    else:
-        main(TOPIC)
+    main(TOPIC, Worker)

@@ -1,24 +1,18 @@
 """Dense layers: y = x Wᵀ + b with and without GELU, and both gradients, beside torch and NumPy."""
 
 import dataclasses
-import json
-import os
-import statistics
-import sys
-import time
 from collections.abc import Callable, Iterator
 from math import erf, sqrt
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-import heedful
 from heedful._core import native
+from heedful.benchmark.channel import Answer
 from heedful.benchmark.goal import Line, at_least, forced_level
 from heedful.benchmark.harness import Harness
-from heedful.benchmark.process import WorkerProcess
+from heedful.benchmark.script import ScriptProcess, ScriptWorker, script_processes, take_turns
 from heedful.benchmark.topic import Topic, main
 
 LIBRARIES = ("heedful", "torch", "numpy")
@@ -89,16 +83,15 @@ class Inputs:
         return float(abs(result[rows] - exact).max() / abs(exact).max())
 
 
-def call_of(library: str, threads: int, inputs: Inputs) -> Callable[[], Array] | None:
+def call_of(library: str, inputs: Inputs) -> Callable[[], Array] | None:
     """One call of the library; None for what it has not."""
     kind, x, weight, bias, dy = (
         inputs.product.kind, inputs.x, inputs.weight, inputs.bias, inputs.dy
     )  # fmt: skip
     if library == "heedful":
-        heedful.set_num_threads(threads)
         return own_call(kind, x, weight, bias, dy)
     if library == "torch":
-        return torch_call(threads, kind, x, weight, bias, dy)
+        return torch_call(kind, x, weight, bias, dy)
     y, dx, dweight = np.empty_like(dy), np.empty_like(x), np.zeros_like(weight)
     dbias = np.zeros_like(bias)
 
@@ -134,12 +127,9 @@ def own_call(kind: str, x: Array, weight: Array, bias: Array, dy: Array) -> Call
     return {"gradient_input": gradient_input, "gradient_weight": gradient_weight}.get(kind, forward)
 
 
-def torch_call(
-    threads: int, kind: str, x: Array, weight: Array, bias: Array, dy: Array
-) -> Callable[[], Array]:
+def torch_call(kind: str, x: Array, weight: Array, bias: Array, dy: Array) -> Callable[[], Array]:
     import torch
 
-    torch.set_num_threads(threads)
     torch.set_grad_enabled(False)
     linear, gelu = torch.nn.functional.linear, torch.nn.functional.gelu
     tx, tweight, tbias, tdy = map(torch.from_numpy, (x, weight, bias, dy))
@@ -159,81 +149,44 @@ def torch_call(
     return lambda: calls[kind]().numpy()
 
 
-def work(library: str, threads: int) -> None:
-    """The worker's side: commands come in as lines of JSON, answers go out."""
-    channel = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what a library prints must not come between the answers
+class Worker(ScriptWorker):
+    """Computes one product again and again."""
 
-    def answer(**fields: Any) -> None:
-        channel.write(json.dumps(fields) + "\n")
-        channel.flush()
-
-    answer(version="")
-    call: Callable[[], Array] | None = None
-    for line in iter(sys.stdin.readline, ""):
-        command = json.loads(line)
-        if command["do"] == "prepare":
-            inputs = Inputs(Product(**command["product"]))
-            call = call_of(library, threads, inputs)
-            answer(error=None if call is None else inputs.error(call()))
-        elif call is not None:
-            call()  # wakes the threads
-            times: list[float] = []
-            while not times or sum(times) < command["seconds"]:
-                start = time.perf_counter()
-                call()
-                times.append(time.perf_counter() - start)
-            time.sleep(0.25)  # until its threads do not spin any more
-            answer(times=times)
+    def prepare(self, product: Answer) -> Answer:
+        inputs = Inputs(Product(**product))
+        call = call_of(self.library, inputs)
+        if call is None:
+            return {"error": None}
+        self.calls = {"": call}
+        return {"error": inputs.error(call())}
 
 
 def linear_lines(harness: Harness) -> Iterator[Line]:
-    workers: dict[str, WorkerProcess] = {}
-    try:
-        for name in LIBRARIES:
-            if name in harness.libraries:
-                program = (str(Path(__file__)), "--worker")
-                workers[name] = WorkerProcess(name, harness.threads, program)
+    with script_processes(__file__, harness, LIBRARIES) as processes:
         for product in PRODUCTS:
-            yield from lines_of(harness, workers, product)
-    finally:
-        for worker in workers.values():
-            worker.close()
+            yield from lines_of(harness, processes, product)
 
 
 def lines_of(
-    harness: Harness, workers: dict[str, WorkerProcess], product: Product
+    harness: Harness, processes: dict[str, ScriptProcess], product: Product
 ) -> Iterator[Line]:
     """Check the product in every library, let them take turns, judge."""
-    right = []
-    for name, worker in workers.items():
-        error = worker.ask("prepare", product=dataclasses.asdict(product))["error"]
-        if error is not None and not error <= ALLOWED:
-            if name == "heedful":
-                yield Line(str(product), f"error ≤ {ALLOWED}", f"{error:.1e}", False)
-                return
-        elif error is not None:
-            right.append(name)
-    turns: dict[str, list[float]] = {name: [] for name in right}
-    peaks = []
-    for _ in range(harness.rounds):
-        peaks.append(harness.peak.gflops(harness.threads))
-        for name in right:
-            times = workers[name].ask("turn", seconds=harness.seconds)["times"]
-            turns[name].append(statistics.median(times))
-    if "heedful" not in turns:
+    right = {}
+    for name, process in processes.items():
+        error = process.ask("prepare", product=dataclasses.asdict(product))["error"]
+        if error is None:
+            continue
+        if error <= ALLOWED:
+            right[name] = process.turn
+        elif name == "heedful":
+            yield Line(str(product), f"error ≤ {ALLOWED}", f"{error:.1e}", False)
+            return
+    if "heedful" not in right:
         return
-    own = statistics.median(turns["heedful"])
-    share = product.operations / own * 1e-9 / statistics.median(peaks)
-    medians = {name: statistics.median(times) for name, times in turns.items()}
-    limit = ", ".join(f"{name} {1e3 * seconds:.3g} ms" for name, seconds in medians.items())
-    limit = f"{share:.0%} of the {harness.peak.meaning}; {limit}"
-    ratio = None
-    if "torch" in turns:
-        pairs = zip(turns["torch"], turns["heedful"], strict=True)
-        ratio = statistics.median(slow / fast for slow, fast in pairs)
-    reason = forced_level() or ("" if ratio else "torch was not measured")
-    yield at_least(str(product), product.ratio, ratio, "x torch", limit, reason)
+    turns = take_turns(harness, right)
+    share, ratio = turns.share("heedful", product.operations), turns.ratio("heedful", "torch")
+    limit = f"{share:.0%} of the {harness.peak.meaning}; {turns}"
+    yield at_least(str(product), product.ratio, ratio, "x torch", limit, forced_level())
     if product.share is not None:
         yield at_least(str(product), product.share, share, f"of the {harness.peak.meaning}")
 
@@ -241,7 +194,4 @@ def lines_of(
 TOPIC = Topic("linear", __doc__, other=linear_lines)
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--worker"]:
-        work(sys.argv[2], int(sys.argv[3]))
-    else:
-        main(TOPIC)
+    main(TOPIC, Worker)

@@ -7,11 +7,9 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import heedful
-
-Answer = dict[str, Any]
+from heedful.benchmark.channel import Answer
 
 PATIENCE = 120.0  # seconds until an answer is given up
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 
 from heedful.benchmark import report
+from heedful.benchmark.channel import Worker, serve
 from heedful.benchmark.command import add_run_arguments, command_line
 from heedful.benchmark.goal import WORDS, Goal, Line, OwnGoal, own_lines, own_races
 from heedful.benchmark.harness import Comparison, Harness
@@ -146,6 +147,9 @@ def _verdict(line: Line) -> str:
     return f"{word}: {line.reason}" if line.reason else word
 
 
-def main(topic: Topic) -> None:
-    """What a script of one topic does."""
-    sys.exit(run_topics(topic.description, [topic]))
+def main(topic: Topic, worker: Callable[[str, int], Worker] | None = None) -> None:
+    """What a script of one topic does; with `--worker LIBRARY THREADS` it is its worker."""
+    if worker is not None and sys.argv[1:2] == ["--worker"]:
+        serve(lambda: worker(sys.argv[2], int(sys.argv[3])))
+    else:
+        sys.exit(run_topics(topic.description, [topic]))

@@ -1,28 +1,20 @@
-"""A process of its own for one library:  python -m heedful.benchmark.worker LIBRARY THREADS
-
-Commands come in on standard input, answers go out on standard output, as lines of JSON.
-"""
+"""A process of its own for one library:  python -m heedful.benchmark.worker LIBRARY THREADS"""
 
 import copy
 import dataclasses
 import gc
 import hashlib
 import itertools
-import json
 import math
-import os
 import sys
 import time
-from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
 import heedful
 from heedful.benchmark import memory, oracle, peers
+from heedful.benchmark.channel import Answer, rest, serve
 from heedful.benchmark.shapes import Case, Shape, make_inputs, numpy_dtype
-
-Answer = dict[str, Any]
 
 CACHES = 256e6  # bytes: more than a processor's cache holds
 SMALL = 16e6  # bytes of keys and values that may well still be in the cache at the next step
@@ -80,6 +72,7 @@ class Worker:
     """Holds the ways to compute some cases and times them on demand."""
 
     def __init__(self, library: peers.Library) -> None:
+        self.version = library.version
         self._library = library
         self._slots: dict[int, list[Timed]] = {}
 
@@ -106,7 +99,7 @@ class Worker:
     def turn(self, slot: int, way: int, seconds: float) -> Answer:
         """Time calls for about that long, then wait until the library's threads are at rest."""
         times = self._slots[slot][way].turn(seconds)
-        _rest()
+        rest()
         return {"times": times}
 
     def digests(self, case: Answer, threads: list[int]) -> Answer:
@@ -142,16 +135,6 @@ def _copies(case: Case) -> int:
     return math.ceil(CACHES / cache) if case.reads_memory and cache > SMALL else 1
 
 
-def _rest(longest: float = 0.6) -> None:
-    """Until no thread of this process spins any more: some pools do for 200 ms after their work."""
-    end = time.monotonic() + longest
-    while time.monotonic() < end:
-        before = time.process_time()
-        time.sleep(0.02)
-        if time.process_time() - before < 0.002:
-            return
-
-
 def encode_case(case: Case) -> Answer:
     return dataclasses.asdict(case)
 
@@ -163,30 +146,5 @@ def decode_case(fields: Answer) -> Case:
     return Case(**{**fields, "shape": Shape(**shape)})
 
 
-def _answers(library: peers.Library, lines: Iterator[str]) -> Iterator[Answer]:
-    yield {"version": library.version}
-    worker = Worker(library)
-    for line in lines:
-        command = json.loads(line)
-        try:
-            yield getattr(worker, command.pop("do"))(**command)
-        except Exception as error:  # the harness reports it and goes on
-            yield {"failed": f"{type(error).__name__}: {str(error)[:300]}"}
-
-
-def main() -> None:
-    name, threads = sys.argv[1], int(sys.argv[2])
-    channel = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what a library prints must not come between the answers
-    try:
-        library = peers.load(name, threads)
-    except Exception as error:
-        channel.write(json.dumps({"failed": f"{type(error).__name__}: {str(error)[:300]}"}) + "\n")
-        return
-    for answer in _answers(library, iter(sys.stdin.readline, "")):
-        channel.write(json.dumps(answer) + "\n")
-        channel.flush()
-
-
 if __name__ == "__main__":
-    main()
+    serve(lambda: Worker(peers.load(sys.argv[1], int(sys.argv[2]))))
