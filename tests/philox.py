@@ -51,3 +51,19 @@ def kept_weights(
     words = philox4x32(counter, (seed & 0xFFFFFFFF, seed >> 32))
     words = words.reshape(*counter.shape[:3], 4 * counter.shape[3])[..., :keys]
     return words >= np.uint64(min(round(probability * 2**32), 2**32 - 1))
+
+
+def kept_numbers(count: int, probability: float, seed: int) -> NDArray[np.bool_]:
+    """Which of a run of numbers a layer's dropout keeps: (count,).
+
+    The counter (n // 64, n % 16, 0, n >> 38) gives four words; word n // 16 % 4 decides about
+    number n.
+    """
+    n = np.arange(count, dtype=np.uint64)
+    if probability >= 1.0:
+        return np.zeros(count, bool)
+    sixteen, sixty_four = np.uint64(16), np.uint64(64)
+    counter = np.stack([n // sixty_four, n % sixteen, n * 0, n >> np.uint64(38)], axis=-1)
+    words = philox4x32(counter, (seed & 0xFFFFFFFF, seed >> 32))
+    words = words[np.arange(count), (n // sixteen % np.uint64(4)).astype(int)]
+    return words >= np.uint64(min(round(probability * 2**32), 2**32 - 1))

@@ -36,6 +36,7 @@ PYBIND11_MODULE(HEEDFUL_MODULE, module, pybind11::mod_gil_not_used()) {
   heedful::register_items(module);
   heedful::register_linear(module);
   heedful::register_activations(module);
+  heedful::register_dropout(module);
   heedful::register_norm(module);
   heedful::register_training(module);
   module.def("show_build", &show_build, "How this module was compiled.");

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "layers/number_tasks.hpp"
 #include "simd/erf.hpp"
 #include "simd/exp.hpp"
 #include "simd/packet.hpp"
@@ -141,20 +142,6 @@ void gradients(const T* x, const T* dy, T* dx, std::ptrdiff_t count) {
   std::copy_n(rest, count - i, dx + i);
 }
 
-// Numbers of a task: enough to be worth handing out, few enough to look for Ctrl-C in between.
-constexpr std::ptrdiff_t task_numbers = 16384;
-constexpr std::ptrdiff_t little = 32768;  // some microseconds
-
-template <class Compute>
-void in_tasks(std::ptrdiff_t count, const Team& team, const Compute& compute) {
-  const std::ptrdiff_t tasks = (count + task_numbers - 1) / task_numbers;
-  const Team size{count < little ? 1 : team.threads, team.interrupted};
-  parallel_for(tasks, size, 0, [&](std::ptrdiff_t task, Worker&) {
-    const std::ptrdiff_t begin = task * task_numbers;
-    compute(begin, std::min(task_numbers, count - begin));
-  });
-}
-
 }  // namespace
 
 template <class T>
@@ -200,7 +187,7 @@ void activation_gradient(Activation kind, const T* x, const T* dy, T* dx, std::p
 
 template <class T>
 void activation_forward(Activation kind, const T* x, T* y, std::ptrdiff_t count, const Team& team) {
-  in_tasks(count, team, [&](std::ptrdiff_t begin, std::ptrdiff_t numbers) {
+  in_number_tasks(count, team, [&](std::ptrdiff_t begin, std::ptrdiff_t numbers) {
     activate(kind, x + begin, y + begin, numbers);
   });
 }
@@ -208,7 +195,7 @@ void activation_forward(Activation kind, const T* x, T* y, std::ptrdiff_t count,
 template <class T>
 void activation_backward(Activation kind, const T* x, const T* dy, T* dx, std::ptrdiff_t count,
                          const Team& team) {
-  in_tasks(count, team, [&](std::ptrdiff_t begin, std::ptrdiff_t numbers) {
+  in_number_tasks(count, team, [&](std::ptrdiff_t begin, std::ptrdiff_t numbers) {
     activation_gradient(kind, x + begin, dy + begin, dx + begin, numbers);
   });
 }

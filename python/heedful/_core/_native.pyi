@@ -214,11 +214,24 @@ def linear_gradient_weight(
     dbias: Array | None,  # (Out,), contiguous, added to: Σ_n dy
 ) -> None: ...
 
-# Activations of arrays of one shape, all contiguous; outputs may be inputs.
+# Activations and dropout, of arrays of one shape, all contiguous; outputs may be inputs.
 
 def activation_forward(kind: str, x: Array, y: Array) -> None: ...
 def activation_backward(kind: str, before: Array, dy: Array, dbefore: Array) -> None:
     """dbefore = dy · activation′(before)"""
+
+def dropout(
+    x: Array,
+    residual: Array | None,
+    y: Array,  # written; may be x or residual
+    p: float,
+    seed: int,  # of 64 bits
+) -> None:
+    """y[n] = (x[n] / (1 − p) where word n reaches p · 2^32, otherwise 0) + residual[n].
+
+    Word n, n counted over all numbers in their order: number (n / 16) mod 4 of the four that Philox
+    makes of the counter (n / 64, n mod 16, 0, n / 2^38).
+    """
 
 # Norms of rows: x̂ = (x − mean) · rstd. Arrays of two axes as for dense layers; those of one axis
 # are contiguous. RMS norm is that without `mean`.

@@ -43,14 +43,14 @@ class Activation(Typed):
 
     def compute(self, mode: Mode, x: ArrayLike) -> tuple[Array, Backward]:
         """x (…) → y, of the same shape."""
-        before, activation = np.ascontiguousarray(self.array("x", x)), self.activation
+        before, activation = np.asarray(self.array("x", x), order="C"), self.activation
         if activation is None:
             return before, lambda dy: dy
         y = np.empty_like(before)
         native.activation_forward(activation, before, y)
 
         def backward(dy: Any) -> Array:
-            dy = np.ascontiguousarray(self.gradient(dy, before.shape))
+            dy = np.asarray(self.gradient(dy, before.shape), order="C")
             dx = np.empty_like(before)
             native.activation_backward(activation, before, dy, dx)
             return dx

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from heedful._checks import probability
+from heedful._core import native
 from heedful.layers._mode import Mode
 from heedful.layers._typed import Typed
 from heedful.layers._types import Array, Backward
@@ -16,7 +17,8 @@ from heedful.layers._types import Array, Backward
 class Dropout(Typed):
     """In training each number is 0 with probability `rate`, the others are divided by 1 − rate.
 
-    In inference nothing happens.
+    In inference nothing happens. Which numbers are dropped depends on a seed, drawn once a call,
+    and on their places alone: going back it is the same ones, and no mask is kept.
 
     Notes
     -----
@@ -39,21 +41,38 @@ class Dropout(Typed):
         super().__init__(dtype)
         self.rate = probability("rate", rate)
 
-    def compute(self, mode: Mode, x: Any) -> tuple[Array, Backward]:
-        """x (…) → y, of the same shape."""
-        x = self.array("x", x)
-        if not mode.training or not self.rate:
-            return x, lambda dy: dy
-        assert mode.rng is not None
-        kept = mode.rng.random(x.shape, np.float32) >= self.rate
-        factor = self.dtype.type(1 / (1 - self.rate) if self.rate < 1 else 0)
+    def compute(
+        self, mode: Mode, x: Any, residual: Array | None = None, *, in_place: bool = False
+    ) -> tuple[Array, Backward]:
+        """x (…) → y, of the same shape; `residual` is added to y.
 
-        def drop(array: Any) -> Array:
-            dropped: Array = np.multiply(array, factor)
-            dropped *= kept
+        `in_place`: x is written over, or where the function back is told so, the gradient that it
+        is given; nobody else needs them then.
+        """
+        x = self.array("x", x)
+        if residual is not None:
+            residual = self.array("residual", residual)
+            if residual.shape != x.shape:
+                raise ValueError(f"residual must have shape {x.shape}: got {residual.shape}")
+        if not mode.training or not self.rate:
+            return x if residual is None else x + residual, _same
+        seed, shape = mode.seed(), x.shape
+
+        def drop(array: Array, residual: Array | None, in_place: bool) -> Array:
+            array = np.asarray(array, order="C")
+            dropped = array if in_place else np.empty_like(array)
+            added = None if residual is None else np.asarray(residual, order="C")
+            native.dropout(array, added, dropped, self.rate, seed)
             return dropped
 
-        return drop(x), lambda dy: drop(self.gradient(dy, kept.shape))
+        def backward(dy: Any, *, in_place: bool = False) -> Array:
+            return drop(self.gradient(dy, shape), None, in_place)
+
+        return drop(x, residual, in_place), backward
 
     def extra_repr(self) -> str:
         return f"{self.rate:g}"
+
+
+def _same(dy: Any, *, in_place: bool = False) -> Any:
+    return dy

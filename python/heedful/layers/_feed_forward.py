@@ -69,11 +69,14 @@ def feed_forward(
     x: Any,
     residual: Array | None = None,
 ) -> tuple[Array, Backward]:
+    # Linear's results and gradients are fresh arrays that it does not keep; of what else a user may
+    # have put in its place nobody knows
+    own = type(linear1) is Linear and type(linear2) is Linear
     inner, back1 = linear1.compute(mode, x)
-    inner, drop = dropout.compute(mode, inner)
+    inner, drop = dropout.compute(mode, inner, in_place=own)
     y, back2 = linear2.compute(mode, inner, residual)
 
     def backward(dy: Any) -> Any:
-        return back1(drop(back2(dy)))
+        return back1(drop(back2(dy), in_place=own))
 
     return y, backward

@@ -27,8 +27,7 @@ def sublayer(
     inner, back_before = norm.compute(mode, x) if before else (x, _same)
     if mode.training and dropout.rate:
         y, back = function(inner, None)
-        y, drop = dropout.compute(mode, y)
-        y += x
+        y, drop = dropout.compute(mode, y, x)
     else:
         y, back = function(inner, x)
         drop = _same

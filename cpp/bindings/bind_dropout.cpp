@@ -1,0 +1,37 @@
+// dropout
+#include "bindings/arguments.hpp"
+#include "bindings/bind_layers.hpp"
+#include "bindings/interrupted.hpp"
+#include "bindings/rows_of_numbers.hpp"
+#include "layers/dropout.hpp"
+
+namespace heedful {
+namespace py = pybind11;
+namespace {
+
+template <class T>
+void drop(const Dropout& dropout, const py::array& x, const py::object& residual,
+          const py::array& y) {
+  const T *const from = numbers_of<const T>(x), *const added = numbers_or_none<const T>(residual);
+  T* const to = numbers_of<T>(y);
+  const std::ptrdiff_t count = y.size();
+  const bool little = count < 8192;  // some microseconds: not worth giving the lock away
+  with_team(little, [&](const Team& team) { drop_numbers(dropout, from, added, to, count, team); });
+}
+
+py::object dropout_of(Arguments& arguments) {
+  const py::array x = arguments.array();
+  const py::object residual = arguments.array_or_none();
+  const py::array y = arguments.array();
+  const double p = arguments.number();
+  const Dropout dropout{p, arguments.seed()};
+  const auto compute = is_double(y) ? drop<double> : drop<float>;
+  compute(dropout, x, residual, y);
+  return py::none();
+}
+
+}  // namespace
+
+void register_dropout(py::module_& module) { define<&dropout_of, 5>(module, "dropout"); }
+
+}  // namespace heedful
