@@ -109,30 +109,15 @@ void finish_turned(const Epilogue<T>& epilogue, const TurnedAreas<T>& areas,
   }
 }
 
-// x as panels, strip by strip of the grid: the strip s begins at inputs · begin(s).
-template <class T>
-Buffer<T> pack_strips(const Call<T>& call, const TaskGrid<T>& grid) {
-  const std::ptrdiff_t inputs = call.sizes.inputs;
-  Buffer<T> packed(inputs * padded<T>(call.sizes.rows));
-  const std::ptrdiff_t pieces = parts_of(inputs, 128);
-  parallel_for(grid.strips * pieces, call.team, 0, [&](std::ptrdiff_t task, Worker&) {
-    const std::ptrdiff_t strip = task / pieces, piece = task % pieces;
-    const std::ptrdiff_t begin = inputs * piece / pieces;
-    const DepthPart part{begin, inputs * (piece + 1) / pieces - begin, inputs};
-    pack_panels<T>({call.x.row(grid.begin(strip)) + begin, call.x.stride}, true, part,
-                   grid.width(strip), packed.data() + inputs * grid.begin(strip));
-  });
-  return packed;
-}
-
 template <class T>
 void some(const Call<T>& call) {
   const TaskGrid<T> grid(call.sizes.outputs, call.sizes.rows, 192, 16);
-  const Buffer<T> packed = pack_strips(call, grid);
+  const PackedPanels<T> packed(call.sizes.inputs * padded<T>(call.sizes.rows));
+  pack_strips(call.x, true, call.sizes.inputs, grid, call.team, packed.data);
   TileProduct<T> whole{};
   whole.depth = call.sizes.inputs;
   whole.a = call.weight;
-  whole.panels = packed.data();
+  whole.panels = packed.data;
   whole.panels_made = true;
   whole.c_padded = true;
   const auto run = [&](std::ptrdiff_t task, Worker& worker) {

@@ -7,6 +7,7 @@
 
 #include "attention/pack.hpp"
 #include "linear/tile_product.hpp"
+#include "parallel/scratch.hpp"
 #include "simd/packet.hpp"
 
 namespace heedful {
@@ -73,11 +74,37 @@ TileProduct<T> part_of(TileProduct<T> product, const typename TaskGrid<T>::Tile&
   return product;
 }
 
+// Room for panels that all threads read. It is kept for the next product: fresh memory costs as
+// much as packing.
+template <class T>
+struct PackedPanels {
+  WorkAreas area;
+  T* data;
+
+  explicit PackedPanels(std::ptrdiff_t numbers)
+      : area(1, checked_bytes(numbers, sizeof(T))), data(reinterpret_cast<T*>(area.of(0))) {}
+};
+
+// B as panels, strip by strip, packed by the whole team: the strip s begins at
+// depth · grid.begin(s).
+template <class T>
+void pack_strips(Matrix<const T> b, bool turned, std::ptrdiff_t depth, const TaskGrid<T>& grid,
+                 const Team& team, T* packed) {
+  const std::ptrdiff_t pieces = parts_of(depth, 128);
+  parallel_for(grid.strips * pieces, team, 0, [&](std::ptrdiff_t task, Worker&) {
+    const std::ptrdiff_t strip = task / pieces, piece = task % pieces;
+    const std::ptrdiff_t begin = depth * piece / pieces, column = grid.begin(strip);
+    const DepthPart part{begin, depth * (piece + 1) / pieces - begin, depth};
+    const T* const from = turned ? b.row(column) + begin : b.row(begin) + column;
+    pack_panels<T>({from, b.stride}, turned, part, grid.width(strip), packed + depth * column);
+  });
+}
+
 // All tiles on the team's threads. Calls done(tile, first, count) when these rows of a tile are
 // complete.
 template <class T, class Done>
-void multiply_in_tasks(const TileProduct<T>& whole, const TaskGrid<T>& grid, const Team& team,
-                       const Done& done) {
+void multiply_tiles(const TileProduct<T>& whole, const TaskGrid<T>& grid, const Team& team,
+                    const Done& done) {
   const TileAreas<T> largest(part_of(whole, grid.largest()), nullptr);
   parallel_for(grid.tasks(), team, largest.size, [&](std::ptrdiff_t task, Worker& worker) {
     const auto tile = grid.tile(task);
@@ -85,6 +112,34 @@ void multiply_in_tasks(const TileProduct<T>& whole, const TaskGrid<T>& grid, con
     multiply_tile(product, TileAreas<T>(product, worker.scratch), worker,
                   [&](std::ptrdiff_t first, std::ptrdiff_t count) { done(tile, first, count); });
   });
+}
+
+// The same, where B is packed once for all tiles of a strip, if there are several: a share of the
+// depth at a time, so that panels need little memory.
+template <class T, class Done>
+void multiply_in_tasks(const TileProduct<T>& whole, const TaskGrid<T>& grid, const Team& team,
+                       const Done& done) {
+  constexpr std::ptrdiff_t most_bytes = 8 << 20;
+  if (grid.cuts == 1) return multiply_tiles(whole, grid, team, done);
+  const std::ptrdiff_t width = padded<T>(grid.columns);
+  const std::ptrdiff_t slices = parts_of(whole.depth * width, most_bytes / sizeof(T));
+  const PackedPanels<T> panels(parts_of(whole.depth, slices) * width);
+  for (std::ptrdiff_t slice = 0; slice < slices; ++slice) {
+    const std::ptrdiff_t begin = whole.depth * slice / slices;
+    TileProduct<T> product = whole;
+    product.depth = whole.depth * (slice + 1) / slices - begin;
+    product.a.data = whole.a_turned ? whole.a.row(begin) : whole.a.data + begin;
+    product.accumulate = slice > 0 || whole.accumulate;
+    const T* const from = whole.b_turned ? whole.b.data + begin : whole.b.row(begin);
+    pack_strips<T>({from, whole.b.stride}, whole.b_turned, product.depth, grid, team, panels.data);
+    product.panels = panels.data;
+    product.panels_made = true;
+    if (slice + 1 < slices) {
+      multiply_tiles(product, grid, team, [](const auto&, std::ptrdiff_t, std::ptrdiff_t) {});
+    } else {
+      multiply_tiles(product, grid, team, done);
+    }
+  }
 }
 
 }  // namespace heedful

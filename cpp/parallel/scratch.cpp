@@ -15,13 +15,33 @@ constexpr std::size_t kLargest = std::numeric_limits<std::ptrdiff_t>::max();
 
 std::atomic<std::ptrdiff_t> allocations_until_failure{0};
 
-// The block that a thread keeps between calls. While a call uses it, it is empty here: a call
-// inside a call takes a block of its own.
-struct Kept {
-  std::byte* block = nullptr;
+struct Block {
+  std::byte* data = nullptr;
   std::size_t capacity = 0;
+};
+
+// The blocks that a thread keeps between calls: one for work areas, one for what they share. While
+// a call uses a block, it is not here: a call inside a call takes a block of its own.
+struct Kept {
+  Block blocks[2];
+
+  // The smallest that suffices, else the smallest.
+  Block take(std::size_t needed) {
+    Block &first = blocks[0], &second = blocks[1];
+    const bool in_order = first.capacity <= second.capacity;
+    Block &smaller = in_order ? first : second, &larger = in_order ? second : first;
+    const bool suits = smaller.capacity >= needed || larger.capacity < needed;
+    return std::exchange(suits ? smaller : larger, Block{});
+  }
+  // What is left of it and the smaller one.
+  Block put(Block block) {
+    Block& smaller = blocks[0].capacity <= blocks[1].capacity ? blocks[0] : blocks[1];
+    return block.capacity > smaller.capacity ? std::exchange(smaller, block) : block;
+  }
   // also right when this thread computes once more after its thread-local variables are gone
-  ~Kept() { std::free(std::exchange(block, nullptr)), capacity = 0; }
+  ~Kept() {
+    for (Block& block : blocks) std::free(std::exchange(block, Block{}).data);
+  }
 };
 thread_local Kept kept;
 
@@ -66,8 +86,9 @@ WorkAreas::WorkAreas(int threads, std::size_t bytes) {
   stride_ =
       threads == 1 ? round_up(bytes, kAlignment) : round_up(bytes, kPage) + 5 * 2 * kAlignment;
   const std::size_t needed = checked_bytes(threads, stride_);
-  block_ = std::exchange(kept.block, nullptr);
-  capacity_ = std::exchange(kept.capacity, std::size_t{0});
+  const Block block = kept.take(needed);
+  block_ = block.data;
+  capacity_ = block.capacity;
   if (capacity_ < needed) {
     std::free(std::exchange(block_, nullptr));  // before the new one: they need not exist together
     block_ = allocate_uncounted(needed);
@@ -76,13 +97,8 @@ WorkAreas::WorkAreas(int threads, std::size_t bytes) {
 }
 
 WorkAreas::~WorkAreas() {
-  if (block_ == nullptr) return;
-  const bool keep = capacity_ <= kLargestKept && capacity_ > kept.capacity;
-  if (keep) {
-    std::swap(block_, kept.block);
-    std::swap(capacity_, kept.capacity);
-  }
-  std::free(block_);
+  const Block block{block_, capacity_};
+  std::free(capacity_ <= kLargestKept ? kept.put(block).data : block_);
 }
 
 std::byte* WorkAreas::of(int thread) const noexcept {

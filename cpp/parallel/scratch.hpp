@@ -64,7 +64,7 @@ class Buffer {
 
 // One work area of `bytes` for each of `threads` threads, aligned to 64 bytes, no cache line
 // shared. The block is kept with the calling thread for its next call, unless it is larger than 64
-// MB.
+// MB. A thread keeps two: what a computation shares among its threads may be the area of one.
 class WorkAreas {
  public:
   WorkAreas(int threads, std::size_t bytes);

@@ -60,8 +60,8 @@ struct Example {
                       epilogue, Team{threads});
   }
 
-  void expect_right() const {
-    for (std::ptrdiff_t row = 0; row < sizes.rows; ++row) {
+  void expect_right(std::ptrdiff_t step = 1) const {
+    for (std::ptrdiff_t row = 0; row < sizes.rows; row += step) {
       for (std::ptrdiff_t output = 0; output < sizes.outputs; ++output) {
         Sum sum;
         for (std::ptrdiff_t k = 0; k < sizes.inputs; ++k)
@@ -126,6 +126,17 @@ void more_than_one_task() {
   }
 }
 
+// A weight so large is packed a share of the depth at a time: what follows the product waits for
+// the last one.
+template <class T>
+void large_weight() {
+  for (const Parts& parts : {all_parts[3], all_parts[8]}) {
+    Example<T> example({700, 2100, 1024}, parts);
+    example.run(2);
+    example.expect_right(233);
+  }
+}
+
 template <class T>
 void nan_stays_in_its_row() {
   for (const std::ptrdiff_t rows : {5, 41, 403}) {
@@ -156,6 +167,7 @@ void everything() {
   every_part_of_every_way<T>();
   every_remainder<T>();
   more_than_one_task<T>();
+  large_weight<T>();
   nan_stays_in_its_row<T>();
   nothing_is_computed_of_nothing<T>();
 }

@@ -116,9 +116,36 @@ void more_than_one_block_and_task() {
   }
 }
 
+// Panels of so long a depth are packed a share at a time.
+template <class T>
+void long_depth() {
+  const LinearSizes sizes{55000, 40, 65};
+  Example<T> example(sizes);
+  const Numbers<T> start = example.dweight, bias = example.dbias;
+  example.weights(true, 2);
+  for (const std::ptrdiff_t output : {0, 33, 64}) {
+    Sum sums[40], sum;
+    for (std::ptrdiff_t k = 0; k < sizes.rows; ++k) {
+      for (std::ptrdiff_t i = 0; i < 40; ++i) {
+        sums[i].add(example.dy.at(k, output), example.x.at(k, i));
+      }
+      sum.add(example.dy.at(k, output), 1);
+    }
+    for (std::ptrdiff_t i = 0; i < 40; ++i) {
+      sums[i].add(start.at(output, i), 1);
+      close(example.dweight.at(output, i), sums[i].value, rounding<T>(sums[i], sizes.rows),
+            "dweight of many rows");
+    }
+    sum.add(bias.at(0, output), 1);
+    close(example.dbias.at(0, output), sum.value, rounding<T>(sum, sizes.rows),
+          "dbias of many rows");
+  }
+}
+
 template <class T>
 void everything() {
   every_remainder<T>();
+  long_depth<T>();
   more_than_one_block_and_task<T>();
 }
 

@@ -112,7 +112,7 @@ void an_allocation_that_fails_in_a_task_comes_out() {
 }
 
 void a_work_area_is_kept_unless_it_is_large() {
-  const std::byte* first = nullptr;
+  const std::byte *first = nullptr, *second = nullptr;
   {
     const WorkAreas areas(2, kMegabyte);
     first = areas.of(0);
@@ -122,10 +122,17 @@ void a_work_area_is_kept_unless_it_is_large() {
     check(areas.of(0) == first, "the next call gets the same block");
     const WorkAreas nested(2, kMegabyte / 2);
     check(nested.of(0) != first, "a call inside a call gets another one");
+    second = nested.of(0);
   }
   {
     const WorkAreas areas(2, kMegabyte);
-    check(areas.of(0) == first, "the larger block is the one that is kept");
+    const WorkAreas nested(2, kMegabyte / 2);
+    check(areas.of(0) == first && nested.of(0) == second, "both are kept");
+  }
+  {
+    const WorkAreas nested(2, kMegabyte / 2);
+    const WorkAreas areas(2, kMegabyte);
+    check(areas.of(0) == first && nested.of(0) == second, "each gets the smallest that suffices");
   }
   const double before = resident_megabytes();
   {
