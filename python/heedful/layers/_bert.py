@@ -13,11 +13,11 @@ from heedful.layers._bert_names import from_checkpoint
 from heedful.layers._dropout import Dropout
 from heedful.layers._embedding import Embedding, check_tokens
 from heedful.layers._encoder import Encoder
-from heedful.layers._layer import Mismatch
 from heedful.layers._linear import Linear
 from heedful.layers._mode import Mode
 from heedful.layers._norm import LayerNorm
 from heedful.layers._positions import LearnedPositions
+from heedful.layers._state import Mismatch, check_state
 from heedful.layers._typed import Typed
 from heedful.layers._types import Array, Backward, Rng, generator
 
@@ -155,7 +155,9 @@ class BertEncoder(Typed):
         What a checkpoint has beyond the encoder, heads of language models and buffers, is passed
         by; a pooler too, unless the model has one.
         """
-        return super().load_state_dict(from_checkpoint(state, self.pooler is not None), strict)
+        return super().load_state_dict(
+            from_checkpoint(check_state(state), self.pooler is not None), strict
+        )
 
 
 def _as_mask(given: Any, shape: tuple[int, ...]) -> Array:

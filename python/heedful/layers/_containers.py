@@ -55,7 +55,7 @@ class Sequential(Layer):
         """x (…) as the first layer wants it → y (…) as the last one gives it, in its dtype."""
         closures: list[Backward] = []
         for layer in self.inner:
-            x, closure = layer.compute(mode, x, *more, **options)
+            x, closure = layer.computed(mode, x, *more, **options)
             more, options = (), {}
             if mode.training:
                 closures.append(closure)
@@ -83,7 +83,7 @@ class Residual(Layer):
 
     def compute(self, mode: Mode, x: Any, *more: Any, **options: Any) -> tuple[Array, Backward]:
         """x (…) → y, of the same shape and the type of the layer."""
-        y, inner = self.layer.compute(mode, x, *more, **options)
+        y, inner = self.layer.computed(mode, x, *more, **options)
 
         def backward(dy: Any) -> Any:
             dx = inner(dy)

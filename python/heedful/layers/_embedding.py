@@ -35,8 +35,7 @@ class Embedding(Typed):
     Attributes
     ----------
     weight : numpy.ndarray, (num_embeddings, d_model)
-        A projection back to tokens may share it:
-        ``projection.weight = embedding.parameter("weight")``.
+        A projection back to tokens may share it: ``projection.weight = embedding.weight``.
 
     Notes
     -----

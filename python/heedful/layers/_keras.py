@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -14,10 +16,14 @@ from heedful.layers._initial import glorot
 from heedful.layers._linear import Linear
 from heedful.layers._mode import Mode
 from heedful.layers._pooling import GlobalAveragePooling
+from heedful.layers._tree import dotted
 from heedful.layers._typed import Typed
 from heedful.layers._types import Array, Backward, Rng, generator
 
 GlobalAveragePooling1D = GlobalAveragePooling
+
+
+_BUILDING = Lock()  # of the module: a layer with one could not be copied
 
 
 class Dense(Typed):
@@ -40,7 +46,7 @@ class Dense(Typed):
     Attributes
     ----------
     linear : Linear
-        Once the width is known.
+        Once the width is known: from the first call, or from a state that is loaded.
 
     Examples
     --------
@@ -68,9 +74,14 @@ class Dense(Typed):
         self.kernel_regularizer, self.bias_regularizer = kernel_regularizer, bias_regularizer
         self._rng = generator(rng)
         self.linear: Linear | None = None
+        self.awaited = {"linear.weight": True} | ({"linear.bias": True} if self.use_bias else {})
 
     def build(self, width: int) -> Linear:
-        """Makes the weights for x of this width."""
+        """Makes the weights for x of this width, unless another thread was first."""
+        with _BUILDING:
+            return self._build(width) if self.linear is None else self.linear
+
+    def _build(self, width: int) -> Linear:
         linear = Linear(
             width, self.units, self.use_bias, activation=self.activation, dtype=self.dtype,
             rng=self._rng,
@@ -80,14 +91,38 @@ class Dense(Typed):
         if self.use_bias:
             linear.bias[...] = 0
             linear.parameter("bias").regularizer = self.bias_regularizer
-        self.linear = linear
+        for name, trainable in self.awaited.items():
+            linear.parameter(name.removeprefix("linear.")).trainable = trainable
+        self.linear, self.awaited = linear, {}
         return linear
+
+    def builder(self, name: str, arrays: Mapping[str, Array]) -> Callable[[], object]:
+        weight = arrays.get("linear.weight")
+        if weight is None:
+            raise ValueError(
+                f"{dotted(name, 'linear.bias')} cannot be loaded without "
+                f"{dotted(name, 'linear.weight')}: call the model once first"
+            )
+        if weight.ndim != 2 or len(weight) != self.units or not weight.size:
+            raise ValueError(
+                f"{dotted(name, 'linear.weight')} must have shape ({self.units}, width): "
+                f"got {weight.shape}"
+            )
+        bias = arrays.get("linear.bias")
+        if bias is not None and bias.shape != (self.units,):
+            raise ValueError(
+                f"{dotted(name, 'linear.bias')} must have shape ({self.units},): got {bias.shape}"
+            )
+        return lambda: self.build(weight.shape[1])
 
     def compute(self, mode: Mode, x: Any) -> tuple[Array, Backward]:
         """x (…, width) → y (…, units)."""
         x = self.array("x", x)
-        if x.ndim == 0:
-            raise ValueError("x must have one axis at least: got a single number")
+        if x.ndim < 2:
+            raise ValueError(
+                f"x must be (…, width), a row of features for each example: got {x.shape}; for "
+                "one feature of N examples write x[:, None], for one example x[None]"
+            )
         linear = self.build(x.shape[-1]) if self.linear is None else self.linear
         y, back = linear.compute(mode, x)
         if self.softmax is None:
@@ -96,6 +131,6 @@ class Dense(Typed):
         return y, lambda dy: back(back_softmax(dy))
 
     def extra_repr(self) -> str:
-        shown = f"{self.units}"
+        shown = f"{self.units}" + ("" if self.linear is not None else ", unbuilt")
         activation = "softmax" if self.softmax else self.activation
         return shown if activation is None else f"{shown}, activation={activation!r}"

@@ -102,7 +102,7 @@ class LanguageModel(Typed):
                 last.weight = last.weight / np.sqrt(2 * num_layers)
         self.projection = Linear(d_model, vocabulary, bias=False, dtype=dtype, rng=rng)
         if flag("tied", tied):
-            self.projection.weight = self.embedding.parameter("weight")
+            self.projection.weight = self.embedding.weight
 
     def compute(
         self, mode: Mode, tokens: Any, *, lengths: Any = None, caches: list[KVCache] | None = None

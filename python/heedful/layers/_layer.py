@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from fnmatch import fnmatchcase
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 
+from heedful._checks import named
+from heedful.layers._elsewhere import no_such_attribute
+from heedful.layers._freezable import Freezable
 from heedful.layers._mode import INFERENCE, Mode
 from heedful.layers._once import once
-from heedful.layers._parameter import Parameter, checked
-from heedful.layers._summary import html, text
+from heedful.layers._parameter import Parameter, check_like, owner_of
+from heedful.layers._state import Mismatch, check_built, check_state, load_state
+from heedful.layers._summary import html, table, text
 from heedful.layers._trainable import Trainable
-from heedful.layers._types import Array, Backward, DType, Rng, generator
+from heedful.layers._tree import CONTAINERS, dotted, within
+from heedful.layers._types import Array, Backward, Rng, generator
 
 
-class Mismatch(NamedTuple):
-    """Names that `load_state_dict` met on one side only."""
-
-    missing: list[str]
-    unexpected: list[str]
-
-
-class Layer(Trainable):
+class Layer(Trainable, Freezable):
     """A function with parameters, and the gradients of both.
 
     ::
@@ -32,9 +31,10 @@ class Layer(Trainable):
         y, backward = layer.forward(x, rng=0)  training: the closure keeps what it needs
         dx = backward(dy)                      adds the parameters' gradients to layer.grads
 
-    A layer that is an attribute of a layer, alone or in a list, is part of it, and its parameters
-    are too. Parameters are ordinary arrays: ``layer.weight`` is one, numbers assigned to it are
-    copied into it, and it stays the same array for ever.
+    A layer or a parameter that is an attribute of a layer, alone or in lists and dicts, is part of
+    it. Parameters are ordinary arrays: ``layer.weight`` is one, numbers assigned to it are copied
+    into it, and it stays the same array for ever. Only another layer's parameter is not copied but
+    shared: ``projection.weight = embedding.weight`` ties the two, as in PyTorch.
 
     To write a layer of your own, assign parameters and layers in ``__init__`` and write `compute`::
 
@@ -59,6 +59,9 @@ class Layer(Trainable):
 
     _parameters: dict[str, Parameter]
 
+    # names of parameters that are made at the first call, and whether they will be trainable
+    awaited: Mapping[str, bool] = MappingProxyType({})
+
     def __new__(cls, *_: Any, **__: Any) -> Layer:
         layer = super().__new__(cls)
         object.__setattr__(layer, "_parameters", {})
@@ -70,12 +73,21 @@ class Layer(Trainable):
         """The result, and the function from its gradient to those of the inputs."""
         raise TypeError(f"{type(self).__name__} has no compute")
 
+    def computed(self, mode: Mode, *inputs: Any, **options: Any) -> tuple[Any, Backward]:
+        """What `compute` returns, if it is a result and a function: a user may have written it."""
+        found: Any = self.compute(mode, *inputs, **options)
+        if isinstance(found, tuple) and len(found) == 2 and callable(found[1]):
+            return found[0], found[1]
+        raise TypeError(
+            f"{type(self).__name__}.compute must return (y, backward): got {named(found)}"
+        )
+
     def __call__(self, *inputs: Any, **options: Any) -> Any:
         """The result alone: nothing is kept, and dropout does nothing.
 
         Shapes are those of `compute`. Any number of threads may call at the same time.
         """
-        return self.compute(INFERENCE, *inputs, **options)[0]
+        return self.computed(INFERENCE, *inputs, **options)[0]
 
     def forward(self, *inputs: Any, rng: Rng = None, **options: Any) -> tuple[Any, Backward]:
         """The result, and a function that takes gradients back through this computation, once.
@@ -89,13 +101,15 @@ class Layer(Trainable):
         rng : None, int or numpy.random.Generator
             Where dropout and noise draw from: the system, a seed, or the given generator.
         """
-        y, backward = self.compute(Mode(True, generator(rng)), *inputs, **options)
+        y, backward = self.computed(Mode(True, generator(rng)), *inputs, **options)
         return y, once(y, backward)
 
     # --- parameters
 
     def __setattr__(self, name: str, value: Any) -> None:
         own = self._parameters.get(name)
+        if isinstance(value, np.ndarray) and (own is None or value is not own.value):
+            value = owner_of(value) or value  # another layer's parameter is shared
         if isinstance(value, Parameter):
             if own is not None:
                 check_like(name, value.value, own.value.shape, own.value.dtype)
@@ -109,42 +123,50 @@ class Layer(Trainable):
     def __getattr__(self, name: str) -> Any:
         own = self.__dict__.get("_parameters", {}).get(name)
         if own is None:
-            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+            raise AttributeError(no_such_attribute(type(self).__name__, name))
         return own.value
 
     def parameter(self, name: str) -> Parameter:
-        """The holder of one of this layer's own parameters; assigned to another, it is shared.
-
-        ``projection.weight = embedding.parameter("weight")``
-        """
-        try:
-            return self._parameters[name]
-        except KeyError:
-            raise KeyError(
-                f"{type(self).__name__} has no parameter {name!r}: it has {list(self._parameters)}"
-            ) from None
+        """The holder of one of this layer's own parameters, with its gradient; see `Parameter`."""
+        own = self._parameters.get(name) or dict(self.parameters_here()).get(name)
+        if own is None:
+            here = [found for found, _ in self.parameters_here()]
+            raise KeyError(f"{type(self).__name__} has no parameter {name!r}: it has {here}")
+        return own
 
     def own_parameters(self) -> dict[str, Parameter]:
-        """The holders of this layer's parameters, without those of the layers inside."""
+        """The holders of the parameters that are attributes of this layer themselves."""
         return self._parameters
+
+    def parameters_here(self) -> Iterator[tuple[str, Parameter]]:
+        """Those, and those in its lists and dicts; not those of the layers inside."""
+        yield from self._parameters.items()
+        for name, value in vars(self).items():
+            if isinstance(value, CONTAINERS) and value is not self._parameters:
+                yield from within(name, value, Parameter)
 
     def add_gradient(self, name: str, gradient: Array) -> None:
         """Adds to the gradient of one of this layer's own parameters, unless that is frozen."""
-        self._parameters[name].add(gradient)
+        self.parameter(name).add(gradient)
 
     def layers_inside(self) -> Iterator[tuple[str, Layer]]:
         """The layers that this one is made of, by name; those of lists as ``name.0``, ``name.1``"""
         for name, value in vars(self).items():
             if isinstance(value, Layer):
                 yield name, value
-            elif isinstance(value, (list, tuple)):
-                for index, item in enumerate(value):
-                    if isinstance(item, Layer):
-                        yield f"{name}.{index}", item
+            elif isinstance(value, CONTAINERS):
+                yield from within(name, value, Layer)
+
+    def named_layers(self) -> Iterator[tuple[str, Layer]]:
+        """This layer, under the empty name, and all inside."""
+        yield "", self
+        for name, layer in self.layers_inside():
+            for inner, found in layer.named_layers():
+                yield dotted(name, inner), found
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """Every parameter under every name that it has."""
-        yield from self._parameters.items()
+        yield from self.parameters_here()
         for name, layer in self.layers_inside():
             for inner, parameter in layer.named_parameters():
                 yield f"{name}.{inner}", parameter
@@ -172,28 +194,25 @@ class Layer(Trainable):
 
     @property
     def parameter_count(self) -> int:
+        """Numbers in all parameters, shared ones once; a ValueError where some are not made yet."""
+        check_built(self)
         return sum(own.value.size for own in self.distinct_parameters().values())
-
-    def freeze(self, names: str = "*") -> None:
-        """Leaves parameters as they are in training; `names` is a pattern such as "encoder.*"."""
-        self._set_trainable(names, False)
-
-    def unfreeze(self, names: str = "*") -> None:
-        self._set_trainable(names, True)
-
-    def _set_trainable(self, names: str, trainable: bool) -> None:
-        found = [own for name, own in self.named_parameters() if fnmatchcase(name, names)]
-        if not found and names != "*":
-            raise ValueError(f"names must match a parameter: got {names!r}")
-        for parameter in found:
-            parameter.trainable = trainable
-            if not trainable:
-                parameter.grad = None
 
     # --- state
 
+    def builder(self, name: str, arrays: Mapping[str, Array]) -> Callable[[], object]:
+        """What makes the parameters in `awaited` as wide as these arrays of a state are.
+
+        `name` is that of the layer, for messages; a ValueError where the arrays do not fit.
+        """
+        raise TypeError(f"{type(self).__name__} awaits {list(self.awaited)} but has no builder")
+
     def state_dict(self) -> dict[str, Array]:
-        """A copy of every parameter, under every name that it has."""
+        """A copy of every parameter, under every name that it has.
+
+        A ValueError where some are made at the first call only, and there was none.
+        """
+        check_built(self)
         return {name: parameter.value.copy() for name, parameter in self.named_parameters()}
 
     def load_state_dict(self, state: Mapping[str, ArrayLike], strict: bool = True) -> Mismatch:
@@ -204,6 +223,8 @@ class Layer(Trainable):
         Parameters
         ----------
         state : mapping of dotted names to arrays
+            A shared parameter may have one of its names there, or all with the same numbers.
+            Parameters that would be made at the first call are made as wide as the arrays.
         strict : bool, default True
             Every parameter must be there and nothing else. Otherwise what is there is taken over.
 
@@ -217,21 +238,9 @@ class Layer(Trainable):
         ValueError
             Names that are missing or unexpected where `strict`; an array of another shape.
         TypeError
-            An array that does not hold numbers.
+            An array that does not hold numbers, or no mapping.
         """
-        own = dict(self.named_parameters())
-        mismatch = Mismatch(
-            [name for name in own if name not in state], [name for name in state if name not in own]
-        )
-        if strict and (mismatch.missing or mismatch.unexpected):
-            raise ValueError(
-                "state must hold the parameters of the model and nothing else: "
-                f"missing {_few(mismatch.missing)}, unexpected {_few(mismatch.unexpected)}"
-            )
-        found = [(own[n], checked(n, state[n], own[n].value)) for n in own if n in state]
-        for parameter, array in found:
-            parameter.value[...] = array
-        return mismatch
+        return load_state(self, check_state(state), strict)
 
     # --- to be looked at
 
@@ -239,22 +248,12 @@ class Layer(Trainable):
         """What stands in the brackets of the representation."""
         return ""
 
+    def summary(self) -> None:
+        """Prints a table of all layers with their parameters."""
+        print(table(self))
+
     def __repr__(self) -> str:
         return text(self)
 
     def _repr_html_(self) -> str:
         return html(self)
-
-
-def check_like(name: str, value: Array, shape: tuple[int, ...], dtype: DType) -> None:
-    if value.shape != shape:
-        raise ValueError(f"{name} must have shape {shape}: got {value.shape}")
-    if value.dtype != dtype:
-        raise TypeError(f"{name} must be of {dtype}: got {value.dtype}")
-
-
-def _few(names: list[str], most: int = 5) -> str:
-    if not names:
-        return "nothing"
-    shown = ", ".join(names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

@@ -6,21 +6,36 @@ from typing import Any
 
 import numpy as np
 
+from heedful._checks import numbers
 from heedful.layers._types import Backward
 
 
 def once(y: Any, backward: Backward) -> Backward:
     """Calls `backward` at its first call and lets go of it, and of all arrays that it keeps.
 
-    Where y is an array, its gradient must have its shape: nothing is broadcast in silence.
+    Where y is an array, its gradient must be numbers of its shape: nothing is broadcast in silence.
+    What is refused is refused before, so that the closure can be called with the right thing.
     """
     kept: list[Backward] = [backward]
-    shape = y.shape if isinstance(y, np.ndarray) else None
+    shapes = [
+        part.shape if isinstance(part, np.ndarray) else None
+        for part in (y if isinstance(y, tuple) else (y,))
+    ]
     del y, backward
 
     def call(*gradients: Any) -> Any:
-        if shape is not None and gradients and np.shape(gradients[0]) != shape:
-            raise ValueError(f"dy must have shape {shape}: got {np.shape(gradients[0])}")
+        if not 0 < len(gradients) <= len(shapes):
+            raise TypeError(
+                f"backward must be given dy{', dweights' * (len(shapes) > 1)}: "
+                f"got {len(gradients)} arguments"
+            )
+        for index, (gradient, shape) in enumerate(zip(gradients, shapes, strict=False)):
+            if shape is None or (index and gradient is None):
+                continue
+            name = "dweights" if index else "dy"
+            found = numbers(name, gradient).shape
+            if found != shape:
+                raise ValueError(f"{name} must have shape {shape}: got {found}")
         try:
             function = kept.pop()
         except IndexError:

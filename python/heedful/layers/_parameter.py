@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 
 from heedful._checks import numbers
-from heedful.layers._types import Array, floating
+from heedful.layers._types import Array, DType, floating
 
 
 class Parameter:
@@ -25,7 +26,7 @@ class Parameter:
         A penalty that fit adds to the loss, see :mod:`heedful.training`; None for none.
     """
 
-    __slots__ = ("grad", "regularizer", "trainable", "value")
+    __slots__ = ("__weakref__", "grad", "regularizer", "trainable", "value")
 
     def __init__(self, value: Array) -> None:
         given = numbers("value", value)
@@ -36,6 +37,12 @@ class Parameter:
         self.grad: Array | None = None
         self.trainable = True
         self.regularizer: Any = None
+        _OWNERS[id(self.value)] = self
+
+    def __setstate__(self, state: tuple[None, dict[str, Any]]) -> None:
+        for name, held in state[1].items():  # of a copy, or out of a pickle
+            setattr(self, name, held)
+        _OWNERS[id(self.value)] = self
 
     def buffer(self) -> Array | None:
         """Where a gradient is added; None if it is frozen."""
@@ -67,9 +74,26 @@ class Parameter:
         self.value[...] = checked(name, given, self.value)
 
 
+# by the address of the array, which a parameter keeps as long as it lives
+_OWNERS: WeakValueDictionary[int, Parameter] = WeakValueDictionary()
+
+
+def owner_of(array: Any) -> Parameter | None:
+    """The parameter whose array this very object is."""
+    own = _OWNERS.get(id(array))
+    return own if own is not None and own.value is array else None
+
+
 def checked(name: str, given: Any, like: Array) -> Array:
     """The given numbers, if they can stand where `like` stands."""
     array = numbers(name, given)
     if array.shape != like.shape:
         raise ValueError(f"{name} must have shape {like.shape}: got {array.shape}")
     return array
+
+
+def check_like(name: str, value: Array, shape: tuple[int, ...], dtype: DType) -> None:
+    if value.shape != shape:
+        raise ValueError(f"{name} must have shape {shape}: got {value.shape}")
+    if value.dtype != dtype:
+        raise TypeError(f"{name} must be of {dtype}: got {value.dtype}")

@@ -143,7 +143,7 @@ class SegmentRecurrentLM(Typed):
         self.norm = LayerNorm(d_model, dtype=dtype) if norm_first else None
         self.projection = Linear(d_model, vocabulary, bias=False, dtype=dtype, rng=rng)
         if flag("tied", tied):
-            self.projection.weight = self.embedding.parameter("weight")
+            self.projection.weight = self.embedding.weight
 
     def compute(
         self, mode: Mode, tokens: Any, *, memory: list[Array] | None = None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from heedful.layers._layer import Layer
@@ -39,36 +39,72 @@ def _together(items: list[tuple[str, str]]) -> list[tuple[str, str]]:
     ]
 
 
-def html(layer: Layer) -> str:
-    """A table of all layers with their parameters. All text is escaped: names come from users."""
-    rows = []
+class Row(NamedTuple):
+    """One layer in the table of a model."""
+
+    depth: int
+    name: str
+    title: str
+    shapes: str
+    numbers: str  # how many, without those that were shown before
+
+
+def rows(layer: Layer) -> list[Row]:
+    """All layers with their parameters, from the outside inwards."""
+    found: list[Row] = []
     shown: set[int] = set()
 
     def add(name: str, inner: Layer, depth: int) -> None:
-        own = list(inner.own_parameters().items())
+        own = list(inner.parameters_here())
         count = sum(parameter.value.size for _, parameter in own if id(parameter) not in shown)
-        shapes = ", ".join(
+        shapes = [
             f"{key} {parameter.value.shape}"
             + ("" if id(parameter) not in shown else " shared")
             + ("" if parameter.trainable else " frozen")
             for key, parameter in own
-        )
+        ]
         shown.update(id(parameter) for _, parameter in own)
-        rows.append(
-            f'<tr><td style="text-align:left;padding-left:{1.2 * depth + 0.5:.1f}em">'
-            f"{escape(name)}</td>"
-            f'<td style="text-align:left">{escape(title(inner))}</td>'
-            f'<td style="text-align:left">{escape(shapes)}</td>'
-            f'<td style="text-align:right">{f"{count:,}" if own else ""}</td></tr>'
-        )
+        numbers = "unbuilt" if inner.awaited else f"{count:,}" if own else ""
+        found.append(Row(depth, name, title(inner), ", ".join(shapes), numbers))
         for child, deeper in inner.layers_inside():
             add(child, deeper, depth + 1)
 
     add("", layer, 0)
-    total = layer.parameter_count
+    return found
+
+
+def total(layer: Layer) -> str:
+    if any(inner.awaited for _, inner in layer.named_layers()):
+        return "unbuilt"
+    return f"{layer.parameter_count:,}"
+
+
+def table(layer: Layer) -> str:
+    """The table as text."""
+    cells = [
+        ("  " * row.depth + (f"{row.name}: " if row.name else "") + row.title, row.shapes,
+         row.numbers) for row in rows(layer)
+    ]  # fmt: skip
+    cells = [("layer", "parameters", "numbers"), *cells, ("all", "", total(layer))]
+    wide = [max(len(row[column]) for row in cells) for column in range(3)]
+    lines = [f"{a:{wide[0]}}  {b:{wide[1]}}  {c:>{wide[2]}}" for a, b, c in cells]
+    rule = "-" * len(lines[0])
+    return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
+
+
+def html(layer: Layer) -> str:
+    """The table for a notebook. All text is escaped: names come from users."""
+    body = "".join(
+        f'<tr><td style="text-align:left;padding-left:{1.2 * row.depth + 0.5:.1f}em">'
+        f"{escape(row.name)}</td>"
+        f'<td style="text-align:left">{escape(row.title)}</td>'
+        f'<td style="text-align:left">{escape(row.shapes)}</td>'
+        f'<td style="text-align:right">{row.numbers}</td></tr>'
+        for row in rows(layer)
+    )
     return (
         "<table><thead><tr><th>name</th><th>layer</th><th>parameters</th><th>numbers</th></tr>"
-        f"</thead><tbody>{''.join(rows)}</tbody>"
+        f"</thead><tbody>{body}</tbody>"
         f'<tfoot><tr><th colspan="3" style="text-align:left">all</th>'
-        f'<th style="text-align:right">{total:,}</th></tr></tfoot></table>'
+        f'<th style="text-align:right">{total(layer)}</th></tr></tfoot></table>'
     )

@@ -162,7 +162,7 @@ class Transformer(EncoderDecoder):
         self.dropout = Dropout(rate, dtype=dtype)
         self.projection = Linear(d_model, target_vocabulary, dtype=dtype, rng=rng)
         if flag("tied", tied):
-            self.projection.weight = self.target_embedding.parameter("weight")
+            self.projection.weight = self.target_embedding.weight
 
     def _embed(
         self, mode: Mode, embedding: Embedding, tokens: Any, first: Any = 0

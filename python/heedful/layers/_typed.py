@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from heedful._checks import numbers
-from heedful.layers._layer import Layer, check_like
+from heedful.layers._layer import Layer
+from heedful.layers._parameter import check_like
 from heedful.layers._types import Array, DType, floating
 
 

@@ -150,12 +150,12 @@ def load_training(model: Layer, path: _Path) -> None:
     for name, array in tensors.items():
         part, _, rest = name.partition(".")
         parts.setdefault(part, {})[rest] = array
-    before = model.state_dict()
-    model.load_state_dict(parts["model"])
+    before = {name: own.value.copy() for name, own in model.named_parameters()}
+    model.load_state_dict(parts["model"])  # which makes what a model makes at its first call only
     try:
         trainer.optimizer.load_state_dict(parts["optimizer"])
     except (TypeError, ValueError):
-        model.load_state_dict(before)
+        model.load_state_dict(before, strict=False)
         raise
     trainer.rng, trainer.epochs = progress.rng, progress.epochs
     trainer.history.history = progress.history

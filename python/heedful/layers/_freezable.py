@@ -1,0 +1,60 @@
+"""Freezable: which parameters of a layer learn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from heedful._checks import flag
+from heedful.layers._tree import dotted
+
+if TYPE_CHECKING:
+    from heedful.layers._layer import Layer
+    from heedful.layers._parameter import Parameter
+
+
+class Freezable:
+    """What every layer can do to its parameters, those that are made later included."""
+
+    if TYPE_CHECKING:
+
+        def named_parameters(self) -> Iterator[tuple[str, Parameter]]: ...
+        def named_layers(self) -> Iterator[tuple[str, Layer]]: ...
+
+    def freeze(self, names: str = "*") -> None:
+        """Leaves parameters as they are in training; `names` is a pattern such as "encoder.*".
+
+        What is made at the first call only, as in :class:`Dense`, is frozen then.
+        """
+        self._set_trainable(names, False)
+
+    def unfreeze(self, names: str = "*") -> None:
+        self._set_trainable(names, True)
+
+    @property
+    def trainable(self) -> bool:
+        """Whether any parameter learns; assigning is `freeze` or `unfreeze` of all."""
+        made = any(own.trainable for _, own in self.named_parameters())
+        return made or any(True in layer.awaited.values() for _, layer in self.named_layers())
+
+    @trainable.setter
+    def trainable(self, given: bool) -> None:
+        self._set_trainable("*", flag("trainable", given))
+
+    def _set_trainable(self, names: str, trainable: bool) -> None:
+        found = [own for name, own in self.named_parameters() if fnmatchcase(name, names)]
+        later = [
+            (layer, own)
+            for name, layer in self.named_layers()
+            for own in layer.awaited
+            if fnmatchcase(dotted(name, own), names)
+        ]
+        if not found and not later and names != "*":
+            raise ValueError(f"names must match a parameter: got {names!r}")
+        for layer, own in later:
+            layer.awaited = {**layer.awaited, own: trainable}
+        for parameter in found:
+            parameter.trainable = trainable
+            if not trainable:
+                parameter.grad = None
