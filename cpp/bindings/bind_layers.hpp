@@ -9,6 +9,7 @@ void register_linear(pybind11::module_& module);
 void register_activations(pybind11::module_& module);
 void register_dropout(pybind11::module_& module);
 void register_norm(pybind11::module_& module);
+void register_rotary(pybind11::module_& module);
 void register_training(pybind11::module_& module);
 
 }  // namespace heedful

@@ -38,6 +38,7 @@ PYBIND11_MODULE(HEEDFUL_MODULE, module, pybind11::mod_gil_not_used()) {
   heedful::register_activations(module);
   heedful::register_dropout(module);
   heedful::register_norm(module);
+  heedful::register_rotary(module);
   heedful::register_training(module);
   module.def("show_build", &show_build, "How this module was compiled.");
 }

@@ -149,6 +149,17 @@ inline P shuffle(const P& a, const P& b, std::integer_sequence<int, Indices...>)
 #endif
 }
 
+template <int begin, int... Lanes, class P>
+inline P every_second(const P& a, const P& b, std::integer_sequence<int, Lanes...>) {
+  return shuffle(a, b, std::integer_sequence<int, begin + 2 * Lanes...>());
+}
+template <int begin, int... Lanes, class P>
+inline P alternate(const P& a, const P& b, std::integer_sequence<int, Lanes...>) {
+  constexpr int width = sizeof...(Lanes);
+  return shuffle(a, b,
+                 std::integer_sequence<int, begin + Lanes / 2 + (Lanes % 2 ? width : 0)...>());
+}
+
 // Lanes whose number has the bit `half` take b, the others a: once the lane itself, once the one
 // `half` lanes away. Their sum has half as many numbers to be added in each lane.
 template <int half, class P, int... Lanes>
@@ -161,6 +172,25 @@ inline P add_halves(const P& a, const P& b, std::integer_sequence<int, Lanes...>
 }
 
 }  // namespace detail
+
+// Of the numbers of a and then b, those at even and at odd places, and the way back:
+//   zip_low(evens(a, b), odds(a, b)) is a, zip_high(evens(a, b), odds(a, b)) is b
+template <class T>
+inline Packet<T> evens(const Packet<T>& a, const Packet<T>& b) {
+  return detail::every_second<0>(a, b, std::make_integer_sequence<int, lanes<T>>());
+}
+template <class T>
+inline Packet<T> odds(const Packet<T>& a, const Packet<T>& b) {
+  return detail::every_second<1>(a, b, std::make_integer_sequence<int, lanes<T>>());
+}
+template <class T>
+inline Packet<T> zip_low(const Packet<T>& a, const Packet<T>& b) {
+  return detail::alternate<0>(a, b, std::make_integer_sequence<int, lanes<T>>());
+}
+template <class T>
+inline Packet<T> zip_high(const Packet<T>& a, const Packet<T>& b) {
+  return detail::alternate<lanes<T> / 2>(a, b, std::make_integer_sequence<int, lanes<T>>());
+}
 
 // A step of summing the lanes of many vectors at once: one vector in which the sums of vector i are
 // in the lanes that have the bits of i · Half, and need to be summed over the others. `step`: of

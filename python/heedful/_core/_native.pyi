@@ -153,6 +153,17 @@ def narrow(
     wide: NDArray[np.float32],  # C-contiguous
     narrowed: Array,  # as many numbers of 16 bits, C-contiguous, written
 ) -> None: ...
+def rotary(
+    x: Array,  # (*batch, H, L, D)
+    y: Array,  # (*batch, H, L, D), of the type of x, written; may be x
+    cos: Array,  # T (*batch, L, R/2), the last axis contiguous; leading axes broadcast
+    sin: Array,  # T, like cos
+    batch: tuple[int, ...],
+    length_first: bool,
+    interleaved: bool,
+) -> None:
+    """Turns the pairs (i, i + R/2) of features, or (2 i, 2 i + 1); those from R on are copied."""
+
 def describe(
     query: object,
     key: object,

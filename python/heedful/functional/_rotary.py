@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from heedful._checks import flag, integer_array, is_integer, named, positive
-from heedful.functional._dtypes import FLOAT64, Array, as_array, computing_type
+from heedful._core import native
+from heedful.functional._dtypes import (
+    FLOAT64,
+    Array,
+    DType,
+    accepted_type,
+    as_array,
+    computing_type,
+    converted,
+)
 from heedful.functional._layout import check_layout
 
 if TYPE_CHECKING:
@@ -77,35 +86,20 @@ def rotary_embedding(
            [0.54 , 0.841]])
     """
     x = as_array("x", x)
-    if x.dtype.kind in "biu":
-        x = x.astype(FLOAT64)
+    dtype = accepted_type("x", x)
+    x = converted(x, dtype)
     length_first = check_layout(layout)
     if x.ndim < 2:
         raise ValueError(f"x must have positions and features as axes: got shape {x.shape}")
-    by_heads = x.ndim > 2
-    length = x.shape[-3 if length_first and by_heads else -2]
+    length = x.shape[-3 if length_first and x.ndim > 2 else -2]
     turned = _check_rotary_dim(rotary_dim, x.shape[-1])
-    cos, sin = _turns(_check_positions(positions, length), turned, positive("base", base))
+    positions = _check_positions(positions, length)
+    _check_items(positions.shape, x.shape, length_first)
+    cos, sin = _turns(positions, turned, positive("base", base), computing_type(dtype))
     if flag("inverse", inverse):
-        sin = -sin
-    if by_heads:  # an axis for the heads, behind or before the positions
-        axis = -2 if length_first else -3
-        cos, sin = np.expand_dims(cos, axis), np.expand_dims(sin, axis)
-    computing = computing_type(x.dtype)
-    cos, sin = cos.astype(computing), sin.astype(computing)
-    pairs = _pairs(turned, flag("interleaved", interleaved))
-    first, second = (x[..., pair].astype(computing, copy=False) for pair in pairs)
-    try:
-        y = np.empty(np.broadcast_shapes(x.shape, (*cos.shape[:-1], x.shape[-1])), x.dtype)
-    except ValueError:
-        raise ValueError(
-            f"positions must broadcast to the rows of x: got {cos.shape[:-1]} for {x.shape}"
-        ) from None
-    if y.shape != x.shape:
-        raise ValueError(f"positions must not have more items than x: got {cos.shape[:-1]}")
-    y[..., pairs[0]] = first * cos - second * sin
-    y[..., pairs[1]] = second * cos + first * sin
-    y[..., turned:] = x[..., turned:]
+        np.negative(sin, out=sin)
+    y = np.empty(x.shape, dtype)
+    native.rotary(x, y, cos, sin, x.shape[:-3], length_first, flag("interleaved", interleaved))
     return y
 
 
@@ -130,14 +124,23 @@ def _check_positions(given: Any, length: int) -> Array:
     return positions
 
 
-def _pairs(turned: int, interleaved: bool) -> tuple[slice, slice]:
-    if interleaved:
-        return slice(0, turned, 2), slice(1, turned, 2)
-    return slice(0, turned // 2), slice(turned // 2, turned)
+def _check_items(positions: tuple[int, ...], shape: tuple[int, ...], length_first: bool) -> None:
+    """Positions (…, L) fit to x."""
+    rows = positions
+    if len(shape) > 2:  # an axis for the heads, behind or before the rows
+        rows = (*positions, 1) if length_first else (*positions[:-1], 1, positions[-1])
+    try:
+        together = np.broadcast_shapes(shape[:-1], rows)
+    except ValueError:
+        raise ValueError(
+            f"positions must broadcast to the rows of x: got {rows} for {shape}"
+        ) from None
+    if together != shape[:-1]:
+        raise ValueError(f"positions must not have more items than x: got {rows}")
 
 
-def _turns(positions: Array, turned: int, base: float) -> tuple[Array, Array]:
+def _turns(positions: Array, turned: int, base: float, dtype: DType) -> tuple[Array, Array]:
     """Cosines and sines, (…, L, R/2)."""
     frequency = base ** (-np.arange(0, turned, 2) / turned)
     angles = positions.astype(FLOAT64)[..., None] * frequency
-    return np.cos(angles), np.sin(angles)
+    return np.cos(angles).astype(dtype, copy=False), np.sin(angles).astype(dtype, copy=False)

@@ -185,6 +185,22 @@ void transpose_turns_a_square() {
 }
 
 template <class T>
+void pairs_come_apart_and_together_again() {
+  T numbers[2 * lanes<T>], evens[lanes<T>], odds[lanes<T>], again[2 * lanes<T>];
+  for (int i = 0; i < 2 * lanes<T>; ++i) numbers[i] = T(i);
+  const auto a = simd::load(numbers), b = simd::load(numbers + lanes<T>);
+  const auto even = simd::evens<T>(a, b), odd = simd::odds<T>(a, b);
+  simd::store(evens, even);
+  simd::store(odds, odd);
+  simd::store(again, simd::zip_low<T>(even, odd));
+  simd::store(again + lanes<T>, simd::zip_high<T>(even, odd));
+  bool right = true;
+  for (int i = 0; i < lanes<T>; ++i) right &= evens[i] == T(2 * i) && odds[i] == T(2 * i + 1);
+  check(right, "evens and odds take every second number");
+  check(std::memcmp(again, numbers, sizeof(again)) == 0, "zipped they are what they were");
+}
+
+template <class T>
 void tanh_is_close_and_bounded(const char* name, double allowed) {
   const auto tanh = [](auto a) { return simd::tanh<T>(a); };
   RandomNumbers random(3);
@@ -226,6 +242,7 @@ void everything_about(const char* name, double tanh_ulps) {
   comparisons_with_nan_are_false<T>();
   select_takes_no_part_of_the_other_side<T>();
   transpose_turns_a_square<T>();
+  pairs_come_apart_and_together_again<T>();
   tanh_is_close_and_bounded<T>(name, tanh_ulps);
 }
 

@@ -1,0 +1,117 @@
+#include "layers/rotary.hpp"
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "attention/pack.hpp"
+#include "layers/row_loop.hpp"
+#include "simd/packet.hpp"
+
+namespace heedful {
+namespace {
+
+using simd::add;
+using simd::multiply;
+using simd::subtract;
+
+template <class T>
+void turn_halves(const T* x, const T* cos, const T* sin, std::ptrdiff_t pairs, T* y) {
+  each_number<T>(pairs, [&](auto at) {
+    const auto first = at.load(x), second = at.load(x + pairs);
+    const auto along = at.load(cos), across = at.load(sin);
+    at.store(y, subtract(multiply(first, along), multiply(second, across)));
+    at.store(y + pairs, add(multiply(second, along), multiply(first, across)));
+  });
+}
+
+template <class T>
+void turn_neighbours(const T* x, const T* cos, const T* sin, std::ptrdiff_t pairs, T* y) {
+  constexpr std::ptrdiff_t width = simd::lanes<T>;
+  std::ptrdiff_t i = 0;
+  for (; i + width <= pairs; i += width) {
+    const auto low = simd::load(x + 2 * i), high = simd::load(x + 2 * i + width);
+    const auto first = simd::evens<T>(low, high), second = simd::odds<T>(low, high);
+    const auto along = simd::load(cos + i), across = simd::load(sin + i);
+    const auto left = subtract(multiply(first, along), multiply(second, across));
+    const auto right = add(multiply(second, along), multiply(first, across));
+    simd::store(y + 2 * i, simd::zip_low<T>(left, right));
+    simd::store(y + 2 * i + width, simd::zip_high<T>(left, right));
+  }
+  for (; i < pairs; ++i) {
+    const T first = x[2 * i], second = x[2 * i + 1];
+    y[2 * i] = first * cos[i] - second * sin[i];
+    y[2 * i + 1] = second * cos[i] + first * sin[i];
+  }
+}
+
+// Asks for a row that is read soon: where rows lie apart, no processor reads ahead by itself.
+void fetch(const char* row, std::ptrdiff_t bytes) {
+  for (std::ptrdiff_t i = 0; i < bytes; i += 64) simd::prefetch(row + i);
+}
+
+// Rows of one item that share a task: those of a head, or those of all heads where these lie closer
+// together than rows do.
+struct Cut {
+  bool heads_together;
+  std::ptrdiff_t heads, rows;  // of a task
+  std::ptrdiff_t head_tasks, row_tasks;
+
+  explicit Cut(const Rotary& call) {
+    constexpr std::ptrdiff_t numbers = 16384;
+    heads_together = std::abs(call.x.head_stride) < std::abs(call.x.row_stride);
+    heads = heads_together ? call.heads : 1;
+    rows = std::max<std::ptrdiff_t>(numbers / std::max<std::ptrdiff_t>(heads * call.depth, 1), 1);
+    head_tasks = heads_together ? 1 : call.heads;
+    row_tasks = (call.rows + rows - 1) / rows;
+  }
+};
+
+template <class T>
+void turn_row(const Rotary& call, std::ptrdiff_t item, std::ptrdiff_t head, std::ptrdiff_t row,
+              T* area) {
+  const char* const from = call.x.row(item, head, row);
+  char* const to = call.y.row(item, head, row);
+  const T* x = reinterpret_cast<const T*>(from);
+  T* y = reinterpret_cast<T*>(to);
+  if (!call.x.in_place<T>()) {
+    read_row(from, call.x.type, call.x.column_stride, area, call.depth);
+    x = area;
+  }
+  if (!call.y.in_place<T>()) y = area;
+  const T* const cos = reinterpret_cast<const T*>(call.cos.row(item, 0, row));
+  const T* const sin = reinterpret_cast<const T*>(call.sin.row(item, 0, row));
+  (call.interleaved ? turn_neighbours<T> : turn_halves<T>)(x, cos, sin, call.pairs, y);
+  if (x != y) std::copy(x + 2 * call.pairs, x + call.depth, y + 2 * call.pairs);
+  if (y == area) write_row(y, to, call.y.type, call.y.column_stride, call.depth);
+}
+
+}  // namespace
+
+template <class T>
+void turn_rows(const Rotary& call, const Team& team) {
+  const Cut cut(call);
+  const bool converts = !call.x.in_place<T>() || !call.y.in_place<T>();
+  const std::size_t bytes = converts ? static_cast<std::size_t>(call.depth) * sizeof(T) : 0;
+  const std::ptrdiff_t row_bytes = call.depth * element_size(call.x.type);
+  const auto run = [&](std::ptrdiff_t task, Worker& worker) {
+    const std::ptrdiff_t unit = task / cut.row_tasks, begin = task % cut.row_tasks * cut.rows;
+    const std::ptrdiff_t item = unit / cut.head_tasks;
+    const std::ptrdiff_t first = cut.heads_together ? 0 : unit % cut.head_tasks;
+    T* const area = reinterpret_cast<T*>(worker.scratch);
+    for (std::ptrdiff_t row = begin; row < std::min(begin + cut.rows, call.rows); ++row) {
+      for (std::ptrdiff_t head = first; head < first + cut.heads; ++head) {
+        fetch(call.x.row(item, head, row + 1), row_bytes);
+        turn_row(call, item, head, row, area);
+      }
+    }
+  };
+  const double numbers =
+      static_cast<double>(call.items * call.heads) * static_cast<double>(call.rows * call.depth);
+  const Team size{numbers < 32768 ? 1 : team.threads, team.interrupted};
+  parallel_for(call.items * cut.head_tasks * cut.row_tasks, size, bytes, run);
+}
+
+template void turn_rows<float>(const Rotary&, const Team&);
+template void turn_rows<double>(const Rotary&, const Team&);
+
+}  // namespace heedful
