@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from heedful._checks import named
+from heedful._core._memory import empty
 from heedful.functional._call import Call
 from heedful.functional._dtypes import Array, DType
 
@@ -16,10 +17,10 @@ def allocate(name: str, shape: tuple[int, ...], dtype: DType, fill: float | None
     """A new array, of any content or filled; where there is no room, always a MemoryError."""
     try:
         if fill is None:
-            return np.empty(shape, dtype)
+            return empty(shape, dtype)
         if fill == 0:
             return np.zeros(shape, dtype)
-        array = np.empty(shape, dtype)
+        array = empty(shape, dtype)
     except (ValueError, MemoryError):  # NumPy's word for more than can be addressed, or had
         raise MemoryError(f"no room for {name}: shape {shape}, type {dtype}") from None
     array.fill(fill)

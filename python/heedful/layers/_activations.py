@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from heedful._core import native
+from heedful._core._memory import empty
 from heedful.layers._activation_names import activation_name
 from heedful.layers._mode import Mode
 from heedful.layers._typed import Typed
@@ -46,12 +47,12 @@ class Activation(Typed):
         before, activation = np.asarray(self.array("x", x), order="C"), self.activation
         if activation is None:
             return before, lambda dy: dy
-        y = np.empty_like(before)
+        y = empty(before.shape, before.dtype)
         native.activation_forward(activation, before, y)
 
         def backward(dy: Any) -> Array:
             dy = np.asarray(self.gradient(dy, before.shape), order="C")
-            dx = np.empty_like(before)
+            dx = empty(before.shape, before.dtype)
             native.activation_backward(activation, before, dy, dx)
             return dx
 

@@ -9,6 +9,7 @@ from numpy.typing import DTypeLike
 
 from heedful._checks import probability
 from heedful._core import native
+from heedful._core._memory import empty
 from heedful.layers._mode import Mode
 from heedful.layers._typed import Typed
 from heedful.layers._types import Array, Backward
@@ -60,7 +61,7 @@ class Dropout(Typed):
 
         def drop(array: Array, residual: Array | None, in_place: bool) -> Array:
             array = np.asarray(array, order="C")
-            dropped = array if in_place else np.empty_like(array)
+            dropped = array if in_place else empty(array.shape, array.dtype)
             added = None if residual is None else np.asarray(residual, order="C")
             native.dropout(array, added, dropped, self.rate, seed)
             return dropped

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from heedful._core import native
+from heedful._core._memory import empty
 from heedful.layers._linear import as_rows
 from heedful.layers._parameter import Parameter
 from heedful.layers._types import Array
@@ -62,7 +61,7 @@ class Projections:
         x, depth = self.inputs[first], self.layer.depth
         weight = self._cut(self._weight(first).value, first, last)
         rows = as_rows(x)
-        y = np.empty((len(rows), len(weight)), self.layer.dtype)
+        y = empty((len(rows), len(weight)), self.layer.dtype)
         own = self.layer.own_parameters().get("in_proj_bias")
         bias = None if own is None else own.value[self.begins[first] :][: len(weight)]
         native.linear_forward(rows, weight, bias, None, "", None, y)
@@ -81,7 +80,7 @@ class Projections:
             dy = as_rows(dy.reshape(*dy.shape[:-2], self.rows[part]))
             more = self.arguments[part] < len(found)
             if not more:
-                found.append(np.empty(rows.shape, self.layer.dtype))
+                found.append(empty(rows.shape, self.layer.dtype))
             weight = self._cut(self._weight(part).value, part, part + 1)
             native.linear_gradient_input(dy, weight, found[-1], more)
             self._add_gradients(part, dy, rows)

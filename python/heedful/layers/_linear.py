@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from heedful._checks import flag, size
 from heedful._core import native
+from heedful._core._memory import empty
 from heedful.layers._activation_names import activation_name
 from heedful.layers._initial import kaiming
 from heedful.layers._mode import Mode
@@ -94,8 +95,8 @@ class Linear(Typed):
             if residual.shape != out_shape:
                 raise ValueError(f"residual must have shape {out_shape}: got {residual.shape}")
         rows = as_rows(x)
-        y = np.empty((len(rows), self.out_features), self.dtype)
-        before = np.empty_like(y) if mode.training and activation is not None else None
+        y = empty((len(rows), self.out_features), self.dtype)
+        before = empty(y.shape, y.dtype) if mode.training and activation is not None else None
         native.linear_forward(
             rows,
             self.weight,
@@ -113,7 +114,7 @@ class Linear(Typed):
                 native.activation_backward(activation, before, np.ascontiguousarray(dy), before)
                 dy = before
             self.add_gradients(dy, rows)
-            dx = np.empty_like(rows)
+            dx = empty(rows.shape, rows.dtype)
             native.linear_gradient_input(dy, self.weight, dx, False)
             return dx.reshape(shape)
 

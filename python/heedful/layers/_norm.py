@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from heedful._checks import flag, positive, size
 from heedful._core import native
+from heedful._core._memory import empty
 from heedful.layers._linear import as_rows
 from heedful.layers._mode import Mode
 from heedful.layers._parameter import Parameter
@@ -59,14 +60,14 @@ class LayerNorm(Typed):
         """x (…, d_model) → y, of the same shape."""
         x = self.array("x", x, self.d_model)
         shape, rows = x.shape, as_rows(x)
-        y = np.empty(rows.shape, self.dtype)
+        y = empty(rows.shape, self.dtype)
         mean, rstd = np.empty((2, len(rows)), self.dtype)
         bias = self.optional("bias", self.weight.shape)
         native.norm_forward(rows, self.weight, bias, self.eps, y, mean, rstd)
 
         def backward(dy: Any) -> Array:
             dy = as_rows(self.gradient(dy, shape))
-            dx = np.empty(rows.shape, self.dtype)
+            dx = empty(rows.shape, self.dtype)
             dweight = self.parameter("weight").buffer()
             dbias = None if self.bias is None else self.parameter("bias").buffer()
             native.norm_backward(dy, rows, self.weight, mean, rstd, dx, dweight, dbias)
@@ -119,13 +120,13 @@ class RMSNorm(Typed):
         """x (…, d_model) → y, of the same shape."""
         x = self.array("x", x, self.d_model)
         shape, rows = x.shape, as_rows(x)
-        y = np.empty(rows.shape, self.dtype)
+        y = empty(rows.shape, self.dtype)
         rstd = np.empty(len(rows), self.dtype)
         native.norm_forward(rows, self.weight, None, self.eps, y, None, rstd)
 
         def backward(dy: Any) -> Array:
             dy = as_rows(self.gradient(dy, shape))
-            dx = np.empty(rows.shape, self.dtype)
+            dx = empty(rows.shape, self.dtype)
             dweight = self.parameter("weight").buffer()
             native.norm_backward(dy, rows, self.weight, None, rstd, dx, dweight, None)
             return dx.reshape(shape)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from heedful._checks import flag, generator, size
+from heedful._core._memory import memory
 from heedful.layers import Layer
 from heedful.training._batches import Inputs, slices
 from heedful.training._callbacks import as_callbacks
@@ -65,6 +66,7 @@ def fit(
             if any(callback.stop for callback in watching):
                 break
     finally:
+        memory.release()
         for callback in watching:
             callback.on_end()
     return trainer.history

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from heedful._checks import finite, named, numbers, positive
+from heedful._core._memory import Keeper
 from heedful.layers import Layer, Parameter
 from heedful.training._schedules import as_schedule
 from heedful.training._types import Array
@@ -32,12 +33,18 @@ class Optimizer(ABC):
         ``{"*.bias": {"weight_decay": 0}, "embedding.*": {"lr_factor": 0.1}}``.
     clip_norm : float, optional
         Gradients are scaled down together where their norm, over all parameters, is greater.
+
+    Notes
+    -----
+    From its first step on, as long as the optimizer exists, memory that layers do not need any more
+    is kept for the next step, never more than a step took; at the end of `fit` it is given back.
     """
 
     settings: dict[str, float]
     slots: tuple[str, ...] = ()  # arrays kept for each parameter
     # called with the model before each step: processes that learn together exchange gradients
     exchange: Callable[[Layer], None] | None = None
+    _keeper: Keeper | None = None
 
     def __init__(
         self, model: Layer | None, lr: Any, groups: Mapping[str, Mapping[str, float]] | None,
@@ -88,6 +95,7 @@ class Optimizer(ABC):
             grad = own.grad if factor == 1 else own.grad * own.grad.dtype.type(factor)
             self.update(own.value, grad, slots, rate * settings["lr_factor"], settings)
         self.steps += 1
+        self._keeper = self._keeper or Keeper()
 
     @abstractmethod
     def update(
