@@ -102,11 +102,13 @@ class KVCache:
             count = _checked("lengths", lengths, rows)
             if count.shape != (batch,):
                 raise ValueError(f"lengths must have shape ({batch},): got {count.shape}")
+        self._check_like_before("key", self._key, key)
+        self._check_like_before("value", self._value, value)
         if self._key is None:
             self.lengths = np.zeros(batch, np.int64)
         before, after = self.lengths, self.lengths + count
-        self._key = self._with_room("key", self._key, key, int(after.max(initial=0)))
-        self._value = self._with_room("value", self._value, value, int(after.max(initial=0)))
+        self._key = self._with_room(self._key, key, int(after.max(initial=0)))
+        self._value = self._with_room(self._value, value, int(after.max(initial=0)))
         for room, new in ((self._key, key), (self._value, value)):
             if batch and (before == before[0]).all() and (count == rows).all():
                 room[:, :, before[0] : before[0] + rows] = new
@@ -116,17 +118,20 @@ class KVCache:
         self.lengths = after
         return before
 
-    def _with_room(self, name: str, old: Array | None, new: Array, rows: int) -> Array:
+    @staticmethod
+    def _check_like_before(name: str, old: Array | None, new: Array) -> None:
+        if old is not None and (*old.shape[:2], old.shape[3]) != (*new.shape[:2], new.shape[3]):
+            raise ValueError(
+                f"{name} must have shape ({old.shape[0]}, {old.shape[1]}, L, {old.shape[3]}) "
+                f"as before: got {new.shape}"
+            )
+
+    def _with_room(self, old: Array | None, new: Array, rows: int) -> Array:
         """The array itself if it has room, otherwise one of twice the size with its rows."""
         batch, heads, _, depth = new.shape
         if old is None:
             room = max(rows, self._wanted or _FIRST)
             return np.empty((batch, heads, room, depth), self._dtype or new.dtype)
-        if (batch, heads, depth) != (*old.shape[:2], old.shape[3]):
-            raise ValueError(
-                f"{name} must have shape ({old.shape[0]}, {old.shape[1]}, L, {old.shape[3]}) "
-                f"as before: got {new.shape}"
-            )
         if rows <= old.shape[2]:
             return old
         larger = np.empty((batch, heads, max(rows, 2 * old.shape[2]), depth), old.dtype)

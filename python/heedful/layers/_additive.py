@@ -11,8 +11,8 @@ from heedful._checks import flag, probability, size
 from heedful.functional import additive_attention, additive_attention_vjp
 from heedful.layers._initial import kaiming
 from heedful.layers._linear import Linear
+from heedful.layers._masks import check_mask_of_rows, mask_or_bias
 from heedful.layers._mode import Mode
-from heedful.layers._multi_head import mask_or_bias
 from heedful.layers._parameter import Parameter
 from heedful.layers._typed import Typed
 from heedful.layers._types import Array, Backward, Rng, generator
@@ -111,7 +111,7 @@ class AdditiveAttention(Typed):
             Without key the query attends to itself, without value key is the value.
         mask : array_like, optional
             Boolean, True where a query may attend, or floating: added to the scores. Broadcasts to
-            (…, Lq, Lk).
+            (…, Lq, Lk); padding (B, Lk) is ``mask[:, None, :]``, or `kv_lengths`.
         causal, window, align, q_lengths, kv_lengths
             As in :func:`heedful.attention`.
         return_weights : bool, default False
@@ -136,7 +136,7 @@ class AdditiveAttention(Typed):
         options: dict[str, Any] = {
             "causal": causal, "window": window, "align": align, "q_lengths": q_lengths,
             "kv_lengths": kv_lengths, "return_weights": return_weights,
-            **mask_or_bias(_with_head(mask)),
+            **mask_or_bias(_with_head(check_mask_of_rows(mask, query.shape, key.shape))),
         }  # fmt: skip
         pullback = None
         if mode.training:

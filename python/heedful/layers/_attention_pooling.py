@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from heedful._checks import size
+from heedful._checks import as_array, size
 from heedful.functional import attention, attention_vjp
+from heedful.layers._called import called
 from heedful.layers._initial import normal
 from heedful.layers._linear import Linear
+from heedful.layers._masks import mask_or_bias
 from heedful.layers._mode import Mode
-from heedful.layers._multi_head import mask_or_bias
 from heedful.layers._parameter import Parameter
 from heedful.layers._typed import Typed
 from heedful.layers._types import Array, Backward, Rng, generator
@@ -86,21 +87,27 @@ class AttentionPooling(Typed):
         x = self.array("x", x, self.d_model)
         if x.ndim < 2:
             raise ValueError(f"x must have positions and features as axes: got shape {x.shape}")
+        if mask is not None:
+            mask = as_array("mask", mask)
+            if mask.shape != x.shape[:-1]:
+                raise ValueError(f"mask must have shape {x.shape[:-1]}: got {mask.shape}")
+            mask = np.expand_dims(mask, (-2, -3))
         looked, back_linear = x, None
         if self.linear is not None:
             looked, back_linear = self.linear.compute(mode, x)
         options: dict[str, Any] = {
             "kv_lengths": lengths, "return_weights": return_weights,
             "scale": None if self.linear is None else 1.0,
-            **mask_or_bias(None if mask is None else np.expand_dims(mask, (-2, -3))),
+            **mask_or_bias(mask),
         }  # fmt: skip
         one_head = np.expand_dims(x, -3)
         arrays = self.query, np.expand_dims(looked, -3), one_head
         pullback = None
-        if mode.training:
-            out, pullback = attention_vjp(*arrays, **options)
-        else:
-            out = attention(*arrays, **options)
+        with called(kv_lengths="lengths"):
+            if mode.training:
+                out, pullback = attention_vjp(*arrays, **options)
+            else:
+                out = attention(*arrays, **options)
         pooled, *weights = out if return_weights else (out,)
         y = self._outward(pooled, x)
 

@@ -9,6 +9,7 @@ from numpy.typing import DTypeLike
 
 from heedful._checks import size
 from heedful.layers._attention_pooling import AttentionPooling
+from heedful.layers._called import called
 from heedful.layers._decoder import Decoder
 from heedful.layers._encoder import Encoder
 from heedful.layers._linear import Linear
@@ -88,8 +89,10 @@ class Autoencoder(Typed):
 
     def compute(self, mode: Mode, x: Any, *, lengths: Any = None) -> tuple[Array, Backward]:
         """x (B, L, num_features) → y, of the same shape; `lengths` (B,) as in the encoder."""
+        x = self.array("x", x, self.num_features)
         code, back_code = self._encode(mode, x, lengths)
-        y, back_decode = self._decode(mode, code, np.shape(x)[-2], lengths)
+        length = x.shape[-2]
+        y, back_decode = self._decode(mode, code, length, lengths)
         return y, lambda dy: back_code(back_decode(dy))
 
     def _encode(self, mode: Mode, x: Any, lengths: Any) -> tuple[Array, Backward]:
@@ -98,9 +101,12 @@ class Autoencoder(Typed):
             raise ValueError(f"x must have shape (B, L, {self.num_features}): got {x.shape}")
         rows, back_in = self.linear_in.compute(mode, x)
         rows, back_positions = self.positions.compute(mode, rows)
-        rows, back_encoder = self.encoder.compute(mode, rows, kv_lengths=lengths)
+        with called(kv_lengths="lengths"):
+            rows, back_encoder = self.encoder.compute(mode, rows, kv_lengths=lengths)
         pooled, back_pool = self.pooling.compute(mode, rows, lengths=lengths)
-        code, back_narrow = self.narrow.compute(mode, pooled.reshape(len(x), -1))
+        code, back_narrow = self.narrow.compute(
+            mode, pooled.reshape(len(x), self.narrow.in_features)
+        )
 
         def backward(dcode: Any) -> Any:
             dpooled = back_narrow(dcode).reshape(pooled.shape)
@@ -110,8 +116,9 @@ class Autoencoder(Typed):
 
     def _decode(self, mode: Mode, code: Any, length: int, lengths: Any) -> tuple[Array, Backward]:
         memory, back_wide = self.wide.compute(mode, code)
-        shape = (len(memory), self.num_queries, -1)
-        start = np.zeros((len(memory), length, self.target_positions.d_model), self.dtype)
+        width = self.target_positions.d_model
+        shape = (len(memory), self.num_queries, width)
+        start = np.zeros((len(memory), length, width), self.dtype)
         rows, back_positions = self.target_positions.compute(mode, start)
         rows, back_decoder = self.decoder.compute(
             mode, rows, memory.reshape(shape), lengths=lengths, causal=False

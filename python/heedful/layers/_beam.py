@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from heedful.layers._sampling import check_scores
 from heedful.layers._steps import Steps
 from heedful.layers._types import Array
 
@@ -87,6 +88,7 @@ def _is_done(
 
 
 def _log_softmax(scores: Array) -> Array:
+    check_scores(scores)
     scores = scores.astype(np.float64)
     scores -= scores.max(-1, keepdims=True)
     result: Array = scores - np.log(np.exp(scores).sum(-1, keepdims=True))

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from heedful._checks import named
+from heedful._checks import as_array, named
 from heedful.layers._bert_names import from_checkpoint
+from heedful.layers._called import called
 from heedful.layers._dropout import Dropout
 from heedful.layers._embedding import Embedding, check_tokens
 from heedful.layers._encoder import Encoder
@@ -17,6 +18,7 @@ from heedful.layers._linear import Linear
 from heedful.layers._mode import Mode
 from heedful.layers._norm import LayerNorm
 from heedful.layers._positions import LearnedPositions
+from heedful.layers._ragged import filled_up
 from heedful.layers._state import Mismatch, check_state
 from heedful.layers._typed import Typed
 from heedful.layers._types import Array, Backward, Rng, generator
@@ -111,13 +113,16 @@ class BertEncoder(Typed):
         Parameters
         ----------
         lengths : array_like of int (B,), optional
-            How many tokens of each sequence count, the first ones.
+            How many tokens of each sequence count, the first ones. Lists of different lengths say
+            it by themselves; y is as long as the longest then, rows behind a text mean nothing.
         mask : array_like of bool (B, L), optional
             Which tokens count, for those that are not the first ones.
         segments : array_like of int, (B, L) or (L,), optional
             The kind of segment of each token; None is 0.
         """
-        tokens = np.asarray(tokens)
+        if lengths is None and mask is None:
+            tokens, lengths = filled_up("tokens", tokens)
+        tokens = as_array("tokens", tokens)
         x, back_tokens = self.token_embedding.compute(mode, tokens)
         x, back_positions = self.positions.compute(mode, x, self.first_position)
         back_segments: Backward | None = None
@@ -130,7 +135,8 @@ class BertEncoder(Typed):
         x, back_norm = self.norm.compute(mode, x)
         x, drop = self.dropout.compute(mode, x)
         seen = None if mask is None else _as_mask(mask, tokens.shape)
-        y, back_encoder = self.encoder.compute(mode, x, kv_lengths=lengths, mask=seen)
+        with called(kv_lengths="lengths"):
+            y, back_encoder = self.encoder.compute(mode, x, kv_lengths=lengths, mask=seen)
 
         def backward(dy: Any) -> None:
             dx = back_norm(drop(back_encoder(dy)))
@@ -161,7 +167,7 @@ class BertEncoder(Typed):
 
 
 def _as_mask(given: Any, shape: tuple[int, ...]) -> Array:
-    mask = np.asarray(given)
+    mask = as_array("mask", given)
     if mask.shape != shape:
         raise ValueError(f"mask must have shape {shape}: got {mask.shape}")
     if mask.dtype.kind not in "biu":  # 0 in a mask that is added means the contrary

@@ -9,6 +9,7 @@ from numpy.typing import DTypeLike
 
 from heedful._checks import each_of, flag
 from heedful.functional import KVCache
+from heedful.layers._called import called
 from heedful.layers._dropout import Dropout
 from heedful.layers._feed_forward import feed_forward
 from heedful.layers._linear import Linear
@@ -105,26 +106,31 @@ class DecoderLayer(Typed):
         Parameters
         ----------
         mask, lengths, causal
-            Which positions of x a position of x may attend to.
+            Which positions of x a position of x may attend to; a mask is as of
+            :class:`MultiHeadAttention`, lengths (…) say how many count, the first ones.
         memory_mask, memory_lengths
-            Which positions of memory it may attend to.
+            Which positions of memory it may attend to, in the same way.
         cache : DecoderCache, optional
             See ``MultiHeadAttention.compute``.
         """
         width = self.self_attn.d_model
         x, memory = self.array("x", x, width), self.array("memory", memory, width)
+        _check_batches(x.shape[:-2], memory.shape[:-2])
         own, other = cache or (None, None)
 
         def attend(x: Array, residual: Array | None) -> tuple[Any, Backward]:
-            return self.self_attn.compute(
-                mode, x, mask=mask, kv_lengths=lengths, causal=causal, cache=own, residual=residual
-            )
+            with called(query="x", kv_lengths="lengths"):
+                return self.self_attn.compute(
+                    mode, x, mask=mask, kv_lengths=lengths, causal=causal, cache=own,
+                    residual=residual,
+                )  # fmt: skip
 
         def look(x: Array, residual: Array | None) -> tuple[Any, Backward]:
-            return self.multihead_attn.compute(
-                mode, x, memory, mask=memory_mask, kv_lengths=memory_lengths, cache=other,
-                residual=residual,
-            )  # fmt: skip
+            with called(query="x", key="memory", mask="memory_mask", kv_lengths="memory_lengths"):
+                return self.multihead_attn.compute(
+                    mode, x, memory, mask=memory_mask, kv_lengths=memory_lengths, cache=other,
+                    residual=residual,
+                )  # fmt: skip
 
         def feed(x: Array, residual: Array | None) -> tuple[Array, Backward]:
             return feed_forward(mode, self.linear1, self.dropout, self.linear2, x, residual)
@@ -142,6 +148,16 @@ class DecoderLayer(Typed):
 
     def extra_repr(self) -> str:
         return "norm_first=True" if self.norm_first else ""
+
+
+def _check_batches(x: tuple[int, ...], memory: tuple[int, ...]) -> None:
+    """One memory for each sequence, or one for all."""
+    try:
+        same = np.broadcast_shapes(x, memory) == x
+    except ValueError:
+        same = False
+    if not same:
+        raise ValueError(f"memory and x must have the same leading axes: {memory} and {x}")
 
 
 class Decoder(Stack[DecoderLayer]):

@@ -27,7 +27,9 @@ class Embedding(Typed):
     d_model : int
         Width of a vector.
     padding_idx : int, optional
-        A token whose vector is 0 at first and never learns.
+        A token whose vector is 0 at first and gets no gradient from here, so that it never learns
+        unless the weight is shared: what else uses it, such as a projection, teaches it, as in
+        PyTorch.
     dtype : {float32, float64}
     rng : None, int or numpy.random.Generator
         For the first vectors: standard normal numbers, as PyTorch's.

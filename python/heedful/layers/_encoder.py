@@ -9,6 +9,7 @@ from numpy.typing import DTypeLike
 
 from heedful._checks import each_of, flag
 from heedful.functional import KVCache
+from heedful.layers._called import called
 from heedful.layers._dropout import Dropout
 from heedful.layers._feed_forward import feed_forward
 from heedful.layers._linear import Linear
@@ -99,7 +100,8 @@ class EncoderLayer(Typed):
         x = self.array("x", x, self.self_attn.d_model)
 
         def attend(x: Array, residual: Array | None) -> tuple[Any, Backward]:
-            return self.self_attn.compute(mode, x, residual=residual, cache=cache, **options)
+            with called(query="x"):
+                return self.self_attn.compute(mode, x, residual=residual, cache=cache, **options)
 
         def feed(x: Array, residual: Array | None) -> tuple[Array, Backward]:
             return feed_forward(mode, self.linear1, self.dropout, self.linear2, x, residual)

@@ -20,7 +20,7 @@ def generate(
     *,
     stop: int | Sequence[int] | None = None,
     max_length: int = 100,
-    temperature: float = 0.0,
+    temperature: float | None = None,
     top_k: int | None = None,
     top_p: float | None = None,
     num_beams: int = 1,
@@ -47,10 +47,11 @@ def generate(
         The token, or the tokens, that end a sequence; it is not part of the result.
     max_length : int, default 100
         Tokens written at most.
-    temperature : float, default 0
+    temperature : float, optional
+        None is 1 where `top_k` or `top_p` is given, and 0 otherwise.
     top_k : int, optional
     top_p : float, optional
-        In (0, 1].
+        Above 0 and at most 1.
     num_beams : int, default 1
     length_penalty : float, default 1
     rng : None, int or numpy.random.Generator
@@ -60,6 +61,11 @@ def generate(
     -------
     list of numpy.ndarray of int
         For each prompt what was written behind it, with the prompt in front for a LanguageModel.
+
+    Raises
+    ------
+    FloatingPointError
+        The model's scores hold NaN, or nothing finite.
 
     Notes
     -----
@@ -86,21 +92,29 @@ def generate(
     if not prompts:
         return []
     if size("num_beams", num_beams) > 1:
-        if temperature != 0 or top_k is not None or top_p is not None:
+        if temperature or top_k is not None or top_p is not None:
             raise ValueError("num_beams above 1 cannot be combined with drawing tokens")
         penalty = finite("length_penalty", length_penalty)
         written = beam_search(steps, prompts, stops, max_length, int(num_beams), penalty)
     else:
+        if temperature is None:
+            temperature = 0 if top_k is None and top_p is None else 1
         sampler = Sampler(
             0.0 if temperature == 0 else positive("temperature", temperature),
             None if top_k is None else size("top_k", top_k),
-            None if top_p is None else probability("top_p", top_p),
+            None if top_p is None else _share(top_p),
             generator(rng),
         )
         written = _one_by_one(steps, prompts, stops, max_length, sampler)
     if not with_prompt:
         return written
     return [np.concatenate(pair) for pair in zip(prompts, written, strict=True)]
+
+
+def _share(top_p: Any) -> float:
+    if not probability("top_p", top_p):
+        raise ValueError(f"top_p must be above 0 and at most 1: got {named(top_p)}")
+    return float(top_p)
 
 
 def _steps_of(model: Any) -> tuple[Steps, bool]:

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from heedful._checks import flag, one_of, size
 from heedful.functional import KVCache
+from heedful.layers._called import called
 from heedful.layers._dropout import Dropout
 from heedful.layers._embedding import Embedding
 from heedful.layers._encoder import Encoder
@@ -123,9 +124,10 @@ class LanguageModel(Typed):
             first = caches[0].lengths if caches is not None and len(caches[0].lengths) else 0
             x, back_positions = self.positions.compute(mode, x, first)
         x, drop = self.dropout.compute(mode, x)
-        y, back_encoder = self.encoder.compute(
-            mode, x, caches=caches, kv_lengths=lengths, window=self.window
-        )
+        with called(kv_lengths="lengths"):
+            y, back_encoder = self.encoder.compute(
+                mode, x, caches=caches, kv_lengths=lengths, window=self.window
+            )
         logits, back_projection = self.projection.compute(mode, y)
 
         def backward(dlogits: Any) -> None:

@@ -12,6 +12,7 @@ from heedful.functional import KVCache, attention, attention_vjp, rotary_embeddi
 from heedful.layers._heads import Projections
 from heedful.layers._initial import glorot, kaiming
 from heedful.layers._linear import Linear
+from heedful.layers._masks import check_mask_of_heads, mask_or_bias
 from heedful.layers._mode import Mode
 from heedful.layers._parameter import Parameter
 from heedful.layers._typed import Typed
@@ -161,8 +162,10 @@ class MultiHeadAttention(Typed):
         key, value : array_like, optional
             Without key the query attends to itself, without value key is the value.
         mask : array_like, optional
-            Boolean, True where a query may attend, or floating: added to the scores. Broadcasts to
-            (…, H, Lq, Lk).
+            Boolean, True where a query may attend, or floating: added to the scores. (Lq, Lk), the
+            same for all, or with the axes of all scores: (B, 1, Lq, Lk), (1, H, Lq, Lk), …. One of
+            three axes is refused, for it could be of items or of heads. Padding (B, Lk) is
+            ``mask[:, None, None, :]``, or `kv_lengths`.
         bias, window, align, q_lengths, kv_lengths
             As in :func:`heedful.attention`.
         causal : bool, optional
@@ -184,12 +187,14 @@ class MultiHeadAttention(Typed):
             value): of what was given.
         """
         causal = self.causal if causal is None else causal
+        projections = Projections(self, query, key, value)
+        shapes = [array.shape for array in projections.inputs]
+        mask = check_mask_of_heads(mask, shapes[0], shapes[1], keys_are_known=cache is None)
         options: dict[str, Any] = {
             "causal": causal, "window": window, "align": align, "layout": "blhd",
             "q_lengths": q_lengths, "kv_lengths": kv_lengths, "return_weights": return_weights,
             **mask_or_bias(mask, bias),
         }  # fmt: skip
-        projections = Projections(self, query, key, value)
         if cache is not None:
             if not isinstance(cache, KVCache):
                 raise TypeError(f"cache must be a KVCache: got {named(cache)}")
@@ -253,16 +258,6 @@ class MultiHeadAttention(Typed):
         for name, width in (("kdim", self.kdim), ("vdim", self.vdim)):
             shown += "" if width == self.d_model else f", {name}={width}"
         return shown + (f", dropout={self.dropout:g}" if self.dropout else "")
-
-
-def mask_or_bias(mask: Any, bias: Any = None) -> dict[str, Any]:
-    """A floating mask is added to the scores, as a bias is."""
-    if mask is None:
-        return {"mask": None, "bias": bias}
-    mask = np.asarray(mask)
-    if mask.dtype == np.bool_ or mask.dtype.kind in "iu":  # attention refuses integers aloud
-        return {"mask": mask, "bias": bias}
-    return {"mask": None, "bias": mask if bias is None else mask + np.asarray(bias)}
 
 
 def _joined(heads: Array) -> Array:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from heedful._checks import as_array
 from heedful.layers._mode import Mode
 from heedful.layers._typed import Typed
 from heedful.layers._types import Array, Backward
@@ -30,7 +31,7 @@ class GlobalAveragePooling(Typed):
             factors = np.full((*x.shape[:-1], 1), 1 / max(x.shape[-2], 1), self.dtype)
             y = x.mean(-2) if x.shape[-2] else np.zeros((*x.shape[:-2], x.shape[-1]), self.dtype)
         else:
-            kept = np.asarray(mask)
+            kept = as_array("mask", mask)
             if kept.dtype != np.bool_ or kept.shape != x.shape[:-1]:
                 raise ValueError(
                     f"mask must be boolean with shape {x.shape[:-1]}: "

@@ -9,6 +9,16 @@ import numpy as np
 from heedful.layers._types import Array
 
 
+def check_scores(scores: Array) -> None:
+    """Of NaN, of infinity, and of nothing but −infinity no token can be told."""
+    wrong = np.flatnonzero(~np.isfinite(scores.max(-1)))  # the maximum of NaN is NaN
+    if wrong.size:
+        raise FloatingPointError(
+            f"the model's scores for the next token of sequence {wrong[0]} hold NaN or infinity, "
+            "or all are −infinity: are its weights finite?"
+        )
+
+
 class Sampler(NamedTuple):
     """The highest score at temperature 0, otherwise a draw among those that are left."""
 
@@ -19,6 +29,7 @@ class Sampler(NamedTuple):
 
     def __call__(self, scores: Array) -> Array:
         """scores (B, vocabulary) → tokens (B,)."""
+        check_scores(scores)
         if self.temperature == 0:
             best: Array = scores.argmax(-1)
             return best

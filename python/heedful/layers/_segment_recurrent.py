@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from heedful._checks import each_of, flag, size
+from heedful._checks import as_array, each_of, flag, size
 from heedful.layers._dropout import Dropout
 from heedful.layers._embedding import Embedding
 from heedful.layers._feed_forward import feed_forward
@@ -183,15 +183,21 @@ class SegmentRecurrentLM(Typed):
         return ((logits, remembered) if return_memory else logits), backward
 
     def read(self, tokens: Any, segment: int = 512) -> tuple[Array, list[Array]]:
-        """A long text segment by segment: the last segment's logits, and the memory behind it."""
-        tokens = np.asarray(tokens)
-        memory: list[Array] | None = None
-        logits = np.zeros(0)
-        for first in range(0, tokens.shape[1], size("segment", segment)):
+        """A long text segment by segment: the last segment's logits, and the memory behind it.
+
+        tokens (B, L), at least one of each text; logits (B, its length, vocabulary).
+        """
+        tokens = as_array("tokens", tokens)
+        if tokens.ndim != 2 or not tokens.shape[1]:
+            raise ValueError(
+                f"tokens must be (B, L), one token at least of each text: got shape {tokens.shape}"
+            )
+        segment = size("segment", segment)
+        logits, memory = self(tokens[:, :segment], return_memory=True)
+        for first in range(segment, tokens.shape[1], segment):
             logits, memory = self(
                 tokens[:, first : first + segment], memory=memory, return_memory=True
             )
-        assert memory is not None
         return logits, memory
 
     def generate(self, prompts: Any, **options: Any) -> list[Array]:

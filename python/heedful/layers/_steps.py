@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from heedful._checks import integer_array
+from heedful._checks import integer_array, named
 from heedful.functional import KVCache
 from heedful.layers._decoder import DecoderCache
+from heedful.layers._ragged import padded
 from heedful.layers._types import Array
 
 if TYPE_CHECKING:
@@ -34,24 +36,18 @@ class Steps(Protocol):
 
 def read_prompts(prompts: Any) -> list[Array]:
     """One array of tokens for each sequence."""
+    if isinstance(prompts, str) or not isinstance(prompts, (Sequence, np.ndarray)):
+        raise TypeError(f"prompts must be sequences of tokens: got {named(prompts)}")
     found = []
     for index, prompt in enumerate(prompts):
         tokens = integer_array(f"prompts[{index}]", prompt).astype(np.int64)
         if tokens.ndim != 1 or not tokens.size:
             raise ValueError(
-                f"prompts[{index}] must be one token at least in one row: got shape {tokens.shape}"
+                f"prompts[{index}] must be one token at least in one row: got shape "
+                f"{tokens.shape}{'; one prompt is [tokens]' * (not tokens.ndim)}"
             )
         found.append(tokens)
     return found
-
-
-def padded(prompts: list[Array]) -> tuple[Array, Array]:
-    """Prompts side by side (B, L), filled up with zeros, and their lengths."""
-    lengths = np.array([len(prompt) for prompt in prompts])
-    tokens = np.zeros((len(prompts), lengths.max(initial=0)), np.int64)
-    for row, prompt in zip(tokens, prompts, strict=True):
-        row[: len(prompt)] = prompt
-    return tokens, lengths
 
 
 class LanguageSteps:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from heedful._checks import flag
+from heedful._checks import as_array, flag
+from heedful.layers._called import called
 from heedful.layers._decoder import Decoder, DecoderCache
 from heedful.layers._dropout import Dropout
 from heedful.layers._embedding import Embedding
@@ -16,6 +17,7 @@ from heedful.layers._encoder import Encoder
 from heedful.layers._linear import Linear
 from heedful.layers._mode import INFERENCE, Mode
 from heedful.layers._positions import SinusoidalPositions
+from heedful.layers._ragged import filled_up
 from heedful.layers._typed import Typed
 from heedful.layers._types import Array, Backward, Rng, generator
 
@@ -70,11 +72,14 @@ class EncoderDecoder(Typed):
         target_lengths: Any = None, causal: bool = True,
     ) -> tuple[Array, Backward]:  # fmt: skip
         """source (…, M, E), target (…, L, E) → y (…, L, E); backward gives (dsource, dtarget)."""
-        memory, back_encoder = self.encoder.compute(mode, source, kv_lengths=source_lengths)
-        y, back_decoder = self.decoder.compute(
-            mode, target, memory, lengths=target_lengths, memory_lengths=source_lengths,
-            causal=causal,
-        )  # fmt: skip
+        with called(x="source", kv_lengths="source_lengths"):
+            memory, back_encoder = self.encoder.compute(mode, source, kv_lengths=source_lengths)
+        with called(x="target", memory="source", lengths="target_lengths",
+                    memory_lengths="source_lengths"):  # fmt: skip
+            y, back_decoder = self.decoder.compute(
+                mode, target, memory, lengths=target_lengths, memory_lengths=source_lengths,
+                causal=causal,
+            )  # fmt: skip
 
         def backward(dy: Any) -> tuple[Array, Array]:
             dtarget, dmemory = back_decoder(dy)
@@ -101,9 +106,11 @@ class Transformer(EncoderDecoder):
     dff, rate, activation, norm_first, eps, bias
         See :class:`EncoderLayer`.
     padding_idx : int, optional
-        A token that fills sequences up at their ends: nobody attends to it.
+        A token that fills sequences up at their ends: nobody attends to it, and its vectors stay 0
+        unless the target's is tied.
     tied : bool, default False
-        Whether the projection shares the weight of the target's embedding.
+        Whether the projection shares the weight of the target's embedding. Then the vector of
+        `padding_idx` learns too, by the scores for that token, as it does in PyTorch.
     dtype : {float32, float64}
     rng : None, int or numpy.random.Generator
 
@@ -168,7 +175,9 @@ class Transformer(EncoderDecoder):
         self, mode: Mode, embedding: Embedding, tokens: Any, first: Any = 0
     ) -> tuple[Array, Backward]:
         factor = self.dtype.type(np.sqrt(embedding.d_model))
-        x, back = embedding.compute(mode, tokens)
+        name = "source" if embedding is self.source_embedding else "target"
+        with called(tokens=name):
+            x, back = embedding.compute(mode, tokens)
         x, _ = self.positions.compute(mode, x * factor, first)
         x, drop = self.dropout.compute(mode, x)
         return x, lambda dx: back(drop(dx) * factor)
@@ -180,10 +189,9 @@ class Transformer(EncoderDecoder):
         """source (B, M) and target (B, L) of tokens → logits (B, L, target_vocabulary).
 
         `source_lengths` (B,) says how many tokens of each source count; None: those before the
-        padding at the end, if there is a `padding_idx`.
+        padding at the end, if there is a `padding_idx`. Sources of different lengths may be lists.
         """
-        if source_lengths is None:
-            source_lengths = self._lengths(source)
+        source, source_lengths = self._read(source, source_lengths)
         x, back_source = self._embed(mode, self.source_embedding, source)
         y, back_target = self._embed(mode, self.target_embedding, target)
         y, back = super().compute(
@@ -198,20 +206,24 @@ class Transformer(EncoderDecoder):
 
         return logits, backward
 
-    def _lengths(self, source: Any) -> Array | None:
-        if self.padding_idx is None:
-            return None
-        kept = np.asarray(source) != self.padding_idx
-        # the place behind the last token that is none
-        found: Array = kept.shape[-1] - np.argmax(kept[..., ::-1], -1)
-        return np.where(kept.any(-1), found, 0)
+    def _read(self, source: Any, lengths: Any) -> tuple[Array, Any]:
+        """Sources (B, M), and how many tokens of each count; None for all."""
+        padding = self.padding_idx
+        filled, found = filled_up("source", source, padding or 0)
+        tokens = as_array("source", filled)
+        if lengths is None and padding is not None and tokens.ndim:
+            kept = tokens != padding
+            # the place behind the last token that is none
+            last = kept.shape[-1] - np.argmax(kept[..., ::-1], -1) if kept.size else 0
+            found = np.where(kept.any(-1), last, 0)
+        return tokens, found if lengths is None else lengths
 
     def encode(self, source: Any, source_lengths: Any = None) -> Array:
         """What the decoder attends to: tokens (B, M) → memory (B, M, E)."""
-        if source_lengths is None:
-            source_lengths = self._lengths(source)
+        source, source_lengths = self._read(source, source_lengths)
         x, _ = self._embed(INFERENCE, self.source_embedding, source)
-        memory: Array = self.encoder(x, kv_lengths=source_lengths)
+        with called(kv_lengths="source_lengths"):
+            memory: Array = self.encoder(x, kv_lengths=source_lengths)
         return memory
 
     def decode(
@@ -233,7 +245,7 @@ class Transformer(EncoderDecoder):
 
         Parameters
         ----------
-        source : array_like of int, (B, M)
+        source : array_like of int, (B, M), or sequences of different lengths
         start : int
             The token before the first.
         stop : int or sequence of int, optional
@@ -250,9 +262,9 @@ class Transformer(EncoderDecoder):
         from heedful.layers._generate import generate
         from heedful.layers._steps import TransformerSteps
 
-        source = np.asarray(source)
-        if source_lengths is None:
-            source_lengths = self._lengths(source)
+        source, source_lengths = self._read(source, source_lengths)
+        if source.ndim != 2:
+            raise ValueError(f"source must be tokens (B, M): got shape {source.shape}")
         steps = TransformerSteps(self, source, source_lengths, max_length)
         prompts = [np.array([start])] * len(source)
         return generate(steps, prompts, stop=stop, max_length=max_length, **options)

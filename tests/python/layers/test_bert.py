@@ -128,3 +128,14 @@ def test_a_config_gives_the_sizes() -> None:
     assert bert_from_config(distilled).segment_embedding is None
     # positions of RoBERTa begin behind the padding's
     assert bert_from_config(roberta).first_position == 2
+
+
+def test_texts_of_different_lengths_may_be_lists() -> None:
+    model = BertEncoder(9, 6, 2, 1, 8, 5, rng=0)
+    y = model([[1, 2], [3], [4, 5, 6]])
+    filled = [[1, 2, 0], [3, 0, 0], [4, 5, 6]]
+    np.testing.assert_array_equal(y, model(filled, lengths=[2, 1, 3]))
+    with pytest.raises(ValueError, match="tokens must be rectangular"):
+        model([[1, 2], [3]], lengths=[2, 1])
+    with pytest.raises(ValueError, match="tokens must be rectangular"):
+        model([[1, 2], [[3]]])

@@ -140,6 +140,50 @@ CASES: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
      "bias must be a Parameter or None: got ndarray"),
     ("weight_type", lambda: setattr(L.Linear(6, 2), "weight", L.Parameter(np.ones((2, 6)))),
      TypeError, "weight must be of float32: got float64"),
+    ("cache_other_batch", lambda: _filled().append(*np.ones((2, 4, 2, 5, 6)), lengths=[1] * 4),
+     ValueError, "key must have shape (1, 2, L, 6) as before: got (4, 2, 5, 6)"),
+    ("cache_batch_of_three", lambda: _grown(), ValueError,
+     "key must have shape (2, 2, L, 6) as before: got (3, 2, 5, 6)"),
+    ("pooling_ragged", lambda: L.GlobalAveragePooling()(X, mask=[[True], [True, False]]),
+     ValueError, "mask must be rectangular: got lists of different lengths"),
+    ("first_ragged", lambda: L.LearnedPositions(9, 6)(X, [[1], [2, 3]]), ValueError,
+     "first must be rectangular: got lists of different lengths"),
+    ("prompt_alone", lambda: L.LanguageModel(9, 6, 2, 1).generate([1, 2]), ValueError,
+     "prompts[0] must be one token at least in one row: got shape (); one prompt is [tokens]"),
+    ("no_prompts", lambda: L.LanguageModel(9, 6, 2, 1).generate(5), TypeError,
+     "prompts must be sequences of tokens: got 5"),
+    ("read_nothing", lambda: L.SegmentRecurrentLM(9, 6, 2, 1).read([[]]), ValueError,
+     "tokens must be (B, L), one token at least of each text: got shape (1, 0)"),
+    ("read_one_text", lambda: L.SegmentRecurrentLM(9, 6, 2, 1).read([1, 2]), ValueError,
+     "tokens must be (B, L), one token at least of each text: got shape (2,)"),
+    ("source_lengths", lambda: _transformer()([[1, 2]], [[3]], source_lengths=[3]), ValueError,
+     "source_lengths must lie between 0 and 2: got 3 for item 0"),
+    ("target_lengths", lambda: _transformer()([[1, 2]], [[3]], target_lengths=[3]), ValueError,
+     "target_lengths must lie between 0 and 1: got 3 for item 0"),
+    ("source_tokens", lambda: _transformer()([[1, 9]], [[3]]), ValueError,
+     "source must lie in [0, 9): got 9"),
+    ("target_tokens", lambda: _transformer()([[1, 2]], [[11]]), ValueError,
+     "target must lie in [0, 11): got 11"),
+    ("target_ragged", lambda: _transformer()([[1, 2], [1, 2]], [[1], [2, 3]]), ValueError,
+     "target must be rectangular: got lists of different lengths"),
+    ("source_batch", lambda: _transformer()([[1, 2]] * 3, [[1], [3]]), ValueError,
+     "source and target must have the same leading axes: (3,) and (2,)"),
+    ("source_width", lambda: L.EncoderDecoder(6, 2, 1, 1, 8)(X[..., :5], X), ValueError,
+     "source must have 6 numbers in its last axis: got shape (2, 5, 5)"),
+    ("generate_source", lambda: _transformer().generate([1, 2], start=0), ValueError,
+     "source must be tokens (B, M): got shape (2,)"),
+    ("model_lengths", lambda: L.LanguageModel(9, 6, 2, 1)([[1, 2]], lengths=[3]), ValueError,
+     "lengths must lie between 0 and 2: got 3 for item 0"),
+    ("model_ragged", lambda: L.LanguageModel(9, 6, 2, 1)([[1, 2], [3]]), ValueError,
+     "tokens must be rectangular: got lists of different lengths"),
+    ("bert_lengths", lambda: L.BertEncoder(9, 6, 2, 1, 8, 5)([[1, 2]], lengths=[3]), ValueError,
+     "lengths must lie between 0 and 2: got 3 for item 0"),
+    ("pooling_lengths", lambda: L.AttentionPooling(6)(X, lengths=[6, 5]), ValueError,
+     "lengths must lie between 0 and 5: got 6 for item 0"),
+    ("autoencoder_lengths", lambda: L.Autoencoder(6, 2, 8, 2, 1)(X, lengths=[6, 5]), ValueError,
+     "lengths must lie between 0 and 5: got 6 for item 0"),
+    ("top_p", lambda: L.LanguageModel(9, 6, 2, 1).generate([[1]], top_p=0), ValueError,
+     "top_p must be above 0 and at most 1: got 0"),
     ("no_model", lambda: L.generate(np.tanh, [[1]]), TypeError,
      "model must be a model that writes: got <ufunc 'tanh'>"),
 ]  # fmt: skip
@@ -149,6 +193,16 @@ def _with_bias(bias: Any) -> Any:
     layer = L.Linear(6, 2, bias=False)
     layer.bias = bias
     return layer(X)
+
+
+def _transformer() -> L.Transformer:
+    return L.Transformer(9, 11, 6, 2, 1, 8)
+
+
+def _grown() -> None:
+    cache = KVCache()
+    cache.append(*np.ones((2, 2, 2, 5, 6)))
+    cache.append(*np.ones((2, 3, 2, 5, 6)))
 
 
 def _filled() -> KVCache:
@@ -167,6 +221,7 @@ def test_is_refused_in_one_sentence(
         call()
     assert type(caught.value) is kind
     assert message in str(caught.value)
+    assert not str(caught.value).startswith("kv_lengths") or "kv_lengths" in name
 
 
 @pytest.mark.parametrize("case", LAYER_CASES, ids=lambda case: case.name)
@@ -182,6 +237,15 @@ def test_a_gradient_of_another_shape_is_refused(case: LayerCase, rng: np.random.
         with pytest.raises(ValueError, match="must have shape"):
             layer.compute(mode, *inputs, **case.options)[1](dy)
     backward(np.ones_like(y))
+
+
+def test_an_autoencoder_of_no_sequences_gives_none() -> None:
+    model = layers.Autoencoder(6, 2, 8, 2, 1, rng=0)
+    none = np.ones((0, 5, 6), np.float32)
+    assert model(none).shape == (0, 5, 6)
+    assert model.encode(none).shape == (0, 2)
+    y, backward = model.forward(none)
+    assert backward(y).shape == (0, 5, 6)
 
 
 def test_a_dict_of_bert_that_lacks_a_part_is_refused() -> None:

@@ -175,3 +175,47 @@ def test_a_memory_reaches_further_than_a_segment(rng: np.random.Generator) -> No
 
 def test_no_prompt_gives_no_text() -> None:
     assert language_models()["learned"].generate([]) == []
+
+
+def test_top_k_and_top_p_draw_without_a_temperature_too() -> None:
+    model = LanguageModel(31, 16, 4, 2, rng=1)
+    for options in ({"top_k": 9}, {"top_p": 0.8}, {"top_k": 9, "top_p": 0.8}):
+        plain = model.generate(PROMPTS, max_length=20, rng=0, **options)
+        at_one = model.generate(PROMPTS, max_length=20, rng=0, temperature=1.0, **options)
+        for one, other in zip(plain, at_one, strict=True):
+            np.testing.assert_array_equal(one, other)
+        assert any(
+            one.tolist() != other.tolist()
+            for one, other in zip(plain, model.generate(PROMPTS, max_length=20), strict=True)
+        )
+    greedy = model.generate(PROMPTS, max_length=20)
+    for one, other in zip(
+        greedy, model.generate(PROMPTS, max_length=20, temperature=0), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+@pytest.mark.parametrize("options", [{}, {"temperature": 1.0}, {"num_beams": 3}])
+def test_scores_that_are_no_numbers_end_it(number: float, options: dict[str, Any]) -> None:
+    model = LanguageModel(31, 16, 4, 1, tied=False, rng=1)
+    model.projection.weight[:, 3] = number
+    with pytest.raises(FloatingPointError, match="scores for the next token of sequence 0 hold"):
+        model.generate(PROMPTS, max_length=3, **options)
+
+
+@pytest.mark.parametrize("padding", [None, 0])
+def test_sources_of_different_lengths_may_be_lists(padding: int | None) -> None:
+    model = sharp(Transformer(12, 13, 16, 4, 2, 32, padding_idx=padding, rng=2), 2.0)
+    ragged, filled = [[3, 5, 7, 1], [2, 9]], np.array([[3, 5, 7, 1], [2, 9, 0, 0]])
+    for options in ({}, {"num_beams": 2}):
+        written = model.generate(ragged, start=1, stop=2, max_length=9, **options)
+        for row, tokens in zip(ragged, written, strict=True):
+            (alone,) = model.generate([row], start=1, stop=2, max_length=9, **options)
+            np.testing.assert_array_equal(tokens, alone)
+    target = np.array([[1, 4], [1, 5]])
+    np.testing.assert_array_equal(
+        model(ragged, target), model(filled, target, source_lengths=[4, 2])
+    )
+    logits, backward = model.forward(ragged, target)
+    backward(np.ones_like(logits))

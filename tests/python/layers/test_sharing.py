@@ -10,7 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from heedful.layers import Embedding, LanguageModel, Layer, Linear, Parameter, Sequential
+from heedful.layers import (
+    Embedding,
+    LanguageModel,
+    Layer,
+    Linear,
+    Parameter,
+    Sequential,
+    Transformer,
+)
 
 
 def tied() -> Sequential:
@@ -173,3 +181,33 @@ def test_methods_of_other_libraries_are_pointed_to() -> None:
         layer.save_weights("weights")
     with pytest.raises(AttributeError, match=r"no attribute 'eval': write model\(x\)"):
         layer.eval()
+
+
+def test_a_tied_padding_vector_learns_from_the_projection_as_in_torch() -> None:
+    model = Transformer(9, 11, 6, 2, 1, 8, padding_idx=0, tied=True, rng=0)
+    apart = Transformer(9, 11, 6, 2, 1, 8, padding_idx=0, rng=0)
+    tokens = [[1, 2, 0], [3, 4, 5]], [[1, 0], [2, 3]]
+    for one in (model, apart):
+        logits, backward = one.forward(*tokens, rng=0)
+        backward(np.ones_like(logits))
+    assert not model.grads["source_embedding.weight"][0].any()
+    assert not apart.grads["source_embedding.weight"][0].any()
+    assert not apart.grads["target_embedding.weight"][0].any()
+    assert model.grads["target_embedding.weight"][0].any()
+
+
+def test_torch_teaches_a_tied_padding_vector_too() -> None:
+    torch = pytest.importorskip("torch")
+    embedding = torch.nn.Embedding(7, 3, padding_idx=0)
+    projection = torch.nn.Linear(3, 7, bias=False)
+    projection.weight = embedding.weight
+    projection(embedding(torch.tensor([[0, 2]]))).sum().backward()
+    layers = Sequential(Embedding(7, 3, padding_idx=0, rng=0), Linear(3, 7, bias=False))
+    layers[1].weight = layers[0].weight
+    layers[0].weight = embedding.weight.detach().numpy()
+    y, backward = layers.forward([[0, 2]])
+    backward(np.ones_like(y))
+    np.testing.assert_allclose(
+        layers.grads["0.weight"], embedding.weight.grad.numpy(), rtol=1e-5, atol=1e-6
+    )
+    assert layers.grads["0.weight"][0].any()
