@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -36,7 +36,7 @@ class Steps(Protocol):
 
 def read_prompts(prompts: Any) -> list[Array]:
     """One array of tokens for each sequence."""
-    if isinstance(prompts, str) or not isinstance(prompts, (Sequence, np.ndarray)):
+    if isinstance(prompts, str) or not isinstance(prompts, Iterable):
         raise TypeError(f"prompts must be sequences of tokens: got {named(prompts)}")
     found = []
     for index, prompt in enumerate(prompts):
