@@ -71,7 +71,8 @@ class Dense(Typed):
         self.units, self.use_bias = size("units", units), flag("use_bias", use_bias)
         self.softmax = Softmax(dtype=dtype) if activation == "softmax" else None
         self.activation = None if self.softmax else activation_name(activation)
-        self.kernel_regularizer, self.bias_regularizer = kernel_regularizer, bias_regularizer
+        self.kernel_regularizer = _regularizer("kernel_regularizer", kernel_regularizer)
+        self.bias_regularizer = _regularizer("bias_regularizer", bias_regularizer)
         self._rng = generator(rng)
         self.linear: Linear | None = None
         self.awaited = {"linear.weight": True} | ({"linear.bias": True} if self.use_bias else {})
@@ -134,3 +135,12 @@ class Dense(Typed):
         shown = f"{self.units}" + ("" if self.linear is not None else ", unbuilt")
         activation = "softmax" if self.softmax else self.activation
         return shown if activation is None else f"{shown}, activation={activation!r}"
+
+
+def _regularizer(name: str, given: Any) -> Any:
+    """Checked by heedful.training, which is built upon layers, so only where there is one."""
+    if given is None:
+        return None
+    from heedful.training._regularizers import as_regularizer
+
+    return as_regularizer(given, name)

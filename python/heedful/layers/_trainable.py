@@ -28,9 +28,13 @@ class Trainable:
         loss : str or function
             "binary_crossentropy", "sparse_categorical_crossentropy", "categorical_crossentropy",
             "mean_squared_error", or ``loss, dprediction = f(target, prediction)``. By name,
-            cross-entropies are from logits unless the model ends in a sigmoid or softmax.
+            cross-entropies are from logits unless the model ends in a sigmoid or softmax that
+            can be seen: where the end is inside a layer of your own, write
+            ``BinaryCrossEntropy(from_logits=False)``. A warning tells where all outputs of an
+            epoch were in [0, 1] and taken as logits.
         metrics : sequence of str or functions
-            "accuracy", "mae", or ``f(target, prediction)``, a mean.
+            "accuracy", "mae", or ``f(target, prediction)``, a mean over all targets, whatever
+            their weights. The same name once more gets a number behind it.
         """
         from heedful.training._fit import compile_model
 
@@ -41,14 +45,17 @@ class Trainable:
     def fit(
         self,
         x: Any,
-        y: Any,
+        y: Any = None,
         *,
         epochs: int = 1,
         batch_size: int = 32,
         validation_data: Any = None,
+        validation_split: float = 0.0,
+        sample_weight: Any = None,
+        class_weight: Any = None,
         callbacks: Any = (),
         shuffle: bool = True,
-        verbose: bool = True,
+        verbose: bool | int | str = True,
         rng: Rng = None,
     ) -> History:
         """Trains the model on examples.
@@ -57,18 +64,32 @@ class Trainable:
         ----------
         x : array_like, or a tuple of them, or a dict of them
             The inputs, examples along the first axis; a tuple by position, a dict by name.
-        y : array_like
-            Targets.
+            Without y: an iterable of batches, (x, y) or (x, y, sample_weight), such as a
+            generator for one epoch or PyTorch's DataLoader for many.
+        y : array_like, optional
+            Targets. All are checked before the first step.
         epochs : int, default 1
             How often every example is seen. Another fit goes on where this one ends.
         batch_size : int, default 32
-        validation_data : (x, y), optional
+            Of arrays; an iterable has batches of its own.
+        validation_data : (x, y), (x, y, sample_weight) or iterable of batches, optional
             Evaluated behind each epoch.
+        validation_split : float, optional
+            Instead: the share of the examples, the last ones as they were given, that are for
+            validation.
+        sample_weight : array_like, (N,), or with more axes of y, such as (N, L), optional
+            True and False: what counts. The loss is the mean over what counts, so False is for
+            padding. Numbers multiply the losses, whose mean is over all, as in Keras. Metrics
+            leave out what weighs 0 and count the rest alike.
+        class_weight : dict, optional
+            ``{label: weight}``, for training only: multiplies the losses of targets of this
+            label, of binary and sparse categorical cross-entropy; 1 for labels left out.
         callbacks : list of Callback or functions
             See :mod:`heedful.training`.
         shuffle : bool, default True
-        verbose : bool, default True
-            Print a line for each epoch, and show a bar where tqdm is installed.
+            The order of examples in arrays, anew in each epoch.
+        verbose : bool, 0, 1, 2 or "auto", default True
+            Print a line for each epoch, and show a bar where tqdm is installed; 2: no bar.
         rng : None, int or numpy.random.Generator
             Order of the examples and dropout: the same seed gives the same bits. None goes on with
             the generator of the fit before.
@@ -76,34 +97,41 @@ class Trainable:
         Returns
         -------
         History
-            Of all epochs since compile; also ``model.history``, after an interruption too.
+            Of all epochs since compile; also ``model.history``, after an interruption too. NaN
+            where an epoch lacks a number, as one without a validation set does.
 
         Raises
         ------
         FloatingPointError
-            The loss of a batch is not finite. The weights are those before that batch.
+            The loss or a gradient of a batch is not finite. The weights are those before that
+            batch, and finite.
         KeyboardInterrupt
-            Ctrl-C. The weights are those of the last batch that was finished.
+            Ctrl-C. The weights are those of the last batch that was finished, whatever callbacks
+            would have put back at the end.
         """
         from heedful.training._fit import fit
 
         return fit(
             _layer(self), x, y, epochs=epochs, batch_size=batch_size,
-            validation_data=validation_data, callbacks=callbacks, shuffle=shuffle,
-            verbose=verbose, rng=rng,
+            validation_data=validation_data, validation_split=validation_split,
+            sample_weight=sample_weight, class_weight=class_weight, callbacks=callbacks,
+            shuffle=shuffle, verbose=verbose, rng=rng,
         )  # fmt: skip
 
-    def evaluate(self, x: Any, y: Any, *, batch_size: int = 32) -> Any:
-        """(loss, metrics…) over all examples, a tuple with names."""
+    def evaluate(
+        self, x: Any, y: Any = None, *, batch_size: int = 32, sample_weight: Any = None,
+        verbose: bool | int | str = False,
+    ) -> Any:  # fmt: skip
+        """(loss, metrics…) over all examples, a tuple with names; arguments as of `fit`."""
         from heedful.training._fit import evaluate
 
-        return evaluate(_layer(self), x, y, batch_size)
+        return evaluate(_layer(self), x, y, batch_size, sample_weight, verbose)
 
-    def predict(self, x: Any, *, batch_size: int = 32) -> Array:
+    def predict(self, x: Any, *, batch_size: int = 32, verbose: bool | int | str = False) -> Array:
         """The model's outputs for all examples, computed batch by batch."""
         from heedful.training._fit import predict
 
-        return predict(_layer(self), x, batch_size)
+        return predict(_layer(self), x, batch_size, verbose)
 
     @property
     def history(self) -> History:

@@ -1,20 +1,23 @@
 """Training: losses, optimizers, schedules, and all that fit needs."""
 
 from heedful.training import regularizers
-from heedful.training._callbacks import BestCheckpoint, Callback, EarlyStopping
-from heedful.training._checkpoint import load_training, load_weights, save_training, save_weights
-from heedful.training._history import History
-from heedful.training._losses import (
-    BinaryCrossEntropy,
+from heedful.training._binary_cross_entropy import BinaryCrossEntropy
+from heedful.training._callbacks import Callback
+from heedful.training._categorical_cross_entropy import (
     CategoricalCrossEntropy,
-    Loss,
-    MeanSquaredError,
     SparseCategoricalCrossEntropy,
 )
-from heedful.training._optimizer import Optimizer, gradient_norm
+from heedful.training._gradient_norm import gradient_norm
+from heedful.training._history import History
+from heedful.training._losses import Loss
+from heedful.training._optimizer import Optimizer
 from heedful.training._optimizers import SGD, Adam, AdamW
 from heedful.training._regularizers import L1, L1L2, L2
 from heedful.training._schedules import InverseSquareRoot, Schedule, WarmupCosine
+from heedful.training._squared_error import MeanSquaredError
+from heedful.training._training_files import load_training, save_training
+from heedful.training._watchers import BestCheckpoint, EarlyStopping
+from heedful.training._weight_files import load_weights, save_weights
 
 __all__ = [
     "L1",

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from heedful._checks import named
+from heedful._checks import named, real
 from heedful.training._types import Array
+from heedful.training._weights import checked_weights
+
+
+class Batch(NamedTuple):
+    """What a step learns from.
+
+    inputs : by position and by name
+    name : what messages call the targets
+    """
+
+    by_place: tuple[Array, ...]
+    by_name: dict[str, Array]
+    target: Array
+    weight: Array | None
+    name: str
 
 
 class Inputs:
@@ -39,17 +55,61 @@ class Inputs:
         return by_place, {name: array[rows] for name, array in self.by_name.items()}
 
 
+class Table:
+    """Inputs, targets and weights of all examples."""
+
+    def __init__(self, x: Any, y: Any, weight: Any = None, name: str = "") -> None:
+        self.name, self.inputs = name, Inputs(f"{name}x", x)
+        self.count = self.inputs.count
+        self.targets = np.asarray(y)
+        if self.targets.ndim == 0 or len(self.targets) != self.count:
+            raise ValueError(
+                f"{name}y must have one target for each of {self.count} examples: "
+                f"got {named(self.targets)}"
+            )
+        if not self.count:
+            raise ValueError(f"{name}x must have one example at least: got none")
+        self.weight = None if weight is None else checked_weights(weight)
+        if self.weight is not None and len(self.weight) != self.count:
+            raise ValueError(
+                f"{name}sample_weight must have one row for each of {self.count} examples: "
+                f"got {len(self.weight)}"
+            )
+        if self.weight is not None and not self.weight.any():
+            raise ValueError(f"{name}sample_weight must let something count: all is 0")
+
+    def steps(self, batch_size: int) -> int:
+        return -(-self.count // batch_size)
+
+    def take(self, rows: Any, name: str = "y") -> Batch:
+        by_place, by_name = self.inputs.take(rows)
+        weight = None if self.weight is None else self.weight[rows]
+        return Batch(by_place, by_name, self.targets[rows], weight, name)
+
+    def batches(self, batch_size: int, rng: np.random.Generator | None = None) -> Iterator[Batch]:
+        """In order, or in the order that is drawn."""
+        order = None if rng is None else rng.permutation(self.count)
+        for rows in slices(self.count, batch_size, order):
+            yield self.take(rows)
+
+    def split(self, share: Any) -> tuple[Table, Table]:
+        """All but the last examples, and the last, of which there are this share."""
+        share = real("validation_split", share)
+        first = math.floor(self.count * (1 - share)) if 0 < share < 1 else 0
+        if not 0 < first < self.count:
+            raise ValueError(
+                "validation_split must lie between 0 and 1 and leave examples on both sides: "
+                f"got {share} of {self.count}"
+            )
+        return self._rows(slice(0, first), ""), self._rows(slice(first, None), "validation ")
+
+    def _rows(self, rows: slice, name: str) -> Table:
+        by_place, by_name, targets, weight, _ = self.take(rows)
+        return Table(by_name or by_place, targets, weight, name)
+
+
 def slices(count: int, batch_size: int, order: Array | None = None) -> Iterator[Any]:
     """The rows of each batch, the last one may be smaller."""
     for first in range(0, count, batch_size):
         last = min(first + batch_size, count)
         yield slice(first, last) if order is None else order[first:last]
-
-
-def check_targets(y: Any, inputs: Inputs, name: str = "y") -> Array:
-    targets = np.asarray(y)
-    if targets.ndim == 0 or len(targets) != inputs.count:
-        raise ValueError(
-            f"{name} must have one target for each of {inputs.count} examples: got {named(targets)}"
-        )
-    return targets

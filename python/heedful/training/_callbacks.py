@@ -1,131 +1,71 @@
-"""Callbacks: what fit calls between epochs."""
+"""Callbacks: what fit calls between epochs and batches."""
 
 from __future__ import annotations
 
-import os
+import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import numpy as np
-
-from heedful._checks import finite, named, one_of, size
+from heedful._checks import named
 from heedful.layers import Layer
-from heedful.training._checkpoint import save_weights
-from heedful.training._types import Array
+
+Logs = dict[str, float]
 
 
 class Callback:
     """What fit calls. Set ``stop = True`` to end the training behind the epoch.
 
     A plain function ``f(epoch, logs)`` is accepted in its place, and called behind each epoch.
+    Keras's names work, too: on_train_begin and on_train_end beside on_begin and on_end,
+    on_train_batch_end beside on_batch_end, and ``self.model.stop_training = True``.
+
+    Attributes
+    ----------
+    model : Layer
+        The one that is trained; fit sets it.
+    stop : bool
+        False at the beginning of each fit.
+    interrupted : bool
+        In on_end: whether the training was ended by Ctrl-C or an error.
     """
 
+    model: Layer
     stop = False
+    interrupted = False
 
     def on_begin(self, model: Layer) -> None:
         """Before the first epoch."""
+        self.on_train_begin({})
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """The same, by Keras's name."""
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        """Before an epoch; the first is 0."""
+
+    def on_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Behind a step, with the means of the epoch so far; the first batch of an epoch is 0."""
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """The same, by Keras's name."""
+        self.on_batch_end(batch, logs)
+
+    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         """Behind an epoch, with what history gets."""
 
     def on_end(self) -> None:
         """Behind the last epoch; also when fit was interrupted."""
+        self.on_train_end({})
 
-
-class _Watcher(Callback):
-    """Follows one number of the logs."""
-
-    def __init__(self, monitor: str, mode: str, min_delta: float) -> None:
-        mode = one_of("mode", mode, ("auto", "min", "max"))
-        if mode == "auto":
-            mode = "max" if "acc" in monitor else "min"
-        self.monitor, self.sign = monitor, 1.0 if mode == "min" else -1.0
-        self.min_delta = finite("min_delta", min_delta)
-        self.best, self.model = np.inf, Layer()
-
-    def on_begin(self, model: Layer) -> None:
-        self.best, self.model, self.stop = np.inf, model, False
-
-    def improved(self, logs: dict[str, float]) -> bool:
-        if self.monitor not in logs:
-            raise ValueError(f"monitor must be one of {list(logs)}: got {self.monitor!r}")
-        value = self.sign * logs[self.monitor]
-        if not value < self.best - self.min_delta:
-            return False
-        self.best = value
-        return True
-
-
-class EarlyStopping(_Watcher):
-    """Ends the training when a number has not become better for `patience` epochs.
-
-    Parameters
-    ----------
-    monitor : str, default "val_loss"
-        A name in the history.
-    patience : int, default 1
-    min_delta : float, default 0
-        What counts as better.
-    mode : {"auto", "min", "max"}
-        Which way is better; "auto" is up for accuracies and down for the rest.
-    restore_best : bool, default True
-        Whether the weights of the best epoch are put back at the end.
-    """
-
-    def __init__(
-        self, monitor: str = "val_loss", patience: int = 1, *, min_delta: float = 0.0,
-        mode: str = "auto", restore_best: bool = True,
-    ) -> None:  # fmt: skip
-        super().__init__(monitor, mode, min_delta)
-        self.patience, self.restore_best = size("patience", patience), restore_best
-        self.waited = 0
-        self.state: dict[str, Array] | None = None
-
-    def on_begin(self, model: Layer) -> None:
-        super().on_begin(model)
-        self.waited, self.state = 0, None
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
-        if self.improved(logs):
-            self.waited = 0
-            if self.restore_best:
-                self.state = self.model.state_dict()
-            return
-        self.waited += 1
-        self.stop = self.waited >= self.patience
-
-    def on_end(self) -> None:
-        if self.state is not None:
-            self.model.load_state_dict(self.state)
-
-
-class BestCheckpoint(_Watcher):
-    """Saves the weights of the best epoch so far, as safetensors.
-
-    Parameters
-    ----------
-    path : str or path
-    monitor, mode, min_delta
-        As of :class:`EarlyStopping`.
-    """
-
-    def __init__(
-        self, path: str | os.PathLike[str], monitor: str = "val_loss", *, min_delta: float = 0.0,
-        mode: str = "auto",
-    ) -> None:  # fmt: skip
-        super().__init__(monitor, mode, min_delta)
-        self.path = path
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
-        if self.improved(logs):
-            save_weights(self.model, self.path)
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        """The same, by Keras's name."""
 
 
 class _Function(Callback):
-    def __init__(self, function: Callable[[int, dict[str, float]], Any]) -> None:
+    def __init__(self, function: Callable[[int, Logs], Any]) -> None:
         self.function = function
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
+    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         self.function(epoch, logs)
 
 
@@ -141,3 +81,18 @@ def as_callbacks(given: Any) -> list[Callback]:
         elif item is not None:
             raise TypeError(f"callbacks must be callbacks or functions: got {named(item)}")
     return found
+
+
+def end(callbacks: Iterable[Callback], interrupted: bool) -> None:
+    """Ends all of them, also where one of them fails."""
+    first: Exception | None = None
+    for callback in callbacks:
+        callback.interrupted = interrupted
+        try:
+            callback.on_end()
+        except Exception as error:
+            first = first or error
+    if first is not None and interrupted:  # what ended the training is told first
+        warnings.warn(f"a callback failed in on_end: {first!r}", RuntimeWarning, stacklevel=2)
+    elif first is not None:
+        raise first

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 
 class History:
     """Numbers of every epoch, by name.
@@ -9,7 +11,9 @@ class History:
     Attributes
     ----------
     history : dict of list
-        "loss", the metrics, and with a validation set the same with "val_" in front.
+        "loss", the metrics, and with a validation set the same with "val_" in front. All columns
+        have a row for each epoch: NaN where an epoch lacks a number, as one without a validation
+        set does.
     epoch : list of int
         Numbers of the epochs, from 0.
     """
@@ -22,8 +26,12 @@ class History:
         return list(range(max((len(values) for values in self.history.values()), default=0)))
 
     def add(self, logs: dict[str, float]) -> None:
+        before = len(self.epoch)
         for name, value in logs.items():
-            self.history.setdefault(name, []).append(value)
+            self.history.setdefault(name, [math.nan] * before).append(value)
+        for values in self.history.values():
+            if len(values) == before:
+                values.append(math.nan)
 
     def __getitem__(self, name: str) -> list[float]:
         return self.history[name]

@@ -2,76 +2,127 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
+from keyword import iskeyword
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from heedful._checks import named
+from heedful.training._binary_cross_entropy import BinaryCrossEntropy
+from heedful.training._categorical_cross_entropy import (
+    CategoricalCrossEntropy,
+    SparseCategoricalCrossEntropy,
+)
 from heedful.training._types import Array
+from heedful.training._weights import Weights
 
-# from target and prediction to (sum, count), so that batches can be added up
-Metric: TypeAlias = Callable[[Any, Array], tuple[float, float]]
+# from target, prediction and weights, which say what counts, to (sum, count), so that batches can
+# be added up; classes and not functions in functions, which cannot be pickled
+Metric: TypeAlias = Callable[[Any, Array, Any], tuple[float, float]]
 
 
-def binary_accuracy(threshold: float) -> Metric:
-    def accuracy(target: Any, prediction: Array) -> tuple[float, float]:
+class BinaryAccuracy:
+    def __init__(self, threshold: float) -> None:
+        self.threshold = threshold
+
+    def __call__(self, target: Any, prediction: Array, weight: Any) -> tuple[float, float]:
         target = np.asarray(target).reshape(prediction.shape)
-        hits = (prediction > threshold) == (target > 0.5)
-        return float(hits.sum()), hits.size
-
-    return accuracy
+        return _share((prediction > self.threshold) == (target > 0.5), weight)
 
 
-def sparse_accuracy(ignored: int | None) -> Metric:
-    def accuracy(target: Any, prediction: Array) -> tuple[float, float]:
+class SparseAccuracy:
+    def __init__(self, ignored: int | None) -> None:
+        self.ignored = ignored
+
+    def __call__(self, target: Any, prediction: Array, weight: Any) -> tuple[float, float]:
         target = np.asarray(target).reshape(prediction.shape[:-1])
-        hits = prediction.argmax(-1) == target
-        counted = np.ones(hits.shape, np.bool_) if ignored is None else target != ignored
-        return float((hits & counted).sum()), float(counted.sum())
-
-    return accuracy
+        counted = None if self.ignored is None else target != self.ignored
+        return _share(prediction.argmax(-1) == target, weight, counted)
 
 
-def categorical_accuracy(target: Any, prediction: Array) -> tuple[float, float]:
-    hits = prediction.argmax(-1) == np.asarray(target).argmax(-1)
-    return float(hits.sum()), hits.size
+class CategoricalAccuracy:
+    def __call__(self, target: Any, prediction: Array, weight: Any) -> tuple[float, float]:
+        return _share(prediction.argmax(-1) == np.asarray(target).argmax(-1), weight)
 
 
-def mean_absolute_error(target: Any, prediction: Array) -> tuple[float, float]:
-    difference = np.abs(prediction - np.asarray(target).reshape(prediction.shape))
-    return float(difference.sum(dtype=np.float64)), difference.size
+class MeanAbsoluteError:
+    def __call__(self, target: Any, prediction: Array, weight: Any) -> tuple[float, float]:
+        return _share(np.abs(prediction - np.asarray(target).reshape(prediction.shape)), weight)
 
 
-def as_metric(given: Any, loss: Any, gives_probabilities: bool) -> tuple[str, Metric]:
+class OfFunction:
+    """A user's function gives a mean; batches count by their size."""
+
+    def __init__(self, function: Callable[[Any, Array], Any], name: str) -> None:
+        self.function, self.name = function, name
+
+    def __call__(self, target: Any, prediction: Array, weight: Any) -> tuple[float, float]:
+        found, count = self.function(target, prediction), len(prediction)
+        try:
+            return float(found) * count, count
+        except (TypeError, ValueError):
+            raise TypeError(
+                f"the metric {self.name} must return a number: got {named(found)}"
+            ) from None
+
+
+def _share(values: Array, weight: Any, counted: Array | None = None) -> tuple[float, float]:
+    """Sum and count of what counts: weights other than 0 all count alike."""
+    there = Weights(weight, values.shape, counted).counted
+    if there is not None:
+        values = values[there]
+    return float(values.sum(dtype=np.float64)), float(values.size)
+
+
+def as_metrics(given: Any, loss: Any) -> list[tuple[str, Metric]]:
+    """Metrics with the names that they have in history, each another one."""
+    items: Sequence[Any] = [given] if isinstance(given, str) or callable(given) else list(given)
+    found: list[tuple[str, Metric]] = []
+    for item in items:
+        name, metric = _as_metric(item, loss)
+        taken, count, first = {name for name, _ in found}, 1, name
+        while name in taken:
+            count += 1
+            name = f"{first}_{count}"
+        found.append((name, metric))
+    return found
+
+
+def _as_metric(given: Any, loss: Any) -> tuple[str, Metric]:
     """Its name, and the metric that the name means together with a loss."""
-    from heedful.training._losses import (
-        BinaryCrossEntropy,
-        CategoricalCrossEntropy,
-        SparseCategoricalCrossEntropy,
-    )
-
+    if isinstance(given, type):
+        raise TypeError(f"metrics must be functions, not classes: got {given.__name__}")
     if callable(given):
-        return getattr(given, "__name__", type(given).__name__), _of_function(given)
+        name = _identifier(getattr(given, "__name__", type(given).__name__))
+        return name, OfFunction(given, name)
     if given in ("accuracy", "acc"):
-        name = "accuracy"
-        if isinstance(loss, BinaryCrossEntropy):
-            return name, binary_accuracy(0.0 if loss.from_logits else 0.5)
-        if isinstance(loss, SparseCategoricalCrossEntropy):
-            return name, sparse_accuracy(loss.ignore_index)
-        if isinstance(loss, CategoricalCrossEntropy):
-            return name, categorical_accuracy
-        raise ValueError("'accuracy' needs one of the cross-entropies as the loss")
+        return "accuracy", _accuracy(loss)
     if given in ("mae", "mean_absolute_error"):
-        return "mae", mean_absolute_error
+        return "mae", MeanAbsoluteError()
     raise ValueError(f"metrics must be 'accuracy', 'mae' or functions: got {named(given)}")
 
 
-def _of_function(function: Callable[[Any, Array], Any]) -> Metric:
-    """A user's function gives a mean; batches count by their size."""
+def _accuracy(loss: Any) -> Metric:
+    if isinstance(loss, BinaryCrossEntropy):
+        return BinaryAccuracy(0.0 if loss.from_logits else 0.5)
+    if isinstance(loss, SparseCategoricalCrossEntropy):
+        return SparseAccuracy(loss.ignore_index)
+    if isinstance(loss, CategoricalCrossEntropy):
+        return CategoricalAccuracy()
+    raise ValueError("'accuracy' needs one of the cross-entropies as the loss")
 
-    def metric(target: Any, prediction: Array) -> tuple[float, float]:
-        count = len(prediction)
-        return float(function(target, prediction)) * count, count
 
-    return metric
+def _identifier(name: str) -> str:
+    """A name for a column and for a field of what evaluate returns."""
+    if name == "<lambda>":
+        return "metric"
+    found = re.sub(r"\W+", "_", name).strip("_") or "metric"
+    if found == "loss" or found.startswith("val_"):
+        raise ValueError(
+            f"a metric must not be called {found!r}, which history needs for itself: rename it"
+        )
+    if found[0].isdigit():
+        found = f"metric_{found}"
+    return f"{found}_" if iskeyword(found) else found

@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike
 from heedful._checks import finite, named, numbers, positive
 from heedful._core._memory import Keeper
 from heedful.layers import Layer, Parameter
-from heedful.training._schedules import as_schedule
+from heedful.training._gradient_norm import gradient_norm, not_finite
+from heedful.training._schedules import as_schedule, described
 from heedful.training._types import Array
 
 
@@ -30,7 +31,8 @@ class Optimizer(ABC):
         :class:`WarmupCosine`.
     groups : mapping, optional
         Other settings for parameters whose dotted names match a pattern, the first that does:
-        ``{"*.bias": {"weight_decay": 0}, "embedding.*": {"lr_factor": 0.1}}``.
+        ``{"*.bias": {"weight_decay": 0}, "embedding.*": {"lr_factor": 0.1}}``. A pattern that no
+        name matches is an error at the first step.
     clip_norm : float, optional
         Gradients are scaled down together where their norm, over all parameters, is greater.
 
@@ -54,9 +56,10 @@ class Optimizer(ABC):
             raise TypeError(f"model must be a layer: got {named(model)}")
         self.model = model
         self.schedule = as_schedule(lr)
-        self.settings = {"lr_factor": 1.0, **settings}
+        self.settings = {"lr_factor": 1.0}
+        self.settings.update({name: _setting(name, value) for name, value in settings.items()})
         self.groups = {
-            pattern: {name: finite(name, value) for name, value in group.items()}
+            pattern: {name: _setting(name, value) for name, value in group.items()}
             for pattern, group in (groups or {}).items()
         }
         for pattern, group in self.groups.items():
@@ -72,22 +75,38 @@ class Optimizer(ABC):
 
     @property
     def lr(self) -> float:
-        """The learning rate of the next step."""
-        return float(self.schedule(self.steps))
+        """The learning rate of the next step; a number or a function may be assigned."""
+        rate = float(self.schedule(self.steps))
+        if not 0 <= rate < math.inf:
+            raise ValueError(
+                f"lr must be finite and not negative: the schedule gave {rate} at step {self.steps}"
+            )
+        return rate
+
+    @lr.setter
+    def lr(self, given: Any) -> None:
+        self.schedule = as_schedule(given)
 
     def step(self) -> None:
-        """One step down, by the gradients that are there. They stay: call ``model.zero_grad()``."""
+        """One step down, by the gradients that are there. They stay: call ``model.zero_grad()``.
+
+        Raises
+        ------
+        FloatingPointError
+            A gradient is not finite, or so large that the step would not be. Nothing is changed.
+        """
         if self.model is None:
             raise ValueError("the optimizer has no model: give it one, or compile one with it")
         if self.exchange is not None:
             self.exchange(self.model)
+        distinct = self.model.distinct_parameters()
+        if self.steps == 0:
+            self._check_groups(distinct)
         found = [
-            (name, own)
-            for name, own in self.model.distinct_parameters().items()
-            if own.trainable and own.grad is not None
+            (name, own) for name, own in distinct.items() if own.trainable and own.grad is not None
         ]
-        factor = self._clipping(found)
         rate = self.lr
+        factor = self._clipping(found, rate)
         for name, own in found:
             assert own.grad is not None
             settings = self._settings_of(name)
@@ -104,12 +123,26 @@ class Optimizer(ABC):
     ) -> None:  # fmt: skip
         """Changes one parameter and its slots in place."""
 
-    def _clipping(self, found: list[tuple[str, Parameter]]) -> float:
-        if self.clip_norm is None:
-            return 1.0
+    def _clipping(self, found: list[tuple[str, Parameter]], rate: float) -> float:
+        """What gradients are multiplied by; refuses those by which weights would be lost."""
         norm = gradient_norm([own.grad for _, own in found if own.grad is not None])
-        # with PyTorch's small number, for the same steps
-        return min(1.0, self.clip_norm / (norm + 1e-6))
+        factor = 1.0
+        if self.clip_norm is not None and math.isfinite(norm):
+            # with PyTorch's small number, for the same steps
+            factor = min(1.0, self.clip_norm / (norm + 1e-6))
+        types = {own.value.dtype for _, own in found}
+        most = min((float(np.finfo(dtype).max) for dtype in types), default=math.inf)
+        # squares are kept by some, and the step is added to the weights
+        if not max(norm * factor, 1.0) * max(rate, 1.0) < math.sqrt(most):
+            raise FloatingPointError(not_finite(found, norm))
+        return factor
+
+    def _check_groups(self, names: Mapping[str, Any]) -> None:
+        for pattern in self.groups:
+            if not any(fnmatchcase(name, pattern) for name in names):
+                raise ValueError(
+                    f"groups[{pattern!r}] must match a parameter: there are {_few(list(names))}"
+                )
 
     def _settings_of(self, name: str) -> dict[str, float]:
         for pattern, group in self.groups.items():
@@ -122,6 +155,13 @@ class Optimizer(ABC):
         if name not in arrays:
             arrays[name] = np.zeros_like(own.value)
         return arrays[name]
+
+    def description(self) -> dict[str, Any]:
+        """Kind and settings, as a file of a training names them."""
+        return {
+            "optimizer": type(self).__name__, "lr": described(self.schedule), **self.settings,
+            "groups": self.groups, "clip_norm": self.clip_norm,
+        }  # fmt: skip
 
     def state_dict(self) -> dict[str, Array]:
         """A copy of all that a later step depends on, by dotted names."""
@@ -158,7 +198,15 @@ class Optimizer(ABC):
         self.steps, self.state = int(steps), loaded
 
 
-def gradient_norm(gradients: list[Array]) -> float:
-    """√Σ g² over all of them."""
-    squares = [np.vdot(gradient, gradient) for gradient in gradients]
-    return math.sqrt(float(np.sum(squares, dtype=np.float64)))
+def _setting(name: str, value: Any) -> float:
+    number = finite(name, value)
+    if number < 0:
+        raise ValueError(f"{name} must not be negative: got {value}")
+    if name == "momentum" and number >= 1:
+        raise ValueError(f"momentum must lie in [0, 1): got {value}")
+    return number
+
+
+def _few(names: list[str], most: int = 8) -> str:
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

@@ -20,7 +20,9 @@ class SGD(Optimizer):
     ----------
     model, lr, groups, clip_norm
         As of :class:`Optimizer`.
-    momentum, weight_decay : float, default 0
+    momentum : float, default 0
+        Below 1.
+    weight_decay : float, default 0
     nesterov : bool, default False
         w ← w − lr · (gradient + momentum · v).
 
@@ -48,11 +50,16 @@ class SGD(Optimizer):
         groups: Mapping[str, Mapping[str, float]] | None = None, clip_norm: float | None = None,
     ) -> None:  # fmt: skip
         super().__init__(
-            model, lr, groups, clip_norm, momentum=finite("momentum", momentum),
-            weight_decay=finite("weight_decay", weight_decay),
+            model, lr, groups, clip_norm, momentum=momentum, weight_decay=weight_decay
         )  # fmt: skip
         self.nesterov = flag("nesterov", nesterov)
-        self.slots = ("momentum",) if momentum else ()
+        moving = bool(momentum) or any(group.get("momentum") for group in self.groups.values())
+        if nesterov and not moving:
+            raise ValueError("nesterov=True needs a momentum above 0")
+        self.slots = ("momentum",) if moving else ()
+
+    def description(self) -> dict[str, Any]:
+        return {**super().description(), "nesterov": self.nesterov}
 
     def update(
         self, value: Array, grad: Array, slots: list[Array], rate: float,
@@ -109,10 +116,11 @@ class Adam(Optimizer):
         first, second = (finite("betas", beta) for beta in betas)
         if not 0 <= first < 1 or not 0 <= second < 1:
             raise ValueError(f"betas must lie in [0, 1): got {betas}")
-        super().__init__(
-            model, lr, groups, clip_norm, weight_decay=finite("weight_decay", weight_decay)
-        )
+        super().__init__(model, lr, groups, clip_norm, weight_decay=weight_decay)
         self.betas, self.eps = (float(first), float(second)), positive("eps", eps)
+
+    def description(self) -> dict[str, Any]:
+        return {**super().description(), "betas": list(self.betas), "eps": self.eps}
 
     def update(
         self, value: Array, grad: Array, slots: list[Array], rate: float,
@@ -159,5 +167,9 @@ def as_optimizer(given: Any, model: Layer) -> Optimizer:
             raise ValueError("optimizer must be one of this model: it was made for another one")
         given.model = model
         return given
+    if isinstance(given, type) and issubclass(given, Optimizer):
+        raise TypeError(
+            f"optimizer must be an optimizer, not its class: write {given.__name__}(lr=…)"
+        )
     name = one_of("optimizer", given.lower() if isinstance(given, str) else given, tuple(_NAMES))
     return _NAMES[name](model)

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from types import TracebackType
 from typing import Any
+
+from heedful._checks import is_integer, named
 
 
 class Progress:
     """The bar of one epoch; nothing where tqdm is missing or nobody looks."""
 
-    def __init__(self, steps: int, title: str, shown: bool) -> None:
+    def __init__(self, steps: int | None, title: str, shown: bool) -> None:
         self.bar: Any = None
-        if shown and sys.stderr is not None and sys.stderr.isatty():
+        if shown and somebody_looks():
             try:
                 from tqdm.auto import tqdm
             except ImportError:
                 return
-            self.bar = tqdm(total=steps, desc=title, leave=False)
+            with warnings.catch_warnings():  # a notebook without widgets has a bar of letters
+                warnings.simplefilter("ignore")
+                self.bar = tqdm(total=steps, desc=title, leave=False)
 
     def advance(self, logs: dict[str, float]) -> None:
         if self.bar is not None:
@@ -35,7 +40,27 @@ class Progress:
             self.bar.close()
 
     @staticmethod
-    def line(epoch: int, last: int, logs: dict[str, float]) -> None:
+    def line(title: str, logs: dict[str, float]) -> None:
         """What stays of an epoch."""
         shown = "  ".join(f"{name} {value:.4f}" for name, value in logs.items())
-        print(f"epoch {epoch}/{last}  {shown}", flush=True)
+        print(f"{title}  {shown}", flush=True)
+
+
+def somebody_looks() -> bool:
+    """At a terminal or in a notebook, whose stderr is no terminal."""
+    if sys.stderr is not None and sys.stderr.isatty():
+        return True
+    shell_of = getattr(sys.modules.get("IPython"), "get_ipython", None)
+    shell = None if shell_of is None else shell_of()
+    return "IPKernelApp" in (getattr(shell, "config", None) or ())
+
+
+def as_verbose(given: Any) -> tuple[bool, bool]:
+    """Whether lines are printed, and whether a bar is shown; Keras's numbers are known."""
+    if isinstance(given, bool):
+        return given, given
+    if is_integer(given) and given in (0, 1, 2):
+        return bool(given), given == 1
+    if isinstance(given, str) and given == "auto":
+        return True, True
+    raise ValueError(f"verbose must be True, False, 0, 1, 2 or 'auto': got {named(given)}")

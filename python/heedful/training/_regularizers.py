@@ -51,12 +51,13 @@ class L2(L1L2):
         super().__init__(l2=l2)
 
 
-def as_regularizer(given: Any) -> L1L2 | None:
+def as_regularizer(given: Any, name: str = "a regularizer") -> L1L2 | None:
+    if isinstance(given, type):
+        raise TypeError(f"{name} must be a regularizer, not its class: write {given.__name__}(…)")
     if given is None or (hasattr(given, "penalty") and hasattr(given, "gradient")):
         regularizer: L1L2 | None = given
         return regularizer
-    if given in ("l1", "L1"):
-        return L1()
-    if given in ("l2", "L2"):
-        return L2()
-    raise TypeError(f"a regularizer must be 'l1', 'l2' or one of training's: got {named(given)}")
+    if isinstance(given, str) and given.lower() in ("l1", "l2"):
+        return L1() if given.lower() == "l1" else L2()
+    kind = ValueError if isinstance(given, str) else TypeError
+    raise kind(f"{name} must be 'l1', 'l2' or one such as L2(0.01): got {named(given)}")

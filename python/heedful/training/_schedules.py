@@ -81,6 +81,16 @@ class InverseSquareRoot:
         return self.lr * min(count / self.warmup_steps, math.sqrt(self.warmup_steps / count))
 
 
+class Constant:
+    """The same rate at every step."""
+
+    def __init__(self, lr: float) -> None:
+        self.lr = lr
+
+    def __call__(self, step: int) -> float:
+        return self.lr
+
+
 def as_schedule(given: Any) -> Schedule:
     if callable(given):
         schedule: Schedule = given
@@ -93,4 +103,14 @@ def as_schedule(given: Any) -> Schedule:
         ) from None
     if rate < 0:
         raise ValueError(f"lr must not be negative: got {rate}")
-    return lambda step: rate
+    return Constant(rate)
+
+
+def described(schedule: Schedule) -> float | str:
+    """A schedule as a file of a training names it: a function by its name alone."""
+    if isinstance(schedule, Constant):
+        return schedule.lr
+    if isinstance(schedule, (WarmupCosine, InverseSquareRoot)):
+        settings = ", ".join(f"{name}={value}" for name, value in vars(schedule).items())
+        return f"{type(schedule).__name__}({settings})"
+    return str(getattr(schedule, "__qualname__", type(schedule).__qualname__))

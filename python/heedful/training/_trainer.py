@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections import namedtuple
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from heedful.layers import Activation, Dense, Layer, Linear, Parameter, Sequential, Softmax
-from heedful.training._batches import Inputs, check_targets, slices
+from heedful.layers import Layer, Parameter
+from heedful.training._batches import Batch, Table
+from heedful.training._binary_cross_entropy import BinaryCrossEntropy
+from heedful.training._categorical_cross_entropy import SparseCategoricalCrossEntropy
+from heedful.training._ending import Suspicion, ends_in_probabilities
 from heedful.training._history import History
-from heedful.training._losses import as_loss
-from heedful.training._metrics import as_metric
+from heedful.training._losses import as_loss, call_loss
+from heedful.training._metrics import as_metrics
 from heedful.training._optimizers import as_optimizer
+from heedful.training._progress import Progress
 from heedful.training._regularizers import L1L2, as_regularizer
-from heedful.training._types import Array
+from heedful.training._stream import Data
+from heedful.training._totals import Totals
 from heedful.training._uninterrupted import uninterrupted
+from heedful.training._weights import with_class_weight
 
 
 class Trainer:
@@ -30,49 +35,95 @@ class Trainer:
         What batches are drawn and numbers dropped out with; fit makes it.
     epochs : int
         Done so far.
+    unchecked : list of Table
+        Data whose targets are looked at all at once, before the first step.
     """
 
-    def __init__(self, model: Layer, optimizer: Any, loss: Any, metrics: Sequence[Any]) -> None:
+    def __init__(self, model: Layer, optimizer: Any, loss: Any, metrics: Any) -> None:
         probabilities = ends_in_probabilities(model)
         self.model = model
         self.loss = as_loss(loss, probabilities)
-        if isinstance(metrics, str) or callable(metrics):
-            metrics = [metrics]
-        self.metrics = [as_metric(metric, self.loss, probabilities) for metric in metrics]
+        self.suspicion = Suspicion(self.loss, probabilities)
+        self.metrics = as_metrics(metrics, self.loss)
         self.optimizer = as_optimizer(optimizer, model)
         self.history = History()
         self.rng: np.random.Generator | None = None
         self.epochs = 0
+        self.unchecked: list[Table] = []
 
-    def train_on_batch(self, inputs: Inputs, targets: Array, rows: Any, where: str) -> Totals:
+    def train_on_batch(
+        self, batch: Batch, where: str, class_weight: dict[int, float] | None = None
+    ) -> Totals:
         """One step; weights and optimizer change together or not at all."""
-        by_place, by_name = inputs.take(rows)
-        target = targets[rows]
         self.model.zero_grad()
-        prediction, backward = self.model.forward(*by_place, rng=self.rng, **by_name)
-        loss, gradient = self.loss(target, prediction)
+        prediction, backward = self.model.forward(*batch.by_place, rng=self.rng, **batch.by_name)
+        self._check_targets(batch, prediction, class_weight)
+        weight = with_class_weight(batch.weight, batch.target, class_weight)
+        loss, gradient = call_loss(self.loss, batch.target, prediction, weight)
         loss += self._penalty()
         if not np.isfinite(loss):
-            raise FloatingPointError(
-                f"the loss is {loss} in {where}: training stopped, the weights are those before it"
-            )
+            raise FloatingPointError(self._stopped(f"the loss is {loss}", where))
+        self.suspicion.look(prediction)
         backward(gradient)
         self._add_penalty_gradients()
-        totals = Totals(self, len(target), loss, target, prediction)
-        with uninterrupted():
-            self.optimizer.step()
+        totals = self._totals(batch, loss, prediction)
+        try:
+            with uninterrupted():
+                self.optimizer.step()
+        except FloatingPointError as error:
+            raise FloatingPointError(self._stopped(str(error), where)) from None
         return totals
 
-    def evaluate(self, inputs: Inputs, targets: Array, batch_size: int) -> dict[str, float]:
-        total = Totals(self)
-        for rows in slices(inputs.count, batch_size):
-            by_place, by_name = inputs.take(rows)
-            prediction = self.model(*by_place, **by_name)
-            loss, _ = self.loss(targets[rows], prediction)
-            total += Totals(self, len(targets[rows]), loss, targets[rows], prediction)
+    def evaluate(
+        self, data: Data, batch_size: int, title: str = "", shown: bool = False
+    ) -> dict[str, float]:
+        total = Totals(self.metrics)
+        with Progress(data.steps(batch_size), title, shown) as progress:
+            for index, batch in enumerate(data.batches(batch_size)):
+                prediction = self.model(*batch.by_place, **batch.by_name)
+                if isinstance(data, Table) and index == 0:
+                    self._check_table(data, batch, prediction)
+                self._check_batch(batch, prediction)
+                loss, _ = call_loss(self.loss, batch.target, prediction, batch.weight)
+                total += self._totals(batch, loss, prediction)
+                progress.advance(total.means())
         logs = total.means()
         logs["loss"] += self._penalty()
         return logs
+
+    def _totals(self, batch: Batch, loss: float, prediction: Any) -> Totals:
+        target, weight = batch.target, batch.weight
+        return Totals.of(self.metrics, self.loss, loss, target, prediction, weight)
+
+    def _check_targets(
+        self, batch: Batch, prediction: Any, class_weight: dict[int, float] | None
+    ) -> None:
+        """Before the first step all targets, as soon as the number of classes is known."""
+        if self.unchecked:
+            _check_labels(class_weight, self.loss, np.shape(prediction))
+        for table in self.unchecked:
+            self._check_table(table, batch, prediction)
+        self.unchecked = []
+        self._check_batch(batch, prediction)
+
+    def _check_table(self, table: Table, batch: Batch, prediction: Any) -> None:
+        """All targets of a table, if they are of the kind of the batch's."""
+        checked, shape = getattr(self.loss, "checked", None), np.shape(prediction)
+        alike = table.targets.shape[1:] == batch.target.shape[1:]
+        if checked is not None and alike and shape[:1] == (len(batch.target),):
+            checked(table.targets, (table.count, *shape[1:]), table.weight, f"{table.name}y")
+
+    def _check_batch(self, batch: Batch, prediction: Any) -> None:
+        """What comes batch by batch is checked so, under its name."""
+        checked = getattr(self.loss, "checked", None)
+        if checked is not None and batch.name != "y":
+            checked(batch.target, np.shape(prediction), batch.weight, batch.name)
+
+    def _stopped(self, reason: str, where: str) -> str:
+        found = self.model.distinct_parameters().items()
+        lost = [name for name, own in found if not np.isfinite(own.value).all()]
+        state = f"{lost[0]} is not finite" if lost else "the weights are those before it"
+        return f"{reason} in {where}: training stopped, {state}"
 
     def _penalised(self) -> list[tuple[Parameter, L1L2]]:
         found = [
@@ -89,39 +140,20 @@ class Trainer:
             own.add(regularizer.gradient(own.value))
 
 
-class Totals:
-    """Sums of the loss and the metrics over examples."""
-
-    def __init__(
-        self, trainer: Trainer, count: int = 0, loss: float = 0.0, target: Any = None,
-        prediction: Any = None,
-    ) -> None:  # fmt: skip
-        count_of = getattr(trainer.loss, "count", None)  # a loss that leaves targets out has it
-        counted = count_of(target) if count and count_of is not None else count
-        self.sums = {"loss": (loss * counted, float(counted))}
-        for name, metric in trainer.metrics:
-            self.sums[name] = metric(target, prediction) if count else (0.0, 0.0)
-
-    def __iadd__(self, other: Totals) -> Totals:
-        for name, (total, count) in other.sums.items():
-            before = self.sums[name]
-            self.sums[name] = before[0] + total, before[1] + count
-        return self
-
-    def means(self) -> dict[str, float]:
-        return {name: total / max(count, 1) for name, (total, count) in self.sums.items()}
+def check_class_weight_loss(class_weight: dict[int, float] | None, loss: Any) -> None:
+    kinds = (BinaryCrossEntropy, SparseCategoricalCrossEntropy)
+    if class_weight is not None and not isinstance(loss, kinds):
+        raise ValueError(
+            "class_weight needs targets that are labels: the loss binary_crossentropy or "
+            "sparse_categorical_crossentropy"
+        )
 
 
-def ends_in_probabilities(model: Layer) -> bool:
-    """The last thing that a model does is to make probabilities."""
-    last = model
-    while isinstance(last, Sequential) and len(last):
-        last = last[-1]
-    if isinstance(last, Dense):
-        return last.softmax is not None or last.activation == "sigmoid"
-    if isinstance(last, (Linear, Activation)):
-        return last.activation == "sigmoid"
-    return isinstance(last, Softmax)
+def _check_labels(class_weight: dict[int, float] | None, loss: Any, shape: tuple[int, ...]) -> None:
+    classes = 2 if isinstance(loss, BinaryCrossEntropy) else shape[-1]
+    for label in class_weight or ():
+        if not 0 <= label < classes:
+            raise ValueError(f"class_weight must have labels in [0, {classes}): got {label}")
 
 
 def trainer_of(model: Layer) -> Trainer:
@@ -134,8 +166,3 @@ def trainer_of(model: Layer) -> Trainer:
 def evaluation(logs: dict[str, float]) -> Any:
     """The numbers as a tuple with names, as ``loss, accuracy = model.evaluate(x, y)`` wants."""
     return namedtuple("Evaluation", logs)(**logs)
-
-
-def check_data(x: Any, y: Any, name: str = "") -> tuple[Inputs, Array]:
-    inputs = Inputs(f"{name}x", x)
-    return inputs, check_targets(y, inputs, f"{name}y")

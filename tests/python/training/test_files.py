@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from heedful.layers import Linear, Sequential
+from heedful.layers import Dense, Linear, Sequential
 from heedful.training import (
     SGD,
     Adam,
+    AdamW,
+    WarmupCosine,
     load_training,
     load_weights,
     save_training,
@@ -63,7 +65,7 @@ def test_a_file_that_is_cut_off_loads_nothing(
     before, whole = trained.state_dict(), path.read_bytes()
     for damaged in (whole[:-10], whole[:20], b"", b"\xff" * 8 + whole[8:], b"pickle"):
         path.write_bytes(damaged)
-        with pytest.raises(SafetensorError):
+        with pytest.raises(SafetensorError, match=r"'.*state\.safetensors' is none"):
             load(trained, path)
     assert_unchanged(trained, before, 2)
 
@@ -123,7 +125,7 @@ def test_a_training_of_another_model_or_optimizer_changes_nothing(
     save_training(trained, path)
     for other, message in (
         (network(width=7), "must have shape"),
-        (network(SGD(momentum=0.9)), "state must be of this optimizer and model"),
+        (network(SGD(momentum=0.9)), "the optimizer must be that of the file, Adam: got SGD"),
     ):
         before = other.state_dict()
         with pytest.raises(ValueError, match=message):
@@ -178,3 +180,89 @@ def test_an_optimizer_s_state_that_does_not_fit_changes_nothing(
         fresh.load_state_dict(state)
     assert fresh.steps == 0
     assert fresh.state == {}
+
+
+def rate(step: int) -> float:
+    return 0.01
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "message"),
+    [
+        (AdamW(), "the optimizer must be that of the file, Adam: got AdamW"),
+        (Adam(lr=0.01), "the optimizer's lr must be that of the file, 0.001: got 0.01"),
+        (Adam(lr=WarmupCosine(0.1, 2, 9)), r"0.001: got WarmupCosine\(lr=0.1, .*warmup_steps=2"),
+        (Adam(lr=rate), "0.001: got rate"),
+        (Adam(weight_decay=0.1), "weight_decay must be that of the file, 0.0: got 0.1"),
+        (Adam(betas=(0.8, 0.9)), r"betas must be that of the file, \[0.9, 0.999\]: got \[0.8, 0"),
+        (Adam(clip_norm=1.0), "clip_norm must be that of the file, None: got 1.0"),
+        (Adam(groups={"*.bias": {"lr_factor": 0}}), "groups must be that of the file, {}: got"),
+    ],
+)
+def test_a_training_with_other_settings_is_refused(
+    optimizer: Any, message: str, trained: Sequential, tmp_path: Path
+) -> None:
+    save_training(trained, tmp_path / "state")
+    other = network(optimizer)
+    before = other.state_dict()
+    with pytest.raises(ValueError, match=message):
+        load_training(other, tmp_path / "state")
+    assert_unchanged(other, before, 0)
+
+
+def test_a_rate_may_be_changed_behind_loading(trained: Sequential, tmp_path: Path) -> None:
+    save_training(trained, tmp_path / "state")
+    other = network()
+    load_training(other, tmp_path / "state")
+    other.optimizer.lr = 0.01
+    assert (other.optimizer.lr, other.optimizer.steps) == (0.01, 2)
+
+
+def test_a_training_of_another_type_is_refused(trained: Sequential, tmp_path: Path) -> None:
+    save_training(trained, tmp_path / "state")
+    wide = {"rng": 0, "dtype": np.float64}
+    for layers in ([Linear(4, 8, **wide), Linear(8, 1, **wide)], [Dense(8, **wide)]):
+        other = Sequential(layers) if len(layers) == 2 else Sequential(*layers, Linear(8, 1))
+        if len(layers) == 1:
+            save_training(unnamed(trained), tmp_path / "state")
+        other.compile("adam", "mse")
+        with pytest.raises(ValueError, match="of the type of the file, float32: got float64"):
+            load_training(other, tmp_path / "state")
+        assert other.optimizer.steps == 0
+
+
+def unnamed(trained: Sequential) -> Sequential:
+    """One whose first layer is a Dense, by which its parameters are called."""
+    model = Sequential(Dense(8, rng=0), Linear(8, 1, rng=0))
+    model.compile("adam", "mse")
+    model.fit(np.ones((4, 4)), np.ones(4), verbose=False)
+    return model
+
+
+def test_what_was_frozen_is_frozen_again(trained: Sequential, tmp_path: Path) -> None:
+    trained.freeze("0.*")
+    save_training(trained, tmp_path / "state")
+    other = network()
+    other.freeze("1.*")
+    load_training(other, tmp_path / "state")
+    found = {name: own.trainable for name, own in other.named_parameters()}
+    assert found == {"0.weight": False, "0.bias": False, "1.weight": True, "1.bias": True}
+
+
+def test_a_folder_that_is_missing_is_named(trained: Sequential, tmp_path: Path) -> None:
+    for save in (save_weights, save_training):
+        with pytest.raises(FileNotFoundError, match=r"folder that is there: got '.*no/state'"):
+            save(trained, tmp_path / "no" / "state")
+        with pytest.raises(IsADirectoryError, match="path must be a file: got the folder"):
+            save(trained, tmp_path)
+    for load in (load_weights, load_training):
+        with pytest.raises(FileNotFoundError, match="missing"):
+            load(trained, tmp_path / "missing")
+        with pytest.raises(IsADirectoryError, match="path must be a file: got the folder"):
+            load(trained, tmp_path)
+
+
+def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
+    for call in (save_weights, save_training, load_weights, load_training):
+        with pytest.raises(TypeError, match=r"model must be a layer: got \{'w'"):
+            call({"w": np.ones(3)}, tmp_path / "state")  # type: ignore[arg-type]

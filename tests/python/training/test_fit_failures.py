@@ -129,7 +129,7 @@ assert len(model.history["loss"]) == 2
         (lambda m, x, y: m.compile("adam", "mse", ["accuracy"]), ValueError,
          "'accuracy' needs one of the cross-entropies"),
         (lambda m, x, y: m.compile("adam"), ValueError, "loss must be given: got None"),
-        (lambda m, x, y: m.fit(x, y, callbacks=EarlyStopping("val_los"), verbose=False),
+        (lambda m, x, y: m.fit(x, y, callbacks=EarlyStopping("val_los", mode="min"), verbose=False),
          ValueError, "monitor must be one of"),
     ],
 )  # fmt: skip

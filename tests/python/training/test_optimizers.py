@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from heedful.layers import Linear, Sequential
+from heedful.layers import Dense, Linear, Sequential
 from heedful.training import (
+    L2,
     SGD,
     Adam,
     AdamW,
@@ -61,6 +62,15 @@ def test_groups_set_what_their_pattern_names() -> None:
     np.testing.assert_allclose(moved["0.bias"], -0.2 * model.grads["0.bias"], rtol=1e-10)
     assert not moved["1.weight"].any()
     assert not moved["1.bias"].any()  # the first pattern counts
+
+
+def test_a_group_alone_may_have_a_momentum() -> None:
+    model = ready()
+    optimizer = SGD(model, lr=0.1, groups={"0.*": {"momentum": 0.5}})
+    for _ in range(2):
+        moved = change(model, optimizer)
+    np.testing.assert_allclose(moved["0.weight"], -0.15 * model.grads["0.weight"], rtol=1e-10)
+    np.testing.assert_allclose(moved["1.weight"], -0.1 * model.grads["1.weight"], rtol=1e-10)
 
 
 def test_clipping_is_by_the_norm_of_all() -> None:
@@ -138,6 +148,16 @@ def test_a_loaded_state_goes_on_with_the_same_bits(kind: Any) -> None:
         (lambda: SGD(groups={"*": {"momentums": 1}}), ValueError, r"groups\['\*'\] must set some"),
         (lambda: SGD(clip_norm=0), ValueError, "clip_norm must be finite and above 0: got 0"),
         (lambda: SGD().step(), ValueError, "the optimizer has no model"),
+        (lambda: SGD(ready(), groups={"typo*": {"lr_factor": 0}}).step(), ValueError,
+         r"groups\['typo\*'\] must match a parameter: there are 0\.weight, 0\.bias, 1\.weight"),
+        (lambda: SGD(momentum=2), ValueError, r"momentum must lie in \[0, 1\): got 2"),
+        (lambda: SGD(momentum=-0.1), ValueError, "momentum must not be negative: got -0.1"),
+        (lambda: SGD(nesterov=True), ValueError, "nesterov=True needs a momentum"),
+        (lambda: SGD(weight_decay=-1), ValueError, "weight_decay must not be negative: got -1"),
+        (lambda: AdamW(weight_decay=-1), ValueError, "weight_decay must not be negative: got -1"),
+        (lambda: Adam(groups={"*": {"lr_factor": -1}}), ValueError, "lr_factor must not be neg"),
+        (lambda: ready().compile(Adam, "mse"), TypeError,
+         r"optimizer must be an optimizer, not its class: write Adam\(lr=…\)"),
         (lambda: Adam(ready()).load_state_dict({"mean.x": 1, "steps": 1}), ValueError,
          r"state must be of this optimizer and model: got 'mean\.x'"),
         (lambda: Adam(ready()).load_state_dict({"mean.0.bias": [1.0], "steps": 1}), ValueError,
@@ -148,3 +168,15 @@ def test_a_loaded_state_goes_on_with_the_same_bits(kind: Any) -> None:
 def test_is_refused_in_one_sentence(call: Any, kind: Any, message: str) -> None:
     with pytest.raises(kind, match=message):
         call()
+
+
+@pytest.mark.parametrize("name", ["kernel_regularizer", "bias_regularizer"])
+def test_regularizers_are_checked_where_they_are_given(name: str) -> None:
+    for given, kind, message in (
+        ("foo", ValueError, f"{name} must be 'l1', 'l2' or one such as L2"),
+        (0.1, TypeError, f"{name} must be 'l1', 'l2' or one such as L2"),
+        (L2, TypeError, rf"{name} must be a regularizer, not its class: write L2\(…\)"),
+    ):
+        with pytest.raises(kind, match=message):
+            Dense(1, **{name: given})
+    assert isinstance(getattr(Dense(1, **{name: "l2"}), name), L2)

@@ -1,0 +1,35 @@
+"""The norm of all gradients together, also of those whose squares no type holds."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from heedful.layers import Parameter
+from heedful.training._types import Array
+
+
+def gradient_norm(gradients: list[Array]) -> float:
+    """√Σ g² over all of them; NaN or inf where one of them holds such."""
+    with np.errstate(all="ignore"):
+        squares = [np.vdot(gradient, gradient) for gradient in gradients]
+        total = float(np.sum(squares, dtype=np.float64))
+    if math.isfinite(total):
+        return math.sqrt(total)
+    # squares of float32 end at 2e19: once more, beside the largest
+    tops = [float(np.abs(gradient).max()) for gradient in gradients if gradient.size]
+    largest = float(np.max(tops))
+    if not math.isfinite(largest):
+        return largest
+    parts = [np.square(gradient / largest, dtype=np.float64).sum() for gradient in gradients]
+    return largest * math.sqrt(float(np.sum(parts)))
+
+
+def not_finite(found: list[tuple[str, Parameter]], norm: float) -> str:
+    """Which gradient no step can be made with."""
+    for name, own in found:
+        if own.grad is not None and not np.isfinite(own.grad).all():
+            kind = "nan" if np.isnan(own.grad).any() else "inf"
+            return f"the gradient of {name} is {kind}"
+    return f"the gradient has a norm of {norm:.3g}, too large for a step"

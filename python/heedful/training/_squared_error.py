@@ -1,0 +1,56 @@
+"""The mean squared error."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from heedful.training._prediction import floating
+from heedful.training._targets import check_finite, real_targets
+from heedful.training._types import Array
+from heedful.training._weights import Weights
+
+
+class MeanSquaredError:
+    """mean (prediction − target)².
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from heedful.training import MeanSquaredError
+    >>> MeanSquaredError()([1.0, 2.0], np.array([1.0, 4.0]))
+    (2.0, array([0., 2.]))
+
+    The second row is padding:
+
+    >>> MeanSquaredError()([1.0, 2.0], np.array([0.0, 4.0]), np.array([True, False]))
+    (1.0, array([-2.,  0.]))
+    """
+
+    def __call__(
+        self, target: Any, prediction: Array, sample_weight: Any = None
+    ) -> tuple[float, Array]:
+        """target of the shape of prediction; sample_weight as of :class:`BinaryCrossEntropy`."""
+        prediction = floating(prediction)
+        target, weights = self.checked(target, prediction.shape, sample_weight)
+        difference = prediction - target.astype(prediction.dtype)
+        count = max(weights.count, 1)
+        if weights.counted is not None:
+            difference = np.where(weights.counted, difference, difference.dtype.type(0))
+        squares = np.square(difference, dtype=np.float64)
+        if weights.factors is not None:
+            squares = squares * weights.factors
+            difference = difference * weights.factors.astype(difference.dtype)
+        return float(squares.sum() / count), difference * prediction.dtype.type(2 / count)
+
+    def count(self, target: Any, sample_weight: Any = None) -> int:
+        """Targets that the mean is taken over."""
+        return Weights(sample_weight, np.shape(target)).count
+
+    def checked(
+        self, target: Any, shape: tuple[int, ...], sample_weight: Any = None, where: str = "target"
+    ) -> tuple[Array, Weights]:
+        target, weights = real_targets(target, shape), Weights(sample_weight, shape)
+        check_finite(target, weights, where)
+        return target, weights

@@ -1,0 +1,83 @@
+"""Stream: examples that come batch by batch from an iterable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from heedful._checks import named
+from heedful.training._batches import Batch, Table
+
+
+class Stream:
+    """An iterable of batches (x, y) or (x, y, sample_weight).
+
+    One that can be iterated again, such as a PyTorch DataLoader, is iterated once an epoch; a
+    generator lasts for one.
+    """
+
+    def __init__(self, given: Iterable[Any], name: str = "") -> None:
+        self.given, self.name = given, name
+
+    @property
+    def once(self) -> bool:
+        return isinstance(self.given, Iterator)
+
+    def steps(self, batch_size: int) -> int | None:
+        try:
+            return len(self.given)  # type: ignore[arg-type]
+        except TypeError:
+            return None
+
+    def batches(self, batch_size: int, rng: np.random.Generator | None = None) -> Iterator[Batch]:
+        """In the order of the iterable, whose batches are what they are."""
+        number = 0
+        for number, given in enumerate(self.given, 1):
+            yield _batch(given, f"{self.name}batch {number}, ")
+        if not number:
+            raise ValueError(f"{self.name}x must give one batch at least: got none")
+
+
+Data: TypeAlias = Table | Stream
+
+
+def as_data(x: Any, y: Any, weight: Any, name: str = "") -> Data:
+    """Arrays with their targets, or batches that have both."""
+    if y is not None:
+        return Table(x, y, weight, name)
+    iterable = hasattr(x, "__iter__") and not hasattr(x, "__array__")
+    if not iterable or isinstance(x, (str, bytes, dict, tuple)) or _is_plain_list(x):
+        raise ValueError(
+            f"{name}y must be given, unless {name}x gives batches (x, y): got {named(x)}"
+        )
+    if weight is not None:
+        raise ValueError("sample_weight must be part of the batches: (x, y, sample_weight)")
+    return Stream(x, name)
+
+
+def as_validation(given: Any) -> Data | None:
+    """(x, y), (x, y, sample_weight), or an iterable of such batches."""
+    if given is None:
+        return None
+    if isinstance(given, (tuple, list)):
+        if len(given) in (2, 3) and given[1] is not None:
+            return as_data(given[0], given[1], given[2] if len(given) == 3 else None, "validation ")
+    elif hasattr(given, "__iter__") and not hasattr(given, "__array__") and given != {}:
+        return Stream(given, "validation ")
+    raise ValueError(f"validation_data must be (x, y) or (x, y, sample_weight): got {named(given)}")
+
+
+def _is_plain_list(given: Any) -> bool:
+    """A list of numbers or of arrays; one of batches has pairs in it."""
+    return isinstance(given, list) and not (given and isinstance(given[0], (tuple, list)))
+
+
+def _batch(given: Any, name: str) -> Batch:
+    if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
+        raise ValueError(
+            f"{name.rstrip(', ')} must be (x, y) or (x, y, sample_weight): got {named(given)}"
+        )
+    table = Table(given[0], given[1], given[2] if len(given) == 3 else None, name)
+    return table.take(slice(None), f"{name}y")

@@ -1,0 +1,46 @@
+"""Totals: sums of the loss and the metrics over examples."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from heedful.training._losses import CROSS_ENTROPIES
+from heedful.training._metrics import Metric
+from heedful.training._squared_error import MeanSquaredError
+
+
+class Totals:
+    """What batches give, so that they can be added up; of no batch to begin with."""
+
+    def __init__(self, metrics: list[tuple[str, Metric]]) -> None:
+        self.sums: dict[str, tuple[float, float]] = {"loss": (0.0, 0.0)}
+        for name, _ in metrics:
+            self.sums[name] = (0.0, 0.0)
+
+    @classmethod
+    def of(
+        cls, metrics: list[tuple[str, Metric]], loss_fn: Any, loss: float, target: Any,
+        prediction: Any, weight: Any,
+    ) -> Totals:  # fmt: skip
+        totals = cls(metrics)
+        counted = float(_count(loss_fn, target, weight))
+        totals.sums["loss"] = (loss * counted, counted)
+        for name, metric in metrics:
+            totals.sums[name] = metric(target, prediction, weight)
+        return totals
+
+    def __iadd__(self, other: Totals) -> Totals:
+        for name, (total, count) in other.sums.items():
+            before = self.sums[name]
+            self.sums[name] = before[0] + total, before[1] + count
+        return self
+
+    def means(self) -> dict[str, float]:
+        return {name: total / max(count, 1) for name, (total, count) in self.sums.items()}
+
+
+def _count(loss_fn: Any, target: Any, weight: Any) -> int:
+    if isinstance(loss_fn, (*CROSS_ENTROPIES, MeanSquaredError)):
+        return loss_fn.count(target, weight)
+    count_of = getattr(loss_fn, "count", None)  # a loss that leaves targets out has it
+    return len(target) if count_of is None else int(count_of(target))

@@ -1,0 +1,126 @@
+"""Weights of targets: what counts in a loss, and how much."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from heedful._checks import finite, is_integer, named, numbers
+from heedful.training._types import Array
+
+
+class Masked(NamedTuple):
+    """A mask, and numbers to multiply with beside it."""
+
+    mask: Array
+    factors: Array
+
+
+class Weights:
+    """Those of targets of a shape: True and False say what counts, numbers multiply.
+
+    Attributes
+    ----------
+    counted : array of bool, or None
+        None where everything counts.
+    factors : array, or None
+    count : int
+        What a mean is divided by: what a mask leaves; a number of 0 is divided by as well.
+    """
+
+    def __init__(self, given: Any, shape: tuple[int, ...], counted: Array | None = None) -> None:
+        self.factors: Array | None = None
+        for one in given if isinstance(given, Masked) else (given,):
+            if one is None:
+                continue
+            weights = _spread(one, shape)
+            if weights.dtype != np.bool_:
+                self.factors = weights
+            else:
+                counted = weights if counted is None else counted & weights
+        self.count = math.prod(shape) if counted is None else int(counted.sum())
+        if self.factors is not None and not bool(self.factors.all()):
+            there = self.factors != 0
+            counted = there if counted is None else counted & there
+        self.counted = counted
+
+    def apply(self, values: Array) -> Array:
+        """values (shape) or (shape, C) times their weights; what does not count is 0."""
+        more = (1,) * (values.ndim - self._ndim) if self._ndim is not None else ()
+        if self.counted is not None:
+            there = self.counted.reshape(self.counted.shape + more)
+            values = np.where(there, values, values.dtype.type(0))
+        if self.factors is not None:
+            values = values * self.factors.reshape(self.factors.shape + more).astype(values.dtype)
+        return values
+
+    @property
+    def _ndim(self) -> int | None:
+        first = self.counted if self.counted is not None else self.factors
+        return None if first is None else first.ndim
+
+    def wrong(self, wrong: Array) -> Array:
+        """Of what is wrong, what counts."""
+        return wrong if self.counted is None else wrong & self.counted
+
+
+def _spread(given: Any, shape: tuple[int, ...]) -> Array:
+    """Weights of the first axes of the shape, or of all, as an array of the shape."""
+    weights = checked_weights(given)
+    if weights.ndim > 1 and weights.shape[-1] == 1 and weights.shape != shape[: weights.ndim]:
+        weights = weights[..., 0]
+    if weights.shape != shape[: weights.ndim]:
+        raise ValueError(
+            f"sample_weight must have the first axes of {shape}, such as {shape[:1]}: "
+            f"got shape {weights.shape}"
+        )
+    more = (1,) * (len(shape) - weights.ndim)
+    return np.broadcast_to(weights.reshape(weights.shape + more), shape)
+
+
+def checked_weights(given: Any) -> Array:
+    weights = numbers("sample_weight", given)
+    if weights.ndim == 0:
+        raise ValueError(f"sample_weight must be an array, a row for each target: got {given!r}")
+    if weights.dtype != np.bool_ and not bool(((weights >= 0) & (weights < np.inf)).all()):
+        raise ValueError("sample_weight must be finite and not negative")
+    return weights
+
+
+def checked_class_weight(given: Any) -> dict[int, float] | None:
+    if given is None:
+        return None
+    if not isinstance(given, Mapping):
+        raise TypeError(f"class_weight must be a dict, {{label: weight}}: got {named(given)}")
+    found: dict[int, float] = {}
+    for label, weight in given.items():
+        if not is_integer(label):
+            raise TypeError(f"class_weight must have integers as labels: got {named(label)}")
+        found[int(label)] = finite("class_weight", weight)
+        if found[int(label)] < 0:
+            raise ValueError(f"class_weight must not be negative: got {weight} for {label}")
+    return found
+
+
+def with_class_weight(given: Any, target: Array, class_weight: dict[int, float] | None) -> Any:
+    """Weights with those of the targets' classes; a class that has none weighs 1."""
+    if class_weight is None:
+        return given
+    factors = np.ones(target.shape)
+    for label, weight in class_weight.items():
+        factors[target == label] = weight
+    if given is None:
+        return factors
+    weights = checked_weights(given)
+    if weights.dtype == np.bool_:
+        return Masked(weights, factors)
+    if weights.ndim > factors.ndim and weights.shape[-1] == 1:
+        weights = weights[..., 0]
+    if weights.shape != factors.shape[: weights.ndim]:
+        raise ValueError(
+            f"sample_weight must have the first axes of {factors.shape}: got shape {weights.shape}"
+        )
+    return factors * weights.reshape(weights.shape + (1,) * (factors.ndim - weights.ndim))

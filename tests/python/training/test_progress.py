@@ -1,0 +1,44 @@
+"""The bar: drawn at a terminal and in a notebook, nowhere else."""
+
+from __future__ import annotations
+
+import io
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from small_training import network, points
+
+from heedful.training._progress import somebody_looks
+
+
+def shell(config: Any) -> Any:
+    return SimpleNamespace(get_ipython=lambda: None if config is None else config)
+
+
+@pytest.mark.parametrize(
+    ("config", "looks"),
+    [
+        (SimpleNamespace(config={"IPKernelApp": {}}), True),
+        (SimpleNamespace(config={"TerminalIPythonApp": {}}), False),
+        (None, False),
+    ],
+    ids=["notebook", "terminal", "script"],
+)
+def test_a_bar_is_shown_in_notebooks(
+    config: Any, looks: bool, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("tqdm")
+    seen = io.StringIO()
+    monkeypatch.setitem(sys.modules, "IPython", shell(config))
+    monkeypatch.setattr(sys, "stderr", seen)
+    assert somebody_looks() is looks
+    x, y = points(rng)
+    model = network()
+    model.fit(x, y)
+    assert ("epoch 1/1:" in seen.getvalue()) is looks
+    seen.truncate(0)
+    model.evaluate(x, y, verbose=True)
+    assert ("evaluate:" in seen.getvalue()) is looks
