@@ -1,5 +1,7 @@
 """heedful: exact attention on NumPy arrays, forward and backward, in multithreaded C++."""
 
+from typing import TYPE_CHECKING, Any
+
 from heedful._config import show_config
 from heedful._threads import get_num_threads, num_threads, set_num_threads
 from heedful._version import __version__
@@ -23,6 +25,15 @@ from heedful.functional import (
     rotary_embedding,
     scaled_dot_product_attention,
 )
+
+if TYPE_CHECKING:  # imported when they are asked for, see __getattr__
+    from heedful import benchmark as benchmark
+    from heedful import data as data
+    from heedful import functional as functional
+    from heedful import integrations as integrations
+    from heedful import layers as layers
+    from heedful import testing as testing
+    from heedful import training as training
 
 __all__ = [
     "AdditiveGradients",
@@ -49,3 +60,18 @@ __all__ = [
     "set_num_threads",
     "show_config",
 ]
+
+_PARTS = {"benchmark", "data", "functional", "integrations", "layers", "testing", "training"}
+
+
+def __getattr__(name: str) -> Any:
+    """The parts of the package, each imported when it is first asked for."""
+    if name in _PARTS:
+        from importlib import import_module
+
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PARTS} - {"TYPE_CHECKING", "Any"})

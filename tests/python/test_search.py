@@ -8,9 +8,11 @@ import sys
 from pathlib import Path
 from pydoc_data.topics import topics
 
+import numpy as np
 import pytest
 
-from heedful._command.search import paragraphs, read_passages
+from heedful._command import search as command
+from heedful._command.search import Passage, paragraphs, read_passages, with_titles
 
 
 def search(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -54,10 +56,10 @@ def test_ten_questions_find_their_passage(folder: Path) -> None:
     except ModuleNotFoundError as error:
         pytest.skip(str(error))
     passages = list(read_passages(folder, (".txt",)))
-    vectors = encoder.encode([passage.text for passage in passages])
     places = {}
-    for question, topic in QUESTIONS.items():
-        order = (vectors @ encoder.encode(question)).argsort()[::-1]
+    close = command.closeness(encoder, passages, list(QUESTIONS))
+    for (question, topic), row in zip(QUESTIONS.items(), close, strict=True):
+        order = row.argsort()[::-1]
         found = [passages[index].path.stem for index in order]
         places[question] = found.index(topic)
     # The model takes what "continue" says of loops for the answer to two questions about "break"
@@ -99,6 +101,67 @@ def test_files_that_are_no_text_are_passed_by(tmp_path: Path) -> None:
     (tmp_path / "other.bin").write_text("words", encoding="utf-8")
     (tmp_path / "folder.txt").mkdir()
     assert [passage.path.name for passage in read_passages(tmp_path, (".txt",))] == ["good.txt"]
+
+
+def test_folders_of_tools_are_passed_by(tmp_path: Path) -> None:
+    for folder in (".git", ".venv", "node_modules/deep", "build", "__pycache__", "docs", "myenv"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "text.txt").write_text("words", encoding="utf-8")
+    (tmp_path / "myenv" / "pyvenv.cfg").write_text("home = /usr", encoding="utf-8")
+    (tmp_path / "a.txt").write_text("words", encoding="utf-8")
+    found = [passage.path for passage in read_passages(tmp_path, (".txt",))]
+    assert found == [tmp_path / "a.txt", tmp_path / "docs" / "text.txt"]
+    inside = tmp_path / "build"  # who names a folder means it
+    assert [passage.path.name for passage in read_passages(inside, (".txt",))] == ["text.txt"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("# Title\n\nwords\n\nmore", [(1, "# Title\n\nwords"), (5, "more")]),
+        ("Title\n=====\n\nwords", [(1, "Title\n=====\n\nwords")]),
+        ("*****\nTitle\n*****\n\nwords", [(1, "*****\nTitle\n*****\n\nwords")]),
+        ("# One\n\n## Two\n\nwords", [(1, "# One\n\n## Two\n\nwords")]),
+        ("words\n\n# Title", [(1, "words"), (3, "# Title")]),
+        ("<h2>Title</h2>\n\nwords", [(1, "<h2>Title</h2>\n\nwords")]),
+        ("# Title\nwords\n\nmore", [(1, "# Title\nwords"), (4, "more")]),
+        ("a line\n\n---\n\nwords", [(1, "a line"), (3, "---"), (5, "words")]),
+        ("#hashtag words\n\nmore", [(1, "#hashtag words"), (3, "more")]),
+    ],
+)
+def test_a_title_belongs_to_what_follows(text: str, expected: list[tuple[int, str]]) -> None:
+    found = with_titles(paragraphs(Path("text.md"), text))
+    assert [(passage.line, passage.whole) for passage in found] == expected
+
+
+def test_a_title_can_only_bring_a_passage_closer() -> None:
+    class Encoder:
+        """A text is as close as it has letters x, but a y takes it away."""
+
+        def encode(self, texts: list[str]) -> np.ndarray:
+            return np.array([[text.count("x") - 5.0 * text.count("y")] for text in texts])
+
+    passages = [Passage(Path("a"), 1, "x"), Passage(Path("a"), 3, "x", "xx"),
+                Passage(Path("a"), 5, "xx", "y")]  # fmt: skip
+    close = command.closeness(Encoder(), passages, ["x"])  # type: ignore[arg-type]
+    np.testing.assert_array_equal(close, [[1, 3, 2]])
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_progress_is_shown_on_a_terminal_alone(
+    terminal: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Encoder:
+        def encode(self, texts: list[str]) -> np.ndarray:
+            return np.array([[float(text)] for text in texts])
+
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+    texts = [str(number) for number in range(600)]
+    vectors = command.embedded(Encoder(), texts)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(vectors[:, 0], np.arange(600))
+    shown = capsys.readouterr().err
+    assert ("reading passage 256 of 600" in shown) == terminal
+    assert bool(shown) == terminal
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:

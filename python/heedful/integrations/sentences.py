@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from heedful._checks import named, size
+from heedful._checks import flag, named, size
+from heedful.integrations._sentence_modules import read_modules
 from heedful.layers import BertEncoder, bert_from_config
 from heedful.training import load_weights
 
@@ -32,13 +33,19 @@ class SentenceEncoder:
 
         y = mean of the encoder's vectors over the tokens of a text,    divided by its norm
 
+    or what else the model's files ask for.
+
     Parameters
     ----------
     folder : str or path
-        A sentence-transformers model with mean pooling: config.json, tokenizer.json and
-        model.safetensors. :func:`find_minilm` finds one that is installed.
+        A sentence-transformers model: config.json, tokenizer.json and model.safetensors. Behind the
+        encoder modules.json may list a pooling (cls, mean, max or mean_sqrt_len), Dense and
+        Normalize; anything else is refused by name. Without modules.json it is the mean, divided by
+        its norm. :func:`find_minilm` finds a model that is installed.
     max_length : int, optional
         Tokens of a text that are read; None is what the model says.
+    normalize : bool, optional
+        Whether vectors are divided by their norms; None is what the model says.
 
     Attributes
     ----------
@@ -51,14 +58,20 @@ class SentenceEncoder:
 
     model: BertEncoder
 
-    def __init__(self, folder: str | os.PathLike[str], max_length: int | None = None) -> None:
+    def __init__(
+        self, folder: str | os.PathLike[str], max_length: int | None = None, *,
+        normalize: bool | None = None,
+    ) -> None:  # fmt: skip
         try:
             from tokenizers import Tokenizer
         except ImportError:
             raise ImportError(
                 "texts are cut into tokens by the package tokenizers: pip install tokenizers"
             ) from None
-        folder = Path(folder)
+        wanted = None if normalize is None else flag("normalize", normalize)
+        self._modules = read_modules(Path(folder), wanted)
+        self._prompt = _prompt(Path(folder))
+        folder = self._modules.encoder
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         self.model = bert_from_config(config)
         load_weights(self.model, folder / "model.safetensors")
@@ -67,16 +80,23 @@ class SentenceEncoder:
         self.tokenizer.no_padding()
         self.max_length = size("max_length", max_length or _longest(folder, config))
         self.tokenizer.enable_truncation(self.max_length)
+        self._width = self._modules(
+            np.zeros((1, 1, self.model.norm.d_model), np.float32), np.ones(1, np.int64)
+        ).shape[-1]
 
     def encode(self, texts: str | Sequence[str], batch_size: int = 32) -> np.ndarray[Any, Any]:
-        """texts (N) → vectors (N, E) of length 1; a single text → (E,)."""
+        """texts (N) → vectors (N, E) in float32; a single text → (E,).
+
+        Any number of threads may call.
+        """
         single = isinstance(texts, str)
         texts = [texts] if isinstance(texts, str) else list(texts)
         for text in texts:
             if not isinstance(text, str):
                 raise TypeError(f"texts must be strings: got {named(text)}")
+        texts = [self._prompt + text for text in texts]
         tokens = [encoding.ids for encoding in self.tokenizer.encode_batch(texts)]
-        vectors = np.empty((len(texts), self.model.norm.d_model), np.float32)
+        vectors = np.empty((len(texts), self._width), np.float32)
         # texts of like length together, so that little is filled up
         order = sorted(range(len(texts)), key=lambda index: len(tokens[index]))
         for rows in _batches(order, [len(row) for row in tokens], size("batch_size", batch_size)):
@@ -88,12 +108,7 @@ class SentenceEncoder:
         filled = np.zeros((len(tokens), lengths.max()), np.int64)
         for row, numbers in zip(filled, tokens, strict=True):
             row[: len(numbers)] = numbers
-        y = self.model(filled, lengths=lengths)
-        counted = np.arange(filled.shape[1]) < lengths[:, None]
-        mean = np.einsum("ble,bl->be", y, counted.astype(y.dtype)) / lengths[:, None]
-        norm = np.linalg.norm(mean, axis=-1, keepdims=True)
-        vectors: np.ndarray[Any, Any] = mean / np.maximum(norm, 1e-12)
-        return vectors
+        return self._modules(self.model(filled, lengths=lengths), lengths)
 
 
 def _batches(order: list[int], lengths: list[int], most: int) -> Iterator[list[int]]:
@@ -120,6 +135,17 @@ def _longest(folder: Path, config: dict[str, Any]) -> int:
         return int(json.loads(text)["max_seq_length"])
     except (OSError, KeyError):
         return int(config["max_position_embeddings"])
+
+
+def _prompt(folder: Path) -> str:
+    """What the model wants in front of every text."""
+    try:
+        text = (folder / "config_sentence_transformers.json").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ""
+    config = json.loads(text)
+    name = config.get("default_prompt_name")
+    return "" if name is None else str(config["prompts"][name])
 
 
 def find_minilm() -> Path:

@@ -5,7 +5,11 @@ from __future__ import annotations
 from heedful._checks import named
 
 NAMES = ("relu", "gelu", "gelu_tanh", "silu", "tanh", "sigmoid")
-_SYNONYMS = {"linear": None, "swish": "silu", "gelu_new": "gelu_tanh"}
+_SYNONYMS = {
+    "linear": None, "swish": "silu", "gelu_python": "gelu",
+    # the same formula in different words of Hugging Face's
+    "gelu_new": "gelu_tanh", "gelu_fast": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh",
+}  # fmt: skip
 
 
 def activation_name(given: object) -> str | None:

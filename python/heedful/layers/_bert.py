@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from heedful._checks import as_array, named
+from heedful._checks import as_array, named, one_of
 from heedful.layers._bert_names import from_checkpoint
 from heedful.layers._called import called
 from heedful.layers._dropout import Dropout
@@ -175,17 +175,39 @@ def _as_mask(given: Any, shape: tuple[int, ...]) -> Array:
     return mask.astype(np.bool_)[:, None, None, :]
 
 
+_ROBERTA = ("roberta", "xlm-roberta", "camembert")
+_KINDS = ("bert", "distilbert", *_ROBERTA)
+
+
 def bert_from_config(config: Mapping[str, Any], **options: Any) -> BertEncoder:
     """A BertEncoder of the size that a checkpoint's config.json states.
 
     Parameters
     ----------
     config : mapping
-        With Hugging Face's names: vocab_size, hidden_size, num_attention_heads, ….
+        With Hugging Face's names: vocab_size, hidden_size, num_attention_heads, …. Its model_type
+        must be bert, distilbert, roberta, xlm-roberta or camembert.
     **options
         Of :class:`BertEncoder`, which override it.
+
+    Raises
+    ------
+    ValueError
+        A model that is no such encoder, or has other positions than learned ones.
+
+    Examples
+    --------
+    >>> from heedful.layers import bert_from_config
+    >>> config = {"vocab_size": 50, "hidden_size": 12, "num_hidden_layers": 2}
+    >>> bert_from_config(config, num_heads=3, dff=48)([[1, 2]]).shape
+    (1, 2, 12)
     """
-    kind = config.get("model_type", "bert")
+    kind = one_of("model_type", config.get("model_type", "bert"), _KINDS)
+    placed = config.get("position_embedding_type", "absolute")
+    if placed != "absolute":
+        raise ValueError(f"position_embedding_type must be 'absolute': got {named(placed)}")
+    if config.get("is_decoder"):
+        raise ValueError("is_decoder must be False: a BertEncoder sees in both directions")
     if kind == "distilbert":
         names = {
             "vocabulary": "vocab_size", "d_model": "dim", "num_heads": "n_heads",
@@ -203,6 +225,6 @@ def bert_from_config(config: Mapping[str, Any], **options: Any) -> BertEncoder:
     found = {own: config[theirs] for own, theirs in names.items() if theirs in config}
     if kind == "distilbert":
         found["segments"] = 0
-    if kind in ("roberta", "xlm-roberta", "camembert"):
+    if kind in _ROBERTA:
         found["first_position"] = config.get("pad_token_id", 1) + 1
     return BertEncoder(**{**found, **options})

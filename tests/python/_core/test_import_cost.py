@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
+import heedful
+
 pytestmark = pytest.mark.once
 
 
@@ -50,3 +52,28 @@ def test_the_time_stays_in_proportion_to_numpy_s(
     print(f"import heedful {ours:.3f} s, import numpy {numpys:.3f} s, ratio {ours / numpys:.2f}")
     record_property("import_ratio", ours / numpys)
     assert ours < 3 * numpys  # the goal is 1.5; a busy machine measures with much noise
+
+
+PARTS = ["benchmark", "data", "functional", "integrations", "layers", "testing", "training"]
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_part_is_there_after_import_heedful_alone(part: str) -> None:
+    code = (
+        "import sys, heedful; "
+        f"assert {part!r} in dir(heedful); "
+        f"assert {part!r} == 'functional' or 'heedful.{part}' not in sys.modules; "
+        f"print(heedful.{part}.__name__)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.strip() == f"heedful.{part}"
+
+
+def test_the_parts_of_integrations_are_there_too() -> None:
+    assert {"mpi", "sentences"} <= set(dir(heedful.integrations))
+    assert heedful.integrations.sentences.SentenceEncoder
+    for module in (heedful, heedful.integrations):
+        with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+            _ = module.nothing

@@ -139,3 +139,26 @@ def test_texts_of_different_lengths_may_be_lists() -> None:
         model([[1, 2], [3]], lengths=[2, 1])
     with pytest.raises(ValueError, match="tokens must be rectangular"):
         model([[1, 2], [[3]]])
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"model_type": "gpt2"}, "model_type must be 'bert' or 'distilbert' or .*: got 'gpt2'"),
+        ({"model_type": "mpnet"}, "got 'mpnet'"),
+        ({"position_embedding_type": "relative_key"}, "must be 'absolute': got 'relative_key'"),
+        ({"is_decoder": True}, "is_decoder must be False"),
+        ({"hidden_act": "quick_gelu"}, "activation must be None or one of"),
+    ],
+)
+def test_what_is_no_such_encoder_is_refused(config: dict[str, Any], message: str) -> None:
+    small = {"vocab_size": 9, "hidden_size": 6, "num_attention_heads": 2, "num_hidden_layers": 1}
+    with pytest.raises(ValueError, match=message):
+        bert_from_config({**small, **config})
+
+
+@pytest.mark.parametrize("name", ["gelu_new", "gelu_fast", "gelu_pytorch_tanh"])
+def test_hugging_face_s_names_of_gelu_by_tanh(name: str) -> None:
+    config = {"hidden_size": 12, "num_attention_heads": 2, "num_hidden_layers": 1, "vocab_size": 9}
+    model = bert_from_config({**config, "hidden_act": name})
+    assert model.encoder.layers[0].linear1.activation == "gelu_tanh"
