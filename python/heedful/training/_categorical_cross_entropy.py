@@ -77,10 +77,10 @@ class SparseCategoricalCrossEntropy:
     def checked(
         self, target: Any, shape: tuple[int, ...], sample_weight: Any = None, where: str = "target"
     ) -> tuple[Array, Weights]:
-        labels = class_targets(target, shape)
-        weights = self._weights(labels, sample_weight)
-        check_classes(labels, shape[-1], weights, where)
-        return labels, weights
+        found = class_targets(target, shape)
+        weights = self._weights(found.given, sample_weight)
+        check_classes(found, shape[-1], weights, where)
+        return found.labels, weights
 
     def _weights(self, labels: Array, sample_weight: Any) -> Weights:
         counted = None if self.ignore_index is None else labels != self.ignore_index

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -61,35 +61,48 @@ def check_shares(target: Array, weights: Weights, where: str) -> None:
         )
 
 
-def class_targets(target: Any, shape: tuple[int, ...]) -> Array:
-    """Integers of the shape of the prediction (…, C) without its last axis, as int64."""
-    labels = as_array("target", target)
+class Labels(NamedTuple):
+    """Classes as int64, and as they were given; `whole` says which were integers."""
+
+    labels: Array
+    given: Array
+    whole: Array
+
+
+def class_targets(target: Any, shape: tuple[int, ...]) -> Labels:
+    """Integers of the shape of the prediction (…, C) without its last axis."""
+    given = as_array("target", target)
     if not shape or not shape[-1]:
         raise ValueError(f"prediction must have a score for each class: got {shape}")
-    if labels.dtype.kind == "f" and bool((labels == np.floor(labels)).all()):
-        labels = labels.astype(np.int64) if bool(np.isfinite(labels).all()) else labels
-    if labels.shape == shape and labels.shape[-1] > 1 and labels.dtype.kind in "iubf":
-        raise ValueError(
-            f"target must have shape {shape[:-1]} for predictions of shape {shape}: got "
-            f"{labels.shape}; one-hot targets need the loss categorical_crossentropy"
-        )
-    if labels.dtype.kind not in "iub":
-        hint = _BY_NAME if labels.dtype.kind in "USO" else ""
-        raise TypeError(f"target must be integers, the classes: got {named(labels)}{hint}")
-    if labels.shape == (*shape[:-1], 1) and labels.shape != shape[:-1]:
-        labels = labels[..., 0]
-    if labels.shape != shape[:-1]:
+    if given.dtype.kind not in "iubf":
+        hint = _BY_NAME if given.dtype.kind in "USO" else ""
+        raise TypeError(f"target must be integers, the classes: got {named(given)}{hint}")
+    if given.shape == (*shape[:-1], 1) and given.shape != shape[:-1]:
+        given = given[..., 0]
+    if given.shape != shape[:-1]:
+        one_hot = given.shape == shape
+        hint = "; one-hot targets need the loss categorical_crossentropy" if one_hot else ""
         raise ValueError(
             f"target must have shape {shape[:-1]} for predictions of shape {shape}: "
-            f"got {labels.shape}"
+            f"got {given.shape}{hint}"
         )
-    return labels.astype(np.int64)
+    if given.dtype.kind != "f":
+        return Labels(given.astype(np.int64), given, np.ones(given.shape, np.bool_))
+    whole = (np.abs(given) < 1e15) & (given == np.floor(given))
+    return Labels(np.where(whole, given, 0).astype(np.int64), given, whole)
 
 
-def check_classes(labels: Array, classes: int, weights: Weights, where: str) -> None:
-    wrong = weights.wrong((labels < 0) | (labels >= classes))
+def check_classes(found: Labels, classes: int, weights: Weights, where: str) -> None:
+    broken = weights.wrong(~found.whole)
+    if broken.any():
+        raise TypeError(
+            f"target must be integers, the classes: got {_first(found.given, broken, where)}"
+        )
+    wrong = weights.wrong((found.labels < 0) | (found.labels >= classes))
     if wrong.any():
-        raise ValueError(f"target must lie in [0, {classes}): got {_first(labels, wrong, where)}")
+        raise ValueError(
+            f"target must lie in [0, {classes}): got {_first(found.labels, wrong, where)}"
+        )
 
 
 def _first(values: Array, wrong: Array, where: str) -> str:

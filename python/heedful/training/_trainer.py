@@ -62,7 +62,7 @@ class Trainer:
         loss, gradient = call_loss(self.loss, batch.target, prediction, weight)
         loss += self._penalty()
         if not np.isfinite(loss):
-            raise FloatingPointError(self._stopped(f"the loss is {loss}", where))
+            raise FloatingPointError(self._stopped(f"the loss is {loss}", where, batch))
         self.suspicion.look(prediction)
         backward(gradient)
         self._add_penalty_gradients()
@@ -71,7 +71,7 @@ class Trainer:
             with uninterrupted():
                 self.optimizer.step()
         except FloatingPointError as error:
-            raise FloatingPointError(self._stopped(str(error), where)) from None
+            raise FloatingPointError(self._stopped(str(error), where, batch)) from None
         return totals
 
     def evaluate(
@@ -119,11 +119,14 @@ class Trainer:
         if checked is not None and batch.name != "y":
             checked(batch.target, np.shape(prediction), batch.weight, batch.name)
 
-    def _stopped(self, reason: str, where: str) -> str:
+    def _stopped(self, reason: str, where: str, batch: Batch) -> str:
         found = self.model.distinct_parameters().items()
         lost = [name for name, own in found if not np.isfinite(own.value).all()]
         state = f"{lost[0]} is not finite" if lost else "the weights are those before it"
-        return f"{reason} in {where}: training stopped, {state}"
+        inputs = [*batch.by_place, *batch.by_name.values()]
+        known = all(np.isfinite(x).all() for x in inputs if x.dtype.kind == "f")
+        hint = "" if known else "; the inputs of this batch are not finite"
+        return f"{reason} in {where}: training stopped, {state}{hint}"
 
     def _penalised(self) -> list[tuple[Parameter, L1L2]]:
         found = [

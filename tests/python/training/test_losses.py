@@ -100,6 +100,21 @@ def test_gradients_have_the_type_of_predictions(
     assert gradient.shape == x.shape
 
 
+@pytest.mark.parametrize("kind", ["i1", "u1", "u8", "f2", "f4", "f8", "?"])
+def test_labels_may_be_of_any_type_of_numbers(kind: str, rng: np.random.Generator) -> None:
+    x, labels = rng.standard_normal((2, 3, 4)), LABELS % 2
+    loss, gradient = SparseCategoricalCrossEntropy()(labels.astype(kind), x)
+    expected = SparseCategoricalCrossEntropy()(labels, x)
+    assert loss == expected[0]
+    np.testing.assert_array_equal(gradient, expected[1])
+    with pytest.raises((TypeError, ValueError), match=r"got \S+ at target\[0, 1\]"):
+        wrong = np.array([[0, {"?": -1, "i1": -3}.get(kind, 99), 0]], "i1" if kind == "?" else kind)
+        SparseCategoricalCrossEntropy()(wrong, x[:1])
+    if kind.startswith("f"):
+        with pytest.raises(TypeError, match=r"must be integers, the classes: got inf at target"):
+            SparseCategoricalCrossEntropy()(np.full((2, 3), np.inf, kind), x)
+
+
 def test_large_scores_are_no_trouble() -> None:
     huge = np.array([[1e4, -1e4], [-1e4, 1e4]], np.float32)
     with np.errstate(all="raise", under="ignore"):

@@ -71,6 +71,13 @@ def test_large_gradients_are_clipped(scale: float, rng: np.random.Generator) -> 
         np.testing.assert_allclose(array, states[1][name], rtol=1e-5)
 
 
+def test_inputs_that_are_not_finite_are_told_of(rng: np.random.Generator) -> None:
+    x, y = points(rng)
+    x[17, 2] = np.inf
+    with pytest.raises(FloatingPointError, match="the inputs of this batch are not finite"):
+        network().fit(x, y, verbose=False)
+
+
 def test_a_step_that_float32_cannot_hold_is_refused(rng: np.random.Generator) -> None:
     x, y = points(rng)
     model = Sequential(Linear(4, 1, rng=0))
