@@ -1,7 +1,24 @@
 """Which measurements decide? A classifier that weighs its input features.
 
 scikit-learn's breast-cancer data: 30 measurements of cell nuclei, benign or malignant. A softmax
-over the features weighs each of them before two dense layers decide, and the weights can be read.
+over the features weighs each of them before two dense layers decide, and the weights can be read:
+printed are the share of unseen examples that it decides rightly, and the weight of each
+measurement, averaged over these examples, the greatest first.
+
+    python feature_attention.py    in some seconds
+
+History(35 epochs, last: loss 0.02414, accuracy 1, val_loss 0.06346, val_accuracy 0.978)
+test accuracy 95.6% of 114 examples never seen
+mean weight of each feature, equal would be 3.3 %:
+   11.8%  worst radius
+    6.2%  mean concave points
+    4.9%  worst concave points
+    4.9%  radius error
+    4.8%  worst area
+    4.7%  worst perimeter
+    4.0%  mean radius
+… and 23 more, down to
+    1.9%  worst compactness
 """
 
 # %% Real data, standardised, split into training, validation and test

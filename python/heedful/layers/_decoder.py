@@ -202,7 +202,7 @@ class Decoder(Stack[DecoderLayer]):
         closures: list[Backward] = []
         own = each_of("caches", caches, len(self.layers))
         for layer, cache in zip(self.layers, own, strict=True):
-            x, closure = layer.compute(mode, x, memory, cache=cache, **options)
+            x, closure = layer.computed(mode, x, memory, cache=cache, **options)
             if mode.training:
                 closures.append(closure)
         back_norm = None

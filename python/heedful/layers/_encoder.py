@@ -101,7 +101,7 @@ class EncoderLayer(Typed):
 
         def attend(x: Array, residual: Array | None) -> tuple[Any, Backward]:
             with called(query="x"):
-                return self.self_attn.compute(mode, x, residual=residual, cache=cache, **options)
+                return self.self_attn.computed(mode, x, residual=residual, cache=cache, **options)
 
         def feed(x: Array, residual: Array | None) -> tuple[Array, Backward]:
             return feed_forward(mode, self.linear1, self.dropout, self.linear2, x, residual)
@@ -147,7 +147,7 @@ class Encoder(Stack[EncoderLayer]):
         closures: list[Backward] = []
         own = each_of("caches", caches, len(self.layers))
         for layer, cache in zip(self.layers, own, strict=True):
-            x, closure = layer.compute(mode, x, cache=cache, **options)
+            x, closure = layer.computed(mode, x, cache=cache, **options)
             if mode.training:
                 closures.append(closure)
         if self.norm is not None:

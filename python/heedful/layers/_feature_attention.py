@@ -17,7 +17,9 @@ from heedful.layers._types import Array, Backward, Rng, generator
 class FeatureAttention(Typed):
     """y = F · x ∘ a with a = softmax(W x + b) over the F features.
 
-    Multiplied by F, so that equal weights leave x as it is.
+    Multiplied by F, so that equal weights leave x as it is. ``layer(x)`` gives y (…, F), of the
+    shape of x; ``layer(x, return_weights=True)`` gives (y, a), where a (…, F) says how much each
+    feature of each example counts: numbers from 0 to 1 whose sum over the features is 1.
 
     Parameters
     ----------
@@ -48,7 +50,13 @@ class FeatureAttention(Typed):
         self.scores = Linear(num_features, num_features, dtype=dtype, rng=generator(rng))
 
     def compute(self, mode: Mode, x: Any, *, return_weights: bool = False) -> tuple[Any, Backward]:
-        """x (…, F) → y (…, F), or (y, weights) with weights (…, F)."""
+        """x (…, F) → y (…, F).
+
+        Parameters
+        ----------
+        return_weights : bool, default False
+            Return (y, weights), the weights (…, F) before they are multiplied by F.
+        """
         x = self.array("x", x, self.num_features)
         scores, back = self.scores.compute(mode, x)
         weights = np.exp(scores - scores.max(-1, keepdims=True))

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from heedful._checks import named
 from heedful.layers._elsewhere import no_such_attribute
 from heedful.layers._freezable import Freezable
+from heedful.layers._misfit import misfit
 from heedful.layers._mode import INFERENCE, Mode
 from heedful.layers._once import once
 from heedful.layers._parameter import Parameter, check_like, owner_of
@@ -73,9 +74,15 @@ class Layer(Trainable, Freezable):
         """The result, and the function from its gradient to those of the inputs."""
         raise TypeError(f"{type(self).__name__} has no compute")
 
-    def computed(self, mode: Mode, *inputs: Any, **options: Any) -> tuple[Any, Backward]:
+    def computed(self, mode: Mode, /, *inputs: Any, **options: Any) -> tuple[Any, Backward]:
         """What `compute` returns, if it is a result and a function: a user may have written it."""
-        found: Any = self.compute(mode, *inputs, **options)
+        try:
+            found: Any = self.compute(mode, *inputs, **options)
+        except TypeError:
+            wrong = misfit(self.compute, mode.training, inputs, options)
+            if wrong is None:
+                raise
+            raise TypeError(f"{type(self).__name__} {wrong}") from None
         if isinstance(found, tuple) and len(found) == 2 and callable(found[1]):
             return found[0], found[1]
         raise TypeError(

@@ -1,0 +1,47 @@
+"""Calls with arguments that a layer does not take."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from heedful.layers import Decoder, Encoder, Layer, Linear, MultiHeadAttention, Sequential
+
+TAKES = "^MultiHeadAttention takes query, key, value, mask, .*, return_weights"
+
+
+def test_what_does_not_fit_is_named_as_it_was_written() -> None:
+    layer, x = MultiHeadAttention(6, 2), np.ones((2, 5, 6))
+    with pytest.raises(TypeError, match=TAKES + ": got an unexpected .* 'need_weights'$"):
+        layer(x, need_weights=True)
+    with pytest.raises(TypeError, match=TAKES + ", rng: got an unexpected .* 'need_weights'$"):
+        layer.forward(x, need_weights=True)
+    with pytest.raises(TypeError, match=TAKES + ": got an unexpected .* 'mode'$"):
+        layer(x, mode="train")
+    with pytest.raises(TypeError, match=TAKES + ": missing a required argument: 'query'$"):
+        layer()
+    with pytest.raises(TypeError, match=TAKES + ": too many positional arguments$"):
+        layer(x, x, x, x)
+    with pytest.raises(TypeError, match=TAKES + ": multiple values for argument 'key'$"):
+        layer(x, x, key=x)
+
+
+def test_layers_inside_say_what_they_take() -> None:
+    x = np.ones((2, 5, 6))
+    with pytest.raises(TypeError, match=r"^MultiHeadAttention takes .* 'need_weights'$"):
+        Encoder(1, 6, 2)(x, need_weights=True)
+    with pytest.raises(TypeError, match=r"^DecoderLayer takes x, memory, .* 'need_weights'$"):
+        Decoder(1, 6, 2)(x, x, need_weights=True)
+    with pytest.raises(TypeError, match=r"^Linear takes x, residual: .* 'lengths'$"):
+        Sequential(Linear(6, 2))(x, lengths=[1, 2])
+
+
+def test_other_errors_are_passed_on_as_they_are() -> None:
+    class Wrong(Layer):
+        def compute(self, mode: Any, x: Any) -> Any:
+            return Linear(3, 4).compute(mode, x, wrong=1)  # type: ignore[call-arg]
+
+    with pytest.raises(TypeError, match=r"^Linear.compute\(\) got an unexpected"):
+        Wrong()(np.ones((2, 3)))
