@@ -88,8 +88,9 @@ def class_targets(target: Any, shape: tuple[int, ...]) -> Labels:
         )
     if given.dtype.kind != "f":
         return Labels(given.astype(np.int64), given, np.ones(given.shape, np.bool_))
-    whole = (np.abs(given) < 1e15) & (given == np.floor(given))
-    return Labels(np.where(whole, given, 0).astype(np.int64), given, whole)
+    wide = given.astype(np.float64, copy=False)
+    whole = (np.abs(wide) < 1e15) & (wide == np.floor(wide))
+    return Labels(np.where(whole, wide, 0).astype(np.int64), given, whole)
 
 
 def check_classes(found: Labels, classes: int, weights: Weights, where: str) -> None:

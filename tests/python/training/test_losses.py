@@ -107,8 +107,8 @@ def test_labels_may_be_of_any_type_of_numbers(kind: str, rng: np.random.Generato
     expected = SparseCategoricalCrossEntropy()(labels, x)
     assert loss == expected[0]
     np.testing.assert_array_equal(gradient, expected[1])
-    with pytest.raises((TypeError, ValueError), match=r"got \S+ at target\[0, 1\]"):
-        wrong = np.array([[0, {"?": -1, "i1": -3}.get(kind, 99), 0]], "i1" if kind == "?" else kind)
+    wrong = np.array([[0, -3 if kind == "i1" else 99, 0]]).astype("i1" if kind == "?" else kind)
+    with pytest.raises(ValueError, match=r"got (-3|99) at target\[0, 1\]"):
         SparseCategoricalCrossEntropy()(wrong, x[:1])
     if kind.startswith("f"):
         with pytest.raises(TypeError, match=r"must be integers, the classes: got inf at target"):
