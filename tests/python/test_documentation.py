@@ -58,12 +58,29 @@ LAYERS = [kind for name in heedful.layers.__all__
           and issubclass(kind, heedful.layers.Layer)]  # fmt: skip
 
 
-@pytest.mark.parametrize("layer", LAYERS, ids=lambda kind: kind.__name__)
-def test_a_layer_states_its_shapes_types_and_threads(layer: type) -> None:
-    text = pydoc.plain(pydoc.render_doc(layer))
-    if layer is not heedful.layers.Layer:
-        assert re.search(r"\(…|\(B,|\(N", f"{layer.__doc__}{inspect.getdoc(layer.compute)}")
-        assert "dtype" in text or "type of the layer" in text or "shape and type" in text
+@pytest.mark.parametrize(
+    "layer", [kind for kind in LAYERS if kind is not heedful.layers.Layer],
+    ids=lambda kind: kind.__name__,
+)  # fmt: skip
+def test_a_layer_states_its_parameters_shapes_types_and_threads(layer: type) -> None:
+    """In its own words, not in those that it inherits."""
+    own, compute = inspect.cleandoc(layer.__doc__ or ""), inspect.getdoc(layer.compute) or ""
+    assert re.search(r"\(…|\(B,|\(N", own + compute)
+    assert "dtype" in own
+    assert "threads may share it" in own
+    given = inspect.signature(layer).parameters
+    if given:
+        assert "Parameters\n----------" in own
+    if any(kind.kind is kind.VAR_KEYWORD for kind in given.values()):
+        assert re.search(r"…\n|See|see|Of each", own)  # what they are is said elsewhere
+    named = [name for name, kind in given.items() if kind.kind is not kind.VAR_KEYWORD]
+    section = own.partition("Parameters\n----------")[2].partition("\n---")[0]
+    missing = [name for name in named if not re.search(rf"\b{name}\b", section)]
+    assert not missing
+
+
+def test_the_base_of_layers_states_what_holds_for_all() -> None:
+    text = pydoc.plain(pydoc.render_doc(heedful.layers.Layer))
     assert "threads may call" in text
 
 

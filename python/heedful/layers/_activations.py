@@ -27,9 +27,16 @@ class Activation(Typed):
     "sigmoid"     σ(x) = 1 / (1 + exp(−x))
     ============  ==========================================================
 
+    Parameters
+    ----------
+    activation : str
+        A name of the table.
+    dtype : {float32, float64}
+
     Notes
     -----
     GELU: Hendrycks and Gimpel 2016, https://arxiv.org/abs/1606.08415.
+    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
 
     Examples
     --------
@@ -63,7 +70,16 @@ class Activation(Typed):
 
 
 class ReLU(Activation):
-    """max(x, 0)."""
+    """max(x, 0), number by number.
+
+    Parameters
+    ----------
+    dtype : {float32, float64}
+
+    Notes
+    -----
+    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
+    """
 
     def __init__(self, *, dtype: DTypeLike = np.float32) -> None:
         super().__init__("relu", dtype=dtype)
@@ -73,7 +89,18 @@ class ReLU(Activation):
 
 
 class GELU(Activation):
-    """x Φ(x), Φ the normal distribution function; see :class:`Activation`."""
+    """x Φ(x), Φ the normal distribution function; see :class:`Activation`.
+
+    Parameters
+    ----------
+    approximate : {"none", "tanh"}
+        "tanh" is what :class:`Activation` calls "gelu_tanh".
+    dtype : {float32, float64}
+
+    Notes
+    -----
+    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
+    """
 
     def __init__(self, approximate: str = "none", *, dtype: DTypeLike = np.float32) -> None:
         if approximate not in ("none", "tanh"):
@@ -85,7 +112,16 @@ class GELU(Activation):
 
 
 class SiLU(ReLU):
-    """x σ(x), also called swish."""
+    """x σ(x), also called swish, number by number.
+
+    Parameters
+    ----------
+    dtype : {float32, float64}
+
+    Notes
+    -----
+    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
+    """
 
     def __init__(self, *, dtype: DTypeLike = np.float32) -> None:
         super().__init__(dtype=dtype)
@@ -93,7 +129,16 @@ class SiLU(ReLU):
 
 
 class Tanh(ReLU):
-    """tanh(x)."""
+    """tanh(x), number by number.
+
+    Parameters
+    ----------
+    dtype : {float32, float64}
+
+    Notes
+    -----
+    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
+    """
 
     def __init__(self, *, dtype: DTypeLike = np.float32) -> None:
         super().__init__(dtype=dtype)
@@ -101,7 +146,16 @@ class Tanh(ReLU):
 
 
 class Sigmoid(ReLU):
-    """1 / (1 + exp(−x))."""
+    """1 / (1 + exp(−x)), number by number.
+
+    Parameters
+    ----------
+    dtype : {float32, float64}
+
+    Notes
+    -----
+    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
+    """
 
     def __init__(self, *, dtype: DTypeLike = np.float32) -> None:
         super().__init__(dtype=dtype)
@@ -110,6 +164,15 @@ class Sigmoid(ReLU):
 
 class Softmax(Typed):
     """y = exp(x) / Σ exp(x) along an axis.
+
+    Parameters
+    ----------
+    axis : int, default -1
+    dtype : {float32, float64}
+
+    Notes
+    -----
+    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
 
     Examples
     --------

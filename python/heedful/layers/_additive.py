@@ -56,6 +56,7 @@ class AdditiveAttention(Typed):
     and keys and values are the encoder's; "concat" in Luong et al. 2015, whose one matrix is W and
     U side by side. Keras's ``AdditiveAttention`` has no projections, its scale is v: that is
     :func:`heedful.additive_attention`.
+    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
 
     Examples
     --------

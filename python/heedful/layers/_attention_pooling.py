@@ -42,6 +42,7 @@ class AttentionPooling(Typed):
     -----
     Bahdanau et al. 2014, https://arxiv.org/abs/1409.0473; with a learned query: Yang et al. 2016,
     Hierarchical Attention Networks.
+    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
 
     Examples
     --------

@@ -57,6 +57,7 @@ class BertEncoder(Typed):
     Devlin et al. 2018, https://arxiv.org/abs/1810.04805. `load_state_dict` accepts the names of
     Hugging Face's BERT, RoBERTa, MiniLM and DistilBERT checkpoints, and :func:`bert_from_config`
     makes a model of the size that a checkpoint's config.json states.
+    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
 
     Examples
     --------

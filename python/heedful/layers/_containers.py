@@ -17,6 +17,14 @@ class Sequential(Layer):
 
     What a call is given beside x, by position or by name, goes to the first layer.
 
+    Parameters
+    ----------
+    *layers : Layer
+
+    Notes
+    -----
+    Computes in the dtype of each layer; threads may share it, see :class:`Layer`.
+
     Examples
     --------
     >>> import numpy as np
@@ -66,7 +74,16 @@ class Sequential(Layer):
 class Residual(Layer):
     """y = x + layer(x).
 
+    Parameters
+    ----------
+    layer : Layer
+        Its result has the shape of its first input.
+
     He et al. 2015, https://arxiv.org/abs/1512.03385.
+
+    Notes
+    -----
+    Computes in the dtype of the layer; threads may share it, see :class:`Layer`.
 
     Examples
     --------

@@ -48,6 +48,7 @@ class DecoderLayer(Typed):
     -----
     Vaswani et al. 2017, https://arxiv.org/abs/1706.03762. Named ``nn.TransformerDecoderLayer`` in
     PyTorch, with the same parameters; there a causal mask must be given, here it is the default.
+    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
 
     Examples
     --------
@@ -166,7 +167,7 @@ class Decoder(Stack[DecoderLayer]):
     Parameters
     ----------
     num_layers : int
-    d_model, num_heads, dff, rate, activation, norm_first, …
+    d_model, num_heads, dff, rate, activation, norm_first, eps, dtype, rng, …
         Of each :class:`DecoderLayer`.
     norm : bool, optional
         Whether a norm stands behind the last layer; None: where `norm_first` is True.
@@ -174,6 +175,7 @@ class Decoder(Stack[DecoderLayer]):
     Notes
     -----
     Named ``nn.TransformerDecoder`` in PyTorch, with the same parameters.
+    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
 
     Examples
     --------

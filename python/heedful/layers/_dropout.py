@@ -21,10 +21,17 @@ class Dropout(Typed):
     In inference nothing happens. Which numbers are dropped depends on a seed, drawn once a call,
     and on their places alone: going back it is the same ones, and no mask is kept.
 
+    Parameters
+    ----------
+    rate : float, default 0.5
+    dtype : {float32, float64}
+
     Notes
     -----
+    In inference y is x itself, as in PyTorch, where x is an array of this type: no copy.
     Srivastava et al. 2014, https://jmlr.org/papers/v15/srivastava14a.html. Named ``nn.Dropout`` in
     PyTorch.
+    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
 
     Examples
     --------

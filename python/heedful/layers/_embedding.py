@@ -42,6 +42,7 @@ class Embedding(Typed):
     Notes
     -----
     Named ``nn.Embedding`` in PyTorch, with the same parameter.
+    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
 
     Examples
     --------

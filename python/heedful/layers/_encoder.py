@@ -53,6 +53,7 @@ class EncoderLayer(Typed):
     Vaswani et al. 2017, https://arxiv.org/abs/1706.03762; the norm first: Xiong et al. 2020,
     https://arxiv.org/abs/2002.04745. Named ``nn.TransformerEncoderLayer`` in PyTorch, with the same
     parameters.
+    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
 
     Examples
     --------
@@ -121,7 +122,7 @@ class Encoder(Stack[EncoderLayer]):
     Parameters
     ----------
     num_layers : int
-    d_model, num_heads, dff, rate, activation, norm_first, …
+    d_model, num_heads, dff, rate, activation, norm_first, eps, dtype, rng, …
         Of each :class:`EncoderLayer`.
     norm : bool, optional
         Whether a norm stands behind the last layer; None: where `norm_first` is True.
@@ -129,6 +130,7 @@ class Encoder(Stack[EncoderLayer]):
     Notes
     -----
     Named ``nn.TransformerEncoder`` in PyTorch, with the same parameters.
+    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
 
     Examples
     --------

@@ -30,6 +30,10 @@ class FeatureAttention(Typed):
     dtype : {float32, float64}
     rng : None, int or numpy.random.Generator
 
+    Notes
+    -----
+    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
+
     Examples
     --------
     >>> import numpy as np

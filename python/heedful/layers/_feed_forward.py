@@ -25,12 +25,14 @@ class FeedForward(Layer):
         Of dropout between the two.
     activation : str, default "relu"
         See :class:`Linear`.
+    bias : bool, default True
     dtype : {float32, float64}
     rng : None, int or numpy.random.Generator
 
     Notes
     -----
     Vaswani et al. 2017, https://arxiv.org/abs/1706.03762, section 3.3.
+    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
 
     Examples
     --------

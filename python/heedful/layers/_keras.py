@@ -48,6 +48,10 @@ class Dense(Typed):
     linear : Linear
         Once the width is known: from the first call, or from a state that is loaded.
 
+    Notes
+    -----
+    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
+
     Examples
     --------
     >>> import numpy as np

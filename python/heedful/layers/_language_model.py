@@ -50,6 +50,7 @@ class LanguageModel(Typed):
     Radford et al. 2019, Language Models are Unsupervised Multitask Learners: norms stand before
     each block and behind the last. Weights of embeddings are normal with deviation 0.02 at first,
     projections into the residual path are smaller by √(2 · num_layers).
+    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
 
     Examples
     --------

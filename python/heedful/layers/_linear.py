@@ -41,6 +41,7 @@ class Linear(Typed):
     Notes
     -----
     Named ``nn.Linear`` in PyTorch, with the same parameters.
+    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
 
     Examples
     --------

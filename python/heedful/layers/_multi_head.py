@@ -61,6 +61,7 @@ class MultiHeadAttention(Typed):
     Vaswani et al. 2017, https://arxiv.org/abs/1706.03762. Named ``nn.MultiheadAttention`` in
     PyTorch, with the same parameters; there True in a mask hides, here it shows.
     Grouped heads: Ainslie et al. 2023, https://arxiv.org/abs/2305.13245.
+    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
 
     Examples
     --------

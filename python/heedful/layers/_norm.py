@@ -37,6 +37,7 @@ class LayerNorm(Typed):
     -----
     Ba, Kiros and Hinton 2016, https://arxiv.org/abs/1607.06450. Named ``nn.LayerNorm`` in PyTorch,
     with the same parameters.
+    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
 
     Examples
     --------
@@ -98,6 +99,7 @@ class RMSNorm(Typed):
     Notes
     -----
     Zhang and Sennrich 2019, https://arxiv.org/abs/1910.07467. Named ``nn.RMSNorm`` in PyTorch.
+    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
 
     Examples
     --------

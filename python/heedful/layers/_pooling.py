@@ -15,6 +15,14 @@ from heedful.layers._types import Array, Backward
 class GlobalAveragePooling(Typed):
     """y = mean of x over its positions, those that `mask` leaves.
 
+    Parameters
+    ----------
+    dtype : {float32, float64}
+
+    Notes
+    -----
+    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
+
     Examples
     --------
     >>> from heedful.layers import GlobalAveragePooling
@@ -49,7 +57,15 @@ class GlobalAveragePooling(Typed):
 
 
 class Flatten(Typed):
-    """All axes but the first as one.
+    """All axes but the first as one; y is a view of x where the memory allows it, as in NumPy.
+
+    Parameters
+    ----------
+    dtype : {float32, float64}
+
+    Notes
+    -----
+    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
 
     Examples
     --------

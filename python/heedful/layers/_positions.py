@@ -36,10 +36,12 @@ class SinusoidalPositions(Typed):
     ----------
     d_model : int
         E, the width of x.
+    dtype : {float32, float64}
 
     Notes
     -----
     Vaswani et al. 2017, https://arxiv.org/abs/1706.03762, section 3.5.
+    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
 
     Examples
     --------
@@ -74,10 +76,16 @@ class LearnedPositions(Typed):
         Number of positions; a longer x is a ValueError.
     d_model : int
         E, the width of x.
+    dtype : {float32, float64}
+    rng : None, int or numpy.random.Generator
 
     Attributes
     ----------
     weight : numpy.ndarray, (max_length, E)
+
+    Notes
+    -----
+    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
 
     Examples
     --------
@@ -144,6 +152,16 @@ class RotaryPositions(Typed):
     """Turns pairs of features by the position, see :func:`heedful.rotary_embedding`.
 
     For queries and keys (…, H, L, D); MultiHeadAttention does it by itself with ``rotary=True``.
+
+    Parameters
+    ----------
+    base : float, default 10000
+        Of the angles.
+    dtype : {float32, float64}
+
+    Notes
+    -----
+    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
 
     Examples
     --------

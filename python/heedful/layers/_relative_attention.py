@@ -38,6 +38,7 @@ class RelativeAttention(Typed):
     Notes
     -----
     Dai et al. 2019, Transformer-XL, https://arxiv.org/abs/1901.02860.
+    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
 
     Examples
     --------

@@ -22,7 +22,22 @@ from heedful.layers._types import Array, Backward, Rng, generator
 
 
 class SegmentRecurrentLayer(Typed):
-    """Relative attention to memory and segment, and feed-forward; see :class:`EncoderLayer`."""
+    """Relative attention to memory and segment, and feed-forward; see :class:`EncoderLayer`.
+
+    Parameters
+    ----------
+    d_model, num_heads, dff : int
+    rate : float
+        Of dropout.
+    norm_first : bool, default True
+    activation : str, default "gelu"
+    dtype : {float32, float64}
+    rng : None, int or numpy.random.Generator
+
+    Notes
+    -----
+    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
+    """
 
     def __init__(
         self, d_model: int, num_heads: int, dff: int, rate: float, *, norm_first: bool = True,
@@ -99,6 +114,7 @@ class SegmentRecurrentLM(Typed):
     -----
     Dai et al. 2019, Transformer-XL, https://arxiv.org/abs/1901.02860; norms stand before each block
     unless ``norm_first=False``.
+    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
 
     Examples
     --------

@@ -63,7 +63,8 @@ class Trainable:
         Parameters
         ----------
         x : array_like, or a tuple of them, or a dict of them
-            The inputs, examples along the first axis; a tuple by position, a dict by name.
+            The inputs, examples along the first axis; a tuple by position, a dict by name. A list
+            is one array, as in NumPy, not several inputs.
             Without y: an iterable of batches, (x, y) or (x, y, sample_weight), such as a
             generator for one epoch or PyTorch's DataLoader for many.
         y : array_like, optional
@@ -128,7 +129,7 @@ class Trainable:
         return evaluate(_layer(self), x, y, batch_size, sample_weight, verbose)
 
     def predict(self, x: Any, *, batch_size: int = 32, verbose: bool | int | str = False) -> Array:
-        """The model's outputs for all examples, computed batch by batch."""
+        """The model's outputs for all examples, computed batch by batch; x is that of `fit`."""
         from heedful.training._fit import predict
 
         return predict(_layer(self), x, batch_size, verbose)

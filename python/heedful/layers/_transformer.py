@@ -38,6 +38,7 @@ class EncoderDecoder(Typed):
     -----
     Vaswani et al. 2017, https://arxiv.org/abs/1706.03762. Named ``nn.Transformer`` in PyTorch, with
     the same parameters; there a causal mask for the target must be given, here it is the default.
+    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
 
     Examples
     --------
@@ -125,6 +126,7 @@ class Transformer(EncoderDecoder):
     -----
     Vaswani et al. 2017, https://arxiv.org/abs/1706.03762. Positions are sines and cosines. The
     encoder and the decoder have the parameters of PyTorch's ``nn.Transformer``.
+    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
 
     Examples
     --------

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from heedful._checks import named, real
+from heedful._checks import as_array, named, real
 from heedful.training._types import Array
 from heedful.training._weights import checked_weights
 
@@ -37,11 +37,11 @@ class Inputs:
         self.by_name: dict[str, Array] = {}
         self.by_place: tuple[Array, ...] = ()
         if isinstance(given, dict):
-            self.by_name = {key: np.asarray(array) for key, array in given.items()}
+            self.by_name = {key: as_array(name, array) for key, array in given.items()}
         elif isinstance(given, tuple):
-            self.by_place = tuple(np.asarray(array) for array in given)
+            self.by_place = tuple(as_array(name, array) for array in given)
         else:
-            self.by_place = (np.asarray(given),)
+            self.by_place = (_as_one(name, given),)
         arrays = [*self.by_place, *self.by_name.values()]
         if not arrays or any(array.ndim == 0 for array in arrays):
             raise ValueError(f"{name} must be arrays of examples: got {named(given)}")
@@ -55,6 +55,19 @@ class Inputs:
         return by_place, {name: array[rows] for name, array in self.by_name.items()}
 
 
+def _as_one(name: str, given: Any) -> Array:
+    """A list is one array, as in NumPy; who has several inputs may have meant another thing."""
+    several = isinstance(given, list) and bool(given)
+    several = several and all(isinstance(item, np.ndarray) and item.ndim for item in given)
+    if several and len({item.shape for item in given}) > 1:
+        shapes = ", ".join(str(item.shape) for item in given[:3]) + ", …" * (len(given) > 3)
+        raise ValueError(
+            f"{name} must be one array, or a tuple of arrays for a model of several inputs: "
+            f"got a list of arrays of shapes {shapes}"
+        )
+    return as_array(name, given)
+
+
 class Table:
     """Inputs, targets and weights of all examples."""
 
@@ -66,6 +79,7 @@ class Table:
             raise ValueError(
                 f"{name}y must have one target for each of {self.count} examples: "
                 f"got {named(self.targets)}"
+                f"{'; several inputs are a tuple, a list is one array' * isinstance(x, list)}"
             )
         if not self.count:
             raise ValueError(f"{name}x must have one example at least: got none")
