@@ -109,6 +109,20 @@ class Trainable:
         KeyboardInterrupt
             Ctrl-C. The weights are those of the last batch that was finished, whatever callbacks
             would have put back at the end.
+
+        Examples
+        --------
+        Sequences of different lengths, whose padding is neither attended to nor learned:
+
+        >>> import numpy as np
+        >>> from heedful.layers import Autoencoder
+        >>> x, lengths = np.zeros((10, 7, 3), np.float32), np.arange(10) % 7 + 1
+        >>> model = Autoencoder(3, code_size=4, d_model=8, num_heads=2, num_layers=1, rng=0)
+        >>> model.compile("adam", "mse")
+        >>> kept = np.arange(7) < lengths[:, None]
+        >>> history = model.fit({"x": x, "lengths": lengths}, x, sample_weight=kept, verbose=False)
+        >>> len(history["loss"])
+        1
         """
         from heedful.training._fit import fit
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -10,17 +9,15 @@ import numpy as np
 from heedful._checks import flag, generator, size
 from heedful._core._memory import memory
 from heedful.layers import Layer
-from heedful.training._batches import Inputs, Table, slices
+from heedful.training._batches import Inputs, slices
 from heedful.training._callbacks import Callback, as_callbacks, end
+from heedful.training._class_weight import ClassWeight
 from heedful.training._history import History
-from heedful.training._losses import check_takes_weights
 from heedful.training._progress import Progress, as_verbose
+from heedful.training._run import Run
 from heedful.training._stream import Data, Stream, as_data, as_validation
-from heedful.training._totals import Totals
-from heedful.training._trainer import Trainer, check_class_weight_loss, evaluation, trainer_of
+from heedful.training._trainer import Trainer, evaluation, trainer_of
 from heedful.training._types import Array, Rng
-from heedful.training._watchers import Watcher
-from heedful.training._weights import checked_class_weight
 
 
 def compile_model(model: Layer, optimizer: Any, loss: Any, metrics: Any) -> None:
@@ -46,18 +43,18 @@ def fit(
     trainer = trainer_of(model)
     data = as_data(x, y, sample_weight)
     data, validation = _with_validation(data, as_validation(validation_data), validation_split)
-    run = _Run(trainer, data, validation, size("batch_size", batch_size))
-    run.epochs(size("epochs", epochs))
-    run.class_weight = checked_class_weight(class_weight)
-    check_class_weight_loss(run.class_weight, trainer.loss)
-    run.shuffle, (run.lines, run.bar) = flag("shuffle", shuffle), as_verbose(verbose)
-    run.watching = as_callbacks(callbacks)
-    run.check()
+    run = Run(
+        trainer, data, validation, epochs=size("epochs", epochs),
+        batch_size=size("batch_size", batch_size), shuffle=flag("shuffle", shuffle),
+        class_weight=ClassWeight(class_weight, trainer.loss), callbacks=as_callbacks(callbacks),
+        verbose=as_verbose(verbose),
+    )  # fmt: skip
     if rng is not None or trainer.rng is None:
         trainer.rng = generator(rng)
     begun: list[Callback] = []
     try:
-        for callback in run.watching:
+        trainer.unchecked = run.tables
+        for callback in run.callbacks:
             callback.model, callback.stop = model, False
             begun.append(callback)
             callback.on_begin(model)
@@ -82,100 +79,11 @@ def _with_validation(data: Data, validation: Data | None, split: Any) -> tuple[D
     return data.split(split)
 
 
-class _Run:
-    """One call of fit."""
-
-    class_weight: dict[int, float] | None
-    shuffle: bool
-    lines: bool
-    bar: bool
-    watching: list[Callback]
-
-    def __init__(
-        self, trainer: Trainer, data: Data, validation: Data | None, batch_size: int
-    ) -> None:
-        self.trainer, self.data, self.validation = trainer, data, validation
-        self.batch_size, self.last, self.warned = batch_size, trainer.epochs, False
-
-    def epochs(self, count: int) -> None:
-        for data in (self.data, self.validation):
-            if count > 1 and isinstance(data, Stream) and data.once:
-                raise ValueError(
-                    f"epochs must be 1 for {data.name}batches of an iterator, which can be "
-                    f"iterated once only: got {count}; give something that can be iterated again"
-                )
-        self.last += count
-
-    def check(self) -> None:
-        trainer = self.trainer
-        tables = [data for data in (self.data, self.validation) if isinstance(data, Table)]
-        if self.class_weight or any(table.weight is not None for table in tables):
-            check_takes_weights(trainer.loss)
-        trainer.unchecked = tables
-        names = ["loss", *(name for name, _ in trainer.metrics)]
-        if self.validation is not None:
-            names += [f"val_{name}" for name in names]
-        for callback in self.watching:
-            if isinstance(callback, Watcher):
-                callback.check(names, self.validation is not None)
-
-    def train(self) -> None:
-        trainer, model = self.trainer, self.trainer.model
-        vars(model).pop("stop_training", None)
-        while trainer.epochs < self.last:
-            for callback in self.watching:
-                callback.on_epoch_begin(trainer.epochs, {})
-            logs = self._epoch()
-            trainer.suspicion.tell()
-            if self.validation is not None:
-                logs |= self._validate(self.validation)
-            trainer.history.add(logs)
-            trainer.epochs += 1
-            if self.lines:
-                Progress.line(f"epoch {trainer.epochs}/{self.last}", logs)
-            for callback in self.watching:
-                callback.on_epoch_end(trainer.epochs - 1, logs)
-            stopped = vars(model).pop("stop_training", False)  # Keras's way to say it
-            if stopped or any(callback.stop for callback in self.watching):
-                break
-
-    def _epoch(self) -> dict[str, float]:
-        trainer = self.trainer
-        total = Totals(trainer.metrics)
-        title = f"epoch {trainer.epochs + 1}"
-        rng = trainer.rng if self.shuffle else None
-        with Progress(
-            self.data.steps(self.batch_size), f"{title}/{self.last}", self.bar
-        ) as progress:
-            for index, batch in enumerate(self.data.batches(self.batch_size, rng)):
-                where = f"{title}, batch {index + 1}"
-                total += trainer.train_on_batch(batch, where, self.class_weight)
-                logs = total.means()
-                progress.advance(logs)
-                for callback in self.watching:
-                    callback.on_train_batch_end(index, logs)
-        return total.means()
-
-    def _validate(self, validation: Data) -> dict[str, float]:
-        found = self.trainer.evaluate(validation, self.batch_size)
-        if not np.isfinite(found["loss"]) and not self.warned:
-            self.warned = True
-            warnings.warn(
-                f"val_loss is {found['loss']} in epoch {self.trainer.epochs + 1}: is there NaN or "
-                "infinity in validation_data?",
-                UserWarning,
-                stacklevel=5,
-            )
-        return {f"val_{name}": value for name, value in found.items()}
-
-
 def evaluate(
     model: Layer, x: Any, y: Any, batch_size: int, sample_weight: Any, verbose: Any
 ) -> Any:
     trainer, data = trainer_of(model), as_data(x, y, sample_weight)
     lines, bar = as_verbose(verbose)
-    if sample_weight is not None:
-        check_takes_weights(trainer.loss)
     logs = trainer.evaluate(data, size("batch_size", batch_size), "evaluate", bar)
     if lines:
         Progress.line("evaluate", logs)

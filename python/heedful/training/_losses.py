@@ -73,7 +73,11 @@ def _check_end(loss: Any, probabilities: bool | None) -> None:
 
 def call_loss(loss: Any, target: Any, prediction: Any, weight: Any) -> tuple[float, Any]:
     """What a loss returns, if that is a number and a gradient."""
-    found = loss(target, prediction) if weight is None else loss(target, prediction, weight)
+    if weight is None:
+        found = loss(target, prediction)
+    else:
+        check_takes_weights(loss)
+        found = loss(target, prediction, weight)
     try:
         value, gradient = found
         value = float(value)
@@ -91,6 +95,8 @@ def call_loss(loss: Any, target: Any, prediction: Any, weight: Any) -> tuple[flo
 
 
 def check_takes_weights(loss: Any) -> None:
+    if isinstance(loss, (*CROSS_ENTROPIES, MeanSquaredError)):
+        return
     try:
         inspect.signature(loss).bind(None, None, None)
     except TypeError:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from heedful._checks import finite, named, numbers, positive
+from heedful._checks import finite, named, numbers, positive, real
 from heedful._core._memory import Keeper
 from heedful.layers import Layer, Parameter
 from heedful.training._gradient_norm import gradient_norm, not_finite
@@ -76,7 +76,7 @@ class Optimizer(ABC):
     @property
     def lr(self) -> float:
         """The learning rate of the next step; a number or a function may be assigned."""
-        rate = float(self.schedule(self.steps))
+        rate = real("lr", self.schedule(self.steps))
         if not 0 <= rate < math.inf:
             raise ValueError(
                 f"lr must be finite and not negative: the schedule gave {rate} at step {self.steps}"

@@ -9,8 +9,7 @@ import numpy as np
 
 from heedful.layers import Layer, Parameter
 from heedful.training._batches import Batch, Table
-from heedful.training._binary_cross_entropy import BinaryCrossEntropy
-from heedful.training._categorical_cross_entropy import SparseCategoricalCrossEntropy
+from heedful.training._class_weight import ClassWeight
 from heedful.training._ending import Suspicion, ends_in_probabilities
 from heedful.training._history import History
 from heedful.training._losses import as_loss, call_loss
@@ -21,7 +20,6 @@ from heedful.training._regularizers import L1L2, as_regularizer
 from heedful.training._stream import Data
 from heedful.training._totals import Totals
 from heedful.training._uninterrupted import uninterrupted
-from heedful.training._weights import with_class_weight
 
 
 class Trainer:
@@ -51,14 +49,12 @@ class Trainer:
         self.epochs = 0
         self.unchecked: list[Table] = []
 
-    def train_on_batch(
-        self, batch: Batch, where: str, class_weight: dict[int, float] | None = None
-    ) -> Totals:
+    def train_on_batch(self, batch: Batch, where: str, class_weight: ClassWeight) -> Totals:
         """One step; weights and optimizer change together or not at all."""
         self.model.zero_grad()
         prediction, backward = self.model.forward(*batch.by_place, rng=self.rng, **batch.by_name)
         self._check_targets(batch, prediction, class_weight)
-        weight = with_class_weight(batch.weight, batch.target, class_weight)
+        weight = class_weight.apply(batch.weight, batch.target)
         loss, gradient = call_loss(self.loss, batch.target, prediction, weight)
         loss += self._penalty()
         if not np.isfinite(loss):
@@ -95,12 +91,10 @@ class Trainer:
         target, weight = batch.target, batch.weight
         return Totals.of(self.metrics, self.loss, loss, target, prediction, weight)
 
-    def _check_targets(
-        self, batch: Batch, prediction: Any, class_weight: dict[int, float] | None
-    ) -> None:
+    def _check_targets(self, batch: Batch, prediction: Any, class_weight: ClassWeight) -> None:
         """Before the first step all targets, as soon as the number of classes is known."""
         if self.unchecked:
-            _check_labels(class_weight, self.loss, np.shape(prediction))
+            class_weight.check(prediction)
         for table in self.unchecked:
             self._check_table(table, batch, prediction)
         self.unchecked = []
@@ -141,22 +135,6 @@ class Trainer:
     def _add_penalty_gradients(self) -> None:
         for own, regularizer in self._penalised():
             own.add(regularizer.gradient(own.value))
-
-
-def check_class_weight_loss(class_weight: dict[int, float] | None, loss: Any) -> None:
-    kinds = (BinaryCrossEntropy, SparseCategoricalCrossEntropy)
-    if class_weight is not None and not isinstance(loss, kinds):
-        raise ValueError(
-            "class_weight needs targets that are labels: the loss binary_crossentropy or "
-            "sparse_categorical_crossentropy"
-        )
-
-
-def _check_labels(class_weight: dict[int, float] | None, loss: Any, shape: tuple[int, ...]) -> None:
-    classes = 2 if isinstance(loss, BinaryCrossEntropy) else shape[-1]
-    for label in class_weight or ():
-        if not 0 <= label < classes:
-            raise ValueError(f"class_weight must have labels in [0, {classes}): got {label}")
 
 
 def trainer_of(model: Layer) -> Trainer:

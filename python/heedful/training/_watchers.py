@@ -12,6 +12,7 @@ from heedful.layers import Layer
 from heedful.training._callbacks import Callback, Logs
 from heedful.training._safetensors import check_folder
 from heedful.training._types import Array
+from heedful.training._uninterrupted import uninterrupted
 from heedful.training._weight_files import save_weights
 
 
@@ -95,8 +96,9 @@ class EarlyStopping(Watcher):
     def on_end(self) -> None:
         if self.state is not None and not self.interrupted:
             weights, optimizer = self.state
-            self.model.load_state_dict(weights)
-            self.model.optimizer.load_state_dict(optimizer)
+            with uninterrupted():
+                self.model.load_state_dict(weights)
+                self.model.optimizer.load_state_dict(optimizer)
         self.state = None
 
 
@@ -125,8 +127,13 @@ class BestCheckpoint(Watcher):
         check_folder(Path(self.path))  # before an epoch is computed in vain
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
+        before = self.best
         if self.improved(logs):
-            save_weights(self.model, self.path)
+            try:
+                save_weights(self.model, self.path)
+            except BaseException:
+                self.best = before  # as the file is
+                raise
 
 
 def _direction(monitor: str, mode: str) -> str:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from heedful._checks import finite, is_integer, named, numbers
+from heedful._checks import numbers
 from heedful.training._types import Array
 
 
@@ -88,39 +87,3 @@ def checked_weights(given: Any) -> Array:
     if weights.dtype != np.bool_ and not bool(((weights >= 0) & (weights < np.inf)).all()):
         raise ValueError("sample_weight must be finite and not negative")
     return weights
-
-
-def checked_class_weight(given: Any) -> dict[int, float] | None:
-    if given is None:
-        return None
-    if not isinstance(given, Mapping):
-        raise TypeError(f"class_weight must be a dict, {{label: weight}}: got {named(given)}")
-    found: dict[int, float] = {}
-    for label, weight in given.items():
-        if not is_integer(label):
-            raise TypeError(f"class_weight must have integers as labels: got {named(label)}")
-        found[int(label)] = finite("class_weight", weight)
-        if found[int(label)] < 0:
-            raise ValueError(f"class_weight must not be negative: got {weight} for {label}")
-    return found
-
-
-def with_class_weight(given: Any, target: Array, class_weight: dict[int, float] | None) -> Any:
-    """Weights with those of the targets' classes; a class that has none weighs 1."""
-    if class_weight is None:
-        return given
-    factors = np.ones(target.shape)
-    for label, weight in class_weight.items():
-        factors[target == label] = weight
-    if given is None:
-        return factors
-    weights = checked_weights(given)
-    if weights.dtype == np.bool_:
-        return Masked(weights, factors)
-    if weights.ndim > factors.ndim and weights.shape[-1] == 1:
-        weights = weights[..., 0]
-    if weights.shape != factors.shape[: weights.ndim]:
-        raise ValueError(
-            f"sample_weight must have the first axes of {factors.shape}: got shape {weights.shape}"
-        )
-    return factors * weights.reshape(weights.shape + (1,) * (factors.ndim - weights.ndim))

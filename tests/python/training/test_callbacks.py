@@ -57,6 +57,23 @@ def test_a_second_fit_does_not_replace_a_better_file(
     assert_equal(other.state_dict(), before)
 
 
+def test_a_file_that_could_not_be_written_is_not_the_best(
+    rng: np.random.Generator, tmp_path: Path
+) -> None:
+    x, y = points(rng)
+    model, folder = network(), tmp_path / "folder"
+    folder.mkdir()
+    best = BestCheckpoint(folder / "best.safetensors", "loss")
+
+    class Remove(Callback):
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            folder.rmdir()
+
+    with pytest.raises(FileNotFoundError, match="path must lie in a folder that is there"):
+        model.fit(x, y, callbacks=[Remove(), best], verbose=False)
+    assert best.best == np.inf
+
+
 def test_early_stopping_watches_each_fit_by_itself(rng: np.random.Generator) -> None:
     x, y = points(rng)
     model, stopping = network(optimizer=SGD(lr=0.1)), EarlyStopping("loss", patience=2)

@@ -95,6 +95,8 @@ def test_a_rate_that_is_none_is_refused(rng: np.random.Generator) -> None:
             model.fit(x, y, verbose=False)
         assert model.optimizer.steps == 2
         assert_finite(model)
+    with pytest.raises(TypeError, match="lr must be a number: got None"):
+        network(optimizer=Adam(lr=lambda step: None)).fit(x, y, verbose=False)
 
 
 def test_a_rate_can_be_changed() -> None:

@@ -210,6 +210,8 @@ def test_weights_need_a_loss_that_takes_them(rng: np.random.Generator) -> None:
     model.compile("sgd", lambda target, prediction: MeanSquaredError()(target, prediction))
     with pytest.raises(TypeError, match="loss must take weights as a third argument"):
         model.fit(x, y, sample_weight=np.ones(120), verbose=False)
+    with pytest.raises(TypeError, match="loss must take weights as a third argument"):
+        model.fit([(x, y, np.ones(120))], verbose=False)
     model.compile("sgd", "mse")
     with pytest.raises(ValueError, match="class_weight needs targets that are labels"):
         model.fit(x, y, class_weight={1: 2.0}, verbose=False)
