@@ -74,7 +74,7 @@ class Table:
     def __init__(self, x: Any, y: Any, weight: Any = None, name: str = "") -> None:
         self.name, self.inputs = name, Inputs(f"{name}x", x)
         self.count = self.inputs.count
-        self.targets = np.asarray(y)
+        self.targets = as_array(f"{name}y", y)
         if self.targets.ndim == 0 or len(self.targets) != self.count:
             raise ValueError(
                 f"{name}y must have one target for each of {self.count} examples: "

@@ -52,10 +52,12 @@ class L2(L1L2):
 
 
 def as_regularizer(given: Any, name: str = "a regularizer") -> L1L2 | None:
+    if given is None:
+        return None
     if isinstance(given, type):
         raise TypeError(f"{name} must be a regularizer, not its class: write {given.__name__}(…)")
-    if given is None or (hasattr(given, "penalty") and hasattr(given, "gradient")):
-        regularizer: L1L2 | None = given
+    if hasattr(given, "penalty") and hasattr(given, "gradient"):
+        regularizer: L1L2 = given
         return regularizer
     if isinstance(given, str) and given.lower() in ("l1", "l2"):
         return L1() if given.lower() == "l1" else L2()

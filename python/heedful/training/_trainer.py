@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import namedtuple
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -51,17 +52,21 @@ class Trainer:
 
     def train_on_batch(self, batch: Batch, where: str, class_weight: ClassWeight) -> Totals:
         """One step; weights and optimizer change together or not at all."""
-        self.model.zero_grad()
         prediction, backward = self.model.forward(*batch.by_place, rng=self.rng, **batch.by_name)
+        parameters = list(self.model.distinct_parameters().values())  # some are made by forward
+        penalised = _penalised(parameters)
         self._check_targets(batch, prediction, class_weight)
         weight = class_weight.apply(batch.weight, batch.target)
         loss, gradient = call_loss(self.loss, batch.target, prediction, weight)
-        loss += self._penalty()
+        loss += _penalty(penalised)
         if not np.isfinite(loss):
             raise FloatingPointError(self._stopped(f"the loss is {loss}", where, batch))
         self.suspicion.look(prediction)
+        for own in parameters:
+            own.clear()
         backward(gradient)
-        self._add_penalty_gradients()
+        for own, regularizer in penalised:
+            own.add(regularizer.gradient(own.value))
         totals = self._totals(batch, loss, prediction)
         try:
             with uninterrupted():
@@ -84,7 +89,7 @@ class Trainer:
                 total += self._totals(batch, loss, prediction)
                 progress.advance(total.means())
         logs = total.means()
-        logs["loss"] += self._penalty()
+        logs["loss"] += _penalty(_penalised(self.model.distinct_parameters().values()))
         return logs
 
     def _totals(self, batch: Batch, loss: float, prediction: Any) -> Totals:
@@ -122,19 +127,14 @@ class Trainer:
         hint = "" if known else "; the inputs of this batch are not finite"
         return f"{reason} in {where}: training stopped, {state}{hint}"
 
-    def _penalised(self) -> list[tuple[Parameter, L1L2]]:
-        found = [
-            (own, as_regularizer(own.regularizer))
-            for own in self.model.distinct_parameters().values()
-        ]
-        return [(own, regularizer) for own, regularizer in found if regularizer is not None]
 
-    def _penalty(self) -> float:
-        return sum((regularizer.penalty(own.value) for own, regularizer in self._penalised()), 0.0)
+def _penalised(parameters: Iterable[Parameter]) -> list[tuple[Parameter, L1L2]]:
+    found = [(own, as_regularizer(own.regularizer)) for own in parameters]
+    return [(own, regularizer) for own, regularizer in found if regularizer is not None]
 
-    def _add_penalty_gradients(self) -> None:
-        for own, regularizer in self._penalised():
-            own.add(regularizer.gradient(own.value))
+
+def _penalty(penalised: list[tuple[Parameter, L1L2]]) -> float:
+    return sum((regularizer.penalty(own.value) for own, regularizer in penalised), 0.0)
 
 
 def trainer_of(model: Layer) -> Trainer:
