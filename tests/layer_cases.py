@@ -128,5 +128,6 @@ CASES = [
     LayerCase("autoencoder", seeded(L.Autoencoder, 6, 4, 8, 2, 1, num_queries=2, max_length=9),
               rows(*M), {"lengths": [5, 3, 1]}),
     LayerCase("dense", seeded(L.Dense, 4, "relu"), rows(*M)),
+    LayerCase("layer_normalization", without_rng(L.LayerNormalization), rows(*M)),
     LayerCase("dense_softmax", seeded(L.Dense, 4, "softmax"), rows(*M)),
 ]  # fmt: skip

@@ -13,7 +13,7 @@ from heedful.layers._encoder import Encoder, EncoderLayer
 from heedful.layers._feature_attention import FeatureAttention
 from heedful.layers._feed_forward import FeedForward
 from heedful.layers._generate import generate
-from heedful.layers._keras import Dense, GlobalAveragePooling1D
+from heedful.layers._keras import Dense, GlobalAveragePooling1D, LayerNormalization
 from heedful.layers._language_model import LanguageModel
 from heedful.layers._layer import Layer
 from heedful.layers._linear import Linear
@@ -51,6 +51,7 @@ __all__ = [
     "LanguageModel",
     "Layer",
     "LayerNorm",
+    "LayerNormalization",
     "LearnedPositions",
     "Linear",
     "Mode",

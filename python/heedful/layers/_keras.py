@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from threading import Lock
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from heedful._checks import flag, size
+from heedful._checks import flag, named, positive, size
 from heedful.layers._activation_names import activation_name
 from heedful.layers._activations import Softmax
+from heedful.layers._by_width import ByWidth, check_rows, unbuilt_or
 from heedful.layers._initial import glorot
 from heedful.layers._linear import Linear
 from heedful.layers._mode import Mode
+from heedful.layers._norm import LayerNorm
 from heedful.layers._pooling import GlobalAveragePooling
-from heedful.layers._tree import dotted
-from heedful.layers._typed import Typed
 from heedful.layers._types import Array, Backward, Rng, generator
 
 GlobalAveragePooling1D = GlobalAveragePooling
 
 
-_BUILDING = Lock()  # of the module: a layer with one could not be copied
-
-
-class Dense(Typed):
+class Dense(ByWidth[Linear]):
     """y = activation(x Wᵀ + b); the width of x is that of the first x it is called with.
 
     Parameters
@@ -60,6 +55,9 @@ class Dense(Typed):
     (5, 2)
     """
 
+    place = "linear"
+    linear: Linear | None
+
     def __init__(
         self,
         units: int,
@@ -71,22 +69,17 @@ class Dense(Typed):
         dtype: DTypeLike = np.float32,
         rng: Rng = None,
     ) -> None:
-        super().__init__(dtype)
-        self.units, self.use_bias = size("units", units), flag("use_bias", use_bias)
+        units, biased = size("units", units), flag("use_bias", use_bias)
+        shapes: dict[str, tuple[int | None, ...]] = {"weight": (units, None)}
+        super().__init__(dtype, {**shapes, "bias": (units,)} if biased else shapes)
+        self.units, self.use_bias = units, biased
         self.softmax = Softmax(dtype=dtype) if activation == "softmax" else None
         self.activation = None if self.softmax else activation_name(activation)
         self.kernel_regularizer = _regularizer("kernel_regularizer", kernel_regularizer)
         self.bias_regularizer = _regularizer("bias_regularizer", bias_regularizer)
         self._rng = generator(rng)
-        self.linear: Linear | None = None
-        self.awaited = {"linear.weight": True} | ({"linear.bias": True} if self.use_bias else {})
 
-    def build(self, width: int) -> Linear:
-        """Makes the weights for x of this width, unless another thread was first."""
-        with _BUILDING:
-            return self._build(width) if self.linear is None else self.linear
-
-    def _build(self, width: int) -> Linear:
+    def make(self, width: int) -> Linear:
         linear = Linear(
             width, self.units, self.use_bias, activation=self.activation, dtype=self.dtype,
             rng=self._rng,
@@ -96,49 +89,77 @@ class Dense(Typed):
         if self.use_bias:
             linear.bias[...] = 0
             linear.parameter("bias").regularizer = self.bias_regularizer
-        for name, trainable in self.awaited.items():
-            linear.parameter(name.removeprefix("linear.")).trainable = trainable
-        self.linear, self.awaited = linear, {}
         return linear
-
-    def builder(self, name: str, arrays: Mapping[str, Array]) -> Callable[[], object]:
-        weight = arrays.get("linear.weight")
-        if weight is None:
-            raise ValueError(
-                f"{dotted(name, 'linear.bias')} cannot be loaded without "
-                f"{dotted(name, 'linear.weight')}: call the model once first"
-            )
-        if weight.ndim != 2 or len(weight) != self.units or not weight.size:
-            raise ValueError(
-                f"{dotted(name, 'linear.weight')} must have shape ({self.units}, width): "
-                f"got {weight.shape}"
-            )
-        bias = arrays.get("linear.bias")
-        if bias is not None and bias.shape != (self.units,):
-            raise ValueError(
-                f"{dotted(name, 'linear.bias')} must have shape ({self.units},): got {bias.shape}"
-            )
-        return lambda: self.build(weight.shape[1])
 
     def compute(self, mode: Mode, x: Any) -> tuple[Array, Backward]:
         """x (…, width) → y (…, units)."""
         x = self.array("x", x)
-        if x.ndim < 2:
-            raise ValueError(
-                f"x must be (…, width), a row of features for each example: got {x.shape}; for "
-                "one feature of N examples write x[:, None], for one example x[None]"
-            )
-        linear = self.build(x.shape[-1]) if self.linear is None else self.linear
-        y, back = linear.compute(mode, x)
+        check_rows(x)
+        y, back = self.inner(x).compute(mode, x)
         if self.softmax is None:
             return y, back
         y, back_softmax = self.softmax.compute(mode, y)
         return y, lambda dy: back(back_softmax(dy))
 
     def extra_repr(self) -> str:
-        shown = f"{self.units}" + ("" if self.linear is not None else ", unbuilt")
         activation = "softmax" if self.softmax else self.activation
-        return shown if activation is None else f"{shown}, activation={activation!r}"
+        shown = "" if activation is None else f", activation={activation!r}"
+        return unbuilt_or(self, f"{self.units}{shown}")
+
+
+class LayerNormalization(ByWidth[LayerNorm]):
+    """y = (x − mean(x)) / √(var(x) + epsilon) · gamma + beta, over the last axis.
+
+    Parameters
+    ----------
+    axis : int, default -1
+        The last one is the only one.
+    epsilon : float, default 1e-3
+    center : bool, default True
+        Whether there is a beta.
+    dtype : {float32, float64}
+
+    Attributes
+    ----------
+    norm : LayerNorm
+        Once the width is known: from the first call, or from a state that is loaded.
+
+    Notes
+    -----
+    :class:`LayerNorm` as Keras knows it; the width is that of the first x.
+    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
+
+    Examples
+    --------
+    >>> from heedful.layers import LayerNormalization
+    >>> LayerNormalization()([[1.0, 3.0]]).round(3)
+    array([[-1.,  1.]], dtype=float32)
+    """
+
+    place = "norm"
+    norm: LayerNorm | None
+
+    def __init__(
+        self, axis: int = -1, epsilon: float = 1e-3, center: bool = True, *,
+        dtype: DTypeLike = np.float32,
+    ) -> None:  # fmt: skip
+        if axis != -1:
+            raise ValueError(f"axis must be -1, the last one: got {named(axis)}")
+        self.epsilon, self.center = positive("epsilon", epsilon), flag("center", center)
+        shapes = {"weight": (None,), "bias": (None,)} if center else {"weight": (None,)}
+        super().__init__(dtype, shapes)
+
+    def make(self, width: int) -> LayerNorm:
+        return LayerNorm(width, self.epsilon, self.center, dtype=self.dtype)
+
+    def compute(self, mode: Mode, x: Any) -> tuple[Array, Backward]:
+        """x (…, width) → y, of the same shape."""
+        x = self.array("x", x)
+        check_rows(x)
+        return self.inner(x).compute(mode, x)
+
+    def extra_repr(self) -> str:
+        return unbuilt_or(self, f"epsilon={self.epsilon:g}")
 
 
 def _regularizer(name: str, given: Any) -> Any:

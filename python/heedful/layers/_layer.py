@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from heedful._checks import named
-from heedful.layers._elsewhere import no_such_attribute
+from heedful.layers._elsewhere import check_arguments, no_such_attribute
 from heedful.layers._freezable import Freezable
 from heedful.layers._misfit import misfit
 from heedful.layers._mode import INFERENCE, Mode
@@ -63,7 +63,8 @@ class Layer(Trainable, Freezable):
     # names of parameters that are made at the first call, and whether they will be trainable
     awaited: Mapping[str, bool] = MappingProxyType({})
 
-    def __new__(cls, *_: Any, **__: Any) -> Layer:
+    def __new__(cls, *_: Any, **options: Any) -> Layer:
+        check_arguments(cls, options.keys())
         layer = super().__new__(cls)
         object.__setattr__(layer, "_parameters", {})
         return layer

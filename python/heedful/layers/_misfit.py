@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from heedful.layers._elsewhere import hint_for
+
 
 def misfit(
     compute: Callable[..., Any], training: bool, inputs: tuple[Any, ...], options: Mapping[str, Any]
@@ -24,4 +26,5 @@ def misfit(
         reason = f"got an unexpected keyword argument {own.name!r}"
     names = [one.name for one in others if one.kind is not Parameter.VAR_KEYWORD]
     taken = ", ".join([*names, "rng"] if training else names)
-    return f"takes {taken or 'nothing'}: {reason}"
+    hint = hint_for(options, names)
+    return f"takes {taken or 'nothing'}: {reason}" + (f"; {hint}" if hint else "")

@@ -174,15 +174,6 @@ def test_a_gradient_that_is_refused_does_not_use_the_closure_up(wrong: tuple[Any
     assert backward(np.ones((4, 7))).shape == (4, 3)
 
 
-def test_methods_of_other_libraries_are_pointed_to() -> None:
-    layer = Linear(3, 7)
-    assert not hasattr(layer, "save_weights")
-    with pytest.raises(AttributeError, match=r"write heedful\.training\.save_weights\(model, path"):
-        layer.save_weights("weights")
-    with pytest.raises(AttributeError, match=r"no attribute 'eval': write model\(x\)"):
-        layer.eval()
-
-
 def test_a_tied_padding_vector_learns_from_the_projection_as_in_torch() -> None:
     model = Transformer(9, 11, 6, 2, 1, 8, padding_idx=0, tied=True, rng=0)
     apart = Transformer(9, 11, 6, 2, 1, 8, padding_idx=0, rng=0)

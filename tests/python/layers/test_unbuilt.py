@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from process import run
 
-from heedful.layers import Dense, Linear, ReLU, Sequential
+from heedful.layers import Dense, LayerNorm, LayerNormalization, Linear, ReLU, Sequential
 from heedful.training import load_training, load_weights, save_training, save_weights
 
 X = np.arange(12, dtype=np.float32).reshape(4, 3)
@@ -150,7 +151,7 @@ def test_nothing_is_saved_or_counted_before_there_is_anything(tmp_path: Path) ->
 
 def test_what_is_shown_says_unbuilt(capsys: pytest.CaptureFixture[str]) -> None:
     layers = model()
-    assert "Dense(8, unbuilt, activation='tanh')" in repr(layers)
+    assert "Dense(8, activation='tanh', unbuilt)" in repr(layers)
     assert layers._repr_html_().count("unbuilt") == 5
     layers.summary()
     assert "unbuilt" in capsys.readouterr().out
@@ -192,3 +193,44 @@ def test_numbers_without_features_build_nothing() -> None:
     ):
         layers(np.ones(256))
     assert layers(np.ones((256, 1))).shape == (256, 1)
+
+
+def test_keras_s_norm_is_ours_without_a_width() -> None:
+    layer, norm = LayerNormalization(epsilon=1e-5), LayerNorm(3)
+    norm.weight[...], norm.bias[...] = [1, 2, 3], [4, 5, 6]
+    layer.freeze("*bias")
+    state = {f"norm.{name}": array for name, array in norm.state_dict().items()}
+    assert layer.load_state_dict(state) == ([], [])
+    np.testing.assert_array_equal(layer(X), norm(X))
+    assert [own.trainable for _, own in layer.named_parameters()] == [True, False]
+    with pytest.raises(ValueError, match=r"arrays of 0 must be of one width: got \[3, 4\]"):
+        Sequential(LayerNormalization()).load_state_dict(
+            {"0.norm.weight": np.ones(3), "0.norm.bias": np.ones(4)}
+        )
+    with pytest.raises(ValueError, match="axis must be -1, the last one: got 1"):
+        LayerNormalization(1)
+
+
+def test_a_forked_child_builds_while_its_parent_does() -> None:
+    """A lock that a thread of the parent held is not held in the child."""
+    done = run(
+        """
+import os, threading, numpy as np
+from heedful.layers import Dense
+from heedful.layers._by_width import _Building
+_Building.lock.acquire()
+child = os.fork()
+if not child:
+    Dense(2)(np.ones((1, 3)))
+    os._exit(0)
+for _ in range(200):
+    ended, status = os.waitpid(child, os.WNOHANG)
+    if ended:
+        break
+    time.sleep(0.05)
+else:
+    os.kill(child, 9)
+print(os.waitstatus_to_exitcode(status) if ended else "hangs")
+"""
+    )
+    assert done.strip() == "0"

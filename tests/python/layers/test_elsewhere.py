@@ -1,0 +1,85 @@
+"""Words of Keras and PyTorch that are not known here are answered with the word that is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from heedful.layers import (
+    BertEncoder,
+    Dropout,
+    Embedding,
+    EncoderLayer,
+    Layer,
+    LayerNorm,
+    Linear,
+    MultiHeadAttention,
+)
+
+
+def test_methods_of_other_libraries_are_pointed_to() -> None:
+    layer = Linear(3, 7)
+    assert not hasattr(layer, "save_weights")
+    with pytest.raises(AttributeError, match=r"write heedful\.training\.save_weights\(model, path"):
+        layer.save_weights("weights")
+    with pytest.raises(AttributeError, match=r"no attribute 'eval': write model\(x\)"):
+        layer.eval()
+
+
+@pytest.mark.parametrize(
+    ("make", "hint"),
+    [
+        (lambda: MultiHeadAttention(num_heads=2, key_dim=16), "write d_model = num_heads"),
+        (lambda: MultiHeadAttention(embed_dim=6, num_heads=2), "write d_model"),
+        (lambda: MultiHeadAttention(6, 2, batch_first=True), "items always come first"),
+        (lambda: Embedding(input_dim=5, output_dim=3), "write num_embeddings"),
+        (lambda: LayerNorm(3, epsilon=1e-6), "write eps"),
+        (lambda: Dropout(p=0.1), "write rate"),
+        (lambda: EncoderLayer(6, nhead=2), "write num_heads"),
+    ],
+)
+def test_arguments_of_other_libraries_are_answered(make: Any, hint: str) -> None:
+    with pytest.raises(TypeError, match=hint):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("option", "hint"),
+    [
+        ("key_padding_mask", r"write mask=~key_padding_mask\[:, None, None, :\], or kv_lengths"),
+        ("use_causal_mask", "write causal=True"),
+        ("return_attention_scores", "write return_weights=True"),
+        ("training", r"model\.forward\(x\) is training"),
+    ],
+)
+def test_options_of_other_libraries_are_answered(option: str, hint: str) -> None:
+    layer = MultiHeadAttention(6, 2)
+    for call in (layer, layer.forward):
+        with pytest.raises(TypeError, match=f"MultiHeadAttention takes .*{option}.*; .*{hint}"):
+            call(np.ones((2, 5, 6)), **{option: True})
+    with pytest.raises(TypeError, match="write segments"):
+        BertEncoder(9, 6, 2, 1, 8, 5)([[1]], token_type_ids=[[0]])
+
+
+def test_what_nobody_knows_is_answered_by_python() -> None:
+    with pytest.raises(TypeError, match="unexpected keyword argument 'wrong'"):
+        Linear(2, 2, wrong=1)  # type: ignore[call-arg]
+
+
+def test_a_layer_of_one_s_own_may_have_such_words() -> None:
+    class Own(Layer):
+        def __init__(self, p: float, **more: Any) -> None:
+            self.share, self.more = p, more
+
+    class Other(Dropout):
+        def __init__(self, p: float) -> None:
+            super().__init__(p)
+
+    assert Own(p=0.5, training=True).more == {"training": True}
+    assert Other(p=0.5).rate == 0.5
+
+
+def test_keras_s_order_of_an_embedding_is_ours() -> None:
+    assert Embedding(7, 3).weight.shape == (7, 3)
