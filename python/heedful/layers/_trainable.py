@@ -66,7 +66,7 @@ class Trainable:
             The inputs, examples along the first axis; a tuple by position, a dict by name. A list
             is one array, as in NumPy, not several inputs.
             Without y: an iterable of batches, (x, y) or (x, y, sample_weight), such as a
-            generator for one epoch or PyTorch's DataLoader for many.
+            generator that ends, for one epoch, or PyTorch's DataLoader for many.
         y : array_like, optional
             Targets. All are checked before the first step.
         epochs : int, default 1

@@ -48,7 +48,7 @@ class BinaryCrossEntropy:
         """
         prediction = floating(prediction)
         t, weights = self.checked(target, prediction.shape, sample_weight)
-        t = t.astype(np.float64)
+        t = weights.only(t).astype(np.float64)
         t = t * (1 - self.label_smoothing) + self.label_smoothing / 2
         x = prediction.astype(np.float64)
         if self.from_logits:

@@ -131,7 +131,8 @@ class CategoricalCrossEntropy:
         prediction = floating(prediction)
         target, weights = self.checked(target, prediction.shape, sample_weight)
         smooth = prediction.dtype.type(self.label_smoothing)
-        wanted = target.astype(prediction.dtype) * (1 - smooth) + smooth / prediction.shape[-1]
+        wanted = weights.only(target).astype(prediction.dtype)
+        wanted = wanted * (1 - smooth) + smooth / prediction.shape[-1]
         count = max(weights.count, 1)
         log_chances, chances = logs(prediction, self.from_logits)
         loss = float(-weights.apply(wanted * log_chances).sum(dtype=np.float64) / count)

@@ -34,15 +34,10 @@ class MeanSquaredError:
         """target of the shape of prediction; sample_weight as of :class:`BinaryCrossEntropy`."""
         prediction = floating(prediction)
         target, weights = self.checked(target, prediction.shape, sample_weight)
-        difference = prediction - target.astype(prediction.dtype)
+        difference = prediction - weights.only(target).astype(prediction.dtype)
         count = max(weights.count, 1)
-        if weights.counted is not None:
-            difference = np.where(weights.counted, difference, difference.dtype.type(0))
-        squares = np.square(difference, dtype=np.float64)
-        if weights.factors is not None:
-            squares = squares * weights.factors
-            difference = difference * weights.factors.astype(difference.dtype)
-        return float(squares.sum() / count), difference * prediction.dtype.type(2 / count)
+        loss = float(weights.apply(np.square(difference, dtype=np.float64)).sum() / count)
+        return loss, weights.apply(difference) * prediction.dtype.type(2 / count)
 
     def count(self, target: Any, sample_weight: Any = None) -> int:
         """Targets that the mean is taken over."""

@@ -46,24 +46,28 @@ class Weights:
             counted = there if counted is None else counted & there
         self.counted = counted
 
-    def apply(self, values: Array) -> Array:
-        """values (shape) or (shape, C) times their weights; what does not count is 0."""
-        more = (1,) * (values.ndim - self._ndim) if self._ndim is not None else ()
-        if self.counted is not None:
-            there = self.counted.reshape(self.counted.shape + more)
-            values = np.where(there, values, values.dtype.type(0))
-        if self.factors is not None:
-            values = values * self.factors.reshape(self.factors.shape + more).astype(values.dtype)
-        return values
+    def only(self, values: Array) -> Array:
+        """values (shape) or (shape, C) with 0 where nothing counts, whatever stood there."""
+        if self.counted is None:
+            return values
+        return np.where(_beside(self.counted, values), values, values.dtype.type(0))
 
-    @property
-    def _ndim(self) -> int | None:
-        first = self.counted if self.counted is not None else self.factors
-        return None if first is None else first.ndim
+    def apply(self, values: Array) -> Array:
+        """The same, times their factors."""
+        values = self.only(values)
+        if self.factors is None:
+            return values
+        weighed: Array = values * _beside(self.factors, values).astype(values.dtype)
+        return weighed
 
     def wrong(self, wrong: Array) -> Array:
         """Of what is wrong, what counts."""
         return wrong if self.counted is None else wrong & self.counted
+
+
+def _beside(weights: Array, values: Array) -> Array:
+    """Weights with the axes of values."""
+    return weights.reshape(weights.shape + (1,) * (values.ndim - weights.ndim))
 
 
 def _spread(given: Any, shape: tuple[int, ...]) -> Array:
