@@ -12,7 +12,8 @@ import pytest
 
 import heedful.layers
 
-README = Path(__file__).parents[2] / "README.md"
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "docs" / "coming_from.md"]
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 MODULES = ["heedful"] + [
@@ -84,9 +85,10 @@ def test_the_base_of_layers_states_what_holds_for_all() -> None:
     assert "threads may call" in text
 
 
-def test_the_examples_of_the_readme_hold() -> None:
-    lines = README.read_text(encoding="utf-8").splitlines()
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_examples_of_a_page_hold(page: Path) -> None:
+    lines = page.read_text(encoding="utf-8").splitlines()
     text = "\n".join("" if line.startswith("```") else line for line in lines)
-    test = doctest.DocTestParser().get_doctest(text, {}, "README", str(README), 0)
+    test = doctest.DocTestParser().get_doctest(text, {}, page.stem, str(page), 0)
     assert test.examples
     assert not run(test)
