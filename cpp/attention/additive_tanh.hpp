@@ -12,7 +12,7 @@
 #include <cstddef>
 
 #include "attention/pack.hpp"
-#include "simd/erf.hpp"
+#include "simd/tanh.hpp"
 #include "simd/exp_rest.hpp"
 #include "simd/packet.hpp"
 
@@ -86,7 +86,7 @@ inline TanhSlope<T> tanh_slope(const simd::Packet<T>& x) {
   const auto signed_far =
       simd::select(simd::is_negative<T>(x), simd::subtract(simd::broadcast(T(0)), far), far);
   const auto near =
-      simd::multiply(x, simd::polynomial<T>(simd::ErfConstants<T>::tanh, simd::multiply(x, x)));
+      simd::multiply(x, simd::polynomial<T>(simd::TanhConstants<T>::tanh, simd::multiply(x, x)));
   return {simd::select(simd::less(simd::broadcast(T(0.625)), size), signed_far, near),
           simd::multiply(simd::multiply(decay, inverse), inverse)};
 }

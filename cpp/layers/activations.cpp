@@ -5,9 +5,10 @@
 #include <cstring>
 
 #include "layers/number_tasks.hpp"
-#include "simd/erf.hpp"
 #include "simd/exp.hpp"
+#include "simd/normal.hpp"
 #include "simd/packet.hpp"
+#include "simd/tanh.hpp"
 
 namespace heedful {
 namespace {
@@ -48,12 +49,12 @@ struct Relu {
 
 template <class T>
 struct Gelu {
-  static Packet<T> value(const Packet<T>& x) { return multiply(x, simd::normal_share<T>(x)); }
+  static Packet<T> value(const Packet<T>& x) { return multiply(x, simd::Normal<T>(x).share); }
   static Packet<T> gradient(const Packet<T>& x, const Packet<T>& dy) {
     // Φ(x) + x φ(x), φ(x) = e^(−x²/2) / √(2π)
-    const Packet<T> decay = simd::exp<T>(multiply(multiply(x, broadcast(T(-0.5))), x));
-    const Packet<T> density = multiply(decay, broadcast(T(0.39894228040143267794)));
-    return multiply(dy, multiply_add(x, density, simd::normal_share<T>(x)));
+    const simd::Normal<T> normal(x);
+    const Packet<T> density = multiply(normal.decay, broadcast(T(0.39894228040143267794)));
+    return multiply(dy, multiply_add(x, density, normal.share));
   }
 };
 

@@ -1,6 +1,6 @@
 // Activations of dense layers and their derivatives, a vector of numbers at a time.
 //   relu       max(x, 0)                    derivative 0 at 0
-//   gelu       x Φ(x)                       Φ: the normal distribution (erf)
+//   gelu       x Φ(x)                       Φ: the normal distribution
 //   gelu_tanh  x (1 + tanh u) / 2           u = √(2/π) (x + 0.044715 x³)
 //   silu       x σ(x)                       σ(x) = 1 / (1 + e^−x)
 //   tanh, sigmoid
