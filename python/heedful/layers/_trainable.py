@@ -17,7 +17,7 @@ class Trainable:
     when one of them is called, because it is built upon layers."""
 
     def compile(
-        self, optimizer: Any = "adam", loss: Any = None, metrics: Sequence[Any] = ()
+        self, optimizer: Any = "adam", loss: Any = None, metrics: Sequence[Any] | None = None
     ) -> None:
         """Chooses how the model is trained.
 

@@ -72,6 +72,9 @@ class BinaryCrossEntropy:
     def checked(
         self, target: Any, shape: tuple[int, ...], sample_weight: Any = None, where: str = "target"
     ) -> tuple[Array, Weights]:
-        t, weights = real_targets(target, shape), Weights(sample_weight, shape)
+        classes = len(shape) > 1 and shape[-1] > 1 and np.shape(target) == shape[:-1]
+        hint = "; one label of several classes needs the loss sparse_categorical_crossentropy"
+        t = real_targets(target, shape, hint * classes)
+        weights = Weights(sample_weight, shape)
         check_chances(t, weights, where)
         return t, weights

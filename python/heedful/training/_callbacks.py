@@ -79,7 +79,8 @@ def as_callbacks(given: Any) -> list[Callback]:
         elif callable(item) and not isinstance(item, type):
             found.append(_Function(item))
         elif item is not None:
-            raise TypeError(f"callbacks must be callbacks or functions: got {named(item)}")
+            hint = f"; write {item.__name__}(…)" if isinstance(item, type) else ""
+            raise TypeError(f"callbacks must be callbacks or functions: got {named(item)}{hint}")
     return found
 
 

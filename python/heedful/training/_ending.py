@@ -28,6 +28,11 @@ def ends_in_probabilities(model: Layer) -> bool | None:
     """Whether the last thing that a model does is to make probabilities; None: nobody can see."""
     last = _last(model)
     if isinstance(last, Dense):
+        if last.softmax is not None and last.units == 1:
+            raise ValueError(
+                "the model ends in a softmax over 1 unit, which is always 1: write "
+                "activation='sigmoid'"
+            )
         return True if last.softmax is not None else _of_activation(last.activation)
     if isinstance(last, (Linear, Activation)):
         return _of_activation(last.activation)

@@ -78,6 +78,8 @@ def _share(values: Array, weight: Any, counted: Array | None = None) -> tuple[fl
 
 def as_metrics(given: Any, loss: Any) -> list[tuple[str, Metric]]:
     """Metrics with the names that they have in history, each another one."""
+    if given is None:
+        given = ()
     items: Sequence[Any] = [given] if isinstance(given, str) or callable(given) else list(given)
     found: list[tuple[str, Metric]] = []
     for item in items:

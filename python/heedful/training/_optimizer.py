@@ -14,12 +14,13 @@ from numpy.typing import ArrayLike
 from heedful._checks import finite, named, numbers, positive, real
 from heedful._core._memory import Keeper
 from heedful.layers import Layer, Parameter
+from heedful.training._elsewhere import Worded
 from heedful.training._gradient_norm import gradient_norm, not_finite
 from heedful.training._schedules import as_schedule, described
 from heedful.training._types import Array
 
 
-class Optimizer(ABC):
+class Optimizer(Worded, ABC):
     """What all optimizers share: groups, clipping, state.
 
     Parameters
@@ -53,7 +54,7 @@ class Optimizer(ABC):
         clip_norm: float | None, **settings: float,
     ) -> None:  # fmt: skip
         if model is not None and not isinstance(model, Layer):
-            raise TypeError(f"model must be a layer: got {named(model)}")
+            raise TypeError(f"model must be a layer, and a rate be given as lr: got {named(model)}")
         self.model = model
         self.schedule = as_schedule(lr)
         self.settings = {"lr_factor": 1.0}

@@ -101,8 +101,9 @@ def check_classes(found: Labels, classes: int, weights: Weights, where: str) -> 
         )
     wrong = weights.wrong((found.labels < 0) | (found.labels >= classes))
     if wrong.any():
+        hint = "; a model with one output needs the loss binary_crossentropy" * (classes == 1)
         raise ValueError(
-            f"target must lie in [0, {classes}): got {_first(found.labels, wrong, where)}"
+            f"target must lie in [0, {classes}): got {_first(found.labels, wrong, where)}{hint}"
         )
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from heedful.layers import Layer
+from heedful.training._losses import described
 from heedful.training._safetensors import AnyPath, read_tensors, write_tensors
 from heedful.training._trainer import trainer_of
 from heedful.training._types import Array
@@ -35,7 +36,7 @@ def save_training(model: Layer, path: AnyPath) -> None:
         "epochs": trainer.epochs,
         "history": trainer.history.history,
         "rng": None if trainer.rng is None else trainer.rng.bit_generator.state,
-        "optimizer": trainer.optimizer.description(),
+        "kind": {"loss": described(trainer.loss), **trainer.optimizer.description()},
         "frozen": [name for name, own in model.named_parameters() if not own.trainable],
     }
     write_tensors(tensors, path, {"format": "np", "training": json.dumps(progress)})
@@ -55,8 +56,8 @@ def load_training(model: Layer, path: AnyPath) -> None:
     Raises
     ------
     ValueError
-        A file of a model or an optimizer of another kind or with other settings, such as the
-        learning rate: load it with the file's, then assign ``model.optimizer.lr``. Nothing is
+        A file of a model, a loss or an optimizer of another kind or with other settings, such as
+        the learning rate: load it with the file's, then assign ``model.optimizer.lr``. Nothing is
         changed.
     """
     trainer = trainer_of(checked_model(model))
@@ -64,7 +65,8 @@ def load_training(model: Layer, path: AnyPath) -> None:
     if "training" not in text:
         raise ValueError("path must be a file that save_training wrote: it has weights only")
     progress = _progress(text["training"])
-    _check_alike(progress.optimizer, json.loads(json.dumps(trainer.optimizer.description())))
+    kind = {"loss": described(trainer.loss), **trainer.optimizer.description()}
+    _check_alike(progress.kind, json.loads(json.dumps(kind)))
     parts: dict[str, dict[str, Array]] = {"model": {}, "optimizer": {}}
     for name, array in tensors.items():
         part, _, rest = name.partition(".")
@@ -90,7 +92,7 @@ def load_training(model: Layer, path: AnyPath) -> None:
 def _check_alike(saved: dict[str, Any], own: dict[str, Any]) -> None:
     for name in {**saved, **own}:
         if saved.get(name) != own.get(name):
-            what = "optimizer" if name == "optimizer" else f"optimizer's {name}"
+            what = name if name in ("loss", "optimizer") else f"optimizer's {name}"
             raise ValueError(
                 f"the {what} must be that of the file, {_shown(saved.get(name))}: "
                 f"got {_shown(own.get(name))}"
@@ -114,7 +116,7 @@ class _Progress(NamedTuple):
     epochs: int
     history: dict[str, list[float]]
     rng: np.random.Generator | None
-    optimizer: dict[str, Any]
+    kind: dict[str, Any]
     frozen: set[str]
 
 
@@ -124,8 +126,8 @@ def _progress(text: str) -> _Progress:
         found = json.loads(text)
         history = {str(name): [float(n) for n in ns] for name, ns in found["history"].items()}
         rng = None if found["rng"] is None else _generator(found["rng"])
-        optimizer, frozen = dict(found["optimizer"]), {str(name) for name in found["frozen"]}
-        return _Progress(int(found["epochs"]), history, rng, optimizer, frozen)
+        kind, frozen = dict(found["kind"]), {str(name) for name in found["frozen"]}
+        return _Progress(int(found["epochs"]), history, rng, kind, frozen)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"path must be a file that save_training wrote: its text is damaged, {error!r}"

@@ -7,16 +7,17 @@ from pathlib import Path
 
 import numpy as np
 
-from heedful._checks import finite, one_of, size
+from heedful._checks import finite, named, one_of, size
 from heedful.layers import Layer
 from heedful.training._callbacks import Callback, Logs
+from heedful.training._elsewhere import Worded
 from heedful.training._safetensors import check_folder
 from heedful.training._types import Array
 from heedful.training._uninterrupted import uninterrupted
 from heedful.training._weight_files import save_weights
 
 
-class Watcher(Callback):
+class Watcher(Worded, Callback):
     """Follows one number of the logs.
 
     Attributes
@@ -26,9 +27,13 @@ class Watcher(Callback):
     """
 
     def __init__(self, monitor: str, mode: str, min_delta: float) -> None:
+        if not isinstance(monitor, str):
+            raise TypeError(f"monitor must be a name in the history: got {named(monitor)}")
         self.monitor = monitor
         self.sign = 1.0 if _direction(monitor, mode) == "min" else -1.0
         self.min_delta = finite("min_delta", min_delta)
+        if self.min_delta < 0:
+            raise ValueError(f"min_delta must not be negative: got {min_delta}")
         self.best = self.sign * np.inf
 
     def check(self, names: list[str], validated: bool) -> None:

@@ -201,6 +201,19 @@ def test_a_number_nobody_knows_needs_a_direction() -> None:
         assert EarlyStopping(name).sign == -1
 
 
+def test_callbacks_are_refused_in_one_sentence(rng: np.random.Generator) -> None:
+    for call, kind, message in (
+        (lambda: EarlyStopping(restore_best_weights=True), TypeError,  # type: ignore[call-arg]
+         "EarlyStopping does not know restore_best_weights: write restore_best"),
+        (lambda: EarlyStopping(min_delta=-0.1), ValueError, "min_delta must not be negative"),
+        (lambda: EarlyStopping(None), TypeError, "monitor must be a name in the history"),
+        (lambda: network().fit(*points(rng), callbacks=[EarlyStopping]), TypeError,
+         r"write EarlyStopping\(…\)"),
+    ):  # fmt: skip
+        with pytest.raises(kind, match=message):
+            call()
+
+
 def test_a_number_that_will_not_be_there_is_told_before_the_first_step(
     rng: np.random.Generator, tmp_path: Path
 ) -> None:

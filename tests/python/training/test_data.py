@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from small_training import network, points
 
-from heedful.layers import Linear, Sequential, Transformer
+from heedful.layers import Dense, Linear, Sequential, Transformer
 from heedful.training import MeanSquaredError, SparseCategoricalCrossEntropy
 
 
@@ -155,6 +155,8 @@ NAMES = np.array(["cat", "dog"] * 128)
         ("sparse_categorical_crossentropy", BAD / 2, TypeError, r"got 1\.5 at y\[200\]"),
         ("sparse_categorical_crossentropy", np.eye(3)[BAD % 3], ValueError,
          "one-hot targets need the loss categorical_crossentropy"),
+        ("binary_crossentropy", BAD % 3, ValueError,
+         "one label of several classes needs the loss sparse_categorical_crossentropy"),
         ("sparse_categorical_crossentropy", NAMES, TypeError,
          r"numpy\.unique\(y, return_inverse=True\)"),
         ("categorical_crossentropy", BAD % 3, ValueError,
@@ -203,6 +205,16 @@ def test_a_bad_bit_is_found_before_the_first_step(
     with pytest.raises(kind, match=message):
         model.fit(x, y, verbose=False)
     assert model.optimizer.steps == 0
+
+
+def test_one_output_has_no_classes(rng: np.random.Generator) -> None:
+    x, y = points(rng)
+    model = Sequential(Dense(1, rng=0))
+    model.compile("adam", "sparse_categorical_crossentropy", None)
+    with pytest.raises(ValueError, match="one output needs the loss binary_crossentropy"):
+        model.fit(x, y, verbose=False)
+    with pytest.raises(ValueError, match="a softmax over 1 unit, which is always 1"):
+        Sequential(Dense(1, "softmax")).compile("adam", "binary_crossentropy")
 
 
 def test_a_loss_must_return_its_gradient(rng: np.random.Generator) -> None:

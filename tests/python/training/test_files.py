@@ -16,6 +16,7 @@ from heedful.training import (
     SGD,
     Adam,
     AdamW,
+    BinaryCrossEntropy,
     WarmupCosine,
     load_training,
     load_weights,
@@ -208,6 +209,15 @@ def test_a_training_with_other_settings_is_refused(
     with pytest.raises(ValueError, match=message):
         load_training(other, tmp_path / "state")
     assert_unchanged(other, before, 0)
+
+
+def test_a_training_by_another_loss_is_refused(trained: Sequential, tmp_path: Path) -> None:
+    save_training(trained, tmp_path / "state")
+    other = network()
+    other.compile("adam", BinaryCrossEntropy(label_smoothing=0.1))
+    message = r"the loss must be that of the file, MeanSquaredError\(\): got BinaryCrossEntropy\("
+    with pytest.raises(ValueError, match=message):
+        load_training(other, tmp_path / "state")
 
 
 def test_a_rate_may_be_changed_behind_loading(trained: Sequential, tmp_path: Path) -> None:
