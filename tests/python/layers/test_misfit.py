@@ -14,9 +14,9 @@ TAKES = "^MultiHeadAttention takes query, key, value, mask, .*, return_weights"
 
 def test_what_does_not_fit_is_named_as_it_was_written() -> None:
     layer, x = MultiHeadAttention(6, 2), np.ones((2, 5, 6))
-    with pytest.raises(TypeError, match=TAKES + ": got an unexpected .* 'need_weights'$"):
+    with pytest.raises(TypeError, match=TAKES + ": got an unex.* 'need_weights'; .*=True"):
         layer(x, need_weights=True)
-    with pytest.raises(TypeError, match=TAKES + ", rng: got an unexpected .* 'need_weights'$"):
+    with pytest.raises(TypeError, match=TAKES + ", rng: got an unex.* 'need_weights'; .*=True"):
         layer.forward(x, need_weights=True)
     with pytest.raises(TypeError, match=TAKES + ": got an unexpected .* 'mode'$"):
         layer(x, mode="train")
@@ -30,9 +30,9 @@ def test_what_does_not_fit_is_named_as_it_was_written() -> None:
 
 def test_layers_inside_say_what_they_take() -> None:
     x = np.ones((2, 5, 6))
-    with pytest.raises(TypeError, match=r"^MultiHeadAttention takes .* 'need_weights'$"):
+    with pytest.raises(TypeError, match=r"^MultiHeadAttention takes .* 'need_weights'; .*=True"):
         Encoder(1, 6, 2)(x, need_weights=True)
-    with pytest.raises(TypeError, match=r"^DecoderLayer takes x, memory, .* 'need_weights'$"):
+    with pytest.raises(TypeError, match=r"^DecoderLayer takes x, mem.* 'need_weights'; .*=True"):
         Decoder(1, 6, 2)(x, x, need_weights=True)
     with pytest.raises(TypeError, match=r"^Linear takes x, residual: .* 'lengths'$"):
         Sequential(Linear(6, 2))(x, lengths=[1, 2])
