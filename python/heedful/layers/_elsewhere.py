@@ -27,38 +27,42 @@ def no_such_attribute(kind: str, name: str) -> str:
     return f"{kind} has no attribute {name!r}{hint}"
 
 
-# arguments of other libraries' layers, and of calls of them
+# Arguments of other libraries' layers and of calls of them: the one that a layer here must have for
+# the hint to be of use, and the hint where there is more to say than the other name.
 _ARGUMENTS = {
-    "key_dim": "Keras's key_dim is d_model / num_heads: write d_model = num_heads * key_dim",
-    "value_dim": "values are as wide as d_model / num_heads; vdim is the width of what they are "
-    "made of",
-    "embed_dim": "write d_model",
-    "embedding_dim": "write d_model",
-    "output_dim": "write d_model",
-    "normalized_shape": "write d_model",
-    "input_dim": "write num_embeddings",
-    "mask_zero": "write padding_idx=0 and say how many tokens count by lengths",
-    "nhead": "write num_heads",
-    "dim_feedforward": "write dff",
-    "layer_norm_eps": "write eps",
-    "epsilon": "write eps",
-    "elementwise_affine": "weight and bias are always there; freeze() leaves them as they are",
-    "batch_first": "items always come first",
-    "p": "write rate",
-    "input_shape": "the width of the first x is taken",
-    "kernel_initializer": "assign the numbers: layer.linear.weight = …",
-    "attn_mask": "write mask, where True may attend: mask=~attn_mask for a boolean one",
-    "key_padding_mask": "write mask=~key_padding_mask[:, None, None, :], or kv_lengths",
-    "src_key_padding_mask": "write kv_lengths, or source_lengths",
-    "tgt_key_padding_mask": "write lengths, or target_lengths",
-    "memory_key_padding_mask": "write memory_lengths, or source_lengths",
-    "attention_mask": "write mask; one of (B, Lq, Lk) as mask[:, None]",
-    "is_causal": "write causal=True",
-    "use_causal_mask": "write causal=True",
-    "need_weights": "write return_weights=True",
-    "return_attention_scores": "write return_weights=True",
-    "token_type_ids": "write segments",
-    "training": "model.forward(x) is training, model(x) is inference",
+    "key_dim": ("d_model", "Keras's key_dim is d_model / num_heads: write num_heads * key_dim"),
+    "value_dim": ("d_model", "values are d_model / num_heads wide, vdim is what they are made of"),
+    "embed_dim": ("d_model", ""),
+    "embedding_dim": ("d_model", ""),
+    "output_dim": ("d_model", ""),
+    "normalized_shape": ("d_model", ""),
+    "input_dim": ("num_embeddings", ""),
+    "mask_zero": ("padding_idx", "write padding_idx=0, and lengths for the layers behind"),
+    "nhead": ("num_heads", ""),
+    "dim_feedforward": ("dff", ""),
+    "layer_norm_eps": ("eps", ""),
+    "epsilon": ("eps", ""),
+    "p": ("rate", ""),
+    "elementwise_affine": ("eps", "weight is always there, freeze() leaves it as it is"),
+    "batch_first": ("", "items always come first"),
+    "input_shape": ("", "the width of the first x is taken"),
+    "kernel_initializer": ("", "assign the numbers to the weight"),
+    "attn_mask": ("mask", "write mask, where True may attend: ~attn_mask of a boolean one"),
+    "key_padding_mask": (
+        "kv_lengths",
+        "write mask=~key_padding_mask[:, None, None, :], or kv_lengths",
+    ),
+    "src_key_padding_mask": ("kv_lengths", ""),
+    "tgt_key_padding_mask": ("lengths", ""),
+    "memory_key_padding_mask": ("memory_lengths", ""),
+    "tgt_mask": ("causal", "the target is causal unless causal=False"),
+    "attention_mask": ("mask", "write mask; one of (B, Lq, Lk) as mask[:, None]"),
+    "is_causal": ("causal", "write causal=True"),
+    "use_causal_mask": ("causal", "write causal=True"),
+    "need_weights": ("return_weights", "write return_weights=True"),
+    "return_attention_scores": ("return_weights", "write return_weights=True"),
+    "token_type_ids": ("segments", ""),
+    "training": ("", "model.forward(x) is training, model(x) is inference"),
 }
 
 
@@ -66,8 +70,9 @@ def hint_for(arguments: Iterable[str], taken: Iterable[str]) -> str:
     """What to write instead of the first argument that only other libraries know; "" for none."""
     known = set(taken)
     for name in arguments:
-        if name in _ARGUMENTS and name not in known:
-            return f"{name} is not known here: {_ARGUMENTS[name]}"
+        own, hint = _ARGUMENTS.get(name, ("", ""))
+        if name not in known and (own in known or (hint and not own)):
+            return f"{name} is not known here: {hint or f'write {own}'}"
     return ""
 
 

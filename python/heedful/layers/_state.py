@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from heedful._checks import named, numbers
-from heedful.layers._parameter import Parameter, checked
+from heedful.layers._parameter import Parameter, checked, owner_of
 from heedful.layers._tree import dotted
 from heedful.layers._types import Array
 
@@ -58,7 +58,7 @@ def load_state(layer: Layer, state: Mapping[str, Any], strict: bool) -> Mismatch
             "state must hold the parameters of the model and nothing else: "
             f"missing {_few(missing)}, unexpected {_few(unexpected)}"
         )
-    arrays = {name: checked(name, state[name], own[name].value) for name in own if name in state}
+    arrays = {name: _taken(name, state[name], own[name].value) for name in own if name in state}
     arrays |= {name: numbers(name, state[name]) for name in awaited if name in state}
     _check_shared(own, arrays)
     for build in [_builder(name, inner, arrays) for name, inner in awaiting]:
@@ -67,6 +67,12 @@ def load_state(layer: Layer, state: Mapping[str, Any], strict: bool) -> Mismatch
         if name in arrays:
             parameter.value[...] = arrays[name]
     return Mismatch(missing, unexpected)
+
+
+def _taken(name: str, given: Any, like: Array) -> Array:
+    """Of a parameter itself a copy: it may be another one of this model, and be written before."""
+    array = checked(name, given, like)
+    return array if owner_of(array) is None else array.copy()
 
 
 def _builder(name: str, layer: Layer, arrays: Mapping[str, Array]) -> Callable[[], object]:

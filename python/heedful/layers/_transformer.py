@@ -265,6 +265,8 @@ class Transformer(EncoderDecoder):
         from heedful.layers._steps import TransformerSteps
 
         source, source_lengths = self._read(source, source_lengths)
+        if not len(source):
+            return []
         if source.ndim != 2:
             raise ValueError(f"source must be tokens (B, M): got shape {source.shape}")
         steps = TransformerSteps(self, source, source_lengths, max_length)

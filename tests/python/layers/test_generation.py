@@ -213,6 +213,7 @@ def test_sources_of_different_lengths_may_be_lists(padding: int | None) -> None:
         for row, tokens in zip(ragged, written, strict=True):
             (alone,) = model.generate([row], start=1, stop=2, max_length=9, **options)
             np.testing.assert_array_equal(tokens, alone)
+    assert model.generate([], start=1) == []
     target = np.array([[1, 4], [1, 5]])
     np.testing.assert_array_equal(
         model(ragged, target), model(filled, target, source_lengths=[4, 2])

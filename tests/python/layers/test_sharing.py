@@ -103,6 +103,14 @@ def test_a_state_is_a_mapping(state: Any) -> None:
         tied().load_state_dict(state)
 
 
+def test_a_state_may_be_made_of_the_parameters_themselves() -> None:
+    layers = Sequential(Linear(3, 2, bias=False), Linear(3, 2, bias=False))
+    first, second = (layer.weight.copy() for layer in layers)
+    layers.load_state_dict({"0.weight": layers[1].weight, "1.weight": layers[0].weight})
+    np.testing.assert_array_equal(layers[0].weight, second)
+    np.testing.assert_array_equal(layers[1].weight, first)
+
+
 class Nested(Layer):
     """Parameters and layers in every kind of container."""
 
