@@ -25,7 +25,8 @@ class Freezable:
     def freeze(self, names: str = "*") -> None:
         """Leaves parameters as they are in training; `names` is a pattern such as "encoder.*".
 
-        What is made at the first call only, as in :class:`Dense`, is frozen then.
+        What is made at the first call only, as in :class:`Dense`, is frozen then. Layers that are
+        added later learn, such as a new head.
         """
         self._set_trainable(names, False)
 
