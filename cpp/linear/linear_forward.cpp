@@ -150,7 +150,7 @@ void many(const Call<T>& call) {
   product.b = call.weight;
   product.b_turned = true;
   product.c = sums;
-  const TaskGrid<T> grid(call.sizes.rows, call.sizes.outputs, 1024, 128);
+  const TaskGrid<T> grid(call.sizes.rows, call.sizes.outputs, 512, 128);
   const auto finish = [&](const auto& tile, std::ptrdiff_t first, std::ptrdiff_t count) {
     for (std::ptrdiff_t row = tile.row + first; row < tile.row + first + count; ++row) {
       epilogue.finish(sums.row(row) + tile.column, row, tile.column, tile.columns);

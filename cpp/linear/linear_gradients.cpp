@@ -25,7 +25,7 @@ void linear_gradient_input(const LinearSizes& sizes, Matrix<const T> dy, Matrix<
   product.b = weight;
   product.c = dx;
   product.accumulate = add;
-  const TaskGrid<T> grid(sizes.rows, sizes.inputs, 1024, 128);
+  const TaskGrid<T> grid(sizes.rows, sizes.inputs, 512, 128);
   multiply_in_tasks(product, grid, team_for(sizes, team), nothing_more);
 }
 

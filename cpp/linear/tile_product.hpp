@@ -18,11 +18,12 @@
 
 namespace heedful {
 
-// Most that is summed before it is added to C: a panel of it takes 48 KB (36 for double).
+// Most that is summed before it is added to C: a panel of it takes 72 KB (36 for double).
 template <class T>
-inline constexpr std::ptrdiff_t depth_block = sizeof(T) == sizeof(float) ? 256 : 192;
+inline constexpr std::ptrdiff_t depth_block = sizeof(T) == sizeof(float) ? 384 : 192;
 
-// Columns whose panels of one block of the depth take 384 KB of the second cache (288 for double).
+// Columns whose panels of one block of the depth take 576 KB of the second cache at most (288 for
+// double).
 template <class T>
 inline constexpr std::ptrdiff_t strip_columns = 24 * simd::lanes<T>;
 
