@@ -1,20 +1,24 @@
 """A language model that learns to write as Python's documentation does, letter by letter.
 
 The texts that the interpreter shows for ``help("topics")`` come with every Python: half a million
-characters of English prose and code. The last tenth is kept apart to measure on.
+characters of English prose and code. The last tenth is kept apart to measure on. A model of PyTorch
+of the same size reaches 1.339 nats in as many steps, see benchmarks/lm_torch.py.
 
     python character_language_model.py           a small model, in seconds
     python character_language_model.py --full    what is reported below, in some minutes
 
 1,799,616 parameters
-step 83: loss 2.276, validation 2.058 nats
-step 166: loss 1.892, validation 1.676 nats
-step 249: loss 1.585, validation 1.484 nats
-step 332: loss 1.397, validation 1.390 nats
-step 415: loss 1.506, validation 1.316 nats
-step 498: loss 1.367, validation 1.305 nats
-The statement is special defined to item).  If a space contain for a class in a instance taclass of
-consesttonvalues.  In contains defined for instance.  It to be a class for all types. …
+step 83: loss 2.370, validation 2.062 nats
+step 166: loss 1.778, validation 1.701 nats
+step 249: loss 1.557, validation 1.501 nats
+step 332: loss 1.467, validation 1.392 nats
+step 415: loss 1.515, validation 1.342 nats
+step 498: loss 1.415, validation 1.329 nats
+The statement of "module"
+   defined to
+must in the "finally" object.__return__(self)
+   Iden a name, if the
+   exception the same list) and "__deleter__()" are the substring implementation …
 """
 
 # %% The text, as numbers

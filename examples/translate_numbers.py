@@ -7,10 +7,10 @@ decoder attends to while it writes shows the crossing of units and tens.
     python translate_numbers.py           a few steps, in seconds
     python translate_numbers.py --full    what is reported below, in some minutes
 
-step 500: loss 0.3674
-step 1000: loss 0.3619
-step 1500: loss 0.3597
-step 2000: loss 0.3577
+step 500: loss 0.3635
+step 1000: loss 0.3596
+step 1500: loss 0.3578
+step 2000: loss 0.3581
 step 2500: loss 0.3575
 100.0% of 1000 unseen numbers are right
   dreitausendfünfhundertsiebenundsiebzig → three thousand, five hundred and seventy-seven
@@ -18,16 +18,16 @@ step 2500: loss 0.3575
   eintausendsechshundertvierunddreißig → one thousand, six hundred and thirty-four
       z w e i u n d n e u n z i g e
    n                    █
-   i                ░   █ ░
-   n                    █ ░
-   e      ▒       ░   █ ░     █   ░
-   t            ░   ░     ░ █ ▒ █
-   y            ░             ▒ █
-   -              ░           █ ░
-   t  █ ░         ░
+   i                    █ ░     ▒
+   n                  ░ █ ░
+   e      ▒       ░   █ ▓   ░ █ ░
+   t                      ░ █   ▒
+   y                        ░ ░ █
+   -            ▒   ░     ░ ▒ █ ▓
+   t  █
    w    █
-   o  █     █   ▓   ░     ▒       ▓
- end      ░     ▒                 █
+   o        ▓   █                 ▒
+ end      ░   █ ▓                 █
 """
 
 # %% Pairs of spellings
