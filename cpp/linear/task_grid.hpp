@@ -7,6 +7,7 @@
 
 #include "attention/pack.hpp"
 #include "linear/tile_product.hpp"
+#include "parallel/patience.hpp"
 #include "parallel/scratch.hpp"
 #include "simd/packet.hpp"
 
@@ -124,7 +125,9 @@ void multiply_in_tasks(const TileProduct<T>& whole, const TaskGrid<T>& grid, con
   const std::ptrdiff_t width = padded<T>(grid.columns);
   const std::ptrdiff_t slices = parts_of(whole.depth * width, most_bytes / sizeof(T));
   const PackedPanels<T> panels(parts_of(whole.depth, slices) * width);
+  Patience patience(team);
   for (std::ptrdiff_t slice = 0; slice < slices; ++slice) {
+    patience.check();
     const std::ptrdiff_t begin = whole.depth * slice / slices;
     TileProduct<T> product = whole;
     product.depth = whole.depth * (slice + 1) / slices - begin;
