@@ -12,9 +12,9 @@
 #include <cstddef>
 
 #include "attention/pack.hpp"
-#include "simd/tanh.hpp"
 #include "simd/exp_rest.hpp"
 #include "simd/packet.hpp"
+#include "simd/tanh.hpp"
 
 namespace heedful {
 
