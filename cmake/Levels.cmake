@@ -87,6 +87,8 @@ function(heedful_add_shared)
   if(HEEDFUL_MODULES)
     add_library(heedful_bindings OBJECT ${HEEDFUL_BINDING_SOURCES})
     target_link_libraries(heedful_bindings PRIVATE pybind11::module)
+    # one unit: g++ takes 4 seconds for what each file instantiates of pybind11, 8 for all of them
+    set_target_properties(heedful_bindings PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 0)
     heedful_shared_options(heedful_bindings)
   endif()
 endfunction()
@@ -94,12 +96,14 @@ endfunction()
 function(heedful_add_level level module)
   add_library(heedful_core_${level} OBJECT ${HEEDFUL_CORE_SOURCES})
   heedful_level_options(heedful_core_${level} ${level})
+  # not one unit: what is inlined into what decides where products and sums are fused, so the bits
+  target_precompile_headers(heedful_core_${level} PRIVATE <Eigen/Core>)
   if(HEEDFUL_MODULES)
-    pybind11_add_module(${module} MODULE NO_EXTRAS cpp/bindings/module.cpp
-                        $<TARGET_OBJECTS:heedful_bindings> $<TARGET_OBJECTS:heedful_parallel>
-                        $<TARGET_OBJECTS:heedful_core_${level}>)
-    heedful_level_options(${module} ${level})
-    target_compile_definitions(${module} PRIVATE HEEDFUL_MODULE=${module})
+    Python_add_library(${module} MODULE WITH_SOABI cpp/bindings/entry_point.cpp
+                       $<TARGET_OBJECTS:heedful_bindings> $<TARGET_OBJECTS:heedful_parallel>
+                       $<TARGET_OBJECTS:heedful_core_${level}>)
+    heedful_shared_options(${module})
+    target_compile_definitions(${module} PRIVATE HEEDFUL_ENTRY_POINT=PyInit_${module})
     heedful_place_module(${module})
   endif()
 endfunction()

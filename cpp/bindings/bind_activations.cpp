@@ -18,32 +18,29 @@ constexpr std::pair<std::string_view, Activation> activations[] = {
     {"silu", Activation::silu},      {"tanh", Activation::tanh},
     {"sigmoid", Activation::sigmoid}};
 
-// Some microseconds of work: not worth giving the interpreter lock away.
-bool is_little(const py::array& array) { return array.size() < 8192; }
-
 template <class T>
-void forward(Activation kind, const py::array& x, const py::array& y) {
+void activate(Activation kind, const py::array& x, const py::array& y) {
   const T* const from = numbers_of<const T>(x);
   T* const to = numbers_of<T>(y);
   const std::ptrdiff_t count = y.size();
-  with_team(is_little(y),
+  with_team(is_short(y),
             [&](const Team& team) { activation_forward(kind, from, to, count, team); });
 }
 
 template <class T>
-void backward(Activation kind, const py::array& before, const py::array& dy,
+void activation_gradient(Activation kind, const py::array& before, const py::array& dy,
               const py::array& dbefore) {
   const T *const x = numbers_of<const T>(before), *const upstream = numbers_of<const T>(dy);
   T* const to = numbers_of<T>(dbefore);
   const std::ptrdiff_t count = dbefore.size();
-  with_team(is_little(dbefore),
+  with_team(is_short(dbefore),
             [&](const Team& team) { activation_backward(kind, x, upstream, to, count, team); });
 }
 
 py::object activation_forward_of(Arguments& arguments) {
   const Activation kind = activation_of(arguments.any());
   const py::array x = arguments.array(), y = arguments.array();
-  const auto compute = is_double(y) ? forward<double> : forward<float>;
+  const auto compute = is_double(y) ? activate<double> : activate<float>;
   compute(kind, x, y);
   return py::none();
 }
@@ -52,7 +49,7 @@ py::object activation_backward_of(Arguments& arguments) {
   const Activation kind = activation_of(arguments.any());
   const py::array before = arguments.array(), dy = arguments.array();
   const py::array dbefore = arguments.array();
-  const auto compute = is_double(dbefore) ? backward<double> : backward<float>;
+  const auto compute = is_double(dbefore) ? activation_gradient<double> : activation_gradient<float>;
   compute(kind, before, dy, dbefore);
   return py::none();
 }

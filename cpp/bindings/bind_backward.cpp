@@ -54,9 +54,9 @@ py::object compute(Arguments& arguments, const py::object& weight, double* dweig
   return py::none();
 }
 
-py::object backward(Arguments& arguments) { return compute(arguments, py::none(), nullptr); }
+py::object attention_backward_of(Arguments& arguments) { return compute(arguments, py::none(), nullptr); }
 
-py::object additive(Arguments& arguments) {
+py::object additive_backward_of(Arguments& arguments) {
   const py::array weight = arguments.array(), dweight = arguments.array();
   return compute(arguments, weight, static_cast<double*>(const_cast<void*>(dweight.data())));
 }
@@ -64,8 +64,8 @@ py::object additive(Arguments& arguments) {
 }  // namespace
 
 void register_backward(py::module_& module) {
-  define<&backward, 22>(module, "attention_backward");
-  define<&additive, 24>(module, "additive_backward");
+  define<&attention_backward_of, 22>(module, "attention_backward");
+  define<&additive_backward_of, 24>(module, "additive_backward");
 }
 
 }  // namespace heedful

@@ -37,9 +37,9 @@ py::object compute(Arguments& arguments, const py::object& weight) {
   return py::none();
 }
 
-py::object forward(Arguments& arguments) { return compute(arguments, py::none()); }
+py::object attention_forward_of(Arguments& arguments) { return compute(arguments, py::none()); }
 
-py::object additive(Arguments& arguments) {
+py::object additive_forward_of(Arguments& arguments) {
   const py::array weight = arguments.array();
   return compute(arguments, weight);
 }
@@ -47,8 +47,8 @@ py::object additive(Arguments& arguments) {
 }  // namespace
 
 void register_forward(py::module_& module) {
-  define<&forward, 15>(module, "attention_forward");
-  define<&additive, 16>(module, "additive_forward");
+  define<&attention_forward_of, 15>(module, "attention_forward");
+  define<&additive_forward_of, 16>(module, "additive_forward");
 }
 
 }  // namespace heedful

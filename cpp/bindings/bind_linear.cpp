@@ -14,7 +14,7 @@ namespace {
 bool is_little(const LinearSizes& sizes) { return sizes.work() < 100e3; }
 
 template <class T>
-void forward(const LinearSizes& sizes, const py::array& x, const py::array& weight,
+void linear(const LinearSizes& sizes, const py::array& x, const py::array& weight,
              const py::object& bias, const py::object& residual, Activation activation,
              const py::object& before, const py::array& y) {
   const Epilogue<T> epilogue{numbers_or_none<T>(bias), matrix_or_none<const T>(residual),
@@ -31,7 +31,7 @@ py::object linear_forward_of(Arguments& arguments) {
   const py::object before = arguments.array_or_none();
   const py::array y = arguments.array();
   const LinearSizes sizes{x.shape(0), x.shape(1), weight.shape(0)};
-  const auto compute = is_double(y) ? forward<double> : forward<float>;
+  const auto compute = is_double(y) ? linear<double> : linear<float>;
   compute(sizes, x, weight, bias, residual, activation, before, y);
   return py::none();
 }

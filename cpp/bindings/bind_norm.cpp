@@ -9,11 +9,11 @@ namespace heedful {
 namespace py = pybind11;
 namespace {
 
-// Some microseconds of work: not worth giving the interpreter lock away.
-bool is_little(const py::array& array) { return array.size() < 16384; }
+// Some microseconds of work for a norm.
+constexpr std::ptrdiff_t short_norm = 16384;
 
 template <class T>
-void forward(const py::array& x, const py::object& weight, const py::object& bias, double epsilon,
+void normalize(const py::array& x, const py::object& weight, const py::object& bias, double epsilon,
              const py::array& y, const py::object& mean, const py::array& rstd) {
   const Norm<T> norm{x.shape(0), x.shape(1), numbers_or_none<const T>(weight),
                      static_cast<T>(epsilon)};
@@ -21,7 +21,7 @@ void forward(const py::array& x, const py::object& weight, const py::object& bia
   const auto to = matrix_of<T>(y);
   const T* const added = numbers_or_none<const T>(bias);
   T *const means = numbers_or_none<T>(mean), *const scales = numbers_of<T>(rstd);
-  with_team(is_little(x),
+  with_team(is_short(x, short_norm),
             [&](const Team& team) { norm_forward<T>(norm, from, added, to, means, scales, team); });
 }
 
@@ -32,13 +32,13 @@ py::object norm_forward_of(Arguments& arguments) {
   const py::array y = arguments.array();
   const py::object mean = arguments.array_or_none();
   const py::array rstd = arguments.array();
-  const auto compute = is_double(y) ? forward<double> : forward<float>;
+  const auto compute = is_double(y) ? normalize<double> : normalize<float>;
   compute(x, weight, bias, epsilon, y, mean, rstd);
   return py::none();
 }
 
 template <class T>
-void backward(const py::array& dy, const py::array& x, const py::object& weight,
+void norm_gradients(const py::array& dy, const py::array& x, const py::object& weight,
               const py::object& mean, const py::array& rstd, const py::array& dx,
               const py::object& dweight, const py::object& dbias) {
   const Norm<T> norm{x.shape(0), x.shape(1), numbers_or_none<const T>(weight), T{0}};
@@ -46,7 +46,7 @@ void backward(const py::array& dy, const py::array& x, const py::object& weight,
   const auto to = matrix_of<T>(dx);
   const T *const means = numbers_or_none<const T>(mean), *const scales = numbers_of<const T>(rstd);
   T *const weights = numbers_or_none<T>(dweight), *const biases = numbers_or_none<T>(dbias);
-  with_team(is_little(x), [&](const Team& team) {
+  with_team(is_short(x, short_norm), [&](const Team& team) {
     norm_backward<T>(norm, upstream, from, means, scales, to, weights, biases, team);
   });
 }
@@ -56,7 +56,7 @@ py::object norm_backward_of(Arguments& arguments) {
   const py::object weight = arguments.array_or_none(), mean = arguments.array_or_none();
   const py::array rstd = arguments.array(), dx = arguments.array();
   const py::object dweight = arguments.array_or_none(), dbias = arguments.array_or_none();
-  const auto compute = is_double(dx) ? backward<double> : backward<float>;
+  const auto compute = is_double(dx) ? norm_gradients<double> : norm_gradients<float>;
   compute(dy, x, weight, mean, rstd, dx, dweight, dbias);
   return py::none();
 }

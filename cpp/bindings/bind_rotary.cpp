@@ -3,6 +3,7 @@
 #include "bindings/bind_layers.hpp"
 #include "bindings/interrupted.hpp"
 #include "bindings/numpy_view.hpp"
+#include "bindings/rows_of_numbers.hpp"
 #include "layers/rotary.hpp"
 
 namespace heedful {
@@ -26,8 +27,7 @@ py::object rotary(Arguments& arguments) {
                     batch.view_without_heads(cos),
                     batch.view_without_heads(sin)};
   const auto compute = call.cos.type == ElementType::float64 ? turn_rows<double> : turn_rows<float>;
-  const bool little = x.size() < 8192;  // some microseconds: not worth giving the lock away
-  with_team(little, [&](const Team& team) { compute(call, team); });
+  with_team(is_short(x), [&](const Team& team) { compute(call, team); });
   return py::none();
 }
 

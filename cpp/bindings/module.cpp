@@ -1,13 +1,13 @@
-// The compiled module: a table of contents.
+// What every compiled module holds: a table of contents. It is compiled once; entry_point.cpp gives
+// it the name of each level.
 #include <pybind11/pybind11.h>
 
-#include <Eigen/Core>
 #include <string>
 
 #include "bindings/bind_attention.hpp"
 #include "bindings/bind_layers.hpp"
 #include "bindings/bind_threads.hpp"
-#include "simd/bfloat16_pairs.hpp"
+#include "simd/instruction_sets.hpp"
 
 namespace {
 
@@ -16,16 +16,15 @@ pybind11::dict show_build() {
   // clang says its name before its version, g++ the version alone
   const bool is_gnu = __VERSION__[0] >= '0' && __VERSION__[0] <= '9';
   build["compiler"] = std::string(is_gnu ? "g++ " : "") + __VERSION__;
-  build["eigen"] = std::to_string(EIGEN_WORLD_VERSION) + "." + std::to_string(EIGEN_MAJOR_VERSION) +
-                   "." + std::to_string(EIGEN_MINOR_VERSION);
-  build["instructions"] = Eigen::SimdInstructionSetsInUse();
-  build["bfloat16"] = heedful::simd::has_bfloat16_pairs() ? "pairs" : "widened";
+  build["eigen"] = heedful::simd::eigen_version();
+  build["instructions"] = heedful::simd::instruction_sets();
+  build["bfloat16"] = heedful::simd::bfloat16_products();
   return build;
 }
 
 }  // namespace
 
-PYBIND11_MODULE(HEEDFUL_MODULE, module, pybind11::mod_gil_not_used()) {
+PYBIND11_MODULE(native_body, module, pybind11::mod_gil_not_used()) {
   heedful::register_threads(module);
   heedful::register_forward(module);
   heedful::register_backward(module);

@@ -5,6 +5,7 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <cstddef>
 #include <string>
 #include <type_traits>
 
@@ -21,6 +22,11 @@ namespace heedful {
 
 inline bool is_double(const pybind11::array& array) {
   return array.dtype().num() == pybind11::detail::npy_api::NPY_DOUBLE_;
+}
+
+// Some microseconds of element-wise work: too short to release the interpreter lock.
+inline bool is_short(const pybind11::array& array, std::ptrdiff_t elements = 8192) {
+  return array.size() < elements;
 }
 
 // The numbers of an array of T, const T for arrays that may be read-only.
