@@ -76,6 +76,7 @@ def asan(session: nox.Session) -> None:
 def asan_python(session: nox.Session) -> None:
     """Run the Python tests of compiled code under the same sanitizers, at level v3."""
     settings = {
+        "build-dir": "build/asan-python",
         "cmake.build-type": "RelWithDebInfo",
         "cmake.define.CMAKE_CXX_FLAGS_RELWITHDEBINFO": "-O1 -g",
         "cmake.define.HEEDFUL_LEVELS": "v3",

@@ -28,7 +28,7 @@ endfunction()
 # What computes is compiled for each level.
 function(heedful_level_options target level)
   heedful_options(${target})
-  target_link_libraries(${target} PRIVATE Eigen3::Eigen)
+  target_include_directories(${target} SYSTEM PRIVATE ${HEEDFUL_EIGEN_HEADERS})
   target_compile_definitions(${target} PRIVATE EIGEN_DONT_PARALLELIZE)
   if(level STREQUAL "native")
     if(HEEDFUL_NATIVE)
@@ -86,7 +86,8 @@ function(heedful_add_shared)
   heedful_shared_options(heedful_parallel)
   if(HEEDFUL_MODULES)
     add_library(heedful_bindings OBJECT ${HEEDFUL_BINDING_SOURCES})
-    target_link_libraries(heedful_bindings PRIVATE pybind11::module)
+    target_include_directories(heedful_bindings SYSTEM PRIVATE ${HEEDFUL_PYBIND11_HEADERS})
+    target_link_libraries(heedful_bindings PRIVATE Python::Module)
     # one unit: g++ takes 4 seconds for what each file instantiates of pybind11, 8 for all of them
     set_target_properties(heedful_bindings PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 0)
     heedful_shared_options(heedful_bindings)
@@ -99,7 +100,7 @@ function(heedful_add_level level module)
   # not one unit: what is inlined into what decides where products and sums are fused, so the bits
   target_precompile_headers(heedful_core_${level} PRIVATE <Eigen/Core>)
   if(HEEDFUL_MODULES)
-    Python_add_library(${module} MODULE WITH_SOABI cpp/bindings/entry_point.cpp
+    Python_add_library(${module} MODULE WITH_SOABI ${PROJECT_SOURCE_DIR}/cpp/bindings/entry_point.cpp
                        $<TARGET_OBJECTS:heedful_bindings> $<TARGET_OBJECTS:heedful_parallel>
                        $<TARGET_OBJECTS:heedful_core_${level}>)
     heedful_shared_options(${module})
@@ -110,7 +111,7 @@ endfunction()
 
 # The probe says which level the processor runs, so it must run everywhere itself.
 function(heedful_add_probe)
-  Python_add_library(_cpu_probe MODULE WITH_SOABI cpp/isa/cpu_probe.cpp)
+  Python_add_library(_cpu_probe MODULE WITH_SOABI ${PROJECT_SOURCE_DIR}/cpp/isa/cpu_probe.cpp)
   target_compile_options(_cpu_probe PRIVATE -march=x86-64)
   heedful_checks(_cpu_probe)
   heedful_place_module(_cpu_probe)
