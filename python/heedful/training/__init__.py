@@ -10,9 +10,11 @@ from heedful.training._categorical_cross_entropy import (
 from heedful.training._gradient_norm import gradient_norm
 from heedful.training._history import History
 from heedful.training._losses import Loss
+from heedful.training._nadam import NAdam
 from heedful.training._optimizer import Optimizer
 from heedful.training._optimizers import SGD, Adam, AdamW
 from heedful.training._regularizers import L1, L1L2, L2
+from heedful.training._rmsprop import RMSprop
 from heedful.training._schedules import InverseSquareRoot, Schedule, WarmupCosine
 from heedful.training._squared_error import MeanSquaredError
 from heedful.training._training_files import load_training, save_training
@@ -35,7 +37,9 @@ __all__ = [
     "InverseSquareRoot",
     "Loss",
     "MeanSquaredError",
+    "NAdam",
     "Optimizer",
+    "RMSprop",
     "Schedule",
     "SparseCategoricalCrossEntropy",
     "WarmupCosine",

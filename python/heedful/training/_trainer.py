@@ -15,7 +15,7 @@ from heedful.training._ending import Suspicion, ends_in_probabilities
 from heedful.training._history import History
 from heedful.training._losses import as_loss, call_loss
 from heedful.training._metrics import as_metrics
-from heedful.training._optimizers import as_optimizer
+from heedful.training._optimizer_names import as_optimizer
 from heedful.training._progress import Progress
 from heedful.training._regularizers import L1L2, as_regularizer
 from heedful.training._stream import Data

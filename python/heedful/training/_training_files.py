@@ -84,7 +84,7 @@ def load_training(model: Layer, path: AnyPath) -> None:
     model.unfreeze()
     for name, own in model.named_parameters():
         if name in progress.frozen:
-            own.trainable, own.grad = False, None
+            own.freeze()
     trainer.rng, trainer.epochs = progress.rng, progress.epochs
     trainer.history.history = progress.history
 
