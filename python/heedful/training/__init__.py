@@ -13,10 +13,10 @@ from heedful.training._losses import Loss
 from heedful.training._nadam import NAdam
 from heedful.training._optimizer import Optimizer
 from heedful.training._optimizers import SGD, Adam, AdamW
+from heedful.training._regression import Huber, MeanAbsoluteError, MeanSquaredError
 from heedful.training._regularizers import L1, L1L2, L2
 from heedful.training._rmsprop import RMSprop
 from heedful.training._schedules import InverseSquareRoot, Schedule, WarmupCosine
-from heedful.training._squared_error import MeanSquaredError
 from heedful.training._training_files import load_training, save_training
 from heedful.training._watchers import BestCheckpoint, EarlyStopping
 from heedful.training._weight_files import load_weights, save_weights
@@ -34,8 +34,10 @@ __all__ = [
     "CategoricalCrossEntropy",
     "EarlyStopping",
     "History",
+    "Huber",
     "InverseSquareRoot",
     "Loss",
+    "MeanAbsoluteError",
     "MeanSquaredError",
     "NAdam",
     "Optimizer",

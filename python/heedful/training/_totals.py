@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from heedful.training._losses import CROSS_ENTROPIES
+from heedful.training._losses import LOSSES
 from heedful.training._metrics import Metric
-from heedful.training._squared_error import MeanSquaredError
 
 
 class Totals:
@@ -40,7 +39,7 @@ class Totals:
 
 
 def _count(loss_fn: Any, target: Any, weight: Any) -> int:
-    if isinstance(loss_fn, (*CROSS_ENTROPIES, MeanSquaredError)):
+    if isinstance(loss_fn, LOSSES):
         return loss_fn.count(target, weight)
     count_of = getattr(loss_fn, "count", None)  # a loss that leaves targets out has it
     return len(target) if count_of is None else int(count_of(target))
