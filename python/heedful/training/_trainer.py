@@ -153,9 +153,9 @@ class Trainer:
             prediction = self.model(*first.by_place, **first.by_name)
             self._check_outputs(prediction)
             call_loss(self.loss, first.target, prediction, first.weight)
-        except (TypeError, ValueError) as error:
+        except (LookupError, TypeError, ValueError) as error:
             kind = TypeError if isinstance(error, TypeError) else ValueError
-            raise kind(f"validation_data must fit the model and the loss: {error}") from None
+            raise kind(f"validation_data must fit the model and the loss: {error}") from error
 
     def _check_batch(self, batch: Batch, prediction: Any) -> None:
         """What comes batch by batch is checked so, under its name."""
