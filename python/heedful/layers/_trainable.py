@@ -36,8 +36,10 @@ class Trainable:
             where all outputs of an epoch were in [0, 1] and taken as logits. Of a model with
             several outputs a function gets the tuple, and returns a tuple of gradients.
         metrics : sequence of str or functions
-            "accuracy", "mae", or ``f(target, prediction)``, a mean over all targets, whatever
-            their weights. The same name once more gets a number behind it.
+            "accuracy", "mae", "mse"; of binary cross-entropy "auc", "precision", "recall" and
+            "f1", or :class:`Precision` with another threshold; or ``f(target, prediction)``, a mean
+            over all targets, whatever their weights. The same name once more gets a number behind
+            it.
         """
         from heedful.training._fit import compile_model
 

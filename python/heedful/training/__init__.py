@@ -2,6 +2,7 @@
 
 from heedful.training import regularizers
 from heedful.training._binary_cross_entropy import BinaryCrossEntropy
+from heedful.training._binary_metrics import AUC, F1, Precision, Recall
 from heedful.training._callbacks import Callback
 from heedful.training._categorical_cross_entropy import (
     CategoricalCrossEntropy,
@@ -22,6 +23,8 @@ from heedful.training._watchers import BestCheckpoint, EarlyStopping
 from heedful.training._weight_files import load_weights, save_weights
 
 __all__ = [
+    "AUC",
+    "F1",
     "L1",
     "L1L2",
     "L2",
@@ -41,7 +44,9 @@ __all__ = [
     "MeanSquaredError",
     "NAdam",
     "Optimizer",
+    "Precision",
     "RMSprop",
+    "Recall",
     "Schedule",
     "SparseCategoricalCrossEntropy",
     "WarmupCosine",

@@ -108,7 +108,7 @@ class Run:
             for index, batch in enumerate(self.data.epoch(rng)):
                 where = f"{title}, batch {index + 1}"
                 total += trainer.train_on_batch(batch, where, self.class_weight)
-                logs = total.means()
+                logs = total.latest()
                 progress.advance(logs)
                 for callback in self.callbacks:
                     callback.on_train_batch_end(index, logs)

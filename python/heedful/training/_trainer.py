@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import namedtuple
 from collections.abc import Iterable
 from typing import Any
@@ -84,7 +83,7 @@ class Trainer:
 
     def evaluate(self, passes: Passes, title: str = "", shown: bool = False) -> dict[str, float]:
         """Of one epoch; NaN where an iterator has no batch any more."""
-        total, index, data = Totals(self.metrics), -1, passes.data
+        total, data = Totals(self.metrics), passes.data
         with Progress(passes.count, title, shown) as progress:
             for index, batch in enumerate(passes.epoch()):
                 prediction = self.model(*batch.by_place, **batch.by_name)
@@ -94,10 +93,8 @@ class Trainer:
                 self._check_batch(batch, prediction)
                 loss, _ = call_loss(self.loss, batch.target, prediction, batch.weight)
                 total += self._totals(batch, loss, prediction)
-                progress.advance(total.means())
+                progress.advance(total.latest())
         logs = total.means()
-        if index < 0:
-            return dict.fromkeys(logs, math.nan)
         logs["loss"] += _penalty(_penalised(self.model.distinct_parameters().values()))
         return logs
 

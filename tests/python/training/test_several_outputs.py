@@ -85,7 +85,8 @@ def test_each_output_is_put_together(form: str, count: int, way: str, rng: Any) 
          r"same shape for all examples: output\[1\] has \(1, 3\) and \(2, 3\) per example"),
         (lambda a, b: (a, b) if len(a) == 32 else a, ValueError, "alike in all batches: output is"),
         (lambda a, b: {"a": a, "b" * (len(a) % 5): b}, ValueError, "alike in all batches: output"),
-        (lambda a, b: (a, None if len(a) == 32 else b), ValueError, r"alike .*: output\[1\] is not"),
+        (lambda a, b: (a, None if len(a) == 32 else b), ValueError,
+         r"alike .*output\[1\] is not"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_put_together_is_told(form: Any, kind: Any, message: str) -> None:
