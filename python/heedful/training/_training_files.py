@@ -20,7 +20,7 @@ def save_training(model: Layer, path: AnyPath) -> None:
     generator, history, epochs done.
 
     After `load_training` into a model that was made and compiled alike, `fit` goes on as if it had
-    not been interrupted, bit for bit.
+    not been interrupted, bit for bit. Where it has `steps_per_epoch`, it begins the data anew.
 
     Parameters
     ----------
