@@ -79,6 +79,12 @@ class Optimizer(Worded, ABC):
         self.state: dict[str, dict[str, Array]] = {}  # slot → name → array
         self.counts: dict[str, int] = {}  # name → steps in which the parameter had a gradient
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        if "counts" not in state:  # pickled when the optimizer alone counted its steps
+            moved = {name for arrays in self.state.values() for name in arrays}
+            self.counts = dict.fromkeys(moved, self.steps)
+
     @property
     def lr(self) -> float:
         """The learning rate of the next step; a number or a function may be assigned."""

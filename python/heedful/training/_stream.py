@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import Any, TypeAlias
 
@@ -89,16 +89,15 @@ def as_validation(given: Any) -> Data | None:
 
 def gives_batches(given: Any) -> bool:
     """An iterable that is no array, and nothing that NumPy makes one of."""
-    if isinstance(given, (tuple, list)):
+    if isinstance(given, (Sequence, Mapping, array)):
         return holds_batches(given)
-    if isinstance(given, (str, bytes, bytearray, memoryview, range, Mapping, array)):
-        return False
-    return hasattr(given, "__iter__") and not hasattr(given, "__array__")
+    arrays = hasattr(given, "__array__") or hasattr(given, "__array_interface__")
+    return hasattr(given, "__iter__") and not arrays
 
 
 def holds_batches(given: Any) -> bool:
     """A sequence of tuples, lists or dicts with arrays in them; plain numbers are one array."""
-    if not isinstance(given, (tuple, list)) or not given:
+    if not isinstance(given, Sequence) or isinstance(given, (str, bytes, memoryview)) or not given:
         return False
     return all(isinstance(item, dict) or _holds_an_array(item) for item in given)
 

@@ -42,3 +42,14 @@ def test_a_file_without_counts_goes_on_as_it_did() -> None:
     model.unfreeze()  # what had never moved begins at its first step
     model.fit(x, x[:, :1], batch_size=14, verbose=False)
     assert model.optimizer.counts == {"0.weight": 10, "1.weight": 10, "1.bias": 10, "0.bias": 1}
+
+
+def test_an_optimizer_pickled_without_counts_goes_on() -> None:
+    model = old(Sequential(Linear(3, 2, activation="tanh", rng=5), Linear(2, 1, rng=5)))
+    x = np.random.default_rng(0).standard_normal((14, 3)).astype(np.float32)
+    model.fit(x, x[:, :1], batch_size=5, verbose=False)
+    counts = model.optimizer.counts
+    state = {name: held for name, held in vars(model.optimizer).items() if name != "counts"}
+    other = Adam.__new__(Adam)
+    other.__setstate__(state)
+    assert other.counts == counts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -195,7 +196,8 @@ def test_predict_ends_after_so_many_batches(rng: np.random.Generator) -> None:
 def test_what_numpy_makes_an_array_of_is_one(rng: np.random.Generator) -> None:
     x = rng.standard_normal((4, 3))
     model = Two(FORMS["alone"])
-    for given in (x.tolist(), [tuple(row) for row in x.tolist()], list(x), memoryview(x)):
+    rows = [tuple(row) for row in x.tolist()]
+    for given in (x.tolist(), rows, list(x), deque(x), memoryview(x)):
         assert_same(model.predict(given), model(x))
 
 
