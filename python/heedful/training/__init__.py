@@ -11,7 +11,7 @@ from heedful.training._categorical_cross_entropy import (
 from heedful.training._gradient_norm import gradient_norm
 from heedful.training._history import History
 from heedful.training._losses import Loss
-from heedful.training._nadam import NAdam
+from heedful.training._nadam import NAdam, Nadam
 from heedful.training._optimizer import Optimizer
 from heedful.training._optimizers import SGD, Adam, AdamW
 from heedful.training._regression import Huber, MeanAbsoluteError, MeanSquaredError
@@ -43,6 +43,7 @@ __all__ = [
     "MeanAbsoluteError",
     "MeanSquaredError",
     "NAdam",
+    "Nadam",
     "Optimizer",
     "Precision",
     "RMSprop",

@@ -92,3 +92,6 @@ class NAdam(Adam):
             self._products = {at: old for at, old in self._products.items() if at in live}
             self._products[count] = product
         return self._products[count]
+
+
+Nadam = NAdam  # as Keras spells it
