@@ -46,12 +46,14 @@ def data_parallel(optimizer: AnyOptimizer, comm: Any = None) -> AnyOptimizer:
     ImportError
         mpi4py is not there.
     ValueError
-        At the first step: weights that are not the same in all processes.
+        At the first step: weights that are not the same in all processes. At any: a parameter that
+        is frozen in some of them only.
 
     Notes
     -----
-    Where all shares are of one size, the mean of their gradients is the gradient of the whole
-    batch: n processes with batches of b examples learn as one process with batches of n · b.
+    A parameter that only some processes used has a gradient in all: the mean, with 0 for the
+    others. Where all shares are of one size, the mean of their gradients is the gradient of the
+    whole batch: n processes with batches of b examples learn as one process with batches of n · b.
     Every process takes the same number of steps, so give each as many examples (`share` does), and
     all the same validation data. A process uses all processors unless it is told otherwise:
     on one machine give each its part by :func:`heedful.set_num_threads`.
@@ -101,17 +103,28 @@ class _Exchange:
         self.checked = False
 
     def __call__(self, model: Layer) -> None:
-        found = [(n, own) for n, own in model.distinct_parameters().items() if own.trainable]
+        found = list(model.distinct_parameters().items())
         if not self.checked:
             self._check(found)
             self.checked = True
-        # a parameter that only some processes used has a gradient in all
-        here = np.array([own.grad is not None for _, own in found], np.uint8)
-        used = np.empty_like(here)
-        self.comm.Allreduce(here, used, op=_mpi().MAX)
-        gradients = [own.buffer() for (_, own), there in zip(found, used, strict=True) if there]
-        for dtype in sorted({gradient.dtype for gradient in gradients if gradient is not None}):
-            self._average([g for g in gradients if g is not None and g.dtype == dtype])
+        # one message of all processes to all, so that either all go on or none does
+        there = [own.grad is not None for _, own in found]
+        learns = [own.trainable for _, own in found]
+        here = np.array([there, learns, np.logical_not(learns)], np.uint8)
+        anywhere = np.empty_like(here)
+        self.comm.Allreduce(here, anywhere, op=_mpi().MAX)
+        used, some_learn, some_do_not = anywhere.astype(bool)
+        differs = np.flatnonzero(some_learn & some_do_not)
+        if len(differs):
+            raise ValueError(
+                "the same parameters must be frozen in all processes: "
+                f"{found[differs[0]][0]} is in some only"
+            )
+        # a parameter that only some processes used has a gradient in all, which is 0 elsewhere
+        buffers = [own.buffer() for (_, own), some in zip(found, used, strict=True) if some]
+        gradients = [gradient for gradient in buffers if gradient is not None]
+        for dtype in sorted({gradient.dtype for gradient in gradients}):
+            self._average([gradient for gradient in gradients if gradient.dtype == dtype])
 
     def _average(self, gradients: list[Array]) -> None:
         """One message for all: many small ones would wait for each other."""

@@ -56,6 +56,7 @@ class Freezable:
         for layer, own in later:
             layer.awaited = {**layer.awaited, own: trainable}
         for parameter in found:
-            parameter.trainable = trainable
-            if not trainable:
-                parameter.grad = None
+            if trainable:
+                parameter.trainable = True
+            else:
+                parameter.freeze()

@@ -192,11 +192,16 @@ class Layer(Trainable, Freezable):
 
     @property
     def grads(self) -> dict[str, Array]:
-        """Gradients summed since the last `zero_grad`, named as in `parameters`."""
+        """Gradients summed since the last `zero_grad`, named as in `parameters`.
+
+        A parameter that nothing was added for, such as one that the computation did not use, has
+        none, and an optimizer leaves it as it is.
+        """
         found = self.distinct_parameters().items()
         return {name: own.grad for name, own in found if own.grad is not None}
 
     def zero_grad(self) -> None:
+        """Forgets all gradients: `grads` is empty until the next backward function is called."""
         for parameter in self.distinct_parameters().values():
             parameter.clear()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -19,14 +20,15 @@ class Parameter:
     value : numpy.ndarray
         Changed in place and never exchanged, so whoever holds the array sees it learn.
     grad : numpy.ndarray or None
-        Sum of the gradients since the last `clear`; None before the first.
+        Sum of the gradients since the last `clear`. None where nothing was added since: optimizers
+        then leave the parameter as it is.
     trainable : bool
         Where it is False no gradient is computed, and optimizers pass it by.
     regularizer
         A penalty that fit adds to the loss, see :mod:`heedful.training`; None for none.
     """
 
-    __slots__ = ("__weakref__", "grad", "regularizer", "trainable", "value")
+    __slots__ = ("__weakref__", "_spare", "grad", "regularizer", "trainable", "value")
 
     def __init__(self, value: Array) -> None:
         given = numbers("value", value)
@@ -35,21 +37,28 @@ class Parameter:
         if not self.value.flags.writeable:
             self.value = self.value.copy()
         self.grad: Array | None = None
+        self._spare: Array | None = None  # memory of the gradient before, for the next one
         self.trainable = True
         self.regularizer: Any = None
         _OWNERS[id(self.value)] = self
 
+    def __getstate__(self) -> tuple[None, dict[str, Any]]:
+        names = ("grad", "regularizer", "trainable", "value")
+        return None, {name: getattr(self, name) for name in names}
+
     def __setstate__(self, state: tuple[None, dict[str, Any]]) -> None:
+        self._spare = None
         for name, held in state[1].items():  # of a copy, or out of a pickle
             setattr(self, name, held)
         _OWNERS[id(self.value)] = self
 
     def buffer(self) -> Array | None:
-        """Where a gradient is added; None if it is frozen."""
+        """Where a gradient is added, 0 at first; None if the parameter is frozen."""
         if not self.trainable:
             return None
         if self.grad is None:
-            self.grad = np.zeros_like(self.value)
+            self.grad = self._memory()
+            self.grad.fill(0)
         return self.grad
 
     def add(self, gradient: Array) -> None:
@@ -61,13 +70,28 @@ class Parameter:
                 f"got {gradient.shape}"
             )
         if self.grad is None:  # a copy: nobody else writes it
-            self.grad = np.array(gradient, self.value.dtype, order="C")
+            memory = self._memory()
+            memory[...] = gradient
+            self.grad = memory
         else:
             self.grad += gradient
 
     def clear(self) -> None:
+        """There is no gradient until something is added; its memory serves the next one."""
         if self.grad is not None:
-            self.grad.fill(0)
+            self._spare, self.grad = self.grad, None
+
+    def freeze(self) -> None:
+        """No gradient from now on, and no memory for one."""
+        self.trainable, self.grad, self._spare = False, None, None
+
+    def _memory(self) -> Array:
+        # fresh memory comes page by page, but what somebody still looks at is not written again:
+        # one reference is the slot's, one the argument's
+        if self._spare is None or sys.getrefcount(self._spare) > 2:
+            return np.empty_like(self.value)
+        spare, self._spare = self._spare, None
+        return spare
 
     def assign(self, name: str, given: Any) -> None:
         """Takes over the numbers of an array of the same shape."""

@@ -26,6 +26,15 @@ class Batch(NamedTuple):
     weight: Array | None
     name: str
 
+    def is_like(self, other: Batch) -> bool:
+        """Whether a model that takes the other can take this one: widths and kinds of numbers."""
+        return bool(_kinds(self) == _kinds(other))
+
+
+def _kinds(batch: Batch) -> Any:
+    arrays = dict(enumerate(batch.by_place)) | batch.by_name | {"": batch.target}
+    return {name: (array.shape[1:], array.dtype.kind) for name, array in arrays.items()}
+
 
 class Inputs:
     """The inputs of a model: one array, a tuple of them, or a dict of them by name.
@@ -99,6 +108,9 @@ class Table:
         by_place, by_name = self.inputs.take(rows)
         weight = None if self.weight is None else self.weight[rows]
         return Batch(by_place, by_name, self.targets[rows], weight, name)
+
+    def first(self, count: int) -> Batch:
+        return self.take(slice(0, count), f"{self.name}y")
 
     def batches(self, batch_size: int, rng: np.random.Generator | None = None) -> Iterator[Batch]:
         """In order, or in the order that is drawn."""

@@ -13,7 +13,10 @@ Logs = dict[str, float]
 
 
 class Callback:
-    """What fit calls. Set ``stop = True`` to end the training behind the epoch.
+    """What fit calls. Set ``stop = True`` to end the training.
+
+    It ends behind the epoch; behind the batch, if it was set there, as in on_batch_end: then the
+    epoch is one of the batches that it had, with its validation and its row in the history.
 
     A plain function ``f(epoch, logs)`` is accepted in its place, and called behind each epoch.
     Keras's names work, too: on_train_begin and on_train_end beside on_begin and on_end,

@@ -12,6 +12,7 @@ _ARGUMENTS = {
     "beta_1": "betas=(beta_1, beta_2)",
     "beta_2": "betas=(beta_1, beta_2)",
     "epsilon": "eps",
+    "rho": "alpha",
     "clipnorm": "clip_norm, the norm over all parameters",
     "global_clipnorm": "clip_norm",
     "restore_best_weights": "restore_best",

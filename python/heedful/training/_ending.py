@@ -74,5 +74,5 @@ class Suspicion:
                 "all outputs of the model lay in [0, 1] and were taken as logits: if they are "
                 f"probabilities, compile with loss={self.name}(from_logits=False)",
                 UserWarning,
-                stacklevel=5,
+                stacklevel=6,
             )

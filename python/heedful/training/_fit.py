@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from heedful._checks import flag, generator, size
 from heedful._core._memory import memory
 from heedful.layers import Layer
-from heedful.training._batches import Inputs, slices
 from heedful.training._callbacks import Callback, as_callbacks, end
 from heedful.training._class_weight import ClassWeight
 from heedful.training._history import History
+from heedful.training._input_batches import InputBatches
+from heedful.training._outputs import Outputs
+from heedful.training._passes import Passes
 from heedful.training._progress import Progress, as_verbose
 from heedful.training._run import Run
 from heedful.training._stream import Data, Stream, as_data, as_validation
 from heedful.training._trainer import Trainer, evaluation, trainer_of
-from heedful.training._types import Array, Rng
+from heedful.training._types import Rng
 
 
 def compile_model(model: Layer, optimizer: Any, loss: Any, metrics: Any) -> None:
@@ -31,8 +31,10 @@ def fit(
     *,
     epochs: int,
     batch_size: int,
+    steps_per_epoch: int | None,
     validation_data: Any,
     validation_split: float,
+    validation_steps: int | None,
     sample_weight: Any,
     class_weight: Any,
     callbacks: Any,
@@ -43,9 +45,14 @@ def fit(
     trainer = trainer_of(model)
     data = as_data(x, y, sample_weight)
     data, validation = _with_validation(data, as_validation(validation_data), validation_split)
+    if validation is None and validation_steps is not None:
+        raise ValueError("validation_steps needs validation_data or validation_split")
+    batch_size = size("batch_size", batch_size)
     run = Run(
-        trainer, data, validation, epochs=size("epochs", epochs),
-        batch_size=size("batch_size", batch_size), shuffle=flag("shuffle", shuffle),
+        trainer, Passes(data, batch_size, _steps("steps_per_epoch", steps_per_epoch), True),
+        None if validation is None
+        else Passes(validation, batch_size, _steps("validation_steps", validation_steps), False),
+        epochs=size("epochs", epochs), shuffle=flag("shuffle", shuffle),
         class_weight=ClassWeight(class_weight, trainer.loss), callbacks=as_callbacks(callbacks),
         verbose=as_verbose(verbose),
     )  # fmt: skip
@@ -53,7 +60,7 @@ def fit(
         trainer.rng = generator(rng)
     begun: list[Callback] = []
     try:
-        trainer.unchecked = run.tables
+        trainer.unchecked = run.unchecked
         for callback in run.callbacks:
             callback.model, callback.stop = model, False
             begun.append(callback)
@@ -66,7 +73,7 @@ def fit(
         memory.release()
         trainer.unchecked = []
     end(begun, interrupted=False)
-    return trainer.history
+    return run.history
 
 
 def _with_validation(data: Data, validation: Data | None, split: Any) -> tuple[Data, Data | None]:
@@ -79,27 +86,29 @@ def _with_validation(data: Data, validation: Data | None, split: Any) -> tuple[D
     return data.split(split)
 
 
+def _steps(name: str, given: Any) -> int | None:
+    return None if given is None else size(name, given)
+
+
 def evaluate(
-    model: Layer, x: Any, y: Any, batch_size: int, sample_weight: Any, verbose: Any
-) -> Any:
+    model: Layer, x: Any, y: Any, batch_size: int, steps: int | None, sample_weight: Any,
+    verbose: Any,
+) -> Any:  # fmt: skip
     trainer, data = trainer_of(model), as_data(x, y, sample_weight)
     lines, bar = as_verbose(verbose)
-    logs = trainer.evaluate(data, size("batch_size", batch_size), "evaluate", bar)
+    passes = Passes(data, size("batch_size", batch_size), _steps("steps", steps), False)
+    logs = trainer.evaluate(passes, "evaluate", bar)
     if lines:
         Progress.line("evaluate", logs)
     return evaluation(logs)
 
 
-def predict(model: Layer, x: Any, batch_size: int, verbose: Any) -> Array:
-    inputs, (_, bar) = Inputs("x", x), as_verbose(verbose)
-    batch_size = size("batch_size", batch_size)
-    parts = []
-    with Progress(-(-inputs.count // batch_size), "predict", bar) as progress:
-        for rows in slices(inputs.count, batch_size):
-            by_place, by_name = inputs.take(rows)
-            parts.append(model(*by_place, **by_name))
+def predict(model: Layer, x: Any, batch_size: int, steps: int | None, verbose: Any) -> Any:
+    batches = InputBatches(x, size("batch_size", batch_size), _steps("steps", steps))
+    _, bar = as_verbose(verbose)
+    outputs = Outputs()
+    with Progress(batches.count, "predict", bar) as progress:
+        for by_place, by_name, count in batches:
+            outputs.add(model(*by_place, **by_name), count)
             progress.advance({})
-    if not parts:  # no example: still of the right shape
-        by_place, by_name = inputs.take(slice(0, 0))
-        parts.append(model(*by_place, **by_name))
-    return np.concatenate(parts)
+    return outputs.together()

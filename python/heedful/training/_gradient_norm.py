@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -10,19 +11,20 @@ from heedful.layers import Parameter
 from heedful.training._types import Array
 
 
-def gradient_norm(gradients: list[Array]) -> float:
-    """√Σ g² over all of them; NaN or inf where one of them holds such."""
+def gradient_norm(gradients: Iterable[Array | None]) -> float:
+    """√Σ g² over all of them; NaN or inf where one of them holds such. None is passed by."""
+    there = [gradient for gradient in gradients if gradient is not None]
     with np.errstate(all="ignore"):
-        squares = [np.vdot(gradient, gradient) for gradient in gradients]
+        squares = [np.vdot(gradient, gradient) for gradient in there]
         total = float(np.sum(squares, dtype=np.float64))
     if math.isfinite(total):
         return math.sqrt(total)
     # squares of float32 end at 2e19: once more, beside the largest
-    tops = [float(np.abs(gradient).max()) for gradient in gradients if gradient.size]
+    tops = [float(np.abs(gradient).max()) for gradient in there if gradient.size]
     largest = float(np.max(tops))
     if not math.isfinite(largest):
         return largest
-    parts = [np.square(gradient / largest, dtype=np.float64).sum() for gradient in gradients]
+    parts = [np.square(gradient / largest, dtype=np.float64).sum() for gradient in there]
     return largest * math.sqrt(float(np.sum(parts)))
 
 

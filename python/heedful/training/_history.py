@@ -8,6 +8,8 @@ import math
 class History:
     """Numbers of every epoch, by name.
 
+    `fit` returns the one of its own epochs; that of all epochs since compile is ``model.history``.
+
     Attributes
     ----------
     history : dict of list
@@ -15,23 +17,30 @@ class History:
         have a row for each epoch: NaN where an epoch lacks a number, as one without a validation
         set does.
     epoch : list of int
-        Numbers of the epochs, from 0.
+        Numbers of the epochs, from 0 for the first since compile.
     """
 
-    def __init__(self) -> None:
+    first = 0
+
+    def __init__(self, first: int = 0) -> None:
         self.history: dict[str, list[float]] = {}
+        self.first = first
 
     @property
     def epoch(self) -> list[int]:
-        return list(range(max((len(values) for values in self.history.values()), default=0)))
+        return list(range(self.first, self.first + self._count))
 
     def add(self, logs: dict[str, float]) -> None:
-        before = len(self.epoch)
+        before = self._count
         for name, value in logs.items():
             self.history.setdefault(name, [math.nan] * before).append(value)
         for values in self.history.values():
             if len(values) == before:
                 values.append(math.nan)
+
+    @property
+    def _count(self) -> int:
+        return max((len(values) for values in self.history.values()), default=0)
 
     def __getitem__(self, name: str) -> list[float]:
         return self.history[name]
@@ -40,4 +49,4 @@ class History:
         if not self.history:
             return "History(no epoch)"
         last = ", ".join(f"{name} {values[-1]:.4g}" for name, values in self.history.items())
-        return f"History({len(self.epoch)} epochs, last: {last})"
+        return f"History({self._count} epochs, last: {last})"

@@ -14,10 +14,16 @@ from heedful.training._categorical_cross_entropy import (
     CategoricalCrossEntropy,
     SparseCategoricalCrossEntropy,
 )
-from heedful.training._squared_error import MeanSquaredError
+from heedful.training._regression import (
+    REGRESSION,
+    Huber,
+    MeanAbsoluteError,
+    MeanSquaredError,
+)
 from heedful.training._types import Array
 
 CROSS_ENTROPIES = (BinaryCrossEntropy, CategoricalCrossEntropy, SparseCategoricalCrossEntropy)
+LOSSES = (*CROSS_ENTROPIES, *REGRESSION)
 
 
 class Loss(Protocol):
@@ -35,6 +41,9 @@ _NAMES: dict[str, Callable[..., Loss]] = {
     "categorical_crossentropy": CategoricalCrossEntropy,
     "mean_squared_error": MeanSquaredError,
     "mse": MeanSquaredError,
+    "mean_absolute_error": MeanAbsoluteError,
+    "mae": MeanAbsoluteError,
+    "huber": Huber,
 }
 
 
@@ -51,7 +60,7 @@ def as_loss(given: Any, probabilities: bool | None) -> Loss:
     if callable(given):
         loss: Loss = given
         return loss
-    name = one_of("loss", given, tuple(_NAMES))
+    name = one_of("loss", given.lower() if isinstance(given, str) else given, tuple(_NAMES))
     if probabilities and name.endswith("crossentropy"):
         return _NAMES[name](from_logits=False)
     return _NAMES[name]()
@@ -86,16 +95,37 @@ def call_loss(loss: Any, target: Any, prediction: Any, weight: Any) -> tuple[flo
             "loss must return (loss, its gradient by the prediction), for nothing is derived "
             f"automatically: got {named(found)}"
         ) from None
+    if isinstance(prediction, tuple):
+        if not isinstance(gradient, (tuple, list)) or len(gradient) != len(prediction):
+            raise ValueError(
+                f"loss must return a gradient for each of {len(prediction)} outputs, or None for "
+                f"one that it does not use: got {named(gradient)}"
+            )
+        for output, part in zip(prediction, gradient, strict=True):
+            if part is not None:
+                _check_shape(output, part)
+    else:
+        _check_shape(prediction, gradient)
+    return value, gradient
+
+
+def _check_shape(prediction: Any, gradient: Any) -> None:
     if isinstance(prediction, np.ndarray) and np.shape(gradient) != prediction.shape:
         raise ValueError(
             f"loss must return a gradient of the shape of the prediction, {prediction.shape}: "
             f"got {np.shape(gradient)}"
         )
-    return value, gradient
+
+
+def several(prediction: Any) -> str:
+    """What a model with more than one output gives, in words; "" for one output."""
+    if not isinstance(prediction, (tuple, list, dict)):
+        return ""
+    return f"a {type(prediction).__name__} of {len(prediction)}"
 
 
 def check_takes_weights(loss: Any) -> None:
-    if isinstance(loss, (*CROSS_ENTROPIES, MeanSquaredError)):
+    if isinstance(loss, LOSSES):
         return
     try:
         inspect.signature(loss).bind(None, None, None)
@@ -110,7 +140,7 @@ def check_takes_weights(loss: Any) -> None:
 
 def described(loss: Any) -> str:
     """A loss as a file of a training names it: a function by its name alone."""
-    if isinstance(loss, (*CROSS_ENTROPIES, MeanSquaredError)):
+    if isinstance(loss, LOSSES):
         settings = ", ".join(f"{name}={value}" for name, value in vars(loss).items())
         return f"{type(loss).__name__}({settings})"
     return str(getattr(loss, "__qualname__", type(loss).__qualname__))

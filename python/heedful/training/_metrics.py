@@ -11,23 +11,25 @@ import numpy as np
 
 from heedful._checks import named
 from heedful.training._binary_cross_entropy import BinaryCrossEntropy
+from heedful.training._binary_metrics import AUC, BINARY, F1, Precision, Recall
 from heedful.training._categorical_cross_entropy import (
     CategoricalCrossEntropy,
     SparseCategoricalCrossEntropy,
 )
+from heedful.training._sums import Mean, Sum
 from heedful.training._types import Array
 from heedful.training._weights import Weights
 
-# from target, prediction and weights, which say what counts, to (sum, count), so that batches can
-# be added up; classes and not functions in functions, which cannot be pickled
-Metric: TypeAlias = Callable[[Any, Array, Any], tuple[float, float]]
+# from target, prediction and weights, which say what counts, to what batches add up; classes and
+# not functions in functions, which cannot be pickled
+Metric: TypeAlias = Callable[[Any, Array, Any], Sum]
 
 
 class BinaryAccuracy:
     def __init__(self, threshold: float) -> None:
         self.threshold = threshold
 
-    def __call__(self, target: Any, prediction: Array, weight: Any) -> tuple[float, float]:
+    def __call__(self, target: Any, prediction: Array, weight: Any) -> Mean:
         target = np.asarray(target).reshape(prediction.shape)
         return _share((prediction > self.threshold) == (target > 0.5), weight)
 
@@ -36,19 +38,25 @@ class SparseAccuracy:
     def __init__(self, ignored: int | None) -> None:
         self.ignored = ignored
 
-    def __call__(self, target: Any, prediction: Array, weight: Any) -> tuple[float, float]:
+    def __call__(self, target: Any, prediction: Array, weight: Any) -> Mean:
         target = np.asarray(target).reshape(prediction.shape[:-1])
         counted = None if self.ignored is None else target != self.ignored
         return _share(prediction.argmax(-1) == target, weight, counted)
 
 
 class CategoricalAccuracy:
-    def __call__(self, target: Any, prediction: Array, weight: Any) -> tuple[float, float]:
+    def __call__(self, target: Any, prediction: Array, weight: Any) -> Mean:
         return _share(prediction.argmax(-1) == np.asarray(target).argmax(-1), weight)
 
 
-class MeanAbsoluteError:
-    def __call__(self, target: Any, prediction: Array, weight: Any) -> tuple[float, float]:
+class SquaredError:
+    def __call__(self, target: Any, prediction: Array, weight: Any) -> Mean:
+        difference = prediction - np.asarray(target).reshape(prediction.shape)
+        return _share(np.square(difference, dtype=np.float64), weight)
+
+
+class AbsoluteError:
+    def __call__(self, target: Any, prediction: Array, weight: Any) -> Mean:
         return _share(np.abs(prediction - np.asarray(target).reshape(prediction.shape)), weight)
 
 
@@ -58,22 +66,22 @@ class OfFunction:
     def __init__(self, function: Callable[[Any, Array], Any], name: str) -> None:
         self.function, self.name = function, name
 
-    def __call__(self, target: Any, prediction: Array, weight: Any) -> tuple[float, float]:
-        found, count = self.function(target, prediction), len(prediction)
+    def __call__(self, target: Any, prediction: Array, weight: Any) -> Mean:
+        found, count = self.function(target, prediction), len(target)
         try:
-            return float(found) * count, count
+            return Mean(float(found) * count, count)
         except (TypeError, ValueError):
             raise TypeError(
                 f"the metric {self.name} must return a number: got {named(found)}"
             ) from None
 
 
-def _share(values: Array, weight: Any, counted: Array | None = None) -> tuple[float, float]:
+def _share(values: Array, weight: Any, counted: Array | None = None) -> Mean:
     """Sum and count of what counts: weights other than 0 all count alike."""
     there = Weights(weight, values.shape, counted).counted
     if there is not None:
         values = values[there]
-    return float(values.sum(dtype=np.float64)), float(values.size)
+    return Mean(float(values.sum(dtype=np.float64)), float(values.size))
 
 
 def as_metrics(given: Any, loss: Any) -> list[tuple[str, Metric]]:
@@ -95,15 +103,37 @@ def as_metrics(given: Any, loss: Any) -> list[tuple[str, Metric]]:
 def _as_metric(given: Any, loss: Any) -> tuple[str, Metric]:
     """Its name, and the metric that the name means together with a loss."""
     if isinstance(given, type):
-        raise TypeError(f"metrics must be functions, not classes: got {given.__name__}")
+        hint = f": write {given.__name__}()" if given in BINARY else ""
+        raise TypeError(f"metrics must be functions, not classes: got {given.__name__}{hint}")
+    if isinstance(given, BINARY):
+        return given.name, given.of(loss)
     if callable(given):
         name = _identifier(getattr(given, "__name__", type(given).__name__))
         return name, OfFunction(given, name)
-    if given in ("accuracy", "acc"):
+    name = given.lower() if isinstance(given, str) else ""
+    if name in ("accuracy", "acc"):
         return "accuracy", _accuracy(loss)
-    if given in ("mae", "mean_absolute_error"):
-        return "mae", MeanAbsoluteError()
-    raise ValueError(f"metrics must be 'accuracy', 'mae' or functions: got {named(given)}")
+    if name in ("mae", "mean_absolute_error"):
+        return "mae", AbsoluteError()
+    if name in ("mse", "mean_squared_error"):
+        return "mse", SquaredError()
+    for kind in BINARY:
+        if name == kind.name:
+            return name, _by_name(kind, loss)
+    raise ValueError(
+        "metrics must be 'accuracy', 'auc', 'precision', 'recall', 'f1', 'mae', 'mse' or "
+        f"functions: got {named(given)}"
+    )
+
+
+def _by_name(kind: type[AUC | Precision | Recall | F1], loss: Any) -> Metric:
+    metric = kind().of(loss)
+    if kind is not AUC and not isinstance(loss, BinaryCrossEntropy):
+        raise ValueError(
+            f"{kind.name!r} needs binary_crossentropy as the loss, which tells what is found; with "
+            f"another one, write {kind.__name__}(threshold=…)"
+        )
+    return metric
 
 
 def _accuracy(loss: Any) -> Metric:

@@ -39,6 +39,10 @@ class Optimizer(Worded, ABC):
 
     Notes
     -----
+    A parameter that has no gradient, such as one that the computation did not use, stays as it is,
+    with all that is kept for it, as in PyTorch: momentum does not move it, decay does not shrink
+    it. Schedules count the steps of the optimizer, Adam's bias correction those of each parameter.
+
     From its first step on, as long as the optimizer exists, memory that layers do not need any more
     is kept for the next step, never more than a step took; at the end of `fit` it is given back.
     """
@@ -73,6 +77,13 @@ class Optimizer(Worded, ABC):
         self.clip_norm = None if clip_norm is None else positive("clip_norm", clip_norm)
         self.steps = 0
         self.state: dict[str, dict[str, Array]] = {}  # slot → name → array
+        self.counts: dict[str, int] = {}  # name → steps in which the parameter had a gradient
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        if "counts" not in state:  # pickled when the optimizer alone counted its steps
+            moved = {name for arrays in self.state.values() for name in arrays}
+            self.counts = dict.fromkeys(moved, self.steps)
 
     @property
     def lr(self) -> float:
@@ -108,21 +119,24 @@ class Optimizer(Worded, ABC):
         ]
         rate = self.lr
         factor = self._clipping(found, rate)
-        for name, own in found:
-            assert own.grad is not None
-            settings = self._settings_of(name)
-            slots = [self._slot(slot, name, own) for slot in self.slots]
-            grad = own.grad if factor == 1 else own.grad * own.grad.dtype.type(factor)
-            self.update(own.value, grad, slots, rate * settings["lr_factor"], settings)
+        with np.errstate(under="ignore"):  # squares of small gradients are 0
+            for name, own in found:
+                assert own.grad is not None
+                settings = self._settings_of(name)
+                slots = [self._slot(slot, name, own) for slot in self.slots]
+                grad = own.grad if factor == 1 else own.grad * own.grad.dtype.type(factor)
+                count = self.counts.get(name, 0) + 1
+                self.update(own.value, grad, slots, rate * settings["lr_factor"], settings, count)
+                self.counts[name] = count
         self.steps += 1
         self._keeper = self._keeper or Keeper()
 
     @abstractmethod
     def update(
         self, value: Array, grad: Array, slots: list[Array], rate: float,
-        settings: Mapping[str, float],
+        settings: Mapping[str, float], count: int,
     ) -> None:  # fmt: skip
-        """Changes one parameter and its slots in place."""
+        """Changes one parameter and its slots in place; this is its step number `count`, from 1."""
 
     def _clipping(self, found: list[tuple[str, Parameter]], rate: float) -> float:
         """What gradients are multiplied by; refuses those by which weights would be lost."""
@@ -171,40 +185,65 @@ class Optimizer(Worded, ABC):
             for slot, arrays in self.state.items()
             for name, array in arrays.items()
         }
+        state |= {f"steps.{name}": np.array(count) for name, count in self.counts.items()}
         state["steps"] = np.array(self.steps)
         return state
 
     def load_state_dict(self, state: Mapping[str, ArrayLike]) -> None:
-        """Goes on where `state` was taken. Everything is checked first."""
+        """Goes on where `state` was taken. Everything is checked first.
+
+        In a state without a number of steps for each parameter, as early files are, all that have
+        moved had a gradient in every step.
+        """
         if self.model is None:
             raise ValueError("the optimizer has no model: give it one, or compile one with it")
         parameters = self.model.distinct_parameters()
         loaded: dict[str, dict[str, Array]] = {}
+        counts: dict[str, int] = {}
+        steps = _count("steps", state.get("steps"))
         for key, given in state.items():
+            slot, _, name = key.partition(".")
             if key == "steps":
                 continue
-            slot, _, name = key.partition(".")
-            if slot not in self.slots or name not in parameters:
+            if slot not in (*self.slots, "steps") or name not in parameters:
                 raise ValueError(f"state must be of this optimizer and model: got {key!r}")
+            if slot == "steps":
+                counts[name] = _count(key, given)
+                continue
             array, own = numbers(key, given), parameters[name].value
             if array.shape != own.shape:
                 raise ValueError(f"{key} must have shape {own.shape}: got {array.shape}")
             loaded.setdefault(slot, {})[name] = np.array(array, own.dtype, order="C")
-        steps = np.asarray(state.get("steps"))
-        if steps.dtype.kind not in "iu" or steps.shape != ():
-            raise ValueError("state must have 'steps', an integer")
-        for slot in self.slots:
-            if set(loaded.get(slot, {})) != set(loaded.get(self.slots[0], {})):
-                raise ValueError(f"state must have {' and '.join(self.slots)} of each parameter")
-        self.steps, self.state = int(steps), loaded
+        moved = set(counts) or set(parameters if steps else ())
+        if self.slots:
+            moved = set(loaded.get(self.slots[0], {}))
+        if any(set(loaded.get(slot, {})) != moved for slot in self.slots):
+            raise ValueError(f"state must have {' and '.join(self.slots)} of each parameter")
+        if not counts:
+            counts = {name: steps for name in parameters if name in moved}
+        if set(counts) != moved:
+            raise ValueError("state must have 'steps' of each parameter, or of none")
+        self.steps, self.state, self.counts = steps, loaded, counts
+
+
+def _count(key: str, given: Any) -> int:
+    array = np.asarray(given)
+    if array.dtype.kind not in "iu" or array.shape != () or array < 0:
+        raise ValueError(f"state must have {key!r}, an integer that is not negative")
+    return int(array)
 
 
 def _setting(name: str, value: Any) -> float:
     number = finite(name, value)
     if number < 0:
         raise ValueError(f"{name} must not be negative: got {value}")
-    if name == "momentum" and number >= 1:
-        raise ValueError(f"momentum must lie in [0, 1): got {value}")
+    return below_one(name, number) if name == "momentum" else number
+
+
+def below_one(name: str, value: Any) -> float:
+    number = finite(name, value)
+    if not 0 <= number < 1:
+        raise ValueError(f"{name} must lie in [0, 1): got {value}")
     return number
 
 

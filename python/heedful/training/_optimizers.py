@@ -1,12 +1,12 @@
-"""Optimizers: how parameters follow their gradients."""
+"""SGD, Adam and AdamW: how parameters follow their gradients."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from heedful._checks import finite, flag, one_of, positive
+from heedful._checks import finite, flag, positive
 from heedful._core import native
 from heedful.layers import Layer
 from heedful.training._optimizer import Optimizer
@@ -63,7 +63,7 @@ class SGD(Optimizer):
 
     def update(
         self, value: Array, grad: Array, slots: list[Array], rate: float,
-        settings: Mapping[str, float],
+        settings: Mapping[str, float], count: int,
     ) -> None:  # fmt: skip
         kind = value.dtype.type
         if settings["weight_decay"]:
@@ -124,14 +124,13 @@ class Adam(Optimizer):
 
     def update(
         self, value: Array, grad: Array, slots: list[Array], rate: float,
-        settings: Mapping[str, float],
+        settings: Mapping[str, float], count: int,
     ) -> None:  # fmt: skip
         mean, square = slots
         decay, (first, second) = settings["weight_decay"], self.betas
-        time = self.steps + 1
         native.adam_step(
             value, grad, mean, square,
-            rate / (1 - first**time), 1 / math.sqrt(1 - second**time), first, second, self.eps,
+            rate / (1 - first**count), 1 / math.sqrt(1 - second**count), first, second, self.eps,
             0.0 if self.decoupled else decay, 1 - rate * decay if self.decoupled else 1.0,
         )  # fmt: skip
 
@@ -155,21 +154,3 @@ class AdamW(Adam):
 
     def __init__(self, model: Layer | None = None, lr: Any = 1e-3, **settings: Any) -> None:
         super().__init__(model, lr, **{"weight_decay": 0.01, **settings})
-
-
-_NAMES: dict[str, Callable[[Layer], Optimizer]] = {"adam": Adam, "adamw": AdamW, "sgd": SGD}
-
-
-def as_optimizer(given: Any, model: Layer) -> Optimizer:
-    """An optimizer by its name or as it is, for this model."""
-    if isinstance(given, Optimizer):
-        if given.model is not None and given.model is not model:
-            raise ValueError("optimizer must be one of this model: it was made for another one")
-        given.model = model
-        return given
-    if isinstance(given, type) and issubclass(given, Optimizer):
-        raise TypeError(
-            f"optimizer must be an optimizer, not its class: write {given.__name__}(lr=…)"
-        )
-    name = one_of("optimizer", given.lower() if isinstance(given, str) else given, tuple(_NAMES))
-    return _NAMES[name](model)

@@ -9,7 +9,9 @@ import numpy as np
 from heedful.training._batches import Table
 from heedful.training._callbacks import Callback
 from heedful.training._class_weight import ClassWeight
+from heedful.training._history import History
 from heedful.training._losses import check_takes_weights
+from heedful.training._passes import Passes
 from heedful.training._progress import Progress
 from heedful.training._stream import Data, Stream
 from heedful.training._totals import Totals
@@ -21,30 +23,43 @@ class Run:
     """What fit does, checked as far as it can be before the first batch."""
 
     def __init__(
-        self, trainer: Trainer, data: Data, validation: Data | None, *, epochs: int,
-        batch_size: int, shuffle: bool, class_weight: ClassWeight, callbacks: list[Callback],
+        self, trainer: Trainer, data: Passes, validation: Passes | None, *, epochs: int,
+        shuffle: bool, class_weight: ClassWeight, callbacks: list[Callback],
         verbose: tuple[bool, bool],
     ) -> None:  # fmt: skip
         self.trainer, self.data, self.validation = trainer, data, validation
-        self.batch_size, self.shuffle, self.class_weight = batch_size, shuffle, class_weight
+        self.shuffle, self.class_weight = shuffle, class_weight
         self.callbacks, (self.lines, self.bar) = callbacks, verbose
         self.last, self.warned = trainer.epochs + epochs, False
+        self.history = History(trainer.epochs)
         self._check_iterators(epochs)
-        if class_weight.by_label or any(table.weight is not None for table in self.tables):
+        if class_weight.by_label or any(
+            isinstance(data, Table) and data.weight is not None for data in self.unchecked
+        ):
             check_takes_weights(trainer.loss)
         self._check_watchers()
 
     @property
-    def tables(self) -> list[Table]:
-        """Data of which all is there."""
-        return [data for data in (self.data, self.validation) if isinstance(data, Table)]
+    def unchecked(self) -> list[Data]:
+        """What can be looked at before the first step."""
+        data = self.data.data
+        validation = None if self.validation is None else self.validation.data
+        found: list[Data] = [data] if isinstance(data, Table) else []
+        if validation is None or _same_iterable(data, validation):
+            return found
+        return [*found, validation]
 
     def _check_iterators(self, epochs: int) -> None:
-        for data in (self.data, self.validation):
-            if epochs > 1 and isinstance(data, Stream) and data.once:
+        for passes, steps in (
+            (self.data, "steps_per_epoch"),
+            (self.validation, "validation_steps"),
+        ):
+            if epochs > 1 and passes is not None and passes.once and passes.steps is None:
+                name = "validation " if passes is self.validation else ""
                 raise ValueError(
-                    f"epochs must be 1 for {data.name}batches of an iterator, which can be "
-                    f"iterated once only: got {epochs}; give something that can be iterated again"
+                    f"epochs must be 1 for {name}batches of an iterator, which can be "
+                    f"iterated once only: got {epochs}; give {steps}, or something that can be "
+                    "iterated again"
                 )
 
     def _check_watchers(self) -> None:
@@ -63,43 +78,76 @@ class Run:
                 callback.on_epoch_begin(trainer.epochs, {})
             logs = self._epoch()
             trainer.suspicion.tell()
+            if logs is None:
+                self._tell_of_the_end("x", "steps_per_epoch")
+                break
             if self.validation is not None:
                 logs |= self._validate(self.validation)
-            trainer.history.add(logs)
+            for history in (self.history, trainer.history):
+                history.add(logs)
             trainer.epochs += 1
             if self.lines:
                 Progress.line(f"epoch {trainer.epochs}/{self.last}", logs)
             for callback in self.callbacks:
                 callback.on_epoch_end(trainer.epochs - 1, logs)
-            stopped = vars(model).pop("stop_training", False)  # Keras's way to say it
-            if stopped or any(callback.stop for callback in self.callbacks):
+            if self.data.ended:
+                self._tell_of_the_end("x", "steps_per_epoch")
+            if self.validation is not None and self.validation.ended:
+                self._tell_of_the_end("validation_data", "validation_steps")
+            if self._stopped() or self._ended():
                 break
+        vars(model).pop("stop_training", None)
 
-    def _epoch(self) -> dict[str, float]:
+    def _epoch(self) -> dict[str, float] | None:
+        """Means of the loss and the metrics; None where there is no batch any more."""
         trainer = self.trainer
-        total = Totals(trainer.metrics)
+        total, index = Totals(trainer.metrics), -1
         title = f"epoch {trainer.epochs + 1}"
         rng = trainer.rng if self.shuffle else None
-        with Progress(
-            self.data.steps(self.batch_size), f"{title}/{self.last}", self.bar
-        ) as progress:
-            for index, batch in enumerate(self.data.batches(self.batch_size, rng)):
+        with Progress(self.data.count, f"{title}/{self.last}", self.bar) as progress:
+            for index, batch in enumerate(self.data.epoch(rng)):
                 where = f"{title}, batch {index + 1}"
                 total += trainer.train_on_batch(batch, where, self.class_weight)
-                logs = total.means()
+                logs = total.latest()
                 progress.advance(logs)
                 for callback in self.callbacks:
                     callback.on_train_batch_end(index, logs)
-        return total.means()
+                if self._stopped():
+                    break
+        return None if index < 0 else total.means()
 
-    def _validate(self, validation: Data) -> dict[str, float]:
-        found = self.trainer.evaluate(validation, self.batch_size)
-        if not np.isfinite(found["loss"]) and not self.warned:
+    def _stopped(self) -> bool:
+        """Whether a callback ends the training, in its own way or in Keras's."""
+        keras = bool(vars(self.trainer.model).get("stop_training", False))
+        return keras or any(callback.stop for callback in self.callbacks)
+
+    def _ended(self) -> bool:
+        """Whether an iterator has no more batches for the next epoch."""
+        return self.data.ended or (self.validation is not None and self.validation.ended)
+
+    def _tell_of_the_end(self, name: str, steps: str) -> None:
+        warnings.warn(
+            f"{name} gave fewer batches than {steps} asks for: training stopped with "
+            f"{self.trainer.epochs} of {self.last} epochs",
+            UserWarning,
+            stacklevel=6,
+        )
+
+    def _validate(self, validation: Passes) -> dict[str, float]:
+        found = self.trainer.evaluate(validation)
+        if not np.isfinite(found["loss"]) and not self.warned and not validation.ended:
             self.warned = True
             warnings.warn(
                 f"val_loss is {found['loss']} in epoch {self.trainer.epochs + 1}: is there NaN or "
                 "infinity in validation_data?",
                 UserWarning,
-                stacklevel=5,
+                stacklevel=6,
             )
         return {f"val_{name}": value for name, value in found.items()}
+
+
+def _same_iterable(data: Data, validation: Data) -> bool:
+    """A loader that begins anew for validation would not go on for training."""
+    if isinstance(data, Stream) and isinstance(validation, Stream):
+        return data.given is validation.given
+    return False

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -20,6 +22,7 @@ class Stream:
 
     def __init__(self, given: Iterable[Any], name: str = "") -> None:
         self.given, self.name = given, name
+        self._begun: Iterator[Any] | None = None
 
     @property
     def once(self) -> bool:
@@ -31,10 +34,17 @@ class Stream:
         except TypeError:
             return None
 
+    def first(self, count: int) -> Batch | None:
+        """The first batch, with which the next pass begins all the same."""
+        rest = iter(self.given)
+        given = list(islice(rest, 1))
+        self._begun = chain(given, rest)
+        return _batch(given[0], f"{self.name}batch 1, ") if given else None
+
     def batches(self, batch_size: int, rng: np.random.Generator | None = None) -> Iterator[Batch]:
         """In the order of the iterable, whose batches are what they are."""
-        number = 0
-        for number, given in enumerate(self.given, 1):
+        begun, self._begun, number = self._begun, None, 0
+        for number, given in enumerate(begun or self.given, 1):
             yield _batch(given, f"{self.name}batch {number}, ")
         if not number:
             raise ValueError(f"{self.name}x must give one batch at least: got none")
@@ -61,12 +71,61 @@ def as_validation(given: Any) -> Data | None:
     """(x, y), (x, y, sample_weight), or an iterable of such batches."""
     if given is None:
         return None
+    # a tuple of two or three is one (x, y), and so is a list but for one of such tuples
+    if (holds_batches(given) and (isinstance(given, list) or len(given) not in (2, 3))) or (
+        _is_list_of_pairs(given)
+    ):
+        return Stream(given, "validation ")
     if isinstance(given, (tuple, list)):
         if len(given) in (2, 3) and given[1] is not None:
             return as_data(given[0], given[1], given[2] if len(given) == 3 else None, "validation ")
-    elif hasattr(given, "__iter__") and not hasattr(given, "__array__") and given != {}:
+    elif gives_batches(given):
         return Stream(given, "validation ")
-    raise ValueError(f"validation_data must be (x, y) or (x, y, sample_weight): got {named(given)}")
+    raise ValueError(
+        "validation_data must be (x, y) or (x, y, sample_weight), or an iterable of such batches: "
+        f"got {named(given)}"
+    )
+
+
+def gives_batches(given: Any) -> bool:
+    """An iterable that is no array, and nothing that NumPy makes one of."""
+    if isinstance(given, (Sequence, Mapping, array)):
+        return holds_batches(given)
+    arrays = hasattr(given, "__array__") or hasattr(given, "__array_interface__")
+    return hasattr(given, "__iter__") and not arrays
+
+
+def holds_batches(given: Any) -> bool:
+    """A sequence of tuples, lists or dicts with arrays in them; plain numbers are one array."""
+    if not isinstance(given, Sequence) or isinstance(given, (str, bytes, memoryview)) or not given:
+        return False
+    return all(isinstance(item, dict) or _holds_an_array(item) for item in given)
+
+
+def _is_list_of_pairs(given: Any) -> bool:
+    return (
+        isinstance(given, list)
+        and bool(given)
+        and all(
+            isinstance(item, tuple) and len(item) in (2, 3) and np.ndim(_first(item)) > 0
+            for item in given
+        )
+    )
+
+
+def _holds_an_array(item: Any) -> bool:
+    if not isinstance(item, (tuple, list)) or not item or np.ndim(_first(item)) == 0:
+        return False
+    return any(
+        isinstance(part, dict) or hasattr(part, "__array__") or _holds_an_array(part)
+        for part in item
+    )
+
+
+def _first(item: Any) -> Any:
+    """An array, or something that is as good as one to tell whether there is an axis."""
+    first = item[0]
+    return [first] if isinstance(first, (dict, tuple, list)) else first
 
 
 def _is_plain_list(given: Any) -> bool:

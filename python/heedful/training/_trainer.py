@@ -13,9 +13,10 @@ from heedful.training._batches import Batch, Table
 from heedful.training._class_weight import ClassWeight
 from heedful.training._ending import Suspicion, ends_in_probabilities
 from heedful.training._history import History
-from heedful.training._losses import as_loss, call_loss
-from heedful.training._metrics import as_metrics
-from heedful.training._optimizers import as_optimizer
+from heedful.training._losses import LOSSES, as_loss, call_loss, several
+from heedful.training._metrics import OfFunction, as_metrics
+from heedful.training._optimizer_names import as_optimizer
+from heedful.training._passes import Passes
 from heedful.training._progress import Progress
 from heedful.training._regularizers import L1L2, as_regularizer
 from heedful.training._stream import Data
@@ -34,8 +35,9 @@ class Trainer:
         What batches are drawn and numbers dropped out with; fit makes it.
     epochs : int
         Done so far.
-    unchecked : list of Table
-        Data whose targets are looked at all at once, before the first step.
+    unchecked : list of Data
+        What is looked at before the first step: targets all at once, and whether the model can
+        take what is for validation.
     """
 
     def __init__(self, model: Layer, optimizer: Any, loss: Any, metrics: Any) -> None:
@@ -48,11 +50,12 @@ class Trainer:
         self.history = History()
         self.rng: np.random.Generator | None = None
         self.epochs = 0
-        self.unchecked: list[Table] = []
+        self.unchecked: list[Data] = []
 
     def train_on_batch(self, batch: Batch, where: str, class_weight: ClassWeight) -> Totals:
         """One step; weights and optimizer change together or not at all."""
         prediction, backward = self.model.forward(*batch.by_place, rng=self.rng, **batch.by_name)
+        self._check_outputs(prediction)
         parameters = list(self.model.distinct_parameters().values())  # some are made by forward
         penalised = _penalised(parameters)
         self._check_targets(batch, prediction, class_weight)
@@ -64,7 +67,10 @@ class Trainer:
         self.suspicion.look(prediction)
         for own in parameters:
             own.clear()
-        backward(gradient)
+        if isinstance(prediction, tuple):
+            backward(*gradient)
+        else:
+            backward(gradient)
         for own, regularizer in penalised:
             own.add(regularizer.gradient(own.value))
         totals = self._totals(batch, loss, prediction)
@@ -75,19 +81,19 @@ class Trainer:
             raise FloatingPointError(self._stopped(str(error), where, batch)) from None
         return totals
 
-    def evaluate(
-        self, data: Data, batch_size: int, title: str = "", shown: bool = False
-    ) -> dict[str, float]:
-        total = Totals(self.metrics)
-        with Progress(data.steps(batch_size), title, shown) as progress:
-            for index, batch in enumerate(data.batches(batch_size)):
+    def evaluate(self, passes: Passes, title: str = "", shown: bool = False) -> dict[str, float]:
+        """Of one epoch; NaN where an iterator has no batch any more."""
+        total, data = Totals(self.metrics), passes.data
+        with Progress(passes.count, title, shown) as progress:
+            for index, batch in enumerate(passes.epoch()):
                 prediction = self.model(*batch.by_place, **batch.by_name)
+                self._check_outputs(prediction)
                 if isinstance(data, Table) and index == 0:
                     self._check_table(data, batch, prediction)
                 self._check_batch(batch, prediction)
                 loss, _ = call_loss(self.loss, batch.target, prediction, batch.weight)
                 total += self._totals(batch, loss, prediction)
-                progress.advance(total.means())
+                progress.advance(total.latest())
         logs = total.means()
         logs["loss"] += _penalty(_penalised(self.model.distinct_parameters().values()))
         return logs
@@ -96,21 +102,57 @@ class Trainer:
         target, weight = batch.target, batch.weight
         return Totals.of(self.metrics, self.loss, loss, target, prediction, weight)
 
+    def _check_outputs(self, prediction: Any) -> None:
+        """heedful's own losses and metrics are of one array; a loss of one's own gets all."""
+        found = several(prediction)
+        if not found:
+            return
+        if isinstance(self.loss, LOSSES):
+            raise TypeError(
+                f"the loss {type(self.loss).__name__} is for a model with one output, and this one "
+                f"gives {found}: write a model that gives what is learned, or a loss of your own, "
+                "(loss, gradients) = f(target, outputs)"
+            )
+        for name, metric in self.metrics:
+            if not isinstance(metric, OfFunction):
+                raise TypeError(
+                    f"the metric {name} is for a model with one output, and this one gives {found}"
+                )
+
     def _check_targets(self, batch: Batch, prediction: Any, class_weight: ClassWeight) -> None:
         """Before the first step all targets, as soon as the number of classes is known."""
         if self.unchecked:
             class_weight.check(prediction)
-        for table in self.unchecked:
-            self._check_table(table, batch, prediction)
+        for data in self.unchecked:
+            if isinstance(data, Table):
+                self._check_table(data, batch, prediction)
+            if data.name:
+                self._check_validation(data, batch)
         self.unchecked = []
         self._check_batch(batch, prediction)
 
     def _check_table(self, table: Table, batch: Batch, prediction: Any) -> None:
         """All targets of a table, if they are of the kind of the batch's."""
-        checked, shape = getattr(self.loss, "checked", None), np.shape(prediction)
+        checked = getattr(self.loss, "checked", None)
+        if checked is None or several(prediction):
+            return
+        shape = np.shape(prediction)
         alike = table.targets.shape[1:] == batch.target.shape[1:]
-        if checked is not None and alike and shape[:1] == (len(batch.target),):
+        if alike and shape[:1] == (len(batch.target),):
             checked(table.targets, (table.count, *shape[1:]), table.weight, f"{table.name}y")
+
+    def _check_validation(self, data: Data, batch: Batch) -> None:
+        """What differs from the batch that is learned from is tried out."""
+        first = data.first(len(batch.target))
+        if first is None or first.is_like(batch):
+            return
+        try:
+            prediction = self.model(*first.by_place, **first.by_name)
+            self._check_outputs(prediction)
+            call_loss(self.loss, first.target, prediction, first.weight)
+        except (LookupError, TypeError, ValueError) as error:
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(f"validation_data must fit the model and the loss: {error}") from error
 
     def _check_batch(self, batch: Batch, prediction: Any) -> None:
         """What comes batch by batch is checked so, under its name."""

@@ -20,7 +20,7 @@ def save_training(model: Layer, path: AnyPath) -> None:
     generator, history, epochs done.
 
     After `load_training` into a model that was made and compiled alike, `fit` goes on as if it had
-    not been interrupted, bit for bit.
+    not been interrupted, bit for bit. Where it has `steps_per_epoch`, it begins the data anew.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def load_training(model: Layer, path: AnyPath) -> None:
     model.unfreeze()
     for name, own in model.named_parameters():
         if name in progress.frozen:
-            own.trainable, own.grad = False, None
+            own.freeze()
     trainer.rng, trainer.epochs = progress.rng, progress.epochs
     trainer.history.history = progress.history
 

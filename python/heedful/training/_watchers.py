@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -69,8 +70,8 @@ class EarlyStopping(Watcher):
     min_delta : float, default 0
         What counts as better.
     mode : {"auto", "min", "max"}
-        Which way is better; "auto" is up for accuracies, down for losses and errors, and refuses
-        to guess for other names.
+        Which way is better; "auto" is up for accuracies, AUC, precision, recall and F1, down for
+        losses and errors, and refuses to guess for other names.
     restore_best : bool, default True
         Whether weights and optimizer of the best epoch are put back at the end. Not where the
         training was interrupted: then all is that of the last batch that was finished. History
@@ -146,8 +147,9 @@ def _direction(monitor: str, mode: str) -> str:
     if mode != "auto":
         return mode
     name = monitor.removeprefix("val_")
-    if name.split("_")[-1] in ("acc", "accuracy") or name.startswith("acc"):
+    last = re.sub(r"_\d+$", "", name).split("_")[-1]  # a second one has a number behind it
+    if last in ("acc", "accuracy", "auc", "f1", "precision", "recall") or name.startswith("acc"):
         return "max"
-    if name.split("_")[-1] in ("loss", "mae", "mse", "error"):
+    if last in ("loss", "mae", "mse", "error"):
         return "min"
     raise ValueError(f'mode must be "min" or "max" for monitor={monitor!r}: which way is better?')

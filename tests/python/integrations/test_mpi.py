@@ -8,6 +8,8 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ import pytest
 
 import heedful
 from heedful.integrations.mpi import data_parallel, share
+from heedful.layers import Layer, Linear
 from heedful.training import Adam
 
 # What one process does alone on whole batches, and each of several on its share.
@@ -151,3 +154,108 @@ def test_without_mpi_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setitem(sys.modules, "mpi4py", None)
     with pytest.raises(ImportError, match="pip install mpi4py mpich"):
         share(3)
+
+
+class Threads:
+    """What mpi4py has of processes, with threads in their place."""
+
+    MAX, IN_PLACE = "max", "in place"
+
+    def __init__(self, size: int) -> None:
+        self.size, self.barrier, self.sent = (
+            size,
+            threading.Barrier(size, timeout=20),
+            [None] * size,
+        )
+
+    def comm(self, rank: int) -> Any:
+        return ThreadComm(self, rank)
+
+
+class ThreadComm:
+    def __init__(self, world: Threads, rank: int) -> None:
+        self.world, self.rank, self.size = world, rank, world.size
+
+    def allgather(self, given: Any) -> list[Any]:
+        self.world.sent[self.rank] = given
+        self.world.barrier.wait()
+        found = list(self.world.sent)
+        self.world.barrier.wait()
+        return found
+
+    def Allreduce(self, send: Any, receive: Any, op: str = "sum") -> None:
+        given = receive.copy() if isinstance(send, str) else send.copy()
+        found = self.allgather(given)
+        assert len({array.shape for array in found}) == 1, "the messages differ in their length"
+        receive[...] = np.max(found, 0) if op == "max" else np.sum(found, 0)
+
+
+class Branches(Layer):
+    def __init__(self) -> None:
+        for name, seed in (("a", 0), ("b", 1), ("c", 2)):
+            setattr(self, name, Linear(3, 1, rng=seed))
+
+    def compute(self, mode: Any, x: Any, name: str) -> Any:
+        return getattr(self, name).compute(mode, x)
+
+
+def in_threads(size: int, work: Any) -> list[Any]:
+    with ThreadPoolExecutor(size) as pool:
+        return [done.result() for done in [pool.submit(work, rank) for rank in range(size)]]
+
+
+def test_a_gradient_that_some_processes_lack_is_0_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = Threads(3)
+    monkeypatch.setattr("heedful.integrations.mpi._mpi", lambda: world)
+    plan = ["aab", "abb", "bbb", "aaa", "aba"]  # what each of the three uses, step by step
+    x = np.random.default_rng(0).standard_normal((3, 2, 3)).astype(np.float32)
+
+    def work(rank: int) -> tuple[dict[str, Any], dict[str, int]]:
+        model = Branches()
+        optimizer = data_parallel(Adam(model, lr=0.1), world.comm(rank))
+        for names in plan:
+            y, backward = model.forward(x[rank], names[rank])
+            model.zero_grad()
+            backward(np.ones_like(y))
+            optimizer.step()
+        return model.state_dict(), optimizer.counts
+
+    alone = Branches()
+    optimizer = Adam(alone, lr=0.1)
+    for names in plan:
+        alone.zero_grad()
+        for rank, name in enumerate(names):
+            y, backward = alone.forward(x[rank], name)
+            backward(np.ones_like(y) / 3)
+        optimizer.step()
+    found = in_threads(3, work)
+    for state, counts in found:
+        assert (
+            counts == optimizer.counts == {"a.weight": 4, "a.bias": 4, "b.weight": 4, "b.bias": 4}
+        )
+        for name, array in state.items():
+            np.testing.assert_array_equal(array, found[0][0][name])
+            np.testing.assert_allclose(array, alone.state_dict()[name], atol=1e-5)
+
+
+def test_freezing_in_some_processes_only_is_refused_in_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = Threads(3)
+    monkeypatch.setattr("heedful.integrations.mpi._mpi", lambda: world)
+
+    def work(rank: int) -> str:
+        model = Branches()
+        optimizer = data_parallel(Adam(model), world.comm(rank))
+        for step in range(2):
+            if step and rank == 1:
+                model.freeze("b.*")
+            y, backward = model.forward(np.ones((2, 3)), "a")
+            model.zero_grad()
+            backward(np.ones_like(y))
+            try:
+                optimizer.step()
+            except ValueError as error:
+                return f"step {step}: {error}"
+        return "not refused"
+
+    message = "step 1: the same parameters must be frozen in all processes: b.weight is in some"
+    assert all(told.startswith(message) for told in in_threads(3, work))

@@ -191,13 +191,14 @@ def test_a_callback_that_stopped_one_fit_does_not_stop_the_next(rng: np.random.G
 
 
 def test_a_number_nobody_knows_needs_a_direction() -> None:
-    for name in ("val_f1", "f1", "auc", "val_los"):
+    for name in ("val_kappa", "kappa", "gini", "val_los"):
         with pytest.raises(ValueError, match=f'"min" or "max" for monitor=\'{name}\''):
             EarlyStopping(name)
         assert EarlyStopping(name, mode="max").sign == -1
-    for name in ("loss", "val_loss", "val_mae"):
+    for name in ("loss", "val_loss", "val_mae", "mse_2"):
         assert EarlyStopping(name).sign == 1
-    for name in ("accuracy", "val_accuracy", "acc", "val_binary_accuracy", "accuracy_2"):
+    for name in ("accuracy", "val_accuracy", "acc", "val_binary_accuracy", "accuracy_2",
+                 "auc", "val_auc", "val_auc_2", "precision", "val_recall", "val_f1"):  # fmt: skip
         assert EarlyStopping(name).sign == -1
 
 
@@ -220,7 +221,7 @@ def test_a_number_that_will_not_be_there_is_told_before_the_first_step(
     x, y = points(rng)
     for callback, kind, message in (
         (EarlyStopping(), ValueError, "give fit validation_data or validation_split"),
-        (EarlyStopping("f1", mode="max"), ValueError, r"monitor must be one of \['loss', 'accu"),
+        (EarlyStopping("kappa", mode="max"), ValueError, r"monitor must be one of \['loss', 'accu"),
         (BestCheckpoint(tmp_path / "no" / "best"), ValueError, "needs a validation set"),
         (BestCheckpoint(tmp_path / "no" / "best", "loss"), FileNotFoundError,
          "path must lie in a folder that is there"),
