@@ -9,7 +9,6 @@ from heedful.functional._call import Call
 from heedful.functional._dtypes import Array, is_bfloat16, round_into
 from heedful.functional._results import allocate, allocate_lse, allocate_out, check_out
 
-
 _PAIRS = native.show_build()["bfloat16"] == "pairs"
 
 

@@ -175,7 +175,7 @@ def attention_backward(
     query, key, value : array_like
         The inputs of the forward call, or of one piece of it.
     out : array_like
-        The result of the forward call, or the merged one. For 16-bit inputs, give it in float32: see
+        The result of the forward call, or the merged one. For 16-bit inputs give it in float32, see
         the notes.
     lse : array_like, (B…, H, Lq)
         Its log-sum-exp, or the merged one.
