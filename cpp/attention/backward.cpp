@@ -6,6 +6,7 @@
 #include "attention/backward_delta.hpp"
 #include "attention/backward_task.hpp"
 #include "attention/dropout.hpp"
+#include "attention/ragged_range.hpp"
 #include "parallel/scratch.hpp"
 
 namespace heedful {
@@ -24,25 +25,18 @@ template <class T, class Once>
 void write_deltas(const Problem& problem, const BackwardTensors& tensors, const Team& team,
                   const Once& once) {
   constexpr std::ptrdiff_t rows = 256;
-  Buffer<std::ptrdiff_t> first_task(problem.num_items + 1);
-  first_task[0] = 0;
-  for (std::ptrdiff_t i = 0; i < problem.num_items; ++i) {
-    const Item& item = problem.items[i];
-    first_task[i + 1] =
-        first_task[i] + (once(item) ? 0 : problem.num_heads * rounded_up(item.queries, rows));
-  }
+  const RaggedRange tasks(problem.num_items, problem.num_heads, [&](std::ptrdiff_t i) {
+    return once(problem.items[i]) ? 0 : rounded_up(problem.items[i].queries, rows);
+  });
   const auto run = [&](std::ptrdiff_t index, Worker& worker) {
-    const std::ptrdiff_t i =
-        std::upper_bound(first_task.begin(), first_task.end(), index) - first_task.begin() - 1;
-    const Item& item = problem.items[i];
-    const std::ptrdiff_t chunks = rounded_up(item.queries, rows);
-    const std::ptrdiff_t head = (index - first_task[i]) / chunks;
-    const std::ptrdiff_t first = (index - first_task[i]) % chunks * rows;
-    write_delta(tensors, problem.value_depth, i, head, item.query_begin + first,
+    const RaggedRange::Place task = tasks[index];
+    const Item& item = problem.items[task.item];
+    const std::ptrdiff_t first = task.index * rows;
+    write_delta(tensors, problem.value_depth, task.item, task.head, item.query_begin + first,
                 std::min(rows, item.queries - first), reinterpret_cast<T*>(worker.scratch));
   };
   const auto bytes = static_cast<std::size_t>(2 * padded<T>(problem.value_depth)) * sizeof(T);
-  parallel_for(first_task[problem.num_items], team, std::max<std::size_t>(bytes, 64), run);
+  parallel_for(tasks.size(), team, std::max<std::size_t>(bytes, 64), run);
 }
 
 }  // namespace
@@ -75,14 +69,21 @@ void attention_backward(const Problem& problem, const BackwardTensors& tensors,
 
   write_deltas<T>(problem, tensors, team, [&](const Item& item) { return blocks_of(item) == 1; });
 
-  Buffer<std::ptrdiff_t> first_dquery(problem.num_items), first_dkey(problem.num_items);
-  std::ptrdiff_t tasks = 0, dkey_turns = 0;
+  const RaggedRange panels(problem.num_items, problem.num_heads, [&](std::ptrdiff_t i) {
+    return rounded_up(problem.items[i].queries, panel_rows<T>);
+  });
+  const RaggedRange blocks(problem.num_items, problem.num_kv_heads,
+                           [&](std::ptrdiff_t i) { return blocks_of(problem.items[i]); });
+  std::ptrdiff_t tasks = 0, most_summed = 0;  // panels that one task sums over
+  Buffer<std::ptrdiff_t> unfinished(problem.num_items);
+  std::ptrdiff_t items = 0;
   for (std::ptrdiff_t i = 0; i < problem.num_items; ++i) {
-    const std::ptrdiff_t blocks = problem.num_kv_heads * blocks_of(problem.items[i]);
-    first_dquery[i] = i * problem.num_heads * most_panels;
-    first_dkey[i] = dkey_turns;
-    dkey_turns += blocks;
-    tasks += blocks * chunks_of(problem.items[i]);
+    const Item& item = problem.items[i];
+    if (blocks_of(item) == 0) continue;
+    unfinished[items++] = i;
+    tasks += problem.num_kv_heads * blocks_of(item) * chunks_of(item);
+    most_summed =
+        std::max(most_summed, problem.group() * rounded_up(panels_of(item), chunks_of(item)));
   }
 
   // The same block of all items and heads before the next block: neighbours in time do not wait for
@@ -91,18 +92,18 @@ void attention_backward(const Problem& problem, const BackwardTensors& tensors,
   Buffer<double> dweights(tasks * columns, zeroed);
   Buffer<BackwardTask> table(tasks);
   std::ptrdiff_t at = 0;
-  for (std::ptrdiff_t block = 0; block < most_blocks; ++block) {
-    for (std::ptrdiff_t i = 0; i < problem.num_items; ++i) {
+  for (std::ptrdiff_t block = 0; items > 0; ++block) {
+    for (std::ptrdiff_t u = 0; u < items; ++u) {
+      const std::ptrdiff_t i = unfinished[u];
       const Item& item = problem.items[i];
-      if (block >= blocks_of(item)) continue;
-      const std::ptrdiff_t panels = panels_of(item), chunks = chunks_of(item);
+      const std::ptrdiff_t all = panels_of(item), chunks = chunks_of(item);
       for (std::ptrdiff_t kv_head = 0; kv_head < problem.num_kv_heads; ++kv_head) {
         for (std::ptrdiff_t chunk = 0; chunk < chunks; ++chunk) {
           table[at] = {i,
                        kv_head,
                        block,
-                       panels * chunk / chunks,
-                       panels * (chunk + 1) / chunks,
+                       all * chunk / chunks,
+                       all * (chunk + 1) / chunks,
                        chunk,
                        chunks,
                        blocks_of(item) == 1,
@@ -111,19 +112,23 @@ void attention_backward(const Problem& problem, const BackwardTensors& tensors,
         }
       }
     }
+    items =
+        std::remove_if(unfinished.begin(), unfinished.begin() + items,
+                       [&](std::ptrdiff_t i) { return blocks_of(problem.items[i]) == block + 1; }) -
+        unfinished.begin();
   }
 
   using Turn = std::atomic<std::ptrdiff_t>;
-  Buffer<Turn> dquery(problem.num_items * problem.num_heads * most_panels, zeroed);
-  Buffer<Turn> dkey(dkey_turns, zeroed);
+  Buffer<Turn> dquery(panels.size(), zeroed), dkey(blocks.size(), zeroed);
   Buffer<Turn> dbias(tensors.shared_dbias ? most_blocks * most_panels : 0, zeroed);
-  const BackwardCall<T> call{problem,
-                             tensors,
-                             scales,
-                             score_rule<T>(problem),
-                             static_cast<T>(dropout_factor(problem)),
-                             {dquery.data(), first_dquery.data(), dkey.data(), first_dkey.data(),
-                              dbias.data(), most_panels}};
+  const BackwardCall<T> call{
+      problem,
+      tensors,
+      scales,
+      score_rule<T>(problem),
+      static_cast<T>(dropout_factor(problem)),
+      {dquery.data(), &panels, dkey.data(), &blocks, dbias.data(), most_panels},
+      most_summed > level_panels};
   parallel_for(tasks, team, backward_scratch(call),
                [&](std::ptrdiff_t index, Worker& worker) { backward(call, table[index], worker); });
   for (const BackwardTask& task : table) {  // in an order that no thread decides

@@ -91,19 +91,29 @@ void add_dquery(const BackwardCall<T>& call, std::ptrdiff_t item, bool first,
   }
 }
 
-// Adds the block's sums to the caller's rows.
+// total (+)= sums, which are zeros then.
 template <class T>
+void take_level(T* sums, std::ptrdiff_t count, bool first, double* total) {
+  for (std::ptrdiff_t i = 0; i < count; ++i) {
+    total[i] = (first ? 0.0 : total[i]) + static_cast<double>(sums[i]);
+  }
+  std::fill_n(sums, count, T{0});
+}
+
+// Adds the block's sums, in T or in double, to the caller's rows.
+template <class T, class Sum>
 void add_block(const TensorView& to, const BackwardTask& task, std::ptrdiff_t first_row,
-               std::ptrdiff_t rows, std::ptrdiff_t columns, T factor, const T* sums) {
+               std::ptrdiff_t rows, std::ptrdiff_t columns, double factor, const Sum* sums) {
+  const Sum by = static_cast<Sum>(factor);
   for (std::ptrdiff_t row = 0; row < rows; ++row) {
     T* const out = reinterpret_cast<T*>(to.row(task.item, task.kv_head, first_row + row));
-    const T* const from = sums + row * padded<T>(columns);
+    const Sum* const from = sums + row * padded<T>(columns);
     if (task.chunk == 0) {  // zeros yet, and perhaps memory that was never touched
       for (std::ptrdiff_t column = 0; column < columns; ++column)
-        out[column] = from[column] * factor;
+        out[column] = static_cast<T>(from[column] * by);
     } else {
       for (std::ptrdiff_t column = 0; column < columns; ++column)
-        out[column] += from[column] * factor;
+        out[column] += static_cast<T>(from[column] * by);
     }
   }
 }
@@ -153,6 +163,13 @@ void backward(const BackwardCall<T>& call, const BackwardTask& task, Worker& wor
                          problem.value_depth, false, areas.values);
   std::fill_n(areas.dkey, block.size() * areas.depth, T{0});
   std::fill_n(areas.dvalue, block.size() * areas.value_depth, T{0});
+  std::ptrdiff_t summed = 0, levels = 0;  // panels since the last level, and levels taken
+  const auto take_levels = [&] {
+    take_level(areas.dkey, block.size() * areas.depth, levels == 0, areas.long_dkey);
+    take_level(areas.dvalue, block.size() * areas.value_depth, levels == 0, areas.long_dvalue);
+    summed = 0;
+    ++levels;
+  };
 
   for (std::ptrdiff_t g = 0; g < problem.group(); ++g) {
     const std::ptrdiff_t head = task.kv_head * problem.group() + g;
@@ -174,12 +191,13 @@ void backward(const BackwardCall<T>& call, const BackwardTask& task, Worker& wor
         RowPrefetch prefetch = prefetch_of(call, task, head, first, count);
         tile = score_gradients(call, task.item, block, key_rows, value_rows, areas, prefetch);
         if (!tile.keys.empty()) {
+          if (summed == level_panels) take_levels();
           add_products(call, task, tile, block.begin, key_rows, areas, prefetch);
+          ++summed;
         }
       }
       if (count > 0) {
-        std::atomic<std::ptrdiff_t>& turn =
-            turns.dquery[turns.first_dquery[task.item] + head * turns.panels + p];
+        std::atomic<std::ptrdiff_t>& turn = turns.dquery[turns.panels->begin(task.item, head) + p];
         worker.wait(turn, task.block);
         if (!tile.keys.empty()) add_dquery(call, task.item, task.block == 0, areas);
         if (!tile.keys.empty() && tensors.dbias && !tensors.shared_dbias) {
@@ -188,7 +206,7 @@ void backward(const BackwardCall<T>& call, const BackwardTask& task, Worker& wor
         pass(turn);
       }
       if (tensors.shared_dbias) {
-        std::atomic<std::ptrdiff_t>& turn = turns.dbias[task.block * turns.panels + p];
+        std::atomic<std::ptrdiff_t>& turn = turns.dbias[task.block * turns.most_panels + p];
         worker.wait(turn, task.item * problem.num_heads + head);
         if (!tile.keys.empty())
           add_bias_gradient(tensors.dbias, task.item, panel, tile.keys, areas.dscores);
@@ -199,14 +217,20 @@ void backward(const BackwardCall<T>& call, const BackwardTask& task, Worker& wor
 
   std::atomic<std::ptrdiff_t>* turn = nullptr;
   if (task.chunks > 1) {
-    turn = turns.dkey + turns.first_dkey[task.item] +
-           task.kv_head * key_blocks(problem, tensors, item) + task.block;
+    turn = turns.dkey + turns.blocks->begin(task.item, task.kv_head) + task.block;
     worker.wait(*turn, task.chunk);
   }
-  add_block(tensors.dkey, task, item.key_begin + block.begin, block.size(), problem.depth,
-            static_cast<T>(problem.scale), areas.dkey);
-  add_block(tensors.dvalue, task, item.key_begin + block.begin, block.size(), problem.value_depth,
-            T{1}, areas.dvalue);
+  const auto add = [&](const auto* dkey, const auto* dvalue) {
+    const std::ptrdiff_t first = item.key_begin + block.begin;
+    add_block<T>(tensors.dkey, task, first, block.size(), problem.depth, problem.scale, dkey);
+    add_block<T>(tensors.dvalue, task, first, block.size(), problem.value_depth, 1, dvalue);
+  };
+  if (levels == 0) {
+    add(areas.dkey, areas.dvalue);
+  } else {
+    take_levels();
+    add(areas.long_dkey, areas.long_dvalue);
+  }
   if (turn) pass(*turn);
 }
 

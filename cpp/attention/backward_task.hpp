@@ -9,6 +9,7 @@
 #include "attention/backward.hpp"
 #include "attention/panel.hpp"
 #include "attention/problem.hpp"
+#include "attention/ragged_range.hpp"
 #include "attention/row_scale.hpp"
 #include "attention/score_tile.hpp"
 #include "parallel/parallel_for.hpp"
@@ -25,13 +26,12 @@ struct BackwardTask {
 // Who may add next. A turn counts up by one with every task that had it.
 struct Turns {
   std::atomic<std::ptrdiff_t>* dquery;  // of (item, head, panel): blocks
-  const std::ptrdiff_t* first_dquery;   // (items): where an item's turns begin
-  std::atomic<std::ptrdiff_t>* dkey;    // of (item, kv_head, block): chunks
-  const std::ptrdiff_t* first_dkey;     // (items)
-  // of (block, panel): (item, head); only for a shared dbias
+  const RaggedRange* panels;
+  std::atomic<std::ptrdiff_t>* dkey;  // of (item, kv_head, block): chunks
+  const RaggedRange* blocks;
+  // of (block, panel), as many panels as the longest item has: (item, head); for a shared dbias
   std::atomic<std::ptrdiff_t>* dbias;
-  // most panels of an item: what first_dquery and dbias count in
-  std::ptrdiff_t panels;
+  std::ptrdiff_t most_panels;
 };
 
 template <class T>
@@ -42,10 +42,15 @@ struct BackwardCall {
   ScoreRule<T> rule;
   T dropout_factor;
   Turns turns;
+  bool long_sums;  // some task sums dkey and dvalue over more than level_panels
 };
 
 template <class T>
 inline constexpr std::ptrdiff_t panel_rows = Panel<T>::max_lanes;
+
+// Panels whose products are summed one after another. The sums of so many are added up in double:
+// the error of a sum in T grows with its terms, and there may be millions of queries.
+inline constexpr std::ptrdiff_t level_panels = 32;
 
 // Most keys of a block. Each block turns all panels of queries and adds to all rows of dquery, so
 // longer ones cost less, until keys, values and both gradients leave the second cache.
