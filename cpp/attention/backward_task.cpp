@@ -121,7 +121,7 @@ void add_block(const TensorView& to, const BackwardTask& task, std::ptrdiff_t fi
 // What this panel ends with and the next one begins with.
 template <class T>
 RowPrefetch prefetch_of(const BackwardCall<T>& call, const BackwardTask& task, std::ptrdiff_t head,
-                        std::ptrdiff_t first, int count) {
+                        std::ptrdiff_t first, int count, bool only_block) {
   const Problem& problem = call.problem;
   const BackwardTensors& tensors = call.tensors;
   const Item& item = problem.items[task.item];
@@ -133,7 +133,7 @@ RowPrefetch prefetch_of(const BackwardCall<T>& call, const BackwardTask& task, s
   }
   prefetch.add(tensors.query, task.item, head, next, more, problem.depth);
   prefetch.add(tensors.dout, task.item, head, next, more, problem.value_depth);
-  if (task.only_block) prefetch.add(tensors.out, task.item, head, next, more, problem.value_depth);
+  if (only_block) prefetch.add(tensors.out, task.item, head, next, more, problem.value_depth);
   return prefetch;
 }
 
@@ -154,6 +154,10 @@ void backward(const BackwardCall<T>& call, const BackwardTask& task, Worker& wor
   const Item& item = problem.items[task.item];
   const BackwardAreas<T> areas(call, worker.scratch);
   Panel<T>& panel = *areas.panel;
+  const std::ptrdiff_t first_panel = call.cut.first_panel(task.item, task.chunk);
+  const std::ptrdiff_t end_panel = call.cut.first_panel(task.item, task.chunk + 1);
+  // of the item: each of its panels has this task alone
+  const bool only_block = call.cut.blocks(task.item) == 1;
   const std::ptrdiff_t size = block_keys(problem, tensors, item);
   const KeyRange block{std::min(task.block * size, item.keys),
                        std::min((task.block + 1) * size, item.keys)};
@@ -173,7 +177,7 @@ void backward(const BackwardCall<T>& call, const BackwardTask& task, Worker& wor
 
   for (std::ptrdiff_t g = 0; g < problem.group(); ++g) {
     const std::ptrdiff_t head = task.kv_head * problem.group() + g;
-    for (std::ptrdiff_t p = task.first_panel; p < task.end_panel; ++p) {
+    for (std::ptrdiff_t p = first_panel; p < end_panel; ++p) {
       worker.check();
       const std::ptrdiff_t first = p * panel_rows<T>;
       const int count =
@@ -184,11 +188,11 @@ void backward(const BackwardCall<T>& call, const BackwardTask& task, Worker& wor
           set_lane(panel, lane, problem, item, head, first + lane);
         }
         finish(panel, count);
-        if (task.only_block) {  // the rows of dout are not in use yet
+        if (only_block) {  // the rows of dout are not in use yet
           write_delta(tensors, problem.value_depth, task.item, head, item.query_begin + first,
                       count, areas.dout_rows);
         }
-        RowPrefetch prefetch = prefetch_of(call, task, head, first, count);
+        RowPrefetch prefetch = prefetch_of(call, task, head, first, count, only_block);
         tile = score_gradients(call, task.item, block, key_rows, value_rows, areas, prefetch);
         if (!tile.keys.empty()) {
           if (summed == level_panels) take_levels();
@@ -206,7 +210,7 @@ void backward(const BackwardCall<T>& call, const BackwardTask& task, Worker& wor
         pass(turn);
       }
       if (tensors.shared_dbias) {
-        std::atomic<std::ptrdiff_t>& turn = turns.dbias[task.block * turns.most_panels + p];
+        std::atomic<std::ptrdiff_t>& turn = turns.dbias[task.block * call.cut.most_panels() + p];
         worker.wait(turn, task.item * problem.num_heads + head);
         if (!tile.keys.empty())
           add_bias_gradient(tensors.dbias, task.item, panel, tile.keys, areas.dscores);
@@ -216,7 +220,7 @@ void backward(const BackwardCall<T>& call, const BackwardTask& task, Worker& wor
   }
 
   std::atomic<std::ptrdiff_t>* turn = nullptr;
-  if (task.chunks > 1) {
+  if (call.cut.chunks(task.item) > 1) {
     turn = turns.dkey + turns.blocks->begin(task.item, task.kv_head) + task.block;
     worker.wait(*turn, task.chunk);
   }
