@@ -37,6 +37,7 @@ struct BackwardAreas {
   T* dvalue;            // (block, value_depth)
   double* long_dkey;    // as dkey, with long_sums: what was taken out of it
   double* long_dvalue;  // as dvalue
+  double* bias_sums;    // (block), where the queries share a row of dbias: of one head
   T* keys;              // (block, depth), for keys that cannot be read in place
   T* values;            // (block, value_depth), likewise
 
@@ -65,6 +66,7 @@ struct BackwardAreas {
     dvalue = area.take<T>(block * value_depth);
     long_dkey = area.take<double>(call.long_sums ? block * depth : 0);
     long_dvalue = area.take<double>(call.long_sums ? block * value_depth : 0);
+    bias_sums = area.take<double>(call.sums_bias() ? block : 0);
     keys = area.take<T>(call.tensors.key.template in_place<T>() ? 0 : block * depth);
     values = area.take<T>(call.tensors.value.template in_place<T>() ? 0 : block * value_depth);
     size = area.size();

@@ -118,6 +118,16 @@ void add_block(const TensorView& to, const BackwardTask& task, std::ptrdiff_t fi
   }
 }
 
+// Of a row that no other task writes these keys of.
+template <class T>
+void write_bias_sums(const TensorView& dbias, std::ptrdiff_t item, std::ptrdiff_t head,
+                     KeyRange keys, const double* sums) {
+  char* const row = dbias.row(item, head, 0);
+  for (std::ptrdiff_t key = keys.begin; key < keys.end; ++key) {
+    *reinterpret_cast<T*>(row + key * dbias.column_stride) = static_cast<T>(sums[key - keys.begin]);
+  }
+}
+
 // What this panel ends with and the next one begins with.
 template <class T>
 RowPrefetch prefetch_of(const BackwardCall<T>& call, const BackwardTask& task, std::ptrdiff_t head,
@@ -158,6 +168,7 @@ void backward(const BackwardCall<T>& call, const BackwardTask& task, Worker& wor
   const std::ptrdiff_t end_panel = call.cut.first_panel(task.item, task.chunk + 1);
   // of the item: each of its panels has this task alone
   const bool only_block = call.cut.blocks(task.item) == 1;
+  const bool sums_bias = call.sums_bias();
   const std::ptrdiff_t size = block_keys(problem, tensors, item);
   const KeyRange block{std::min(task.block * size, item.keys),
                        std::min((task.block + 1) * size, item.keys)};
@@ -177,6 +188,7 @@ void backward(const BackwardCall<T>& call, const BackwardTask& task, Worker& wor
 
   for (std::ptrdiff_t g = 0; g < problem.group(); ++g) {
     const std::ptrdiff_t head = task.kv_head * problem.group() + g;
+    if (sums_bias) std::fill_n(areas.bias_sums, block.size(), 0.0);
     for (std::ptrdiff_t p = first_panel; p < end_panel; ++p) {
       worker.check();
       const std::ptrdiff_t first = p * panel_rows<T>;
@@ -198,13 +210,17 @@ void backward(const BackwardCall<T>& call, const BackwardTask& task, Worker& wor
           if (summed == level_panels) take_levels();
           add_products(call, task, tile, block.begin, key_rows, areas, prefetch);
           ++summed;
+          if (sums_bias) {
+            sum_bias_gradient(panel, tile.keys.size(), areas.dscores,
+                              areas.bias_sums + (tile.keys.begin - block.begin));
+          }
         }
       }
       if (count > 0) {
         std::atomic<std::ptrdiff_t>& turn = turns.dquery[turns.panels->begin(task.item, head) + p];
         worker.wait(turn, task.block);
         if (!tile.keys.empty()) add_dquery(call, task.item, task.block == 0, areas);
-        if (!tile.keys.empty() && tensors.dbias && !tensors.shared_dbias) {
+        if (!tile.keys.empty() && tensors.dbias && !tensors.shared_dbias && !sums_bias) {
           add_bias_gradient(tensors.dbias, task.item, panel, tile.keys, areas.dscores);
         }
         pass(turn);
@@ -217,6 +233,7 @@ void backward(const BackwardCall<T>& call, const BackwardTask& task, Worker& wor
         pass(turn);
       }
     }
+    if (sums_bias) write_bias_sums<T>(tensors.dbias, task.item, head, block, areas.bias_sums);
   }
 
   std::atomic<std::ptrdiff_t>* turn = nullptr;

@@ -40,6 +40,12 @@ struct BackwardCall {
   T dropout_factor;
   Turns turns;
   bool long_sums;  // some task sums dkey and dvalue over more than level_panels
+
+  // All queries of a head add to one row of dbias, which belongs to it alone.
+  bool sums_bias() const {
+    return tensors.dbias && !tensors.shared_dbias && tensors.dbias.row_stride == 0 &&
+           tensors.dbias.column_stride != 0;
+  }
 };
 
 // Panels whose products are summed one after another. The sums of so many are added up in double:

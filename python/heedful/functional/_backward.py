@@ -94,11 +94,17 @@ def _row_term(
 
 def _pull_of_weights(weights: Array, dweights: Array) -> tuple[Array, Array]:
     """Σ_j weights ∘ dweights, and dweights fit to be multiplied by weights that are 0."""
-    pull = np.einsum("...j,...j->...", weights, dweights)
+    pull = _row_sums(weights, dweights)
     if not np.isfinite(pull).all():  # 0 · inf, as from the logarithm of a weight: it must not count
         dweights = np.where(weights == 0, dweights.dtype.type(0), dweights)
-        pull = np.einsum("...j,...j->...", weights, dweights)
+        pull = _row_sums(weights, dweights)
     return dweights, pull
+
+
+def _row_sums(one: Array, other: Array) -> Array:
+    """Σ_j one ∘ other, in float64: einsum sums one after another, and there may be many keys."""
+    sums: Array = np.einsum("...j,...j->...", one, other, dtype=np.float64)
+    return sums.astype(one.dtype, copy=False)
 
 
 def _allocate_dbias(call: Call, bias: Array) -> Array:
