@@ -171,7 +171,6 @@ def attention_backward(
     bias: ArrayLike | None = None,
     sink: ArrayLike | None = None,
     dtype: DTypeLike = np.float64,
-    out_dtype: DTypeLike | None = None,
     **options: Any,
 ) -> Gradients:
     """Gradients of Σ dout∘out + Σ dlse∘lse + Σ dweights∘weights, from out and lse.
@@ -183,8 +182,6 @@ def attention_backward(
     dbias    = dscores
     dquery   = scale · (dscores ∘ slope of the cap) key
     dkey     = scale · (dscores ∘ slope of the cap)ᵀ query
-
-    `out_dtype` is the type that out is kept in between forward and backward.
     """
     if np.ndim(query) == 1:
         query, dout = np.asarray(query)[None], np.asarray(dout)[None]
@@ -197,7 +194,7 @@ def attention_backward(
     by_key = s.allowed.swapaxes(-1, -2)
     dout = with_heads(np.asarray(dout, dtype))
     with np.errstate(invalid="ignore"):
-        out, lse = s.result.out.astype(out_dtype or dtype).astype(dtype), s.result.lse
+        out, lse = s.result.out, s.result.lse
         dprob = dout @ s.value.swapaxes(-1, -2)
         delta = np.where(s.allowed.any(axis=-1), (dout * out).sum(axis=-1), 0)
         if dweights is not None:

@@ -15,7 +15,7 @@
 // queries, a chunk of the queries). It goes through the queries that see it, keeps its dkey and
 // dvalue to itself, and adds to dquery in the order of the blocks: each panel of queries has a turn
 // that passes from block to block. So there are no whole-size partial sums, and the same bits for
-// any number of threads.
+// any number of threads. Sums over many queries are formed in levels, the last one in double.
 #pragma once
 
 #include "attention/problem.hpp"

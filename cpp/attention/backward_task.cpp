@@ -91,27 +91,47 @@ void add_dquery(const BackwardCall<T>& call, std::ptrdiff_t item, bool first,
   }
 }
 
-// Adds the block's sums to the caller's rows.
+// total (+)= sums, which are zeros then.
 template <class T>
+void take_level(T* sums, std::ptrdiff_t count, bool first, double* total) {
+  for (std::ptrdiff_t i = 0; i < count; ++i) {
+    total[i] = (first ? 0.0 : total[i]) + static_cast<double>(sums[i]);
+  }
+  std::fill_n(sums, count, T{0});
+}
+
+// Adds the block's sums, in T or in double, to the caller's rows.
+template <class T, class Sum>
 void add_block(const TensorView& to, const BackwardTask& task, std::ptrdiff_t first_row,
-               std::ptrdiff_t rows, std::ptrdiff_t columns, T factor, const T* sums) {
+               std::ptrdiff_t rows, std::ptrdiff_t columns, double factor, const Sum* sums) {
+  const Sum by = static_cast<Sum>(factor);
   for (std::ptrdiff_t row = 0; row < rows; ++row) {
     T* const out = reinterpret_cast<T*>(to.row(task.item, task.kv_head, first_row + row));
-    const T* const from = sums + row * padded<T>(columns);
+    const Sum* const from = sums + row * padded<T>(columns);
     if (task.chunk == 0) {  // zeros yet, and perhaps memory that was never touched
       for (std::ptrdiff_t column = 0; column < columns; ++column)
-        out[column] = from[column] * factor;
+        out[column] = static_cast<T>(from[column] * by);
     } else {
       for (std::ptrdiff_t column = 0; column < columns; ++column)
-        out[column] += from[column] * factor;
+        out[column] += static_cast<T>(from[column] * by);
     }
+  }
+}
+
+// Of a row that no other task writes these keys of.
+template <class T>
+void write_bias_sums(const TensorView& dbias, std::ptrdiff_t item, std::ptrdiff_t head,
+                     KeyRange keys, const double* sums) {
+  char* const row = dbias.row(item, head, 0);
+  for (std::ptrdiff_t key = keys.begin; key < keys.end; ++key) {
+    *reinterpret_cast<T*>(row + key * dbias.column_stride) = static_cast<T>(sums[key - keys.begin]);
   }
 }
 
 // What this panel ends with and the next one begins with.
 template <class T>
 RowPrefetch prefetch_of(const BackwardCall<T>& call, const BackwardTask& task, std::ptrdiff_t head,
-                        std::ptrdiff_t first, int count) {
+                        std::ptrdiff_t first, int count, bool only_block) {
   const Problem& problem = call.problem;
   const BackwardTensors& tensors = call.tensors;
   const Item& item = problem.items[task.item];
@@ -123,7 +143,7 @@ RowPrefetch prefetch_of(const BackwardCall<T>& call, const BackwardTask& task, s
   }
   prefetch.add(tensors.query, task.item, head, next, more, problem.depth);
   prefetch.add(tensors.dout, task.item, head, next, more, problem.value_depth);
-  if (task.only_block) prefetch.add(tensors.out, task.item, head, next, more, problem.value_depth);
+  if (only_block) prefetch.add(tensors.out, task.item, head, next, more, problem.value_depth);
   return prefetch;
 }
 
@@ -144,6 +164,11 @@ void backward(const BackwardCall<T>& call, const BackwardTask& task, Worker& wor
   const Item& item = problem.items[task.item];
   const BackwardAreas<T> areas(call, worker.scratch);
   Panel<T>& panel = *areas.panel;
+  const std::ptrdiff_t first_panel = call.cut.first_panel(task.item, task.chunk);
+  const std::ptrdiff_t end_panel = call.cut.first_panel(task.item, task.chunk + 1);
+  // of the item: each of its panels has this task alone
+  const bool only_block = call.cut.blocks(task.item) == 1;
+  const bool sums_bias = call.sums_bias();
   const std::ptrdiff_t size = block_keys(problem, tensors, item);
   const KeyRange block{std::min(task.block * size, item.keys),
                        std::min((task.block + 1) * size, item.keys)};
@@ -153,10 +178,18 @@ void backward(const BackwardCall<T>& call, const BackwardTask& task, Worker& wor
                          problem.value_depth, false, areas.values);
   std::fill_n(areas.dkey, block.size() * areas.depth, T{0});
   std::fill_n(areas.dvalue, block.size() * areas.value_depth, T{0});
+  std::ptrdiff_t summed = 0, levels = 0;  // panels since the last level, and levels taken
+  const auto take_levels = [&] {
+    take_level(areas.dkey, block.size() * areas.depth, levels == 0, areas.long_dkey);
+    take_level(areas.dvalue, block.size() * areas.value_depth, levels == 0, areas.long_dvalue);
+    summed = 0;
+    ++levels;
+  };
 
   for (std::ptrdiff_t g = 0; g < problem.group(); ++g) {
     const std::ptrdiff_t head = task.kv_head * problem.group() + g;
-    for (std::ptrdiff_t p = task.first_panel; p < task.end_panel; ++p) {
+    if (sums_bias) std::fill_n(areas.bias_sums, block.size(), 0.0);
+    for (std::ptrdiff_t p = first_panel; p < end_panel; ++p) {
       worker.check();
       const std::ptrdiff_t first = p * panel_rows<T>;
       const int count =
@@ -167,46 +200,58 @@ void backward(const BackwardCall<T>& call, const BackwardTask& task, Worker& wor
           set_lane(panel, lane, problem, item, head, first + lane);
         }
         finish(panel, count);
-        if (task.only_block) {  // the rows of dout are not in use yet
+        if (only_block) {  // the rows of dout are not in use yet
           write_delta(tensors, problem.value_depth, task.item, head, item.query_begin + first,
                       count, areas.dout_rows);
         }
-        RowPrefetch prefetch = prefetch_of(call, task, head, first, count);
+        RowPrefetch prefetch = prefetch_of(call, task, head, first, count, only_block);
         tile = score_gradients(call, task.item, block, key_rows, value_rows, areas, prefetch);
         if (!tile.keys.empty()) {
+          if (summed == level_panels) take_levels();
           add_products(call, task, tile, block.begin, key_rows, areas, prefetch);
+          ++summed;
+          if (sums_bias) {
+            sum_bias_gradient(panel, tile.keys.size(), areas.dscores,
+                              areas.bias_sums + (tile.keys.begin - block.begin));
+          }
         }
       }
       if (count > 0) {
-        std::atomic<std::ptrdiff_t>& turn =
-            turns.dquery[turns.first_dquery[task.item] + head * turns.panels + p];
+        std::atomic<std::ptrdiff_t>& turn = turns.dquery[turns.panels->begin(task.item, head) + p];
         worker.wait(turn, task.block);
         if (!tile.keys.empty()) add_dquery(call, task.item, task.block == 0, areas);
-        if (!tile.keys.empty() && tensors.dbias && !tensors.shared_dbias) {
+        if (!tile.keys.empty() && tensors.dbias && !tensors.shared_dbias && !sums_bias) {
           add_bias_gradient(tensors.dbias, task.item, panel, tile.keys, areas.dscores);
         }
         pass(turn);
       }
       if (tensors.shared_dbias) {
-        std::atomic<std::ptrdiff_t>& turn = turns.dbias[task.block * turns.panels + p];
+        std::atomic<std::ptrdiff_t>& turn = turns.dbias[task.block * call.cut.most_panels() + p];
         worker.wait(turn, task.item * problem.num_heads + head);
         if (!tile.keys.empty())
           add_bias_gradient(tensors.dbias, task.item, panel, tile.keys, areas.dscores);
         pass(turn);
       }
     }
+    if (sums_bias) write_bias_sums<T>(tensors.dbias, task.item, head, block, areas.bias_sums);
   }
 
   std::atomic<std::ptrdiff_t>* turn = nullptr;
-  if (task.chunks > 1) {
-    turn = turns.dkey + turns.first_dkey[task.item] +
-           task.kv_head * key_blocks(problem, tensors, item) + task.block;
+  if (call.cut.chunks(task.item) > 1) {
+    turn = turns.dkey + turns.blocks->begin(task.item, task.kv_head) + task.block;
     worker.wait(*turn, task.chunk);
   }
-  add_block(tensors.dkey, task, item.key_begin + block.begin, block.size(), problem.depth,
-            static_cast<T>(problem.scale), areas.dkey);
-  add_block(tensors.dvalue, task, item.key_begin + block.begin, block.size(), problem.value_depth,
-            T{1}, areas.dvalue);
+  const auto add = [&](const auto* dkey, const auto* dvalue) {
+    const std::ptrdiff_t first = item.key_begin + block.begin;
+    add_block<T>(tensors.dkey, task, first, block.size(), problem.depth, problem.scale, dkey);
+    add_block<T>(tensors.dvalue, task, first, block.size(), problem.value_depth, 1, dvalue);
+  };
+  if (levels == 0) {
+    add(areas.dkey, areas.dvalue);
+  } else {
+    take_levels();
+    add(areas.long_dkey, areas.long_dvalue);
+  }
   if (turn) pass(*turn);
 }
 

@@ -71,6 +71,25 @@ void add_bias_gradient(const TensorView& dbias, std::ptrdiff_t item, const Panel
   }
 }
 
+template <class T>
+void sum_bias_gradient(const Panel<T>& panel, std::ptrdiff_t keys, const T* dscores, double* sums) {
+  constexpr int width = simd::lanes<T>;
+  const std::ptrdiff_t step = panel.lanes();
+  const int whole = panel.count / width * width;
+  for (std::ptrdiff_t key = 0; key < keys; ++key) {
+    const T* const from = dscores + key * step;
+    auto total = simd::broadcast(T{0});
+    for (int lane = 0; lane < whole; lane += width) {
+      total = simd::add(total, simd::load(from + lane));
+    }
+    double sum = static_cast<double>(simd::sum(total));
+    for (int lane = whole; lane < panel.count; ++lane) sum += static_cast<double>(from[lane]);
+    sums[key] += sum;
+  }
+}
+
+template void sum_bias_gradient(const Panel<float>&, std::ptrdiff_t, const float*, double*);
+template void sum_bias_gradient(const Panel<double>&, std::ptrdiff_t, const double*, double*);
 template void add_bias_gradient(const TensorView&, std::ptrdiff_t, const Panel<float>&, KeyRange,
                                 const float*);
 template void add_bias_gradient(const TensorView&, std::ptrdiff_t, const Panel<double>&, KeyRange,

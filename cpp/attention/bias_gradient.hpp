@@ -16,4 +16,9 @@ template <class T>
 void add_bias_gradient(const TensorView& dbias, std::ptrdiff_t item, const Panel<T>& panel,
                        KeyRange keys, const T* dscores);
 
+// sums[key] += Σ_lane dscores[key][lane] over the panel's queries: what they add to a dbias whose
+// rows are one. In double, because there may be millions of them.
+template <class T>
+void sum_bias_gradient(const Panel<T>& panel, std::ptrdiff_t keys, const T* dscores, double* sums);
+
 }  // namespace heedful

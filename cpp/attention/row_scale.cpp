@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <type_traits>
 
 #include "attention/online_softmax.hpp"
 #include "attention/prefill.hpp"
@@ -40,9 +41,12 @@ template <class T>
 void RowScales<T>::set(std::ptrdiff_t row, T lse, const ScoreRule<T>& rule) {
   const T base = lse == -std::numeric_limits<T>::infinity() ? -lse : lse / rule.natural;
   bases_[row] = base;
-  // makes good what the division rounded away
-  const double rest =
-      static_cast<double>(base) * static_cast<double>(rule.natural) - static_cast<double>(lse);
+  // Makes good what was rounded away of base, and of the exponent: in a row of many keys or great
+  // scores base is many units off, and all weights would be off by as many roundings.
+  using Wide = std::conditional_t<std::is_same_v<T, float>, double, long double>;
+  constexpr Wide ln_2 = static_cast<Wide>(0.693147180559945309417232121458L);
+  const Wide rest =
+      static_cast<Wide>(base) * static_cast<Wide>(rule.exponent) * ln_2 - static_cast<Wide>(lse);
   factors_[row] = std::isfinite(rest) ? static_cast<T>(1 + rest) : T{1};
 }
 

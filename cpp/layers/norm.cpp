@@ -19,6 +19,9 @@ struct Ranges {
   std::ptrdiff_t begin(std::ptrdiff_t range) const { return rows * range / count; }
 };
 
+// Rows whose gradients are summed one after another in T.
+constexpr std::ptrdiff_t level_rows = 64;
+
 template <class T>
 Team team_for(const Norm<T>& norm, const Team& team) {
   const double numbers = static_cast<double>(norm.rows) * static_cast<double>(norm.columns);
@@ -105,9 +108,18 @@ void norm_backward(const Norm<T>& norm, Matrix<const T> dy, Matrix<const T> x, c
                    const T* rstd, Matrix<T> dx, T* dweight, T* dbias, const Team& team) {
   const Ranges ranges(norm.rows);
   const std::ptrdiff_t columns = norm.columns;
-  // one row of sums for each range: [range][column]
+  // one row of sums for each range: [range][column], and what was taken out of it, in double: the
+  // error of a sum in T grows with its rows
   Buffer<T> weights(dweight ? ranges.count * columns : 0, zeroed);
   Buffer<T> biases(dbias ? ranges.count * columns : 0, zeroed);
+  Buffer<double> long_weights(weights.size(), zeroed), long_biases(biases.size(), zeroed);
+  const auto take_level = [&](Buffer<T>& sums, Buffer<double>& total, std::ptrdiff_t range) {
+    if (sums.size() == 0) return;
+    for (std::ptrdiff_t i = range * columns; i < (range + 1) * columns; ++i) {
+      total[i] += static_cast<double>(sums[i]);
+      sums[i] = 0;
+    }
+  };
   parallel_for(ranges.count, team_for(norm, team), 0, [&](std::ptrdiff_t range, Worker& worker) {
     T* const own_weights = dweight ? weights.data() + range * columns : nullptr;
     T* const own_biases = dbias ? biases.data() + range * columns : nullptr;
@@ -117,17 +129,24 @@ void norm_backward(const Norm<T>& norm, Matrix<const T> dy, Matrix<const T> x, c
       fetch(dy.row(row + 1), norm.columns);
       backward_row(norm, dy.row(row), x.row(row), mean ? mean + row : nullptr, rstd[row],
                    dx.row(row), own_weights, own_biases);
+      if ((row - ranges.begin(range)) % level_rows == level_rows - 1 ||
+          row + 1 == ranges.begin(range + 1)) {
+        take_level(weights, long_weights, range);
+        take_level(biases, long_biases, range);
+      }
     }
   });
-  const auto add_up = [&](const Buffer<T>& sums, T* total) {
-    for (std::ptrdiff_t range = 0; total && range < ranges.count; ++range) {
-      const T* const own = sums.data() + range * columns;
-      each_number<T>(columns,
-                     [&](auto at) { at.store(total, simd::add(at.load(total), at.load(own))); });
+  const auto add_up = [&](const Buffer<double>& sums, T* total) {
+    for (std::ptrdiff_t column = 0; total && column < columns; ++column) {
+      double sum = 0;
+      for (std::ptrdiff_t range = 0; range < ranges.count; ++range) {
+        sum += sums[range * columns + column];
+      }
+      total[column] += static_cast<T>(sum);
     }
   };
-  add_up(weights, dweight);
-  add_up(biases, dbias);
+  add_up(long_weights, dweight);
+  add_up(long_biases, dbias);
 }
 
 template void norm_forward(const Norm<float>&, Matrix<const float>, const float*, Matrix<float>,

@@ -7,11 +7,43 @@
 
 #include "linear/task_grid.hpp"
 #include "linear/tile_product.hpp"
+#include "parallel/scratch.hpp"
 
 namespace heedful {
 namespace {
 
 constexpr auto nothing_more = [](const auto&, std::ptrdiff_t, std::ptrdiff_t) {};
+
+// Rows whose products are summed in T, a block of the depth after the other. The sums of so many
+// are added up in double: the error of a sum in T grows with its terms.
+constexpr std::ptrdiff_t level_rows = 96 << 10;
+
+// c += the product, with its depth in levels.
+template <class T>
+void multiply_in_levels(TileProduct<T> product, const TaskGrid<T>& grid, const Team& team) {
+  const Matrix<T> c = product.c;
+  const Matrix<const T> a = product.a, b = product.b;
+  const std::ptrdiff_t depth = product.depth, columns = product.columns;
+  const std::ptrdiff_t levels = parts_of(depth, level_rows);
+  Buffer<T> sums(product.rows * columns);
+  Buffer<double> total(product.rows * columns, zeroed);
+  product.c = {sums.data(), columns};
+  product.accumulate = false;
+  for (std::ptrdiff_t level = 0; level < levels; ++level) {
+    const std::ptrdiff_t begin = depth * level / levels;
+    product.depth = depth * (level + 1) / levels - begin;
+    product.a.data = a.row(begin);
+    product.b.data = b.row(begin);
+    multiply_in_tasks(product, grid, team, nothing_more);
+    parallel_for(product.rows, team, 0, [&](std::ptrdiff_t row, Worker&) {
+      const bool last = level + 1 == levels;
+      for (std::ptrdiff_t i = row * columns; i < (row + 1) * columns; ++i) {
+        total[i] += static_cast<double>(sums[i]);
+        if (last) c.row(row)[i - row * columns] += static_cast<T>(total[i]);
+      }
+    });
+  }
+}
 
 }  // namespace
 
@@ -34,16 +66,26 @@ void linear_gradient_weight(const LinearSizes& sizes, Matrix<const T> dy, Matrix
                             Matrix<T> dweight, T* dbias, const Team& team) {
   if (sizes.outputs == 0) return;
   TileProduct<T> product{};
+  product.rows = sizes.outputs;
+  product.columns = sizes.inputs;
   product.depth = sizes.rows;
   product.a = dy;
   product.a_turned = true;
   product.b = x;
   product.c = dweight;
   product.accumulate = true;
-  product.row_sums = dbias;
+  Buffer<double> row_sums(dbias ? sizes.outputs : 0, zeroed);
+  product.row_sums = dbias ? row_sums.data() : nullptr;
   // without inputs, one strip of no columns still sums dbias
   const TaskGrid<T> grid(sizes.outputs, sizes.inputs, 512, 64);
-  multiply_in_tasks(product, grid, team_for(sizes, team), nothing_more);
+  if (sizes.rows > level_rows) {
+    multiply_in_levels(product, grid, team_for(sizes, team));
+  } else {
+    multiply_in_tasks(product, grid, team_for(sizes, team), nothing_more);
+  }
+  for (std::ptrdiff_t output = 0; output < row_sums.size(); ++output) {
+    dbias[output] += static_cast<T>(row_sums[output]);
+  }
 }
 
 template void linear_gradient_input(const LinearSizes&, Matrix<const float>, Matrix<const float>,

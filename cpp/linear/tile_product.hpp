@@ -37,7 +37,7 @@ struct TileProduct {
   Matrix<T> c;
   bool c_padded;  // rows of C have room for whole vectors
   bool accumulate;
-  T* row_sums;  // (rows) or nullptr: += Σ_k A, where A is turned
+  double* row_sums;  // (rows) or nullptr: += Σ_k A, where A is turned
 };
 
 // What a task may use: rows and columns at most those, the depth of the product.
@@ -78,7 +78,8 @@ void place_rows(const TileProduct<T>& tile, const RowBlocks& rows, std::ptrdiff_
     if (tile.row_sums) {
       T sums[block_rows];
       sum_block(product.a, product.depth, sums);
-      for (std::ptrdiff_t i = 0; i < product.rows; ++i) tile.row_sums[row + i] += sums[i];
+      for (std::ptrdiff_t i = 0; i < product.rows; ++i)
+        tile.row_sums[row + i] += static_cast<double>(sums[i]);
     }
   } else {
     product.a = tile.a.row(row) + k;

@@ -12,7 +12,13 @@ from heedful._core import native
 from heedful.functional._backward import backward, pullback_of
 from heedful.functional._call import Call, check_call
 from heedful.functional._dtypes import Array, DType, accepted_type, as_array, gradient_type
-from heedful.functional._forward import Forward, check_returned, forward, returned
+from heedful.functional._forward import (
+    Forward,
+    check_returned,
+    forward,
+    forward_for_gradients,
+    returned,
+)
 from heedful.functional._results import overlap
 
 if TYPE_CHECKING:
@@ -119,7 +125,7 @@ def additive_attention(
         query, key, value, mask, bias, causal, window, align, q_lengths, kv_lengths,
         1.0, None, alibi_slopes, sink, dropout_p, rng, layout,
     )  # fmt: skip
-    result = _forward(call, check_weight(weight, call, out), out, return_weights)
+    result = forward(call, out, return_weights, *_compiled(check_weight(weight, call, out)))
     return returned(call, result, return_lse, return_weights)
 
 
@@ -184,7 +190,7 @@ def additive_attention_vjp(
         1.0, None, alibi_slopes, sink, dropout_p, rng, layout,
     )  # fmt: skip
     checked = check_weight(weight, call, out)
-    result = _forward(call, checked, out, return_weights)
+    result = forward_for_gradients(call, out, return_weights, *_compiled(checked))
     return returned(call, result, return_lse, return_weights), _pullback(call, checked, result)
 
 
@@ -203,9 +209,12 @@ def check_weight(given: ArrayLike, call: Call, out: Any) -> Weight:
     return Weight(read, weight.shape, gradient_type(weight.dtype))
 
 
-def _forward(call: Call, weight: Weight, out: Any, with_weights: bool) -> Forward:
-    compute = partial(native.additive_forward, weight.read)
-    return forward(call, out, with_weights, compute, partial(native.additive_weights, weight.read))
+def _compiled(weight: Weight) -> tuple[Callable[..., None], Callable[..., None]]:
+    """What computes the output, and the weights."""
+    return (
+        partial(native.additive_forward, weight.read),
+        partial(native.additive_weights, weight.read),
+    )
 
 
 def _pullback(call: Call, weight: Weight, result: Forward) -> Callable[..., AdditiveGradients]:

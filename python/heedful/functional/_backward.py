@@ -43,8 +43,13 @@ def backward(
     weights: Array | None = None,
     dweights: Any = None,
     compute: Callable[..., None] = native.attention_backward,
+    rounds: bool = True,
 ) -> Gradients:
-    """dout, dlse and dweights as the caller sees them; lse and weights with all axes."""
+    """dout, dlse and dweights as the caller sees them; lse and weights with all axes.
+
+    out is in its own type or, for 16-bit inputs, better in the one that is computed in. Without
+    `rounds` the gradients of query, key and value come as they were summed, to be added to others.
+    """
     plan, row_term = call.plan, None
     axes, dtype = plan.axes, plan.computing
     dout = cast_like("dout", dout, axes.out, plan.dtype)
@@ -61,9 +66,9 @@ def backward(
         delta, dquery, dkey, dvalue, dbias, *call.shared, call.dropout_p, call.seed,
     )  # fmt: skip
     return Gradients(
-        dquery if to_query.finished else _like_input(dquery, to_query),
-        dkey if to_key.finished else _like_input(dkey, to_key),
-        dvalue if to_value.finished else _like_input(dvalue, to_value),
+        dquery if to_query.finished else _like_input(dquery, to_query, rounds),
+        dkey if to_key.finished else _like_input(dkey, to_key, rounds),
+        dvalue if to_value.finished else _like_input(dvalue, to_value, rounds),
         None if dbias is None else _like_bias(dbias, plan),
         None if call.sink is None else _sink_gradient(call, call.sink, lse, delta),
     )
@@ -89,11 +94,17 @@ def _row_term(
 
 def _pull_of_weights(weights: Array, dweights: Array) -> tuple[Array, Array]:
     """Σ_j weights ∘ dweights, and dweights fit to be multiplied by weights that are 0."""
-    pull = np.einsum("...j,...j->...", weights, dweights)
+    pull = _row_sums(weights, dweights)
     if not np.isfinite(pull).all():  # 0 · inf, as from the logarithm of a weight: it must not count
         dweights = np.where(weights == 0, dweights.dtype.type(0), dweights)
-        pull = np.einsum("...j,...j->...", weights, dweights)
+        pull = _row_sums(weights, dweights)
     return dweights, pull
+
+
+def _row_sums(one: Array, other: Array) -> Array:
+    """Σ_j one ∘ other, in float64: einsum sums one after another, and there may be many keys."""
+    sums: Array = np.einsum("...j,...j->...", one, other, dtype=np.float64)
+    return sums.astype(one.dtype, copy=False)
 
 
 def _allocate_dbias(call: Call, bias: Array) -> Array:
@@ -111,9 +122,9 @@ def _allocate_dbias(call: Call, bias: Array) -> Array:
 
 
 @np.errstate(invalid="ignore", over="ignore")
-def _like_input(gradient: Array, target: Target) -> Array:
+def _like_input(gradient: Array, target: Target, rounds: bool) -> Array:
     total = summed(gradient, target.repeated).reshape(target.given)
-    return rounded(total, target.dtype)
+    return rounded(total, target.dtype) if rounds else total
 
 
 @np.errstate(invalid="ignore", over="ignore")
@@ -139,7 +150,7 @@ def pullback_of(call: Call, forward: Forward, run: Callable[..., Found]) -> Call
 
     What it gives is what `run`, called as :func:`backward` is, makes of it.
     """
-    out, lse, weights = forward
+    _, lse, weights, out = forward
     call = Call._make((*call[:-1], None))  # what was converted is not kept as it was given
 
     def pullback(dout: Any, dlse: Any = None, dweights: Any = None) -> Found:

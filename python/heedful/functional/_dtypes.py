@@ -46,6 +46,14 @@ def rounded(array: Array, dtype: DType) -> Array:
     return array.astype(dtype, copy=False)
 
 
+def round_into(narrow: Array, wide: Array) -> None:
+    """Rounds float32, C-contiguous, into an array of 16 bits, wherever that lies."""
+    if narrow.flags.c_contiguous:
+        native.narrow(wide, narrow)
+    else:
+        narrow[...] = rounded(wide, narrow.dtype)
+
+
 def converted(array: Array, dtype: DType) -> Array:
     """The array itself where it can be read in place, otherwise a copy of the given type."""
     if readable(array, dtype):

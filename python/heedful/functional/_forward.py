@@ -6,14 +6,17 @@ from typing import Any, NamedTuple
 from heedful._checks import flag
 from heedful._core import native
 from heedful.functional._call import Call
-from heedful.functional._dtypes import Array
+from heedful.functional._dtypes import Array, is_bfloat16, round_into
 from heedful.functional._results import allocate, allocate_lse, allocate_out, check_out
+
+_PAIRS = native.show_build()["bfloat16"] == "pairs"
 
 
 class Forward(NamedTuple):
     out: Array  # as the caller sees it
     lse: Array  # (*batch, H, Lq)
     weights: Array | None  # (*batch, H, Lq, Lk)
+    unrounded: Array  # out in the type computed in; out itself where that is its type
 
 
 def run(
@@ -48,17 +51,65 @@ def forward(
 ) -> Forward:
     """Output and log-sum-exp, and where asked for the weights."""
     out = allocate_out(call) if out is None else check_out(out, call)
+    result = _with_sums(call, out, with_weights)
+    run(call, out, result.lse, compute)
+    return _with_weights(call, result, compute_weights)
+
+
+def forward_for_gradients(
+    call: Call,
+    out: Any,
+    with_weights: bool,
+    compute: Callable[..., None] = native.attention_forward,
+    compute_weights: Callable[..., None] = native.attention_weights,
+) -> Forward:
+    """The same results, and `unrounded`, which the gradients of 16-bit inputs are formed from.
+
+    Their row term Σ dout ∘ out stands for the mean of what the gradients of the scores differ from
+    by little where the values have a common offset, so it cannot bear to be rounded to 16 bits.
+    """
+    out = allocate_out(call) if out is None else check_out(out, call)
+    result = _with_sums(call, out, with_weights)
+    if out.dtype == call.plan.computing:
+        run(call, out, result.lse, compute)
+    else:
+        unrounded = allocate_out(call, call.plan.computing)
+        result = result._replace(unrounded=unrounded)
+        if _rounds_weights(call, compute):
+            run(call, out, result.lse, compute)
+            run(call, unrounded, None, compute)
+        else:
+            run(call, unrounded, result.lse, compute)
+            round_into(out, unrounded)
+    return _with_weights(call, result, compute_weights)
+
+
+def _rounds_weights(call: Call, compute: Callable[..., None]) -> bool:
+    """Whether `out` in its own type is more than a rounded sum: see bind_forward.cpp."""
+    axes = call.plan.axes
+    return (
+        _PAIRS
+        and compute is native.attention_forward
+        and axes.depth == axes.value_depth
+        and is_bfloat16(call.plan.dtype)
+    )
+
+
+def _with_sums(call: Call, out: Array, with_weights: bool) -> Forward:
     lse = allocate_lse(call)
     weights = None
     if with_weights:  # before anything is computed: what has no room fails at once
         weights = allocate("the weights", call.plan.axes.scores, lse.dtype, 0)
-    run(call, out, lse, compute)
-    if weights is not None:
-        compute_weights(
-            call.query, call.key, lse, weights, None, False,
+    return Forward(out, lse, weights, out)
+
+
+def _with_weights(call: Call, result: Forward, compute: Callable[..., None]) -> Forward:
+    if result.weights is not None:
+        compute(
+            call.query, call.key, result.lse, result.weights, None, False,
             *call.shared, call.dropout_p, call.seed,
         )  # fmt: skip
-    return Forward(out, lse, weights)
+    return result
 
 
 def check_returned(return_lse: Any, return_weights: Any) -> tuple[bool, bool]:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from heedful.functional._backward import Gradients, backward, pullback_of
 from heedful.functional._call import check_call
-from heedful.functional._dtypes import cast_like
-from heedful.functional._forward import check_returned, forward, returned
+from heedful.functional._dtypes import as_array, cast_like
+from heedful.functional._forward import check_returned, forward_for_gradients, returned
 from heedful.functional._random import check_same_seed
 
 if TYPE_CHECKING:
@@ -95,12 +95,16 @@ def attention_vjp(
     The pullback keeps query, key, value, out and lse, not the weights (unless they were asked for),
     and computes the weights again, tile by tile (Dao et al. 2022,
     https://arxiv.org/abs/2205.14135): memory stays linear in the lengths. It does not copy what it
-    keeps: change these arrays only after the last call. It draws no random numbers, dropout's seed
-    is kept; calling it again gives the same gradients.
+    keeps: change these arrays only after the last call. Of 16-bit inputs it keeps out in float32,
+    before it is rounded. It draws no random numbers, dropout's seed is kept; calling it again gives
+    the same gradients.
 
     Rows that attend to nothing give gradients of 0 (but for the sink), and dlse has no effect where
     lse is −inf. Sums are formed in float32 (float64 for float64) and rounded once to the type of
-    the input. Where leading axes broadcast, the gradient is first formed for the whole batch.
+    the input. Where the processor multiplies pairs of bfloat16 (see :func:`show_config`), out is
+    that of :func:`attention`, whose weights are rounded, and is computed a second time in float32
+    for the gradients. Where leading axes broadcast, the gradient is first formed for the whole
+    batch.
 
     Examples
     --------
@@ -124,7 +128,7 @@ def attention_vjp(
         query, key, value, mask, bias, causal, window, align, q_lengths, kv_lengths,
         scale, softcap, alibi_slopes, sink, dropout_p, rng, layout,
     )  # fmt: skip
-    result = forward(call, out, return_weights)
+    result = forward_for_gradients(call, out, return_weights)
     return returned(call, result, return_lse, return_weights), pullback_of(call, result, backward)
 
 
@@ -167,11 +171,12 @@ def attention_backward(
     Parameters
     ----------
     dout : array_like, shape of out
-        Gradient of out. It is converted to the type of out.
+        Gradient of out. It is converted to the type of query (their common type).
     query, key, value : array_like
         The inputs of the forward call, or of one piece of it.
     out : array_like
-        The result of the forward call, or the merged one.
+        The result of the forward call, or the merged one. For 16-bit inputs give it in float32, see
+        the notes.
     lse : array_like, (B…, H, Lq)
         Its log-sum-exp, or the merged one.
     dlse : array_like, (B…, H, Lq), optional
@@ -198,6 +203,14 @@ def attention_backward(
     Dao et al. 2022, https://arxiv.org/abs/2205.14135, appendix B; the term of dlse follows from
     ∂lse / ∂scores = weights.
 
+    An out that was rounded to 16 bits makes delta as coarse as that. Where the values (or the keys)
+    have a common offset, the gradients of query and key are small differences from it, and lose
+    digits: 2 % of the largest one in bfloat16 where the offset is ten times the spread, more where
+    it is greater. A float32 out is taken as it is and gives what :func:`attention_vjp` gives, which
+    keeps one. It comes from ``attention(query.astype(numpy.float32), key, value,
+    return_lse=True)`` with key and value left in 16 bits, and from :func:`merge_attention` of such
+    pieces.
+
     Examples
     --------
     >>> import numpy as np
@@ -214,6 +227,8 @@ def attention_backward(
     )  # fmt: skip
     check_same_seed(dropout_p, rng)
     axes = call.plan.axes
-    out = cast_like("out", out, axes.out, call.plan.dtype)
+    out = as_array("out", out)
+    rounded = out.dtype == call.plan.dtype  # otherwise as exact as it comes
+    out = cast_like("out", out, axes.out, call.plan.dtype if rounded else call.plan.computing)
     lse = cast_like("lse", lse, axes.rows[axes.layout.missing :], call.plan.computing)
     return backward(call, dout, out, lse.reshape(axes.rows), dlse)

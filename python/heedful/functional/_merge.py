@@ -68,8 +68,9 @@ def merge_attention(
     -----
     Exact but for rounding, in any order, and for merged results in turn. A piece in which a query
     attends to nothing has lse −inf and does not count. A sink belongs to one piece only. Gradients:
-    :func:`attention_backward` for each piece with the merged out and lse. Milakov and Gimelshein
-    2018, https://arxiv.org/abs/1805.02867; Liu et al. 2023, https://arxiv.org/abs/2310.01889.
+    :func:`attention_backward` for each piece with the merged out and lse. For exact gradients of
+    16-bit inputs merge outs of float32, see there. Milakov and Gimelshein 2018,
+    https://arxiv.org/abs/1805.02867; Liu et al. 2023, https://arxiv.org/abs/2310.01889.
 
     Examples
     --------

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from heedful._checks import named
 from heedful.functional._attention import attention
-from heedful.functional._dtypes import Array, as_array
-from heedful.functional._gradients import attention_vjp
+from heedful.functional._backward import Gradients, backward, pullback_of
+from heedful.functional._call import check_call
+from heedful.functional._dtypes import Array, as_array, rounded
+from heedful.functional._forward import check_returned, forward_for_gradients, returned
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,7 +104,16 @@ def attention_pool_vjp(
     [(3, 5, 2), (2,)]
     """
     arrays, options, outward = _prepared(x, query, key, mask, lengths, scale)
-    found, inner = attention_vjp(*arrays, return_weights=return_weights, **options)
+    _, return_weights = check_returned(False, return_weights)
+    call = check_call(
+        *arrays, options.get("mask"), options.get("bias"), False, None, None, None,
+        lengths, scale, None, None, None, 0.0, None, "bhld",
+    )  # fmt: skip
+    result = forward_for_gradients(call, None, return_weights)
+    found = returned(call, result, False, return_weights)
+    # x alone is key and value: both gradients are added before they are rounded
+    run: Callable[..., Gradients] = partial(backward, rounds=key is not None)
+    inner = pullback_of(call, result, run)
     out = found[0] if return_weights else found
     shapes = [np.shape(as_array("x", x)), np.shape(as_array("query", query))]
     key_shape = None if key is None else np.shape(as_array("key", key))
@@ -111,10 +123,12 @@ def attention_pool_vjp(
             dweights = np.asarray(dweights).reshape(found[1].shape)
         gradients = inner(np.asarray(dy).reshape(out.shape), dweights=dweights)
         dx, dkey = gradients.value, gradients.key
-        dquery = gradients.query.reshape(shapes[1])
+        of_query, _, of_x = call.plan.gradients
+        dquery = rounded(gradients.query.reshape(shapes[1]), of_query.dtype)
         if key_shape is not None:
             return dx.reshape(shapes[0]), dquery, dkey.reshape(key_shape)
-        return (dx + dkey).reshape(shapes[0]), dquery
+        with np.errstate(invalid="ignore", over="ignore"):
+            return rounded((dx + dkey).reshape(shapes[0]), of_x.dtype), dquery
 
     return (outward(found[0]), outward(found[1])) if return_weights else outward(found), pullback
 

@@ -27,10 +27,11 @@ def allocate(name: str, shape: tuple[int, ...], dtype: DType, fill: float | None
     return array
 
 
-def allocate_out(call: Call) -> Array:
+def allocate_out(call: Call, dtype: DType | None = None) -> Array:
+    """In the output's own type or another."""
     # fresh pages are zero, so the rows that nobody writes cost nothing
     fill = None if call.items is None else 0
-    return allocate("the output", call.plan.axes.out, call.plan.dtype, fill)
+    return allocate("the output", call.plan.axes.out, dtype or call.plan.dtype, fill)
 
 
 def allocate_lse(call: Call) -> Array:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from heedful._checks import flag, integer_array
 from heedful.functional._backward import Gradients, backward, pullback_of
 from heedful.functional._call import Call, finish_call
-from heedful.functional._forward import forward, forward_alone, returned
+from heedful.functional._forward import forward, forward_alone, forward_for_gradients, returned
 from heedful.functional._plan import PACKED, find_plan
 from heedful.functional._positions import check_packed_positions
 
@@ -194,8 +194,8 @@ def attention_varlen_vjp(
 
     Notes
     -----
-    As for :func:`attention_vjp`: arrays are kept, not copied, and the weights are computed again
-    (Dao et al. 2022, https://arxiv.org/abs/2205.14135).
+    As for :func:`attention_vjp`: arrays are kept, not copied, of 16-bit inputs out in float32, and
+    the weights are computed again (Dao et al. 2022, https://arxiv.org/abs/2205.14135).
 
     Examples
     --------
@@ -211,7 +211,7 @@ def attention_varlen_vjp(
         query, key, value, cu_seqlens_q, cu_seqlens_k, causal, window, align, q_lengths,
         kv_lengths, scale, softcap, alibi_slopes, sink, dropout_p, rng,
     )  # fmt: skip
-    result = forward(call, out, False)
+    result = forward_for_gradients(call, out, False)
     return returned(call, result, return_lse, False), pullback_of(call, result, backward)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from heedful._core import native
 from heedful._core._memory import empty
 from heedful.layers._linear import as_rows
@@ -99,7 +101,7 @@ class Projections:
         if dweight is not None:
             native.linear_gradient_weight(dy, x, self._cut(dweight, part, part + 1), dbias)
         elif dbias is not None:
-            dbias += dy.sum(0)
+            dbias += dy.sum(0, dtype=np.float64)
 
     def _weight(self, part: int) -> Parameter:
         """The parameter that q, k or v is made by."""

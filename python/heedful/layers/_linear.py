@@ -128,7 +128,7 @@ class Linear(Typed):
         if dweight is not None:
             native.linear_gradient_weight(dy, x, dweight, dbias)
         elif dbias is not None:
-            dbias += dy.sum(0)
+            dbias += dy.sum(0, dtype=np.float64)
 
     def extra_repr(self) -> str:
         shown = f"{self.in_features}, {self.out_features}"

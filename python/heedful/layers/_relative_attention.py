@@ -125,8 +125,8 @@ class RelativeAttention(Typed):
             dplaced = (drow @ r.swapaxes(0, 1)).swapaxes(1, 2) * factor  # (B, L, H, D)
             dr = np.einsum("bhlk,bhld->khd", drow, placed, optimize=True)
             back_distance(dr.reshape(keys, width))
-            self.add_gradient("content_bias", gradients.query.sum((0, 1)))
-            self.add_gradient("position_bias", dplaced.sum((0, 1)))
+            for name, of_rows in (("content_bias", gradients.query), ("position_bias", dplaced)):
+                self.add_gradient(name, of_rows.sum((0, 1), dtype=np.float64).astype(self.dtype))
             dq = (gradients.query + dplaced).reshape(x.shape)
             dkv = np.concatenate([gradients.key, gradients.value], 2).reshape(kv.shape)
             drows = back_key(dkv)
