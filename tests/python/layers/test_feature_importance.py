@@ -101,7 +101,7 @@ def test_permutation_importance_is_that_of_scikit_learn(rng: np.random.Generator
     np.testing.assert_allclose(by_name.importances, by_function.importances, atol=1e-12)
     error = 4 * (by_name.importances_std + expected.importances_std + 1e-9) / np.sqrt(41)
     assert (np.abs(by_name.importances_mean - expected.importances_mean) <= error).all()
-    assert by_name.importances_mean.argmax() == 0
+    assert set(by_name.importances_mean.argsort()[-2:]) == {0, 3}
 
 
 def test_without_a_metric_it_is_the_loss_that_rises(rng: np.random.Generator) -> None:
