@@ -54,8 +54,7 @@ HIGHEST, WIDTH, LAYERS, RATE, PEAK = (
 STEPS = 2500 if FULL else 100 if SHORT else 400
 PAD, START, STOP = 0, 1, 2
 
-numbers = np.random.default_rng(0).permutation(HIGHEST)
-test, train = np.split(numbers, [HIGHEST // 10])
+test, train = np.split(np.random.default_rng(0).permutation(HIGHEST), [HIGHEST // 10])
 german = [num2words(n, lang="de") for n in range(HIGHEST)]
 english = [num2words(n, lang="en") for n in range(HIGHEST)]
 letters = sorted(set("".join(german + english)))
@@ -77,15 +76,32 @@ print(german[21], "→", english[21])
 
 
 # %% Training: the decoder sees what was written and predicts the next letter
-def new_model() -> Transformer:
-    return Transformer(
-        len(letters) + 3, len(letters) + 3, d_model=WIDTH, num_heads=4, num_layers=LAYERS,
-        dff=2 * WIDTH, rate=RATE, padding_idx=PAD, norm_first=True, rng=1,
-    )  # fmt: skip
+class Averaged(Layer):
+    """An encoder, and then the mean of what it made of the letters."""
+
+    def __init__(self, encoder: Layer) -> None:
+        self.encoder = encoder
+
+    def compute(self, mode: Any, x: Any, *, kv_lengths: np.ndarray) -> tuple[np.ndarray, Any]:
+        memory, back = self.encoder.compute(mode, x, kv_lengths=kv_lengths)  # (B, M, E)
+        letter = np.arange(memory.shape[1]) < kv_lengths[:, None]  # (B, M), True where one is
+        share = (letter / kv_lengths[:, None]).astype(memory.dtype)[:, :, None]
+        mean = (share * memory).sum(axis=1, keepdims=True)  # (B, 1, E)
+
+        def backward(dy: np.ndarray) -> Any:
+            return back(share * dy.sum(axis=1, keepdims=True))
+
+        return np.repeat(mean, memory.shape[1], axis=1), backward
 
 
-def train_it(model: Transformer) -> None:
+def trained(averaged: bool = False) -> Transformer:
     rng = np.random.default_rng(1)
+    model = Transformer(
+        len(letters) + 3, len(letters) + 3, d_model=WIDTH, num_heads=4, num_layers=LAYERS,
+        dff=2 * WIDTH, rate=RATE, padding_idx=PAD, norm_first=True, rng=rng,
+    )  # fmt: skip
+    if averaged:
+        model.encoder = Averaged(model.encoder)
     optimizer = AdamW(model, WarmupCosine(PEAK, STEPS // 10, STEPS), clip_norm=1.0)
     loss_fn = SparseCategoricalCrossEntropy(label_smoothing=0.05, ignore_index=PAD)
     begin = time.perf_counter()
@@ -97,8 +113,9 @@ def train_it(model: Transformer) -> None:
         model.zero_grad()
         backward(dlogits)
         optimizer.step()
-        if (step + 1) % (STEPS // 4) == 0:
+        if (step + 1) % (STEPS // 5) == 0:
             print(f"step {step + 1}: loss {loss:.4f}, {time.perf_counter() - begin:.0f} s")
+    return model
 
 
 # %% Numbers that it never saw
@@ -114,8 +131,7 @@ def answers_of(model: Transformer) -> tuple[list[str], float]:
     return answers, float(right)
 
 
-model = new_model()
-train_it(model)
+model = trained()
 answers, right = answers_of(model)
 print(f"{right:.1%} of {len(test)} unseen numbers are right")
 for n, answer in list(zip(test, answers, strict=True))[:3]:
@@ -146,29 +162,8 @@ if not SHORT:
 
 
 # %% Does it need to look? The same with the average of the word at the place of each letter
-class Averaged(Layer):
-    """An encoder, and then the mean of what it made of the letters."""
-
-    def __init__(self, encoder: Layer) -> None:
-        self.encoder = encoder
-
-    def compute(self, mode: Any, x: Any, *, kv_lengths: np.ndarray) -> tuple[np.ndarray, Any]:
-        memory, back = self.encoder.compute(mode, x, kv_lengths=kv_lengths)  # (B, M, E)
-        letter = np.arange(memory.shape[1]) < kv_lengths[:, None]  # (B, M), True where one is
-        share = (letter / kv_lengths[:, None]).astype(memory.dtype)[:, :, None]
-        mean = (share * memory).sum(axis=1, keepdims=True)  # (B, 1, E)
-
-        def backward(dy: np.ndarray) -> Any:
-            return back(share * dy.sum(axis=1, keepdims=True))
-
-        return np.repeat(mean, memory.shape[1], axis=1), backward
-
-
 if not FULL:
-    print("the same, but the decoder sees the average of the word's letters")
-    other = new_model()
-    other.encoder = Averaged(other.encoder)
-    train_it(other)
-    _, without = answers_of(other)
+    print("\nthe same, but the decoder sees the average of the word's letters")
+    _, without = answers_of(trained(averaged=True))
     print(f"{without:.1%} of {len(test)} unseen numbers are right, with attention {right:.1%}")
     assert right > without + 0.2
