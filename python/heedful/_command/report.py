@@ -28,6 +28,8 @@ def run(show: Sequence[int], picture: Path | None, insist: bool) -> None:
     out = heedful.attention(test.pixels, train.pixels, values, scale=scale)  # (898, 10)
     right = int(np.sum(out.argmax(axis=-1) == test.labels))
     print(f"\nAccuracy on the test half: {right / len(out):.1%} ({right} of {len(out)})")
+    alone = int(np.sum(digits.nearest(train, test) == test.labels))
+    print(f"  the nearest training image alone: {alone / len(out):.1%} ({alone} of {len(out)})")
 
     _compare_with_numpy(train, test, values, scale)
 
