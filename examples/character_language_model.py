@@ -88,7 +88,7 @@ def nats(probabilities: np.ndarray) -> float:
 
 
 counted = np.array(by_counts(8))  # (8, characters)
-print("counts of letters:", ", ".join(f"{n} {nats(p):.3f}" for n, p in enumerate(counted, 1)))
+print("counts of 1 to 8 letters:", *(f"{nats(p):.3f}" for p in counted), "nats")
 
 # %% The model and its optimizer: a plain loop
 rng = np.random.default_rng(0)
