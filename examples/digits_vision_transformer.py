@@ -1,11 +1,16 @@
 """Recognise handwritten digits with a small vision Transformer.
 
 Each image of 8 × 8 pixels is cut into 16 patches of 4 × 4 that overlap by half and attend to each
-other. The even-numbered images are learned from, the odd-numbered ones are the test.
+other. The even-numbered images are learned from, the odd-numbered ones are the test. Digits as
+small as these are easy: a linear classifier of the pixels recognises nineteen of twenty, and the
+nearest training image, without any learning, leaves few to gain. The Transformer gains half of
+these.
 
-    python digits_vision_transformer.py           a few epochs, in seconds
-    python digits_vision_transformer.py --full    what is reported below, in about a minute
+    python digits_vision_transformer.py            what is printed below, in about a minute
+    python digits_vision_transformer.py --short    a few epochs, in seconds, as the tests run it
 
+the nearest training image: 98.66%
+a linear classifier of the pixels: 95.55%
 79,434 parameters
 epoch   1: test loss 2.0184, accuracy 38.08%
 epoch   2: test loss 1.0417, accuracy 75.61%
@@ -23,10 +28,10 @@ import numpy as np
 
 from heedful.data import load_digits
 from heedful.layers import Encoder, Flatten, LearnedPositions, Linear, Sequential
-from heedful.training import AdamW, WarmupCosine
+from heedful.training import Adam, AdamW, WarmupCosine
 
-FULL = "--full" in sys.argv
-EPOCHS = 140 if FULL else 8
+SHORT = "--short" in sys.argv
+EPOCHS = 8 if SHORT else 140
 
 images, labels = load_digits()
 pixels = images.astype(np.float32) / 16
@@ -41,6 +46,17 @@ def patches(pixels: np.ndarray) -> np.ndarray:
 
 train, test = pixels[0::2], pixels[1::2]
 train_labels, test_labels = labels[0::2], labels[1::2]
+
+# %% What it has to beat: the nearest training image, and a linear classifier (logistic regression)
+keys, queries = train.reshape(-1, 64), test.reshape(-1, 64)
+closest = (queries @ keys.T - np.sum(keys**2, axis=1) / 2).argmax(axis=1)
+nearest = np.mean(train_labels[closest] == test_labels)
+linear = Linear(64, 10, rng=0)
+linear.compile(Adam(lr=1e-2), "sparse_categorical_crossentropy", metrics=["accuracy"])
+linear.fit(keys, train_labels, epochs=50, batch_size=32, rng=0, verbose=False)
+of_pixels = linear.evaluate(queries, test_labels).accuracy
+print(f"the nearest training image: {nearest:.2%}")
+print(f"a linear classifier of the pixels: {of_pixels:.2%}")
 
 # %% The model: patches to vectors, two encoder layers, ten scores from all patches
 rng = np.random.default_rng(0)
@@ -79,4 +95,9 @@ for epoch in range(EPOCHS):
 
 # %% The test half was never learned from
 accuracy = model.evaluate(patches(test), test_labels, batch_size=256).accuracy
-assert accuracy > (0.98 if FULL else 0.9)
+if SHORT:
+    assert accuracy > 0.9
+    print("so few epochs are not enough: without --short it beats both")
+else:
+    assert accuracy > max(nearest, of_pixels)
+    print(f"{accuracy:.2%}, the nearest image {nearest:.2%}")

@@ -20,6 +20,12 @@ weights = heedful.attention_weights(query, key)  # (Lq, Lk), each row sums to 1
 print("\nscores\n", scores, "\nweights\n", weights, "\nweighted sum\n", weights @ np.array(value))
 assert np.allclose(weights @ np.array(value), heedful.attention(query, key, value))
 
+# %% And once more in plain NumPy, which makes all these matrices
+scores = np.array(query) @ np.array(key).T / np.sqrt(3)
+exponentials = np.exp(scores - scores.max(axis=1, keepdims=True))
+plain = exponentials / exponentials.sum(axis=1, keepdims=True) @ np.array(value)
+assert np.allclose(plain, heedful.attention(query, key, value))
+
 # %% A single query vector against a matrix of keys
 print("\none query:", heedful.attention([1, 2, 3], key, value))
 

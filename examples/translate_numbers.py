@@ -1,11 +1,17 @@
 """Translate numbers spelled in German into English, letter by letter, with an encoder–decoder.
 
 German says units before tens: "einundzwanzig" is "one and twenty". The package num2words spells
-numbers in both languages; a part of them is kept apart as a test and never trained on. What the
-decoder attends to while it writes shows the crossing of units and tens.
+numbers in both languages; a tenth of them is kept apart as a test and never trained on. What the
+decoder attends to while it writes shows the crossing of units and tens. Does it need to attend?
+The same model, trained alike, whose decoder sees the average of the word instead of its letters
+gets a third of the numbers wrong.
 
-    python translate_numbers.py           a few steps, in seconds
-    python translate_numbers.py --full    what is reported below, in some minutes
+    python translate_numbers.py           numbers below 1000, in about half a minute: 99 of 100
+                                          unseen ones are right, and 67 with the average
+    python translate_numbers.py --full    numbers below 10,000 by a larger model, in some minutes
+    python translate_numbers.py --short   a quarter of the steps, as the tests run it
+
+What --full printed:
 
 step 500: loss 0.3635
 step 1000: loss 0.3596
@@ -33,19 +39,22 @@ step 2500: loss 0.3575
 # %% Pairs of spellings
 import sys
 import time
+from typing import Any
 
 import numpy as np
 from num2words import num2words
 
-from heedful.layers import Transformer
+from heedful.layers import Layer, Transformer
 from heedful.training import AdamW, SparseCategoricalCrossEntropy, WarmupCosine
 
-FULL = "--full" in sys.argv
-HIGHEST, STEPS = (10_000, 2500) if FULL else (100, 40)
+FULL, SHORT = "--full" in sys.argv, "--short" in sys.argv
+HIGHEST, WIDTH, LAYERS, RATE, PEAK = (
+    (10_000, 128, 2, 0.1, 2e-3) if FULL else (1000, 64, 1, 0.1, 7e-3)
+)
+STEPS = 2500 if FULL else 100 if SHORT else 400
 PAD, START, STOP = 0, 1, 2
 
-numbers = np.random.default_rng(0).permutation(HIGHEST)
-test, train = np.split(numbers, [HIGHEST // 10])
+test, train = np.split(np.random.default_rng(0).permutation(HIGHEST), [HIGHEST // 10])
 german = [num2words(n, lang="de") for n in range(HIGHEST)]
 english = [num2words(n, lang="en") for n in range(HIGHEST)]
 letters = sorted(set("".join(german + english)))
@@ -65,45 +74,74 @@ source = tokens(german, [], [STOP])
 target = tokens(english, [START], [STOP])
 print(german[21], "→", english[21])
 
+
 # %% Training: the decoder sees what was written and predicts the next letter
-rng = np.random.default_rng(1)
-model = Transformer(
-    len(letters) + 3, len(letters) + 3, d_model=128, num_heads=4, num_layers=2, dff=256,
-    rate=0.1, padding_idx=PAD, norm_first=True, rng=rng,
-)  # fmt: skip
-optimizer = AdamW(model, WarmupCosine(2e-3, STEPS // 10, STEPS), clip_norm=1.0)
-loss_fn = SparseCategoricalCrossEntropy(label_smoothing=0.05, ignore_index=PAD)
-begin = time.perf_counter()
-for step in range(STEPS):
-    rows = rng.choice(train, 64)
-    x, y = (table[rows][:, : int((table[rows] != PAD).sum(1).max())] for table in (source, target))
-    logits, backward = model.forward(x, y[:, :-1], rng=rng)
-    loss, dlogits = loss_fn(y[:, 1:], logits)
-    model.zero_grad()
-    backward(dlogits)
-    optimizer.step()
-    if (step + 1) % (STEPS // 5) == 0:
-        print(f"step {step + 1}: loss {loss:.4f}, {time.perf_counter() - begin:.0f} s")
+class Averaged(Layer):
+    """An encoder, and then the mean of what it made of the letters."""
+
+    def __init__(self, encoder: Layer) -> None:
+        self.encoder = encoder
+
+    def compute(self, mode: Any, x: Any, *, kv_lengths: np.ndarray) -> tuple[np.ndarray, Any]:
+        memory, back = self.encoder.compute(mode, x, kv_lengths=kv_lengths)  # (B, M, E)
+        letter = np.arange(memory.shape[1]) < kv_lengths[:, None]  # (B, M), True where one is
+        share = (letter / kv_lengths[:, None]).astype(memory.dtype)[:, :, None]
+        mean = (share * memory).sum(axis=1, keepdims=True)  # (B, 1, E)
+
+        def backward(dy: np.ndarray) -> Any:
+            return back(share * dy.sum(axis=1, keepdims=True))
+
+        return np.repeat(mean, memory.shape[1], axis=1), backward
+
+
+def trained(averaged: bool = False) -> Transformer:
+    rng = np.random.default_rng(1)
+    model = Transformer(
+        len(letters) + 3, len(letters) + 3, d_model=WIDTH, num_heads=4, num_layers=LAYERS,
+        dff=2 * WIDTH, rate=RATE, padding_idx=PAD, norm_first=True, rng=rng,
+    )  # fmt: skip
+    if averaged:
+        model.encoder = Averaged(model.encoder)
+    optimizer = AdamW(model, WarmupCosine(PEAK, STEPS // 10, STEPS), clip_norm=1.0)
+    loss_fn = SparseCategoricalCrossEntropy(label_smoothing=0.05, ignore_index=PAD)
+    begin = time.perf_counter()
+    for step in range(STEPS):
+        rows = rng.choice(train, 64)
+        x, y = (t[rows][:, : int((t[rows] != PAD).sum(1).max())] for t in (source, target))
+        logits, backward = model.forward(x, y[:, :-1], rng=rng)
+        loss, dlogits = loss_fn(y[:, 1:], logits)
+        model.zero_grad()
+        backward(dlogits)
+        optimizer.step()
+        if (step + 1) % (STEPS // 5) == 0:
+            print(f"step {step + 1}: loss {loss:.4f}, {time.perf_counter() - begin:.0f} s")
+    return model
 
 
 # %% Numbers that it never saw
-def translate(rows: np.ndarray) -> list[str]:
+def translate(model: Transformer, rows: np.ndarray) -> list[str]:
     written = model.generate(source[rows], start=START, stop=STOP, max_length=target.shape[1])
     return ["".join(letters[token - 3] for token in word if token >= 3) for word in written]
 
 
-asked = test[:1000]
-answers = [answer for i in range(0, len(asked), 100) for answer in translate(asked[i : i + 100])]
-right = np.mean([answer == english[n] for answer, n in zip(answers, asked, strict=True)])
-print(f"{right:.1%} of {len(asked)} unseen numbers are right")
-for n, answer in list(zip(asked, answers, strict=True))[:3]:
+def answers_of(model: Transformer) -> tuple[list[str], float]:
+    parts = [translate(model, test[i : i + 100]) for i in range(0, len(test), 100)]
+    answers = [answer for part in parts for answer in part]
+    right = np.mean([answer == english[n] for answer, n in zip(answers, test, strict=True)])
+    return answers, float(right)
+
+
+model = trained()
+answers, right = answers_of(model)
+print(f"{right:.1%} of {len(test)} unseen numbers are right")
+for n, answer in list(zip(test, answers, strict=True))[:3]:
     print(f"  {german[n]} → {answer}")
 
 # %% Where it looks while it writes "ninety-two" of "zweiundneunzig"
 word, answer = source[92][source[92] != PAD][None], target[92][target[92] != PAD][None]
 memory = model.encode(word)
 layer = model.decoder.layers[-1]
-x = model.positions(model.target_embedding(answer[:, :-1]) * np.sqrt(128))
+x = model.positions(model.target_embedding(answer[:, :-1]) * np.sqrt(WIDTH))
 for before in model.decoder.layers[:-1]:
     x = before(x, memory)
 x = x + layer.self_attn(layer.norm1(x))
@@ -114,10 +152,18 @@ shades = " ░▒▓█"
 print("      " + " ".join(letter[:1] for letter in read))
 for row, letter in zip(weights, [*english[92], "end"], strict=False):
     shown = " ".join(shades[min(int(5 * weight), 4)] for weight in row / row.max())
-    print(f"{letter[:4]:>4}  {shown}")
-if FULL:
+    print(f"{letter[:4]:>4}  {shown}".rstrip())
+if not SHORT:
     tens, units = slice(0, 6), slice(7, 10)  # "ninety", "two"
     said_first, said_last = slice(0, 4), slice(7, 14)  # "zwei", "neunzig"
     assert weights[tens, said_last].sum() > weights[tens, said_first].sum()
     assert weights[units, said_first].sum() > weights[units, said_last].sum()
-    assert right >= 0.99
+    assert right >= (0.99 if FULL else 0.9)
+
+
+# %% Does it need to look? The same with the average of the word at the place of each letter
+if not FULL:
+    print("\nthe same, but the decoder sees the average of the word's letters")
+    _, without = answers_of(trained(averaged=True))
+    print(f"{without:.1%} of {len(test)} unseen numbers are right, with attention {right:.1%}")
+    assert right > without + 0.2

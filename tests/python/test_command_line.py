@@ -67,6 +67,18 @@ def test_the_main_job_recognises_as_many_digits_as_numpy_in_float64(
     assert int(right) == right_by_numpy(scale)[0]
 
 
+def test_beside_it_stands_the_nearest_image_alone(main_job: tuple[str, Path]) -> None:
+    printed, _ = main_job
+    found = re.search(r"nearest training image alone: ([\d.]+)% \((\d+) of 898\)", printed)
+    images, labels = load_digits()
+    pixels = images.reshape(-1, 64).astype(np.float64)
+    pixels /= np.sqrt((pixels**2).sum(axis=1))[:, None]
+    distances = ((pixels[1::2, None] - pixels[None, 0::2]) ** 2).sum(axis=-1)  # (898, 899)
+    right = int((labels[0::2][distances.argmin(axis=1)] == labels[1::2]).sum())
+    assert int(found[2]) == right
+    assert float(found[1]) == round(100 * right / 898, 1)
+
+
 def test_the_scale_is_the_best_of_those_tried_on_the_training_half(
     main_job: tuple[str, Path],
 ) -> None:

@@ -28,6 +28,8 @@ def run(show: Sequence[int], picture: Path | None, insist: bool) -> None:
     out = heedful.attention(test.pixels, train.pixels, values, scale=scale)  # (898, 10)
     right = int(np.sum(out.argmax(axis=-1) == test.labels))
     print(f"\nAccuracy on the test half: {right / len(out):.1%} ({right} of {len(out)})")
+    alone = int(np.sum(digits.nearest(train, test) == test.labels))
+    print(f"  the nearest training image alone: {alone / len(out):.1%} ({alone} of {len(out)})")
 
     _compare_with_numpy(train, test, values, scale)
 
@@ -39,6 +41,7 @@ def run(show: Sequence[int], picture: Path | None, insist: bool) -> None:
     if picture is None:
         return
     heading = f"Handwritten digits by attention alone: {right / len(out):.1%} right"
+    heading += f", by the nearest image alone: {alone / len(out):.1%}"
     try:
         _save_picture(rows, heading, picture)
     except (OSError, ModuleNotFoundError) as error:
@@ -50,11 +53,9 @@ def run(show: Sequence[int], picture: Path | None, insist: bool) -> None:
 def _choose_scale(train: digits.Half, test: digits.Half) -> float:
     sizes = len(test.labels), len(train.labels)
     print("Handwritten digits by attention alone:  out = softmax(scale * query key^T) value")
+    print(f"  query  a test image, 64 pixels of length 1  {sizes[0]} images, the odd-numbered half")
     print(
-        f"  query  a test image, 64 pixels of length 1    {sizes[0]} images, the odd-numbered half"
-    )
-    print(
-        f"  key    the training images                    {sizes[1]} images, the even-numbered half"
+        f"  key    the training images                  {sizes[1]} images, the even-numbered half"
     )
     print("  value  the digit that each training image shows, as one of ten")
     accuracies = digits.leave_one_out(train)
@@ -126,7 +127,7 @@ def _describe(row: Row, keys: int) -> str:
     heading = row.title[0].upper() + row.title[1:]
     return (
         f"{heading}, and what it attended to\n{drawing.side_by_side(columns)}\n"
-        f"then {more}the other {keys - len(row.attended)} images together {abs(rest):.3f}"
+        f"then {more}the {keys - len(row.attended)} others {abs(rest):.3f}"
     )
 
 

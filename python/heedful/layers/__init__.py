@@ -11,6 +11,7 @@ from heedful.layers._dropout import Dropout
 from heedful.layers._embedding import Embedding
 from heedful.layers._encoder import Encoder, EncoderLayer
 from heedful.layers._feature_attention import FeatureAttention
+from heedful.layers._feature_importance import FeatureImportance
 from heedful.layers._feed_forward import FeedForward
 from heedful.layers._generate import generate
 from heedful.layers._keras import Dense, GlobalAveragePooling1D, LayerNormalization
@@ -44,6 +45,7 @@ __all__ = [
     "EncoderDecoder",
     "EncoderLayer",
     "FeatureAttention",
+    "FeatureImportance",
     "FeedForward",
     "Flatten",
     "GlobalAveragePooling",

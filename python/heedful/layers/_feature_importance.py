@@ -1,0 +1,111 @@
+"""FeatureImportance: how much a model's output or score depends on each feature of its input."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from heedful._checks import named
+from heedful.layers._called import called
+from heedful.layers._layer import Layer
+from heedful.layers._types import Array
+
+
+class FeatureImportance(NamedTuple):
+    """What :meth:`FeatureAttention.importance` returns; the names are those of scikit-learn.
+
+    Attributes
+    ----------
+    importances_mean : numpy.ndarray, (F,)
+    importances_std : numpy.ndarray, (F,)
+        Mean and standard deviation of each row of `importances`.
+    importances : numpy.ndarray, (F, n)
+        One column for each example (gradient) or for each repetition (permutation).
+    """
+
+    importances_mean: Array
+    importances_std: Array
+    importances: Array
+
+    @classmethod
+    def of(cls, importances: Array) -> FeatureImportance:
+        return cls(importances.mean(1), importances.std(1), importances)
+
+
+def gradient_importance(model: Layer, x: Array, batch_size: int) -> FeatureImportance:
+    """Mean over the outputs of |x ∘ ∂output/∂x|, a column for each of the N examples."""
+    model = without_dropout(model)
+    parts = [_gradient_times_input(model, x[i : i + batch_size])
+             for i in range(0, len(x), batch_size)]  # fmt: skip
+    return FeatureImportance.of(np.concatenate(parts).T)
+
+
+def _gradient_times_input(model: Layer, x: Array) -> Array:
+    """(n, …, F) → (n, F)."""
+    sums, outputs, index = np.zeros(x.shape), 1, 0
+    while index < outputs:
+        y, backward = model.forward(x, rng=0)
+        if not isinstance(y, np.ndarray) or len(y) != len(x):
+            raise TypeError(f"model must return outputs for each example: got {named(y)}")
+        outputs = y[0].size
+        dy = np.zeros((len(x), outputs), y.dtype)
+        dy[:, index] = 1.0
+        dx = backward(dy.reshape(y.shape))
+        if not isinstance(dx, np.ndarray) or dx.shape != x.shape:
+            raise TypeError(f"model must give a gradient of x: got {named(dx)}")
+        sums += np.abs(x.astype(np.float64) * dx)
+        index += 1
+    importances: Array = sums.reshape(len(x), -1, x.shape[-1]).mean(1) / outputs
+    return importances
+
+
+def without_dropout(model: Layer) -> Layer:
+    """A copy that computes in training what the model computes in inference, and learns nothing.
+
+    So the gradients of the model's own parameters stay what they are.
+    """
+    model = deepcopy(model)
+    model.freeze()
+    for _, layer in model.named_layers():
+        for name in ("rate", "dropout"):  # of Dropout; of the layers that drop attention weights
+            if isinstance(getattr(layer, name, None), float):
+                setattr(layer, name, 0.0)
+    return model
+
+
+def permutation_importance(
+    score: Callable[[Array], float], x: Array, n_repeats: int, rng: np.random.Generator
+) -> FeatureImportance:
+    """score(x) − score(x with one feature permuted among the examples), a column a repetition."""
+    before, permuted = score(x), x.copy()
+    importances = np.empty((x.shape[-1], n_repeats))
+    for feature, row in enumerate(importances):
+        for repeat in range(n_repeats):
+            permuted[..., feature] = x[rng.permutation(len(x)), ..., feature]
+            row[repeat] = before - score(permuted)
+        permuted[..., feature] = x[..., feature]
+    return FeatureImportance.of(importances)
+
+
+def score_of(model: Layer, y: Any, metric: Any, batch_size: int) -> Callable[[Array], float]:
+    """A function of x, the better the greater: the metric, or minus the loss or the error."""
+    if metric is None:
+        return lambda x: -float(model.evaluate(x, y, batch_size=batch_size).loss)
+    if callable(metric) and not isinstance(metric, type):
+        return lambda x: float(metric(y, model.predict(x, batch_size=batch_size)))
+    from heedful.training._metrics import MeanAbsoluteError, as_metrics
+    from heedful.training._trainer import trainer_of
+
+    loss = trainer_of(model).loss if metric in ("accuracy", "acc") else None
+    with called(metrics="metric"):
+        ((_, measured),) = as_metrics([metric], loss)
+    sign = -1.0 if isinstance(measured, MeanAbsoluteError) else 1.0
+
+    def score(x: Array) -> float:
+        total, count = measured(y, model.predict(x, batch_size=batch_size), None)
+        return sign * total / count
+
+    return score
