@@ -21,7 +21,7 @@ MODULE = Path(_core.native.__file__).name
 
 
 def said_without(library: str, tmp_path: Path) -> str:
-    """What the import of a copy of heedful says whose module asks for `library` of a version that is not there."""
+    """What the import says when heedful asks for a version of `library` that is not there."""
     ignored = shutil.ignore_patterns("__pycache__", "data")
     shutil.copytree(heedful.__path__[0], tmp_path / "heedful", ignore=ignored)
     module = tmp_path / "heedful" / "_core" / MODULE
