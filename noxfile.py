@@ -102,7 +102,7 @@ def check_contents(session: nox.Session, wheel: Path) -> None:
 
 
 def try_without_compiler(session: nox.Session, wheel: Path) -> None:
-    """Install the wheel where nothing can be compiled; run the packagers' tests and the main job."""
+    """Install the wheel where nothing compiles, run the packagers' tests and the main job."""
     fresh = Path(session.create_tmp(), "fresh").resolve()
     session.run("python", "-m", "venv", "--clear", str(fresh))
     python = str(fresh / "bin" / "python")
