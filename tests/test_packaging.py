@@ -35,7 +35,7 @@ def test_no_link_on_the_index_s_page_leads_nowhere() -> None:
 
 
 def test_a_release_makes_them_absolute_and_names_the_project_s_pages() -> None:
-    with_address = runpy.run_path(str(ROOT / "packaging" / "write_address.py"))["with_address"]
+    with_address = runpy.run_path(str(ROOT / "release" / "write_address.py"))["with_address"]
     address = "https://code.example/owner/name"
     released = with_address(PYPROJECT, address, "v1.2.3")
     links = LINK.findall(page(released))

@@ -1,6 +1,6 @@
 """Write into pyproject.toml where the project lives, before a release is built.
 
-    python packaging/write_address.py https://HOST/OWNER/NAME TAG
+    python release/write_address.py https://HOST/OWNER/NAME TAG
 
 The sources do not know it. It gives the index's page its project links, and makes the README's
 links between files absolute there; without it they are left out on that page.
