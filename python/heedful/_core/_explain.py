@@ -71,6 +71,11 @@ def _remedy(reason: str, folder: str) -> str:
     )
     if missing:
         return _bring(missing[1])
+    damaged = re.match(
+        r"(\S*\blib[^\s/:]+): (file too short|invalid ELF|wrong ELF|cannot read)", reason
+    )
+    if damaged:
+        return f"{damaged[1]} is damaged or for another processor: {_bring(damaged[1])}"
     if re.search(r"version [`'](GLIBC|GLIBCXX|CXXABI|GCC|G?OMP)_", reason):
         return _FROM_SOURCE
     if "static TLS" in reason:
@@ -83,8 +88,9 @@ def _remedy(reason: str, folder: str) -> str:
     return _REINSTALL
 
 
-def _bring(library: str) -> str:
-    """How to come by a library that is missing."""
+def _bring(file: str) -> str:
+    """How to come by a library that is missing or damaged."""
+    library = os.path.basename(file)
     for start, packages in _PACKAGES.items():
         if library.startswith(start):
             return packages

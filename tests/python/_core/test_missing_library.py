@@ -78,6 +78,8 @@ def test_a_missing_library_is_named_with_the_packages_that_bring_it(
         ("x.so: failed to map segment from shared object", "noexec"),
         ("x.so: undefined symbol: omp_get_places", "--force-reinstall"),
         ("x.so: invalid ELF header", "--force-reinstall"),
+        ("/there/libgomp.so.1: file too short", "/there/libgomp.so.1 is damaged"),
+        ("/there/libgomp.so.1: invalid ELF header", "apt install libgomp1"),
         ("dlopen(x.so): Library not loaded: @rpath/libomp.dylib", "brew install libomp"),
         ("", "--force-reinstall"),
     ],
