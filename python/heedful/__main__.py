@@ -1,4 +1,4 @@
-"""`python -m heedful`: the main job on real digits, search, configuration, speed beside others."""
+"""`python -m heedful`, or `heedful`: the main job on digits, search, configuration, benchmarks."""
 
 import argparse
 import os
@@ -16,7 +16,7 @@ def parser() -> argparse.ArgumentParser:
     from heedful.benchmark import command as bench
 
     root = argparse.ArgumentParser(
-        prog="python -m heedful",
+        prog=_program(),
         description="Attention for NumPy. Without a command: digits.",
     )
     root.add_argument("--version", action="version", version=f"heedful {heedful.__version__}")
@@ -61,6 +61,12 @@ def parser() -> argparse.ArgumentParser:
     return root
 
 
+def _program() -> str:
+    """How it was started: by the name of the script that pip installs, or as a module."""
+    started = Path(sys.argv[0] if sys.argv else "").stem
+    return "heedful" if started == "heedful" else "python -m heedful"
+
+
 def _test_image(text: str) -> int:
     try:
         number = int(text)
@@ -90,7 +96,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(error, BrokenPipeError):  # the reader, say `head`, has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 1
-        print(f"python -m heedful: {error}", file=sys.stderr)
+        print(f"{_program()}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

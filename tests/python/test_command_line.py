@@ -225,6 +225,26 @@ def test_version_and_help_are_printed(tmp_path: Path) -> None:
 
 
 @pytest.mark.once
+def test_the_script_says_its_own_name_in_help_and_errors(tmp_path: Path) -> None:
+    """As pip's script `heedful` starts it, and as the module does."""
+    start = "import sys; sys.argv[0] = {!r}; from heedful.__main__ import main; sys.exit(main())"
+    for started, name in (
+        ("/usr/bin/heedful", "heedful"),
+        ("heedful.exe", "heedful"),
+        ("/there/heedful/__main__.py", "python -m heedful"),
+        ("", "python -m heedful"),
+    ):
+        program = ("-c", start.format(started))
+        assert run(tmp_path, "--help", program=program).stdout.startswith(f"usage: {name} [-h]")
+        wrong = run(tmp_path, "bench", "--rounds", "0", program=program).stderr.splitlines()
+        assert wrong[0].startswith(f"usage: {name} bench ")
+        assert wrong[-1].startswith(f"{name} bench: error: ")
+        failed = run(tmp_path, "search", "words", "nowhere", program=program)
+        assert failed.returncode == 1
+        assert failed.stderr.startswith(f"{name}: ")
+
+
+@pytest.mark.once
 def test_bench_checks_times_and_writes_what_it_measured(tmp_path: Path) -> None:
     done = run(
         tmp_path,

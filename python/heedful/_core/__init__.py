@@ -7,10 +7,11 @@ import importlib
 import os
 import platform
 import sys
-from importlib.machinery import EXTENSION_SUFFIXES
 from importlib.util import find_spec
 from types import ModuleType
 from typing import TYPE_CHECKING
+
+from heedful._core._explain import explain
 
 __all__ = ["available_levels", "features", "level", "native"]
 
@@ -18,26 +19,11 @@ _LEVELS = ("v2", "v3", "v4")
 _ON_X86_64 = platform.machine().lower() in ("x86_64", "amd64") and sys.maxsize > 2**32
 
 
-def _explain(name: str) -> str:
-    """What was looked for, what is there, on which platform, and the way out."""
-    folder = os.path.dirname(__file__)
-    found = sorted(file for file in os.listdir(folder) if file.endswith((".so", ".pyd", ".dylib")))
-    return (
-        f"heedful cannot load its compiled module {__name__}.{name}\n"
-        f"  looked for: {os.path.join(folder, name + EXTENSION_SUFFIXES[0])}\n"
-        f"  found there: {', '.join(found) or 'no compiled module'}\n"
-        f"  platform: {platform.platform()}, {platform.python_implementation()} "
-        f"{platform.python_version()}\n"
-        "  the way out: pip install --force-reinstall --no-cache-dir heedful "
-        "(from its source: pip install --force-reinstall . , then run Python outside of python/)"
-    )
-
-
 def _load(name: str) -> ModuleType:
     try:
         return importlib.import_module(f"{__name__}.{name}")
     except ImportError as error:
-        raise ImportError(_explain(name)) from error
+        raise ImportError(explain(f"{__name__}.{name}", list(__path__), error)) from error
 
 
 def available_levels() -> tuple[str, ...]:

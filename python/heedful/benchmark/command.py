@@ -95,9 +95,9 @@ def run_cases(arguments: argparse.Namespace, cases: Sequence[Case]) -> int:
 def command_line() -> str:
     """How this run was started, as somebody else would type it."""
     words = sys.argv[1:]
-    if Path(sys.argv[0]).name == "__main__.py":
-        return shlex.join(["python", "-m", "heedful", *words])
     script = Path(sys.argv[0])
+    if script.name == "__main__.py" or script.stem == "heedful":  # as a module, or pip's script
+        return shlex.join(["python", "-m", "heedful", *words])
     return shlex.join(["python", f"{script.parent.name}/{script.name}", *words])
 
 

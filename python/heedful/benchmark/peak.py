@@ -3,12 +3,12 @@
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 from importlib.resources import as_file, files
 from pathlib import Path
 
 import heedful
+from heedful.benchmark.process import interpreter
 
 SECONDS = 0.08  # of each measurement
 
@@ -41,7 +41,7 @@ class MachinePeak:
     def gflops(self, threads: int) -> float:
         """float32 operations a second, in 1e9."""
         if self._program is None:
-            return self._run(threads, sys.executable, "-c", _MATRIX_PRODUCT)
+            return self._run(threads, interpreter(), "-c", _MATRIX_PRODUCT)
         return self._run(threads, str(self._program), "fma", str(threads), str(SECONDS))
 
     def bandwidth(self, threads: int) -> float | None:
@@ -80,15 +80,15 @@ def _build(folder: Path) -> Path | None:
     if compiler is None:
         return None
     program = folder / "machine_peak"
-    with as_file(files("heedful.benchmark") / "machine_peak.cpp") as source:
-        command = [*compiler.split(), "-std=c++17", "-O3", f"-march={architecture}", "-pthread"]
-        try:
+    command = [*compiler.split(), "-std=c++17", "-O3", f"-march={architecture}", "-pthread"]
+    try:
+        with as_file(files("heedful.benchmark") / "machine_peak.cpp") as source:
             subprocess.run(
                 [*command, str(source), "-o", str(program)],
                 check=True,
                 capture_output=True,
                 timeout=60,
             )
-        except (OSError, subprocess.SubprocessError):
-            return None
+    except (OSError, subprocess.SubprocessError):
+        return None
     return program

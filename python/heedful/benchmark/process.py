@@ -14,6 +14,16 @@ from heedful.benchmark.channel import Answer
 PATIENCE = 120.0  # seconds until an answer is given up
 
 
+def interpreter() -> str:
+    """The Python that starts the processes of the benchmarks."""
+    if getattr(sys, "frozen", False) or not sys.executable:
+        raise OSError(
+            "the benchmarks start Python processes of their own: "
+            "run them where heedful is installed, not in a frozen or embedded application"
+        )
+    return sys.executable
+
+
 class WorkerDied(Exception):
     """The process ended, or did not answer in time."""
 
@@ -29,7 +39,7 @@ class WorkerProcess:
     ) -> None:
         self.library = library
         self._process = subprocess.Popen(
-            [sys.executable, *program, library, str(threads)],
+            [interpreter(), *program, library, str(threads)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -1,5 +1,7 @@
 """The handwritten digits of the UCI machine learning repository."""
 
+import errno
+import sys
 from importlib.resources import files
 
 import numpy as np
@@ -31,5 +33,16 @@ def load_digits() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     ((1797, 8, 8), array([0, 1, 2, 3, 4], dtype=uint8))
     """
     file = files("heedful.data") / "digits.npz"
-    with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+    try:
+        stream = file.open("rb")
+    except FileNotFoundError as error:
+        raise FileNotFoundError(errno.ENOENT, _missing(), str(file)) from error
+    with stream, np.load(stream, allow_pickle=False) as arrays:
         return arrays["images"], arrays["labels"]
+
+
+def _missing() -> str:
+    """What helps where the file was left out."""
+    if getattr(sys, "frozen", False):
+        return "heedful's data were left out of the application (--collect-data heedful)"
+    return "heedful's data are missing (pip install --force-reinstall heedful)"
