@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from numbers import Complex, Integral, Real
 from typing import Any
@@ -97,14 +98,16 @@ def integer_array(name: str, given: Any) -> np.ndarray[Any, Any]:
             wrong = next(number for number in array.flat if not is_integer(number))
             raise TypeError(f"{name} must be integers: got {named(wrong)}")
         return array
-    array = np.array(given)
+    # not copied by the same call: PyTorch's tensors warn when NumPy asks them for a copy
+    array = as_array(name, given)
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name} must be integers: got type {array.dtype}")
-    return array
+    return array.copy()
 
 
 def _objects(name: str, given: Any) -> np.ndarray[Any, Any]:
     """The elements of nested lists as they are: NumPy would make floats of mixed large integers."""
+    refuse_masked(name, given)
     try:
         return np.array(given, dtype=object)
     except ValueError:
@@ -121,16 +124,42 @@ def size(name: str, value: Any) -> int:
 
 
 def as_array(name: str, given: ArrayLike) -> np.ndarray[Any, Any]:
-    """An array of any type, the given one where it is one already."""
-    subclass = isinstance(given, np.ndarray) and type(given) is not np.ndarray
-    if subclass and isinstance(given, np.ma.MaskedArray):  # numpy.ma is slow to import
-        raise TypeError(f"{name} must be a plain array: got a masked array, use mask=")
+    """An array of any type, the given one where it is one already.
+
+    The one door for what callers give as arrays: a masked array, whose mask NumPy would drop, is
+    refused, alone and within lists.
+    """
+    if type(given) is np.ndarray:
+        return given
+    refuse_masked(name, given)
     try:
         return np.asarray(given)
     except ValueError:
         if not isinstance(given, (list, tuple)):
             raise
         raise ValueError(f"{name} must be rectangular: got lists of different lengths") from None
+
+
+def refuse_masked(name: str, given: Any) -> None:
+    """A TypeError for a masked array, alone and within lists."""
+    # numpy.ma is slow to import, and who has a masked array has imported it
+    module = sys.modules.get("numpy.ma")
+    if module is not None and _holds(given, module.MaskedArray):
+        raise TypeError(f"{name} must be a plain array: got a masked array, use mask=")
+
+
+def _holds(given: Any, kind: type, depth: int = 64) -> bool:
+    """Whether something is of a kind, or a list of it; as deep as NumPy's axes go."""
+    if not isinstance(given, (list, tuple)):
+        return isinstance(given, kind)
+    types = set(map(type, given))  # at the speed of compiled code: lists of numbers may be long
+    if any(issubclass(found, kind) for found in types):
+        return True
+    return (
+        depth > 0
+        and any(issubclass(found, (list, tuple)) for found in types)
+        and any(_holds(inner, kind, depth - 1) for inner in given)
+    )
 
 
 def each_of(name: str, given: Sequence[Any] | None, count: int) -> Sequence[Any]:
