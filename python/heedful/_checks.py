@@ -9,15 +9,20 @@ from numbers import Complex, Integral, Real
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 
 def named(value: object) -> str:
     """How an error message shows what came."""
     if isinstance(value, np.ndarray):
         return f"an array of shape {value.shape} and type {value.dtype}"
-    text = repr(value)
+    text = " ".join(repr(value).split())  # in one line
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def listed(words: Sequence[str]) -> str:
+    """Names in a sentence: query, key and value."""
+    return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else words[0]
 
 
 def flag(name: str, value: object) -> bool:
@@ -30,6 +35,8 @@ def real(name: str, value: Any) -> float:
     """A number as a Python float; any value, NaN and infinities included."""
     if type(value) is float:
         return value
+    if isinstance(value, np.ndarray):
+        refuse_masked(name, value)
     if isinstance(value, (bool, np.bool_)) or not _is_real(value):
         raise TypeError(f"{name} must be a number: got {named(value)}")
     try:
@@ -85,11 +92,6 @@ def one_of(name: str, value: object, words: Sequence[str]) -> str:
     raise kind(f"{name} must be {choice}: got {named(value)}")
 
 
-def integers(name: str, given: Any) -> list[int]:
-    """Exact Python integers, flattened: numbers beyond 64 bits stay what they are."""
-    return [int(number) for number in integer_array(name, given).ravel()]
-
-
 def integer_array(name: str, given: Any) -> np.ndarray[Any, Any]:
     """A copy of the given integers, of any integer type, or of Python integers as objects."""
     if isinstance(given, (int, list, tuple)):
@@ -103,6 +105,21 @@ def integer_array(name: str, given: Any) -> np.ndarray[Any, Any]:
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name} must be integers: got type {array.dtype}")
     return array.copy()
+
+
+def int64_array(name: str, given: Any, limit: int = 2**63 - 1) -> NDArray[np.int64]:
+    """A copy of integers from −limit to limit, compared before they are narrowed to 64 bits."""
+    array = integer_array(name, given)
+    for number in (array.min(), array.max()) if array.size else ():
+        if not -limit <= number <= limit:
+            bound = f"2**{limit.bit_length() - 1}" if limit & (limit - 1) == 0 else f"{limit}"
+            raise ValueError(f"{name} must lie within ±{bound}: got {named(int(number))}")
+    return array.astype(np.int64)
+
+
+def positions(name: str, given: Any) -> NDArray[np.int64]:
+    """Integers that float64, in which angles are computed, tells from their neighbours."""
+    return int64_array(name, given, 2**53)
 
 
 def _objects(name: str, given: Any) -> np.ndarray[Any, Any]:
@@ -120,6 +137,8 @@ def size(name: str, value: Any) -> int:
         raise TypeError(f"{name} must be an integer: got {named(value)}")
     if value < 1:
         raise ValueError(f"{name} must be at least 1: got {named(value)}")
+    if value > sys.maxsize:
+        raise ValueError(f"{name} must be at most {sys.maxsize}: got {named(value)}")
     return int(value)
 
 
@@ -145,7 +164,8 @@ def refuse_masked(name: str, given: Any) -> None:
     # numpy.ma is slow to import, and who has a masked array has imported it
     module = sys.modules.get("numpy.ma")
     if module is not None and _holds(given, module.MaskedArray):
-        raise TypeError(f"{name} must be a plain array: got a masked array, use mask=")
+        hint = ", use mask=" if name in ("query", "key", "value", "x") else ""
+        raise TypeError(f"{name} must be a plain array: got a masked array{hint}")
 
 
 def _holds(given: Any, kind: type, depth: int = 64) -> bool:
