@@ -205,7 +205,8 @@ class SegmentRecurrentLM(Typed):
         memory = self.array(f"memory[{index}]", given)
         if memory.ndim != 3 or (memory.shape[0], memory.shape[2]) != (shape[0], shape[-1]):
             raise ValueError(
-                f"memory[{index}] must have shape ({shape[0]}, M, {shape[-1]}): got {memory.shape}"
+                f"memory must have shape ({shape[0]}, M, {shape[-1]}): got {memory.shape} "
+                f"for layer {index}"
             )
         return memory
 
