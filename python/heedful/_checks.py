@@ -92,6 +92,11 @@ def one_of(name: str, value: object, words: Sequence[str]) -> str:
     raise kind(f"{name} must be {choice}: got {named(value)}")
 
 
+def integers(name: str, given: Any) -> list[int]:
+    """Exact Python integers, flattened: numbers beyond 64 bits stay what they are."""
+    return [int(number) for number in integer_array(name, given).ravel()]
+
+
 def integer_array(name: str, given: Any) -> np.ndarray[Any, Any]:
     """A copy of the given integers, of any integer type, or of Python integers as objects."""
     if isinstance(given, (int, list, tuple)):

@@ -13,6 +13,7 @@ from heedful.functional._dtypes import (
     accepted_type,
     as_array,
     common_type,
+    converted,
     floating_dtype,
 )
 from heedful.functional._results import allocate
@@ -161,9 +162,9 @@ class KVCache:
         most = int(after.max(initial=0))
         # nothing that counts is written before all has succeeded
         rooms = self._room(self._key, key, dtype, most), self._room(self._value, value, dtype, most)
-        with np.errstate(all="ignore"):  # what does not fit into 16 bits becomes inf
+        with np.errstate(all="ignore"):  # rounding is what a type of 16 bits is asked for
             for room, new in zip(rooms, (key, value), strict=True):
-                _put(room, new, before, after)
+                _put(room, converted(new, dtype), before, after)
         (self._key, self._value), self._lengths = rooms, after
         return before.copy()
 

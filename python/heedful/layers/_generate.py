@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from heedful._checks import finite, int64_array, named, positive, probability, size
+from heedful._checks import finite, integers, named, positive, probability, size
 from heedful.layers._beam import beam_search
 from heedful.layers._sampling import Sampler
 from heedful.layers._steps import Steps, read_prompts
@@ -81,7 +81,7 @@ def generate(
     prompts = read_prompts(prompts)
     steps, with_prompt = _steps_of(model)
     max_length = size("max_length", max_length)
-    stops = np.unique(int64_array("stop", () if stop is None else stop))
+    stops = np.unique(integers("stop", () if stop is None else stop)).astype(np.int64)
     longest = max((len(prompt) for prompt in prompts), default=0) + max_length
     # the last token that is written is not read
     if steps.longest is not None and longest - 1 > steps.longest:

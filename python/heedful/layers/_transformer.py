@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from heedful._checks import as_array, flag, int64_array, named
+from heedful._checks import as_array, flag
 from heedful.layers._called import called
 from heedful.layers._decoder import Decoder, DecoderCache
 from heedful.layers._dropout import Dropout
@@ -270,10 +270,7 @@ class Transformer(EncoderDecoder):
         if source.ndim != 2:
             raise ValueError(f"source must be tokens (B, M): got shape {source.shape}")
         steps = TransformerSteps(self, source, source_lengths, max_length)
-        first = int64_array("start", start)
-        if first.ndim:
-            raise ValueError(f"start must be one token: got {named(start)}")
-        prompts = [first.reshape(1)] * len(source)
+        prompts = [np.array([start])] * len(source)
         return generate(steps, prompts, stop=stop, max_length=max_length, **options)
 
     def extra_repr(self) -> str:

@@ -57,7 +57,6 @@ REFUSED: dict[str, Callable[[int], Any]] = {
     "lengths of tokens": lambda n: model()([[1, 2]], lengths=[n]),
     "prompts": lambda n: model().generate([[n]], max_length=2),
     "prompts of segments": lambda n: segments().generate([[n]], max_length=2),
-    "start": lambda n: transformer().generate([[1, 2]], start=n, max_length=2),
     "source": lambda n: transformer().generate([[1, n]], start=1, max_length=2),
     "source_lengths": lambda n: transformer().encode([[1, 2]], [n]),
     "segments": lambda n: L.BertEncoder(9, 4, 2, 1, 13, 9)([[1, 2]], segments=[0, n]),
@@ -87,8 +86,6 @@ def test_what_is_out_of_range_is_a_value_error(call: Callable[[int], Any], numbe
     "call",
     [
         lambda n: training.SparseCategoricalCrossEntropy(ignore_index=n),
-        lambda n: model().generate([[1]], stop=n, max_length=2),
-        lambda n: model().generate([[1]], stop=[1, n], max_length=2),
     ],
 )
 def test_so_is_what_64_bits_do_not_hold(call: Callable[[int], Any], number: int) -> None:
