@@ -109,7 +109,8 @@ def integer_array(name: str, given: Any) -> np.ndarray[Any, Any]:
     array = as_array(name, given)
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name} must be integers: got type {array.dtype}")
-    return array.copy()
+    found: np.ndarray[Any, Any] = array.copy()
+    return found
 
 
 def int64_array(name: str, given: Any, limit: int = 2**63 - 1) -> NDArray[np.int64]:

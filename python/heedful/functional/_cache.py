@@ -92,7 +92,8 @@ class KVCache:
 
     @property
     def lengths(self) -> Array:
-        return self._lengths.copy()
+        lengths: Array = self._lengths.copy()
+        return lengths
 
     @lengths.setter
     def lengths(self, given: ArrayLike) -> None:
@@ -157,7 +158,7 @@ class KVCache:
         _check_like_before("key", self._key, key)
         _check_like_before("value", self._value, value)
         dtype = self._type_with(key, value)
-        before = np.zeros(batch, np.int64) if self._key is None else self._lengths
+        before = np.zeros(batch, np.int64) if self._key is None else self.lengths
         after = before + count
         most = int(after.max(initial=0))
         # nothing that counts is written before all has succeeded
@@ -166,7 +167,7 @@ class KVCache:
             for room, new in zip(rooms, (key, value), strict=True):
                 _put(room, converted(new, dtype), before, after)
         (self._key, self._value), self._lengths = rooms, after
-        return before.copy()
+        return before
 
     def _type_with(self, key: Array, value: Array) -> DType:
         """What the rows are stored as, these among them."""

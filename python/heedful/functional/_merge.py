@@ -126,7 +126,7 @@ def merge_attention(
 def _pieces(name: str, given: Any) -> list[Any]:
     """One after another, from whatever gives them: a list, an array of them, a generator."""
     unordered = isinstance(given, (str, bytes, Mapping, set, frozenset))
-    if not unordered and getattr(given, "ndim", 1):
+    if not unordered and getattr(given, "ndim", None) != 0:
         try:
             return list(given)
         except TypeError:  # what cannot be iterated over

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 from heedful._checks import size
 from heedful.functional._attention import attention
 from heedful.functional._dtypes import Array, as_array
-from heedful.functional._options import Options
 from heedful.functional._shapes import check_leading_axes
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from typing_extensions import Unpack
 
-_OPTIONS = Options.__annotations__.keys() | {"layout"}
+    from heedful.functional._options import Options
 
 
 def multi_head_attention(
@@ -74,7 +73,8 @@ def multi_head_attention(
     """
     if options.get("layout", "blhd") != "blhd" or options.get("out") is not None:
         raise TypeError("multi_head_attention has neither layout nor out: heads are side by side")
-    unknown = [name for name in options if name not in _OPTIONS]
+    known = attention.__kwdefaults__ or {}
+    unknown = [name for name in options if name not in known]
     if unknown:
         raise TypeError(f"multi_head_attention got an unexpected keyword argument {unknown[0]!r}")
     options["layout"] = "blhd"

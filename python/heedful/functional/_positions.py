@@ -95,7 +95,10 @@ def check_align(align: Any) -> str | int | NDArray[Any] | None:
 
 
 def offsets_of(
-    diagonal: Diagonal, shape: tuple[int, ...], query_lengths: Lengths, key_lengths: Lengths,
+    diagonal: Diagonal,
+    shape: tuple[int, ...],
+    query_lengths: Lengths,
+    key_lengths: Lengths,
     of: str = _LEADING,
 ) -> Lengths | list[int]:
     """One for all items, or one for each."""
@@ -103,7 +106,8 @@ def offsets_of(
     if isinstance(align, np.ndarray):
         if align.shape != shape:
             raise ValueError(
-                f"align must be a single integer or have shape {shape}, {of}: got shape {align.shape}"
+                f"align must be a single integer or have shape {shape}, {of}: "
+                f"got shape {align.shape}"
             )
         offsets = [int(number) for number in align.ravel()]
         return offsets if diagonal.used else 0

@@ -9,7 +9,6 @@ from heedful._checks import listed
 from heedful.functional._dtypes import Array
 from heedful.functional._layout import Layout, Shape
 
-
 MAX_LEADING = 32  # leading axes that the compiled functions take
 
 

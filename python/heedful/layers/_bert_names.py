@@ -63,7 +63,8 @@ def from_checkpoint(state: Mapping[str, ArrayLike], pooler: bool) -> dict[str, A
         missing = [new for (new, _), array in zip(_PARTS, ordered, strict=True) if array is None]
         if missing:
             raise ValueError(f"state lacks the {' and '.join(missing)} of {whole}")
-        found[whole] = np.concatenate([as_array(whole, array) for array in ordered])
+        arrays: list[Any] = ordered
+        found[whole] = np.concatenate([as_array(whole, array) for array in arrays])
     return found
 
 

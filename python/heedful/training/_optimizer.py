@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from heedful._checks import as_array, finite, named, numbers, positive, real
+from heedful._checks import finite, named, numbers, positive, real
 from heedful._core._memory import Keeper
 from heedful.layers import Layer, Parameter
 from heedful.training._elsewhere import Worded
@@ -190,7 +190,7 @@ class Optimizer(Worded, ABC):
             if array.shape != own.shape:
                 raise ValueError(f"{key} must have shape {own.shape}: got {array.shape}")
             loaded.setdefault(slot, {})[name] = np.array(array, own.dtype, order="C")
-        steps = as_array("steps", state.get("steps"))
+        steps = np.asarray(state.get("steps"))
         if steps.dtype.kind not in "iu" or steps.shape != ():
             raise ValueError("state must have 'steps', an integer")
         for slot in self.slots:

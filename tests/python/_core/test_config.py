@@ -81,7 +81,7 @@ def test_as_a_dictionary_it_is_not_printed(capsys: pytest.CaptureFixture[str]) -
 
 @pytest.mark.parametrize(("mode", "kind"), [("dict", ValueError), (None, TypeError)])
 def test_another_mode_is_refused(mode: Any, kind: type[Exception]) -> None:
-    with pytest.raises(kind, match="^mode must be 'stdout' or 'dicts': got"):
+    with pytest.raises(kind, match=r"^mode must be 'stdout' or 'dicts': got"):
         heedful.show_config(mode=mode)
 
 

@@ -19,9 +19,8 @@ def filled(*types: object, dtype: object = None) -> heedful.KVCache:
     """One row of 0.75 in each type, of integers 1."""
     cache = heedful.KVCache(dtype=dtype)
     for one in types:
-        row = np.full(SHAPE, 0.75).astype(one) if np.dtype(one).kind not in "iub" else (
-            np.ones(SHAPE, one)
-        )
+        whole = np.dtype(one).kind in "iub"
+        row = np.ones(SHAPE, one) if whole else np.full(SHAPE, 0.75).astype(one)
         cache.append(row, row)
     return cache
 
@@ -93,7 +92,7 @@ def test_foreign_types_are_refused_and_nothing_changes(given: object) -> None:
     for key, value in ((row, np.ones(SHAPE)), (np.ones(SHAPE), row)):
         for one in (cache, heedful.KVCache(), heedful.KVCache(dtype=np.float64)):
             before = repr(one)
-            with pytest.raises(TypeError, match="^(key|value) must be of type float32, float64"):
+            with pytest.raises(TypeError, match=r"^(key|value) must be of type float32, float64"):
                 one.append(key, value)
             assert repr(one) == before
 
@@ -101,7 +100,7 @@ def test_foreign_types_are_refused_and_nothing_changes(given: object) -> None:
 def test_the_types_of_16_bits_do_not_mix() -> None:
     cache = filled(HALF)
     row = np.ones(SHAPE, BRAIN)
-    with pytest.raises(TypeError, match="key, value and the rows before must not mix float16 and"):
+    with pytest.raises(TypeError, match=r"key, value and the rows before must not mix float16 and"):
         cache.append(row, row)
     with pytest.raises(TypeError, match="must not mix"):
         heedful.KVCache().append(row, np.ones(SHAPE, HALF))
@@ -111,12 +110,12 @@ def test_the_types_of_16_bits_do_not_mix() -> None:
 
 @pytest.mark.parametrize("dtype", [int, "int8", complex, object, "nonsense", np.longdouble, 3])
 def test_a_type_that_is_not_stored_is_refused_at_once(dtype: object) -> None:
-    with pytest.raises(TypeError, match="^dtype must be float32, float64, float16 or bfloat16"):
+    with pytest.raises(TypeError, match=r"^dtype must be float32, float64, float16 or bfloat16"):
         heedful.KVCache(dtype=dtype)
 
 
 def test_masked_rows_are_refused() -> None:
     masked = np.ma.masked_array(np.ones(SHAPE), mask=True)
     for key, value in ((masked, np.ones(SHAPE)), (np.ones(SHAPE), list(masked))):
-        with pytest.raises(TypeError, match="^(key|value) must be a plain array: got a masked"):
+        with pytest.raises(TypeError, match=r"^(key|value) must be a plain array: got a masked"):
             heedful.KVCache().append(key, value)

@@ -85,7 +85,8 @@ TAKEN: list[tuple[str, Any, Callable[[Any], Any]]] = [
     ("lengths", [4, 1], lambda a: heedful.attention_pool(X[:, 0], np.ones(3), lengths=a)),
     ("dy", np.ones((2, 3)), lambda a: heedful.attention_pool_vjp(X[:, 0], np.ones(3))[1](a)),
     ("query", X[:, 0], lambda a: heedful.multi_head_attention(a, X[:, 0], X[:, 0], 3)),
-    ("kv_lengths", [4, 1], lambda a: heedful.multi_head_attention(*(X[:, 0],) * 3, 3, kv_lengths=a)),
+    ("kv_lengths", [4, 1],
+     lambda a: heedful.multi_head_attention(*(X[:, 0],) * 3, 3, kv_lengths=a)),
     ("attn_mask", np.ones((4, 4), bool),
      lambda a: heedful.scaled_dot_product_attention(X, X, X, a)),
     ("x", X[..., :2], heedful.rotary_embedding),
@@ -125,7 +126,7 @@ def test_so_is_a_list_of_them(
     for bad in (kind(whole), nested(whole, kind)):
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            with pytest.raises(TypeError, match=f"^{shown} must be a plain array: got a masked"):
+            with pytest.raises(TypeError, match=rf"^{shown} must be a plain array: got a masked"):
                 call(bad)
 
 
@@ -140,7 +141,7 @@ def test_out_is_refused_too() -> None:
         lambda out: heedful.attention_varlen(P, P, P, STARTS, STARTS, out=out),
         lambda out: heedful.additive_attention(X, X, X, np.ones(3), out=out),
     ):
-        with pytest.raises(TypeError, match="^out must be a plain array: got a masked array$"):
+        with pytest.raises(TypeError, match=r"^out must be a plain array: got a masked array$"):
             call(masked(np.zeros_like(X)))
 
 
@@ -159,7 +160,7 @@ def test_out_is_refused_too() -> None:
 def test_foreign_types_do_not_pass_either(given: Any) -> None:
     x = np.ones((4, 3))
     for arrays in ((given, x, x), (x, given, x), (x, x, given)):
-        with pytest.raises(TypeError, match="^(query|key|value) must be of type"):
+        with pytest.raises(TypeError, match=r"^(query|key|value) must be of type"):
             heedful.attention(*arrays)
     for name, call in (
         ("q_lengths", lambda: heedful.attention(x, x, x, q_lengths=given[:1, 0].reshape(()))),
@@ -167,7 +168,7 @@ def test_foreign_types_do_not_pass_either(given: Any) -> None:
         ("positions", lambda: heedful.rotary_embedding(x[:, :2], given[:, 0])),
         ("cu_seqlens_q", lambda: heedful.attention_varlen(P, P, P, given[:3, 0], STARTS)),
     ):
-        with pytest.raises(TypeError, match=f"^{name} must be integers"):
+        with pytest.raises(TypeError, match=rf"^{name} must be integers"):
             call()
 
 

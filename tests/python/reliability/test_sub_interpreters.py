@@ -1,4 +1,4 @@
-"""Sub-interpreters, as of mod_wsgi: an ImportError before Python 3.12, right results from then on."""
+"""Sub-interpreters, as of mod_wsgi: an ImportError before Python 3.12, right results after."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import sys
 import threading
 
 import pytest
+from process import run
 
 from heedful import _interpreter
-from process import run
 
 pytestmark = pytest.mark.once
 
