@@ -15,7 +15,7 @@ GOALS = {
 
 # bfloat16 has instructions of its own on some processors, which the highest level uses; else it is
 # computed in float32, as float16 is
-PAIRS = heedful.show_config()["bfloat16"] == "pairs"
+PAIRS = heedful.show_config(mode="dicts")["bfloat16"] == "pairs"
 FACTORS = {"bfloat16": 1.6 if PAIRS else 0.9, "float16": 0.9}
 
 OWN_GOALS = [

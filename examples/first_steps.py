@@ -29,14 +29,20 @@ assert np.allclose(plain, heedful.attention(query, key, value))
 # %% A single query vector against a matrix of keys
 print("\none query:", heedful.attention([1, 2, 3], key, value))
 
-# %% Columns of numbers: the scale 1/√d_k (here d_k = 1), none, an extra factor α = √d_k/√d_v
+# %% Columns of numbers: scores divided by √d_k (here d_k = 1), as they are, divided by α as well
 numbers = np.array([1.0, 2.0, 3.0, 4.0, 5.0])[:, None]  # (5, 1)
 falling = np.array([9.0, 8.0, 7.0, 6.0, 5.0])[:, None]
 print("\nscaled by 1/√1 ", heedful.attention(numbers, numbers, falling).ravel())
 print("unscaled, equal", heedful.attention(numbers, numbers, falling, scale=1.0).ravel())
 wide = np.repeat(falling, 4, axis=1)  # (5, 4): values deeper than keys
-extra = np.sqrt(1 / 4)  # α = √d_k / √d_v, on top of 1/√d_k
-print("scaled by α/√1 ", heedful.attention(numbers, numbers, wide, scale=extra / 1.0)[:, 0])
+d_k, d_v = numbers.shape[1], wide.shape[1]
+alpha = np.sqrt(d_k) / np.sqrt(d_v)  # 1/2
+scale = 1 / (np.sqrt(d_k) * alpha)  # √d_v / d_k: divided by √d_k, then by α
+divided = heedful.attention(numbers, numbers, wide, scale=scale)
+print("divided by √1·α", divided[:, 0])
+scores = numbers @ numbers.T / np.sqrt(d_k) / alpha
+softmax = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+assert np.allclose(divided, softmax @ wide)
 
 # %% A batch of 2 items, 8 query heads that share 2 key/value heads, read from the left
 rng = np.random.default_rng(0)

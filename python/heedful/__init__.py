@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from heedful import _interpreter as _interpreter  # first: it says where nothing else can go on
 from heedful._config import show_config
 from heedful._threads import get_num_threads, num_threads, set_num_threads
 from heedful._version import __version__

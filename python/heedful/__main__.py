@@ -114,7 +114,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
         return search.run(arguments)
     if arguments.command == "config":
-        print(heedful.show_config())
+        heedful.show_config()
         return 0
     from heedful.benchmark import command as bench
 

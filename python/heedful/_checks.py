@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from numbers import Complex, Integral, Real
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 
 def named(value: object) -> str:
     """How an error message shows what came."""
     if isinstance(value, np.ndarray):
         return f"an array of shape {value.shape} and type {value.dtype}"
-    text = repr(value)
+    text = " ".join(repr(value).split())  # in one line
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def listed(words: Sequence[str]) -> str:
+    """Names in a sentence: query, key and value."""
+    return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else words[0]
 
 
 def flag(name: str, value: object) -> bool:
@@ -29,6 +35,8 @@ def real(name: str, value: Any) -> float:
     """A number as a Python float; any value, NaN and infinities included."""
     if type(value) is float:
         return value
+    if isinstance(value, np.ndarray):
+        refuse_masked(name, value)
     if isinstance(value, (bool, np.bool_)) or not _is_real(value):
         raise TypeError(f"{name} must be a number: got {named(value)}")
     try:
@@ -97,14 +105,32 @@ def integer_array(name: str, given: Any) -> np.ndarray[Any, Any]:
             wrong = next(number for number in array.flat if not is_integer(number))
             raise TypeError(f"{name} must be integers: got {named(wrong)}")
         return array
-    array = np.array(given)
+    # not copied by the same call: PyTorch's tensors warn when NumPy asks them for a copy
+    array = as_array(name, given)
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name} must be integers: got type {array.dtype}")
-    return array
+    found: np.ndarray[Any, Any] = array.copy()
+    return found
+
+
+def int64_array(name: str, given: Any, limit: int = 2**63 - 1) -> NDArray[np.int64]:
+    """A copy of integers from −limit to limit, compared before they are narrowed to 64 bits."""
+    array = integer_array(name, given)
+    for number in (array.min(), array.max()) if array.size else ():
+        if not -limit <= number <= limit:
+            bound = f"2**{limit.bit_length() - 1}" if limit & (limit - 1) == 0 else f"{limit}"
+            raise ValueError(f"{name} must lie within ±{bound}: got {named(int(number))}")
+    return array.astype(np.int64)
+
+
+def positions(name: str, given: Any) -> NDArray[np.int64]:
+    """Integers that float64, in which angles are computed, tells from their neighbours."""
+    return int64_array(name, given, 2**53)
 
 
 def _objects(name: str, given: Any) -> np.ndarray[Any, Any]:
     """The elements of nested lists as they are: NumPy would make floats of mixed large integers."""
+    refuse_masked(name, given)
     try:
         return np.array(given, dtype=object)
     except ValueError:
@@ -117,20 +143,49 @@ def size(name: str, value: Any) -> int:
         raise TypeError(f"{name} must be an integer: got {named(value)}")
     if value < 1:
         raise ValueError(f"{name} must be at least 1: got {named(value)}")
+    if value > sys.maxsize:
+        raise ValueError(f"{name} must be at most {sys.maxsize}: got {named(value)}")
     return int(value)
 
 
 def as_array(name: str, given: ArrayLike) -> np.ndarray[Any, Any]:
-    """An array of any type, the given one where it is one already."""
-    subclass = isinstance(given, np.ndarray) and type(given) is not np.ndarray
-    if subclass and isinstance(given, np.ma.MaskedArray):  # numpy.ma is slow to import
-        raise TypeError(f"{name} must be a plain array: got a masked array, use mask=")
+    """An array of any type, the given one where it is one already.
+
+    The one door for what callers give as arrays: a masked array, whose mask NumPy would drop, is
+    refused, alone and within lists.
+    """
+    if type(given) is np.ndarray:
+        return given
+    refuse_masked(name, given)
     try:
         return np.asarray(given)
     except ValueError:
         if not isinstance(given, (list, tuple)):
             raise
         raise ValueError(f"{name} must be rectangular: got lists of different lengths") from None
+
+
+def refuse_masked(name: str, given: Any) -> None:
+    """A TypeError for a masked array, alone and within lists."""
+    # numpy.ma is slow to import, and who has a masked array has imported it
+    module = sys.modules.get("numpy.ma")
+    if module is not None and _holds(given, module.MaskedArray):
+        hint = ", use mask=" if name in ("query", "key", "value", "x") else ""
+        raise TypeError(f"{name} must be a plain array: got a masked array{hint}")
+
+
+def _holds(given: Any, kind: type, depth: int = 64) -> bool:
+    """Whether something is of a kind, or a list of it; as deep as NumPy's axes go."""
+    if not isinstance(given, (list, tuple)):
+        return isinstance(given, kind)
+    types = set(map(type, given))  # at the speed of compiled code: lists of numbers may be long
+    if any(issubclass(found, kind) for found in types):
+        return True
+    return (
+        depth > 0
+        and any(issubclass(found, (list, tuple)) for found in types)
+        and any(_holds(inner, kind, depth - 1) for inner in given)
+    )
 
 
 def each_of(name: str, given: Sequence[Any] | None, count: int) -> Sequence[Any]:

@@ -2,11 +2,12 @@
 
 import os
 import platform
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 
 from heedful import _core
+from heedful._checks import one_of
 from heedful._version import __version__
 
 __all__ = ["Config", "show_config"]
@@ -24,13 +25,23 @@ class Config(dict[str, Any]):
     __repr__ = __str__
 
 
-def show_config() -> Config:
-    """What this installation of heedful is and what it runs on.
+@overload
+def show_config(mode: Literal["stdout"] = "stdout") -> None: ...
+@overload
+def show_config(mode: Literal["dicts"]) -> Config: ...
+def show_config(mode: str = "stdout") -> Config | None:
+    """Print what this installation of heedful is and what it runs on, one line an entry.
+
+    Parameters
+    ----------
+    mode : {"stdout", "dicts"}
+        "stdout" prints, "dicts" returns a dictionary instead; the words of
+        :func:`numpy.show_config`.
 
     Returns
     -------
-    Config
-        A dictionary that prints one line per entry.
+    Config or None
+        With "dicts" a dictionary whose text, ``str(config)``, is what would have been printed.
 
         heedful, numpy, python, platform
             versions
@@ -55,10 +66,11 @@ def show_config() -> Config:
     Examples
     --------
     >>> import heedful
-    >>> config = heedful.show_config()
+    >>> config = heedful.show_config(mode="dicts")
     >>> config["level"] in config["levels"]
     True
     """
+    as_text = one_of("mode", mode, ("stdout", "dicts")) == "stdout"
     config = Config(
         heedful=__version__,
         level=_core.level,
@@ -76,7 +88,10 @@ def show_config() -> Config:
         python=f"{platform.python_implementation()} {platform.python_version()}",
         platform=platform.platform(),
     )
-    return config
+    if not as_text:
+        return config
+    print(config)
+    return None
 
 
 def _as_text(entry: object) -> str:

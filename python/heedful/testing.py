@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from heedful._checks import as_array
+
 __all__ = ["assert_close", "gradcheck"]
 
 Array = NDArray[Any]
@@ -204,7 +206,7 @@ def assert_close(
         ...
     AssertionError: result differs at (1,): got 2.0, expected 2.5, off by 0.5, allowed 2.5e-10
     """
-    got, wanted = np.asarray(actual), np.asarray(expected)
+    got, wanted = as_array("actual", actual), as_array("expected", expected)
     if got.shape != wanted.shape:
         raise AssertionError(f"{name} must have shape {wanted.shape}: got {got.shape}")
     if rtol is None:

@@ -21,7 +21,7 @@ def draw(dtype: type = np.float64) -> list[np.ndarray]:
 
 def test_it_says_what_it_is() -> None:
     assert heedful.__version__
-    assert "level" in str(heedful.show_config())
+    assert "level" in str(heedful.show_config(mode="dicts"))
     assert heedful.get_num_threads() >= 1
 
 

@@ -73,7 +73,7 @@ class Goal:
         if self.ratio is not None:
             found.append(self._ratio_line(comparison, own, limit))
         if self.share:
-            level = str(heedful.show_config()["level"])
+            level = str(heedful.show_config(mode="dicts")["level"])
             wanted = self.share.get(level, self.share["v4"])
             goal = f"≥ {wanted:.0%} of the {name}"
             if share is None:
@@ -140,7 +140,7 @@ def own_lines(harness: Harness, goals: list[OwnGoal]) -> list[Line]:
 
 def forced_level() -> str:
     """Why figures beside other libraries are no verdict in this run; empty when they are."""
-    config = heedful.show_config()
+    config = heedful.show_config(mode="dicts")
     level, best = str(config["level"]), "v4" if "avx512f" in config["features"] else "v3"
     if level in ("native", best) or not config["features"]:
         return ""

@@ -17,7 +17,7 @@ VECTORS = {"v2": "SSE", "v3": "AVX2 FMA", "v4": "AVX-512 FMA", "native": "FMA"}
 
 
 def _level() -> str:
-    return str(heedful.show_config()["level"])
+    return str(heedful.show_config(mode="dicts")["level"])
 
 
 class MachinePeak:

@@ -30,7 +30,7 @@ def load() -> float | None:
 
 
 def level() -> str:
-    return str(heedful.show_config()["level"])
+    return str(heedful.show_config(mode="dicts")["level"])
 
 
 def _processor() -> str:

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from heedful._checks import integer_array, size
-from heedful.functional._dtypes import Array, as_array
+from heedful.functional._dtypes import (
+    Array,
+    DType,
+    accepted_type,
+    as_array,
+    common_type,
+    converted,
+    floating_dtype,
+)
+from heedful.functional._results import allocate
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike
@@ -25,17 +34,28 @@ class KVCache:
     ----------
     capacity : int, optional
         Rows that are expected, if known: then nothing is ever moved.
-    dtype : optional
-        What keys and values are stored as; None is the type of the first ones. float16 or, with
-        ml_dtypes, bfloat16 halve the memory that a step reads.
+    dtype : {float32, float64, float16, bfloat16}, optional
+        What keys and values are stored as; what is appended is rounded to it. float16 or, with
+        ml_dtypes, bfloat16 halve the memory that a step reads. None is the common type of all that
+        was appended, as :func:`attention` decides it: integers and bools count as float64, and
+        where a later row is of a wider type, the rows before are widened to it, without loss.
 
     Attributes
     ----------
     key : numpy.ndarray, (B, Hkv, L, D)
-        Views; L is the length of the longest item.
+        A read-only view; L is the length of the longest item, and rows behind an item's own length
+        have no meaning. The rows that count stay as they are in a view that was taken before an
+        `append` or a `reorder`; only where `lengths` was set are they written anew.
     value : numpy.ndarray, (B, Hkv, L, Dv)
     lengths : numpy.ndarray, (B,)
-        Rows of each item, what `kv_lengths` wants.
+        Rows of each item, what `kv_lengths` wants; a copy. It may be set to fewer rows, which takes
+        the last ones away.
+
+    Notes
+    -----
+    An `append` or `reorder` that raises leaves the cache as it was. ``copy.copy``,
+    ``copy.deepcopy`` and a pickle copy the rows that are filled: a prefix that was read once can be
+    copied for each of its continuations.
 
     Examples
     --------
@@ -57,10 +77,10 @@ class KVCache:
 
     def __init__(self, capacity: int | None = None, dtype: DTypeLike | None = None) -> None:
         self._wanted = None if capacity is None else size("capacity", capacity)
-        self._dtype = dtype
+        self._dtype = None if dtype is None else floating_dtype("dtype", dtype)
         self._key: Array | None = None  # (B, Hkv, room, D)
         self._value: Array | None = None
-        self.lengths: Array = np.zeros(0, np.int64)
+        self._lengths: Array = np.zeros(0, np.int64)
 
     @property
     def key(self) -> Array:
@@ -70,10 +90,34 @@ class KVCache:
     def value(self) -> Array:
         return self._filled(self._value)
 
+    @property
+    def lengths(self) -> Array:
+        lengths: Array = self._lengths.copy()
+        return lengths
+
+    @lengths.setter
+    def lengths(self, given: ArrayLike) -> None:
+        fewer = _checked("lengths", given, self._longest)
+        if fewer.shape != self._lengths.shape:
+            raise ValueError(f"lengths must have shape {self._lengths.shape}: got {fewer.shape}")
+        if (fewer > self._lengths).any():
+            item = int(np.argmax(fewer > self._lengths))
+            raise ValueError(
+                f"lengths must not be set to more rows than there are, {self._lengths[item]} of "
+                f"item {item}: got {fewer[item]}"
+            )
+        self._lengths = fewer
+
+    @property
+    def _longest(self) -> int:
+        return int(self._lengths.max(initial=0))
+
     def _filled(self, room: Array | None) -> Array:
         if room is None:
             raise ValueError("the cache is empty: append keys and values first")
-        return room[:, :, : int(self.lengths.max(initial=0))]
+        view = room[:, :, : self._longest]
+        view.flags.writeable = False
+        return view
 
     def append(self, key: ArrayLike, value: ArrayLike, lengths: ArrayLike | None = None) -> Array:
         """Puts rows behind those of each item.
@@ -89,6 +133,15 @@ class KVCache:
         -------
         before : numpy.ndarray of int, (B,)
             Rows of each item before, where the first new one stands: what `align` wants.
+
+        Raises
+        ------
+        ValueError
+            Shapes that do not fit one another or the rows before, lengths out of range.
+        TypeError
+            Types that :func:`attention` refuses, float16 and bfloat16 in one cache among them.
+        MemoryError
+            No room for the rows.
         """
         key, value = as_array("key", key), as_array("value", value)
         if key.ndim != 4 or value.ndim != 4 or key.shape[:3] != value.shape[:3]:
@@ -102,66 +155,105 @@ class KVCache:
             count = _checked("lengths", lengths, rows)
             if count.shape != (batch,):
                 raise ValueError(f"lengths must have shape ({batch},): got {count.shape}")
-        self._check_like_before("key", self._key, key)
-        self._check_like_before("value", self._value, value)
-        if self._key is None:
-            self.lengths = np.zeros(batch, np.int64)
-        before, after = self.lengths, self.lengths + count
-        self._key = self._with_room(self._key, key, int(after.max(initial=0)))
-        self._value = self._with_room(self._value, value, int(after.max(initial=0)))
-        for room, new in ((self._key, key), (self._value, value)):
-            if batch and (before == before[0]).all() and (count == rows).all():
-                room[:, :, before[0] : before[0] + rows] = new
-                continue
-            for item in range(batch):
-                room[item, :, before[item] : after[item]] = new[item, :, : count[item]]
-        self.lengths = after
+        _check_like_before("key", self._key, key)
+        _check_like_before("value", self._value, value)
+        dtype = self._type_with(key, value)
+        before = np.zeros(batch, np.int64) if self._key is None else self.lengths
+        after = before + count
+        most = int(after.max(initial=0))
+        # nothing that counts is written before all has succeeded
+        rooms = self._room(self._key, key, dtype, most), self._room(self._value, value, dtype, most)
+        with np.errstate(all="ignore"):  # rounding is what a type of 16 bits is asked for
+            for room, new in zip(rooms, (key, value), strict=True):
+                _put(room, converted(new, dtype), before, after)
+        (self._key, self._value), self._lengths = rooms, after
         return before
 
-    @staticmethod
-    def _check_like_before(name: str, old: Array | None, new: Array) -> None:
-        if old is not None and (*old.shape[:2], old.shape[3]) != (*new.shape[:2], new.shape[3]):
-            raise ValueError(
-                f"{name} must have shape ({old.shape[0]}, {old.shape[1]}, L, {old.shape[3]}) "
-                f"as before: got {new.shape}"
-            )
+    def _type_with(self, key: Array, value: Array) -> DType:
+        """What the rows are stored as, these among them."""
+        types = [accepted_type("key", key), accepted_type("value", value)]
+        if self._dtype is not None:
+            return self._dtype
+        if self._key is not None:
+            types.append(self._key.dtype)
+        return common_type("key, value and the rows before", types)
 
-    def _with_room(self, old: Array | None, new: Array, rows: int) -> Array:
-        """The array itself if it has room, otherwise one of twice the size with its rows."""
+    def _room(self, old: Array | None, new: Array, dtype: DType, rows: int) -> Array:
+        """The array itself where it has type and room, otherwise a larger one with its rows."""
         batch, heads, _, depth = new.shape
         if old is None:
             room = max(rows, self._wanted or _FIRST)
-            return np.empty((batch, heads, room, depth), self._dtype or new.dtype)
-        if rows <= old.shape[2]:
+            return allocate("the cache", (batch, heads, room, depth), dtype, 0)
+        room = old.shape[2]
+        if old.dtype == dtype and rows <= room:
             return old
-        larger = np.empty((batch, heads, max(rows, 2 * old.shape[2]), depth), old.dtype)
-        filled = int(self.lengths.max(initial=0))
-        larger[:, :, :filled] = old[:, :, :filled]
+        if rows > room:
+            room = max(rows, 2 * room, self._wanted or 0)
+        larger = allocate("the cache", (batch, heads, room, depth), dtype, 0)
+        larger[:, :, : self._longest] = old[:, :, : self._longest]
         return larger
 
-    def reorder(self, items: Any) -> None:
-        """Item i becomes a copy of what item ``items[i]`` was, as beam search needs it."""
+    def reorder(self, items: ArrayLike) -> None:
+        """Item i becomes a copy of what item ``items[i]`` was, as beam search needs it.
+
+        Parameters
+        ----------
+        items : array_like of int, (N,)
+            Which item each of the N that there are afterwards goes on as, from 0 to B − 1. With
+            none the cache has no items left. An empty cache stays empty.
+        """
+        places = integer_array("items", items)
+        if places.ndim != 1:
+            raise ValueError(f"items must have one axis: got shape {places.shape}")
         if self._key is None or self._value is None:
             return
-        items = _checked("items", items, len(self.lengths) - 1)
-        filled = int(self.lengths.max(initial=0))
-        for name in ("_key", "_value"):
-            old: Array = getattr(self, name)
-            new = np.empty((len(items), *old.shape[1:]), old.dtype)
-            new[:, :, :filled] = old[items, :, :filled]
-            setattr(self, name, new)
-        self.lengths = self.lengths[items]
+        places, filled = _within("items", places, len(self._lengths) - 1), self._longest
+        rooms = []
+        for old in (self._key, self._value):
+            room = allocate("the cache", (len(places), *old.shape[1:]), old.dtype, 0)
+            room[:, :, :filled] = old[places, :, :filled]
+            rooms.append(room)
+        (self._key, self._value), self._lengths = rooms, self._lengths[places]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy or a pickle is made of, the rows that are filled copied."""
+        state = vars(self).copy()
+        if self._key is not None and self._value is not None:
+            state["_key"], state["_value"] = np.array(self.key), np.array(self.value)
+        state["_lengths"] = self.lengths
+        return state
 
     def __repr__(self) -> str:
         if self._key is None:
             return "KVCache(empty)"
         shape = self._key.shape
-        return f"KVCache(lengths={self.lengths.tolist()}, room={shape[2]}, {self._key.dtype})"
+        return f"KVCache(lengths={self._lengths.tolist()}, room={shape[2]}, {self._key.dtype})"
+
+
+def _check_like_before(name: str, old: Array | None, new: Array) -> None:
+    if old is not None and (*old.shape[:2], old.shape[3]) != (*new.shape[:2], new.shape[3]):
+        raise ValueError(
+            f"{name} must have shape ({old.shape[0]}, {old.shape[1]}, L, {old.shape[3]}) "
+            f"as before: got {new.shape}"
+        )
+
+
+def _put(room: Array, new: Array, first: Array, last: Array) -> None:
+    """The rows [first, last) of each item from the first ones of `new`."""
+    rows = new.shape[2]
+    if len(first) and (first == first[0]).all() and (last - first == rows).all():
+        room[:, :, first[0] : last[0]] = new
+        return
+    for item, (begin, end) in enumerate(zip(first, last, strict=True)):
+        room[item, :, begin:end] = new[item, :, : end - begin]
 
 
 def _checked(name: str, given: Any, last: int) -> Array:
+    return _within(name, integer_array(name, given), last)
+
+
+def _within(name: str, array: Array, last: int) -> Array:
     """Integers from 0 to `last`; compared before they are narrowed to 64 bits."""
-    array = integer_array(name, given)
     if array.size and not 0 <= array.min() <= array.max() <= last:
         wrong = array.min() if array.min() < 0 else array.max()
         raise ValueError(f"{name} must lie in [0, {last}]: got {wrong}")

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from heedful._checks import finite, positive
 from heedful.functional._dtypes import FLOAT64, Array, DType, as_array
 from heedful.functional._layout import Shape
-from heedful.functional._plan import Given, Plan, Rules, find_plan
+from heedful.functional._plan import INPUTS, Given, Names, Plan, Rules, find_plan
 from heedful.functional._positions import Items, check_items
 from heedful.functional._random import check_dropout
 from heedful.functional._restrictions import check_alibi_slopes
@@ -76,11 +76,12 @@ def check_call(
     layout: str,
 ) -> Call:
     """Every rule for arrays with leading axes."""
+    names: Names = INPUTS
     if value is NO_VALUE:
-        key = as_array("key", key)
+        key, names = as_array("key", key), INPUTS[:2]
         value = key[..., :0] if key.ndim else key
     plan, given = find_plan(
-        query, key, value, mask, bias, alibi_slopes, sink, causal, window, align, layout
+        query, key, value, mask, bias, alibi_slopes, sink, causal, window, align, layout, names
     )
     items = None
     if q_lengths is not None or kv_lengths is not None or plan.by_item:

@@ -1,12 +1,14 @@
 """Which element types are accepted, and in which type a call computes."""
 
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from heedful._checks import as_array as as_array  # what every argument passes
 from heedful._checks import is_bfloat16 as is_bfloat16
+from heedful._checks import listed, named
 from heedful._core import native
 
 Array: TypeAlias = NDArray[Any]
@@ -73,6 +75,22 @@ def floating_type(name: str, array: Array) -> DType:
     return dtype
 
 
+def is_floating(dtype: DType) -> bool:
+    """Whether it is one of the floating types that are computed with."""
+    return _native(dtype) is not None
+
+
+def floating_dtype(name: str, given: DTypeLike) -> DType:
+    """A type that the caller chose for what is stored, in this machine's byte order."""
+    try:
+        dtype = _native(np.dtype(given))
+    except TypeError:  # no type at all
+        dtype = None
+    if dtype is None:
+        raise TypeError(f"{name} must be {_FLOATING} or bfloat16: got {named(given)}")
+    return dtype
+
+
 def accepted_type(name: str, array: Array) -> DType:
     """The floating type in which an input counts: integers and bools are float64."""
     if array.dtype.kind in "biu":
@@ -85,21 +103,27 @@ def accepted_type(name: str, array: Array) -> DType:
     return dtype
 
 
-def types_together(query: Array, key: Array, value: Array) -> tuple[DType, DType, DType]:
+def common_type(names: str, types: Sequence[DType]) -> DType:
+    """NumPy's promotion, which no type of 16 bits has with the other one."""
+    if FLOAT16 in types and any(map(is_bfloat16, types)):
+        raise TypeError(
+            f"{names} must not mix float16 and bfloat16: got {', '.join(map(str, types))}"
+        )
+    return np.result_type(*types)
+
+
+def types_together(
+    query: Array, key: Array, value: Array, names: Sequence[str]
+) -> tuple[DType, DType, DType]:
     """All in one type by NumPy's promotion; a float32 query keeps 16-bit keys and values."""
     query_type, key_type, value_type = types = (
         accepted_type("query", query),
         accepted_type("key", key),
         accepted_type("value", value),
     )
-    if FLOAT16 in types and any(map(is_bfloat16, types)):
-        raise TypeError(
-            "query, key and value must not mix float16 and bfloat16: "
-            f"got {', '.join(map(str, types))}"
-        )
     if query_type == FLOAT32 and key_type == value_type and key_type.itemsize == 2:
         return types
-    return (np.result_type(*types),) * 3
+    return (common_type(listed(names), types),) * 3
 
 
 def gradient_type(dtype: DType) -> DType:
@@ -107,11 +131,15 @@ def gradient_type(dtype: DType) -> DType:
     return FLOAT64 if dtype.kind in "biu" else dtype
 
 
-def cast_like(name: str, given: ArrayLike, shape: tuple[int, ...], dtype: DType) -> Array:
-    """What flows back or comes from an earlier call: this very shape, converted to this type."""
+def of_shape(name: str, given: ArrayLike, shape: tuple[int, ...]) -> Array:
+    """What flows back or comes from an earlier call: this very shape, nothing is repeated."""
     array = as_array(name, given)
-    if array.dtype is not dtype:
-        accepted_type(name, array)
+    accepted_type(name, array)
     if array.shape != shape:
         raise ValueError(f"{name} must have shape {shape}: got {array.shape}")
-    return converted(array, dtype)
+    return array
+
+
+def cast_like(name: str, given: ArrayLike, shape: tuple[int, ...], dtype: DType) -> Array:
+    """The same, converted to this type."""
+    return converted(of_shape(name, given, shape), dtype)

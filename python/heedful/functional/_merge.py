@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from heedful._checks import named
 from heedful._core import native
 from heedful.functional._dtypes import (
-    FLOAT16,
     accepted_type,
     as_array,
     cast_like,
+    common_type,
     computing_type,
     converted,
-    is_bfloat16,
 )
 from heedful.functional._layout import Layout, check_layout
 from heedful.functional._results import allocate
+from heedful.functional._shapes import check_leading_axes
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -28,8 +27,8 @@ if TYPE_CHECKING:
 
 
 def merge_attention(
-    outs: Sequence[ArrayLike],
-    lses: Sequence[ArrayLike],
+    outs: Iterable[ArrayLike],
+    lses: Iterable[ArrayLike],
     *,
     layout: LayoutName = "bhld",
 ) -> tuple[Array, Array]:
@@ -43,9 +42,9 @@ def merge_attention(
 
     Parameters
     ----------
-    outs : sequence of array_like, each (B…, H, Lq, Dv)
+    outs : sequence or iterable of array_like, each (B…, H, Lq, Dv)
         The outputs over each piece of the keys, for the same queries.
-    lses : sequence of array_like, each (B…, H, Lq)
+    lses : sequence or iterable of array_like, each (B…, H, Lq)
         Their log-sum-exps, from ``return_lse=True``.
     layout : {"bhld", "blhd"}
         That of the outputs. lse is (B…, H, Lq) in both.
@@ -87,6 +86,7 @@ def merge_attention(
     True
     """
     length_first = check_layout(layout)
+    outs, lses = _pieces("outs", outs), _pieces("lses", lses)
     if len(outs) != len(lses):
         raise ValueError(f"outs and lses must be equally many: got {len(outs)} and {len(lses)}")
     if len(outs) == 0:
@@ -103,9 +103,8 @@ def merge_attention(
                 "outs must have the same shape: "
                 f"outs[0] has {shape}, outs[{number}] has {array.shape}"
             )
-    if FLOAT16 in types and any(map(is_bfloat16, types)):
-        raise TypeError("outs must not mix float16 and bfloat16")
-    dtype = np.result_type(*types)
+    dtype = common_type("outs", types)
+    check_leading_axes("outs", len(shape) - 3)
     seen = Layout(len(shape), length_first)
     rows = seen.inward_shape(shape)[:-1]
     computing = computing_type(dtype)
@@ -123,3 +122,15 @@ def merge_attention(
         length_first,
     )
     return merged, seen.outward(merged_lse)
+
+
+def _pieces(name: str, given: Any) -> list[Any]:
+    """One after another, from whatever gives them: a list, an array of them, a generator."""
+    unordered = isinstance(given, (str, bytes, Mapping, set, frozenset))
+    if not unordered and getattr(given, "ndim", None) != 0:
+        try:
+            return list(given)
+        except TypeError:  # what cannot be iterated over
+            if hasattr(type(given), "__iter__"):
+                raise
+    raise TypeError(f"{name} must be a sequence of arrays: got {named(given)}")

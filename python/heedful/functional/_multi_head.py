@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from heedful._checks import size
 from heedful.functional._attention import attention
 from heedful.functional._dtypes import Array, as_array
+from heedful.functional._shapes import check_leading_axes
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -72,30 +73,43 @@ def multi_head_attention(
     """
     if options.get("layout", "blhd") != "blhd" or options.get("out") is not None:
         raise TypeError("multi_head_attention has neither layout nor out: heads are side by side")
+    known = attention.__kwdefaults__ or {}
+    unknown = [name for name in options if name not in known]
+    if unknown:
+        raise TypeError(f"multi_head_attention got an unexpected keyword argument {unknown[0]!r}")
     options["layout"] = "blhd"
     heads = size("num_heads", num_heads)
     kv_heads = heads if num_kv_heads is None else size("num_kv_heads", num_kv_heads)
-    found = attention(
-        _apart("query", query, heads),
-        _apart("key", key, kv_heads),
-        _apart("value", value, kv_heads),
-        return_lse=return_lse,
-        return_weights=return_weights,
-        **options,
+    if heads % kv_heads:
+        raise ValueError(
+            f"num_kv_heads must divide num_heads: got num_heads={heads}, num_kv_heads={kv_heads}"
+        )
+    of_keys = "num_heads" if num_kv_heads is None else "num_kv_heads"
+    parts = (
+        _apart("query", query, heads, "num_heads"),
+        _apart("key", key, kv_heads, of_keys),
+        _apart("value", value, kv_heads, of_keys),
     )
+    if parts[0].shape[-1] != parts[1].shape[-1]:
+        raise ValueError(
+            f"query and key must have heads of one depth: query has {parts[0].shape[-1]} in each "
+            f"of {heads}, key has {parts[1].shape[-1]} in each of {kv_heads}"
+        )
+    found = attention(*parts, return_lse=return_lse, return_weights=return_weights, **options)
     if not isinstance(found, tuple):
         return _together(found)
     return (_together(found[0]), *found[1:])
 
 
-def _apart(name: str, given: ArrayLike, heads: int) -> Array:
+def _apart(name: str, given: ArrayLike, heads: int, heads_name: str) -> Array:
     """(…, L, H · D) as (…, L, H, D)."""
     array = as_array(name, given)
     if array.ndim < 2:
         raise ValueError(f"{name} must have two axes at least: got shape {array.shape}")
+    check_leading_axes(name, array.ndim - 2)
     if array.shape[-1] % heads:
         raise ValueError(
-            f"num_heads must divide the last axis of {name}: got {array.shape[-1]} and {heads}"
+            f"{heads_name} must divide the last axis of {name}: got {array.shape[-1]} and {heads}"
         )
     return array.reshape(*array.shape[:-1], heads, array.shape[-1] // heads)
 

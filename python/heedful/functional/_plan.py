@@ -25,8 +25,10 @@ from heedful.functional._restrictions import check_bias, check_mask, check_sink
 from heedful.functional._shapes import check_axes
 
 PACKED = "packed"  # stands for a layout: (tokens, heads, depth) in "blhd", cut into sequences
+INPUTS = ("query", "key", "value")
 _MOST = 1024  # plans kept
 
+Names: TypeAlias = tuple[str, ...]
 # batch, whether the rows stand before the heads, offset, left, right
 Rules: TypeAlias = tuple[Shape, bool, int, int, int]
 # query, key, value, mask, bias, alibi_slopes and sink as the caller gave them
@@ -48,14 +50,16 @@ class Target(NamedTuple):
 class Plan:
     """Sizes, types and positions of all calls that look the same."""
 
-    def __init__(self, given: Given, causal: Any, window: Any, align: Any, layout: str) -> None:
+    def __init__(
+        self, given: Given, causal: Any, window: Any, align: Any, layout: str, names: Names
+    ) -> None:
         query, key, value, mask, bias, alibi_slopes, sink = given
         packed = layout is PACKED
         length_first = packed or check_layout(layout)
-        types = types_together(query, key, value)
+        types = types_together(query, key, value, names)
         if packed:
             _check_packed_axes(query, key, value)
-        self.axes = axes = check_axes(query.shape, key.shape, value.shape, length_first)
+        self.axes = axes = check_axes(query.shape, key.shape, value.shape, length_first, names)
         self.dtype = types[0]  # of query and out
         self.computing = computing_type(self.dtype)
         self.scale = 1.0 / math.sqrt(axes.depth) if axes.depth else 1.0
@@ -129,8 +133,12 @@ def find_plan(
     window: Any,
     align: Any,
     layout: Any,
+    names: Names = INPUTS,
 ) -> tuple[Plan, Given]:
-    """The plan, and the arrays as arrays. All that decides it is in the key: see describe."""
+    """The plan, and the arrays as arrays. All that decides it is in the key: see describe.
+
+    `names` are those of query, key and value that messages may speak of.
+    """
     plan = _plans.get(
         native.describe(
             query, key, value, mask, bias, alibi_slopes, sink, layout, causal, window, align
@@ -150,7 +158,7 @@ def find_plan(
     description = native.describe(*given, layout, causal, window, align)
     plan = _plans.get(description)
     if plan is None:
-        plan = Plan(given, causal, window, align, layout)
+        plan = Plan(given, causal, window, align, layout, names)
         if description is not None:
             if len(_plans) >= _MOST:  # shapes that change with every call fill it: start again
                 _plans.clear()

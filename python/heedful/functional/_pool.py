@@ -7,12 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from heedful._checks import named
+from heedful._checks import flag, listed, named
 from heedful.functional._attention import attention
 from heedful.functional._backward import Gradients, backward, pullback_of
 from heedful.functional._call import check_call
-from heedful.functional._dtypes import Array, as_array, rounded
-from heedful.functional._forward import check_returned, forward_for_gradients, returned
+from heedful.functional._dtypes import (
+    Array,
+    accepted_type,
+    as_array,
+    common_type,
+    of_shape,
+    rounded,
+)
+from heedful.functional._forward import forward_for_gradients, returned
+from heedful.functional._layout import Shape
+from heedful.functional._positions import check_lengths
+from heedful.functional._restrictions import mask_or_bias
+from heedful.functional._shapes import broadcast_batches, broadcasts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,6 +85,7 @@ def attention_pool(
     >>> heedful.attention_pool([[0.0, 1.0], [9.0, 3.0]], [0.0, 1.0], scale=1000.0)
     array([9., 3.])
     """
+    return_weights = flag("return_weights", return_weights)
     arrays, options, outward = _prepared(x, query, key, mask, lengths, scale)
     found = attention(*arrays, return_weights=return_weights, **options)
     if not return_weights:
@@ -93,7 +105,9 @@ def attention_pool_vjp(
 ) -> tuple[Any, Callable[..., tuple[Array, ...]]]:
     """What :func:`attention_pool` returns, and the function that takes gradients back.
 
-    ``pullback(dy)`` gives (dx, dquery), or (dx, dquery, dkey) where a key was given.
+    ``pullback(dy)`` gives (dx, dquery), or (dx, dquery, dkey) where a key was given; with
+    ``return_weights=True`` it takes ``dweights``, the gradient of the weights, too. Each has the
+    very shape of what it is the gradient of, otherwise it is a ValueError.
 
     Examples
     --------
@@ -103,25 +117,30 @@ def attention_pool_vjp(
     >>> [gradient.shape for gradient in pullback(y)]
     [(3, 5, 2), (2,)]
     """
+    return_weights = flag("return_weights", return_weights)
     arrays, options, outward = _prepared(x, query, key, mask, lengths, scale)
-    _, return_weights = check_returned(False, return_weights)
     call = check_call(
         *arrays, options.get("mask"), options.get("bias"), False, None, None, None,
-        lengths, scale, None, None, None, 0.0, None, "bhld",
+        options.get("kv_lengths"), options.get("scale"), None, None, None, 0.0, None, "bhld",
     )  # fmt: skip
     result = forward_for_gradients(call, None, return_weights)
     found = returned(call, result, False, return_weights)
     # x alone is key and value: both gradients are added before they are rounded
     run: Callable[..., Gradients] = partial(backward, rounds=key is not None)
     inner = pullback_of(call, result, run)
-    out = found[0] if return_weights else found
+    out, weights = found if return_weights else (found, None)
+    y, a = outward(out), None if weights is None else outward(weights)
     shapes = [np.shape(as_array("x", x)), np.shape(as_array("query", query))]
     key_shape = None if key is None else np.shape(as_array("key", key))
 
     def pullback(dy: Any, dweights: Any = None) -> tuple[Array, ...]:
+        """Gradients of x, query and key, from those of y and of the weights."""
+        dy = of_shape("dy", dy, y.shape).reshape(out.shape)
         if dweights is not None:
-            dweights = np.asarray(dweights).reshape(found[1].shape)
-        gradients = inner(np.asarray(dy).reshape(out.shape), dweights=dweights)
+            if a is None or weights is None:
+                raise ValueError("dweights must be None: the call had no return_weights=True")
+            dweights = of_shape("dweights", dweights, a.shape).reshape(weights.shape)
+        gradients = inner(dy, dweights=dweights)
         dx, dkey = gradients.value, gradients.key
         of_query, _, of_x = call.plan.gradients
         dquery = rounded(gradients.query.reshape(shapes[1]), of_query.dtype)
@@ -130,27 +149,34 @@ def attention_pool_vjp(
         with np.errstate(invalid="ignore", over="ignore"):
             return rounded((dx + dkey).reshape(shapes[0]), of_x.dtype), dquery
 
-    return (outward(found[0]), outward(found[1])) if return_weights else outward(found), pullback
+    return (y, a) if return_weights else y, pullback
 
 
 def _prepared(
     x: Any, query: Any, key: Any, mask: Any, lengths: Any, scale: Any
 ) -> tuple[tuple[Array, Array, Array], dict[str, Any], Callable[[Array], Array]]:
-    """Arrays and options of attention with one head, and what takes its axis away again."""
+    """Arrays and options of attention with one head, and what takes its axis away again.
+
+    All that attention would refuse is refused here, in the caller's words.
+    """
     x, query = as_array("x", x), as_array("query", query)
+    names = ("x",) if key is None else ("x", "key")
     key = x if key is None else as_array("key", key)
-    if x.ndim < 2 or key.ndim < 2:
-        raise ValueError(
-            f"x and key must have elements and features as axes: got shapes {x.shape}, {key.shape}"
-        )
-    if query.ndim not in (1, 2):
-        raise ValueError(f"query must have one axis or two: got {named(query)}")
+    batch = _checked_batch(names, x, query, key)
     several = query.ndim == 2
-    options: dict[str, Any] = {"kv_lengths": lengths, "scale": scale}
+    options: dict[str, Any] = {"scale": scale}
+    if lengths is not None:
+        options["kv_lengths"] = check_lengths("lengths", lengths, batch, x.shape[-2]).reshape(batch)
     if mask is not None:
         given = as_array("mask", mask)
-        name = "mask" if given.dtype == np.bool_ else "bias"
-        options[name] = given[..., np.newaxis, np.newaxis, :]
+        added = mask_or_bias("mask", given)[1]
+        if not broadcasts(given.shape, (*batch, x.shape[-2])):
+            raise ValueError(
+                f"mask must broadcast to (B…, L), here {(*batch, x.shape[-2])}: "
+                f"got shape {given.shape}"
+            )
+        of_keys = np.atleast_1d(given)[..., np.newaxis, np.newaxis, :]
+        options["mask" if added is None else "bias"] = of_keys
 
     def outward(array: Array) -> Array:
         """(B…, 1, N, W) as (B…, N, W), or (B…, W)."""
@@ -158,3 +184,26 @@ def _prepared(
 
     rows = query if several else query[np.newaxis]
     return (rows, key[..., np.newaxis, :, :], x[..., np.newaxis, :, :]), options, outward
+
+
+def _checked_batch(names: tuple[str, ...], x: Array, query: Array, key: Array) -> Shape:
+    """The leading axes of x and key, whose other axes and types fit one another and query."""
+    if x.ndim < 2 or key.ndim < 2:
+        raise ValueError(
+            f"x and key must have elements and features as axes: got shapes {x.shape}, {key.shape}"
+        )
+    if query.ndim not in (1, 2):
+        raise ValueError(f"query must have one axis or two: got {named(query)}")
+    compared = names[-1]
+    if query.shape[-1] != key.shape[-1]:
+        raise ValueError(
+            f"query must be as deep as {compared}: query has {query.shape[-1]} features, "
+            f"{compared} has {key.shape[-1]}"
+        )
+    if key.shape[-2] != x.shape[-2]:
+        raise ValueError(
+            f"key must have an element for each of x: x has {x.shape[-2]}, key has {key.shape[-2]}"
+        )
+    types = [accepted_type(name, array) for name, array in zip(names, (x, key), strict=False)]
+    common_type(listed((*names, "query")), [*types, accepted_type("query", query)])
+    return broadcast_batches(names, (x.shape[:-2], key.shape[:-2])[: len(names)])

@@ -15,6 +15,8 @@ from heedful._core import native
 from heedful.functional._shapes import Axes
 
 ALIGNMENTS = ("upper_left", "lower_right")
+_READ_AS_THEY_ARE = (type(None), list, np.ndarray)  # lengths, by the compiled function
+_LEADING, _SEQUENCES = "that of the leading axes", "one for each sequence"
 _FAR = 2**58  # beyond every key, and sums of a few of it fit into 64 bits
 
 Lengths = int | NDArray[np.int64]  # one number for all items, or one for each
@@ -44,12 +46,12 @@ class Positions(NamedTuple):
 
 
 def check_lengths(
-    name: str, given: Any, shape: tuple[int, ...], limit: Lengths
+    name: str, given: Any, shape: tuple[int, ...], limit: Lengths, of: str = _LEADING
 ) -> NDArray[np.int64]:
     """A checked copy, flattened: one length for each item, none beyond its array."""
     numbers = integer_array(name, given)
     if numbers.shape != shape:
-        wanted = f"shape {shape}, that of the leading axes" if shape else "no axes: a single number"
+        wanted = f"shape {shape}, {of}" if shape else "no axes: a single number"
         raise ValueError(f"{name} must have {wanted}: got shape {numbers.shape}")
     numbers = numbers.ravel()
     wrong = (numbers < 0) | (numbers > limit)
@@ -93,14 +95,18 @@ def check_align(align: Any) -> str | int | NDArray[Any] | None:
 
 
 def offsets_of(
-    diagonal: Diagonal, shape: tuple[int, ...], query_lengths: Lengths, key_lengths: Lengths
+    diagonal: Diagonal,
+    shape: tuple[int, ...],
+    query_lengths: Lengths,
+    key_lengths: Lengths,
+    of: str = _LEADING,
 ) -> Lengths | list[int]:
     """One for all items, or one for each."""
     align = diagonal.align
     if isinstance(align, np.ndarray):
         if align.shape != shape:
             raise ValueError(
-                f"align must be a single integer or have shape {shape}, that of the leading axes: "
+                f"align must be a single integer or have shape {shape}, {of}: "
                 f"got shape {align.shape}"
             )
         offsets = [int(number) for number in align.ravel()]
@@ -152,7 +158,9 @@ def check_items(
     """Every item's rows, keys and diagonal for arrays of one length each."""
     batch, query_length, key_length = axes.batch, axes.query_length, axes.key_length
     count = math.prod(batch)
-    if not diagonal.by_item:
+    # a subclass of an array may mean more than its numbers, as a masked array does
+    plain = type(q_lengths) in _READ_AS_THEY_ARE and type(kv_lengths) in _READ_AS_THEY_ARE
+    if plain and not diagonal.by_item:
         items = np.empty((count, 5), np.int64)
         lower_right = diagonal.align == "lower_right" and diagonal.used != ""
         if native.fill_items(
@@ -192,10 +200,10 @@ def check_packed_positions(
         where = f"sequence {item} has {query_lengths[item]} queries and {key_lengths[item]} keys"
         raise refuse_unaligned(used, where)
     if q_lengths is not None:
-        query_lengths = check_lengths("q_lengths", q_lengths, shape, query_lengths)
+        query_lengths = check_lengths("q_lengths", q_lengths, shape, query_lengths, _SEQUENCES)
     if kv_lengths is not None:
-        key_lengths = check_lengths("kv_lengths", kv_lengths, shape, key_lengths)
-    offsets = offsets_of(diagonal, shape, query_lengths, key_lengths)
+        key_lengths = check_lengths("kv_lengths", kv_lengths, shape, key_lengths, _SEQUENCES)
+    offsets = offsets_of(diagonal, shape, query_lengths, key_lengths, _SEQUENCES)
     return items_of(
         shape[0], rows[:-1], query_lengths, keys[:-1], key_lengths, offsets, left, right
     )

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from heedful.functional._dtypes import FLOAT64, Array, DType, floating_type
+from heedful.functional._dtypes import FLOAT64, Array, DType, floating_type, is_floating
 from heedful.functional._layout import Shape
 from heedful.functional._shapes import broadcasts
 
@@ -23,6 +23,15 @@ def check_mask(mask: Array, scores: Shape) -> None:
             f"numbers to be added to the scores belong into bias: got type {mask.dtype}"
         )
     _check_broadcasts("mask", mask, scores)
+
+
+def mask_or_bias(name: str, given: Array) -> tuple[Array | None, Array | None]:
+    """(mask, bias): what is boolean hides, what is floating is added to the scores."""
+    if given.dtype == np.bool_:
+        return given, None
+    if not is_floating(given.dtype):
+        raise TypeError(f"{name} must be boolean or floating: got type {given.dtype}")
+    return None, given
 
 
 def check_bias(bias: Array, scores: Shape) -> DType:

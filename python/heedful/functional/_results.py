@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from heedful._checks import named
+from heedful._checks import named, refuse_masked
 from heedful._core._memory import empty
 from heedful.functional._call import Call
 from heedful.functional._dtypes import Array, DType
@@ -44,6 +44,8 @@ def check_out(out: Any, call: Call) -> Array:
     shape = call.plan.axes.out
     if not isinstance(out, np.ndarray):
         raise TypeError(f"out must be a numpy array: got {named(out)}")
+    if type(out) is not np.ndarray:  # a memory map can be written
+        refuse_masked("out", out)
     if out.shape != shape:
         raise ValueError(f"out must have shape {shape}: got {out.shape}")
     if out.dtype != call.dtype:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from heedful._checks import flag, integer_array, is_integer, named, positive
+from heedful._checks import flag, is_integer, named, positive
+from heedful._checks import positions as checked_positions
 from heedful._core import native
 from heedful.functional._dtypes import (
     FLOAT64,
@@ -50,8 +51,8 @@ def rotary_embedding(
     x : array_like, (B…, H, L, D), or (B…, L, H, D) with layout="blhd"
         Queries or keys. Two axes are (L, D).
     positions : int or array_like of int, optional
-        An integer is the position of the first row; an array, (L,) or (B…, L), has every row's.
-        None counts from 0.
+        An integer is the position of the first row; an array, (L,) or (B…, L), has every row's,
+        within ±2**53. None counts from 0.
     base : float, default 10000
     rotary_dim : int, optional
         How many of the D features are turned, the first ones; even. None is D.
@@ -93,9 +94,9 @@ def rotary_embedding(
         raise ValueError(f"x must have positions and features as axes: got shape {x.shape}")
     length = x.shape[-3 if length_first and x.ndim > 2 else -2]
     turned = _check_rotary_dim(rotary_dim, x.shape[-1])
-    positions = _check_positions(positions, length)
-    _check_items(positions.shape, x.shape, length_first)
-    cos, sin = _turns(positions, turned, positive("base", base), computing_type(dtype))
+    places = _check_positions(positions, length)
+    _check_items(places.shape, x.shape, length_first)
+    cos, sin = _turns(places, turned, positive("base", base), computing_type(dtype))
     if flag("inverse", inverse):
         np.negative(sin, out=sin)
     y = np.empty(x.shape, dtype)
@@ -114,14 +115,10 @@ def _check_rotary_dim(given: Any, depth: int) -> int:
 
 
 def _check_positions(given: Any, length: int) -> Array:
-    if given is None or is_integer(given):
-        return np.arange(length) + (0 if given is None else int(given))
-    positions = integer_array("positions", given)
-    if positions.ndim == 0:
-        return np.arange(length) + int(positions)
-    if positions.shape[-1] != length:
-        raise ValueError(f"positions must end with {length} rows: got shape {positions.shape}")
-    return positions
+    found = checked_positions("positions", 0 if given is None else given)
+    if found.ndim and found.shape[-1] != length:
+        raise ValueError(f"positions must end with {length} rows: got shape {found.shape}")
+    return found if found.ndim else found + np.arange(length)
 
 
 def _check_items(positions: tuple[int, ...], shape: tuple[int, ...], length_first: bool) -> None:

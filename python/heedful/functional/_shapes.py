@@ -1,11 +1,15 @@
 """Shapes of one call: what the axes mean, how they must agree, and sums over repeated ones."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from heedful._checks import listed
 from heedful.functional._dtypes import Array
 from heedful.functional._layout import Layout, Shape
+
+MAX_LEADING = 32  # leading axes that the compiled functions take
 
 
 class Axes(NamedTuple):
@@ -31,8 +35,11 @@ class Axes(NamedTuple):
         return (*self.batch, self.heads, self.query_length, self.key_length)
 
 
-def check_axes(query: Shape, key: Shape, value: Shape, length_first: bool) -> Axes:
-    """The sizes that three shapes, as the caller gives them, agree on."""
+def check_axes(
+    query: Shape, key: Shape, value: Shape, length_first: bool,
+    names: Sequence[str] = ("query", "key", "value"),
+) -> Axes:  # fmt: skip
+    """The sizes that three shapes, as the caller gives them, agree on; `names` are those given."""
     layout = Layout(_number_of_axes(query, key, value), length_first)
     query, key, value = map(layout.inward_shape, (query, key, value))
     heads, query_length, depth = query[-3:]
@@ -57,7 +64,7 @@ def check_axes(query: Shape, key: Shape, value: Shape, length_first: bool) -> Ax
             "the heads of query must be a multiple of the heads of key: "
             f"query has {heads}, key has {kv_heads}"
         )
-    batch = _broadcast(query[:-3], key[:-3], value[:-3])
+    batch = broadcast_batches(names, (query[:-3], key[:-3], value[:-3]))
     out = layout.shape(batch, heads, query_length, value_depth)
     return Axes(batch, heads, kv_heads, query_length, key_length, depth, value_depth, layout, out)
 
@@ -84,14 +91,22 @@ def _number_of_axes(query: Shape, key: Shape, value: Shape) -> int:
     return 1
 
 
-def _broadcast(*shapes: Shape) -> Shape:
+def broadcast_batches(names: Sequence[str], shapes: Sequence[Shape], hint: str = "") -> Shape:
+    """The leading axes of all together."""
+    for name, shape in zip(names, shapes, strict=False):
+        check_leading_axes(name, len(shape))
     try:
         return np.broadcast_shapes(*shapes)
     except ValueError:
+        found = (f"{name} has {shape}" for name, shape in zip(names, shapes, strict=False))
         raise ValueError(
-            "the leading axes of query, key and value must broadcast: "
-            f"query has {shapes[0]}, key has {shapes[1]}, value has {shapes[2]}"
+            f"the leading axes of {listed(names)} must broadcast{hint}: {', '.join(found)}"
         ) from None
+
+
+def check_leading_axes(name: str, count: int) -> None:
+    if count > MAX_LEADING:
+        raise ValueError(f"{name} must have at most {MAX_LEADING} leading axes: got {count}")
 
 
 def broadcasts(shape: Shape, target: Shape) -> bool:

@@ -10,12 +10,14 @@ from heedful._checks import flag
 from heedful.functional._call import check_call
 from heedful.functional._dtypes import as_array
 from heedful.functional._forward import forward_alone
+from heedful.functional._plan import INPUTS
+from heedful.functional._restrictions import mask_or_bias
+from heedful.functional._shapes import broadcast_batches, broadcasts, check_axes
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from heedful.functional._dtypes import Array
-    from heedful.functional._layout import Shape
 
 
 def scaled_dot_product_attention(
@@ -90,18 +92,17 @@ def scaled_dot_product_attention(
         )
     if is_causal is not False and flag("is_causal", is_causal) and attn_mask is not None:
         raise ValueError("attn_mask must be None where is_causal is True: got both")
-    mask = bias = None
-    if attn_mask is not None:
-        mask, bias = _mask_or_bias(as_array("attn_mask", attn_mask))
     # Without grouped heads every leading axis broadcasts. Where they are equal it is all one, and
     # the last of them can be the heads; otherwise there is one head, and they are the batch.
     plain = enable_gqa is not False and flag("enable_gqa", enable_gqa)
     plain = plain or query.shape[:-2] == key.shape[:-2] == value.shape[:-2]
     if not plain:
-        _check_leading_axes(query.shape[:-2], key.shape[:-2], value.shape[:-2])
+        leading = query.shape[:-2], key.shape[:-2], value.shape[:-2]
+        broadcast_batches(INPUTS, leading, ", heads in groups need enable_gqa=True")
         query, key, value = _with_one_head(query), _with_one_head(key), _with_one_head(value)
-        mask = None if mask is None else _with_one_head(mask)
-        bias = None if bias is None else _with_one_head(bias)
+    mask = bias = None
+    if attn_mask is not None:
+        mask, bias = _checked_mask(attn_mask, query, key, value, plain)
     call = check_call(
         query, key, value, mask, bias, is_causal, None, "upper_left", None, None,
         scale, None, None, None, dropout_p, None, "bhld",
@@ -110,22 +111,25 @@ def scaled_dot_product_attention(
     return out if plain else out[..., 0, :, :]
 
 
-def _mask_or_bias(attn_mask: Array) -> tuple[Array | None, Array | None]:
-    if attn_mask.dtype == np.bool_:
-        return attn_mask, None
-    if attn_mask.dtype.kind in "iu":
-        raise TypeError(f"attn_mask must be boolean or floating: got type {attn_mask.dtype}")
-    return None, attn_mask
-
-
-def _check_leading_axes(query: Shape, key: Shape, value: Shape) -> None:
-    try:
-        np.broadcast_shapes(query, key, value)
-    except ValueError:
+def _checked_mask(
+    given: ArrayLike, query: Array, key: Array, value: Array, plain: bool
+) -> tuple[Array | None, Array | None]:
+    """(mask, bias) for arrays with heads, checked in the caller's words."""
+    attn_mask = as_array("attn_mask", given)
+    mask, bias = mask_or_bias("attn_mask", attn_mask)
+    axes = check_axes(query.shape, key.shape, value.shape, False)
+    scores = axes.scores if plain else (*axes.batch, *axes.scores[-2:])
+    scores = scores if query.ndim > 2 else scores[-2:]
+    if not broadcasts(attn_mask.shape, scores):
         raise ValueError(
-            "the leading axes of query, key and value must broadcast, heads in groups need "
-            f"enable_gqa=True: query has {query}, key has {key}, value has {value}"
-        ) from None
+            f"attn_mask must broadcast to (…, L, S), here {scores}: got shape {attn_mask.shape}"
+        )
+    if plain:
+        return mask, bias
+    return (
+        None if mask is None else _with_one_head(mask),
+        None if bias is None else _with_one_head(bias),
+    )
 
 
 def _with_one_head(array: Array) -> Array:

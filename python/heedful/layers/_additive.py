@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from heedful._checks import flag, probability, size
+from heedful._checks import as_array, flag, probability, size
 from heedful.functional import additive_attention, additive_attention_vjp
 from heedful.layers._initial import kaiming
 from heedful.layers._linear import Linear
@@ -183,4 +183,4 @@ def _with_head(mask: Any) -> Any:
     """(…, Lq, Lk) as (…, 1, Lq, Lk)."""
     if mask is None or np.ndim(mask) < 3:
         return mask
-    return np.expand_dims(np.asarray(mask), -3)
+    return np.expand_dims(as_array("mask", mask), -3)

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from heedful._checks import as_array
+
 _PREFIXES = ("bert.", "roberta.", "distilbert.", "model.", "0.auto_model.")
 _SIMPLE = {
     "embeddings.word_embeddings.": "token_embedding.",
@@ -61,7 +63,8 @@ def from_checkpoint(state: Mapping[str, ArrayLike], pooler: bool) -> dict[str, A
         missing = [new for (new, _), array in zip(_PARTS, ordered, strict=True) if array is None]
         if missing:
             raise ValueError(f"state lacks the {' and '.join(missing)} of {whole}")
-        found[whole] = np.concatenate([np.asarray(array) for array in ordered])
+        arrays: list[Any] = ordered
+        found[whole] = np.concatenate([as_array(whole, array) for array in arrays])
     return found
 
 

@@ -103,11 +103,10 @@ def check_tokens(name: str, given: Any, count: int) -> Array:
         whole = finite and bool((tokens == np.floor(tokens)).all())
         if not whole:
             raise TypeError(f"{name} must be integers: got {named(tokens)}")
-        tokens = tokens.astype(np.int64)
     if tokens.size and not 0 <= int(tokens.min()) <= int(tokens.max()) < count:
         wrong = tokens.min() if int(tokens.min()) < 0 else tokens.max()
         raise ValueError(f"{name} must lie in [0, {count}): got {int(wrong)}")
-    return tokens
+    return tokens.astype(np.int64) if tokens.dtype.kind == "f" else tokens
 
 
 def add_rows(total: Array, tokens: Array, rows: Array, skip: int | None) -> None:

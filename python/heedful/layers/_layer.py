@@ -16,6 +16,7 @@ from heedful.layers._misfit import misfit
 from heedful.layers._mode import INFERENCE, Mode
 from heedful.layers._once import once
 from heedful.layers._parameter import Parameter, check_like, owner_of
+from heedful.layers._rollback import rollback
 from heedful.layers._state import Mismatch, check_built, check_state, load_state
 from heedful.layers._summary import html, table, text
 from heedful.layers._trainable import Trainable
@@ -93,8 +94,12 @@ class Layer(Trainable, Freezable):
     def __call__(self, *inputs: Any, **options: Any) -> Any:
         """The result alone: nothing is kept, and dropout does nothing.
 
-        Shapes are those of `compute`. Any number of threads may call at the same time.
+        Shapes are those of `compute`. Any number of threads may call at the same time. A call that
+        raises leaves the caches that it was given as they were.
         """
+        if "cache" in options or "caches" in options:
+            with rollback(options.get("cache"), options.get("caches")):
+                return self.computed(INFERENCE, *inputs, **options)[0]
         return self.computed(INFERENCE, *inputs, **options)[0]
 
     def forward(self, *inputs: Any, rng: Rng = None, **options: Any) -> tuple[Any, Backward]:

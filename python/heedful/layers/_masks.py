@@ -19,7 +19,7 @@ def mask_or_bias(mask: Any, bias: Any = None) -> dict[str, Any]:
     mask = as_array("mask", mask)
     if mask.dtype == np.bool_ or mask.dtype.kind in "iu":  # attention refuses integers aloud
         return {"mask": mask, "bias": bias}
-    return {"mask": None, "bias": mask if bias is None else mask + np.asarray(bias)}
+    return {"mask": None, "bias": mask if bias is None else mask + as_array("bias", bias)}
 
 
 def check_mask_of_heads(given: Any, query: Shape, key: Shape, keys_are_known: bool = True) -> Any:

@@ -234,7 +234,13 @@ class MultiHeadAttention(Typed):
         self, cache: KVCache, projections: Projections, options: dict[str, Any]
     ) -> tuple[Array, Array, Array]:
         """Queries, and the keys and values that the cache holds then."""
-        empty = not len(cache.lengths)
+        shape, lengths = projections.inputs[0].shape, cache.lengths
+        empty = not len(lengths)
+        if len(shape) != 3 or (not empty and shape[0] != len(lengths)):
+            items = "B" if empty else len(lengths)
+            raise ValueError(
+                f"query must have shape ({items}, L, {self.d_model}) with this cache: got {shape}"
+            )
         if not projections.is_self:  # the same keys for every step: computed at the first
             if self.rotary:
                 raise ValueError("cache of another sequence needs a layer without rotary")

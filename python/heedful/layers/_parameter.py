@@ -64,6 +64,7 @@ class Parameter:
     def add(self, gradient: Array) -> None:
         if not self.trainable:
             return
+        gradient = numbers("gradient", gradient)
         if gradient.shape != self.value.shape:
             raise ValueError(
                 f"a gradient must have the parameter's shape {self.value.shape}: "

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from heedful._checks import as_array, is_integer, named, positive, size
+from heedful._checks import as_array, is_integer, positions, positive, size
 from heedful.functional import rotary_embedding
 from heedful.layers._embedding import add_rows
 from heedful.layers._initial import normal
@@ -135,11 +135,7 @@ def rows_of(x: Array, first: Any) -> Array:
     """The position of each row of x (…, L, E): (L,), or (…, L) where items start elsewhere."""
     if x.ndim < 2:
         raise ValueError(f"x must have positions and features as axes: got shape {x.shape}")
-    if is_integer(first):
-        return np.arange(x.shape[-2]) + int(first)
-    begins = as_array("first", first)
-    if begins.dtype.kind not in "iu":
-        raise TypeError(f"first must be an integer, or one for each item: got {named(first)}")
+    begins = positions("first", first if is_integer(first) else as_array("first", first))
     if begins.shape not in ((), x.shape[:-2]):
         raise ValueError(
             f"first must be an integer, or one for each item of {x.shape[:-2]}: got shape "

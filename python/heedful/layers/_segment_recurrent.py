@@ -177,6 +177,8 @@ class SegmentRecurrentLM(Typed):
         """
         own = each_of("memory", memory, len(self.layers))
         x, back_embedding = self.embedding.compute(mode, tokens)
+        if memory is not None:
+            own = [self._memory(index, given, x.shape) for index, given in enumerate(own)]
         x, drop = self.dropout.compute(mode, x)
         closures: list[Backward] = []
         remembered: list[Array] = []
@@ -197,6 +199,16 @@ class SegmentRecurrentLM(Typed):
             back_embedding(drop(back_layers(back_projection(dlogits))))
 
         return ((logits, remembered) if return_memory else logits), backward
+
+    def _memory(self, index: int, given: Any, shape: tuple[int, ...]) -> Array:
+        """That of one layer, for x of a shape (B, L, E)."""
+        memory = self.array(f"memory[{index}]", given)
+        if memory.ndim != 3 or (memory.shape[0], memory.shape[2]) != (shape[0], shape[-1]):
+            raise ValueError(
+                f"memory must have shape ({shape[0]}, M, {shape[-1]}): got {memory.shape} "
+                f"for layer {index}"
+            )
+        return memory
 
     def read(self, tokens: Any, segment: int = 512) -> tuple[Array, list[Array]]:
         """A long text segment by segment: the last segment's logits, and the memory behind it.

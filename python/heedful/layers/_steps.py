@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from heedful._checks import integer_array, named
+from heedful._checks import int64_array, named
 from heedful.functional import KVCache
 from heedful.layers._decoder import DecoderCache
 from heedful.layers._ragged import padded
@@ -40,7 +40,7 @@ def read_prompts(prompts: Any) -> list[Array]:
         raise TypeError(f"prompts must be sequences of tokens: got {named(prompts)}")
     found = []
     for index, prompt in enumerate(prompts):
-        tokens = integer_array(f"prompts[{index}]", prompt).astype(np.int64)
+        tokens = int64_array(f"prompts[{index}]", prompt)
         if tokens.ndim != 1 or not tokens.size:
             raise ValueError(
                 f"prompts[{index}] must be one token at least in one row: got shape "

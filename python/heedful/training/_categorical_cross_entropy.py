@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from heedful._checks import flag, is_integer, named, probability
+from heedful._checks import as_array, flag, int64_array, is_integer, named, probability
 from heedful._core import native
 from heedful.training._prediction import as_rows, floating, logs
 from heedful.training._targets import check_classes, check_shares, class_targets, real_targets
@@ -44,11 +44,13 @@ class SparseCategoricalCrossEntropy:
         self.label_smoothing = probability("label_smoothing", label_smoothing)
         if ignore_index is not None and not is_integer(ignore_index):
             raise TypeError(f"ignore_index must be an integer or None: got {named(ignore_index)}")
+        if ignore_index is not None:
+            int64_array("ignore_index", ignore_index)
         self.ignore_index = ignore_index
 
     def count(self, target: Any, sample_weight: Any = None) -> int:
         """Targets that the mean is taken over."""
-        labels = np.asarray(target)
+        labels = as_array("target", target)
         return self._weights(labels, sample_weight).count
 
     def __call__(

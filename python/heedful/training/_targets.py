@@ -103,7 +103,7 @@ def check_classes(found: Labels, classes: int, weights: Weights, where: str) -> 
     if wrong.any():
         hint = "; a model with one output needs the loss binary_crossentropy" * (classes == 1)
         raise ValueError(
-            f"target must lie in [0, {classes}): got {_first(found.labels, wrong, where)}{hint}"
+            f"target must lie in [0, {classes}): got {_first(found.given, wrong, where)}{hint}"
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,15 +15,26 @@ def uninterrupted() -> Iterator[None]:
 
     Signals reach the main thread only, so elsewhere there is nothing to do.
     """
-    handler = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(handler):
+    heard: list[tuple[int, Any]] = []
+    handler = _replace_handler(lambda number, frame: heard.append((number, frame)))
+    if handler is None:
         yield
         return
-    heard: list[tuple[int, Any]] = []
-    signal.signal(signal.SIGINT, lambda number, frame: heard.append((number, frame)))
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, handler)
     if heard:
         handler(*heard[0])
+
+
+def _replace_handler(replacement: Callable[[int, Any], None]) -> Callable[..., Any] | None:
+    """Puts another one in the place of SIGINT's handler, which is returned; None if it cannot."""
+    handler = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(handler):
+        return None
+    try:
+        signal.signal(signal.SIGINT, replacement)
+    except ValueError:  # the main thread of a sub-interpreter, which no signal reaches either
+        return None
+    return handler

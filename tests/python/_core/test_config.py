@@ -3,6 +3,7 @@
 import os
 import platform
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from heedful import _core
 
 @pytest.fixture(scope="module")
 def config() -> dict[str, object]:
-    return heedful.show_config()
+    return heedful.show_config(mode="dicts")
 
 
 def test_it_names_the_versions(config: dict[str, object]) -> None:
@@ -65,5 +66,24 @@ def test_it_prints_one_line_an_entry(config: dict[str, object]) -> None:
     assert ", ".join(_core.available_levels()) in str(config)
 
 
+@pytest.mark.parametrize("options", [{}, {"mode": "stdout"}])
+def test_it_is_printed_once_and_nothing_is_returned(
+    config: dict[str, object], options: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert heedful.show_config(**options) is None
+    assert capsys.readouterr() == (f"{config}\n", "")
+
+
+def test_as_a_dictionary_it_is_not_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert isinstance(heedful.show_config(mode="dicts"), dict)
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(("mode", "kind"), [("dict", ValueError), (None, TypeError)])
+def test_another_mode_is_refused(mode: Any, kind: type[Exception]) -> None:
+    with pytest.raises(kind, match=r"^mode must be 'stdout' or 'dicts': got"):
+        heedful.show_config(mode=mode)
+
+
 def test_it_changes_nothing(config: dict[str, object]) -> None:
-    assert heedful.show_config() == config
+    assert heedful.show_config(mode="dicts") == config

@@ -25,7 +25,7 @@ def best_level(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def at_level(monkeypatch: pytest.MonkeyPatch, config: dict[str, object]) -> None:
-    monkeypatch.setattr(goals.heedful, "show_config", lambda: config)
+    monkeypatch.setattr(goals.heedful, "show_config", lambda mode: config)
 
 
 def comparison(**milliseconds: float) -> Comparison:

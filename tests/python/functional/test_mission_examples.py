@@ -60,17 +60,21 @@ def test_a_single_query_vector_against_a_matrix() -> None:
 
 COLUMN = np.array([[1], [2], [3], [4], [5]])
 VALUES = np.array([[9], [8], [7], [6], [5]])
-ALPHA = math.sqrt(COLUMN.shape[1]) / math.sqrt(VALUES.shape[1])  # √d_k / √d_v
+
+
+def divided_by_hand(query: np.ndarray, key: np.ndarray, value: np.ndarray) -> np.ndarray:
+    """The scores divided by √d_k, then by α = √d_k / √d_v, as the formula says it."""
+    d_k, d_v = key.shape[1], value.shape[1]
+    alpha = math.sqrt(d_k) / math.sqrt(d_v)
+    scores = (query @ key.T / math.sqrt(d_k)) / alpha
+    exponentials = np.exp(scores - scores.max(1, keepdims=True))
+    return exponentials / exponentials.sum(1, keepdims=True) @ value
 
 
 @pytest.mark.parametrize(
     ("options", "factor"),
-    [
-        ({}, 1 / math.sqrt(1)),
-        ({"scale": 1.0}, 1.0),
-        ({"scale": ALPHA / math.sqrt(1)}, ALPHA / math.sqrt(1)),
-    ],
-    ids=["scaled", "unscaled", "with the factor alpha"],
+    [({}, 1 / math.sqrt(1)), ({"scale": 1.0}, 1.0)],
+    ids=["scaled", "unscaled"],
 )
 def test_columns_of_five_numbers(options: dict[str, float], factor: float) -> None:
     out = heedful.attention(COLUMN, COLUMN, VALUES, **options)
@@ -83,14 +87,39 @@ def test_columns_of_five_numbers(options: dict[str, float], factor: float) -> No
     )
 
 
-def test_the_factor_alpha_where_it_is_not_one() -> None:
-    """d_k = 4 and d_v = 9: α / √d_k = 1 / √d_v."""
+@pytest.mark.parametrize(
+    ("d_k", "d_v", "scale"), [(1, 1, 1.0), (1, 4, 2.0), (4, 9, 3 / 4), (16, 4, 1 / 8)]
+)
+def test_scores_divided_by_alpha_as_well(d_k: int, d_v: int, scale: float) -> None:
+    """1 / (√d_k · α) = √d_v / d_k."""
     rng = np.random.default_rng(0)
-    query, key, value = (rng.standard_normal(shape) for shape in ((3, 4), (5, 4), (5, 9)))
-    alpha = math.sqrt(4) / math.sqrt(9)
-    out = heedful.attention(query, key, value, scale=alpha / math.sqrt(4))
-    expected = [by_hand(row, key.tolist(), value.tolist(), 1 / 3) for row in query.tolist()]
-    np.testing.assert_allclose(out, expected, rtol=1e-13)
+    query, key, value = (rng.standard_normal(shape) for shape in ((3, d_k), (5, d_k), (5, d_v)))
+    alpha = math.sqrt(d_k) / math.sqrt(d_v)
+    assert scale == pytest.approx(1 / (math.sqrt(d_k) * alpha), rel=1e-15)
+    out = heedful.attention(query, key, value, scale=scale)
+    np.testing.assert_allclose(out, divided_by_hand(query, key, value), rtol=1e-13)
+
+
+def test_a_column_with_values_of_four_columns() -> None:
+    """α = 1/2 doubles the scores."""
+    wide = np.repeat(VALUES, 4, axis=1)
+    out = heedful.attention(COLUMN, COLUMN, wide, scale=1 / 0.5)
+    np.testing.assert_allclose(out, divided_by_hand(COLUMN, COLUMN, wide), rtol=1e-14)
+    assert out[:, 0].round(3).tolist() == [5.156, 5.019, 5.002, 5.0, 5.0]
+
+
+def the_example() -> dict[str, object]:
+    import runpy
+    from pathlib import Path
+
+    return runpy.run_path(str(Path(__file__).parents[3] / "examples" / "first_steps.py"))
+
+
+def test_first_steps_divides_by_alpha_too(capsys: pytest.CaptureFixture[str]) -> None:
+    found = the_example()
+    numbers, wide = found["numbers"], found["wide"]
+    np.testing.assert_allclose(found["divided"], divided_by_hand(numbers, numbers, wide))
+    assert "divided by √1·α [5.15629063 5.01865735 5.0024" in capsys.readouterr().out
 
 
 def test_a_flat_list_of_values_says_what_to_write_instead() -> None:

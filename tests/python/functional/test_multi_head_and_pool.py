@@ -91,7 +91,7 @@ def test_gradients_match_finite_differences(
         (lambda x: heedful.multi_head_attention(x, x, x, 0), ValueError,
          "num_heads must be at least 1: got 0"),
         (lambda x: heedful.multi_head_attention(x, x, x, 6, num_kv_heads=4), ValueError,
-         "num_heads must divide the last axis of key: got 6 and 4"),
+         "num_kv_heads must divide num_heads: got num_heads=6, num_kv_heads=4"),
         (lambda x: heedful.multi_head_attention(x, x, x, 2, layout="bhld"), TypeError,
          "multi_head_attention has neither layout nor out"),
         (lambda x: heedful.attention_pool(x[0, 0], x[0, 0]), ValueError,
