@@ -138,7 +138,7 @@ def _one_by_one(
     going = np.arange(len(prompts))  # which sequence each row of the model is
     scores = steps.start(prompts)
     for length in range(1, max_length + 1):
-        tokens = sampler(scores)
+        tokens = sampler(scores, going)
         kept = ~np.isin(tokens, stops)
         for row in np.flatnonzero(kept):
             written[going[row]].append(int(tokens[row]))
