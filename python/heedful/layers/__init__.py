@@ -10,6 +10,7 @@ from heedful.layers._decoder import Decoder, DecoderCache, DecoderLayer
 from heedful.layers._dropout import Dropout
 from heedful.layers._embedding import Embedding
 from heedful.layers._encoder import Encoder, EncoderLayer
+from heedful.layers._encoder_decoder import EncoderDecoder
 from heedful.layers._feature_attention import FeatureAttention
 from heedful.layers._feed_forward import FeedForward
 from heedful.layers._generate import generate
@@ -25,7 +26,7 @@ from heedful.layers._pooling import Flatten, GlobalAveragePooling
 from heedful.layers._positions import LearnedPositions, RotaryPositions, SinusoidalPositions
 from heedful.layers._relative_attention import RelativeAttention
 from heedful.layers._segment_recurrent import SegmentRecurrentLayer, SegmentRecurrentLM
-from heedful.layers._transformer import EncoderDecoder, Transformer
+from heedful.layers._transformer import Transformer
 
 __all__ = [
     "GELU",

@@ -66,6 +66,7 @@ class AttentionPooling(Typed):
         self.num_queries = size("num_queries", num_queries)
         self.linear: Linear | None = None
         if hidden is not None:
+            hidden = size("hidden", hidden)
             self.linear = Linear(d_model, hidden, activation="tanh", dtype=dtype, rng=rng)
         shape = (self.num_queries, d_model if hidden is None else hidden)
         self.query = Parameter(normal(rng, shape, shape[1] ** -0.5, self.dtype))

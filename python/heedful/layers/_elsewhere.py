@@ -66,6 +66,11 @@ _ARGUMENTS = {
 }
 
 
+# of layers with attention inside, which has the weights
+_WEIGHTS = {"return_weights", "need_weights", "return_attention_scores", "output_attentions"}
+_LENGTHS = {"lengths", "kv_lengths", "memory_lengths", "source_lengths"}
+
+
 def hint_for(arguments: Iterable[str], taken: Iterable[str]) -> str:
     """What to write instead of the first argument that only other libraries know; "" for none."""
     known = set(taken)
@@ -73,6 +78,8 @@ def hint_for(arguments: Iterable[str], taken: Iterable[str]) -> str:
         own, hint = _ARGUMENTS.get(name, ("", ""))
         if name not in known and (own in known or (hint and not own)):
             return f"{name} is not known here: {hint or f'write {own}'}"
+        if name in _WEIGHTS and name not in known and known & _LENGTHS:
+            return f"{name} is not known here: the attention inside, as self_attn, has the weights"
     return ""
 
 

@@ -74,7 +74,7 @@ class FeatureAttention(Typed):
             dx: Array = dy * weights + back(dscores)
             return dx
 
-        return ((y, weights) if return_weights else y), backward
+        return ((y, weights) if flag("return_weights", return_weights) else y), backward
 
     def extra_repr(self) -> str:
         return f"{self.num_features}"

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from heedful._checks import as_array, each_of, flag, size
+from heedful._checks import as_array, each_of, flag, probability, size
 from heedful.layers._dropout import Dropout
 from heedful.layers._embedding import Embedding
 from heedful.layers._feed_forward import feed_forward
@@ -44,7 +44,7 @@ class SegmentRecurrentLayer(Typed):
         activation: str = "gelu", dtype: DTypeLike = np.float32, rng: Rng = None,
     ) -> None:  # fmt: skip
         super().__init__(dtype)
-        rng = generator(rng)
+        rng, dff, rate = generator(rng), size("dff", dff), probability("rate", rate)
         self.norm_first = flag("norm_first", norm_first)
         self.self_attn = RelativeAttention(d_model, num_heads, rate, dtype=dtype, rng=rng)
         self.linear1 = Linear(d_model, dff, activation=activation, dtype=dtype, rng=rng)
@@ -143,7 +143,8 @@ class SegmentRecurrentLM(Typed):
         rng: Rng = None,
     ) -> None:
         super().__init__(dtype)
-        rng = generator(rng)
+        rng, d_model = generator(rng), size("d_model", d_model)
+        dff = 4 * d_model if dff is None else size("dff", dff)
         self.vocabulary = size("vocabulary", vocabulary)
         self.memory_length = size("memory_length", memory_length)
         self.embedding = Embedding(vocabulary, d_model, dtype=dtype, rng=rng)
@@ -151,7 +152,7 @@ class SegmentRecurrentLM(Typed):
         self.dropout = Dropout(rate, dtype=dtype)
         self.layers = [
             SegmentRecurrentLayer(
-                d_model, num_heads, dff or 4 * d_model, rate, norm_first=norm_first,
+                d_model, num_heads, dff, rate, norm_first=norm_first,
                 activation=activation, dtype=dtype, rng=rng,
             )
             for _ in range(size("num_layers", num_layers))
@@ -176,6 +177,7 @@ class SegmentRecurrentLM(Typed):
         return_memory : bool, default False
         """
         own = each_of("memory", memory, len(self.layers))
+        return_memory = flag("return_memory", return_memory)
         x, back_embedding = self.embedding.compute(mode, tokens)
         x, drop = self.dropout.compute(mode, x)
         closures: list[Backward] = []

@@ -58,7 +58,7 @@ CASES: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
     ("memory", lambda: L.SegmentRecurrentLM(9, 6, 2, 2)([[1]], memory=[X]), ValueError,
      "memory must have one for each of 2 layers: got 1"),
     ("kind", lambda: L.LanguageModel(9, 6, 2, positions="none"), ValueError,
-     "positions must be 'learned' or 'sinusoidal' or 'rotary': got 'none'"),
+     "positions must be 'learned' or 'sinusoidal' or 'rotary' or 'alibi': got 'none'"),
     ("empty_cache", lambda: KVCache().key, ValueError,
      "the cache is empty: append keys and values first"),
     ("cache_shapes", lambda: KVCache().append(X, X), ValueError,
