@@ -1,5 +1,7 @@
 """Layers: functions with parameters that learn, on plain arrays."""
 
+from typing import TYPE_CHECKING
+
 from heedful.layers._activations import GELU, Activation, ReLU, Sigmoid, SiLU, Softmax, Tanh
 from heedful.layers._additive import AdditiveAttention
 from heedful.layers._attention_pooling import AttentionPooling
@@ -75,3 +77,11 @@ __all__ = [
     "bert_from_config",
     "generate",
 ]
+
+
+if not TYPE_CHECKING:  # type checkers know the names above and no others
+
+    def __getattr__(name):
+        from heedful.layers._elsewhere import no_such_layer
+
+        raise no_such_layer(name)

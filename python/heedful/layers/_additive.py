@@ -122,7 +122,8 @@ class AdditiveAttention(Typed):
         -------
         y, backward
             ``backward(dy)`` gives the gradient of query, or of (query, key), or of (query, key,
-            value): of what was given.
+            value): of what was given. With `return_weights` it is ``backward(dy, dweights)``, where
+            dweights may be None.
         """
         if key is None and value is not None:
             raise ValueError("key must be given where value is: got None")

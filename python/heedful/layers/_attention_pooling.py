@@ -84,7 +84,8 @@ class AttentionPooling(Typed):
         lengths : array_like of int (…), optional
             How many positions of each sequence count, the first ones.
         return_weights : bool, default False
-            Return (y, weights) with weights (…, L) or (…, num_queries, L).
+            Return (y, weights) with weights (…, L) or (…, num_queries, L);
+            ``backward(dy, dweights)`` takes a gradient of both.
         """
         x = self.array("x", x, self.d_model)
         if x.ndim < 2:
@@ -113,9 +114,12 @@ class AttentionPooling(Typed):
         pooled, *weights = out if return_weights else (out,)
         y = self._outward(pooled, x)
 
-        def backward(dy: Any) -> Array:
+        def backward(dy: Any, dweights: Any = None) -> Array:
             assert pullback is not None
-            gradients = pullback(self.gradient(dy, y.shape).reshape(pooled.shape))
+            dy = self.gradient(dy, y.shape).reshape(pooled.shape)
+            if dweights is not None:
+                dweights = self.array("dweights", dweights).reshape(weights[0].shape)
+            gradients = pullback(dy, dweights=dweights)
             self.add_gradient("query", gradients.query)
             dlooked = gradients.key.reshape(looked.shape)
             if back_linear is not None:

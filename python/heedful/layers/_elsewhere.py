@@ -27,6 +27,37 @@ def no_such_attribute(kind: str, name: str) -> str:
     return f"{kind} has no attribute {name!r}{hint}"
 
 
+_BY_FIRST_X = "leave it out, the width of the first x is taken"
+_LAYERS = {
+    "InputLayer": _BY_FIRST_X,
+    "Input": _BY_FIRST_X,
+    "Attention": "write heedful.attention for a call, MultiHeadAttention for a layer",
+    "GroupedQueryAttention": "write MultiHeadAttention(d_model, num_heads, num_kv_heads=…)",
+    "MultiheadAttention": "write MultiHeadAttention",
+    "Module": "write Layer",
+    "Model": "write Layer, or Sequential",
+    "ModuleList": "write a list, whose layers are found",
+    "ModuleDict": "write a dict, whose layers are found",
+    "ParameterList": "write a list, whose parameters are found",
+    "ParameterDict": "write a dict, whose parameters are found",
+    "TransformerEncoderLayer": "write EncoderLayer",
+    "TransformerDecoderLayer": "write DecoderLayer",
+    "TransformerEncoder": "write Encoder",
+    "TransformerDecoder": "write Decoder",
+}
+
+
+def no_such_layer(name: str) -> Exception:
+    """The error for a name that heedful.layers lacks.
+
+    An ImportError where there is an answer: ``from heedful.layers import …`` drops the words of an
+    AttributeError.
+    """
+    if name in _LAYERS:
+        return ImportError(f"heedful.layers has no {name}: {_LAYERS[name]}", name=name)
+    return AttributeError(f"module 'heedful.layers' has no attribute {name!r}")
+
+
 # Arguments of other libraries' layers and of calls of them: the one that a layer here must have for
 # the hint to be of use, and the hint where there is more to say than the other name.
 _ARGUMENTS = {

@@ -32,7 +32,7 @@ class MultiHeadAttention(Typed):
     with the scores of a head, whose softmax weighs its values ::
 
         score[i, j] = cap(scale · q[i] · k[j]) − slope · abs(p − j)      p the position of query i
-        weight      = exp(score) / (exp(sink) + Σ_j exp(score))          cap, slope, sink where given
+        weight      = exp(score) / (exp(sink) + Σ_j exp(score))         cap, slope and sink if given
 
     Parameters
     ----------
@@ -202,7 +202,8 @@ class MultiHeadAttention(Typed):
         -------
         y, backward
             ``backward(dy)`` gives the gradient of query, or of (query, key), or of (query, key,
-            value): of what was given.
+            value): of what was given. With `return_weights` it is ``backward(dy, dweights)``, where
+            dweights may be None.
         """
         causal = self.causal if causal is None else causal
         projections = Projections(self, query, key, value)

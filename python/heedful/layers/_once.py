@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,9 @@ def once(y: Any, backward: Backward) -> Backward:
     ]
     del y, backward
 
-    def call(*gradients: Any) -> Any:
+    def call(*gradients: Any, **named: Any) -> Any:
+        if named and kept:
+            gradients = _in_order(kept[0], len(shapes), gradients, named)
         if not 0 < len(gradients) <= len(shapes):
             raise TypeError(
                 f"backward must be given dy{', dweights' * (len(shapes) > 1)}: "
@@ -45,3 +48,25 @@ def once(y: Any, backward: Backward) -> Backward:
         return function(*gradients)
 
     return call
+
+
+def _in_order(
+    backward: Backward, count: int, gradients: tuple[Any, ...], named: dict[str, Any]
+) -> tuple[Any, ...]:
+    """Gradients of which some were given by name, in the order of the `count` outputs."""
+    if not gradients and "dy" in named:  # whatever the first is called inside
+        named = dict(named)
+        gradients = (named.pop("dy"),)
+    found = signature(backward)
+    taken = [one.name for one in found.parameters.values() if one.kind is one.POSITIONAL_OR_KEYWORD]
+    taken = ["dy", *taken[1:]][:count]
+    try:
+        for name in named:
+            if name not in taken:
+                raise TypeError(f"got an unexpected keyword argument {name!r}")
+        bound = found.bind(*gradients, **named)
+    except TypeError as error:
+        reason = str(error)
+        raise TypeError(f"backward must be given {', '.join(taken)}: {reason}") from None
+    bound.apply_defaults()
+    return bound.args[:count]

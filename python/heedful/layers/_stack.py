@@ -34,7 +34,9 @@ class Stack(Typed, Generic[Kind]):
 def unwound(closures: list[Backward]) -> Backward:
     """The closures one after another, the last first."""
 
-    def backward(dy: Any) -> Any:
+    def backward(dy: Any, dweights: Any = None) -> Any:
+        if dweights is not None:  # of a last layer that gives weights too
+            dy = closures.pop()(dy, dweights)
         while closures:  # each lets go of its arrays as soon as it is done
             dy = closures.pop()(dy)
         return dy

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from heedful import layers
 from heedful.layers import (
     BertEncoder,
     Dropout,
@@ -83,3 +84,19 @@ def test_a_layer_of_one_s_own_may_have_such_words() -> None:
 
 def test_keras_s_order_of_an_embedding_is_ours() -> None:
     assert Embedding(7, 3).weight.shape == (7, 3)
+
+
+@pytest.mark.parametrize("name", ["InputLayer", "Input"])
+def test_a_layer_that_only_keras_needs_is_answered(name: str) -> None:
+    with pytest.raises(ImportError, match=f"has no {name}: leave it out, the width of the first"):
+        exec(f"from heedful.layers import {name}")
+    with pytest.raises(ImportError, match="leave it out"):
+        getattr(layers, name)
+    with pytest.raises(ImportError, match="write EncoderLayer"):
+        _ = layers.TransformerEncoderLayer
+
+
+def test_a_layer_that_nobody_has_is_answered_by_python() -> None:
+    assert not hasattr(layers, "Wrong")
+    with pytest.raises(ImportError, match="cannot import name 'Wrong'"):
+        exec("from heedful.layers import Wrong")

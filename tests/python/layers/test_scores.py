@@ -93,7 +93,9 @@ def test_slopes_are_those_of_the_paper(heads: int, exponents: Any) -> None:
     )
 
 
-def test_heads_may_be_unscaled_or_scaled_by_the_width_of_the_model(rng: np.random.Generator) -> None:
+def test_heads_may_be_unscaled_or_scaled_by_the_width_of_the_model(
+    rng: np.random.Generator,
+) -> None:
     """Two listings: softmax(QKᵀ) V in every head, and with 1 / √d_model in place of 1 / √d_k."""
     x = rng.standard_normal((B, L, E))
     for scale in (1.0, 1 / np.sqrt(E)):
