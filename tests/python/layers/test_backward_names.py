@@ -19,6 +19,7 @@ WITH_WEIGHTS: dict[str, Callable[[], Any]] = {
     "pooling": lambda: L.AttentionPooling(6, dtype="float64", rng=0),
     "pooling_deep": lambda: L.AttentionPooling(6, 4, 3, dtype="float64", rng=0),
     "features": lambda: L.FeatureAttention(6, dtype="float64", rng=0),
+    "residual": lambda: L.Residual(L.MultiHeadAttention(6, 2, dtype="float64", rng=0)),
     "sequential": lambda: L.Sequential(L.MultiHeadAttention(6, 2, dtype="float64", rng=0)),
 }
 
