@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from heedful._checks import each_of, flag, one_of, size
 from heedful.functional import KVCache
 from heedful.layers._called import called
 from heedful.layers._dropout import Dropout
+from heedful.layers._elsewhere import answers_generation
 from heedful.layers._embedding import Embedding
 from heedful.layers._encoder import Encoder
 from heedful.layers._linear import Linear
@@ -149,7 +151,13 @@ class LanguageModel(Typed):
         """Empty caches for all layers."""
         return [KVCache(capacity) for _ in self.encoder.layers]
 
-    def generate(self, prompts: ArrayLike | list[Any], **options: Any) -> list[Array]:
+    @answers_generation
+    def generate(
+        self, prompts: ArrayLike | list[Any], *, stop: int | Sequence[int] | None = None,
+        max_length: int = 100, temperature: float | None = None, top_k: int | None = None,
+        top_p: float | None = None, num_beams: int = 1, length_penalty: float = 1.0,
+        rng: Rng = None,
+    ) -> list[Array]:  # fmt: skip
         """What the model writes behind each prompt, prompt included.
 
         Parameters
@@ -162,7 +170,11 @@ class LanguageModel(Typed):
         from heedful.layers._generate import generate
         from heedful.layers._steps import LanguageSteps
 
-        return generate(LanguageSteps(self), prompts, **options)
+        return generate(
+            LanguageSteps(self), prompts, stop=stop, max_length=max_length,
+            temperature=temperature, top_k=top_k, top_p=top_p, num_beams=num_beams,
+            length_penalty=length_penalty, rng=rng,
+        )  # fmt: skip
 
     def extra_repr(self) -> str:
         return f"{self.vocabulary}" + ("" if self.window is None else f", window={self.window[0]}")

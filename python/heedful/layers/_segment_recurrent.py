@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import DTypeLike
 
 from heedful._checks import as_array, each_of, flag, probability, size
 from heedful.layers._dropout import Dropout
+from heedful.layers._elsewhere import answers_generation
 from heedful.layers._embedding import Embedding
 from heedful.layers._feed_forward import feed_forward
 from heedful.layers._linear import Linear
@@ -218,7 +220,13 @@ class SegmentRecurrentLM(Typed):
             )
         return logits, memory
 
-    def generate(self, prompts: Any, **options: Any) -> list[Array]:
+    @answers_generation
+    def generate(
+        self, prompts: Any, *, stop: int | Sequence[int] | None = None,
+        max_length: int = 100, temperature: float | None = None, top_k: int | None = None,
+        top_p: float | None = None, num_beams: int = 1, length_penalty: float = 1.0,
+        rng: Rng = None,
+    ) -> list[Array]:  # fmt: skip
         """What the model writes behind each prompt, prompt included.
 
         Parameters
@@ -230,7 +238,11 @@ class SegmentRecurrentLM(Typed):
         from heedful.layers._generate import generate
         from heedful.layers._steps import SegmentSteps
 
-        return generate(SegmentSteps(self), prompts, **options)
+        return generate(
+            SegmentSteps(self), prompts, stop=stop, max_length=max_length,
+            temperature=temperature, top_k=top_k, top_p=top_p, num_beams=num_beams,
+            length_penalty=length_penalty, rng=rng,
+        )  # fmt: skip
 
     def extra_repr(self) -> str:
         return f"{self.vocabulary}, memory_length={self.memory_length}"

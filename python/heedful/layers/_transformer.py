@@ -12,7 +12,8 @@ from heedful._checks import as_array, flag, one_of, size
 from heedful.layers._called import called
 from heedful.layers._decoder import DecoderCache
 from heedful.layers._dropout import Dropout
-from heedful.layers._embedding import Embedding
+from heedful.layers._elsewhere import answers_generation
+from heedful.layers._embedding import Embedding, check_tokens
 from heedful.layers._encoder_decoder import EncoderDecoder
 from heedful.layers._linear import Linear
 from heedful.layers._mode import INFERENCE, Mode
@@ -194,10 +195,12 @@ class Transformer(EncoderDecoder):
         logits: Array = self.projection(y)
         return logits
 
+    @answers_generation
     def generate(
         self, source: Any, *, start: int, stop: int | Sequence[int] | None = None,
-        max_length: int = 100,
-        source_lengths: Any = None, **options: Any,
+        max_length: int = 100, temperature: float | None = None, top_k: int | None = None,
+        top_p: float | None = None, num_beams: int = 1, length_penalty: float = 1.0,
+        rng: Rng = None, source_lengths: Any = None,
     ) -> list[Array]:  # fmt: skip
         """The targets that the model writes, token by token.
 
@@ -225,9 +228,16 @@ class Transformer(EncoderDecoder):
             return []
         if source.ndim != 2:
             raise ValueError(f"source must be tokens (B, M): got shape {source.shape}")
+        first = check_tokens("start", start, self.target_embedding.num_embeddings)
+        if first.ndim:
+            raise ValueError(f"start must be one token: got shape {first.shape}")
+        max_length = size("max_length", max_length)
         steps = TransformerSteps(self, source, source_lengths, max_length)
-        prompts = [np.array([start])] * len(source)
-        return generate(steps, prompts, stop=stop, max_length=max_length, **options)
+        return generate(
+            steps, [first[None]] * len(source), stop=stop, max_length=max_length,
+            temperature=temperature, top_k=top_k, top_p=top_p, num_beams=num_beams,
+            length_penalty=length_penalty, rng=rng,
+        )  # fmt: skip
 
     def extra_repr(self) -> str:
         return "" if self.padding_idx is None else f"padding_idx={self.padding_idx}"
