@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -54,6 +53,8 @@ def _in_order(
     backward: Backward, count: int, gradients: tuple[Any, ...], named: dict[str, Any]
 ) -> tuple[Any, ...]:
     """Gradients of which some were given by name, in the order of the `count` outputs."""
+    from inspect import signature  # only now: most calls have no names
+
     if not gradients and "dy" in named:  # whatever the first is called inside
         named = dict(named)
         gradients = (named.pop("dy"),)
