@@ -24,7 +24,9 @@ def once(y: Any, backward: Backward) -> Backward:
     del y, backward
 
     def call(*gradients: Any, **named: Any) -> Any:
-        if named and kept:
+        if named or len(gradients) > 1:
+            if not kept:
+                raise _called_before()
             gradients = _in_order(kept[0], len(shapes), gradients, named)
         if not 0 < len(gradients) <= len(shapes):
             raise TypeError(
@@ -41,19 +43,23 @@ def once(y: Any, backward: Backward) -> Backward:
         try:
             function = kept.pop()
         except IndexError:
-            raise RuntimeError(
-                "this backward function was called before: call forward again for another one"
-            ) from None
+            raise _called_before() from None
         return function(*gradients)
 
     return call
 
 
+def _called_before() -> RuntimeError:
+    return RuntimeError(
+        "this backward function was called before: call forward again for another one"
+    )
+
+
 def _in_order(
     backward: Backward, count: int, gradients: tuple[Any, ...], named: dict[str, Any]
 ) -> tuple[Any, ...]:
-    """Gradients of which some were given by name, in the order of the `count` outputs."""
-    from inspect import signature  # only now: most calls have no names
+    """Several gradients, by position and by name, in the order of the `count` outputs."""
+    from inspect import signature  # only now: most calls have one gradient
 
     if not gradients and "dy" in named:  # whatever the first is called inside
         named = dict(named)

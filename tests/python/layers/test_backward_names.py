@@ -108,6 +108,22 @@ def test_gradients_of_a_layer_of_one_s_own_have_its_names() -> None:
     np.testing.assert_array_equal(backward(y[0], dright=y[1]), 5 * X)
 
 
+def test_a_closure_that_was_called_says_so_whatever_it_is_given() -> None:
+    y, backward = L.ReLU().forward(X)
+    backward(dy=y)
+    for call in (lambda: backward(y), lambda: backward(dy=y), lambda: backward(y, y)):
+        with pytest.raises(RuntimeError, match="called before"):
+            call()
+
+
+def test_gradients_of_what_has_none_are_refused_and_the_closure_is_kept() -> None:
+    model = L.SegmentRecurrentLM(9, 6, 2, 1, rng=0)
+    (logits, memory), backward = model.forward([[1, 2]], return_memory=True)
+    with pytest.raises(TypeError, match="backward must be given dy: too many positional"):
+        backward(logits, memory)
+    backward(logits)
+
+
 def test_several_patterns_freeze() -> None:
     model = L.Sequential(L.Linear(2, 3), L.Linear(3, 2), L.Dense(2))
 
