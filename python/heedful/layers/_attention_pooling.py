@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from heedful._checks import as_array, size
+from heedful._checks import as_array, finite, size
 from heedful.functional import attention, attention_vjp
 from heedful.layers._called import called
 from heedful.layers._initial import normal
@@ -24,8 +24,8 @@ class AttentionPooling(Typed):
 
     ::
 
-        hidden=None:  score_i = query · x_i / √E
-        hidden=N:     score_i = query · tanh(W x_i + b)
+        hidden=None:  score_i = scale · query · x_i
+        hidden=N:     score_i = scale · query · tanh(W x_i + b)
 
     Parameters
     ----------
@@ -35,6 +35,8 @@ class AttentionPooling(Typed):
         Width of the layer that looks at x first.
     num_queries : int, default 1
         How many vectors a sequence gets, each with a query of its own.
+    scale : float, optional
+        None is 1 / √E without `hidden`, and 1 with it.
     dtype : {float32, float64}
     rng : None, int or numpy.random.Generator
 
@@ -58,12 +60,13 @@ class AttentionPooling(Typed):
 
     def __init__(
         self, d_model: int, hidden: int | None = None, num_queries: int = 1, *,
-        dtype: DTypeLike = np.float32, rng: Rng = None,
+        scale: float | None = None, dtype: DTypeLike = np.float32, rng: Rng = None,
     ) -> None:  # fmt: skip
         super().__init__(dtype)
         rng = generator(rng)
         self.d_model = size("d_model", d_model)
         self.num_queries = size("num_queries", num_queries)
+        self.scale = None if scale is None else finite("scale", scale)
         self.linear: Linear | None = None
         if hidden is not None:
             hidden = size("hidden", hidden)
@@ -100,7 +103,7 @@ class AttentionPooling(Typed):
             looked, back_linear = self.linear.compute(mode, x)
         options: dict[str, Any] = {
             "kv_lengths": lengths, "return_weights": return_weights,
-            "scale": None if self.linear is None else 1.0,
+            "scale": 1.0 if self.scale is None and self.linear is not None else self.scale,
             **mask_or_bias(mask),
         }  # fmt: skip
         one_head = np.expand_dims(x, -3)

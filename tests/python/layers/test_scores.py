@@ -191,6 +191,35 @@ def test_what_cannot_be_is_refused(options: Any, message: str) -> None:
             make()
 
 
+def test_additive_scores_have_distances_and_a_sink(rng: np.random.Generator) -> None:
+    query, key = rng.standard_normal((B, L, 6)), rng.standard_normal((B, M, 6))
+    for alibi, slope in ((False, 0.0), (True, 2**-8.0), (0.3, 0.3)):
+        layer = layers.AdditiveAttention(6, 4, sink=True, alibi=alibi, dtype=np.float64, rng=0)
+        layer.sink = [0.7]
+        q, k = query @ layer.query_proj.weight.T, key @ layer.key_proj.weight.T
+        score = np.tanh(q[:, :, None] + k[:, None]) @ layer.weight
+        score = score - slope * abs(np.arange(L)[:, None] + M - L - np.arange(M))
+        shares = np.exp(score) / (np.exp(0.7) + np.exp(score).sum(-1, keepdims=True))
+        y, weights = layer(query, key, align="lower_right", return_weights=True)
+        np.testing.assert_allclose(weights, shares, rtol=1e-12)
+        np.testing.assert_allclose(y, shares @ key, rtol=1e-12)
+
+
+def test_the_scale_of_pooling_is_that_of_its_scores(rng: np.random.Generator) -> None:
+    x = rng.standard_normal((B, L, 6))
+    for hidden, scale, factor in (
+        (None, None, 6**-0.5),
+        (None, 2.0, 2.0),
+        (5, None, 1.0),
+        (5, 0.3, 0.3),
+    ):
+        layer = layers.AttentionPooling(6, hidden, scale=scale, dtype=np.float64, rng=0)
+        seen = x if hidden is None else np.tanh(x @ layer.linear.weight.T + layer.linear.bias)
+        shares = np.exp(factor * seen @ layer.query[0])
+        shares /= shares.sum(-1, keepdims=True)
+        np.testing.assert_allclose(layer(x), np.einsum("bl,ble->be", shares, x), rtol=1e-12)
+
+
 def test_distances_between_lengths_that_differ_need_align() -> None:
     layer = MultiHeadAttention(E, H, alibi=True)
     with pytest.raises(ValueError, match="differ in length and alibi is used"):
