@@ -39,15 +39,28 @@ inline constexpr int dot_group = simd::lanes<T> / QueryRows;
 template <class T, int QueryRows>
 inline constexpr int dot_block_keys = std::min(dot_group<T, QueryRows>, 4);
 
-// The sums over lanes of a block, as many lanes as a group has blocks.
-template <class T, int QueryRows, int Keys>
+// Lanes are added to those whose number differs in the bit 2, then 1, then 8, then 4: in one order
+// for every number of rows, so that a row has the same bits alone and among others.
+inline constexpr int lane_bits[] = {2, 1, 8, 4};
+
+// The lane of a group's sums that a block's sum belongs to, lane = row · group + key, summed over
+// the first `Steps` bits of lane_bits that tell the block's sums apart.
+template <class T, int QueryRows, int Keys, int Steps = 4, int Lane = 0>
 inline simd::Packet<T> sum_block(const simd::Packet<T> (&sums)[Keys][QueryRows]) {
-  simd::Packet<T> of_rows[Keys];
-#pragma GCC unroll 16
-  for (int key = 0; key < Keys; ++key) {
-    of_rows[key] = simd::sum_lanes<T, dot_group<T, QueryRows>, QueryRows>(sums[key]);
+  constexpr int group = dot_group<T, QueryRows>;
+  if constexpr (Steps == 0) {
+    return sums[Lane % group][Lane / group];
+  } else {
+    constexpr int bit = lane_bits[Steps - 1];
+    constexpr bool of_keys = bit < Keys, of_rows = bit >= group && bit < group * QueryRows;
+    const auto low = sum_block<T, QueryRows, Keys, Steps - 1, Lane>(sums);
+    if constexpr (of_keys || of_rows) {
+      const auto high = sum_block<T, QueryRows, Keys, Steps - 1, Lane + bit>(sums);
+      return simd::add_halves<T, bit>(low, high);
+    } else {
+      return low;
+    }
   }
-  return simd::sum_lanes<T, 1, Keys>(of_rows);
 }
 
 // The products of QueryRows rows and a block of keys, summed over as many lanes as a group has

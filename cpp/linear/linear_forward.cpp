@@ -7,6 +7,9 @@
 //   many rows  Y = X Wᵀ: each task packs its strip of the weight, x is broadcast where it lies
 //
 // Packing costs about a sixteenth of a multiplication by one row, so the smaller operand is packed.
+//
+// Some rows and many rows give the same bits: sums run along In, block by block. Those of few rows
+// run along In in every lane by itself, so they have other bits, the same for 1 to 8 rows.
 #include "linear/linear_forward.hpp"
 
 #include <algorithm>
@@ -113,7 +116,7 @@ template <class T>
 void some(const Call<T>& call) {
   const TaskGrid<T> grid(call.sizes.outputs, call.sizes.rows, 192, 16);
   const PackedPanels<T> packed(call.sizes.inputs * padded<T>(call.sizes.rows));
-  pack_strips(call.x, true, call.sizes.inputs, grid, call.team, packed.data);
+  pack_strips(call.x, true, call.sizes.inputs, grid, {0, grid.strips}, call.team, packed.data);
   TileProduct<T> whole{};
   whole.depth = call.sizes.inputs;
   whole.a = call.weight;

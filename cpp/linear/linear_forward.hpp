@@ -1,8 +1,8 @@
 // A dense layer:  before = x Wᵀ + bias      y = activation(before) + residual
 //   x (N, In)   weight (Out, In)   bias (Out)   residual, before, y (N, Out)
 // Bias, residual and before may be missing; before is written. Residual may be y; else outputs
-// overlap no input. The order of every sum depends on N, In and, where N is small, on the row:
-// the same bits for any number of threads.
+// overlap no input. The order of every sum depends on In, and on whether N is above 8: the same
+// bits for any number of threads, and for a row among few or among many others.
 #pragma once
 
 #include "linear/epilogue.hpp"

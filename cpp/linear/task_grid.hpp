@@ -68,7 +68,10 @@ TileProduct<T> part_of(TileProduct<T> product, const typename TaskGrid<T>::Tile&
   product.columns = tile.columns;
   product.a.data += product.a_turned ? tile.row : tile.row * product.a.stride;
   product.b.data += product.b_turned ? tile.column * product.b.stride : tile.column;
-  if (product.panels_made) product.panels += product.depth * tile.column;
+  if (product.panels_made) {
+    product.panels += product.depth * (tile.column - product.panels_column);
+    product.panels_column = tile.column;
+  }
   product.c.data += tile.row * product.c.stride + tile.column;
   // sums of rows are the work of the first strip
   if (product.row_sums) product.row_sums = tile.column == 0 ? product.row_sums + tile.row : nullptr;
@@ -86,61 +89,82 @@ struct PackedPanels {
       : area(1, checked_bytes(numbers, sizeof(T))), data(reinterpret_cast<T*>(area.of(0))) {}
 };
 
+// Strips [first, last) of a grid.
+struct Strips {
+  std::ptrdiff_t first, last;
+
+  std::ptrdiff_t count() const { return last - first; }
+};
+
 // B as panels, strip by strip, packed by the whole team: the strip s begins at
-// depth · grid.begin(s).
+// depth · (grid.begin(s) − grid.begin(strips.first)).
 template <class T>
 void pack_strips(Matrix<const T> b, bool turned, std::ptrdiff_t depth, const TaskGrid<T>& grid,
-                 const Team& team, T* packed) {
-  const std::ptrdiff_t pieces = parts_of(depth, 128);
-  parallel_for(grid.strips * pieces, team, 0, [&](std::ptrdiff_t task, Worker&) {
-    const std::ptrdiff_t strip = task / pieces, piece = task % pieces;
+                 const Strips& strips, const Team& team, T* packed) {
+  const std::ptrdiff_t pieces = parts_of(depth, 128), origin = grid.begin(strips.first);
+  parallel_for(strips.count() * pieces, team, 0, [&](std::ptrdiff_t task, Worker&) {
+    const std::ptrdiff_t strip = strips.first + task / pieces, piece = task % pieces;
     const std::ptrdiff_t begin = depth * piece / pieces, column = grid.begin(strip);
     const DepthPart part{begin, depth * (piece + 1) / pieces - begin, depth};
     const T* const from = turned ? b.row(column) + begin : b.row(begin) + column;
-    pack_panels<T>({from, b.stride}, turned, part, grid.width(strip), packed + depth * column);
+    T* const to = packed + depth * (column - origin);
+    pack_panels<T>({from, b.stride}, turned, part, grid.width(strip), to);
   });
 }
 
-// All tiles on the team's threads. Calls done(tile, first, count) when these rows of a tile are
-// complete.
+// All tiles of the strips on the team's threads. Calls done(tile, first, count) when these rows of
+// a tile are complete.
 template <class T, class Done>
-void multiply_tiles(const TileProduct<T>& whole, const TaskGrid<T>& grid, const Team& team,
-                    const Done& done) {
+void multiply_tiles(const TileProduct<T>& whole, const TaskGrid<T>& grid, const Strips& strips,
+                    const Team& team, const Done& done) {
   const TileAreas<T> largest(part_of(whole, grid.largest()), nullptr);
-  parallel_for(grid.tasks(), team, largest.size, [&](std::ptrdiff_t task, Worker& worker) {
-    const auto tile = grid.tile(task);
+  const std::ptrdiff_t first = strips.first * grid.cuts, tasks = strips.count() * grid.cuts;
+  parallel_for(tasks, team, largest.size, [&](std::ptrdiff_t task, Worker& worker) {
+    const auto tile = grid.tile(first + task);
     const TileProduct<T> product = part_of(whole, tile);
     multiply_tile(product, TileAreas<T>(product, worker.scratch), worker,
                   [&](std::ptrdiff_t first, std::ptrdiff_t count) { done(tile, first, count); });
   });
 }
 
-// The same, where B is packed once for all tiles of a strip, if there are several: a share of the
-// depth at a time, so that panels need little memory.
+// The same, where B is packed once for all tiles of a strip, if there are several: whole blocks of
+// the depth, and as many strips at a time that panels need little memory.
 template <class T, class Done>
 void multiply_in_tasks(const TileProduct<T>& whole, const TaskGrid<T>& grid, const Team& team,
                        const Done& done) {
-  constexpr std::ptrdiff_t most_bytes = 8 << 20;
-  if (grid.cuts == 1) return multiply_tiles(whole, grid, team, done);
-  const std::ptrdiff_t width = padded<T>(grid.columns);
-  const std::ptrdiff_t slices = parts_of(whole.depth * width, most_bytes / sizeof(T));
-  const PackedPanels<T> panels(parts_of(whole.depth, slices) * width);
+  constexpr std::ptrdiff_t most_numbers = (8 << 20) / sizeof(T);
+  if (grid.cuts == 1) return multiply_tiles(whole, grid, {0, grid.strips}, team, done);
+  const auto blocks = DepthBlocks<T>::all(whole.depth);
+  const std::ptrdiff_t block = parts_of(whole.depth, blocks.count);  // the longest
+  const std::ptrdiff_t groups =
+      parts_of(grid.strips, std::max<std::ptrdiff_t>(most_numbers / (block * strip_columns<T>), 1));
+  const std::ptrdiff_t width =
+      std::min(padded<T>(grid.columns), parts_of(grid.strips, groups) * strip_columns<T>);
+  const std::ptrdiff_t slices =
+      parts_of(blocks.count, std::max<std::ptrdiff_t>(most_numbers / (block * width), 1));
+  const PackedPanels<T> panels(parts_of(blocks.count, slices) * block * width);
   Patience patience(team);
-  for (std::ptrdiff_t slice = 0; slice < slices; ++slice) {
+  for (std::ptrdiff_t turn = 0; turn < groups * slices; ++turn) {
     patience.check();
-    const std::ptrdiff_t begin = whole.depth * slice / slices;
+    const std::ptrdiff_t group = turn / slices, slice = turn % slices;
+    const Strips strips{grid.strips * group / groups, grid.strips * (group + 1) / groups};
     TileProduct<T> product = whole;
-    product.depth = whole.depth * (slice + 1) / slices - begin;
+    product.slice = blocks.slice(slice, slices);
+    product.depth = product.slice.begin(product.slice.last);
+    const std::ptrdiff_t begin = blocks.begin(product.slice.first);
     product.a.data = whole.a_turned ? whole.a.row(begin) : whole.a.data + begin;
     product.accumulate = slice > 0 || whole.accumulate;
     const T* const from = whole.b_turned ? whole.b.data + begin : whole.b.row(begin);
-    pack_strips<T>({from, whole.b.stride}, whole.b_turned, product.depth, grid, team, panels.data);
+    const Matrix<const T> b{from, whole.b.stride};
+    pack_strips<T>(b, whole.b_turned, product.depth, grid, strips, team, panels.data);
     product.panels = panels.data;
     product.panels_made = true;
+    product.panels_column = grid.begin(strips.first);
     if (slice + 1 < slices) {
-      multiply_tiles(product, grid, team, [](const auto&, std::ptrdiff_t, std::ptrdiff_t) {});
+      multiply_tiles(product, grid, strips, team,
+                     [](const auto&, std::ptrdiff_t, std::ptrdiff_t) {});
     } else {
-      multiply_tiles(product, grid, team, done);
+      multiply_tiles(product, grid, strips, team, done);
     }
   }
 }

@@ -7,7 +7,7 @@
 // B is packed once a block of the depth into panels that stay in the second cache while all rows of
 // A pass by; eight rows of A, as long as the block, stay in the first cache while all panels pass
 // by. Between blocks of the depth C waits where it lies: every number is the sum of the blocks'
-// sums, in their order, however the product is cut into tiles.
+// sums, in their order, however the product is cut into tiles and slices of the depth.
 #pragma once
 
 #include <cstddef>
@@ -22,6 +22,25 @@ namespace heedful {
 template <class T>
 inline constexpr std::ptrdiff_t depth_block = sizeof(T) == sizeof(float) ? 384 : 192;
 
+// The blocks [first, last) of a product's depth. Where they end depends on the whole depth alone.
+template <class T>
+struct DepthBlocks {
+  std::ptrdiff_t depth, count, first, last;
+
+  static DepthBlocks all(std::ptrdiff_t depth) {
+    const std::ptrdiff_t count =
+        std::max<std::ptrdiff_t>((depth + depth_block<T> - 1) / depth_block<T>, 1);
+    return {depth, count, 0, count};
+  }
+  // Counted from where the first one begins.
+  std::ptrdiff_t begin(std::ptrdiff_t block) const {
+    return depth * block / count - depth * first / count;
+  }
+  DepthBlocks slice(std::ptrdiff_t index, std::ptrdiff_t slices) const {
+    return {depth, count, count * index / slices, count * (index + 1) / slices};
+  }
+};
+
 // Columns whose panels of one block of the depth take 576 KB of the second cache at most (288 for
 // double).
 template <class T>
@@ -30,9 +49,11 @@ inline constexpr std::ptrdiff_t strip_columns = 24 * simd::lanes<T>;
 template <class T>
 struct TileProduct {
   std::ptrdiff_t rows, columns, depth;
+  DepthBlocks<T> slice;  // of which the depth is a slice; without blocks it is the whole
   Matrix<const T> a, b;
   bool a_turned, b_turned;
-  bool panels_made;  // panels hold all of B as pack_panels makes it, instead of b
+  bool panels_made;  // panels hold B, from this column on, as pack_panels makes it, instead of b
+  std::ptrdiff_t panels_column;
   const T* panels;
   Matrix<T> c;
   bool c_padded;  // rows of C have room for whole vectors
@@ -131,11 +152,10 @@ void multiply_tile(const TileProduct<T>& tile, const TileAreas<T>& areas, Worker
                    const Done& done) {
   const Panels<T> cut(tile.columns);
   const RowBlocks rows(tile.rows);
-  const std::ptrdiff_t parts =
-      std::max<std::ptrdiff_t>((tile.depth + depth_block<T> - 1) / depth_block<T>, 1);
-  for (std::ptrdiff_t part = 0; part < parts; ++part) {
-    const std::ptrdiff_t begin = tile.depth * part / parts;
-    const std::ptrdiff_t depth = tile.depth * (part + 1) / parts - begin;
+  const DepthBlocks<T> parts = tile.slice.count ? tile.slice : DepthBlocks<T>::all(tile.depth);
+  for (std::ptrdiff_t part = parts.first; part < parts.last; ++part) {
+    const std::ptrdiff_t begin = parts.begin(part);
+    const std::ptrdiff_t depth = parts.begin(part + 1) - begin;
     // panels made before hold the whole depth, those made here this part of it
     const std::ptrdiff_t held = tile.panels_made ? tile.depth : depth;
     const std::ptrdiff_t skipped = tile.panels_made ? begin : 0;
@@ -148,7 +168,7 @@ void multiply_tile(const TileProduct<T>& tile, const TileAreas<T>& areas, Worker
     Product<T> product{};
     product.depth = depth;
     product.c_row = tile.c.stride;
-    product.accumulate = part > 0 || tile.accumulate;
+    product.accumulate = part > parts.first || tile.accumulate;
     for (std::ptrdiff_t block = 0; block < rows.count; ++block) {
       if (block % group_blocks == 0) worker.check();
       const std::ptrdiff_t row = rows.begin(block);
@@ -167,7 +187,7 @@ void multiply_tile(const TileProduct<T>& tile, const TileAreas<T>& areas, Worker
           add_edge(product, cut.used(panel), areas.edge);
         }
       }
-      if (part == parts - 1) done(row, product.rows);
+      if (part == parts.last - 1) done(row, product.rows);
     }
   }
 }

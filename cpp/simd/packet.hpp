@@ -207,6 +207,12 @@ inline Packet<T> sum_lanes(const Packet<T>* vectors, int step = 1) {
   }
 }
 
+// The last of these steps: lanes with the bit Half have the sums of b, the others those of a.
+template <class T, int Half>
+inline Packet<T> add_halves(const Packet<T>& a, const Packet<T>& b) {
+  return detail::add_halves<Half>(a, b, std::make_integer_sequence<int, lanes<T>>());
+}
+
 // The bits of one register seen as another type of the same size.
 template <class To, class From>
 inline To bits_as(const From& from) {

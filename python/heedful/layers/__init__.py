@@ -1,5 +1,7 @@
 """Layers: functions with parameters that learn, on plain arrays."""
 
+from typing import TYPE_CHECKING
+
 from heedful.layers._activations import GELU, Activation, ReLU, Sigmoid, SiLU, Softmax, Tanh
 from heedful.layers._additive import AdditiveAttention
 from heedful.layers._attention_pooling import AttentionPooling
@@ -10,6 +12,7 @@ from heedful.layers._decoder import Decoder, DecoderCache, DecoderLayer
 from heedful.layers._dropout import Dropout
 from heedful.layers._embedding import Embedding
 from heedful.layers._encoder import Encoder, EncoderLayer
+from heedful.layers._encoder_decoder import EncoderDecoder
 from heedful.layers._feature_attention import FeatureAttention
 from heedful.layers._feature_importance import FeatureImportance
 from heedful.layers._feed_forward import FeedForward
@@ -26,7 +29,7 @@ from heedful.layers._pooling import Flatten, GlobalAveragePooling
 from heedful.layers._positions import LearnedPositions, RotaryPositions, SinusoidalPositions
 from heedful.layers._relative_attention import RelativeAttention
 from heedful.layers._segment_recurrent import SegmentRecurrentLayer, SegmentRecurrentLM
-from heedful.layers._transformer import EncoderDecoder, Transformer
+from heedful.layers._transformer import Transformer
 
 __all__ = [
     "GELU",
@@ -76,3 +79,11 @@ __all__ = [
     "bert_from_config",
     "generate",
 ]
+
+
+if not TYPE_CHECKING:  # type checkers know the names above and no others
+
+    def __getattr__(name):
+        from heedful.layers._elsewhere import no_such_layer
+
+        raise no_such_layer(name)

@@ -11,11 +11,11 @@ from heedful._core import native
 from heedful._core._memory import empty
 from heedful.layers._activation_names import activation_name
 from heedful.layers._mode import Mode
-from heedful.layers._typed import Typed
+from heedful.layers._stateless import Stateless
 from heedful.layers._types import Array, Backward
 
 
-class Activation(Typed):
+class Activation(Stateless):
     """y = f(x), number by number.
 
     ============  ==========================================================
@@ -31,21 +31,23 @@ class Activation(Typed):
     ----------
     activation : str
         A name of the table.
-    dtype : {float32, float64}
+    dtype : {float32, float64}, optional
+        None is the floating type of x.
 
     Notes
     -----
     GELU: Hendrycks and Gimpel 2016, https://arxiv.org/abs/1606.08415.
-    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
+    Computes in `dtype`, or in the floating type of x: float32 for 16 bits, float64 for integers;
+    threads may share it, see :class:`Layer`.
 
     Examples
     --------
     >>> from heedful.layers import Activation
     >>> Activation("relu")([-1.0, 2.0])
-    array([0., 2.], dtype=float32)
+    array([0., 2.])
     """
 
-    def __init__(self, activation: str, *, dtype: DTypeLike = np.float32) -> None:
+    def __init__(self, activation: str, *, dtype: DTypeLike | None = None) -> None:
         super().__init__(dtype)
         self.activation = activation_name(activation)
 
@@ -53,12 +55,12 @@ class Activation(Typed):
         """x (…) → y, of the same shape."""
         before, activation = np.asarray(self.array("x", x), order="C"), self.activation
         if activation is None:
-            return before, lambda dy: dy
+            return before, lambda dy: self.gradient(dy, before.shape, before.dtype)
         y = empty(before.shape, before.dtype)
         native.activation_forward(activation, before, y)
 
         def backward(dy: Any) -> Array:
-            dy = np.asarray(self.gradient(dy, before.shape), order="C")
+            dy = np.asarray(self.gradient(dy, before.shape, before.dtype), order="C")
             dx = empty(before.shape, before.dtype)
             native.activation_backward(activation, before, dy, dx)
             return dx
@@ -74,14 +76,16 @@ class ReLU(Activation):
 
     Parameters
     ----------
-    dtype : {float32, float64}
+    dtype : {float32, float64}, optional
+        None is the floating type of x.
 
     Notes
     -----
-    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
+    Computes in `dtype`, or in the floating type of x: float32 for 16 bits, float64 for integers;
+    threads may share it, see :class:`Layer`.
     """
 
-    def __init__(self, *, dtype: DTypeLike = np.float32) -> None:
+    def __init__(self, *, dtype: DTypeLike | None = None) -> None:
         super().__init__("relu", dtype=dtype)
 
     def extra_repr(self) -> str:
@@ -95,14 +99,16 @@ class GELU(Activation):
     ----------
     approximate : {"none", "tanh"}
         "tanh" is what :class:`Activation` calls "gelu_tanh".
-    dtype : {float32, float64}
+    dtype : {float32, float64}, optional
+        None is the floating type of x.
 
     Notes
     -----
-    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
+    Computes in `dtype`, or in the floating type of x: float32 for 16 bits, float64 for integers;
+    threads may share it, see :class:`Layer`.
     """
 
-    def __init__(self, approximate: str = "none", *, dtype: DTypeLike = np.float32) -> None:
+    def __init__(self, approximate: str = "none", *, dtype: DTypeLike | None = None) -> None:
         if approximate not in ("none", "tanh"):
             raise ValueError(f"approximate must be 'none' or 'tanh': got {approximate!r}")
         super().__init__("gelu" if approximate == "none" else "gelu_tanh", dtype=dtype)
@@ -116,14 +122,16 @@ class SiLU(ReLU):
 
     Parameters
     ----------
-    dtype : {float32, float64}
+    dtype : {float32, float64}, optional
+        None is the floating type of x.
 
     Notes
     -----
-    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
+    Computes in `dtype`, or in the floating type of x: float32 for 16 bits, float64 for integers;
+    threads may share it, see :class:`Layer`.
     """
 
-    def __init__(self, *, dtype: DTypeLike = np.float32) -> None:
+    def __init__(self, *, dtype: DTypeLike | None = None) -> None:
         super().__init__(dtype=dtype)
         self.activation = "silu"
 
@@ -133,14 +141,16 @@ class Tanh(ReLU):
 
     Parameters
     ----------
-    dtype : {float32, float64}
+    dtype : {float32, float64}, optional
+        None is the floating type of x.
 
     Notes
     -----
-    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
+    Computes in `dtype`, or in the floating type of x: float32 for 16 bits, float64 for integers;
+    threads may share it, see :class:`Layer`.
     """
 
-    def __init__(self, *, dtype: DTypeLike = np.float32) -> None:
+    def __init__(self, *, dtype: DTypeLike | None = None) -> None:
         super().__init__(dtype=dtype)
         self.activation = "tanh"
 
@@ -150,38 +160,42 @@ class Sigmoid(ReLU):
 
     Parameters
     ----------
-    dtype : {float32, float64}
+    dtype : {float32, float64}, optional
+        None is the floating type of x.
 
     Notes
     -----
-    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
+    Computes in `dtype`, or in the floating type of x: float32 for 16 bits, float64 for integers;
+    threads may share it, see :class:`Layer`.
     """
 
-    def __init__(self, *, dtype: DTypeLike = np.float32) -> None:
+    def __init__(self, *, dtype: DTypeLike | None = None) -> None:
         super().__init__(dtype=dtype)
         self.activation = "sigmoid"
 
 
-class Softmax(Typed):
+class Softmax(Stateless):
     """y = exp(x) / Σ exp(x) along an axis.
 
     Parameters
     ----------
     axis : int, default -1
-    dtype : {float32, float64}
+    dtype : {float32, float64}, optional
+        None is the floating type of x.
 
     Notes
     -----
-    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
+    Computes in `dtype`, or in the floating type of x: float32 for 16 bits, float64 for integers;
+    threads may share it, see :class:`Layer`.
 
     Examples
     --------
     >>> from heedful.layers import Softmax
     >>> Softmax()([[0.0, 0.0]])
-    array([[0.5, 0.5]], dtype=float32)
+    array([[0.5, 0.5]])
     """
 
-    def __init__(self, axis: int = -1, *, dtype: DTypeLike = np.float32) -> None:
+    def __init__(self, axis: int = -1, *, dtype: DTypeLike | None = None) -> None:
         super().__init__(dtype)
         self.axis = axis
 
@@ -194,7 +208,7 @@ class Softmax(Typed):
         y /= y.sum(self.axis, keepdims=True)
 
         def backward(dy: Any) -> Array:
-            dy = self.gradient(dy, y.shape)
+            dy = self.gradient(dy, y.shape, y.dtype)
             dx: Array = y * (dy - (dy * y).sum(self.axis, keepdims=True))
             return dx
 

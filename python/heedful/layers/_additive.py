@@ -7,13 +7,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from heedful._checks import as_array, flag, probability, size
+from heedful._checks import as_array, flag, probability, real, size
 from heedful.functional import additive_attention, additive_attention_vjp
+from heedful.layers._called import called
 from heedful.layers._initial import kaiming
 from heedful.layers._linear import Linear
 from heedful.layers._masks import check_mask_of_rows, mask_or_bias
 from heedful.layers._mode import Mode
 from heedful.layers._parameter import Parameter
+from heedful.layers._scores import Scores
 from heedful.layers._typed import Typed
 from heedful.layers._types import Array, Backward, Rng, generator
 
@@ -23,8 +25,11 @@ class AdditiveAttention(Typed):
 
     ::
 
-        score[i, j] = v · tanh(W query[i] + U key[j] + b)
-        y[i]        = Σ_j softmax(score[i])[j] · value[j]
+        score[i, j]  = v · tanh(W query[i] + U key[j] + b) − slope · abs(p − j)
+        weight[i, j] = exp(score[i, j]) / (exp(sink) + Σ_j exp(score[i, j]))
+        y[i]         = Σ_j weight[i, j] · value[j]
+
+    with slope and sink if given, p the position of query i.
 
     Parameters
     ----------
@@ -38,6 +43,10 @@ class AdditiveAttention(Typed):
         Whether there is a b.
     dropout : float, default 0
         Of attention weights, in training.
+    sink : bool, default False
+        Whether a score that has no value is learned, for what a query need not attend to.
+    alibi : bool or float, default False
+        Whether distances are subtracted from the scores, with slope 2^(−8), or the slope itself.
     dtype : {float32, float64}
     rng : None, int or numpy.random.Generator
 
@@ -49,6 +58,8 @@ class AdditiveAttention(Typed):
         U (units, kdim).
     weight : numpy.ndarray, (units,)
         v.
+    sink : numpy.ndarray, (1,), or None
+        0 at first.
 
     Notes
     -----
@@ -72,10 +83,12 @@ class AdditiveAttention(Typed):
     """
 
     weight: Any  # a Parameter when assigned, an array when read
+    sink: Any
 
     def __init__(
         self, d_model: int, units: int | None = None, *, kdim: int | None = None,
-        bias: bool = False, dropout: float = 0.0, dtype: DTypeLike = np.float32, rng: Rng = None,
+        bias: bool = False, dropout: float = 0.0, sink: bool = False, alibi: bool | float = False,
+        dtype: DTypeLike = np.float32, rng: Rng = None,
     ) -> None:  # fmt: skip
         super().__init__(dtype)
         rng = generator(rng)
@@ -83,6 +96,9 @@ class AdditiveAttention(Typed):
         self.units = self.d_model if units is None else size("units", units)
         self.kdim = self.d_model if kdim is None else size("kdim", kdim)
         self.dropout = probability("dropout", dropout)
+        slopes = alibi if isinstance(alibi, (bool, np.bool_)) else [real("alibi", alibi)]
+        self.scores = Scores.of(1, None, None, slopes)
+        self.sink = Parameter(np.zeros(1, self.dtype)) if flag("sink", sink) else None
         self.query_proj = Linear(
             self.d_model, self.units, bias=flag("bias", bias), dtype=dtype, rng=rng
         )
@@ -122,7 +138,8 @@ class AdditiveAttention(Typed):
         -------
         y, backward
             ``backward(dy)`` gives the gradient of query, or of (query, key), or of (query, key,
-            value): of what was given.
+            value): of what was given. With `return_weights` it is ``backward(dy, dweights)``, where
+            dweights may be None.
         """
         if key is None and value is not None:
             raise ValueError("key must be given where value is: got None")
@@ -137,15 +154,17 @@ class AdditiveAttention(Typed):
         options: dict[str, Any] = {
             "causal": causal, "window": window, "align": align, "q_lengths": q_lengths,
             "kv_lengths": kv_lengths, "return_weights": return_weights,
+            "alibi_slopes": self.scores.alibi_slopes, "sink": self.optional("sink", (1,)),
             **mask_or_bias(_with_head(check_mask_of_rows(mask, query.shape, key.shape))),
         }  # fmt: skip
         pullback = None
-        if mode.training:
-            if self.dropout:
-                options |= {"dropout_p": self.dropout, "rng": mode.seed()}
-            found, pullback = additive_attention_vjp(*arrays, **options)
-        else:
-            found = additive_attention(*arrays, **options)
+        with called(alibi_slopes="alibi"):
+            if mode.training:
+                if self.dropout:
+                    options |= {"dropout_p": self.dropout, "rng": mode.seed()}
+                found, pullback = additive_attention_vjp(*arrays, **options)
+            else:
+                found = additive_attention(*arrays, **options)
         out, *weights = found if return_weights else (found,)
         y = out[..., 0, :, :]
 
@@ -156,6 +175,8 @@ class AdditiveAttention(Typed):
                 dweights = self.array("dweights", dweights)[..., np.newaxis, :, :]
             gradients = pullback(dy, dweights=dweights)
             self.add_gradient("weight", gradients.weight)
+            if gradients.sink is not None:
+                self.add_gradient("sink", gradients.sink)
             dquery = back_query(gradients.query[..., 0, :, :])
             dkey: Array = back_key(gradients.key[..., 0, :, :])
             dvalue = gradients.value[..., 0, :, :]
@@ -168,7 +189,8 @@ class AdditiveAttention(Typed):
 
     def extra_repr(self) -> str:
         kdim = "" if self.kdim == self.d_model else f", kdim={self.kdim}"
-        return f"{self.d_model}, {self.units}{kdim}"
+        sink = "" if self.sink is None else ", sink=True"
+        return f"{self.d_model}, {self.units}{kdim}{self.scores.shown()}{sink}"
 
 
 def _rows(name: str, array: Array) -> Array:

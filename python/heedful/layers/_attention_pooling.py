@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from heedful._checks import as_array, size
+from heedful._checks import as_array, finite, size
 from heedful.functional import attention, attention_vjp
 from heedful.layers._called import called
 from heedful.layers._initial import normal
@@ -24,8 +24,8 @@ class AttentionPooling(Typed):
 
     ::
 
-        hidden=None:  score_i = query · x_i / √E
-        hidden=N:     score_i = query · tanh(W x_i + b)
+        hidden=None:  score_i = scale · query · x_i
+        hidden=N:     score_i = scale · query · tanh(W x_i + b)
 
     Parameters
     ----------
@@ -35,6 +35,8 @@ class AttentionPooling(Typed):
         Width of the layer that looks at x first.
     num_queries : int, default 1
         How many vectors a sequence gets, each with a query of its own.
+    scale : float, optional
+        None is 1 / √E without `hidden`, and 1 with it.
     dtype : {float32, float64}
     rng : None, int or numpy.random.Generator
 
@@ -58,14 +60,16 @@ class AttentionPooling(Typed):
 
     def __init__(
         self, d_model: int, hidden: int | None = None, num_queries: int = 1, *,
-        dtype: DTypeLike = np.float32, rng: Rng = None,
+        scale: float | None = None, dtype: DTypeLike = np.float32, rng: Rng = None,
     ) -> None:  # fmt: skip
         super().__init__(dtype)
         rng = generator(rng)
         self.d_model = size("d_model", d_model)
         self.num_queries = size("num_queries", num_queries)
+        self.scale = None if scale is None else finite("scale", scale)
         self.linear: Linear | None = None
         if hidden is not None:
+            hidden = size("hidden", hidden)
             self.linear = Linear(d_model, hidden, activation="tanh", dtype=dtype, rng=rng)
         shape = (self.num_queries, d_model if hidden is None else hidden)
         self.query = Parameter(normal(rng, shape, shape[1] ** -0.5, self.dtype))
@@ -83,7 +87,8 @@ class AttentionPooling(Typed):
         lengths : array_like of int (…), optional
             How many positions of each sequence count, the first ones.
         return_weights : bool, default False
-            Return (y, weights) with weights (…, L) or (…, num_queries, L).
+            Return (y, weights) with weights (…, L) or (…, num_queries, L);
+            ``backward(dy, dweights)`` takes a gradient of both.
         """
         x = self.array("x", x, self.d_model)
         if x.ndim < 2:
@@ -98,7 +103,7 @@ class AttentionPooling(Typed):
             looked, back_linear = self.linear.compute(mode, x)
         options: dict[str, Any] = {
             "kv_lengths": lengths, "return_weights": return_weights,
-            "scale": None if self.linear is None else 1.0,
+            "scale": 1.0 if self.scale is None and self.linear is not None else self.scale,
             **mask_or_bias(mask),
         }  # fmt: skip
         one_head = np.expand_dims(x, -3)
@@ -112,9 +117,12 @@ class AttentionPooling(Typed):
         pooled, *weights = out if return_weights else (out,)
         y = self._outward(pooled, x)
 
-        def backward(dy: Any) -> Array:
+        def backward(dy: Any, dweights: Any = None) -> Array:
             assert pullback is not None
-            gradients = pullback(self.gradient(dy, y.shape).reshape(pooled.shape))
+            dy = self.gradient(dy, y.shape).reshape(pooled.shape)
+            if dweights is not None:
+                dweights = self.array("dweights", dweights).reshape(weights[0].shape)
+            gradients = pullback(dy, dweights=dweights)
             self.add_gradient("query", gradients.query)
             dlooked = gradients.key.reshape(looked.shape)
             if back_linear is not None:

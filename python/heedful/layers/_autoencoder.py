@@ -78,9 +78,11 @@ class Autoencoder(Typed):
         super().__init__(dtype)
         rng = generator(rng)
         self.num_features = size("num_features", num_features)
-        self.code_size, self.num_queries = size("code_size", code_size), num_queries
+        self.code_size = size("code_size", code_size)
+        self.num_queries = size("num_queries", num_queries)
         shared: dict[str, Any] = {"dtype": dtype, "rng": rng}
-        dff = dff or 4 * d_model
+        d_model = size("d_model", d_model)
+        dff = 4 * d_model if dff is None else size("dff", dff)
         self.linear_in = Linear(num_features, d_model, **shared)
         self.positions = LearnedPositions(max_length, d_model, **shared)
         self.encoder = Encoder(num_layers, d_model, num_heads, dff, rate, norm_first=True, **shared)

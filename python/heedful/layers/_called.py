@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from types import TracebackType
+from typing import Any
 
 
 class called:  # read as a word: with called(kv_lengths="lengths"):
@@ -25,3 +26,8 @@ class called:  # read as a word: with called(kv_lengths="lengths"):
             inner = rf"\b({'|'.join(self.words)})\b"
             text = re.sub(inner, lambda found: self.words[found[0]], str(error.args[0]))
             error.args = (text, *error.args[1:])
+
+
+def given_of(**options: Any) -> dict[str, Any]:
+    """The options that the caller gave: a layer that a user put inside need not know the others."""
+    return {name: value for name, value in options.items() if value is not None}

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 from heedful._checks import named
 from heedful.layers._layer import Layer
 from heedful.layers._mode import Mode
 from heedful.layers._stack import unwound
-from heedful.layers._types import Array, Backward
+from heedful.layers._types import Backward
 
 
 class Sequential(Layer):
@@ -98,14 +100,16 @@ class Residual(Layer):
             raise TypeError(f"layer must be a layer: got {named(layer)}")
         self.layer = layer
 
-    def compute(self, mode: Mode, x: Any, *more: Any, **options: Any) -> tuple[Array, Backward]:
+    def compute(self, mode: Mode, x: Any, *more: Any, **options: Any) -> tuple[Any, Backward]:
         """x (…) → y, of the same shape and the type of the layer."""
         y, inner = self.layer.computed(mode, x, *more, **options)
+        y, *weights = y if isinstance(y, tuple) else (y,)
 
-        def backward(dy: Any) -> Any:
-            dx = inner(dy)
+        def backward(dy: Any, dweights: Any = None) -> Any:
+            dx = inner(dy) if dweights is None else inner(dy, dweights)
             if isinstance(dx, tuple):  # of a layer with more than one input
-                return (dx[0] + dy, *dx[1:])
-            return dx + dy
+                return (dx[0] + np.asarray(dy, dx[0].dtype), *dx[1:])
+            return dx + np.asarray(dy, dx.dtype)
 
-        return x + y, backward
+        y = np.asarray(x, y.dtype) + y
+        return ((y, *weights) if weights else y), backward

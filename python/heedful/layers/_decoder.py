@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import DTypeLike
+from numpy.typing import ArrayLike, DTypeLike
 
-from heedful._checks import each_of, flag
+from heedful._checks import each_of, flag, probability, size
 from heedful.functional import KVCache
-from heedful.layers._called import called
+from heedful.layers._called import called, given_of
 from heedful.layers._dropout import Dropout
 from heedful.layers._feed_forward import feed_forward
 from heedful.layers._linear import Linear
@@ -41,6 +41,10 @@ class DecoderLayer(Typed):
         Of dropout, as in :class:`EncoderLayer`.
     activation, norm_first, eps, bias
         As in :class:`EncoderLayer`.
+    num_kv_heads, scale, softcap, sink
+        Of both attentions, see :class:`MultiHeadAttention`.
+    rotary, alibi
+        Of the self-attention, as the memory's positions are not those of x.
     dtype : {float32, float64}
     rng : None, int or numpy.random.Generator
 
@@ -70,18 +74,26 @@ class DecoderLayer(Typed):
         norm_first: bool = False,
         eps: float = 1e-5,
         bias: bool = True,
+        num_kv_heads: int | None = None,
+        rotary: bool | float = False,
+        scale: float | None = None,
+        softcap: float | None = None,
+        sink: bool = False,
+        alibi: bool | ArrayLike = False,
         dtype: DTypeLike = np.float32,
         rng: Rng = None,
     ) -> None:
         super().__init__(dtype)
-        rng = generator(rng)
+        rng, dff, rate = generator(rng), size("dff", dff), probability("rate", rate)
         self.norm_first = flag("norm_first", norm_first)
+        shared: dict[str, Any] = {
+            "num_kv_heads": num_kv_heads, "dropout": rate, "bias": bias, "scale": scale,
+            "softcap": softcap, "sink": sink, "dtype": dtype, "rng": rng,
+        }  # fmt: skip
         self.self_attn = MultiHeadAttention(
-            d_model, num_heads, dropout=rate, bias=bias, causal=True, dtype=dtype, rng=rng
+            d_model, num_heads, causal=True, rotary=rotary, alibi=alibi, **shared
         )
-        self.multihead_attn = MultiHeadAttention(
-            d_model, num_heads, dropout=rate, bias=bias, dtype=dtype, rng=rng
-        )
+        self.multihead_attn = MultiHeadAttention(d_model, num_heads, **shared)
         self.linear1 = Linear(d_model, dff, bias, activation=activation, dtype=dtype, rng=rng)
         self.linear2 = Linear(dff, d_model, bias, dtype=dtype, rng=rng)
         self.norm1 = LayerNorm(d_model, eps, bias, dtype=dtype)
@@ -167,10 +179,14 @@ class Decoder(Stack[DecoderLayer]):
     Parameters
     ----------
     num_layers : int
-    d_model, num_heads, dff, rate, activation, norm_first, eps, dtype, rng, …
-        Of each :class:`DecoderLayer`.
+    d_model, num_heads, dff, rate, activation, norm_first, eps, bias
+        Of each :class:`DecoderLayer`; eps and bias of the last norm too.
+    num_kv_heads, rotary, scale, softcap, sink, alibi
+        See :class:`DecoderLayer`.
     norm : bool, optional
         Whether a norm stands behind the last layer; None: where `norm_first` is True.
+    dtype : {float32, float64}
+    rng : None, int or numpy.random.Generator
 
     Notes
     -----
@@ -185,7 +201,41 @@ class Decoder(Stack[DecoderLayer]):
     (3, 5, 8)
     """
 
-    kind = DecoderLayer
+    def __init__(
+        self,
+        num_layers: int,
+        d_model: int,
+        num_heads: int,
+        dff: int = 2048,
+        rate: float = 0.1,
+        *,
+        norm: bool | None = None,
+        activation: str = "relu",
+        norm_first: bool = False,
+        eps: float = 1e-5,
+        bias: bool = True,
+        num_kv_heads: int | None = None,
+        rotary: bool | float = False,
+        scale: float | None = None,
+        softcap: float | None = None,
+        sink: bool = False,
+        alibi: bool | ArrayLike = False,
+        dtype: DTypeLike = np.float32,
+        rng: Rng = None,
+    ) -> None:
+        rng = generator(rng)
+
+        def make() -> DecoderLayer:
+            return DecoderLayer(
+                d_model, num_heads, dff, rate, activation=activation, norm_first=norm_first,
+                eps=eps, bias=bias, num_kv_heads=num_kv_heads, rotary=rotary, scale=scale,
+                softcap=softcap, sink=sink, alibi=alibi, dtype=dtype, rng=rng,
+            )  # fmt: skip
+
+        super().__init__(
+            num_layers, d_model, make, norm=norm, norm_first=norm_first, eps=eps, bias=bias,
+            dtype=dtype,
+        )  # fmt: skip
 
     def new_caches(self, capacity: int | None = None) -> list[DecoderCache]:
         """Empty caches for all layers."""
@@ -197,14 +247,31 @@ class Decoder(Stack[DecoderLayer]):
         x: Any,
         memory: Any,
         *,
+        mask: Any = None,
+        lengths: Any = None,
+        causal: bool = True,
+        memory_mask: Any = None,
+        memory_lengths: Any = None,
         caches: list[DecoderCache] | None = None,
-        **options: Any,
     ) -> tuple[Array, Backward]:
-        """x (…, L, E), memory (…, M, E) → y (…, L, E); backward gives (dx, dmemory)."""
+        """x (…, L, E), memory (…, M, E) → y (…, L, E); backward gives (dx, dmemory).
+
+        Parameters
+        ----------
+        mask, lengths, causal, memory_mask, memory_lengths
+            Of every layer, see ``DecoderLayer.compute``.
+        caches : list of DecoderCache, optional
+            One for each layer, as `new_caches` gives them.
+        """
+        given = given_of(
+            mask=mask, lengths=lengths, memory_mask=memory_mask, memory_lengths=memory_lengths
+        )
         closures: list[Backward] = []
         own = each_of("caches", caches, len(self.layers))
         for layer, cache in zip(self.layers, own, strict=True):
-            x, closure = layer.computed(mode, x, memory, cache=cache, **options)
+            x, closure = layer.computed(
+                mode, x, memory, causal=causal, **given, **given_of(cache=cache)
+            )
             if mode.training:
                 closures.append(closure)
         back_norm = None

@@ -11,11 +11,11 @@ from heedful._checks import probability
 from heedful._core import native
 from heedful._core._memory import empty
 from heedful.layers._mode import Mode
-from heedful.layers._typed import Typed
+from heedful.layers._stateless import Stateless
 from heedful.layers._types import Array, Backward
 
 
-class Dropout(Typed):
+class Dropout(Stateless):
     """In training each number is 0 with probability `rate`, the others are divided by 1 − rate.
 
     In inference nothing happens. Which numbers are dropped depends on a seed, drawn once a call,
@@ -24,14 +24,16 @@ class Dropout(Typed):
     Parameters
     ----------
     rate : float, default 0.5
-    dtype : {float32, float64}
+    dtype : {float32, float64}, optional
+        None is the floating type of x.
 
     Notes
     -----
     In inference y is x itself, as in PyTorch, where x is an array of this type: no copy.
     Srivastava et al. 2014, https://jmlr.org/papers/v15/srivastava14a.html. Named ``nn.Dropout`` in
     PyTorch.
-    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
+    Computes in `dtype`, or in the floating type of x: float32 for 16 bits, float64 for integers;
+    threads may share it, see :class:`Layer`.
 
     Examples
     --------
@@ -39,13 +41,13 @@ class Dropout(Typed):
     >>> from heedful.layers import Dropout
     >>> layer = Dropout(0.5)
     >>> layer(np.ones(4))
-    array([1., 1., 1., 1.], dtype=float32)
+    array([1., 1., 1., 1.])
     >>> y, backward = layer.forward(np.ones(4), rng=0)
     >>> bool(np.isin(y, (0, 2)).all())
     True
     """
 
-    def __init__(self, rate: float = 0.5, *, dtype: DTypeLike = np.float32) -> None:
+    def __init__(self, rate: float = 0.5, *, dtype: DTypeLike | None = None) -> None:
         super().__init__(dtype)
         self.rate = probability("rate", rate)
 
@@ -59,12 +61,17 @@ class Dropout(Typed):
         """
         x = self.array("x", x)
         if residual is not None:
-            residual = self.array("residual", residual)
+            residual = np.asarray(self.array("residual", residual), x.dtype)
             if residual.shape != x.shape:
                 raise ValueError(f"residual must have shape {x.shape}: got {residual.shape}")
+        shape, dtype = x.shape, x.dtype
         if not mode.training or not self.rate:
-            return x if residual is None else x + residual, _same
-        seed, shape = mode.seed(), x.shape
+
+            def same(dy: Any, *, in_place: bool = False) -> Array:
+                return self.gradient(dy, shape, dtype)
+
+            return x if residual is None else x + residual, same
+        seed = mode.seed()
 
         def drop(array: Array, residual: Array | None, in_place: bool) -> Array:
             array = np.asarray(array, order="C")
@@ -74,13 +81,9 @@ class Dropout(Typed):
             return dropped
 
         def backward(dy: Any, *, in_place: bool = False) -> Array:
-            return drop(self.gradient(dy, shape), None, in_place)
+            return drop(self.gradient(dy, shape, dtype), None, in_place)
 
         return drop(x, residual, in_place), backward
 
     def extra_repr(self) -> str:
         return f"{self.rate:g}"
-
-
-def _same(dy: Any, *, in_place: bool = False) -> Any:
-    return dy

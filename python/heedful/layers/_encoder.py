@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike
+from numpy.typing import ArrayLike, DTypeLike
 
-from heedful._checks import each_of, flag
+from heedful._checks import each_of, flag, probability, size
 from heedful.functional import KVCache
-from heedful.layers._called import called
+from heedful.layers._called import called, given_of
 from heedful.layers._dropout import Dropout
 from heedful.layers._feed_forward import feed_forward
 from heedful.layers._linear import Linear
@@ -43,7 +43,8 @@ class EncoderLayer(Typed):
     eps : float, default 1e-5
         Of the norms.
     bias : bool, default True
-    num_kv_heads, causal, rotary
+        Whether linear layers and norms have one.
+    num_kv_heads, causal, rotary, scale, softcap, sink, alibi
         See :class:`MultiHeadAttention`.
     dtype : {float32, float64}
     rng : None, int or numpy.random.Generator
@@ -78,15 +79,20 @@ class EncoderLayer(Typed):
         num_kv_heads: int | None = None,
         causal: bool = False,
         rotary: bool | float = False,
+        scale: float | None = None,
+        softcap: float | None = None,
+        sink: bool = False,
+        alibi: bool | ArrayLike = False,
         dtype: DTypeLike = np.float32,
         rng: Rng = None,
     ) -> None:
         super().__init__(dtype)
-        rng = generator(rng)
+        rng, dff, rate = generator(rng), size("dff", dff), probability("rate", rate)
         self.norm_first = flag("norm_first", norm_first)
         self.self_attn = MultiHeadAttention(
             d_model, num_heads, num_kv_heads=num_kv_heads, dropout=rate, bias=bias,
-            causal=causal, rotary=rotary, dtype=dtype, rng=rng,
+            causal=causal, rotary=rotary, scale=scale, softcap=softcap, sink=sink, alibi=alibi,
+            dtype=dtype, rng=rng,
         )  # fmt: skip
         self.linear1 = Linear(d_model, dff, bias, activation=activation, dtype=dtype, rng=rng)
         self.linear2 = Linear(dff, d_model, bias, dtype=dtype, rng=rng)
@@ -95,14 +101,35 @@ class EncoderLayer(Typed):
         self.dropout = Dropout(rate, dtype=dtype)
 
     def compute(
-        self, mode: Mode, x: Any, *, cache: KVCache | None = None, **options: Any
+        self,
+        mode: Mode,
+        x: Any,
+        *,
+        mask: Any = None,
+        bias: Any = None,
+        causal: bool | None = None,
+        window: Any = None,
+        align: Any = None,
+        q_lengths: Any = None,
+        kv_lengths: Any = None,
+        cache: KVCache | None = None,
     ) -> tuple[Array, Backward]:
-        """x (…, L, E) → y; options are those of :class:`MultiHeadAttention`: mask, causal, …."""
+        """x (…, L, E) → y, of the same shape.
+
+        Parameters
+        ----------
+        mask, bias, causal, window, align, q_lengths, kv_lengths, cache
+            Of the attention of x to itself, see ``MultiHeadAttention.compute``.
+        """
         x = self.array("x", x, self.self_attn.d_model)
+        given = given_of(
+            mask=mask, bias=bias, causal=causal, window=window, align=align, q_lengths=q_lengths,
+            kv_lengths=kv_lengths, cache=cache,
+        )  # fmt: skip
 
         def attend(x: Array, residual: Array | None) -> tuple[Any, Backward]:
             with called(query="x"):
-                return self.self_attn.computed(mode, x, residual=residual, cache=cache, **options)
+                return self.self_attn.computed(mode, x, residual=residual, **given)
 
         def feed(x: Array, residual: Array | None) -> tuple[Array, Backward]:
             return feed_forward(mode, self.linear1, self.dropout, self.linear2, x, residual)
@@ -122,10 +149,14 @@ class Encoder(Stack[EncoderLayer]):
     Parameters
     ----------
     num_layers : int
-    d_model, num_heads, dff, rate, activation, norm_first, eps, dtype, rng, …
-        Of each :class:`EncoderLayer`.
+    d_model, num_heads, dff, rate, activation, norm_first, eps, bias
+        Of each :class:`EncoderLayer`; eps and bias of the last norm too.
+    num_kv_heads, causal, rotary, scale, softcap, sink, alibi
+        See :class:`MultiHeadAttention`.
     norm : bool, optional
         Whether a norm stands behind the last layer; None: where `norm_first` is True.
+    dtype : {float32, float64}
+    rng : None, int or numpy.random.Generator
 
     Notes
     -----
@@ -140,16 +171,74 @@ class Encoder(Stack[EncoderLayer]):
     (3, 5, 8)
     """
 
-    kind = EncoderLayer
+    def __init__(
+        self,
+        num_layers: int,
+        d_model: int,
+        num_heads: int,
+        dff: int = 2048,
+        rate: float = 0.1,
+        *,
+        norm: bool | None = None,
+        activation: str = "relu",
+        norm_first: bool = False,
+        eps: float = 1e-5,
+        bias: bool = True,
+        num_kv_heads: int | None = None,
+        causal: bool = False,
+        rotary: bool | float = False,
+        scale: float | None = None,
+        softcap: float | None = None,
+        sink: bool = False,
+        alibi: bool | ArrayLike = False,
+        dtype: DTypeLike = np.float32,
+        rng: Rng = None,
+    ) -> None:
+        rng = generator(rng)
+
+        def make() -> EncoderLayer:
+            return EncoderLayer(
+                d_model, num_heads, dff, rate, activation=activation, norm_first=norm_first,
+                eps=eps, bias=bias, num_kv_heads=num_kv_heads, causal=causal, rotary=rotary,
+                scale=scale, softcap=softcap, sink=sink, alibi=alibi, dtype=dtype, rng=rng,
+            )  # fmt: skip
+
+        super().__init__(
+            num_layers, d_model, make, norm=norm, norm_first=norm_first, eps=eps, bias=bias,
+            dtype=dtype,
+        )  # fmt: skip
 
     def compute(
-        self, mode: Mode, x: Any, *, caches: list[KVCache] | None = None, **options: Any
+        self,
+        mode: Mode,
+        x: Any,
+        *,
+        mask: Any = None,
+        bias: Any = None,
+        causal: bool | None = None,
+        window: Any = None,
+        align: Any = None,
+        q_lengths: Any = None,
+        kv_lengths: Any = None,
+        caches: list[KVCache] | None = None,
     ) -> tuple[Array, Backward]:
-        """x (…, L, E) → y; options go to every layer, `caches` has one for each."""
+        """x (…, L, E) → y, of the same shape.
+
+        Parameters
+        ----------
+        mask, bias, causal, window, align, q_lengths, kv_lengths
+            Of the attention in every layer, see ``MultiHeadAttention.compute``.
+        caches : list of KVCache, optional
+            One for each layer.
+        """
+        given = given_of(
+            mask=mask, bias=bias, causal=causal, window=window, align=align, q_lengths=q_lengths,
+            kv_lengths=kv_lengths,
+        )  # fmt: skip
         closures: list[Backward] = []
         own = each_of("caches", caches, len(self.layers))
         for layer, cache in zip(self.layers, own, strict=True):
-            x, closure = layer.computed(mode, x, cache=cache, **options)
+            x, closure = layer.computed(mode, x, **given, **given_of(cache=cache))
             if mode.training:
                 closures.append(closure)
         if self.norm is not None:

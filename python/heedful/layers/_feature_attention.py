@@ -73,7 +73,8 @@ class FeatureAttention(Typed):
         Parameters
         ----------
         return_weights : bool, default False
-            Return (y, weights), the weights (…, F) before they are multiplied by F.
+            Return (y, weights), the weights (…, F) before they are multiplied by F;
+            ``backward(dy, dweights)`` takes a gradient of both.
         """
         x = self.array("x", x, self.num_features)
         scores, back = self.scores.compute(mode, x)
@@ -81,14 +82,16 @@ class FeatureAttention(Typed):
         weights /= weights.sum(-1, keepdims=True)
         y = x * weights * self.factor
 
-        def backward(dy: Any) -> Array:
+        def backward(dy: Any, dweights: Any = None) -> Array:
             dy = self.gradient(dy, y.shape) * self.factor
             pull = dy * x
+            if dweights is not None:
+                pull = pull + self.array("dweights", dweights)
             dscores = weights * (pull - (pull * weights).sum(-1, keepdims=True))
             dx: Array = dy * weights + back(dscores)
             return dx
 
-        return ((y, weights) if return_weights else y), backward
+        return ((y, weights) if flag("return_weights", return_weights) else y), backward
 
     def importance(
         self, model: Layer, x: Any, y: Any = None, *, kind: str = "gradient", metric: Any = None,

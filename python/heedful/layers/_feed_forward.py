@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from heedful._checks import size
 from heedful.layers._dropout import Dropout
 from heedful.layers._layer import Layer
 from heedful.layers._linear import Linear
@@ -53,7 +54,7 @@ class FeedForward(Layer):
         dtype: DTypeLike = np.float32,
         rng: Rng = None,
     ) -> None:
-        rng = generator(rng)
+        rng, d_model, dff = generator(rng), size("d_model", d_model), size("dff", dff)
         self.linear1 = Linear(d_model, dff, bias=bias, activation=activation, dtype=dtype, rng=rng)
         self.dropout = Dropout(rate, dtype=dtype)
         self.linear2 = Linear(dff, d_model, bias=bias, dtype=dtype, rng=rng)

@@ -9,11 +9,13 @@ import numpy as np
 
 from heedful._checks import finite, integers, named, positive, probability, size
 from heedful.layers._beam import beam_search
+from heedful.layers._elsewhere import answers_generation
 from heedful.layers._sampling import Sampler
 from heedful.layers._steps import Steps, read_prompts
 from heedful.layers._types import Array, Rng, generator
 
 
+@answers_generation
 def generate(
     model: Steps | Any,
     prompts: Any,
@@ -35,7 +37,7 @@ def generate(
         temperature > 0     a token drawn with the probabilities softmax(scores / temperature),
                             of the top_k highest, and of the fewest that together reach top_p
         num_beams > 1       the sequence with the highest Σ log p / length^length_penalty found
-                            while the num_beams best beginnings are carried on
+                            while the num_beams best beginnings are continued
 
     Parameters
     ----------
@@ -46,14 +48,18 @@ def generate(
     stop : int or sequence of int, optional
         The token, or the tokens, that end a sequence; it is not part of the result.
     max_length : int, default 100
-        Tokens written at most.
+        Tokens written at most, those of the prompt not counted: max_new_tokens of transformers.
     temperature : float, optional
         None is 1 where `top_k` or `top_p` is given, and 0 otherwise.
     top_k : int, optional
+        Of equal scores those of the lower tokens count.
     top_p : float, optional
         Above 0 and at most 1.
     num_beams : int, default 1
+        Of all continuations of the beams by one token, those of the `num_beams` best that end in a
+        stop token are finished sequences, and the `num_beams` best of the others the next beams.
     length_penalty : float, default 1
+        length counts the stop token. Below 0 short sequences win, 0 is Σ log p.
     rng : None, int or numpy.random.Generator
         Where tokens are drawn from.
 
@@ -69,7 +75,8 @@ def generate(
 
     Notes
     -----
-    Top-p: Holtzman et al. 2019, https://arxiv.org/abs/1904.09751.
+    Top-p: Holtzman et al. 2019, https://arxiv.org/abs/1904.09751. A beam search ends when no
+    beam can become better than what is finished: ``early_stopping="never"`` of transformers.
 
     Examples
     --------
@@ -81,7 +88,7 @@ def generate(
     prompts = read_prompts(prompts)
     steps, with_prompt = _steps_of(model)
     max_length = size("max_length", max_length)
-    stops = np.unique(integers("stop", () if stop is None else stop)).astype(np.int64)
+    stops = np.array(_tokens("stop", () if stop is None else stop), np.int64)
     longest = max((len(prompt) for prompt in prompts), default=0) + max_length
     # the last token that is written is not read
     if steps.longest is not None and longest - 1 > steps.longest:
@@ -111,6 +118,14 @@ def generate(
     return [np.concatenate(pair) for pair in zip(prompts, written, strict=True)]
 
 
+def _tokens(name: str, given: Any) -> list[int]:
+    found = integers(name, given)
+    for token in found:
+        if not -(2**63) <= token < 2**63:
+            raise ValueError(f"{name} must be tokens: got {token}")
+    return found
+
+
 def _share(top_p: Any) -> float:
     if not probability("top_p", top_p):
         raise ValueError(f"top_p must be above 0 and at most 1: got {named(top_p)}")
@@ -138,7 +153,7 @@ def _one_by_one(
     going = np.arange(len(prompts))  # which sequence each row of the model is
     scores = steps.start(prompts)
     for length in range(1, max_length + 1):
-        tokens = sampler(scores)
+        tokens = sampler(scores, going)
         kept = ~np.isin(tokens, stops)
         for row in np.flatnonzero(kept):
             written[going[row]].append(int(tokens[row]))

@@ -8,12 +8,28 @@ import numpy as np
 
 from heedful._core import native
 from heedful._core._memory import empty
+from heedful.layers._initial import glorot
 from heedful.layers._linear import as_rows
 from heedful.layers._parameter import Parameter
 from heedful.layers._types import Array
 
 if TYPE_CHECKING:
     from heedful.layers._multi_head import MultiHeadAttention
+
+
+def make_projections(layer: MultiHeadAttention, bias: bool, rng: np.random.Generator) -> None:
+    """The parameters of a new layer: one weight where q, k and v are made of the same width."""
+    narrow = layer.num_kv_heads * layer.depth
+    rows = {"q": layer.d_model, "k": narrow, "v": narrow}
+    widths = {"q": layer.d_model, "k": layer.kdim, "v": layer.vdim}
+    if layer.kdim == layer.vdim == layer.d_model:
+        shape = (sum(rows.values()), layer.d_model)
+        layer.in_proj_weight = Parameter(glorot(rng, shape, layer.dtype))
+    else:
+        for name, count in rows.items():
+            weight = glorot(rng, (count, widths[name]), layer.dtype)
+            setattr(layer, f"{name}_proj_weight", Parameter(weight))
+    layer.in_proj_bias = Parameter(np.zeros(sum(rows.values()), layer.dtype)) if bias else None
 
 
 class Projections:

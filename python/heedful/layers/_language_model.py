@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from heedful._checks import flag, one_of, size
+from heedful._checks import each_of, flag, one_of, size
 from heedful.functional import KVCache
 from heedful.layers._called import called
 from heedful.layers._dropout import Dropout
+from heedful.layers._elsewhere import answers_generation
 from heedful.layers._embedding import Embedding
 from heedful.layers._encoder import Encoder
 from heedful.layers._linear import Linear
@@ -34,10 +36,12 @@ class LanguageModel(Typed):
         Longest sequence, where positions are learned.
     rate : float, default 0.1
         Of dropout, see :class:`EncoderLayer`; also behind the embedding.
-    positions : {"learned", "sinusoidal", "rotary"}
+    positions : {"learned", "sinusoidal", "rotary", "alibi"}
+        Vectors that are added to those of the tokens; or queries and keys are turned, or distances
+        subtracted from the scores, see :class:`MultiHeadAttention`.
     tied : bool, default True
         Whether the projection shares the embedding's weight.
-    num_kv_heads : int, optional
+    num_kv_heads, scale, softcap, sink
         See :class:`MultiHeadAttention`.
     window : int, optional
         How many tokens before it a token attends to at most; None is all.
@@ -75,6 +79,9 @@ class LanguageModel(Typed):
         positions: str = "learned",
         tied: bool = True,
         num_kv_heads: int | None = None,
+        scale: float | None = None,
+        softcap: float | None = None,
+        sink: bool = False,
         window: int | None = None,
         activation: str = "gelu",
         dtype: DTypeLike = np.float32,
@@ -82,8 +89,9 @@ class LanguageModel(Typed):
     ) -> None:
         super().__init__(dtype)
         rng = generator(rng)
-        kind = one_of("positions", positions, ("learned", "sinusoidal", "rotary"))
-        self.vocabulary = size("vocabulary", vocabulary)
+        kind = one_of("positions", positions, ("learned", "sinusoidal", "rotary", "alibi"))
+        self.vocabulary, d_model = size("vocabulary", vocabulary), size("d_model", d_model)
+        dff = 4 * d_model if dff is None else size("dff", dff)
         self.max_length = size("max_length", max_length) if kind == "learned" else None
         self.window = None if window is None else (size("window", window), 0)
         self.embedding = Embedding(vocabulary, d_model, dtype=dtype, rng=rng)
@@ -95,9 +103,10 @@ class LanguageModel(Typed):
             self.positions = SinusoidalPositions(d_model, dtype=dtype)
         self.dropout = Dropout(rate, dtype=dtype)
         self.encoder = Encoder(
-            num_layers, d_model, num_heads, dff or 4 * d_model, rate, activation=activation,
-            norm_first=True, causal=True, rotary=kind == "rotary", num_kv_heads=num_kv_heads,
-            dtype=dtype, rng=rng,
+            num_layers, d_model, num_heads, dff, rate, activation=activation,
+            norm_first=True, causal=True, rotary=kind == "rotary", alibi=kind == "alibi",
+            num_kv_heads=num_kv_heads, scale=scale, softcap=softcap, sink=sink, dtype=dtype,
+            rng=rng,
         )  # fmt: skip
         for layer in self.encoder.layers:
             for last in (layer.self_attn.out_proj, layer.linear2):
@@ -119,6 +128,7 @@ class LanguageModel(Typed):
         caches : list of KVCache, optional
             One for each layer; tokens follow those that they hold.
         """
+        each_of("caches", caches, len(self.encoder.layers))
         x, back_embedding = self.embedding.compute(mode, tokens)
         back_positions = None
         if self.positions is not None:
@@ -141,7 +151,13 @@ class LanguageModel(Typed):
         """Empty caches for all layers."""
         return [KVCache(capacity) for _ in self.encoder.layers]
 
-    def generate(self, prompts: ArrayLike | list[Any], **options: Any) -> list[Array]:
+    @answers_generation
+    def generate(
+        self, prompts: ArrayLike | list[Any], *, stop: int | Sequence[int] | None = None,
+        max_length: int = 100, temperature: float | None = None, top_k: int | None = None,
+        top_p: float | None = None, num_beams: int = 1, length_penalty: float = 1.0,
+        rng: Rng = None,
+    ) -> list[Array]:  # fmt: skip
         """What the model writes behind each prompt, prompt included.
 
         Parameters
@@ -154,7 +170,11 @@ class LanguageModel(Typed):
         from heedful.layers._generate import generate
         from heedful.layers._steps import LanguageSteps
 
-        return generate(LanguageSteps(self), prompts, **options)
+        return generate(
+            LanguageSteps(self), prompts, stop=stop, max_length=max_length,
+            temperature=temperature, top_k=top_k, top_p=top_p, num_beams=num_beams,
+            length_penalty=length_penalty, rng=rng,
+        )  # fmt: skip
 
     def extra_repr(self) -> str:
         return f"{self.vocabulary}" + ("" if self.window is None else f", window={self.window[0]}")

@@ -55,6 +55,11 @@ class Layer(Trainable, Freezable):
 
     What `compute` is given as `mode` it gives to the layers it consists of.
 
+    Bits: results are the same to the bit for every number of threads. They are for an item alone
+    and in a batch too, unless a dense product inside has at most 8 rows in one case and more in the
+    other, see :class:`Linear`; and but for dropout, which counts the item's place, and
+    :class:`RelativeAttention`, some of whose products are NumPy's.
+
     Threads: any number of threads may call a layer, also at the same time, as long as none of them
     changes its parameters. Closures of the same layer add their gradients one after another.
     """

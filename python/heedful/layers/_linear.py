@@ -41,6 +41,9 @@ class Linear(Typed):
     Notes
     -----
     Named ``nn.Linear`` in PyTorch, with the same parameters.
+    The same bits for every number of threads. Up to 8 rows of x, those of all leading axes
+    together, are summed in another order than 9 and more: so an item has the same bits alone and in
+    a batch where both have at most 8 rows, or both have more.
     Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
 
     Examples

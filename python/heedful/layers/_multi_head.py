@@ -5,16 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike
+from numpy.typing import ArrayLike, DTypeLike
 
 from heedful._checks import flag, named, positive, probability, size
 from heedful.functional import KVCache, attention, attention_vjp, rotary_embedding
-from heedful.layers._heads import Projections
-from heedful.layers._initial import glorot, kaiming
+from heedful.layers._called import called
+from heedful.layers._heads import Projections, make_projections
+from heedful.layers._initial import kaiming
 from heedful.layers._linear import Linear
 from heedful.layers._masks import check_mask_of_heads, mask_or_bias
 from heedful.layers._mode import Mode
 from heedful.layers._parameter import Parameter
+from heedful.layers._scores import Scores
 from heedful.layers._typed import Typed
 from heedful.layers._types import Array, Backward, Rng, generator
 
@@ -26,6 +28,11 @@ class MultiHeadAttention(Typed):
 
         head[h] = attention(query Wq[h]ᵀ, key Wk[h]ᵀ, value Wv[h]ᵀ)      h = 0 … H − 1
         y       = concatenate(head) Woᵀ                                  each W with its bias
+
+    with the scores of a head, whose softmax weighs its values ::
+
+        score[i, j] = cap(scale · q[i] · k[j]) − slope · abs(p − j)      p the position of query i
+        weight      = exp(score) / (exp(sink) + Σ_j exp(score))         cap, slope and sink if given
 
     Parameters
     ----------
@@ -45,6 +52,16 @@ class MultiHeadAttention(Typed):
     rotary : bool or float, default False
         Turn queries and keys by their positions before they meet; a number is the base of the
         angles, see :func:`heedful.rotary_embedding`.
+    scale : float, optional
+        Factor on the products; None is 1 / √D, 1 leaves them as they are.
+    softcap : float, optional
+        cap(s) = softcap · tanh(s / softcap).
+    sink : bool, default False
+        Whether each head learns a score that has no value, for what it need not attend to.
+    alibi : bool or array_like, (H,), default False
+        Whether distances are subtracted from the scores, with slopes 2^(−8/H), 2^(−16/H), …, 2^(−8)
+        of the heads where H is a power of 2, see the paper for other H; or the slopes themselves.
+        Queries stand where `align` says.
     dtype : {float32, float64}
     rng : None, int or numpy.random.Generator
 
@@ -55,12 +72,15 @@ class MultiHeadAttention(Typed):
         q_proj_weight, k_proj_weight and v_proj_weight instead.
     in_proj_bias : numpy.ndarray, (E + 2 · Hkv · D,), or None
     out_proj : Linear
+    sink : numpy.ndarray, (H,), or None
+        0 at first.
 
     Notes
     -----
     Vaswani et al. 2017, https://arxiv.org/abs/1706.03762. Named ``nn.MultiheadAttention`` in
     PyTorch, with the same parameters; there True in a mask hides, here it shows.
-    Grouped heads: Ainslie et al. 2023, https://arxiv.org/abs/2305.13245.
+    Grouped heads: Ainslie et al. 2023, https://arxiv.org/abs/2305.13245. ALiBi: Press et al. 2022,
+    https://arxiv.org/abs/2108.12409. Sinks: Xiao et al. 2024, https://arxiv.org/abs/2309.17453.
     Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
 
     Examples
@@ -79,6 +99,9 @@ class MultiHeadAttention(Typed):
     """
 
     out_proj: Linear
+    in_proj_weight: Any  # a Parameter when assigned, an array when read
+    in_proj_bias: Any
+    sink: Any
 
     def __init__(
         self,
@@ -92,6 +115,10 @@ class MultiHeadAttention(Typed):
         bias: bool = True,
         causal: bool = False,
         rotary: bool | float = False,
+        scale: float | None = None,
+        softcap: float | None = None,
+        sink: bool = False,
+        alibi: bool | ArrayLike = False,
         dtype: DTypeLike = np.float32,
         rng: Rng = None,
     ) -> None:
@@ -118,20 +145,10 @@ class MultiHeadAttention(Typed):
         self.rotary = 0.0 if base is None else positive("rotary", base)
         if self.rotary and self.depth % 2:
             raise ValueError(f"rotary needs an even number of features in a head: got {self.depth}")
+        self.scores = Scores.of(self.num_heads, scale, softcap, alibi)
+        self.sink = Parameter(np.zeros(self.num_heads, self.dtype)) if flag("sink", sink) else None
         rng = generator(rng)
-        narrow = self.num_kv_heads * self.depth
-        rows = {"q": self.d_model, "k": narrow, "v": narrow}
-        widths = {"q": self.d_model, "k": self.kdim, "v": self.vdim}
-        if self.kdim == self.vdim == self.d_model:
-            shape = (sum(rows.values()), self.d_model)
-            self.in_proj_weight = Parameter(glorot(rng, shape, self.dtype))
-        else:
-            for name, count in rows.items():
-                weight = glorot(rng, (count, widths[name]), self.dtype)
-                setattr(self, f"{name}_proj_weight", Parameter(weight))
-        self.in_proj_bias: Any = None
-        if flag("bias", bias):
-            self.in_proj_bias = Parameter(np.zeros(sum(rows.values()), self.dtype))
+        make_projections(self, flag("bias", bias), rng)
         self.out_proj = Linear(d_model, d_model, bias=bias, dtype=dtype, rng=rng)
         if bias:
             self.out_proj.bias[...] = 0
@@ -185,7 +202,8 @@ class MultiHeadAttention(Typed):
         -------
         y, backward
             ``backward(dy)`` gives the gradient of query, or of (query, key), or of (query, key,
-            value): of what was given.
+            value): of what was given. With `return_weights` it is ``backward(dy, dweights)``, where
+            dweights may be None.
         """
         causal = self.causal if causal is None else causal
         projections = Projections(self, query, key, value)
@@ -194,6 +212,7 @@ class MultiHeadAttention(Typed):
         options: dict[str, Any] = {
             "causal": causal, "window": window, "align": align, "layout": "blhd",
             "q_lengths": q_lengths, "kv_lengths": kv_lengths, "return_weights": return_weights,
+            **self.scores._asdict(), "sink": self.optional("sink", (self.num_heads,)),
             **mask_or_bias(mask, bias),
         }  # fmt: skip
         if cache is not None:
@@ -206,17 +225,21 @@ class MultiHeadAttention(Typed):
             q, k, v = projections.project()
             q, k = self._turned(q, 0), self._turned(k, 0)
         if not mode.training:
-            heads, weights = _apart(attention(q, k, v, **options), return_weights)
+            with called(alibi_slopes="alibi"):
+                heads, weights = _apart(attention(q, k, v, **options), return_weights)
             y, _ = self.out_proj.compute(mode, _joined(heads), residual)
             return ((y, weights) if return_weights else y), _nothing
         if self.dropout:
             options |= {"dropout_p": self.dropout, "rng": mode.seed()}
-        out, pullback = attention_vjp(q, k, v, **options)
+        with called(alibi_slopes="alibi"):
+            out, pullback = attention_vjp(q, k, v, **options)
         heads, weights = _apart(out, return_weights)
         y, back_out = self.out_proj.compute(mode, _joined(heads), residual)
 
         def backward(dy: Any, dweights: Any = None) -> Any:
             gradients = pullback(back_out(dy).reshape(heads.shape), dweights=dweights)
+            if gradients.sink is not None:
+                self.add_gradient("sink", gradients.sink)
             dq, dk = (self._turned(d, 0, inverse=True) for d in gradients[:2])
             return projections.backward(dq, dk, gradients.value)
 
@@ -264,7 +287,8 @@ class MultiHeadAttention(Typed):
             shown += f", num_kv_heads={self.num_kv_heads}"
         for name, width in (("kdim", self.kdim), ("vdim", self.vdim)):
             shown += "" if width == self.d_model else f", {name}={width}"
-        return shown + (f", dropout={self.dropout:g}" if self.dropout else "")
+        shown += f", dropout={self.dropout:g}" if self.dropout else ""
+        return shown + self.scores.shown() + ("" if self.sink is None else ", sink=True")
 
 
 def _joined(heads: Array) -> Array:

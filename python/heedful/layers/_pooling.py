@@ -5,30 +5,36 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from heedful._checks import as_array
 from heedful.layers._mode import Mode
-from heedful.layers._typed import Typed
+from heedful.layers._stateless import Stateless
 from heedful.layers._types import Array, Backward
 
 
-class GlobalAveragePooling(Typed):
+class GlobalAveragePooling(Stateless):
     """y = mean of x over its positions, those that `mask` leaves.
 
     Parameters
     ----------
-    dtype : {float32, float64}
+    dtype : {float32, float64}, optional
+        None is the floating type of x.
 
     Notes
     -----
-    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
+    Computes in `dtype`, or in the floating type of x: float32 for 16 bits, float64 for integers;
+    threads may share it, see :class:`Layer`.
 
     Examples
     --------
     >>> from heedful.layers import GlobalAveragePooling
     >>> GlobalAveragePooling()([[[1.0], [3.0], [8.0]]], mask=[[True, True, False]])
-    array([[2.]], dtype=float32)
+    array([[2.]])
     """
+
+    def __init__(self, *, dtype: DTypeLike | None = None) -> None:
+        super().__init__(dtype)
 
     def compute(self, mode: Mode, x: Any, mask: Any = None) -> tuple[Array, Backward]:
         """x (…, L, E), mask (…, L) of bool → y (…, E); 0 where no position is left."""
@@ -36,8 +42,8 @@ class GlobalAveragePooling(Typed):
         if x.ndim < 2:
             raise ValueError(f"x must have positions and features as axes: got shape {x.shape}")
         if mask is None:
-            factors = np.full((*x.shape[:-1], 1), 1 / max(x.shape[-2], 1), self.dtype)
-            y = x.mean(-2) if x.shape[-2] else np.zeros((*x.shape[:-2], x.shape[-1]), self.dtype)
+            factors = np.full((*x.shape[:-1], 1), 1 / max(x.shape[-2], 1), x.dtype)
+            y = x.mean(-2) if x.shape[-2] else np.zeros((*x.shape[:-2], x.shape[-1]), x.dtype)
         else:
             kept = as_array("mask", mask)
             if kept.dtype != np.bool_ or kept.shape != x.shape[:-1]:
@@ -45,27 +51,29 @@ class GlobalAveragePooling(Typed):
                     f"mask must be boolean with shape {x.shape[:-1]}: "
                     f"got {kept.dtype} with shape {kept.shape}"
                 )
-            count = np.maximum(kept.sum(-1, keepdims=True, dtype=self.dtype), 1)
-            factors = (kept / count)[..., None].astype(self.dtype)
-            y = np.where(kept[..., None], x, self.dtype.type(0)).sum(-2) / count
+            count = np.maximum(kept.sum(-1, keepdims=True, dtype=x.dtype), 1)
+            factors = (kept / count)[..., None].astype(x.dtype)
+            y = np.where(kept[..., None], x, x.dtype.type(0)).sum(-2) / count
 
         def backward(dy: Any) -> Array:
-            dx: Array = factors * self.gradient(dy, y.shape)[..., None, :]
+            dx: Array = factors * self.gradient(dy, y.shape, y.dtype)[..., None, :]
             return dx
 
         return y, backward
 
 
-class Flatten(Typed):
+class Flatten(Stateless):
     """All axes but the first as one; y is a view of x where the memory allows it, as in NumPy.
 
     Parameters
     ----------
-    dtype : {float32, float64}
+    dtype : {float32, float64}, optional
+        None is the floating type of x.
 
     Notes
     -----
-    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
+    Computes in `dtype`, or in the floating type of x: float32 for 16 bits, float64 for integers;
+    threads may share it, see :class:`Layer`.
 
     Examples
     --------
@@ -75,6 +83,9 @@ class Flatten(Typed):
     (2, 12)
     """
 
+    def __init__(self, *, dtype: DTypeLike | None = None) -> None:
+        super().__init__(dtype)
+
     def compute(self, mode: Mode, x: Any) -> tuple[Array, Backward]:
         """x (N, …) → y (N, numbers of an item)."""
         x = self.array("x", x)
@@ -82,4 +93,4 @@ class Flatten(Typed):
             raise ValueError("x must have one axis at least: got a single number")
         width = int(np.prod(x.shape[1:]))
         y = x.reshape(len(x), width)
-        return y, lambda dy: self.gradient(dy, y.shape).reshape(x.shape)
+        return y, lambda dy: self.gradient(dy, y.shape, y.dtype).reshape(x.shape)

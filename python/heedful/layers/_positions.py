@@ -14,6 +14,7 @@ from heedful.layers._initial import normal
 from heedful.layers._linear import as_rows
 from heedful.layers._mode import Mode
 from heedful.layers._parameter import Parameter
+from heedful.layers._stateless import Stateless
 from heedful.layers._typed import Typed
 from heedful.layers._types import Array, Backward, DType, Rng, generator
 
@@ -25,7 +26,7 @@ def sinusoids(positions: Array, d_model: int, dtype: DType) -> Array:
     return np.where(features % 2, np.cos(angles), np.sin(angles)).astype(dtype)
 
 
-class SinusoidalPositions(Typed):
+class SinusoidalPositions(Stateless):
     """y = x + position vectors, which are computed and not learned.
 
     ::
@@ -36,12 +37,14 @@ class SinusoidalPositions(Typed):
     ----------
     d_model : int
         E, the width of x.
-    dtype : {float32, float64}
+    dtype : {float32, float64}, optional
+        None is the floating type of x.
 
     Notes
     -----
     Vaswani et al. 2017, https://arxiv.org/abs/1706.03762, section 3.5.
-    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
+    Computes in `dtype`, or in the floating type of x: float32 for 16 bits, float64 for integers;
+    threads may share it, see :class:`Layer`.
 
     Examples
     --------
@@ -49,10 +52,10 @@ class SinusoidalPositions(Typed):
     >>> from heedful.layers import SinusoidalPositions
     >>> SinusoidalPositions(2)(np.zeros((2, 2))).round(3)
     array([[0.   , 1.   ],
-           [0.841, 0.54 ]], dtype=float32)
+           [0.841, 0.54 ]])
     """
 
-    def __init__(self, d_model: int, *, dtype: DTypeLike = np.float32) -> None:
+    def __init__(self, d_model: int, *, dtype: DTypeLike | None = None) -> None:
         super().__init__(dtype)
         self.d_model = size("d_model", d_model)
 
@@ -60,8 +63,8 @@ class SinusoidalPositions(Typed):
         """x (…, L, E); `first` is the position of the first row, one for all or (…) integers."""
         x = self.array("x", x, self.d_model)
         rows = rows_of(x, first)
-        y = x + sinusoids(rows, self.d_model, self.dtype)
-        return y, lambda dy: self.gradient(dy, y.shape)
+        y = x + sinusoids(rows, self.d_model, x.dtype)
+        return y, lambda dy: self.gradient(dy, y.shape, y.dtype)
 
     def extra_repr(self) -> str:
         return f"{self.d_model}"
@@ -144,7 +147,7 @@ def rows_of(x: Array, first: Any) -> Array:
     return begins[..., None] + np.arange(x.shape[-2])
 
 
-class RotaryPositions(Typed):
+class RotaryPositions(Stateless):
     """Turns pairs of features by the position, see :func:`heedful.rotary_embedding`.
 
     For queries and keys (…, H, L, D); MultiHeadAttention does it by itself with ``rotary=True``.
@@ -153,11 +156,13 @@ class RotaryPositions(Typed):
     ----------
     base : float, default 10000
         Of the angles.
-    dtype : {float32, float64}
+    dtype : {float32, float64}, optional
+        None is the floating type of x.
 
     Notes
     -----
-    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
+    Computes in `dtype`, or in the floating type of x: float32 for 16 bits, float64 for integers;
+    threads may share it, see :class:`Layer`.
 
     Examples
     --------
@@ -167,7 +172,7 @@ class RotaryPositions(Typed):
     (2, 4, 3, 8)
     """
 
-    def __init__(self, base: float = 10000.0, *, dtype: DTypeLike = np.float32) -> None:
+    def __init__(self, base: float = 10000.0, *, dtype: DTypeLike | None = None) -> None:
         super().__init__(dtype)
         self.base = positive("base", base)
 
@@ -177,7 +182,7 @@ class RotaryPositions(Typed):
         y = rotary_embedding(x, positions, base=self.base)
 
         def backward(dy: Any) -> Array:
-            dy = self.gradient(dy, y.shape)
+            dy = self.gradient(dy, y.shape, y.dtype)
             return rotary_embedding(dy, positions, base=self.base, inverse=True)
 
         return y, backward

@@ -9,13 +9,13 @@ import numpy as np
 from heedful.layers._types import Array
 
 
-def check_scores(scores: Array) -> None:
-    """Of NaN, of infinity, and of nothing but −infinity no token can be told."""
+def check_scores(scores: Array, prompts: Array) -> None:
+    """Refuses NaN, infinity and nothing but −infinity; `prompts` says which one each row is of."""
     wrong = np.flatnonzero(~np.isfinite(scores.max(-1)))  # the maximum of NaN is NaN
     if wrong.size:
         raise FloatingPointError(
-            f"the model's scores for the next token of sequence {wrong[0]} hold NaN or infinity, "
-            "or all are −infinity: are its weights finite?"
+            f"the model's scores for the next token of sequence {prompts[wrong[0]]} hold NaN or "
+            "infinity, or all are −infinity: are its weights finite?"
         )
 
 
@@ -27,19 +27,21 @@ class Sampler(NamedTuple):
     top_p: float | None
     rng: np.random.Generator
 
-    def __call__(self, scores: Array) -> Array:
-        """scores (B, vocabulary) → tokens (B,)."""
-        check_scores(scores)
+    def __call__(self, scores: Array, prompts: Array) -> Array:
+        """scores (B, vocabulary) of these prompts (B,) → tokens (B,)."""
+        check_scores(scores, prompts)
         if self.temperature == 0:
             best: Array = scores.argmax(-1)
             return best
-        scores = scores.astype(np.float64) / self.temperature
-        if self.top_k is not None and self.top_k < scores.shape[-1]:
-            least = np.partition(scores, -self.top_k, axis=-1)[:, -self.top_k, None]
-            scores = np.where(scores < least, -np.inf, scores)
-        order = np.argsort(-scores, -1, kind="stable")
-        chances = np.exp(np.take_along_axis(scores, order, -1) - scores.max(-1, keepdims=True))
-        chances /= chances.sum(-1, keepdims=True)
+        # the maximum first: a low temperature takes the other scores to −infinity, and not all
+        scores = scores.astype(np.float64) - scores.max(-1, keepdims=True)
+        with np.errstate(over="ignore", under="ignore"):
+            scores /= self.temperature
+            order = np.argsort(-scores, -1, kind="stable")
+            chances = np.exp(np.take_along_axis(scores, order, -1))
+            if self.top_k is not None:  # equal scores count in the order of their tokens
+                chances[:, self.top_k :] = 0
+            chances /= chances.sum(-1, keepdims=True)
         sums = chances.cumsum(-1)
         if self.top_p is not None:  # what lies behind the first that reaches top_p
             chances[sums - chances >= self.top_p] = 0

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from heedful._checks import as_array, each_of, flag, size
+from heedful._checks import as_array, each_of, flag, probability, size
 from heedful.layers._dropout import Dropout
+from heedful.layers._elsewhere import answers_generation
 from heedful.layers._embedding import Embedding
 from heedful.layers._feed_forward import feed_forward
 from heedful.layers._linear import Linear
@@ -44,7 +46,7 @@ class SegmentRecurrentLayer(Typed):
         activation: str = "gelu", dtype: DTypeLike = np.float32, rng: Rng = None,
     ) -> None:  # fmt: skip
         super().__init__(dtype)
-        rng = generator(rng)
+        rng, dff, rate = generator(rng), size("dff", dff), probability("rate", rate)
         self.norm_first = flag("norm_first", norm_first)
         self.self_attn = RelativeAttention(d_model, num_heads, rate, dtype=dtype, rng=rng)
         self.linear1 = Linear(d_model, dff, activation=activation, dtype=dtype, rng=rng)
@@ -143,7 +145,8 @@ class SegmentRecurrentLM(Typed):
         rng: Rng = None,
     ) -> None:
         super().__init__(dtype)
-        rng = generator(rng)
+        rng, d_model = generator(rng), size("d_model", d_model)
+        dff = 4 * d_model if dff is None else size("dff", dff)
         self.vocabulary = size("vocabulary", vocabulary)
         self.memory_length = size("memory_length", memory_length)
         self.embedding = Embedding(vocabulary, d_model, dtype=dtype, rng=rng)
@@ -151,7 +154,7 @@ class SegmentRecurrentLM(Typed):
         self.dropout = Dropout(rate, dtype=dtype)
         self.layers = [
             SegmentRecurrentLayer(
-                d_model, num_heads, dff or 4 * d_model, rate, norm_first=norm_first,
+                d_model, num_heads, dff, rate, norm_first=norm_first,
                 activation=activation, dtype=dtype, rng=rng,
             )
             for _ in range(size("num_layers", num_layers))
@@ -176,6 +179,7 @@ class SegmentRecurrentLM(Typed):
         return_memory : bool, default False
         """
         own = each_of("memory", memory, len(self.layers))
+        return_memory = flag("return_memory", return_memory)
         x, back_embedding = self.embedding.compute(mode, tokens)
         if memory is not None:
             own = [self._memory(index, given, x.shape) for index, given in enumerate(own)]
@@ -228,7 +232,13 @@ class SegmentRecurrentLM(Typed):
             )
         return logits, memory
 
-    def generate(self, prompts: Any, **options: Any) -> list[Array]:
+    @answers_generation
+    def generate(
+        self, prompts: Any, *, stop: int | Sequence[int] | None = None,
+        max_length: int = 100, temperature: float | None = None, top_k: int | None = None,
+        top_p: float | None = None, num_beams: int = 1, length_penalty: float = 1.0,
+        rng: Rng = None,
+    ) -> list[Array]:  # fmt: skip
         """What the model writes behind each prompt, prompt included.
 
         Parameters
@@ -240,7 +250,11 @@ class SegmentRecurrentLM(Typed):
         from heedful.layers._generate import generate
         from heedful.layers._steps import SegmentSteps
 
-        return generate(SegmentSteps(self), prompts, **options)
+        return generate(
+            SegmentSteps(self), prompts, stop=stop, max_length=max_length,
+            temperature=temperature, top_k=top_k, top_p=top_p, num_beams=num_beams,
+            length_penalty=length_penalty, rng=rng,
+        )  # fmt: skip
 
     def extra_repr(self) -> str:
         return f"{self.vocabulary}, memory_length={self.memory_length}"

@@ -9,6 +9,7 @@ import numpy as np
 
 from heedful._checks import int64_array, named
 from heedful.functional import KVCache
+from heedful.layers._called import called
 from heedful.layers._decoder import DecoderCache
 from heedful.layers._ragged import padded
 from heedful.layers._types import Array
@@ -60,7 +61,8 @@ class LanguageSteps:
     def start(self, prompts: list[Array]) -> Array:
         tokens, lengths = padded(prompts)
         self.caches = self.model.new_caches()
-        logits = self.model(tokens, lengths=lengths, caches=self.caches)
+        with called(tokens="prompts"):
+            logits = self.model(tokens, lengths=lengths, caches=self.caches)
         last: Array = logits[np.arange(len(tokens)), lengths - 1]
         return last
 
@@ -84,7 +86,8 @@ class SegmentSteps:
         self.lengths = np.zeros(0, np.int64)
 
     def start(self, prompts: list[Array]) -> Array:
-        found = [self.model.read(prompt[None]) for prompt in prompts]
+        with called(tokens="prompts"):
+            found = [self.model.read(prompt[None]) for prompt in prompts]
         memories = [memory for _, memory in found]
         self.lengths = np.array([memory[0].shape[1] for memory in memories])
         rows = int(self.lengths.max())

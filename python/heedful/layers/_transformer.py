@@ -8,85 +8,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from heedful._checks import as_array, flag
+from heedful._checks import as_array, flag, one_of, size
 from heedful.layers._called import called
-from heedful.layers._decoder import Decoder, DecoderCache
+from heedful.layers._decoder import DecoderCache
 from heedful.layers._dropout import Dropout
-from heedful.layers._embedding import Embedding
-from heedful.layers._encoder import Encoder
+from heedful.layers._elsewhere import answers_generation
+from heedful.layers._embedding import Embedding, check_tokens
+from heedful.layers._encoder_decoder import EncoderDecoder
 from heedful.layers._linear import Linear
 from heedful.layers._mode import INFERENCE, Mode
 from heedful.layers._positions import SinusoidalPositions
 from heedful.layers._ragged import filled_up
-from heedful.layers._typed import Typed
 from heedful.layers._types import Array, Backward, Rng, generator
-
-
-class EncoderDecoder(Typed):
-    """An encoder and a decoder that attends to what the encoder made.
-
-    Parameters
-    ----------
-    d_model, num_heads : int
-    num_encoder_layers, num_decoder_layers : int, default 6
-    dff, rate, activation, norm_first, eps, bias
-        Of each layer, see :class:`EncoderLayer`.
-    dtype : {float32, float64}
-    rng : None, int or numpy.random.Generator
-
-    Notes
-    -----
-    Vaswani et al. 2017, https://arxiv.org/abs/1706.03762. Named ``nn.Transformer`` in PyTorch, with
-    the same parameters; there a causal mask for the target must be given, here it is the default.
-    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from heedful.layers import EncoderDecoder
-    >>> model = EncoderDecoder(8, 2, 1, 1, dff=32, rng=0)
-    >>> model(np.ones((3, 7, 8)), np.ones((3, 5, 8))).shape
-    (3, 5, 8)
-    """
-
-    def __init__(
-        self,
-        d_model: int,
-        num_heads: int,
-        num_encoder_layers: int = 6,
-        num_decoder_layers: int = 6,
-        dff: int = 2048,
-        rate: float = 0.1,
-        *,
-        dtype: DTypeLike = np.float32,
-        rng: Rng = None,
-        **options: Any,
-    ) -> None:
-        super().__init__(dtype)
-        rng = generator(rng)
-        shared = {"norm": True, "dtype": dtype, "rng": rng, **options}
-        self.encoder = Encoder(num_encoder_layers, d_model, num_heads, dff, rate, **shared)
-        self.decoder = Decoder(num_decoder_layers, d_model, num_heads, dff, rate, **shared)
-
-    def compute(
-        self, mode: Mode, source: Any, target: Any, *, source_lengths: Any = None,
-        target_lengths: Any = None, causal: bool = True,
-    ) -> tuple[Array, Backward]:  # fmt: skip
-        """source (…, M, E), target (…, L, E) → y (…, L, E); backward gives (dsource, dtarget)."""
-        with called(x="source", kv_lengths="source_lengths"):
-            memory, back_encoder = self.encoder.compute(mode, source, kv_lengths=source_lengths)
-        with called(x="target", memory="source", lengths="target_lengths",
-                    memory_lengths="source_lengths"):  # fmt: skip
-            y, back_decoder = self.decoder.compute(
-                mode, target, memory, lengths=target_lengths, memory_lengths=source_lengths,
-                causal=causal,
-            )  # fmt: skip
-
-        def backward(dy: Any) -> tuple[Array, Array]:
-            dtarget, dmemory = back_decoder(dy)
-            return back_encoder(dmemory), dtarget
-
-        return y, backward
 
 
 class Transformer(EncoderDecoder):
@@ -105,7 +38,12 @@ class Transformer(EncoderDecoder):
     num_layers : int, default 6
         Of the encoder, and of the decoder.
     dff, rate, activation, norm_first, eps, bias
-        See :class:`EncoderLayer`.
+        See :class:`EncoderLayer`; the projection has a bias in any case.
+    positions : {"sinusoidal", "rotary", "alibi"}
+        Sines and cosines that are added to the vectors; or queries and keys are turned, or
+        distances subtracted from the scores, where a sequence attends to itself.
+    num_kv_heads, scale, softcap, sink
+        See :class:`MultiHeadAttention`.
     padding_idx : int, optional
         A token that fills sequences up at their ends: nobody attends to it, and its vectors stay 0
         unless the target's is tied.
@@ -124,8 +62,8 @@ class Transformer(EncoderDecoder):
 
     Notes
     -----
-    Vaswani et al. 2017, https://arxiv.org/abs/1706.03762. Positions are sines and cosines. The
-    encoder and the decoder have the parameters of PyTorch's ``nn.Transformer``.
+    Vaswani et al. 2017, https://arxiv.org/abs/1706.03762. The encoder and the decoder have the
+    parameters of PyTorch's ``nn.Transformer``.
     Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
 
     Examples
@@ -148,26 +86,43 @@ class Transformer(EncoderDecoder):
         dff: int = 2048,
         rate: float = 0.1,
         *,
+        activation: str = "relu",
+        norm_first: bool = False,
+        eps: float = 1e-5,
+        bias: bool = True,
+        positions: str = "sinusoidal",
+        num_kv_heads: int | None = None,
+        scale: float | None = None,
+        softcap: float | None = None,
+        sink: bool = False,
         padding_idx: int | None = None,
         tied: bool = False,
         dtype: DTypeLike = np.float32,
         rng: Rng = None,
-        **options: Any,
     ) -> None:
         rng = generator(rng)
+        kind = one_of("positions", positions, ("sinusoidal", "rotary", "alibi"))
+        num_layers = size("num_layers", num_layers)
         super().__init__(
-            d_model, num_heads, num_layers, num_layers, dff, rate, dtype=dtype, rng=rng, **options
-        )
+            d_model, num_heads, num_layers, num_layers, dff, rate, activation=activation,
+            norm_first=norm_first, eps=eps, bias=bias, num_kv_heads=num_kv_heads,
+            rotary=kind == "rotary", scale=scale, softcap=softcap, sink=sink,
+            alibi=kind == "alibi", dtype=dtype, rng=rng,
+        )  # fmt: skip
         self.padding_idx = padding_idx
-        self.source_embedding = Embedding(
-            source_vocabulary, d_model, padding_idx, dtype=dtype, rng=rng
-        )
-        self.target_embedding = Embedding(
-            target_vocabulary, d_model, padding_idx, dtype=dtype, rng=rng
-        )
+        with called(num_embeddings="source_vocabulary"):
+            self.source_embedding = Embedding(
+                source_vocabulary, d_model, padding_idx, dtype=dtype, rng=rng
+            )
+        with called(num_embeddings="target_vocabulary"):
+            self.target_embedding = Embedding(
+                target_vocabulary, d_model, padding_idx, dtype=dtype, rng=rng
+            )
         for embedding in (self.source_embedding, self.target_embedding):
             embedding.weight = embedding.weight / np.sqrt(d_model)
-        self.positions = SinusoidalPositions(d_model, dtype=dtype)
+        self.positions: SinusoidalPositions | None = None
+        if kind == "sinusoidal":
+            self.positions = SinusoidalPositions(d_model, dtype=dtype)
         self.dropout = Dropout(rate, dtype=dtype)
         self.projection = Linear(d_model, target_vocabulary, dtype=dtype, rng=rng)
         if flag("tied", tied):
@@ -180,7 +135,9 @@ class Transformer(EncoderDecoder):
         name = "source" if embedding is self.source_embedding else "target"
         with called(tokens=name):
             x, back = embedding.compute(mode, tokens)
-        x, _ = self.positions.compute(mode, x * factor, first)
+        x = x * factor
+        if self.positions is not None:
+            x, _ = self.positions.compute(mode, x, first)
         x, drop = self.dropout.compute(mode, x)
         return x, lambda dx: back(drop(dx) * factor)
 
@@ -238,10 +195,12 @@ class Transformer(EncoderDecoder):
         logits: Array = self.projection(y)
         return logits
 
+    @answers_generation
     def generate(
         self, source: Any, *, start: int, stop: int | Sequence[int] | None = None,
-        max_length: int = 100,
-        source_lengths: Any = None, **options: Any,
+        max_length: int = 100, temperature: float | None = None, top_k: int | None = None,
+        top_p: float | None = None, num_beams: int = 1, length_penalty: float = 1.0,
+        rng: Rng = None, source_lengths: Any = None,
     ) -> list[Array]:  # fmt: skip
         """The targets that the model writes, token by token.
 
@@ -269,9 +228,16 @@ class Transformer(EncoderDecoder):
             return []
         if source.ndim != 2:
             raise ValueError(f"source must be tokens (B, M): got shape {source.shape}")
+        first = check_tokens("start", start, self.target_embedding.num_embeddings)
+        if first.ndim:
+            raise ValueError(f"start must be one token: got shape {first.shape}")
+        max_length = size("max_length", max_length)
         steps = TransformerSteps(self, source, source_lengths, max_length)
-        prompts = [np.array([start])] * len(source)
-        return generate(steps, prompts, stop=stop, max_length=max_length, **options)
+        return generate(
+            steps, [first[None]] * len(source), stop=stop, max_length=max_length,
+            temperature=temperature, top_k=top_k, top_p=top_p, num_beams=num_beams,
+            length_penalty=length_penalty, rng=rng,
+        )  # fmt: skip
 
     def extra_repr(self) -> str:
         return "" if self.padding_idx is None else f"padding_idx={self.padding_idx}"

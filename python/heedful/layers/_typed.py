@@ -24,14 +24,7 @@ class Typed(Layer):
 
     def array(self, name: str, given: ArrayLike, width: int | None = None) -> Array:
         """An input as an array of the layer's type, its last axis `width` long."""
-        array = numbers(name, given).astype(self.dtype, copy=False)
-        if not array.flags.aligned:  # compiled functions go from number to number
-            array = array.copy()
-        if width is not None and (array.ndim == 0 or array.shape[-1] != width):
-            raise ValueError(
-                f"{name} must have {width} numbers in its last axis: got shape {array.shape}"
-            )
-        return array
+        return as_typed(name, numbers(name, given), self.dtype, width)
 
     def optional(self, name: str, shape: tuple[int, ...]) -> Array | None:
         """A parameter that a layer may lack, fit for compiled functions."""
@@ -49,3 +42,15 @@ class Typed(Layer):
         if array.shape != shape:
             raise ValueError(f"dy must have shape {shape}: got {array.shape}")
         return array
+
+
+def as_typed(name: str, array: Array, dtype: DType, width: int | None = None) -> Array:
+    """The array as compiled functions read it: of this type, aligned, its last axis so long."""
+    array = array.astype(dtype, copy=False)
+    if not array.flags.aligned:  # compiled functions go from number to number
+        array = array.copy()
+    if width is not None and (array.ndim == 0 or array.shape[-1] != width):
+        raise ValueError(
+            f"{name} must have {width} numbers in its last axis: got shape {array.shape}"
+        )
+    return array

@@ -14,9 +14,10 @@ Rng: TypeAlias = int | np.random.Generator | None
 Backward: TypeAlias = Callable[..., Any]
 
 
-def floating(dtype: DTypeLike) -> DType:
+def floating(dtype: DTypeLike | None) -> DType:
     """The type that a layer computes in."""
-    wanted = np.dtype(dtype)
-    if wanted not in (np.dtype(np.float32), np.dtype(np.float64)):
-        raise TypeError(f"dtype must be float32 or float64: got {wanted}")
-    return wanted
+    # NumPy reads None as float64
+    if dtype is None or np.dtype(dtype) not in (np.dtype(np.float32), np.dtype(np.float64)):
+        shown = None if dtype is None else np.dtype(dtype)
+        raise TypeError(f"dtype must be float32 or float64: got {shown}")
+    return np.dtype(dtype)

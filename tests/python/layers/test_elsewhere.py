@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import numpy as np
 import pytest
 
+from heedful import layers
 from heedful.layers import (
     BertEncoder,
     Dropout,
@@ -83,3 +85,60 @@ def test_a_layer_of_one_s_own_may_have_such_words() -> None:
 
 def test_keras_s_order_of_an_embedding_is_ours() -> None:
     assert Embedding(7, 3).weight.shape == (7, 3)
+
+
+@pytest.mark.parametrize("name", ["InputLayer", "Input"])
+def test_a_layer_that_only_keras_needs_is_answered(name: str) -> None:
+    with pytest.raises(ImportError, match=f"has no {name}: leave it out, the width of the first"):
+        exec(f"from heedful.layers import {name}")
+    with pytest.raises(ImportError, match="leave it out"):
+        getattr(layers, name)
+    with pytest.raises(ImportError, match="write EncoderLayer"):
+        _ = layers.TransformerEncoderLayer
+
+
+def test_a_layer_that_nobody_has_is_answered_by_python() -> None:
+    assert not hasattr(layers, "Wrong")
+    with pytest.raises(ImportError, match="cannot import name 'Wrong'"):
+        exec("from heedful.layers import Wrong")
+
+
+@pytest.mark.parametrize(
+    ("option", "hint"),
+    [
+        ("max_new_tokens", "write max_length, which does not count the prompt"),
+        ("eos_token_id", "write stop"),
+        ("pad_token_id", "leave it out, prompts and results have lengths of their own"),
+        ("do_sample", r"write temperature=1\.0 to draw tokens, nothing to take the best"),
+        ("num_return_sequences", "give the prompt as many times"),
+        ("repetition_penalty", "wrap the model in Steps of your own"),
+        ("attention_mask", "leave it out, prompts of different lengths are lists"),
+        ("early_stopping", "leave it out, a search ends when no beam can become better"),
+        ("input_ids", "write prompts"),
+    ],
+)
+def test_options_of_transformers_generate_are_answered(option: str, hint: str) -> None:
+    language, segments = layers.LanguageModel(9, 6, 2, 1), layers.SegmentRecurrentLM(9, 6, 2, 1)
+    transformer = layers.Transformer(9, 9, 6, 2, 1, 8)
+    for call in (
+        lambda **o: language.generate([[1]], **o),
+        lambda **o: segments.generate([[1]], **o),
+        lambda **o: layers.generate(language, [[1]], **o),
+        lambda **o: transformer.generate([[1]], start=1, **o),
+    ):
+        with pytest.raises(TypeError, match=f"generate: {option} is not known here: {hint}"):
+            call(**{option: 1})
+        with pytest.raises(TypeError, match=r"generate\(\) got an unexpected .* 'wrong'"):
+            call(wrong=1)
+
+
+def test_what_generate_takes_is_in_its_signature() -> None:
+    expected = {"stop", "max_length", "temperature", "top_k", "top_p", "num_beams",
+                "length_penalty", "rng"}  # fmt: skip
+    for function in (
+        layers.generate, layers.LanguageModel.generate, layers.SegmentRecurrentLM.generate,
+        layers.Transformer.generate,
+    ):  # fmt: skip
+        taken = inspect.signature(function).parameters
+        assert expected <= set(taken)
+        assert not any(one.kind is one.VAR_KEYWORD for one in taken.values())

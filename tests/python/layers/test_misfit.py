@@ -30,10 +30,10 @@ def test_what_does_not_fit_is_named_as_it_was_written() -> None:
 
 def test_layers_inside_say_what_they_take() -> None:
     x = np.ones((2, 5, 6))
-    with pytest.raises(TypeError, match=r"^MultiHeadAttention takes .* 'need_weights'; .*=True"):
-        Encoder(1, 6, 2)(x, need_weights=True)
-    with pytest.raises(TypeError, match=r"^DecoderLayer takes x, mem.* 'need_weights'$"):
-        Decoder(1, 6, 2)(x, x, need_weights=True)
+    with pytest.raises(TypeError, match=r"^Encoder takes x, mask, .*, caches: .*'wrong'$"):
+        Encoder(1, 6, 2)(x, wrong=True)
+    with pytest.raises(TypeError, match=r"^Decoder takes x, memory, mask.*caches: .*'wrong'$"):
+        Decoder(1, 6, 2)(x, x, wrong=True)
     with pytest.raises(TypeError, match=r"^Linear takes x, residual: .* 'lengths'$"):
         Sequential(Linear(6, 2))(x, lengths=[1, 2])
 
