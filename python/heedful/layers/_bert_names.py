@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from heedful._printable import printable
+
 _PREFIXES = ("bert.", "roberta.", "distilbert.", "model.", "0.auto_model.")
 _SIMPLE = {
     "embeddings.word_embeddings.": "token_embedding.",
@@ -60,7 +62,7 @@ def from_checkpoint(state: Mapping[str, ArrayLike], pooler: bool) -> dict[str, A
         ordered = [by_part.get(new, by_part.get(old)) for new, old in _PARTS]
         missing = [new for (new, _), array in zip(_PARTS, ordered, strict=True) if array is None]
         if missing:
-            raise ValueError(f"state lacks the {' and '.join(missing)} of {whole}")
+            raise ValueError(f"state lacks the {' and '.join(missing)} of {printable(whole)}")
         found[whole] = np.concatenate([np.asarray(array) for array in ordered])
     return found
 
