@@ -15,14 +15,14 @@ AnyPath = str | os.PathLike[str]
 
 @contextmanager
 def whole_file(path: AnyPath) -> Iterator[Path]:
-    """An empty file in the folder of `path`, to be written; it takes the place of `path` at the end.
+    """An empty file beside `path`, to be written; at the end it takes the place of `path`.
 
     After an error, or Ctrl-C, `path` is what it was and the other file is gone. A new file has the
     mode that the umask leaves, as by `open`; an old one hands on its mode, and its owner where that
     is allowed. Symbolic links stay: what they lead to is written.
     """
-    check_target(path)
     target = Path(os.path.realpath(path))
+    _check_replaced(target, path)
     before = target.stat() if target.exists() else None
     beside = target.with_name(f".{secrets.token_hex(8)}.part")  # not longer than a name may be
     try:
@@ -45,19 +45,25 @@ def whole_file(path: AnyPath) -> Iterator[Path]:
 
 def check_target(path: AnyPath) -> None:
     """Refuses what no file can be written to: before a long computation, not after it."""
-    shown = repr(os.fspath(path))
     target = Path(os.path.realpath(path))
-    if str(target.parent) != os.path.realpath(Path(path).parent):
+    shown = repr(os.fspath(path))
+    if Path(path).is_symlink():
         shown += f", a link to {str(target)!r}"
-    if target.is_symlink():  # which leads to itself
-        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), os.fspath(path))
     if not target.parent.is_dir():
         raise FileNotFoundError(f"path must lie in a folder that is there: got {shown}")
     if target.is_dir():
         raise IsADirectoryError(f"path must be a file: got the folder {shown}")
-    if not target.exists():
+    _check_replaced(target, path)
+
+
+def _check_replaced(target: Path, path: AnyPath) -> None:
+    """What stands there may be a file that may be written, and nothing else."""
+    if target.is_symlink():  # which leads to itself
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), os.fspath(path))
+    if not target.exists() or target.is_dir():  # a folder cannot be replaced
         return
-    if not stat.S_ISREG(target.stat().st_mode):  # to replace /dev/null would be a disaster
+    shown = repr(os.fspath(path))
+    if not target.is_file():  # to replace /dev/null would be a disaster
         raise OSError(f"path must be a file: got {shown}, a device or a pipe")
     if not os.access(target, os.W_OK):
         raise PermissionError(f"path must be a file that may be written: got {shown}")

@@ -54,7 +54,7 @@ def pooled(mode: Mode, y: Array, lengths: Array, first: int = 0) -> Array:
 
 
 def pooling_mode(config: dict[str, Any]) -> Mode:
-    """What a pooling's config.json asks for; as sentence-transformers the mean where it asks none."""
+    """What a pooling's config.json asks for; where it asks for none, the mean."""
     asked = [key for key, value in config.items() if key.startswith("pooling_mode_") and value]
     known = [key for key in _KEYS if key in asked]
     modes = [_KEYS[key] for key in known]

@@ -57,7 +57,7 @@ def read_json(path: Path) -> Any:
 
 def _settings(folder: Path) -> dict[str, Any]:
     """Of sentence_bert_config.json or its like."""
-    found = next(filter(None, (read_json(folder / name) for name in _SETTINGS)), {})
+    found: dict[str, Any] = next(filter(None, (read_json(folder / name) for name in _SETTINGS)), {})
     task = found.get("transformer_task") or "feature-extraction"
     output = found.get("module_output_name") or "token_embeddings"
     text = (found.get("modality_config") or {}).get("text") or {}
@@ -67,14 +67,14 @@ def _settings(folder: Path) -> dict[str, Any]:
             "the encoder must give its last hidden states, one for each token: "
             f"got {task}, {output}, {vectors}"
         )
-    return dict(found)
+    return found
 
 
 def _length(
     given: int | None, asked: dict[str, Any], settings: dict[str, Any], told: dict[str, Any],
     longest: int,
 ) -> int:  # fmt: skip
-    """Tokens of a text that are read: the first of these that is said, and no more than `longest`."""
+    """Tokens of a text that are read: the first of these that is said, `longest` at most."""
     if given is not None:
         if size("max_length", given) > longest:
             raise ValueError(f"max_length must be at most {longest}, the model's: got {given}")
@@ -113,7 +113,7 @@ def _normalize(tokenizer: Any, config: dict[str, Any], kind: str) -> None:
 def _flag(config: dict[str, Any], name: str, default: bool) -> bool:
     found = config.get(name, default)
     if not isinstance(found, bool):
-        raise TypeError(f"{name} of tokenizer_config.json must be true or false: got {named(found)}")
+        raise TypeError(f"{name} of the tokenizer must be true or false: got {named(found)}")
     return found
 
 

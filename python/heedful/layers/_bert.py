@@ -188,8 +188,8 @@ def _first_position(given: Any, padding_idx: int | None) -> int:
     if not is_integer(given):
         raise TypeError(f"first_position must be an integer: got {named(given)}")
     if given < 0 or (padding_idx is not None and given != own):
-        wanted = "must not be negative" if padding_idx is None else f"must be padding_idx + 1, {own}"
-        raise ValueError(f"first_position {wanted}: got {given}")
+        wanted = "not be negative" if padding_idx is None else f"be padding_idx + 1, {own}"
+        raise ValueError(f"first_position must {wanted}: got {given}")
     return int(given)
 
 

@@ -25,7 +25,11 @@ _DISTILBERT: dict[str, tuple[str, Any]] = {
     "max_length": ("max_position_embeddings", 512), "rate": ("dropout", 0.1),
     "activation": ("activation", "gelu"),
 }  # fmt: skip
-_SYNONYMS = {"dim": "hidden_size", "n_heads": "num_attention_heads", "n_layers": "num_hidden_layers"}
+_SYNONYMS = {
+    "dim": "hidden_size",
+    "n_heads": "num_attention_heads",
+    "n_layers": "num_hidden_layers",
+}
 
 
 def bert_from_config(config: Mapping[str, Any], **options: Any) -> BertEncoder:

@@ -111,7 +111,7 @@ class LearnedPositions(Typed):
         return self.at(x, rows_of(x, first))
 
     def at(self, x: Array, rows: Array, skip: int | None = None) -> tuple[Array, Backward]:
-        """x (…, L, E) and the position of each of its rows; what stands at `skip` does not learn."""
+        """x (…, L, E) and the position of each of its rows; the position `skip` does not learn."""
         if rows.size and not 0 <= rows.min() <= rows.max() < self.max_length:
             raise ValueError(
                 f"positions must lie in [0, {self.max_length}): "

@@ -34,12 +34,13 @@ def read_checkpoint(path: AnyPath, shapes: Shapes | None = None) -> dict[str, Ar
     if not place.name.endswith(".json"):
         return read_tensors(place, shapes)[0]
     shard_of = _shards(place)
-    missing = [name for name in sorted(set(shard_of.values())) if not (place.parent / name).exists()]
+    names = sorted(set(shard_of.values()))
+    missing = [name for name in names if not (place.parent / name).exists()]
     if missing:
         raise FileNotFoundError(
             f"{place.name} lists shards that are not there: {printable(', '.join(missing))}"
         )
-    shards: list[AnyPath] = [place.parent / name for name in sorted(set(shard_of.values()))]
+    shards: list[AnyPath] = [place.parent / name for name in names]
     tensors, found = read_shards(shards, shapes)
     for name, shard in shard_of.items():
         if name not in found or Path(found[name]).name != shard:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from heedful._printable import printable
-from heedful._whole_file import AnyPath, whole_file
+from heedful._whole_file import AnyPath, check_target, whole_file
 from heedful.training._types import Array
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -45,9 +45,9 @@ def read_tensors(
 def read_shards(
     paths: Sequence[AnyPath], shapes: Shapes | None = None
 ) -> tuple[dict[str, Array], dict[str, AnyPath]]:
-    """The arrays of several files, checked all before the first is read, and where each name stands.
+    """The arrays of several files, and which file each name stands in.
 
-    A name that stands in two of them is a ValueError.
+    All are checked before the first is read. A name that stands in two of them is a ValueError.
     """
     place: dict[str, AnyPath] = {}
     with ExitStack() as stack:
@@ -72,6 +72,7 @@ def write_tensors(tensors: dict[str, Array], path: AnyPath, text: dict[str, str]
     library = _library()
     from safetensors import SafetensorError
 
+    check_target(path)
     with whole_file(path) as beside:
         ready = {name: np.asarray(array, order="C") for name, array in tensors.items()}
         try:
@@ -125,7 +126,7 @@ def _bfloat16(path: AnyPath, names: set[str]) -> dict[str, Array]:
     from safetensors import deserialize
 
     found: dict[str, Array] = {}
-    for name, tensor in deserialize(Path(path).read_bytes()):
+    for name, tensor in deserialize(Path(path).read_bytes()):  # type: ignore[no-untyped-call]
         if name in names:
             bits = np.frombuffer(tensor["data"], "<u2").astype(np.uint32) << 16
             found[name] = bits.view(np.float32).reshape(tensor["shape"])

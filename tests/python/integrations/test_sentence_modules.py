@@ -34,7 +34,9 @@ def folder_of(
     return where
 
 
-@pytest.mark.parametrize("mode", ["cls", "mean", "max", "mean_sqrt_len", "weightedmean", "lasttoken"])
+@pytest.mark.parametrize(
+    "mode", ["cls", "mean", "max", "mean_sqrt_len", "weightedmean", "lasttoken"]
+)
 def test_pooling_reads_the_tokens_of_a_text_alone(mode: str, rng: np.random.Generator) -> None:
     y, lengths = rng.standard_normal((3, 5, 4)).astype(np.float32), np.array([5, 1, 3])
     found = pooled(mode, y, lengths)
@@ -87,8 +89,8 @@ def test_the_pooling_is_the_model_s(
          {"pooling_mode_cls_token": True}, "Dense and Normalize alone: got 'LSTM'"),
         ([TRANSFORMER], None, r"must begin with Transformer and Pooling: got \['Transformer'\]"),
         ([{"path": "", "type": "x.CLIPModel"}], None, r"got \['CLIPModel'\]"),
-        ([TRANSFORMER, {**POOLING, "path": "../1_Pooling"}], None, r"lie in the folder of the model"),
-        ([TRANSFORMER, {**POOLING, "path": "/1_Pooling"}], None, r"lie in the folder of the model"),
+        ([TRANSFORMER, {**POOLING, "path": "../1_Pooling"}], None, "lie in the folder of the mod"),
+        ([TRANSFORMER, {**POOLING, "path": "/1_Pooling"}], None, "lie in the folder of the mod"),
         ([TRANSFORMER, {"type": "x.Pooling"}], None, "modules with type and path: got {'type'"),
         (["Transformer"], None, "modules with type and path: got 'Transformer'"),
     ],

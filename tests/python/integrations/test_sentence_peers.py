@@ -119,8 +119,8 @@ def test_a_plain_encoder_gives_the_mean_as_it_is(folder: Path) -> None:
 def test_a_default_prompt(mode: str, included: bool, folder: Path) -> None:
     modules(folder, {"pooling_mode": mode, "include_prompt": included}, "Normalize")
     change(folder / "tokenizer_config.json", model_max_length=20)
-    write(folder / "config_sentence_transformers.json",
-          {"prompts": {"query": "query: ", "passage": ""}, "default_prompt_name": "query"})  # fmt: skip
+    prompts = {"prompts": {"query": "query: ", "passage": ""}, "default_prompt_name": "query"}
+    write(folder / "config_sentence_transformers.json", prompts)
     compare(folder, ["a cat", "The cat sat on the mat."])
 
 
