@@ -1,21 +1,28 @@
 """`python -m heedful`, or `heedful`: the main job on digits, search, configuration, benchmarks."""
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import heedful
+from heedful._command.terminal import any_text, drop_unwritten
+from heedful._printable import printable
 
 PICTURE = Path("heedful_digits.png")
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        super().error(printable(message))  # it may quote names of files
 
 
 def parser() -> argparse.ArgumentParser:
     from heedful._command import search
     from heedful.benchmark import command as bench
 
-    root = argparse.ArgumentParser(
+    root = _Parser(
         prog=_program(),
         description="Attention for NumPy. Without a command: digits.",
     )
@@ -89,17 +96,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help", "--version")):
         words.insert(0, "digits")
-    arguments = parser().parse_args(words)
+    with any_text():
+        try:
+            return _flushed(words)
+        except BrokenPipeError:  # the reader, say `head`, has seen enough
+            code = 1
+        except (OSError, ImportError) as error:
+            print(f"{_program()}: {printable(str(error))}", file=sys.stderr)
+            code = 1
+        except KeyboardInterrupt:
+            code = 130
+        drop_unwritten()
+    return code
+
+
+def _flushed(words: Sequence[str]) -> int:
+    """Here a reader that has gone away can be told from a mistake; at the exit it no longer can."""
     try:
-        return _run(arguments)
-    except (OSError, ImportError) as error:
-        if isinstance(error, BrokenPipeError):  # the reader, say `head`, has seen enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 1
-        print(f"{_program()}: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
+        return _run(parser().parse_args(words))
+    finally:
+        if sys.stdout is not None:
+            sys.stdout.flush()
 
 
 def _run(arguments: argparse.Namespace) -> int:

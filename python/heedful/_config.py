@@ -8,6 +8,7 @@ import numpy as np
 
 from heedful import _core
 from heedful._checks import one_of
+from heedful._printable import printable
 from heedful._version import __version__
 
 __all__ = ["Config", "show_config"]
@@ -95,7 +96,7 @@ def show_config(mode: str = "stdout") -> Config | None:
 
 
 def _as_text(entry: object) -> str:
-    return ", ".join(map(str, entry)) if isinstance(entry, list) else str(entry)
+    return printable(", ".join(map(str, entry)) if isinstance(entry, list) else str(entry))
 
 
 def _cores() -> int:

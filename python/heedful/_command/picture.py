@@ -7,6 +7,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from heedful._whole_file import whole_file
+
 ATTENDED = 5  # training images shown for each test image
 INK, ACCENT, WRONG, QUIET = "#222222", "#2a6fbb", "#c0392b", "#c9ced6"
 
@@ -41,7 +43,8 @@ def save(rows: Sequence[Row], heading: str, path: Path) -> None:
     )  # fmt: skip
     for index, row in enumerate(rows):
         _draw_row(figure, grid, index, row, last=index == len(rows) - 1)
-    figure.savefig(path)
+    with whole_file(path) as beside:
+        figure.savefig(beside, format=path.suffix[1:].lower())
 
 
 def _draw_row(figure: Any, grid: Any, index: int, row: Row, last: bool) -> None:

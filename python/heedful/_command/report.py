@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 import heedful
 from heedful._command import digits, drawing
 from heedful._command.picture import ATTENDED, Row, save
+from heedful._printable import printable
 
 Array = NDArray[Any]
 
@@ -47,7 +48,7 @@ def run(show: Sequence[int], picture: Path | None, insist: bool) -> None:
     except (OSError, ModuleNotFoundError) as error:
         if insist:
             raise
-        print(f"\nNo picture: {error}")
+        print(f"\nNo picture: {printable(str(error))}")
 
 
 def _choose_scale(train: digits.Half, test: digits.Half) -> float:
@@ -135,4 +136,4 @@ def _save_picture(rows: Sequence[Row], heading: str, path: Path) -> None:
     if find_spec("matplotlib") is None:
         raise ModuleNotFoundError("a picture needs matplotlib, which is not installed")
     save(rows, heading, path)
-    print(f"\nPicture: {path.resolve()}")
+    print(f"\nPicture: {printable(str(path.resolve()))}")

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+from heedful._printable import printable
 from heedful.benchmark import peers
 from heedful.benchmark.shapes import DECODE, FORWARD, SHAPES, Case
 
@@ -88,7 +89,7 @@ def run_cases(arguments: argparse.Namespace, cases: Sequence[Case]) -> int:
         if arguments.json is not None:
             written = report.as_json(measuring, where, command_line(), comparisons)
             arguments.json.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
-            print(f"\nwritten: {arguments.json}")
+            print(f"\nwritten: {printable(str(arguments.json))}")
     return int(any("heedful" in comparison.wrong for comparison in comparisons))
 
 

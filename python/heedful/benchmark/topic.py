@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 
+from heedful._printable import printable
 from heedful.benchmark import report
 from heedful.benchmark.channel import Worker, serve
 from heedful.benchmark.command import add_run_arguments, command_line
@@ -57,7 +58,7 @@ def run_topics(description: str, topics: Sequence[Topic], argv: Sequence[str] | 
             written = report.as_json(harness, where, command_line(), list(run.comparisons.values()))
             written["lines"] = [{"topic": topic, **line.as_dict()} for topic, line in run.lines]
             arguments.json.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
-            print(f"\nwritten: {arguments.json}")
+            print(f"\nwritten: {printable(str(arguments.json))}")
     wrong = any("heedful" in one.wrong for one in run.comparisons.values())
     missed = any(line.holds is False for _, line in run.lines)
     return int(wrong or (arguments.strict and missed))

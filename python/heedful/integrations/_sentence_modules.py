@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from heedful._checks import named
+from heedful.integrations._sentence_pooling import Array, Mode, pooled, pooling_mode
+from heedful.integrations._sentence_tokenizer import read_json
 from heedful.layers import Layer, Linear
 from heedful.training import load_weights
 
-Array: TypeAlias = np.ndarray[Any, Any]
-
-_MODES = ("cls", "mean", "max", "mean_sqrt_len")
-# the names of a pooling's config.json
-_KEYS = {
-    "pooling_mode_cls_token": "cls",
-    "pooling_mode_mean_tokens": "mean",
-    "pooling_mode_max_tokens": "max",
-    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len",
-}
 _ACTIVATIONS = {
     "Identity": None, "Tanh": "tanh", "ReLU": "relu", "GELU": "gelu", "SiLU": "silu",
     "Sigmoid": "sigmoid",
@@ -33,31 +24,19 @@ class SentenceModules(NamedTuple):
     """The encoder's folder, and what makes one vector of its vectors."""
 
     encoder: Path
-    mode: str
+    mode: Mode
     behind: list[Callable[[Array], Array]]  # (B, E) → (B, E')
+    include_prompt: bool = True
 
-    def __call__(self, y: Array, lengths: Array) -> Array:
-        """y (B, L, E) of texts that are `lengths` (B,) long → vectors (B, E')."""
-        vectors = pooled(self.mode, y, lengths)
+    def __call__(self, y: Array, lengths: Array, prompt: int = 0) -> Array:
+        """y (B, L, E) of texts that are `lengths` (B,) long → vectors (B, E').
+
+        The first `prompt` tokens are the prompt's.
+        """
+        vectors = pooled(self.mode, y, lengths, 0 if self.include_prompt else prompt)
         for function in self.behind:
             vectors = function(vectors)
         return vectors
-
-
-def pooled(mode: str, y: Array, lengths: Array) -> Array:
-    """y (B, L, E) → (B, E), over the first `lengths` (B,) rows of each item."""
-    if mode == "cls":
-        first: Array = y[:, 0]
-        return first
-    counted = np.arange(y.shape[1]) < lengths[:, None]
-    if mode == "max":
-        greatest: Array = np.where(counted[..., None], y, -np.inf).max(1)
-        return greatest.astype(y.dtype)
-    divisor = np.maximum(lengths, 1)[:, None]
-    if mode == "mean_sqrt_len":
-        divisor = np.sqrt(divisor)
-    mean: Array = np.einsum("ble,bl->be", y, counted.astype(y.dtype)) / divisor
-    return mean
 
 
 def normalised(vectors: Array) -> Array:
@@ -67,15 +46,16 @@ def normalised(vectors: Array) -> Array:
 
 
 def read_modules(folder: Path, normalize: bool | None) -> SentenceModules:
-    """What modules.json lists; without one mean pooling and a norm, if 1_Pooling says no other.
+    """What modules.json lists.
 
+    Without one: what 1_Pooling says, and a norm; without that, too, the mean and no norm, as
+    sentence-transformers reads a model that was made for something else.
     `normalize` overrides whether vectors are divided by their norm.
     """
-    listed = _json(folder / "modules.json")
+    listed = read_json(folder / "modules.json")
     if listed is None:
-        mode = _mode(folder / "1_Pooling" / "config.json") or "mean"
-        return SentenceModules(folder, mode, [] if normalize is False else [normalised])
-    kinds = [(str(entry["type"]).rpartition(".")[2], folder / entry["path"]) for entry in listed]
+        return _unlisted(folder, normalize)
+    kinds = [_module(folder, entry) for entry in listed]
     names = [kind for kind, _ in kinds]
     if names[:2] != ["Transformer", "Pooling"]:
         raise ValueError(f"modules.json must begin with Transformer and Pooling: got {names}")
@@ -85,32 +65,42 @@ def read_modules(folder: Path, normalize: bool | None) -> SentenceModules:
         if kind == "Dense":
             behind.append(_dense(place))
         elif kind == "Normalize":
+            _check_whole(read_json(place / "config.json") or {}, kind)
             if normalize is not False:
                 behind.append(normalised)
         elif kind != "Dropout":  # which does nothing in inference
             raise ValueError(f"modules.json must list Dense and Normalize alone: got {kind!r}")
     if normalize and normalised not in behind[-1:]:
         behind.append(normalised)
-    return SentenceModules(encoder, _mode(pooling / "config.json") or "mean", behind)
+    config = read_json(pooling / "config.json")
+    mode = "mean" if config is None else pooling_mode(config)
+    return SentenceModules(encoder, mode, behind, _includes_prompt(config))
 
 
-def _mode(path: Path) -> str | None:
-    """The one way of pooling that a config.json asks for; None where there is no file."""
-    config = _json(path)
-    if config is None:
-        return None
-    asked = [key for key, value in config.items() if key.startswith("pooling_mode_") and value]
-    modes = [_KEYS.get(key, key.removeprefix("pooling_mode_")) for key in asked]
-    if "pooling_mode" in config:  # as later versions write it
-        given = config["pooling_mode"]
-        modes = [given] if isinstance(given, str) else list(given)
-    if len(modes) != 1 or modes[0] not in _MODES:
+def _unlisted(folder: Path, normalize: bool | None) -> SentenceModules:
+    config = read_json(folder / "1_Pooling" / "config.json")
+    if normalize is None:
+        normalize = config is not None
+    mode = "mean" if config is None else pooling_mode(config)
+    behind = [normalised] if normalize else []
+    return SentenceModules(folder, mode, list(behind), _includes_prompt(config))
+
+
+def _includes_prompt(config: dict[str, Any] | None) -> bool:
+    return config is None or bool(config.get("include_prompt", True))
+
+
+def _module(folder: Path, entry: Any) -> tuple[str, Path]:
+    """The kind of a module and its folder, which is the model's or lies in it."""
+    try:
+        kind, place = str(entry["type"]).rpartition(".")[2], PurePosixPath(entry["path"])
+    except (KeyError, TypeError):
         raise ValueError(
-            f"the pooling of a model must be one of {', '.join(_MODES)}: got {', '.join(modes)}"
-        )
-    if config.get("include_prompt") is False:
-        raise ValueError("the pooling of a model must include its prompt: got include_prompt false")
-    return str(modes[0])
+            f"modules.json must list modules with type and path: got {named(entry)}"
+        ) from None
+    if place.is_absolute() or ".." in place.parts or "\\" in str(place) or ":" in str(place):
+        raise ValueError(f"modules must lie in the folder of the model: got {str(place)!r}")
+    return kind, folder / place
 
 
 class _Dense(Layer):
@@ -121,7 +111,10 @@ class _Dense(Layer):
 
 
 def _dense(place: Path) -> Linear:
-    config = _json(place / "config.json") or {}
+    config = read_json(place / "config.json") or {}
+    _check_whole(config, "Dense")
+    if config.get("use_residual"):
+        raise ValueError("a Dense must have no way around it: got use_residual true")
     name = str(config.get("activation_function", "Tanh")).rpartition(".")[2]
     if name not in _ACTIVATIONS:
         raise ValueError(
@@ -131,13 +124,13 @@ def _dense(place: Path) -> Linear:
         config["in_features"], config["out_features"], bool(config.get("bias", True)),
         activation=_ACTIVATIONS[name],
     )  # fmt: skip
-    load_weights(_Dense(layer), place / "model.safetensors")
+    load_weights(_Dense(layer), place)
     return layer
 
 
-def _json(path: Path) -> Any:
-    """What a file says; None where there is none."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
+def _check_whole(config: dict[str, Any], kind: str) -> None:
+    """A module may say what it reads and writes: here it is the vector of the text."""
+    for name in ("module_input_name", "module_output_name"):
+        given = config.get(name) or "sentence_embedding"
+        if given != "sentence_embedding":
+            raise ValueError(f"{name} of a {kind} must be 'sentence_embedding': got {named(given)}")

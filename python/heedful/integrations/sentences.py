@@ -16,6 +16,7 @@ import numpy as np
 
 from heedful._checks import flag, named, size
 from heedful.integrations._sentence_modules import read_modules
+from heedful.integrations._sentence_tokenizer import read_json, read_tokenizer
 from heedful.layers import BertEncoder, bert_from_config
 from heedful.training import load_weights
 
@@ -38,12 +39,16 @@ class SentenceEncoder:
     Parameters
     ----------
     folder : str or path
-        A sentence-transformers model: config.json, tokenizer.json and model.safetensors. Behind the
-        encoder modules.json may list a pooling (cls, mean, max or mean_sqrt_len), Dense and
-        Normalize; anything else is refused by name. Without modules.json it is the mean, divided by
-        its norm. :func:`find_minilm` finds a model that is installed.
+        A sentence-transformers model: config.json, tokenizer.json, and model.safetensors or
+        model.safetensors.index.json with its shards. Behind the encoder modules.json may list a
+        pooling (cls, mean, max, mean_sqrt_len, weightedmean, lasttoken, or several of them), Dense
+        and Normalize; anything else is refused by name. Without modules.json it is what 1_Pooling
+        says, divided by its norm, or where that is not there either, the mean as it is. Letters
+        are lowered where tokenizer_config.json or sentence_bert_config.json ask for it.
+        :func:`find_minilm` finds a model that is installed.
     max_length : int, optional
-        Tokens of a text that are read; None is what the model says.
+        Tokens of a text that are read, at most as many as the model has positions for; None is
+        what the model says.
     normalize : bool, optional
         Whether vectors are divided by their norms; None is what the model says.
 
@@ -63,7 +68,7 @@ class SentenceEncoder:
         normalize: bool | None = None,
     ) -> None:  # fmt: skip
         try:
-            from tokenizers import Tokenizer
+            import tokenizers  # noqa: F401
         except ImportError:
             raise ImportError(
                 "texts are cut into tokens by the package tokenizers: pip install tokenizers"
@@ -74,12 +79,12 @@ class SentenceEncoder:
         folder = self._modules.encoder
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         self.model = bert_from_config(config)
-        load_weights(self.model, folder / "model.safetensors")
-        self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        # the file asks for 128 tokens, cut and filled up, whatever the model can read
-        self.tokenizer.no_padding()
-        self.max_length = size("max_length", max_length or _longest(folder, config))
-        self.tokenizer.enable_truncation(self.max_length)
+        load_weights(self.model, folder)
+        longest = self.model.positions.max_length - self.model.first_position
+        kind = str(config.get("model_type", "bert"))
+        self.tokenizer = read_tokenizer(folder, kind, max_length, longest)
+        self.max_length = int(self.tokenizer.truncation["max_length"])
+        self._prompt_tokens = _tokens_of_prompt(self.tokenizer, self._prompt)
         self._width = self._modules(
             np.zeros((1, 1, self.model.norm.d_model), np.float32), np.ones(1, np.int64)
         ).shape[-1]
@@ -95,7 +100,7 @@ class SentenceEncoder:
             if not isinstance(text, str):
                 raise TypeError(f"texts must be strings: got {named(text)}")
         texts = [self._prompt + text for text in texts]
-        tokens = [encoding.ids for encoding in self.tokenizer.encode_batch(texts)]
+        tokens = [encoding.ids for encoding in self._encodings(texts)]
         vectors = np.empty((len(texts), self._width), np.float32)
         # texts of like length together, so that little is filled up
         order = sorted(range(len(texts)), key=lambda index: len(tokens[index]))
@@ -103,12 +108,23 @@ class SentenceEncoder:
             vectors[rows] = self._encode([tokens[row] for row in rows])
         return vectors[0] if single else vectors
 
+    def _encodings(self, texts: list[str]) -> list[Any]:
+        try:
+            found: list[Any] = self.tokenizer.encode_batch(texts)
+        except TypeError:  # of a compiled library that takes UTF-8
+            for text in texts:
+                _check_unicode(text)
+            raise
+        return found
+
     def _encode(self, tokens: list[list[int]]) -> np.ndarray[Any, Any]:
         lengths = np.array([len(row) for row in tokens])
-        filled = np.zeros((len(tokens), lengths.max()), np.int64)
+        # at least one, for texts of no token at all
+        filled = np.full((len(tokens), max(1, lengths.max())), self.model.padding_idx or 0)
         for row, numbers in zip(filled, tokens, strict=True):
             row[: len(numbers)] = numbers
-        return self._modules(self.model(filled, lengths=lengths), lengths)
+        y = self.model(filled, lengths=lengths)
+        return self._modules(y, lengths, self._prompt_tokens)
 
 
 def _batches(order: list[int], lengths: list[int], most: int) -> Iterator[list[int]]:
@@ -129,23 +145,36 @@ def _batches(order: list[int], lengths: list[int], most: int) -> Iterator[list[i
         yield rows
 
 
-def _longest(folder: Path, config: dict[str, Any]) -> int:
-    try:
-        text = (folder / "sentence_bert_config.json").read_text(encoding="utf-8")
-        return int(json.loads(text)["max_seq_length"])
-    except (OSError, KeyError):
-        return int(config["max_position_embeddings"])
-
-
 def _prompt(folder: Path) -> str:
     """What the model wants in front of every text."""
-    try:
-        text = (folder / "config_sentence_transformers.json").read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return ""
-    config = json.loads(text)
+    config = read_json(folder / "config_sentence_transformers.json") or {}
     name = config.get("default_prompt_name")
-    return "" if name is None else str(config["prompts"][name])
+    if name is None:
+        return ""
+    prompts = config.get("prompts") or {}
+    if name not in prompts:
+        raise ValueError(
+            f"default_prompt_name must be one of the model's prompts, {list(prompts)}: "
+            f"got {named(name)}"
+        )
+    return str(prompts[name] or "")
+
+
+def _tokens_of_prompt(tokenizer: Any, prompt: str) -> int:
+    """How many of a text's first tokens are the prompt's, with what the model adds in front."""
+    if not prompt:
+        return 0
+    encoding = tokenizer.encode(prompt)
+    return len(encoding.ids) - int(encoding.special_tokens_mask[-1:] == [1])
+
+
+def _check_unicode(text: str) -> None:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise ValueError(
+            f"texts must be whole Unicode, without halves of surrogate pairs: got {named(text)}"
+        ) from None
 
 
 def find_minilm() -> Path:

@@ -6,7 +6,8 @@ from heedful.layers._activations import GELU, Activation, ReLU, Sigmoid, SiLU, S
 from heedful.layers._additive import AdditiveAttention
 from heedful.layers._attention_pooling import AttentionPooling
 from heedful.layers._autoencoder import Autoencoder
-from heedful.layers._bert import BertEncoder, bert_from_config
+from heedful.layers._bert import BertEncoder
+from heedful.layers._bert_config import bert_from_config
 from heedful.layers._containers import Residual, Sequential
 from heedful.layers._decoder import Decoder, DecoderCache, DecoderLayer
 from heedful.layers._dropout import Dropout

@@ -9,6 +9,7 @@ _SYNONYMS = {
     "linear": None, "swish": "silu", "gelu_python": "gelu",
     # the same formula in different words of Hugging Face's
     "gelu_new": "gelu_tanh", "gelu_fast": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh",
+    "gelu_python_tanh": "gelu_tanh", "gelu_accurate": "gelu_tanh",
 }  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from heedful._checks import as_array, named, one_of
+from heedful._checks import as_array, is_integer, named
 from heedful.layers._bert_names import from_checkpoint
 from heedful.layers._called import called
 from heedful.layers._dropout import Dropout
@@ -17,7 +17,7 @@ from heedful.layers._encoder import Encoder
 from heedful.layers._linear import Linear
 from heedful.layers._mode import Mode
 from heedful.layers._norm import LayerNorm
-from heedful.layers._positions import LearnedPositions
+from heedful.layers._positions import LearnedPositions, rows_of
 from heedful.layers._ragged import filled_up
 from heedful.layers._state import Mismatch, check_state
 from heedful.layers._typed import Typed
@@ -47,8 +47,13 @@ class BertEncoder(Typed):
         Of the norms.
     pooler : bool, default False
         Whether there is a layer that makes one vector of the first token's.
-    first_position : int, default 0
-        2 for RoBERTa's checkpoints.
+    padding_idx : int, optional
+        RoBERTa's way of counting: this token, wherever it stands, has the position `padding_idx`,
+        and the others count on from padding_idx + 1 without it; neither its vector nor that
+        position learns. None, BERT's way, counts every token. What is not seen by others is said
+        by `lengths` or `mask` alone.
+    first_position : int, optional
+        Of the first token; None is 0, or padding_idx + 1.
     dtype : {float32, float64}
     rng : None, int or numpy.random.Generator
 
@@ -81,14 +86,16 @@ class BertEncoder(Typed):
         activation: str = "gelu",
         eps: float = 1e-12,
         pooler: bool = False,
-        first_position: int = 0,
+        padding_idx: int | None = None,
+        first_position: int | None = None,
         dtype: DTypeLike = np.float32,
         rng: Rng = None,
     ) -> None:
         super().__init__(dtype)
         rng = generator(rng)
-        self.first_position = first_position
-        self.token_embedding = Embedding(vocabulary, d_model, dtype=dtype, rng=rng)
+        self.token_embedding = Embedding(vocabulary, d_model, padding_idx, dtype=dtype, rng=rng)
+        self.padding_idx = padding_idx
+        self.first_position = _first_position(first_position, padding_idx)
         self.token_embedding.weight = self.token_embedding.weight * 0.02
         self.positions = LearnedPositions(max_length, d_model, dtype=dtype, rng=rng)
         self.segment_embedding: Embedding | None = None
@@ -122,10 +129,10 @@ class BertEncoder(Typed):
             The kind of segment of each token; None is 0.
         """
         if lengths is None and mask is None:
-            tokens, lengths = filled_up("tokens", tokens)
+            tokens, lengths = filled_up("tokens", tokens, self.padding_idx or 0)
         tokens = as_array("tokens", tokens)
         x, back_tokens = self.token_embedding.compute(mode, tokens)
-        x, back_positions = self.positions.compute(mode, x, self.first_position)
+        x, back_positions = self.positions.at(x, self._positions(tokens, x), self.padding_idx)
         back_segments: Backward | None = None
         if self.segment_embedding is not None:
             kinds = self._segments(segments, tokens.shape)
@@ -147,6 +154,13 @@ class BertEncoder(Typed):
 
         return y, backward
 
+    def _positions(self, tokens: Array, x: Array) -> Array:
+        """The position of each token of x (…, L, E): (L,), or (…, L) where some are not counted."""
+        if self.padding_idx is None:
+            return rows_of(x, self.first_position)
+        counted = tokens != self.padding_idx
+        return np.where(counted, np.cumsum(counted, axis=-1), 0) + self.padding_idx
+
     def _segments(self, given: Any, shape: tuple[int, ...]) -> Array:
         if given is None:
             return np.zeros(shape, np.int64)
@@ -167,6 +181,18 @@ class BertEncoder(Typed):
         )
 
 
+def _first_position(given: Any, padding_idx: int | None) -> int:
+    own = 0 if padding_idx is None else padding_idx + 1
+    if given is None:
+        return own
+    if not is_integer(given):
+        raise TypeError(f"first_position must be an integer: got {named(given)}")
+    if given < 0 or (padding_idx is not None and given != own):
+        wanted = "not be negative" if padding_idx is None else f"be padding_idx + 1, {own}"
+        raise ValueError(f"first_position must {wanted}: got {given}")
+    return int(given)
+
+
 def _as_mask(given: Any, shape: tuple[int, ...]) -> Array:
     mask = as_array("mask", given)
     if mask.shape != shape:
@@ -174,58 +200,3 @@ def _as_mask(given: Any, shape: tuple[int, ...]) -> Array:
     if mask.dtype.kind not in "biu":  # 0 in a mask that is added means the contrary
         raise TypeError(f"mask must be boolean, or 1 and 0: got {named(mask)}")
     return mask.astype(np.bool_)[:, None, None, :]
-
-
-_ROBERTA = ("roberta", "xlm-roberta", "camembert")
-_KINDS = ("bert", "distilbert", *_ROBERTA)
-
-
-def bert_from_config(config: Mapping[str, Any], **options: Any) -> BertEncoder:
-    """A BertEncoder of the size that a checkpoint's config.json states.
-
-    Parameters
-    ----------
-    config : mapping
-        With Hugging Face's names: vocab_size, hidden_size, num_attention_heads, …. Its model_type
-        must be bert, distilbert, roberta, xlm-roberta or camembert.
-    **options
-        Of :class:`BertEncoder`, which override it.
-
-    Raises
-    ------
-    ValueError
-        A model that is no such encoder, or has other positions than learned ones.
-
-    Examples
-    --------
-    >>> from heedful.layers import bert_from_config
-    >>> config = {"vocab_size": 50, "hidden_size": 12, "num_hidden_layers": 2}
-    >>> bert_from_config(config, num_heads=3, dff=48)([[1, 2]]).shape
-    (1, 2, 12)
-    """
-    kind = one_of("model_type", config.get("model_type", "bert"), _KINDS)
-    placed = config.get("position_embedding_type", "absolute")
-    if placed != "absolute":
-        raise ValueError(f"position_embedding_type must be 'absolute': got {named(placed)}")
-    if config.get("is_decoder"):
-        raise ValueError("is_decoder must be False: a BertEncoder sees in both directions")
-    if kind == "distilbert":
-        names = {
-            "vocabulary": "vocab_size", "d_model": "dim", "num_heads": "n_heads",
-            "num_layers": "n_layers", "dff": "hidden_dim", "max_length": "max_position_embeddings",
-            "rate": "dropout", "activation": "activation",
-        }  # fmt: skip
-    else:
-        names = {
-            "vocabulary": "vocab_size", "d_model": "hidden_size",
-            "num_heads": "num_attention_heads", "num_layers": "num_hidden_layers",
-            "dff": "intermediate_size", "max_length": "max_position_embeddings",
-            "segments": "type_vocab_size", "rate": "hidden_dropout_prob",
-            "activation": "hidden_act", "eps": "layer_norm_eps",
-        }  # fmt: skip
-    found = {own: config[theirs] for own, theirs in names.items() if theirs in config}
-    if kind == "distilbert":
-        found["segments"] = 0
-    if kind in _ROBERTA:
-        found["first_position"] = config.get("pad_token_id", 1) + 1
-    return BertEncoder(**{**found, **options})

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from heedful._checks import as_array
+from heedful._printable import printable
 
 _PREFIXES = ("bert.", "roberta.", "distilbert.", "model.", "0.auto_model.")
 _SIMPLE = {
@@ -62,7 +63,7 @@ def from_checkpoint(state: Mapping[str, ArrayLike], pooler: bool) -> dict[str, A
         ordered = [by_part.get(new, by_part.get(old)) for new, old in _PARTS]
         missing = [new for (new, _), array in zip(_PARTS, ordered, strict=True) if array is None]
         if missing:
-            raise ValueError(f"state lacks the {' and '.join(missing)} of {whole}")
+            raise ValueError(f"state lacks the {' and '.join(missing)} of {printable(whole)}")
         arrays: list[Any] = ordered
         found[whole] = np.concatenate([as_array(whole, array) for array in arrays])
     return found

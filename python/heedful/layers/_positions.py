@@ -111,7 +111,10 @@ class LearnedPositions(Typed):
     def compute(self, mode: Mode, x: Any, first: Any = 0) -> tuple[Array, Backward]:
         """x (…, L, E); `first` is the position of the first row, one for all or (…) integers."""
         x = self.array("x", x, self.d_model)
-        rows = rows_of(x, first)
+        return self.at(x, rows_of(x, first))
+
+    def at(self, x: Array, rows: Array, skip: int | None = None) -> tuple[Array, Backward]:
+        """x (…, L, E) and the position of each of its rows; the position `skip` does not learn."""
         if rows.size and not 0 <= rows.min() <= rows.max() < self.max_length:
             raise ValueError(
                 f"positions must lie in [0, {self.max_length}): "
@@ -125,7 +128,7 @@ class LearnedPositions(Typed):
             buffer = self.parameter("weight").buffer()
             if buffer is not None:
                 where = np.broadcast_to(rows, dy.shape[:-1])
-                add_rows(buffer, where.reshape(-1), as_rows(dy), None)
+                add_rows(buffer, where.reshape(-1), as_rows(dy), skip)
             return dy
 
         return y, backward

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from heedful._checks import named, numbers
+from heedful._printable import printable
 from heedful.layers._parameter import Parameter, checked, owner_of
 from heedful.layers._tree import dotted
 from heedful.layers._types import Array
@@ -101,5 +102,5 @@ def _check_shared(own: Mapping[str, Parameter], arrays: Mapping[str, Array]) -> 
 def _few(names: list[str], most: int = 5) -> str:
     if not names:
         return "nothing"
-    shown = ", ".join(names[:most])
+    shown = ", ".join(map(printable, names[:most]))  # of a file that anybody wrote
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

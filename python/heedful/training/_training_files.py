@@ -7,9 +7,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from heedful._printable import printable
+from heedful._whole_file import AnyPath
 from heedful.layers import Layer
 from heedful.training._losses import described
-from heedful.training._safetensors import AnyPath, read_tensors, write_tensors
+from heedful.training._safetensors import read_tensors, write_tensors
 from heedful.training._trainer import trainer_of
 from heedful.training._types import Array
 from heedful.training._weight_files import checked_model
@@ -100,7 +102,7 @@ def _check_alike(saved: dict[str, Any], own: dict[str, Any]) -> None:
 
 
 def _shown(value: Any) -> str:
-    return value if isinstance(value, str) else repr(value)
+    return printable(value) if isinstance(value, str) else repr(value)
 
 
 def _check_types(model: Layer, arrays: dict[str, Array]) -> None:

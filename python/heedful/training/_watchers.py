@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from pathlib import Path
 
 import numpy as np
 
 from heedful._checks import finite, named, one_of, size
+from heedful._whole_file import check_target
 from heedful.layers import Layer
 from heedful.training._callbacks import Callback, Logs
 from heedful.training._elsewhere import Worded
-from heedful.training._safetensors import check_folder
 from heedful.training._types import Array
 from heedful.training._uninterrupted import uninterrupted
 from heedful.training._weight_files import save_weights
@@ -130,7 +129,7 @@ class BestCheckpoint(Watcher):
         self.path = path
 
     def on_begin(self, model: Layer) -> None:
-        check_folder(Path(self.path))  # before an epoch is computed in vain
+        check_target(self.path)  # before an epoch is computed in vain
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         before = self.best

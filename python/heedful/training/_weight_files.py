@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from heedful._checks import named
+from heedful._whole_file import AnyPath
 from heedful.layers import Layer
-from heedful.training._safetensors import AnyPath, read_tensors, write_tensors
+from heedful.training._checkpoint import read_checkpoint
+from heedful.training._safetensors import write_tensors
 
 
 def save_weights(model: Layer, path: AnyPath) -> None:
@@ -16,7 +18,13 @@ def save_weights(model: Layer, path: AnyPath) -> None:
     ----------
     model : Layer
     path : str or path
-        An existing file is replaced, as a whole.
+        An existing file is replaced, as a whole, and keeps its mode; of a symbolic link, the file
+        that it leads to.
+
+    Raises
+    ------
+    OSError
+        A path that cannot be written, a full disk: the file that was there is what it was.
 
     Examples
     --------
@@ -35,10 +43,15 @@ def save_weights(model: Layer, path: AnyPath) -> None:
 def load_weights(model: Layer, path: AnyPath, strict: bool = True) -> Any:
     """Reads parameters that heedful, PyTorch or Hugging Face wrote as safetensors.
 
+    Numbers of float64, float32, float16, bfloat16, integers and booleans are converted to the
+    model's type; float8 and narrower types are refused.
+
     Parameters
     ----------
     model : Layer
     path : str or path
+        A safetensors file; an index, such as model.safetensors.index.json, beside the shards that
+        it lists; or a folder with model.safetensors or model.safetensors.index.json.
     strict : bool, default True
         See :meth:`Layer.load_state_dict`.
 
@@ -49,14 +62,16 @@ def load_weights(model: Layer, path: AnyPath, strict: bool = True) -> Any:
     Raises
     ------
     ValueError
-        Names or shapes that do not fit. Parameters are what they were.
+        Names or shapes that do not fit; an index that names a file outside of its folder, or a
+        shard that has not what the index says. Parameters are what they were.
+    TypeError
+        Numbers of another type.
     safetensors.SafetensorError
         A file that is no safetensors file, or a part of one; the message names it.
     """
     model = checked_model(model)
     shapes = {name: own.value.shape for name, own in model.named_parameters()}
-    tensors, _ = read_tensors(path, shapes)
-    return model.load_state_dict(tensors, strict)
+    return model.load_state_dict(read_checkpoint(path, shapes), strict)
 
 
 def checked_model(given: Any) -> Layer:

@@ -34,7 +34,9 @@ def folder_of(
     return where
 
 
-@pytest.mark.parametrize("mode", ["cls", "mean", "max", "mean_sqrt_len"])
+@pytest.mark.parametrize(
+    "mode", ["cls", "mean", "max", "mean_sqrt_len", "weightedmean", "lasttoken"]
+)
 def test_pooling_reads_the_tokens_of_a_text_alone(mode: str, rng: np.random.Generator) -> None:
     y, lengths = rng.standard_normal((3, 5, 4)).astype(np.float32), np.array([5, 1, 3])
     found = pooled(mode, y, lengths)
@@ -45,6 +47,8 @@ def test_pooling_reads_the_tokens_of_a_text_alone(mode: str, rng: np.random.Gene
             "mean": sum(rows) / length,
             "max": np.maximum.reduce(rows),
             "mean_sqrt_len": sum(rows) / math.sqrt(length),
+            "weightedmean": sum(i * row for i, row in enumerate(rows, 1)) / sum(range(length + 1)),
+            "lasttoken": rows[-1],
         }[mode]
         np.testing.assert_allclose(found[item], expected, rtol=1e-6, atol=1e-6)
 
@@ -57,6 +61,11 @@ def test_pooling_reads_the_tokens_of_a_text_alone(mode: str, rng: np.random.Gene
         ({"pooling_mode_mean_sqrt_len_tokens": True}, "mean_sqrt_len"),
         ({"pooling_mode_mean_tokens": True, "word_embedding_dimension": 4}, "mean"),
         ({"pooling_mode": "cls"}, "cls"),
+        ({"pooling_mode": ["max"]}, "max"),
+        ({"pooling_mode": "mean_sqrt_len_tokens"}, "mean_sqrt_len"),
+        ({"pooling_mode_weightedmean_tokens": True}, "weightedmean"),
+        ({"pooling_mode_lasttoken": True}, "lasttoken"),
+        ({"pooling_mode_mean_tokens": False, "word_embedding_dimension": 2}, "mean"),
     ],
 )
 @pytest.mark.parametrize("modules", [None, [TRANSFORMER, POOLING, NORMALIZE]])
@@ -72,15 +81,18 @@ def test_the_pooling_is_the_model_s(
 @pytest.mark.parametrize(
     ("modules", "config", "message"),
     [
-        (None, {"pooling_mode_lasttoken": True}, "got lasttoken"),
-        (None, {"pooling_mode_weightedmean_tokens": True}, "got weightedmean_tokens"),
-        (None, {"pooling_mode_cls_token": True, "pooling_mode_max_tokens": True}, "got cls, max"),
-        (None, {}, r"one of cls, mean, max, mean_sqrt_len: got $"),
-        (None, {"pooling_mode_cls_token": True, "include_prompt": False}, "include_prompt false"),
+        (None, {"pooling_mode_median": True}, "got median"),
+        (None, {"pooling_mode_cls_token": True, "pooling_mode_median": True}, "got cls, median"),
+        (None, {"pooling_mode": ["cls", "median"]}, "got cls, median"),
+        (None, {}, r"one of cls, mean, max, mean_sqrt_len, .*lasttoken: got $"),
         ([TRANSFORMER, POOLING, {"path": "2_LSTM", "type": "x.LSTM"}],
          {"pooling_mode_cls_token": True}, "Dense and Normalize alone: got 'LSTM'"),
         ([TRANSFORMER], None, r"must begin with Transformer and Pooling: got \['Transformer'\]"),
         ([{"path": "", "type": "x.CLIPModel"}], None, r"got \['CLIPModel'\]"),
+        ([TRANSFORMER, {**POOLING, "path": "../1_Pooling"}], None, "lie in the folder of the mod"),
+        ([TRANSFORMER, {**POOLING, "path": "/1_Pooling"}], None, "lie in the folder of the mod"),
+        ([TRANSFORMER, {"type": "x.Pooling"}], None, "modules with type and path: got {'type'"),
+        (["Transformer"], None, "modules with type and path: got 'Transformer'"),
     ],
 )  # fmt: skip
 def test_what_is_not_known_is_refused_by_name(

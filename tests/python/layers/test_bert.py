@@ -162,3 +162,44 @@ def test_hugging_face_s_names_of_gelu_by_tanh(name: str) -> None:
     config = {"hidden_size": 12, "num_attention_heads": 2, "num_hidden_layers": 1, "vocab_size": 9}
     model = bert_from_config({**config, "hidden_act": name})
     assert model.encoder.layers[0].linear1.activation == "gelu_tanh"
+
+
+@pytest.mark.parametrize("kind", ["roberta", "xlm-roberta", "camembert"])
+@pytest.mark.parametrize("config", [{}, {"pad_token_id": None}])
+def test_a_config_without_a_padding_token_counts_as_the_family_does(
+    kind: str, config: dict[str, Any]
+) -> None:
+    small = {"vocab_size": 9, "hidden_size": 6, "num_attention_heads": 2, "num_hidden_layers": 1,
+             "intermediate_size": 5, "max_position_embeddings": 7}  # fmt: skip
+    model = bert_from_config({**small, **config, "model_type": kind}, rng=0)
+    assert (model.padding_idx, model.first_position) == (1, 2)
+    whole = bert_from_config({**small, "pad_token_id": 1, "model_type": kind}, rng=0)
+    np.testing.assert_array_equal(model([[1, 5, 1, 6]]), whole([[1, 5, 1, 6]]))
+
+
+def test_null_is_as_what_a_config_leaves_out() -> None:
+    small = {"vocab_size": 9, "hidden_size": 6, "num_attention_heads": 2, "num_hidden_layers": 1,
+             "intermediate_size": 5, "max_position_embeddings": 7}  # fmt: skip
+    null = dict.fromkeys(("pad_token_id", "type_vocab_size", "hidden_act", "layer_norm_eps"))
+    for kind in ("bert", "roberta"):
+        model = bert_from_config({**small, **null, "model_type": kind})
+        assert model.segment_embedding.weight.shape == (2, 6)
+        assert model.norm.eps == 1e-12
+        assert model.encoder.layers[0].linear1.activation == "gelu"
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"padding_idx": 1, "first_position": 5}, ValueError, "must be padding_idx . 1, 2: got 5"),
+        ({"padding_idx": -1}, ValueError, "padding_idx must be a token from 0 to 8: got -1"),
+        ({"padding_idx": "1"}, ValueError, "padding_idx must be a token from 0 to 8: got '1'"),
+        ({"first_position": -1}, ValueError, "first_position must not be negative: got -1"),
+        ({"first_position": 1.5}, TypeError, "first_position must be an integer: got 1.5"),
+    ],
+)
+def test_positions_that_cannot_be_are_refused(
+    options: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        BertEncoder(9, 6, 2, 1, 5, 7, **options)
