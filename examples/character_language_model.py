@@ -36,7 +36,7 @@ must in the "finally" object.__return__(self)
    Iden a name, if the
    exception the same list) and "__deleter__()" are the substring implementation …
 
-A model of PyTorch of the same size and as many steps reaches 1.339 nats, see benchmarks/lm_torch.py.
+A model of PyTorch of the same size reaches 1.339 nats in as many steps, see benchmarks/lm_torch.py.
 """
 
 # %% The text, as numbers
