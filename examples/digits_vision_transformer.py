@@ -31,7 +31,7 @@ from heedful.layers import Encoder, Flatten, LearnedPositions, Linear, Sequentia
 from heedful.training import Adam, AdamW, WarmupCosine
 
 SHORT = "--short" in sys.argv
-EPOCHS = 8 if SHORT else 140
+EPOCHS = 5 if SHORT else 140
 
 images, labels = load_digits()
 pixels = images.astype(np.float32) / 16
@@ -89,14 +89,14 @@ def moved(pixels: np.ndarray) -> np.ndarray:
 
 for epoch in range(EPOCHS):
     model.fit(patches(moved(train)), train_labels, batch_size=16, rng=rng, verbose=False)
-    if epoch + 1 in (1, 2, 4, 8, 35, 70, 140):
+    if epoch + 1 in (1, 2, 4, 8, 35, 70, EPOCHS):
         found = model.evaluate(patches(test), test_labels, batch_size=256)
         print(f"epoch {epoch + 1:3}: test loss {found.loss:.4f}, accuracy {found.accuracy:.2%}")
 
 # %% The test half was never learned from
 accuracy = model.evaluate(patches(test), test_labels, batch_size=256).accuracy
 if SHORT:
-    assert accuracy > 0.9
+    assert accuracy > 0.85
     print("so few epochs are not enough: without --short it beats both")
 else:
     assert accuracy > max(nearest, of_pixels)

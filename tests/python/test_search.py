@@ -70,6 +70,30 @@ def test_ten_questions_find_their_passage(folder: Path) -> None:
 
 @pytest.mark.peer
 @pytest.mark.slow
+def test_ten_questions_find_their_passage_among_pieces_too(folder: Path) -> None:
+    """As the command does it: long tables are cut, and what stands at their ends is seen."""
+    pytest.importorskip("tokenizers")
+    from heedful._command.cutting import Cutter
+    from heedful.integrations.sentences import SentenceEncoder, find_minilm
+
+    try:
+        encoder = SentenceEncoder(find_minilm())
+    except ModuleNotFoundError as error:
+        pytest.skip(str(error))
+    passages = list(Cutter(encoder).cut(read_passages(folder, (".txt",))))
+    close = command.closeness(encoder, passages, list(QUESTIONS))
+    places = {}
+    for (question, topic), row in zip(QUESTIONS.items(), close, strict=True):
+        found = [passages[index].path.stem for index in row.argsort()[::-1]]
+        places[question] = found.index(topic)
+    # "s *= n updates s with its contents repeated n times", at the end of a table of "typesseq",
+    # comes closer than "while" to the question of repeating something.
+    assert max(places.values()) <= 2, places
+    assert sum(place == 0 for place in places.values()) >= 8, places
+
+
+@pytest.mark.peer
+@pytest.mark.slow
 def test_the_command_prints_ranked_passages(folder: Path) -> None:
     pytest.importorskip("tokenizers")
     from heedful.integrations.sentences import find_minilm
@@ -101,6 +125,10 @@ def test_files_that_are_no_text_are_passed_by(tmp_path: Path) -> None:
     (tmp_path / "other.bin").write_text("words", encoding="utf-8")
     (tmp_path / "folder.txt").mkdir()
     assert [passage.path.name for passage in read_passages(tmp_path, (".txt",))] == ["good.txt"]
+
+
+def test_endings_are_those_of_names_in_any_case() -> None:
+    assert command._endings(["TXT", ".Md"]) == (".txt", ".md")
 
 
 def test_folders_of_tools_are_passed_by(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from heedful._command.passages import Passage
 if TYPE_CHECKING:
     from heedful.integrations.sentences import SentenceEncoder
 
-_TOKENS = 128  # of a piece: as many as MiniLM was trained on
+_TOKENS = 96  # of a piece: a sentence is still found among the others
 _LONG = 32  # letters that a token of a known word never has
 _BLOCK = 16_384  # letters that are cut into tokens at a time
 _AT_ONCE = 256

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,6 +51,10 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _endings(given: Sequence[str]) -> tuple[str, ...]:
+    return tuple(f".{ending.removeprefix('.').lower()}" for ending in given)
+
+
 def run(arguments: argparse.Namespace) -> int:
     from heedful._command.cutting import Cutter
     from heedful.integrations.sentences import SentenceEncoder, find_minilm
@@ -58,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.folder.is_dir():
         raise NotADirectoryError(f"{arguments.folder} is no folder")
     passed_by = PassedBy(arguments.folder)
-    passages = list(read_passages(arguments.folder, tuple(arguments.endings), passed_by))
+    passages = list(read_passages(arguments.folder, _endings(arguments.endings), passed_by))
     passed_by.show()
     if not passages:
         raise FileNotFoundError(f"{arguments.folder} has no text in files of these endings")

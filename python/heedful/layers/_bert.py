@@ -60,8 +60,9 @@ class BertEncoder(Typed):
     Notes
     -----
     Devlin et al. 2018, https://arxiv.org/abs/1810.04805. `load_state_dict` accepts the names of
-    Hugging Face's BERT, RoBERTa, MiniLM and DistilBERT checkpoints, and :func:`bert_from_config`
-    makes a model of the size that a checkpoint's config.json states.
+    Hugging Face's BERT, RoBERTa, XLM-RoBERTa, CamemBERT, MiniLM and DistilBERT checkpoints, and
+    :func:`bert_from_config` makes a model of the size that a checkpoint's config.json states.
+    :func:`heedful.training.load_weights` reads their files, in shards too.
     Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
 
     Examples

@@ -9,8 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from heedful._checks import named
+from heedful.layers._additive import AdditiveAttention
 from heedful.layers._called import called
+from heedful.layers._dropout import Dropout
 from heedful.layers._layer import Layer
+from heedful.layers._multi_head import MultiHeadAttention
+from heedful.layers._relative_attention import RelativeAttention
 from heedful.layers._types import Array
 
 
@@ -70,9 +74,10 @@ def without_dropout(model: Layer) -> Layer:
     model = deepcopy(model)
     model.freeze()
     for _, layer in model.named_layers():
-        for name in ("rate", "dropout"):  # of Dropout; of the layers that drop attention weights
-            if isinstance(getattr(layer, name, None), float):
-                setattr(layer, name, 0.0)
+        if isinstance(layer, Dropout):
+            layer.rate = 0.0
+        elif isinstance(layer, (AdditiveAttention, MultiHeadAttention, RelativeAttention)):
+            layer.dropout = 0.0
     return model
 
 

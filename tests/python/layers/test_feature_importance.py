@@ -171,6 +171,20 @@ def test_nothing_is_dropped_out_in_any_layer(case: LayerCase, rng: np.random.Gen
     np.testing.assert_allclose(np.asarray(y), np.asarray(expected), rtol=1e-9, atol=1e-12)
 
 
+def test_an_attribute_of_the_users_own_layer_stays(rng: np.random.Generator) -> None:
+    class Scaled(Layer):
+        def __init__(self) -> None:
+            self.rate = 3.0
+
+        def compute(self, mode: Any, x: Any) -> Any:
+            return x * self.rate, lambda dy: dy * self.rate
+
+    attention, model = network(5, Scaled())
+    x = rng.standard_normal((7, 5))
+    found = attention.importance(model, x).importances
+    np.testing.assert_allclose(found, differences(model, x), rtol=1e-6, atol=1e-9)
+
+
 def test_what_cannot_be_asked_is_refused_in_a_sentence(rng: np.random.Generator) -> None:
     attention, model = two_outputs()
     x, y = rng.standard_normal((7, 5)), rng.standard_normal((7, 2))

@@ -1,0 +1,33 @@
+"""Layers with random sizes and all options jointly, beside PyTorch's.
+
+``HEEDFUL_FUZZ_CASES`` and ``HEEDFUL_FUZZ_SEED`` say how many cases, and where they are drawn from.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+pytestmark = [pytest.mark.peer]
+pytest.importorskip("torch")
+pytest.importorskip("hypothesis")
+
+from random_layers.attention import attention_cases
+from random_layers.campaign import run
+from random_layers.embedding import embedding_cases
+from random_layers.small import small_cases
+from random_layers.transformer import decoder_cases, encoder_cases
+
+# what is drawn, and its share of all cases
+KINDS = {
+    "attention": (attention_cases, 0.3),
+    "encoder": (encoder_cases, 0.15),
+    "decoder": (decoder_cases, 0.15),
+    "small": (small_cases, 0.2),
+    "embedding": (embedding_cases, 0.05),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_random_layers_are_those_of_torch(kind: str) -> None:
+    cases, share = KINDS[kind]
+    run(cases(), share)

@@ -1,0 +1,57 @@
+"""How many random cases are drawn, from which seed, and what is told of one that fails.
+
+HEEDFUL_FUZZ_CASES    cases of all kinds together, 300 without it
+HEEDFUL_FUZZ_SEED     where they are drawn from; without it a seed is drawn, and told by a failure
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+COUNT = int(os.environ.get("HEEDFUL_FUZZ_CASES", "300"))
+SEED = int(os.environ.get("HEEDFUL_FUZZ_SEED") or secrets.randbelow(2**32))
+
+
+@dataclass(frozen=True)
+class Case:
+    """One random test. `seed` is that of all its numbers."""
+
+    seed: int
+
+    def check(self) -> None:
+        raise NotImplementedError
+
+    def numbers(self, *more: int) -> np.random.Generator:
+        return np.random.default_rng((self.seed, *more))
+
+    def reproducer(self) -> str:
+        """A program, to be run beside the folder random_layers."""
+        return f"from {type(self).__module__} import *\n\n{self!r}.check()"
+
+
+def run(strategy: Any, share: float) -> None:
+    """Draws cases, this share of all, checks each, and shrinks the first that fails."""
+    from hypothesis import HealthCheck, Phase, given, note, seed, settings
+
+    @seed(SEED)
+    @settings(
+        max_examples=max(1, round(COUNT * share)),
+        phases=(Phase.generate, Phase.shrink),
+        suppress_health_check=list(HealthCheck),
+        deadline=None,
+        database=None,
+        derandomize=False,
+        print_blob=False,
+    )
+    @given(strategy)
+    def drawn(case: Case) -> None:
+        note(f"drawn with HEEDFUL_FUZZ_SEED={SEED} HEEDFUL_FUZZ_CASES={COUNT}; by itself:\n")
+        note(case.reproducer())
+        case.check()
+
+    drawn()
