@@ -13,7 +13,7 @@ from heedful.functional._gradients import attention_vjp
 from heedful.functional._layout import Shape
 from heedful.functional._positions import check_lengths
 from heedful.functional._restrictions import mask_or_bias
-from heedful.functional._shapes import broadcast_batches, broadcasts
+from heedful.functional._shapes import broadcast_batches, broadcasts, check_axes_left
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -168,6 +168,8 @@ def _prepared(
 
 def _checked_batch(names: tuple[str, ...], x: Array, query: Array, key: Array) -> Shape:
     """The leading axes of x and key, whose other axes and types fit one another and query."""
+    for name, array in zip(names, (x, key), strict=False):
+        check_axes_left(name, array)
     if x.ndim < 2 or key.ndim < 2:
         raise ValueError(
             f"x and key must have elements and features as axes: got shapes {x.shape}, {key.shape}"
