@@ -116,7 +116,9 @@ def _check_rotary_dim(given: Any, depth: int) -> int:
 
 
 def _check_positions(given: Any, length: int) -> Array:
-    found = checked_positions("positions", 0 if given is None else given)
+    if given is None:
+        return np.arange(length)
+    found = checked_positions("positions", given)
     if found.ndim and found.shape[-1] != length:
         raise ValueError(f"positions must end with {length} rows: got shape {found.shape}")
     return found if found.ndim else found + np.arange(length)

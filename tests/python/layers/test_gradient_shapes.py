@@ -42,7 +42,7 @@ def test_nothing_but_the_shape_of_y_is_taken(case: LayerCase, inner: bool) -> No
     for kind, wrong in ((ValueError, others(y)), (TypeError, foreign(y))):
         for dy in wrong:
             before = {name: grad.copy() for name, grad in layer.grads.items()}
-            with pytest.raises(kind, match="^dy must "):
+            with pytest.raises(kind, match=r"^dy must "):
                 backward(dy)
             after = layer.grads
             assert after.keys() == before.keys()

@@ -142,7 +142,7 @@ def test_a_masked_array_is_refused_by_name(
 
 def test_gradients_that_a_layer_adds_itself() -> None:
     layer = L.Linear(3, 2, rng=0)
-    with pytest.raises(TypeError, match="^gradient must be a plain array: got a masked array$"):
+    with pytest.raises(TypeError, match=r"^gradient must be a plain array: got a masked array$"):
         layer.add_gradient("weight", masked(W))
     layer.add_gradient("weight", W.tolist())
     np.testing.assert_array_equal(layer.grads["weight"], W)
