@@ -115,6 +115,8 @@ def integer_array(name: str, given: Any) -> np.ndarray[Any, Any]:
 
 def int64_array(name: str, given: Any, limit: int = 2**63 - 1) -> NDArray[np.int64]:
     """A copy of integers from −limit to limit, compared before they are narrowed to 64 bits."""
+    if type(given) is int and -limit <= given <= limit:
+        return np.array(given, np.int64)
     array = integer_array(name, given)
     for number in (array.min(), array.max()) if array.size else ():
         if not -limit <= number <= limit:

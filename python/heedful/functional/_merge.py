@@ -17,7 +17,6 @@ from heedful.functional._dtypes import (
 )
 from heedful.functional._layout import Layout, check_layout
 from heedful.functional._results import allocate
-from heedful.functional._shapes import check_leading_axes
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -104,7 +103,6 @@ def merge_attention(
                 f"outs[0] has {shape}, outs[{number}] has {array.shape}"
             )
     dtype = common_type("outs", types)
-    check_leading_axes("outs", len(shape) - 3)
     seen = Layout(len(shape), length_first)
     rows = seen.inward_shape(shape)[:-1]
     computing = computing_type(dtype)

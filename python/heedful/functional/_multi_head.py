@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from heedful._checks import size
 from heedful.functional._attention import attention
 from heedful.functional._dtypes import Array, as_array
-from heedful.functional._shapes import check_leading_axes
+from heedful.functional._shapes import check_axes_left
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -106,7 +106,7 @@ def _apart(name: str, given: ArrayLike, heads: int, heads_name: str) -> Array:
     array = as_array(name, given)
     if array.ndim < 2:
         raise ValueError(f"{name} must have two axes at least: got shape {array.shape}")
-    check_leading_axes(name, array.ndim - 2)
+    check_axes_left(name, array)
     if array.shape[-1] % heads:
         raise ValueError(
             f"{heads_name} must divide the last axis of {name}: got {array.shape[-1]} and {heads}"

@@ -23,7 +23,7 @@ from heedful.functional._forward import forward_for_gradients, returned
 from heedful.functional._layout import Shape
 from heedful.functional._positions import check_lengths
 from heedful.functional._restrictions import mask_or_bias
-from heedful.functional._shapes import broadcast_batches, broadcasts
+from heedful.functional._shapes import broadcast_batches, broadcasts, check_axes_left
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,8 +86,9 @@ def attention_pool(
     array([9., 3.])
     """
     return_weights = flag("return_weights", return_weights)
-    arrays, options, outward = _prepared(x, query, key, mask, lengths, scale)
-    found = attention(*arrays, return_weights=return_weights, **options)
+    with _own_words(x, query, key, mask, lengths):
+        arrays, options, outward = _prepared(x, query, key, mask, lengths, scale)
+        found = attention(*arrays, return_weights=return_weights, **options)
     if not return_weights:
         return outward(found)
     return outward(found[0]), outward(found[1])
@@ -118,16 +119,17 @@ def attention_pool_vjp(
     [(3, 5, 2), (2,)]
     """
     return_weights = flag("return_weights", return_weights)
-    arrays, options, outward = _prepared(x, query, key, mask, lengths, scale)
-    call = check_call(
-        *arrays, options.get("mask"), options.get("bias"), False, None, None, None,
-        options.get("kv_lengths"), options.get("scale"), None, None, None, 0.0, None, "bhld",
-    )  # fmt: skip
-    result = forward_for_gradients(call, None, return_weights)
-    found = returned(call, result, False, return_weights)
-    # x alone is key and value: both gradients are added before they are rounded
-    run: Callable[..., Gradients] = partial(backward, rounds=key is not None)
-    inner = pullback_of(call, result, run)
+    with _own_words(x, query, key, mask, lengths):
+        arrays, options, outward = _prepared(x, query, key, mask, lengths, scale)
+        call = check_call(
+            *arrays, options.get("mask"), options.get("bias"), False, None, None, None,
+            options.get("kv_lengths"), options.get("scale"), None, None, None, 0.0, None, "bhld",
+        )  # fmt: skip
+        result = forward_for_gradients(call, None, return_weights)
+        found = returned(call, result, False, return_weights)
+        # x alone is key and value: both gradients are added before they are rounded
+        run: Callable[..., Gradients] = partial(backward, rounds=key is not None)
+        inner = pullback_of(call, result, run)
     out, weights = found if return_weights else (found, None)
     y, a = outward(out), None if weights is None else outward(weights)
     shapes = [np.shape(as_array("x", x)), np.shape(as_array("query", query))]
@@ -155,28 +157,17 @@ def attention_pool_vjp(
 def _prepared(
     x: Any, query: Any, key: Any, mask: Any, lengths: Any, scale: Any
 ) -> tuple[tuple[Array, Array, Array], dict[str, Any], Callable[[Array], Array]]:
-    """Arrays and options of attention with one head, and what takes its axis away again.
-
-    All that attention would refuse is refused here, in the caller's words.
-    """
+    """Arrays and options of attention with one head, and what takes its axis away again."""
     x, query = as_array("x", x), as_array("query", query)
-    names = ("x",) if key is None else ("x", "key")
     key = x if key is None else as_array("key", key)
-    batch = _checked_batch(names, x, query, key)
+    if query.ndim not in (1, 2):
+        raise ValueError(f"query must have one axis or two: got {named(query)}")
     several = query.ndim == 2
-    options: dict[str, Any] = {"scale": scale}
-    if lengths is not None:
-        options["kv_lengths"] = check_lengths("lengths", lengths, batch, x.shape[-2]).reshape(batch)
+    options: dict[str, Any] = {"kv_lengths": lengths, "scale": scale}
     if mask is not None:
-        given = as_array("mask", mask)
-        added = mask_or_bias("mask", given)[1]
-        if not broadcasts(given.shape, (*batch, x.shape[-2])):
-            raise ValueError(
-                f"mask must broadcast to (B…, L), here {(*batch, x.shape[-2])}: "
-                f"got shape {given.shape}"
-            )
-        of_keys = np.atleast_1d(given)[..., np.newaxis, np.newaxis, :]
-        options["mask" if added is None else "bias"] = of_keys
+        given = np.atleast_1d(as_array("mask", mask))
+        name = "mask" if given.dtype == np.bool_ else "bias"
+        options[name] = given[..., np.newaxis, np.newaxis, :]
 
     def outward(array: Array) -> Array:
         """(B…, 1, N, W) as (B…, N, W), or (B…, W)."""
@@ -186,8 +177,48 @@ def _prepared(
     return (rows, key[..., np.newaxis, :, :], x[..., np.newaxis, :, :]), options, outward
 
 
+class _own_words:  # read as a word: with _own_words(x, query, …):
+    """Within it, what attention refuses is said of the caller's own arguments.
+
+    They are checked only then: to check them takes longer than a small call.
+    """
+
+    def __init__(self, x: Any, query: Any, key: Any, mask: Any, lengths: Any) -> None:
+        self.given = x, query, key, mask, lengths
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None or not issubclass(kind, (ValueError, TypeError, IndexError)):
+            return
+        try:
+            _check(*self.given)
+        except (ValueError, TypeError) as error:
+            raise error from None
+
+
+def _check(x: Any, query: Any, key: Any, mask: Any, lengths: Any) -> None:
+    x, query = as_array("x", x), as_array("query", query)
+    names = ("x",) if key is None else ("x", "key")
+    key = x if key is None else as_array("key", key)
+    batch = _checked_batch(names, x, query, key)
+    if lengths is not None:
+        check_lengths("lengths", lengths, batch, x.shape[-2])
+    if mask is not None:
+        given = as_array("mask", mask)
+        mask_or_bias("mask", given)
+        if not broadcasts(given.shape, (*batch, x.shape[-2])):
+            raise ValueError(
+                f"mask must broadcast to (B…, L), here {(*batch, x.shape[-2])}: "
+                f"got shape {given.shape}"
+            )
+
+
 def _checked_batch(names: tuple[str, ...], x: Array, query: Array, key: Array) -> Shape:
     """The leading axes of x and key, whose other axes and types fit one another and query."""
+    for name, array in zip(names, (x, key), strict=False):
+        check_axes_left(name, array)
     if x.ndim < 2 or key.ndim < 2:
         raise ValueError(
             f"x and key must have elements and features as axes: got shapes {x.shape}, {key.shape}"

@@ -19,6 +19,7 @@ from heedful.functional._dtypes import (
     converted,
 )
 from heedful.functional._layout import check_layout
+from heedful.functional._shapes import broadcast
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -115,7 +116,9 @@ def _check_rotary_dim(given: Any, depth: int) -> int:
 
 
 def _check_positions(given: Any, length: int) -> Array:
-    found = checked_positions("positions", 0 if given is None else given)
+    if given is None:
+        return np.arange(length)
+    found = checked_positions("positions", given)
     if found.ndim and found.shape[-1] != length:
         raise ValueError(f"positions must end with {length} rows: got shape {found.shape}")
     return found if found.ndim else found + np.arange(length)
@@ -126,12 +129,9 @@ def _check_items(positions: tuple[int, ...], shape: tuple[int, ...], length_firs
     rows = positions
     if len(shape) > 2:  # an axis for the heads, behind or before the rows
         rows = (*positions, 1) if length_first else (*positions[:-1], 1, positions[-1])
-    try:
-        together = np.broadcast_shapes(shape[:-1], rows)
-    except ValueError:
-        raise ValueError(
-            f"positions must broadcast to the rows of x: got {rows} for {shape}"
-        ) from None
+    together = broadcast(shape[:-1], rows)
+    if together is None:
+        raise ValueError(f"positions must broadcast to the rows of x: got {rows} for {shape}")
     if together != shape[:-1]:
         raise ValueError(f"positions must not have more items than x: got {rows}")
 

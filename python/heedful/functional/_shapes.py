@@ -9,7 +9,7 @@ from heedful._checks import listed
 from heedful.functional._dtypes import Array
 from heedful.functional._layout import Layout, Shape
 
-MAX_LEADING = 32  # leading axes that the compiled functions take
+MAX_AXES = 64 if np.lib.NumpyVersion(np.__version__) >= "2.0.0" else 32  # of any array
 
 
 class Axes(NamedTuple):
@@ -93,20 +93,31 @@ def _number_of_axes(query: Shape, key: Shape, value: Shape) -> int:
 
 def broadcast_batches(names: Sequence[str], shapes: Sequence[Shape], hint: str = "") -> Shape:
     """The leading axes of all together."""
-    for name, shape in zip(names, shapes, strict=False):
-        check_leading_axes(name, len(shape))
-    try:
-        return np.broadcast_shapes(*shapes)
-    except ValueError:
+    together = broadcast(*shapes)
+    if together is None:
         found = (f"{name} has {shape}" for name, shape in zip(names, shapes, strict=False))
         raise ValueError(
             f"the leading axes of {listed(names)} must broadcast{hint}: {', '.join(found)}"
-        ) from None
+        )
+    return together
 
 
-def check_leading_axes(name: str, count: int) -> None:
-    if count > MAX_LEADING:
-        raise ValueError(f"{name} must have at most {MAX_LEADING} leading axes: got {count}")
+def check_axes_left(name: str, array: Array) -> None:
+    """One more axis, for the heads, must be within what NumPy can count."""
+    if array.ndim >= MAX_AXES:
+        raise ValueError(f"{name} must have at most {MAX_AXES - 1} axes: got {array.ndim}")
+
+
+def broadcast(*shapes: Shape) -> Shape | None:
+    """As numpy.broadcast_shapes, which ends at 32 axes; None where they do not fit."""
+    axes = max(map(len, shapes))
+    together = []
+    for sizes in zip(*((1,) * (axes - len(shape)) + shape for shape in shapes), strict=True):
+        larger = {size for size in sizes if size != 1}
+        if len(larger) > 1:
+            return None
+        together.append(larger.pop() if larger else 1)
+    return tuple(together)
 
 
 def broadcasts(shape: Shape, target: Shape) -> bool:

@@ -12,7 +12,7 @@ from heedful.functional._dtypes import as_array
 from heedful.functional._forward import forward_alone
 from heedful.functional._plan import INPUTS
 from heedful.functional._restrictions import mask_or_bias
-from heedful.functional._shapes import broadcast_batches, broadcasts, check_axes
+from heedful.functional._shapes import broadcast_batches, broadcasts, check_axes, check_axes_left
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -97,6 +97,8 @@ def scaled_dot_product_attention(
     plain = enable_gqa is not False and flag("enable_gqa", enable_gqa)
     plain = plain or query.shape[:-2] == key.shape[:-2] == value.shape[:-2]
     if not plain:
+        for name, array in zip(INPUTS, (query, key, value), strict=True):
+            check_axes_left(name, array)
         leading = query.shape[:-2], key.shape[:-2], value.shape[:-2]
         broadcast_batches(INPUTS, leading, ", heads in groups need enable_gqa=True")
         query, key, value = _with_one_head(query), _with_one_head(key), _with_one_head(value)

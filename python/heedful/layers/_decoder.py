@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from heedful._checks import each_of, flag, probability, size
 from heedful.functional import KVCache
+from heedful.functional._shapes import broadcast
 from heedful.layers._called import called, given_of
 from heedful.layers._dropout import Dropout
 from heedful.layers._feed_forward import feed_forward
@@ -165,11 +166,7 @@ class DecoderLayer(Typed):
 
 def _check_batches(x: tuple[int, ...], memory: tuple[int, ...]) -> None:
     """One memory for each sequence, or one for all."""
-    try:
-        same = np.broadcast_shapes(x, memory) == x
-    except ValueError:
-        same = False
-    if not same:
+    if broadcast(x, memory) != x:
         raise ValueError(f"memory and x must have the same leading axes: {memory} and {x}")
 
 

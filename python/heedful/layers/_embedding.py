@@ -82,10 +82,10 @@ class Embedding(Typed):
         y = self.weight[tokens]
 
         def backward(dy: Any) -> None:
+            dy = self.gradient(dy, y.shape)
             buffer = self.parameter("weight").buffer()
             if buffer is not None:
-                rows = as_rows(self.gradient(dy, y.shape))
-                add_rows(buffer, tokens.reshape(-1), rows, self.padding_idx)
+                add_rows(buffer, tokens.reshape(-1), as_rows(dy), self.padding_idx)
 
         return y, backward
 
