@@ -5,8 +5,10 @@
 #include <limits>
 
 #include "attention/additive_scores.hpp"
+#include "attention/finite_cast.hpp"
 #include "attention/score_mask.hpp"
 #include "attention/score_maximum.hpp"
+#include "attention/score_unit.hpp"
 #include "simd/packet.hpp"
 
 namespace heedful {
@@ -18,8 +20,11 @@ inline constexpr T hidden = -std::numeric_limits<T>::infinity();
 // Each step below passes once over scores [key][lane], which lie in the nearest caches.
 
 template <class T>
-void cap(T* scores, std::ptrdiff_t count, T cap, T* slope) {
-  const auto factor = simd::broadcast(cap);
+void cap(T* scores, std::ptrdiff_t count, const ScoreRule<T>& rule, T* slope) {
+  if (rule.cap_factor != 1) {
+    for (std::ptrdiff_t i = 0; i < count; ++i) scores[i] *= rule.cap_factor;
+  }
+  const auto factor = simd::broadcast(rule.cap);
   const auto one = simd::broadcast(T{1});
   for (std::ptrdiff_t i = 0; i < count; i += simd::lanes<T>) {
     const auto bent = simd::tanh<T>(simd::load(scores + i));
@@ -29,18 +34,33 @@ void cap(T* scores, std::ptrdiff_t count, T cap, T* slope) {
 }
 
 template <class T>
-T slope_of(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head) {
-  return static_cast<T>(problem.alibi_slopes[item * problem.alibi_item_stride + head]);
+T slope_of(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head,
+           const ScoreRule<T>& rule) {
+  const double slope = problem.alibi_slopes[item * problem.alibi_item_stride + head];
+  return finite_cast<T>(slope * static_cast<double>(rule.unit),
+                        static_cast<double>(rule.slope_limit));
+}
+
+// A slope that takes no distance of the call past half of the largest number.
+template <class T>
+T slope_limit(const Problem& problem) {
+  double farthest = 1;
+  for (std::ptrdiff_t i = 0; i < problem.num_items; ++i) {
+    const Item& item = problem.items[i];
+    farthest = std::max(farthest, std::abs(static_cast<double>(item.offset)) +
+                                      static_cast<double>(item.queries + item.keys));
+  }
+  return static_cast<T>(static_cast<double>(std::numeric_limits<T>::max()) / 2 / farthest);
 }
 
 template <class T>
 void subtract_slopes(const Problem& problem, std::ptrdiff_t item, const Panel<T>& panel,
-                     KeyRange keys, T* scores) {
+                     KeyRange keys, const ScoreRule<T>& rule, T* scores) {
   alignas(64) T slopes[Panel<T>::max_lanes];
   // relative to the tile, so that small numbers stay exact
   alignas(64) T positions[Panel<T>::max_lanes];
   for (int lane = 0; lane < panel.lanes(); ++lane) {
-    slopes[lane] = slope_of<T>(problem, item, panel.head[lane]);
+    slopes[lane] = slope_of(problem, item, panel.head[lane], rule);
     positions[lane] = static_cast<T>(panel.query[lane] + problem.items[item].offset - keys.begin);
   }
   for (std::ptrdiff_t key = 0; key < keys.size(); ++key) {
@@ -76,21 +96,59 @@ void hide_outside(const Panel<T>& panel, KeyRange keys, T* scores) {
   }
 }
 
+// mantissa · 2^power = query_factor · rest, of which both are far from the ends of the range.
+template <class T>
+struct SplitFactor {
+  T query_factor, rest;
+
+  SplitFactor(double mantissa, int power) {
+    using R = FactorRange<T>;
+    int folded = power;  // what the query takes
+    if (power < R::small) folded = std::max(power - R::small, R::least);
+    if (power > R::great) folded = R::headroom;
+    query_factor = static_cast<T>(std::ldexp(mantissa, folded));
+    rest = static_cast<T>(std::ldexp(1.0, std::clamp(power - folded, -R::greatest, R::greatest)));
+  }
+};
+
+// tanh(scale · product / softcap) without a quotient that T or double has no number for
+template <class T>
+ScoreRule<T> capped_rule(const Problem& problem) {
+  int scale_power = 0, cap_power = 0;
+  const double mantissa =
+      std::frexp(problem.scale, &scale_power) / std::frexp(problem.softcap, &cap_power);
+  const SplitFactor<T> split(mantissa, scale_power - cap_power);
+  return {split.query_factor, static_cast<T>(problem.softcap), T{1}, T(log2_e), split.rest};
+}
+
+// The scale is left to the exponential, or is too large for scores in units of 1.
+template <class T>
+ScoreRule<T> uncapped_rule(const Problem& problem) {
+  using R = FactorRange<T>;
+  if (has_great_scale<T>(problem)) {
+    const double unit = score_unit<T>(problem);
+    return {static_cast<T>(problem.scale * unit), T{0}, static_cast<T>(1 / unit),
+            static_cast<T>(log2_e / unit),        T{1}, static_cast<T>(unit)};
+  }
+  const double size = std::abs(problem.scale);
+  const bool adds = problem.alibi_slopes || problem.bias || problem.sink;
+  if (adds || size == 0) return {static_cast<T>(problem.scale), T{0}, T{1}, T(log2_e)};
+  const int power = std::ilogb(size);
+  const double folded =
+      power < R::small ? std::ldexp(1.0, std::max(power - R::small, R::least)) : 1.0;
+  const double natural =
+      std::max(size / folded, static_cast<double>(std::numeric_limits<T>::min()));
+  return {static_cast<T>(problem.scale < 0 ? -folded : folded), T{0}, static_cast<T>(natural),
+          static_cast<T>(natural * log2_e)};
+}
+
 }  // namespace
 
 template <class T>
 ScoreRule<T> score_rule(const Problem& problem) {
-  if (problem.softcap > 0) {
-    return {static_cast<T>(problem.scale / problem.softcap), static_cast<T>(problem.softcap), T{1},
-            T(log2_e)};
-  }
-  const T natural = static_cast<T>(std::abs(problem.scale));
-  const T exponent = static_cast<T>(std::abs(problem.scale) * log2_e);
-  const bool adds = problem.alibi_slopes || problem.bias || problem.sink;
-  if (adds || !(natural > 0) || !(exponent > 0)) {
-    return {static_cast<T>(problem.scale), T{0}, T{1}, T(log2_e)};
-  }
-  return {problem.scale < 0 ? T{-1} : T{1}, T{0}, natural, exponent};
+  ScoreRule<T> rule = problem.softcap > 0 ? capped_rule<T>(problem) : uncapped_rule<T>(problem);
+  if (problem.alibi_slopes) rule.slope_limit = slope_limit<T>(problem);
+  return rule;
 }
 
 template <class T>
@@ -102,7 +160,7 @@ TilePlan<T> plan_tile(const Problem& problem, std::ptrdiff_t item, const Panel<T
   plan.mask = mask_tile(problem, item, panel, keys, mask_buffer);
   plan.keys = plan.mask.keys;
   plan.outside = plan.keys.begin < panel.all.begin || plan.keys.end > panel.all.end;
-  plan.changes = rule.cap > 0 || problem.alibi_slopes || plan.mask.changes() || plan.outside;
+  plan.changes = problem.softcap > 0 || problem.alibi_slopes || plan.mask.changes() || plan.outside;
   return plan;
 }
 
@@ -116,8 +174,8 @@ ScoreTile<T> finish_tile(const Problem& problem, std::ptrdiff_t item, const Pane
     const int lanes = panel.lanes();
     // the mask takes the maximum in its pass, where nothing is hidden behind it
     const bool raised = plan.mask.changes() && !plan.outside;
-    if (rule.cap > 0) cap(areas.scores, keys.size() * lanes, rule.cap, areas.cap_slope);
-    if (problem.alibi_slopes) subtract_slopes(problem, item, panel, keys, areas.scores);
+    if (problem.softcap > 0) cap(areas.scores, keys.size() * lanes, rule, areas.cap_slope);
+    if (problem.alibi_slopes) subtract_slopes(problem, item, panel, keys, rule, areas.scores);
     if (plan.mask.changes()) {
       partial |=
           add_mask(problem, item, panel, plan.mask, areas.scores, raised ? areas.maximum : nullptr);
@@ -145,9 +203,9 @@ void score_row(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head,
                std::ptrdiff_t query, KeyRange keys, KeyRange sees, const ScoreRule<T>& rule,
                const T* values, T* scores) {
   const std::ptrdiff_t count = keys.size();
-  if (rule.cap > 0) cap(scores, count, rule.cap, static_cast<T*>(nullptr));
+  if (problem.softcap > 0) cap(scores, count, rule, static_cast<T*>(nullptr));
   if (problem.alibi_slopes) {
-    const T slope = slope_of<T>(problem, item, head);
+    const T slope = slope_of(problem, item, head, rule);
     const T position = static_cast<T>(query + problem.items[item].offset - keys.begin);
     for (std::ptrdiff_t i = 0; i < count; ++i) {
       const T distance = position - static_cast<T>(i);

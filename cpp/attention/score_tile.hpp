@@ -3,10 +3,11 @@
 //   cap(x) = softcap · tanh(x / softcap), or x
 // Where nothing but restrictions follows the product, scores stay products, query · key, and the
 // scale is left to the exponential, which takes differences of scores: so it neither rounds queries
-// nor scores.
+// nor scores. Scales and caps at the ends of the range of T are split, see score_unit.hpp.
 #pragma once
 
 #include <cstddef>
+#include <limits>
 
 #include "attention/mask.hpp"
 #include "attention/panel.hpp"
@@ -17,10 +18,13 @@ namespace heedful {
 
 template <class T>
 struct ScoreRule {
-  T query_factor;  // folded into the query panel
-  T cap;           // softcap; 0: none
-  T natural;       // score · natural = the score of the equation above
-  T exponent;      // 2^(score · exponent) = e^(score · natural); > 0, so that −∞ stays −∞
+  T query_factor;    // folded into the query panel
+  T cap;             // softcap; 0: none
+  T natural;         // score · natural = the score of the equation above
+  T exponent;        // 2^(score · exponent) = e^(score · natural); > 0, so that −∞ stays −∞
+  T cap_factor = 1;  // what remains of scale / softcap, before the tanh
+  T unit = 1;        // of what is added to a score
+  T slope_limit = std::numeric_limits<T>::max();  // slope · distance stays finite
 };
 
 template <class T>
