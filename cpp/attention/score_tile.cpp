@@ -20,17 +20,33 @@ inline constexpr T hidden = -std::numeric_limits<T>::infinity();
 // Each step below passes once over scores [key][lane], which lie in the nearest caches.
 
 template <class T>
-void cap(T* scores, std::ptrdiff_t count, const ScoreRule<T>& rule, T* slope) {
-  if (rule.cap_factor != 1) {
-    for (std::ptrdiff_t i = 0; i < count; ++i) scores[i] *= rule.cap_factor;
-  }
-  const auto factor = simd::broadcast(rule.cap);
+void cap(T* scores, std::ptrdiff_t count, T cap, T* slope) {
+  const auto factor = simd::broadcast(cap);
   const auto one = simd::broadcast(T{1});
   for (std::ptrdiff_t i = 0; i < count; i += simd::lanes<T>) {
     const auto bent = simd::tanh<T>(simd::load(scores + i));
     simd::store(scores + i, simd::multiply(bent, factor));
     if (slope) simd::store(slope + i, simd::subtract(one, simd::multiply(bent, bent)));
   }
+}
+
+// The same for scales and caps at the ends of the range, one score after the other.
+template <class T>
+void cap_in_double(T* scores, std::ptrdiff_t count, double factor, double cap, T* slope) {
+  for (std::ptrdiff_t i = 0; i < count; ++i) {
+    const double score = static_cast<double>(scores[i]) * factor, part = score / cap;
+    const double bent = std::tanh(part);
+    // the quotient may be too small for any number; tanh x is x there
+    scores[i] = finite_cast<T>(std::abs(part) < 1e-8 ? score : cap * bent);
+    if (slope) slope[i] = static_cast<T>(1 - bent * bent);
+  }
+}
+
+template <class T>
+void cap(const Problem& problem, const ScoreRule<T>& rule, T* scores, std::ptrdiff_t count,
+         T* slope) {
+  if (rule.product_factor == 0) return cap(scores, count, rule.cap, slope);
+  cap_in_double(scores, count, rule.product_factor, problem.softcap, slope);
 }
 
 template <class T>
@@ -41,16 +57,17 @@ T slope_of(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head,
                         static_cast<double>(rule.slope_limit));
 }
 
-// A slope that takes no distance of the call past half of the largest number.
+// The steepest slope that takes no distance of the call past the largest number.
 template <class T>
 T slope_limit(const Problem& problem) {
   double farthest = 1;
   for (std::ptrdiff_t i = 0; i < problem.num_items; ++i) {
     const Item& item = problem.items[i];
-    farthest = std::max(farthest, std::abs(static_cast<double>(item.offset)) +
-                                      static_cast<double>(item.queries + item.keys));
+    const auto offset = static_cast<double>(item.offset);
+    farthest = std::max({farthest, std::abs(offset + static_cast<double>(item.queries)),
+                         std::abs(offset - static_cast<double>(item.keys))});
   }
-  return static_cast<T>(static_cast<double>(std::numeric_limits<T>::max()) / 2 / farthest);
+  return static_cast<T>(0.99 * static_cast<double>(std::numeric_limits<T>::max()) / farthest);
 }
 
 template <class T>
@@ -96,29 +113,28 @@ void hide_outside(const Panel<T>& panel, KeyRange keys, T* scores) {
   }
 }
 
-// mantissa · 2^power = query_factor · rest, of which both are far from the ends of the range.
-template <class T>
-struct SplitFactor {
-  T query_factor, rest;
-
-  SplitFactor(double mantissa, int power) {
-    using R = FactorRange<T>;
-    int folded = power;  // what the query takes
-    if (power < R::small) folded = std::max(power - R::small, R::least);
-    if (power > R::great) folded = R::headroom;
-    query_factor = static_cast<T>(std::ldexp(mantissa, folded));
-    rest = static_cast<T>(std::ldexp(1.0, std::clamp(power - folded, -R::greatest, R::greatest)));
-  }
-};
-
-// tanh(scale · product / softcap) without a quotient that T or double has no number for
+// softcap · tanh(scale · product / softcap): the quotient of both is the query's, unless one of
+// them is near an end of the range.
 template <class T>
 ScoreRule<T> capped_rule(const Problem& problem) {
-  int scale_power = 0, cap_power = 0;
-  const double mantissa =
-      std::frexp(problem.scale, &scale_power) / std::frexp(problem.softcap, &cap_power);
-  const SplitFactor<T> split(mantissa, scale_power - cap_power);
-  return {split.query_factor, static_cast<T>(problem.softcap), T{1}, T(log2_e), split.rest};
+  using R = FactorRange<T>;
+  const auto lies_within = [](double number) {
+    const double size = std::abs(number);
+    return std::ldexp(1.0, R::small) <= size && size <= std::ldexp(1.0, R::great);
+  };
+  const double quotient = problem.scale / problem.softcap;
+  const T cap = finite_cast<T>(problem.softcap);
+  if (problem.scale == 0 ||
+      (lies_within(problem.softcap) && lies_within(problem.scale) && lies_within(quotient))) {
+    return {static_cast<T>(quotient), cap, T{1}, T(log2_e)};
+  }
+  int power = 0;
+  const double mantissa = std::frexp(problem.scale, &power);
+  int folded = power;  // what the query takes
+  if (power < R::small) folded = std::max(power - R::small, R::least);
+  if (power > R::great) folded = R::headroom;
+  return {static_cast<T>(std::ldexp(mantissa, folded)), cap, T{1}, T(log2_e),
+          std::ldexp(1.0, power - folded)};
 }
 
 // The scale is left to the exponential, or is too large for scores in units of 1.
@@ -174,7 +190,7 @@ ScoreTile<T> finish_tile(const Problem& problem, std::ptrdiff_t item, const Pane
     const int lanes = panel.lanes();
     // the mask takes the maximum in its pass, where nothing is hidden behind it
     const bool raised = plan.mask.changes() && !plan.outside;
-    if (problem.softcap > 0) cap(areas.scores, keys.size() * lanes, rule, areas.cap_slope);
+    if (problem.softcap > 0) cap(problem, rule, areas.scores, keys.size() * lanes, areas.cap_slope);
     if (problem.alibi_slopes) subtract_slopes(problem, item, panel, keys, rule, areas.scores);
     if (plan.mask.changes()) {
       partial |=
@@ -203,7 +219,7 @@ void score_row(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head,
                std::ptrdiff_t query, KeyRange keys, KeyRange sees, const ScoreRule<T>& rule,
                const T* values, T* scores) {
   const std::ptrdiff_t count = keys.size();
-  if (problem.softcap > 0) cap(scores, count, rule, static_cast<T*>(nullptr));
+  if (problem.softcap > 0) cap(problem, rule, scores, count, static_cast<T*>(nullptr));
   if (problem.alibi_slopes) {
     const T slope = slope_of(problem, item, head, rule);
     const T position = static_cast<T>(query + problem.items[item].offset - keys.begin);

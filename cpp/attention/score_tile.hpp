@@ -18,12 +18,12 @@ namespace heedful {
 
 template <class T>
 struct ScoreRule {
-  T query_factor;    // folded into the query panel
-  T cap;             // softcap; 0: none
-  T natural;         // score · natural = the score of the equation above
-  T exponent;        // 2^(score · exponent) = e^(score · natural); > 0, so that −∞ stays −∞
-  T cap_factor = 1;  // what remains of scale / softcap, before the tanh
-  T unit = 1;        // of what is added to a score
+  T query_factor;  // folded into the query panel
+  T cap;           // softcap; 0: none
+  T natural;       // score · natural = the score of the equation above
+  T exponent;      // 2^(score · exponent) = e^(score · natural); > 0, so that −∞ stays −∞
+  double product_factor = 0;  // not 0: scores are capped in double, from product · this
+  T unit = 1;                 // of what is added to a score
   T slope_limit = std::numeric_limits<T>::max();  // slope · distance stays finite
 };
 

@@ -16,11 +16,11 @@ template <class T>
 struct FactorRange;
 template <>
 struct FactorRange<float> {
-  static constexpr int small = -60, least = -120, great = 60, headroom = 24, greatest = 126;
+  static constexpr int small = -60, least = -120, great = 60, headroom = 24;
 };
 template <>
 struct FactorRange<double> {
-  static constexpr int small = -500, least = -1000, great = 500, headroom = 200, greatest = 1022;
+  static constexpr int small = -500, least = -1000, great = 500, headroom = 200;
 };
 
 template <class T>

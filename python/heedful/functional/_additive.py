@@ -11,7 +11,7 @@ import numpy as np
 from heedful._core import native
 from heedful.functional._backward import backward, pullback_of
 from heedful.functional._call import Call, check_call
-from heedful.functional._dtypes import Array, DType, accepted_type, as_array, gradient_type
+from heedful.functional._dtypes import Array, DType, accepted_type, as_array, finite_cast, gradient_type
 from heedful.functional._forward import Forward, check_returned, forward, returned
 from heedful.functional._results import overlap
 
@@ -199,7 +199,7 @@ def check_weight(given: ArrayLike, call: Call, out: Any) -> Weight:
         )
     if out is not None and overlap(out, weight):
         raise ValueError("out must not overlap an input: it shares memory with weight")
-    read = np.array(weight, call.plan.computing, order="C", ndmin=2)
+    read = np.ascontiguousarray(np.atleast_2d(finite_cast(weight, call.plan.computing)))
     return Weight(read, weight.shape, gradient_type(weight.dtype))
 
 
@@ -215,7 +215,7 @@ def _pullback(call: Call, weight: Weight, result: Forward) -> Callable[..., Addi
         dweight = np.zeros(weight.read.shape)
         compute = partial(native.additive_backward, weight.read, dweight)
         found = backward(call, dout, out, lse, dlse, weights, dweights, compute)
-        with np.errstate(invalid="ignore", over="ignore"):
+        with np.errstate(all="ignore"):
             of_weight = dweight.reshape(weight.shape).astype(weight.dtype, copy=False)
         return AdditiveGradients(*found[:3], of_weight, *found[3:])
 

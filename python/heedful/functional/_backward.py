@@ -15,7 +15,7 @@ import numpy as np
 
 from heedful._core import native
 from heedful.functional._call import Call
-from heedful.functional._dtypes import Array, cast_like, rounded
+from heedful.functional._dtypes import Array, cast_like, finite_cast, rounded
 from heedful.functional._forward import Forward
 from heedful.functional._plan import Plan, Target
 from heedful.functional._results import allocate
@@ -69,7 +69,7 @@ def backward(
     )
 
 
-@np.errstate(invalid="ignore", over="ignore")  # inf and NaN are passed on without a word
+@np.errstate(all="ignore")  # inf and NaN are passed on without a word
 def _row_term(
     call: Call, lse: Array, dlse: Any, weights: Array | None, dweights: Any
 ) -> tuple[Array | None, Array | None]:
@@ -110,13 +110,13 @@ def _allocate_dbias(call: Call, bias: Array) -> Array:
     return allocate("dbias", shape, call.plan.computing, 0)
 
 
-@np.errstate(invalid="ignore", over="ignore")
+@np.errstate(all="ignore")
 def _like_input(gradient: Array, target: Target) -> Array:
     total = summed(gradient, target.repeated).reshape(target.given)
     return rounded(total, target.dtype)
 
 
-@np.errstate(invalid="ignore", over="ignore")
+@np.errstate(all="ignore")
 def _like_bias(gradient: Array, plan: Plan) -> Array:
     assert plan.bias is not None
     shape, dtype = plan.bias
@@ -124,11 +124,13 @@ def _like_bias(gradient: Array, plan: Plan) -> Array:
     return rounded(total.reshape(shape), dtype)
 
 
-@np.errstate(invalid="ignore", over="ignore")
+@np.errstate(all="ignore")
 def _sink_gradient(call: Call, sink: Array, lse: Array, delta: Array) -> Array:
     exists = lse != -math.inf  # rows past q_lengths have no sink either
     pull = np.zeros(lse.shape)
-    np.exp(sink[:, np.newaxis] - lse, out=pull, where=exists)
+    # as it was read, and no weight is above 1, whatever lse was rounded to
+    logits = finite_cast(sink, lse.dtype)[:, np.newaxis]
+    np.exp(np.minimum(logits - lse, 0), out=pull, where=exists)
     np.multiply(pull, delta, out=pull, where=exists)
     dsink: Array = 0.0 - pull.sum(axis=(*range(pull.ndim - 2), -1))
     return dsink.astype(call.plan.sink_type, copy=False)

@@ -15,6 +15,7 @@ DType: TypeAlias = np.dtype[Any]
 FLOAT32 = np.dtype(np.float32)
 FLOAT64 = np.dtype(np.float64)
 FLOAT16 = np.dtype(np.float16)
+_LARGEST_BFLOAT16 = 2.0**128 - 2.0**120
 _FLOATING = "float32, float64, float16"
 
 
@@ -36,6 +37,7 @@ def readable(array: Array, dtype: DType) -> bool:
     return array.dtype == dtype and array.flags.aligned
 
 
+@np.errstate(all="ignore")
 def rounded(array: Array, dtype: DType) -> Array:
     """The array itself where it has the type, otherwise a copy; inf and NaN are passed on."""
     narrower = dtype.itemsize == 2 and dtype.isnative
@@ -52,7 +54,23 @@ def converted(array: Array, dtype: DType) -> Array:
         return array
     # what is only repeated (stride 0) is converted once
     once = tuple(slice(None, 1) if stride == 0 else slice(None) for stride in array.strides)
-    return np.broadcast_to(np.array(array[once], dtype=dtype), array.shape)
+    return np.broadcast_to(finite_cast(array[once], dtype), array.shape)
+
+
+@np.errstate(all="ignore")
+def finite_cast(array: Array, dtype: DType) -> Array:
+    """A copy in which finite stays finite: the largest number stands for what is beyond it."""
+    result = np.array(array, dtype)
+    if not np.can_cast(array.dtype, dtype):
+        over = np.isinf(result) & np.isfinite(array)
+        if over.any():
+            result[over] = np.where(array[over] < 0, -largest(dtype), largest(dtype))
+    return result
+
+
+def largest(dtype: DType) -> float:
+    """The largest finite number of a floating type."""
+    return _LARGEST_BFLOAT16 if is_bfloat16(dtype) else float(np.finfo(dtype).max)
 
 
 def floating_type(name: str, array: Array) -> DType:
