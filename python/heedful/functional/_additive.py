@@ -199,7 +199,11 @@ def check_weight(given: ArrayLike, call: Call, out: Any) -> Weight:
         )
     if out is not None and overlap(out, weight):
         raise ValueError("out must not overlap an input: it shares memory with weight")
-    read = np.ascontiguousarray(np.atleast_2d(finite_cast(weight, call.plan.computing)))
+    computing = call.plan.computing
+    if weight.dtype == computing:
+        read = np.array(weight, order="C", ndmin=2)
+    else:
+        read = np.ascontiguousarray(np.atleast_2d(finite_cast(weight, computing)))
     return Weight(read, weight.shape, gradient_type(weight.dtype))
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from heedful._checks import integer_array, size
-from heedful.functional._dtypes import Array, as_array
+from heedful.functional._dtypes import Array, as_array, finite_cast
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike
@@ -109,7 +109,10 @@ class KVCache:
         before, after = self.lengths, self.lengths + count
         self._key = self._with_room(self._key, key, int(after.max(initial=0)))
         self._value = self._with_room(self._value, value, int(after.max(initial=0)))
-        for room, new in ((self._key, key), (self._value, value)):
+        for room, given in ((self._key, key), (self._value, value)):
+            new = given
+            if new.dtype != room.dtype:
+                new = finite_cast(new, room.dtype)
             if batch and (before == before[0]).all() and (count == rows).all():
                 room[:, :, before[0] : before[0] + rows] = new
                 continue

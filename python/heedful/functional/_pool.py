@@ -114,7 +114,8 @@ def attention_pool_vjp(
         dquery = gradients.query.reshape(shapes[1])
         if key_shape is not None:
             return dx.reshape(shapes[0]), dquery, dkey.reshape(key_shape)
-        return (dx + dkey).reshape(shapes[0]), dquery
+        with np.errstate(all="ignore"):
+            return (dx + dkey).reshape(shapes[0]), dquery
 
     return (outward(found[0]), outward(found[1])) if return_weights else outward(found), pullback
 
