@@ -11,7 +11,14 @@ import numpy as np
 from heedful._core import native
 from heedful.functional._backward import backward, pullback_of
 from heedful.functional._call import Call, check_call
-from heedful.functional._dtypes import Array, DType, accepted_type, as_array, finite_cast, gradient_type
+from heedful.functional._dtypes import (
+    Array,
+    DType,
+    accepted_type,
+    as_array,
+    finite_cast,
+    gradient_type,
+)
 from heedful.functional._forward import Forward, check_returned, forward, returned
 from heedful.functional._results import overlap
 

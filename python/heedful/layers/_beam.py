@@ -87,6 +87,7 @@ def _is_done(
     return bool(min(found.rating for found in finished) >= reachable)
 
 
+@np.errstate(all="ignore")
 def _log_softmax(scores: Array) -> Array:
     check_scores(scores)
     scores = scores.astype(np.float64)

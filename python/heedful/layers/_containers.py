@@ -9,6 +9,7 @@ from heedful._checks import named
 from heedful.layers._layer import Layer
 from heedful.layers._mode import Mode
 from heedful.layers._stack import unwound
+from heedful.layers._sums import plus
 from heedful.layers._types import Array, Backward
 
 
@@ -105,7 +106,7 @@ class Residual(Layer):
         def backward(dy: Any) -> Any:
             dx = inner(dy)
             if isinstance(dx, tuple):  # of a layer with more than one input
-                return (dx[0] + dy, *dx[1:])
-            return dx + dy
+                return (plus(dx[0], dy), *dx[1:])
+            return plus(dx, dy)
 
-        return x + y, backward
+        return plus(x, y), backward

@@ -11,6 +11,7 @@ from heedful._checks import probability
 from heedful._core import native
 from heedful._core._memory import empty
 from heedful.layers._mode import Mode
+from heedful.layers._sums import plus
 from heedful.layers._typed import Typed
 from heedful.layers._types import Array, Backward
 
@@ -63,7 +64,7 @@ class Dropout(Typed):
             if residual.shape != x.shape:
                 raise ValueError(f"residual must have shape {x.shape}: got {residual.shape}")
         if not mode.training or not self.rate:
-            return x if residual is None else x + residual, _same
+            return x if residual is None else plus(x, residual), _same
         seed, shape = mode.seed(), x.shape
 
         def drop(array: Array, residual: Array | None, in_place: bool) -> Array:

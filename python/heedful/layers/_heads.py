@@ -8,6 +8,7 @@ from heedful._core import native
 from heedful._core._memory import empty
 from heedful.layers._linear import as_rows
 from heedful.layers._parameter import Parameter
+from heedful.layers._sums import add_sum_of_rows
 from heedful.layers._types import Array
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ class Projections:
         if dweight is not None:
             native.linear_gradient_weight(dy, x, self._cut(dweight, part, part + 1), dbias)
         elif dbias is not None:
-            dbias += dy.sum(0)
+            add_sum_of_rows(dy, dbias)
 
     def _weight(self, part: int) -> Parameter:
         """The parameter that q, k or v is made by."""

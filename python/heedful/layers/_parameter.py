@@ -8,6 +8,8 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from heedful._checks import numbers
+from heedful.functional._dtypes import finite_cast
+from heedful.layers._sums import plus
 from heedful.layers._types import Array, DType, floating
 
 
@@ -61,9 +63,10 @@ class Parameter:
                 f"got {gradient.shape}"
             )
         if self.grad is None:  # a copy: nobody else writes it
-            self.grad = np.array(gradient, self.value.dtype, order="C")
+            with np.errstate(all="ignore"):
+                self.grad = np.array(gradient, self.value.dtype, order="C")
         else:
-            self.grad += gradient
+            plus(self.grad, gradient, out=self.grad)
 
     def clear(self) -> None:
         if self.grad is not None:
@@ -71,7 +74,10 @@ class Parameter:
 
     def assign(self, name: str, given: Any) -> None:
         """Takes over the numbers of an array of the same shape."""
-        self.value[...] = checked(name, given, self.value)
+        array = checked(name, given, self.value)
+        if array.dtype != self.value.dtype:
+            array = finite_cast(array, self.value.dtype)
+        self.value[...] = array
 
 
 # by the address of the array, which a parameter keeps as long as it lives

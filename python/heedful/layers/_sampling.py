@@ -27,18 +27,21 @@ class Sampler(NamedTuple):
     top_p: float | None
     rng: np.random.Generator
 
+    @np.errstate(all="ignore")  # chances may underflow
     def __call__(self, scores: Array) -> Array:
         """scores (B, vocabulary) → tokens (B,)."""
         check_scores(scores)
         if self.temperature == 0:
             best: Array = scores.argmax(-1)
             return best
-        scores = scores.astype(np.float64) / self.temperature
+        scores = scores.astype(np.float64)
+        # differences first: the quotients themselves may be beyond the range
+        scores = (scores - scores.max(-1, keepdims=True)) / self.temperature
         if self.top_k is not None and self.top_k < scores.shape[-1]:
             least = np.partition(scores, -self.top_k, axis=-1)[:, -self.top_k, None]
             scores = np.where(scores < least, -np.inf, scores)
         order = np.argsort(-scores, -1, kind="stable")
-        chances = np.exp(np.take_along_axis(scores, order, -1) - scores.max(-1, keepdims=True))
+        chances = np.exp(np.take_along_axis(scores, order, -1))
         chances /= chances.sum(-1, keepdims=True)
         sums = chances.cumsum(-1)
         if self.top_p is not None:  # what lies behind the first that reaches top_p

@@ -18,6 +18,7 @@ from heedful.layers._linear import Linear
 from heedful.layers._mode import INFERENCE, Mode
 from heedful.layers._positions import SinusoidalPositions
 from heedful.layers._ragged import filled_up
+from heedful.layers._sums import times
 from heedful.layers._typed import Typed
 from heedful.layers._types import Array, Backward, Rng, generator
 
@@ -180,9 +181,9 @@ class Transformer(EncoderDecoder):
         name = "source" if embedding is self.source_embedding else "target"
         with called(tokens=name):
             x, back = embedding.compute(mode, tokens)
-        x, _ = self.positions.compute(mode, x * factor, first)
+        x, _ = self.positions.compute(mode, times(x, factor), first)
         x, drop = self.dropout.compute(mode, x)
-        return x, lambda dx: back(drop(dx) * factor)
+        return x, lambda dx: back(times(drop(dx), factor))
 
     def compute(
         self, mode: Mode, source: Any, target: Any, *, source_lengths: Any = None,

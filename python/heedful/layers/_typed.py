@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from heedful._checks import numbers
+from heedful.functional._dtypes import finite_cast
 from heedful.layers._layer import Layer
 from heedful.layers._parameter import check_like
 from heedful.layers._types import Array, DType, floating
@@ -24,7 +25,9 @@ class Typed(Layer):
 
     def array(self, name: str, given: ArrayLike, width: int | None = None) -> Array:
         """An input as an array of the layer's type, its last axis `width` long."""
-        array = numbers(name, given).astype(self.dtype, copy=False)
+        array = numbers(name, given)
+        if array.dtype != self.dtype:
+            array = finite_cast(array, self.dtype)
         if not array.flags.aligned:  # compiled functions go from number to number
             array = array.copy()
         if width is not None and (array.ndim == 0 or array.shape[-1] != width):

@@ -66,7 +66,9 @@ def test_attention(name: str, size: str, dtype: Any) -> None:
     for dout in (out, draw("ordinary", dtype, *out.shape), draw("tiny", np.float64, *out.shape)):
         pullback(dout)
         pullback(dout, lse, weights)
-        pullback(dout, draw("huge", np.float64, *lse.shape), draw("tiny", np.float64, *weights.shape))
+        pullback(
+            dout, draw("huge", np.float64, *lse.shape), draw("tiny", np.float64, *weights.shape)
+        )
         heedful.attention_backward(dout, query, key, value, out, lse, dlse=lse, **options)
     heedful.merge_attention([out, out], [lse, draw("huge", np.float64, *lse.shape)])
     apart = {word: what for word, what in options.items() if word not in ("dropout_p", "rng")}
@@ -88,7 +90,9 @@ def test_what_is_built_on_it(size: str, dtype: Any) -> None:
     heedful.scaled_dot_product_attention(x, x, x, attn_mask=draw("huge", np.float64, 7))
     starts = [0, 3, 3, 7]
     tokens = draw(size, dtype, 7, 2, 4)
-    out, back = heedful.attention_varlen_vjp(tokens, tokens, tokens, starts, starts, sink=[-99, 0.0])
+    out, back = heedful.attention_varlen_vjp(
+        tokens, tokens, tokens, starts, starts, sink=[-99, 0.0]
+    )
     back(out)
     for weight in (draw(size, dtype, 6), draw("huge", np.float64, 6), np.arange(6)):
         out, back = heedful.additive_attention_vjp(x, x, x, weight, sink=[-800.0, 0, 9])

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 import pytest
-from reference import Array
-from reference import attention as exact_attention
 
 import heedful
+from reference import Array
+from reference import attention as exact_attention
 
 TYPES = [np.float32, np.float64, np.float16, ml_dtypes.bfloat16]
 SHAPES = {
@@ -146,7 +147,7 @@ def test_packed_sequences(dtype: Any) -> None:
     query = rng.standard_normal((101, 2, 8)).astype(dtype)
     value = (rng.uniform(0.9, 1, (101, 2, 5)) * float(largest(dtype))).astype(dtype)
     out = heedful.attention_varlen(query, query, value, starts, starts)
-    for first, last in zip(starts, starts[1:], strict=False):
+    for first, last in itertools.pairwise(starts):
         part = (array[first:last].swapaxes(0, 1) for array in (query, query, value))
         assert_close(out[first:last].swapaxes(0, 1), exact_mean(*part), dtype)
 
