@@ -48,6 +48,7 @@ class CategoricalAccuracy:
 
 
 class MeanAbsoluteError:
+    @np.errstate(all="ignore")
     def __call__(self, target: Any, prediction: Array, weight: Any) -> tuple[float, float]:
         return _share(np.abs(prediction - np.asarray(target).reshape(prediction.shape)), weight)
 

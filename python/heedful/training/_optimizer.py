@@ -112,7 +112,7 @@ class Optimizer(Worded, ABC):
             assert own.grad is not None
             settings = self._settings_of(name)
             slots = [self._slot(slot, name, own) for slot in self.slots]
-            grad = own.grad if factor == 1 else own.grad * own.grad.dtype.type(factor)
+            grad = own.grad if factor == 1 else _clipped(own.grad, factor)
             self.update(own.value, grad, slots, rate * settings["lr_factor"], settings)
         self.steps += 1
         self._keeper = self._keeper or Keeper()
@@ -197,6 +197,12 @@ class Optimizer(Worded, ABC):
             if set(loaded.get(slot, {})) != set(loaded.get(self.slots[0], {})):
                 raise ValueError(f"state must have {' and '.join(self.slots)} of each parameter")
         self.steps, self.state = int(steps), loaded
+
+
+@np.errstate(all="ignore")
+def _clipped(grad: Array, factor: float) -> Array:
+    scaled: Array = grad * grad.dtype.type(factor)
+    return scaled
 
 
 def _setting(name: str, value: Any) -> float:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from heedful.functional._dtypes import finite_cast
 from heedful.training._prediction import floating
 from heedful.training._targets import check_finite, real_targets
 from heedful.training._types import Array
@@ -28,13 +29,14 @@ class MeanSquaredError:
     (1.0, array([-2.,  0.]))
     """
 
+    @np.errstate(all="ignore")
     def __call__(
         self, target: Any, prediction: Array, sample_weight: Any = None
     ) -> tuple[float, Array]:
         """target of the shape of prediction; sample_weight as of :class:`BinaryCrossEntropy`."""
         prediction = floating(prediction)
         target, weights = self.checked(target, prediction.shape, sample_weight)
-        difference = prediction - weights.only(target).astype(prediction.dtype)
+        difference = prediction - finite_cast(weights.only(target), prediction.dtype)
         count = max(weights.count, 1)
         loss = float(weights.apply(np.square(difference, dtype=np.float64)).sum() / count)
         return loss, weights.apply(difference) * prediction.dtype.type(2 / count)
