@@ -25,11 +25,15 @@ template <class T>
 T factor_of(T maximum, T sum, T natural, T lse) {
   if (sum == 0) return 0;
   const T own = log_sum_exp(maximum, sum, natural);
-  // what the given lse counts besides these keys; a difference within rounding is none
-  const T more =
-      own == lse || std::abs(own - lse) <= 8 * std::numeric_limits<T>::epsilon() * std::abs(lse)
-          ? T{0}
-          : own - lse;
+  // What the given lse counts besides these keys; a difference within rounding is none. Where units
+  // are below the rounding of lse, sums that cancel may have left more of it in the scores.
+  constexpr T epsilon = std::numeric_limits<T>::epsilon();
+  const bool coarse = std::abs(lse) * epsilon > 1;
+  const T rounding = (coarse ? T(1024) : T(8)) * epsilon * std::abs(lse);
+  const T difference = own - lse;
+  const T more = own == lse || std::abs(difference) <= rounding ? T{0}
+                 : coarse                                       ? std::min(difference, T{0})
+                                                                : difference;
   return std::exp(more) / sum;
 }
 
