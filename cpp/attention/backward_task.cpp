@@ -108,6 +108,13 @@ void add_block(const TensorView& to, const BackwardTask& task, std::ptrdiff_t fi
   }
 }
 
+template <class T>
+void watch_sums(const BackwardTensors& tensors, const T* sums, std::ptrdiff_t count) {
+  if (tensors.overflowed && !all_finite(Rows<T>{sums, count}, 1, count)) {
+    tensors.overflowed->store(true, std::memory_order_relaxed);
+  }
+}
+
 // What this panel ends with and the next one begins with.
 template <class T>
 RowPrefetch prefetch_of(const BackwardCall<T>& call, const BackwardTask& task, std::ptrdiff_t head,
@@ -175,6 +182,7 @@ void backward(const BackwardCall<T>& call, const BackwardTask& task, Worker& wor
         tile = score_gradients(call, task.item, block, key_rows, value_rows, areas, prefetch);
         if (!tile.keys.empty()) {
           add_products(call, task, tile, block.begin, key_rows, areas, prefetch);
+          watch_sums(tensors, areas.dquery, problem.depth * panel.lanes());
         }
       }
       if (count > 0) {
@@ -203,6 +211,8 @@ void backward(const BackwardCall<T>& call, const BackwardTask& task, Worker& wor
            task.kv_head * key_blocks(problem, tensors, item) + task.block;
     worker.wait(*turn, task.chunk);
   }
+  watch_sums(tensors, areas.dkey, block.size() * areas.depth);
+  watch_sums(tensors, areas.dvalue, block.size() * areas.value_depth);
   add_block(tensors.dkey, task, item.key_begin + block.begin, block.size(), problem.depth,
             static_cast<T>(problem.scale), areas.dkey);
   add_block(tensors.dvalue, task, item.key_begin + block.begin, block.size(), problem.value_depth,

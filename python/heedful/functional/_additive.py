@@ -20,6 +20,7 @@ from heedful.functional._dtypes import (
     gradient_type,
 )
 from heedful.functional._forward import Forward, check_returned, forward, returned
+from heedful.functional._overflow import SHRINK
 from heedful.functional._results import overlap
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def additive_attention(
         Shapes, broadcasting, heads and types as in :func:`attention`.
     weight : array_like, (E,) or (Hkv, E)
         The score vector, for all heads or for each key head, of any real type; it is read in the
-        type that is computed in.
+        type that is computed in, and made smaller where a score would not be finite in it.
     mask, bias, causal, window, align, q_lengths, kv_lengths, alibi_slopes, sink
         As in :func:`attention`. Scale and softcap belong to products; here `weight` is the scale.
     dropout_p, rng, layout, out, return_lse, return_weights
@@ -224,9 +225,18 @@ def _pullback(call: Call, weight: Weight, result: Forward) -> Callable[..., Addi
         call: Call, dout: Any, out: Array, lse: Array, dlse: Any, weights: Any, dweights: Any
     ) -> AdditiveGradients:
         dweight = np.zeros(weight.read.shape)
-        compute = partial(native.additive_backward, weight.read, dweight)
+        calls = 0
+
+        def compute(*arguments: Any) -> bool:
+            nonlocal calls
+            calls += 1
+            dweight.fill(0)
+            return native.additive_backward(weight.read, dweight, *arguments)
+
         found = backward(call, dout, out, lse, dlse, weights, dweights, compute)
         with np.errstate(all="ignore"):
+            if calls > 1:  # the last one was of smaller gradients
+                dweight *= 1 / SHRINK
             of_weight = dweight.reshape(weight.shape).astype(weight.dtype, copy=False)
         return AdditiveGradients(*found[:3], of_weight, *found[3:])
 

@@ -17,6 +17,7 @@ from heedful._core import native
 from heedful.functional._call import Call
 from heedful.functional._dtypes import Array, cast_like, finite_cast, rounded
 from heedful.functional._forward import Forward
+from heedful.functional._overflow import SHRINK, may_overflow, recompute
 from heedful.functional._plan import Plan, Target
 from heedful.functional._results import allocate
 from heedful.functional._shapes import summed
@@ -42,7 +43,7 @@ def backward(
     dlse: Any = None,
     weights: Array | None = None,
     dweights: Any = None,
-    compute: Callable[..., None] = native.attention_backward,
+    compute: Callable[..., bool] = native.attention_backward,
 ) -> Gradients:
     """dout, dlse and dweights as the caller sees them; lse and weights with all axes."""
     plan, row_term = call.plan, None
@@ -56,16 +57,23 @@ def backward(
     dvalue = allocate("dvalue", to_value.shape, dtype, 0)
     dbias = None if call.bias is None else _allocate_dbias(call, call.bias)
     delta = allocate("delta", axes.rows, dtype, 0)
-    compute(
-        dout, call.query, call.key, call.value, out, lse, row_term, dweights,
-        delta, dquery, dkey, dvalue, dbias, *call.shared, call.dropout_p, call.seed,
-    )  # fmt: skip
+
+    def run(dout: Any, row_term: Any, dweights: Any, *sums: Any) -> bool:
+        return compute(
+            dout, call.query, call.key, call.value, out, lse, row_term, dweights, *sums,
+            *call.shared, call.dropout_p, call.seed,
+        )  # fmt: skip
+
+    upstream, sums = (dout, row_term, dweights), (delta, dquery, dkey, dvalue, dbias)
+    growth = 1.0
+    if run(*upstream, *sums) and may_overflow(upstream):
+        delta, growth = recompute(run, upstream, sums), 1 / SHRINK
     return Gradients(
         dquery if to_query.finished else _like_input(dquery, to_query),
         dkey if to_key.finished else _like_input(dkey, to_key),
         dvalue if to_value.finished else _like_input(dvalue, to_value),
         None if dbias is None else _like_bias(dbias, plan),
-        None if call.sink is None else _sink_gradient(call, call.sink, lse, delta),
+        None if call.sink is None else _sink_gradient(call, call.sink, lse, delta, growth),
     )
 
 
@@ -125,7 +133,7 @@ def _like_bias(gradient: Array, plan: Plan) -> Array:
 
 
 @np.errstate(all="ignore")
-def _sink_gradient(call: Call, sink: Array, lse: Array, delta: Array) -> Array:
+def _sink_gradient(call: Call, sink: Array, lse: Array, delta: Array, growth: float) -> Array:
     exists = lse != -math.inf  # rows past q_lengths have no sink either
     pull = np.zeros(lse.shape)
     # as it was read, and no weight is above 1, whatever lse was rounded to
@@ -133,7 +141,7 @@ def _sink_gradient(call: Call, sink: Array, lse: Array, delta: Array) -> Array:
     np.exp(np.minimum(logits - lse, 0), out=pull, where=exists)
     np.multiply(pull, delta, out=pull, where=exists)
     dsink: Array = 0.0 - pull.sum(axis=(*range(pull.ndim - 2), -1))
-    return dsink.astype(call.plan.sink_type, copy=False)
+    return (dsink * growth).astype(call.plan.sink_type, copy=False)
 
 
 def pullback_of(call: Call, forward: Forward, run: Callable[..., Found]) -> Callable[..., Found]:

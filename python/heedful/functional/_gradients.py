@@ -167,7 +167,7 @@ def attention_backward(
     Parameters
     ----------
     dout : array_like, shape of out
-        Gradient of out. It is converted to the type of out.
+        Gradient of out. It is converted to the type of out, in which finite stays finite.
     query, key, value : array_like
         The inputs of the forward call, or of one piece of it.
     out : array_like

@@ -53,6 +53,7 @@ def rotary_embedding(
         An integer is the position of the first row; an array, (L,) or (B…, L), has every row's.
         None counts from 0.
     base : float, default 10000
+        The angles must be finite.
     rotary_dim : int, optional
         How many of the D features are turned, the first ones; even. None is D.
     interleaved : bool, default False

@@ -12,6 +12,7 @@ import pytest
 import heedful
 from reference import Array
 from reference import attention as exact_attention
+from reference import attention_backward as exact_backward
 
 TYPES = [np.float32, np.float64, np.float16, ml_dtypes.bfloat16]
 SHAPES = {
@@ -216,3 +217,58 @@ def test_strided_output_and_half_keys(rows: int) -> None:
     wide = np.empty((2, rows, 10), np.float32)
     out = heedful.attention(query, key, value, out=wide[..., ::2])
     np.testing.assert_allclose(out, float(largest(ml_dtypes.bfloat16)), rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, ml_dtypes.bfloat16])
+@pytest.mark.parametrize("name", ["few_rows", "many_rows_of_one_tile", "many_tiles", "odd_value"])
+@pytest.mark.parametrize("upstream", [1.0, 1e-3, 1e-36])
+def test_gradients_are_finite_where_they_are_in_exact_arithmetic(
+    upstream: float, name: str, dtype: Any
+) -> None:
+    query, key, shape = draw(name, dtype)
+    rng = np.random.default_rng(9)
+    top = float(largest(dtype))
+    value = (rng.uniform(0.2, 1, shape) * top).astype(dtype)
+    options = {"bias": rng.standard_normal((query.shape[1], key.shape[1])), "sink": [0.5, -1, 2]}
+    options["sink"] = np.array(options["sink"][: len(query)])
+    out, pullback = heedful.attention_vjp(query, key, value, **options)
+    dout = (rng.standard_normal(out.shape) * upstream).astype(dtype)
+    found = pullback(dout)
+    wide = [array.astype(np.longdouble) for array in (dout, query, key, value)]
+    exact = exact_backward(*wide, dtype=np.longdouble, **options)
+    limit = np.longdouble(top)
+    error = {2: 0.06, 4: 1e-4, 8: 1e-12}[np.dtype(dtype).itemsize]
+    for field, gradient in found._asdict().items():
+        wanted = getattr(exact, field)
+        scale = np.abs(wanted).max()
+        own = np.longdouble(largest(gradient.dtype.type))
+        inside = np.abs(wanted) < own * 0.9
+        assert np.isfinite(gradient[inside].astype(float)).all(), field
+        difference = np.abs(gradient.astype(np.longdouble) - wanted)[inside]
+        assert difference.max(initial=0) <= error * max(scale, limit * 1e-30), field
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_gradients_of_additive_attention(dtype: Any) -> None:
+    rng = np.random.default_rng(0)
+    query, key = (rng.standard_normal((2, n, 7)).astype(dtype) for n in (29, 31))
+    value = (rng.uniform(0.5, 1, (2, 31, 11)) * largest(dtype)).astype(dtype)
+    out, pullback = heedful.additive_attention_vjp(query, key, value, np.ones(7, dtype))
+    dout = rng.standard_normal(out.shape).astype(dtype) / 64
+    found = pullback(dout)
+    half = dtype(2.0**-32)
+    expected = heedful.additive_attention_vjp(query, key, value * half, np.ones(7, dtype))[1](dout)
+    for name in ("query", "key", "weight"):
+        one, other = getattr(found, name), getattr(expected, name)
+        limit = largest(dtype) * half
+        inside = np.abs(other) < limit
+        assert np.isfinite(one[inside]).all()
+        np.testing.assert_allclose(one[inside] * half, other[inside], atol=1e-4 * limit)
+
+
+def test_nan_upstream_stays_nan() -> None:
+    query, key, shape = draw("many_rows", np.float32)
+    out, pullback = heedful.attention_vjp(query, key, np.ones(shape, np.float32))
+    dout = np.ones_like(out)
+    dout[0, 3, 0] = np.nan
+    assert np.isnan(pullback(dout).query[0, 3]).all()
