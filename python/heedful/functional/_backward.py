@@ -15,7 +15,7 @@ import numpy as np
 
 from heedful._core import native
 from heedful.functional._call import Call
-from heedful.functional._dtypes import Array, cast_like, finite_cast, rounded
+from heedful.functional._dtypes import Array, cast_like, rounded
 from heedful.functional._forward import Forward
 from heedful.functional._overflow import SHRINK, may_overflow, recompute
 from heedful.functional._plan import Plan, Target
@@ -57,17 +57,20 @@ def backward(
     dvalue = allocate("dvalue", to_value.shape, dtype, 0)
     dbias = None if call.bias is None else _allocate_dbias(call, call.bias)
     delta = allocate("delta", axes.rows, dtype, 0)
-
-    def run(dout: Any, row_term: Any, dweights: Any, *sums: Any) -> bool:
-        return compute(
-            dout, call.query, call.key, call.value, out, lse, row_term, dweights, *sums,
-            *call.shared, call.dropout_p, call.seed,
-        )  # fmt: skip
-
-    upstream, sums = (dout, row_term, dweights), (delta, dquery, dkey, dvalue, dbias)
     growth = 1.0
-    if run(*upstream, *sums) and may_overflow(upstream):
-        delta, growth = recompute(run, upstream, sums), 1 / SHRINK
+    if compute(
+        dout, call.query, call.key, call.value, out, lse, row_term, dweights,
+        delta, dquery, dkey, dvalue, dbias, *call.shared, call.dropout_p, call.seed,
+    ) and may_overflow(dout, row_term, dweights):  # fmt: skip
+
+        def again(dout: Any, row_term: Any, dweights: Any, *sums: Any) -> None:
+            compute(
+                dout, call.query, call.key, call.value, out, lse, row_term, dweights, *sums,
+                *call.shared, call.dropout_p, call.seed,
+            )  # fmt: skip
+
+        sums = (delta, dquery, dkey, dvalue, dbias)
+        delta, growth = recompute(again, (dout, row_term, dweights), sums), 1 / SHRINK
     return Gradients(
         dquery if to_query.finished else _like_input(dquery, to_query),
         dkey if to_key.finished else _like_input(dkey, to_key),
@@ -136,8 +139,8 @@ def _like_bias(gradient: Array, plan: Plan) -> Array:
 def _sink_gradient(call: Call, sink: Array, lse: Array, delta: Array, growth: float) -> Array:
     exists = lse != -math.inf  # rows past q_lengths have no sink either
     pull = np.zeros(lse.shape)
-    # as it was read, and no weight is above 1, whatever lse was rounded to
-    logits = finite_cast(sink, lse.dtype)[:, np.newaxis]
+    # in the type in which it was read; no weight is above 1, whatever lse was rounded to
+    logits = sink.astype(lse.dtype)[:, np.newaxis]
     np.exp(np.minimum(logits - lse, 0), out=pull, where=exists)
     np.multiply(pull, delta, out=pull, where=exists)
     dsink: Array = 0.0 - pull.sum(axis=(*range(pull.ndim - 2), -1))

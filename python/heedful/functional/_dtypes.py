@@ -37,7 +37,6 @@ def readable(array: Array, dtype: DType) -> bool:
     return array.dtype == dtype and array.flags.aligned
 
 
-@np.errstate(all="ignore")
 def rounded(array: Array, dtype: DType) -> Array:
     """The array itself where it has the type, otherwise a copy; inf and NaN are passed on."""
     narrower = dtype.itemsize == 2 and dtype.isnative
@@ -45,7 +44,10 @@ def rounded(array: Array, dtype: DType) -> Array:
         narrowed = np.empty(array.shape, dtype)
         native.narrow(array, narrowed)  # NumPy takes ten times as long
         return narrowed
-    return array.astype(dtype, copy=False)
+    if array.dtype == dtype:
+        return array
+    with np.errstate(all="ignore"):
+        return array.astype(dtype)
 
 
 def converted(array: Array, dtype: DType) -> Array:
@@ -57,11 +59,19 @@ def converted(array: Array, dtype: DType) -> Array:
     return np.broadcast_to(finite_cast(array[once], dtype), array.shape)
 
 
-@np.errstate(all="ignore")
 def finite_cast(array: Array, dtype: DType) -> Array:
     """A copy in which finite stays finite: the largest number stands for what is beyond it."""
-    result = np.array(array, dtype)
-    if not np.can_cast(array.dtype, dtype):
+    if np.can_cast(array.dtype, dtype):
+        return np.array(array, dtype)
+    try:
+        with np.errstate(all="ignore", over="raise"):
+            result = np.array(array, dtype)
+        if not is_bfloat16(dtype):  # its cast raises nothing
+            return result
+    except FloatingPointError:
+        pass
+    with np.errstate(all="ignore"):
+        result = np.array(array, dtype)
         over = np.isinf(result) & np.isfinite(array)
         if over.any():
             result[over] = np.where(array[over] < 0, -largest(dtype), largest(dtype))

@@ -14,7 +14,7 @@ from heedful.functional._dtypes import FLOAT16, Array
 SHRINK = 2.0**-64  # no less than the sum of as many numbers needs
 
 
-def may_overflow(upstream: tuple[Array | None, ...]) -> bool:
+def may_overflow(*upstream: Array | None) -> bool:
     """Whether sums left the range by themselves: what flows back is finite.
 
     Products of float16 are far from the largest float32.
