@@ -18,6 +18,8 @@
 // any number of threads. Sums over many queries are formed in levels, the last one in double.
 #pragma once
 
+#include <atomic>
+
 #include "attention/problem.hpp"
 #include "attention/tensor_view.hpp"
 #include "parallel/parallel_for.hpp"
@@ -30,7 +32,8 @@ struct BackwardTensors {
   // Several items or heads add to the same numbers of dbias, whose every (query, key) stands for
   // itself.
   bool shared_dbias = false;
-  double* dweight = nullptr;  // (Hkv or 1, E) as Problem's, zeros on entry
+  double* dweight = nullptr;                // (Hkv or 1, E) as Problem's, zeros on entry
+  std::atomic<bool>* overflowed = nullptr;  // set where a sum is not finite
 };
 
 template <class T>

@@ -15,6 +15,7 @@
 #include "attention/bfloat16_pack.hpp"
 #include "attention/key_tiles.hpp"
 #include "attention/online_softmax.hpp"
+#include "attention/overflow.hpp"
 #include "attention/panel.hpp"
 #include "attention/panel_output.hpp"
 #include "attention/row_task.hpp"
@@ -138,6 +139,7 @@ class PairProducts {
                           depth};
       product.row_factors = factors;
       multiply_wide(product, depth);
+      watch_overflow(call, {rows, depth}, panel.count, depth);
       write_rows(call, item, panel, rows);
     }
 

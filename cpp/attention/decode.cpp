@@ -8,6 +8,7 @@
 #include "attention/dropout.hpp"
 #include "attention/key_tiles.hpp"
 #include "attention/online_softmax.hpp"
+#include "attention/overflow.hpp"
 #include "attention/pair_dot.hpp"
 #include "attention/row_source.hpp"
 #include "attention/row_vectors.hpp"
@@ -121,7 +122,8 @@ void load_queries(const ForwardCall<T>& call, const RowTask& task, const Areas<T
     const char* const from =
         call.query.row(task.item, row.head, problem.items[task.item].query_begin + row.query);
     std::fill_n(areas.outs + r * areas.out_depth, areas.out_depth, T{0});
-    start_row(areas.maxima[r], areas.sums[r], task.first_part ? problem.sink : nullptr, row.head);
+    start_row(areas.maxima[r], areas.sums[r], task.first_part ? problem.sink : nullptr, row.head,
+              call.rule.unit);
     if (areas.pairs) {
       std::memcpy(areas.paired_queries() + r * problem.depth, from,
                   static_cast<std::size_t>(problem.depth) * 2);
@@ -273,6 +275,7 @@ void decode(const ForwardCall<T>& call, const RowTask& task, const Part<T>& part
     attend(call, task, tiles[t], next, areas);
   }
 
+  if (!part.sum) watch_overflow(call, {areas.outs, areas.out_depth}, task.rows, areas.out_depth);
   for (std::ptrdiff_t r = 0; r < task.rows; ++r) {
     if (part.sum) {
       areas.value_vectors.join(areas.outs + r * areas.out_depth, T{1}, areas.row);

@@ -8,6 +8,7 @@
 #include "attention/fetch_ahead.hpp"
 #include "attention/key_tiles.hpp"
 #include "attention/online_softmax.hpp"
+#include "attention/overflow.hpp"
 #include "attention/prefill.hpp"
 #include "parallel/scratch.hpp"
 
@@ -113,6 +114,7 @@ void merge(const ForwardCall<T>& call, const RowTask& task, const Part<T>* parts
         out[d] += factors[p] * factor * from[d];
       }
     }
+    watch_overflow(call, {out, problem.value_depth}, 1, problem.value_depth);
     const Row row = row_of(problem, task, r);
     char* const to =
         call.out.row(task.item, row.head, problem.items[task.item].query_begin + row.query);
@@ -127,6 +129,7 @@ template <class T>
 void attention_forward(const Problem& problem, const TensorView& query, const TensorView& key,
                        const TensorView& value, const TensorView& out, const TensorView& lse,
                        const Team& team) {
+  std::atomic<bool> overflowed{false};
   const ForwardCall<T> call{problem,
                             query,
                             key,
@@ -134,7 +137,8 @@ void attention_forward(const Problem& problem, const TensorView& query, const Te
                             out,
                             lse,
                             score_rule<T>(problem),
-                            static_cast<T>(dropout_factor(problem))};
+                            static_cast<T>(dropout_factor(problem)),
+                            &overflowed};
   Buffer<Cut> cuts(problem.num_items);
   std::ptrdiff_t tasks = 0, part_rows = 0, merges = 0;
   for (std::ptrdiff_t i = 0; i < problem.num_items; ++i) {
@@ -193,6 +197,7 @@ void attention_forward(const Problem& problem, const TensorView& query, const Te
     }
   };
   parallel_for(tasks, used, std::max(prefill_scratch(call), decode_scratch(call)), run);
+  if (overflowed) recompute_overflow(call, used);
 }
 
 template void attention_forward<float>(const Problem&, const TensorView&, const TensorView&,

@@ -4,7 +4,9 @@
 #include <cstdint>
 #include <limits>
 
+#include "attention/bias_row.hpp"
 #include "attention/pack.hpp"
+#include "attention/score_unit.hpp"
 #include "simd/packet.hpp"
 
 namespace heedful {
@@ -17,8 +19,8 @@ void read_values(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t hea
   const std::ptrdiff_t count = keys.size();
   if (problem.bias) {
     const TensorView& bias = problem.bias;
-    read_row(bias.row(item, head, query) + keys.begin * bias.column_stride, bias.type,
-             bias.column_stride, values, count);
+    read_bias(bias, bias.row(item, head, query) + keys.begin * bias.column_stride,
+              score_unit<T>(problem), values, count);
   } else {
     std::fill(values, values + count, T{0});
   }
@@ -104,8 +106,7 @@ bool shows_some(const TensorView& bias, std::ptrdiff_t item, const Panel<T>& pan
     for (std::ptrdiff_t key = 0; key < keys.size(); key += bits) {
       const std::ptrdiff_t count = std::min(bits, keys.size() - key);
       T values[bits];
-      read_row(row + (keys.begin + key) * bias.column_stride, bias.type, bias.column_stride, values,
-               count);
+      read_bias(bias, row + (keys.begin + key) * bias.column_stride, 1, values, count);
       const simd::Bits<T> word = hidden ? hidden[key / bits * panel.lanes() + lane] : 0;
       for (std::ptrdiff_t i = 0; i < count; ++i) {
         if (values[i] != -std::numeric_limits<T>::infinity() && (word >> i & 1) == 0) return true;

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "attention/overflow.hpp"
 #include "attention/pack.hpp"
 #include "attention/work_area.hpp"
 
@@ -36,12 +37,16 @@ void merge_row(const MergeSizes& sizes, const TensorView* outs, const TensorView
   };
   T maximum = nothing;
   for (std::ptrdiff_t p = 0; p < sizes.pieces; ++p) maximum = std::max(maximum, lse_of(p));
+  // an lse that is beyond the range outweighs all that are not; ∞ − ∞ would be NaN
+  const auto weight_of = [&](T piece) {
+    return piece == maximum ? T{1} : std::exp(piece - maximum);
+  };
   T sum = 0;
   std::fill_n(areas.total, sizes.depth, T{0});
   for (std::ptrdiff_t p = 0; p < sizes.pieces; ++p) {
     const T piece = lse_of(p);
     if (piece == nothing) continue;
-    const T weight = std::exp(piece - maximum);
+    const T weight = weight_of(piece);
     sum += weight;
     read_row(outs[p].row(item, head, row), outs[p].type, outs[p].column_stride, areas.piece,
              sizes.depth);
@@ -49,6 +54,21 @@ void merge_row(const MergeSizes& sizes, const TensorView* outs, const TensorView
   }
   const T factor = sum == 0 ? T{0} : 1 / sum;
   for (std::ptrdiff_t d = 0; d < sizes.depth; ++d) areas.total[d] *= factor;
+  if (!all_finite(Rows<T>{areas.total, 0}, 1, sizes.depth)) {
+    for (std::ptrdiff_t d = 0; d < sizes.depth; ++d) {
+      if (std::isfinite(areas.total[d])) continue;
+      T shrunk = 0;  // see overflow.hpp
+      for (std::ptrdiff_t p = 0; p < sizes.pieces; ++p) {
+        const T piece = lse_of(p);
+        if (piece == nothing) continue;
+        T value;
+        read_row(outs[p].row(item, head, row) + d * outs[p].column_stride, outs[p].type,
+                 outs[p].column_stride, &value, 1);
+        shrunk += weight_of(piece) * (value * value_shrink<T>);
+      }
+      areas.total[d] = grown_mean(shrunk * factor, largest_number<T>(out.type), true);
+    }
+  }
   write_row(areas.total, out.row(item, head, row), out.type, out.column_stride, sizes.depth);
   *reinterpret_cast<T*>(lse.row(item, head, row)) = sum == 0 ? nothing : maximum + std::log(sum);
 }

@@ -12,6 +12,7 @@
 #include <cstring>
 #include <limits>
 
+#include "attention/finite_cast.hpp"
 #include "attention/score_tile.hpp"
 #include "simd/exp2.hpp"
 #include "simd/packet.hpp"
@@ -26,11 +27,12 @@ struct RunningSoftmax {
   T* out;
 };
 
-// One row before its first key: nothing, or the sink, which is a logit without a value.
+// One row before its first key: nothing, or the sink, which is a logit without a value. `unit` is
+// that of the ScoreRule.
 template <class T>
-void start_row(T& maximum, T& sum, const double* sink, std::ptrdiff_t head) {
+void start_row(T& maximum, T& sum, const double* sink, std::ptrdiff_t head, T unit = 1) {
   constexpr T nothing = -std::numeric_limits<T>::infinity();
-  maximum = sink ? static_cast<T>(sink[head]) : nothing;
+  maximum = sink ? finite_cast<T>(sink[head] * static_cast<double>(unit)) : nothing;
   sum = maximum == nothing ? T{0} : T{1};
 }
 

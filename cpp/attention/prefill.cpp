@@ -117,7 +117,7 @@ void run(const ForwardCall<T>& call, const RowTask& task, const Part<T>& part,
     RunningSoftmax<T> state = areas.state(problem, p);
     for (int lane = 0; lane < panel.lanes(); ++lane) {
       start_row(state.maximum[lane], state.sum[lane], task.first_part ? problem.sink : nullptr,
-                panel.head[lane]);
+                panel.head[lane], call.rule.unit);
     }
     outcomes[p] = areas.products.start(panel, state) ? Outcome::in_panel : Outcome::none;
     if (panel.some.empty()) continue;

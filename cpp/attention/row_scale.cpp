@@ -16,14 +16,25 @@ namespace {
 template <class T>
 const T great = std::ldexp(T{1}, std::numeric_limits<T>::digits - 12);
 
+// Whether lse itself may have passed the largest number, and the weights be good all the same.
+template <class T>
+bool may_pass_range(const ScoreRule<T>& rule) {
+  return rule.natural > T(1 << 20);
+}
+
 template <class T>
 T factor_of(T maximum, T sum, T natural, T lse) {
   if (sum == 0) return 0;
   const T own = log_sum_exp(maximum, sum, natural);
-  // what the given lse counts besides these keys; a difference within rounding is none
-  const T more = std::abs(own - lse) <= 8 * std::numeric_limits<T>::epsilon() * std::abs(lse)
-                     ? T{0}
-                     : own - lse;
+  // What the given lse counts besides these keys; a difference within rounding is none. Where units
+  // are below the rounding of lse, sums that cancel may have left more of it in the scores.
+  constexpr T epsilon = std::numeric_limits<T>::epsilon();
+  const bool coarse = std::abs(lse) * epsilon > 1;
+  const T rounding = (coarse ? T(1024) : T(8)) * epsilon * std::abs(lse);
+  const T difference = own - lse;
+  const T more = own == lse || std::abs(difference) <= rounding ? T{0}
+                 : coarse                                       ? std::min(difference, T{0})
+                                                                : difference;
   return std::exp(more) / sum;
 }
 
@@ -87,18 +98,22 @@ RowScales<T>::RowScales(const Problem& problem, const TensorView& query, const T
       return *reinterpret_cast<const T*>(lse.row(i, row.head, item.query_begin + row.query));
     };
 
+    const auto recomputes = [&](std::ptrdiff_t r) {
+      const T value = lse_of(r);
+      if (!std::isfinite(value)) return may_pass_range(call.rule) && !std::isnan(value);
+      return std::abs(value) > great<T> || !std::isfinite(value / call.rule.natural);
+    };
     bool any_great = false;
     for (std::ptrdiff_t r = 0; r < count; ++r) {
-      const T value = lse_of(r);
-      set(begin + r, value, call.rule);
-      any_great |= std::abs(value) > great<T> && std::isfinite(value);
+      set(begin + r, lse_of(r), call.rule);
+      any_great |= recomputes(r);
     }
     if (!any_great) return;
     T maxima[prefill_rows<T>], sums[prefill_rows<T>];
     prefill(call, task, Part<T>{nullptr, maxima, sums}, FetchAhead(), worker);
     for (std::ptrdiff_t r = 0; r < count; ++r) {
       const T value = lse_of(r);
-      if (!(std::abs(value) > great<T> && std::isfinite(value))) continue;
+      if (!recomputes(r) || std::isinf(maxima[r]) != (sums[r] == 0)) continue;
       bases_[begin + r] = sums[r] == 0 ? std::numeric_limits<T>::infinity() : maxima[r];
       factors_[begin + r] = factor_of(maxima[r], sums[r], call.rule.natural, value);
     }

@@ -1,6 +1,7 @@
 // One task of the forward pass: some rows of one key/value head against a range of keys.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 
 #include "attention/pack.hpp"
@@ -21,6 +22,7 @@ struct ForwardCall {
   const TensorView& lse;
   ScoreRule<T> rule;
   T dropout_factor;
+  std::atomic<bool>* overflowed = nullptr;  // set by watch_overflow
 };
 
 // Rows [first_row, first_row + rows) of the rows (head of the group, query), the query running

@@ -4,7 +4,9 @@
 #include <cstdint>
 #include <limits>
 
+#include "attention/bias_row.hpp"
 #include "attention/pack.hpp"
+#include "attention/score_unit.hpp"
 #include "simd/half.hpp"
 #include "simd/lane_bits.hpp"
 #include "simd/packet.hpp"
@@ -116,9 +118,9 @@ bool add_square(LaneScores<T>& lane, const char* const* rows, std::ptrdiff_t byt
   return false;
 }
 
-// From copies of rows that cannot be read a vector at a time.
+// From copies of rows that cannot be read a vector at a time, or are in another unit.
 template <class T>
-bool add_copied(LaneScores<T>& lane, const TensorView& bias, const char* const* rows) {
+bool add_copied(LaneScores<T>& lane, const TensorView& bias, const char* const* rows, double unit) {
   constexpr std::ptrdiff_t width = simd::lanes<T>;
   constexpr std::ptrdiff_t chunk = 64, bytes = sizeof(T);
   alignas(64) T copy[width * chunk];
@@ -128,7 +130,7 @@ bool add_copied(LaneScores<T>& lane, const TensorView& bias, const char* const* 
     const char* copies[width];
     for (std::ptrdiff_t i = 0; i < width; ++i) {
       T* const to = copy + i * chunk;
-      read_row(rows[i] + first * bias.column_stride, bias.type, bias.column_stride, to, size);
+      read_bias(bias, rows[i] + first * bias.column_stride, unit, to, size);
       std::fill(to + size, to + padded<T>(size), T{0});
       copies[i] = reinterpret_cast<const char*>(to);
     }
@@ -193,7 +195,8 @@ bool side_by_side(const TensorView& bias, const char* const* rows) {
 }
 
 template <class T>
-bool add_rows(LaneScores<T>& lane, const TensorView& bias, const char* const* rows) {
+bool add_rows(LaneScores<T>& lane, const TensorView& bias, const char* const* rows, double unit) {
+  if (unit != 1) return add_copied(lane, bias, rows, unit);
   if (bias.column_stride == element_size(bias.type) && lane.keys >= simd::lanes<T>) {
     if (bias.type == element_type<T>) return add_in_place<T, T>(lane, bias, rows);
     if constexpr (sizeof(T) == sizeof(float)) {
@@ -206,7 +209,7 @@ bool add_rows(LaneScores<T>& lane, const TensorView& bias, const char* const* ro
     }
   }
   if (side_by_side<T>(bias, rows)) return add_columns(lane, bias, rows[0]);
-  return add_copied(lane, bias, rows);
+  return add_copied(lane, bias, rows, unit);
 }
 
 }  // namespace
@@ -222,6 +225,7 @@ bool add_mask(const Problem& problem, std::ptrdiff_t item, const Panel<T>& panel
     return tile.hides;
   }
   bool hides = tile.hides;
+  const double unit = score_unit<T>(problem);
   for (int lane = 0; lane < lanes; lane += width) {
     LaneScores<T> some{scores + lane, lanes, keys.size(), simd::broadcast(minus_infinity<T>)};
     if (tile.bias) {
@@ -231,7 +235,7 @@ bool add_mask(const Problem& problem, std::ptrdiff_t item, const Panel<T>& panel
         rows[i] = bias.row(item, panel.head[lane + i], panel.query[lane + i]) +
                   keys.begin * bias.column_stride;
       }
-      hides |= add_rows(some, bias, rows);
+      hides |= add_rows(some, bias, rows, unit);
     }
     if (tile.hidden) hide(some, tile.hidden + lane);
     if (maximum) {

@@ -5,8 +5,10 @@
 #include <limits>
 
 #include "attention/additive_scores.hpp"
+#include "attention/finite_cast.hpp"
 #include "attention/score_mask.hpp"
 #include "attention/score_maximum.hpp"
+#include "attention/score_unit.hpp"
 #include "simd/packet.hpp"
 
 namespace heedful {
@@ -28,19 +30,54 @@ void cap(T* scores, std::ptrdiff_t count, T cap, T* slope) {
   }
 }
 
+// The same for scales and caps at the ends of the range, one score after the other.
 template <class T>
-T slope_of(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head) {
-  return static_cast<T>(problem.alibi_slopes[item * problem.alibi_item_stride + head]);
+void cap_in_double(T* scores, std::ptrdiff_t count, double factor, double cap, T* slope) {
+  for (std::ptrdiff_t i = 0; i < count; ++i) {
+    const double score = static_cast<double>(scores[i]) * factor, part = score / cap;
+    const double bent = std::tanh(part);
+    // the quotient may be too small for any number; tanh x is x there
+    scores[i] = finite_cast<T>(std::abs(part) < 1e-8 ? score : cap * bent);
+    if (slope) slope[i] = static_cast<T>(1 - bent * bent);
+  }
+}
+
+template <class T>
+void cap(const Problem& problem, const ScoreRule<T>& rule, T* scores, std::ptrdiff_t count,
+         T* slope) {
+  if (rule.product_factor == 0) return cap(scores, count, rule.cap, slope);
+  cap_in_double(scores, count, rule.product_factor, problem.softcap, slope);
+}
+
+template <class T>
+T slope_of(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head,
+           const ScoreRule<T>& rule) {
+  const double slope = problem.alibi_slopes[item * problem.alibi_item_stride + head];
+  return finite_cast<T>(slope * static_cast<double>(rule.unit),
+                        static_cast<double>(rule.slope_limit));
+}
+
+// The steepest slope that takes no distance of the call past the largest number.
+template <class T>
+T slope_limit(const Problem& problem) {
+  double farthest = 1;
+  for (std::ptrdiff_t i = 0; i < problem.num_items; ++i) {
+    const Item& item = problem.items[i];
+    const auto offset = static_cast<double>(item.offset);
+    farthest = std::max({farthest, std::abs(offset + static_cast<double>(item.queries)),
+                         std::abs(offset - static_cast<double>(item.keys))});
+  }
+  return static_cast<T>(0.99 * static_cast<double>(std::numeric_limits<T>::max()) / farthest);
 }
 
 template <class T>
 void subtract_slopes(const Problem& problem, std::ptrdiff_t item, const Panel<T>& panel,
-                     KeyRange keys, T* scores) {
+                     KeyRange keys, const ScoreRule<T>& rule, T* scores) {
   alignas(64) T slopes[Panel<T>::max_lanes];
   // relative to the tile, so that small numbers stay exact
   alignas(64) T positions[Panel<T>::max_lanes];
   for (int lane = 0; lane < panel.lanes(); ++lane) {
-    slopes[lane] = slope_of<T>(problem, item, panel.head[lane]);
+    slopes[lane] = slope_of(problem, item, panel.head[lane], rule);
     positions[lane] = static_cast<T>(panel.query[lane] + problem.items[item].offset - keys.begin);
   }
   for (std::ptrdiff_t key = 0; key < keys.size(); ++key) {
@@ -76,21 +113,58 @@ void hide_outside(const Panel<T>& panel, KeyRange keys, T* scores) {
   }
 }
 
+// softcap · tanh(scale · product / softcap): the quotient of both is the query's, unless one of
+// them is near an end of the range.
+template <class T>
+ScoreRule<T> capped_rule(const Problem& problem) {
+  using R = FactorRange<T>;
+  const auto lies_within = [](double number) {
+    const double size = std::abs(number);
+    return std::ldexp(1.0, R::small) <= size && size <= std::ldexp(1.0, R::great);
+  };
+  const double quotient = problem.scale / problem.softcap;
+  const T cap = finite_cast<T>(problem.softcap);
+  if (problem.scale == 0 ||
+      (lies_within(problem.softcap) && lies_within(problem.scale) && lies_within(quotient))) {
+    return {static_cast<T>(quotient), cap, T{1}, T(log2_e)};
+  }
+  int power = 0;
+  const double mantissa = std::frexp(problem.scale, &power);
+  int folded = power;  // what the query takes
+  if (power < R::small) folded = std::max(power - R::small, R::least);
+  if (power > R::great) folded = R::headroom;
+  return {static_cast<T>(std::ldexp(mantissa, folded)), cap, T{1}, T(log2_e),
+          std::ldexp(1.0, power - folded)};
+}
+
+// The scale is left to the exponential, or is too large for scores in units of 1.
+template <class T>
+ScoreRule<T> uncapped_rule(const Problem& problem) {
+  using R = FactorRange<T>;
+  if (has_great_scale<T>(problem)) {
+    const double unit = score_unit<T>(problem);
+    return {static_cast<T>(problem.scale * unit), T{0}, static_cast<T>(1 / unit),
+            static_cast<T>(log2_e / unit),        T{1}, static_cast<T>(unit)};
+  }
+  const double size = std::abs(problem.scale);
+  const bool adds = problem.alibi_slopes || problem.bias || problem.sink;
+  if (adds || size == 0) return {static_cast<T>(problem.scale), T{0}, T{1}, T(log2_e)};
+  const int power = std::ilogb(size);
+  const double folded =
+      power < R::small ? std::ldexp(1.0, std::max(power - R::small, R::least)) : 1.0;
+  const double natural =
+      std::max(size / folded, static_cast<double>(std::numeric_limits<T>::min()));
+  return {static_cast<T>(problem.scale < 0 ? -folded : folded), T{0}, static_cast<T>(natural),
+          static_cast<T>(natural * log2_e)};
+}
+
 }  // namespace
 
 template <class T>
 ScoreRule<T> score_rule(const Problem& problem) {
-  if (problem.softcap > 0) {
-    return {static_cast<T>(problem.scale / problem.softcap), static_cast<T>(problem.softcap), T{1},
-            T(log2_e)};
-  }
-  const T natural = static_cast<T>(std::abs(problem.scale));
-  const T exponent = static_cast<T>(std::abs(problem.scale) * log2_e);
-  const bool adds = problem.alibi_slopes || problem.bias || problem.sink;
-  if (adds || !(natural > 0) || !(exponent > 0)) {
-    return {static_cast<T>(problem.scale), T{0}, T{1}, T(log2_e)};
-  }
-  return {problem.scale < 0 ? T{-1} : T{1}, T{0}, natural, exponent};
+  ScoreRule<T> rule = problem.softcap > 0 ? capped_rule<T>(problem) : uncapped_rule<T>(problem);
+  if (problem.alibi_slopes) rule.slope_limit = slope_limit<T>(problem);
+  return rule;
 }
 
 template <class T>
@@ -102,7 +176,7 @@ TilePlan<T> plan_tile(const Problem& problem, std::ptrdiff_t item, const Panel<T
   plan.mask = mask_tile(problem, item, panel, keys, mask_buffer);
   plan.keys = plan.mask.keys;
   plan.outside = plan.keys.begin < panel.all.begin || plan.keys.end > panel.all.end;
-  plan.changes = rule.cap > 0 || problem.alibi_slopes || plan.mask.changes() || plan.outside;
+  plan.changes = problem.softcap > 0 || problem.alibi_slopes || plan.mask.changes() || plan.outside;
   return plan;
 }
 
@@ -116,8 +190,8 @@ ScoreTile<T> finish_tile(const Problem& problem, std::ptrdiff_t item, const Pane
     const int lanes = panel.lanes();
     // the mask takes the maximum in its pass, where nothing is hidden behind it
     const bool raised = plan.mask.changes() && !plan.outside;
-    if (rule.cap > 0) cap(areas.scores, keys.size() * lanes, rule.cap, areas.cap_slope);
-    if (problem.alibi_slopes) subtract_slopes(problem, item, panel, keys, areas.scores);
+    if (problem.softcap > 0) cap(problem, rule, areas.scores, keys.size() * lanes, areas.cap_slope);
+    if (problem.alibi_slopes) subtract_slopes(problem, item, panel, keys, rule, areas.scores);
     if (plan.mask.changes()) {
       partial |=
           add_mask(problem, item, panel, plan.mask, areas.scores, raised ? areas.maximum : nullptr);
@@ -145,9 +219,9 @@ void score_row(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head,
                std::ptrdiff_t query, KeyRange keys, KeyRange sees, const ScoreRule<T>& rule,
                const T* values, T* scores) {
   const std::ptrdiff_t count = keys.size();
-  if (rule.cap > 0) cap(scores, count, rule.cap, static_cast<T*>(nullptr));
+  if (problem.softcap > 0) cap(problem, rule, scores, count, static_cast<T*>(nullptr));
   if (problem.alibi_slopes) {
-    const T slope = slope_of<T>(problem, item, head);
+    const T slope = slope_of(problem, item, head, rule);
     const T position = static_cast<T>(query + problem.items[item].offset - keys.begin);
     for (std::ptrdiff_t i = 0; i < count; ++i) {
       const T distance = position - static_cast<T>(i);

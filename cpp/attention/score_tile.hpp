@@ -3,10 +3,11 @@
 //   cap(x) = softcap · tanh(x / softcap), or x
 // Where nothing but restrictions follows the product, scores stay products, query · key, and the
 // scale is left to the exponential, which takes differences of scores: so it neither rounds queries
-// nor scores.
+// nor scores. Scales and caps at the ends of the range of T are split, see score_unit.hpp.
 #pragma once
 
 #include <cstddef>
+#include <limits>
 
 #include "attention/mask.hpp"
 #include "attention/panel.hpp"
@@ -21,6 +22,9 @@ struct ScoreRule {
   T cap;           // softcap; 0: none
   T natural;       // score · natural = the score of the equation above
   T exponent;      // 2^(score · exponent) = e^(score · natural); > 0, so that −∞ stays −∞
+  double product_factor = 0;  // not 0: scores are capped in double, from product · this
+  T unit = 1;                 // of what is added to a score
+  T slope_limit = std::numeric_limits<T>::max();  // slope · distance stays finite
 };
 
 template <class T>

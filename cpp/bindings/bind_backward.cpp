@@ -1,4 +1,6 @@
 // attention_backward, additive_backward
+#include <atomic>
+
 #include "attention/backward.hpp"
 #include "bindings/arguments.hpp"
 #include "bindings/bind_attention.hpp"
@@ -33,6 +35,7 @@ py::object compute(Arguments& arguments, const py::object& weight, double* dweig
   problem.dropout_p = arguments.number();
   problem.seed = arguments.seed();
   Batch& batch = given.batch;
+  std::atomic<bool> overflowed{false};
   const BackwardTensors tensors{batch.view(dout),
                                 batch.view(query),
                                 batch.view(key),
@@ -47,11 +50,12 @@ py::object compute(Arguments& arguments, const py::object& weight, double* dweig
                                 batch.view(dvalue),
                                 batch.view_of_broadcast(dbias),
                                 is_shared(dbias, problem),
-                                dweight};
+                                dweight,
+                                &overflowed};
   const auto run = tensors.query.type == ElementType::float64 ? attention_backward<double>
                                                               : attention_backward<float>;
   with_team(given.is_little(), [&](const Team& team) { run(problem, tensors, team); });
-  return py::none();
+  return py::bool_(overflowed.load());
 }
 
 py::object attention_backward_of(Arguments& arguments) { return compute(arguments, py::none(), nullptr); }

@@ -1,4 +1,7 @@
 // norm_forward, norm_backward
+#include <algorithm>
+#include <limits>
+
 #include "bindings/arguments.hpp"
 #include "bindings/bind_layers.hpp"
 #include "bindings/interrupted.hpp"
@@ -16,7 +19,7 @@ template <class T>
 void normalize(const py::array& x, const py::object& weight, const py::object& bias, double epsilon,
              const py::array& y, const py::object& mean, const py::array& rstd) {
   const Norm<T> norm{x.shape(0), x.shape(1), numbers_or_none<const T>(weight),
-                     static_cast<T>(epsilon)};
+                     std::max(static_cast<T>(epsilon), std::numeric_limits<T>::min())};
   const auto from = matrix_of<const T>(x);
   const auto to = matrix_of<T>(y);
   const T* const added = numbers_or_none<const T>(bias);

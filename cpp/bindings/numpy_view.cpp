@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <string>
 
+#include "attention/additive_weight.hpp"
+
 namespace heedful {
 namespace py = pybind11;
 namespace {
@@ -201,10 +203,26 @@ void Given::read_items(const py::object& items, const Item& whole) {
   }
 }
 
+template <class T>
+const void* Given::within_range(const T* weight, std::ptrdiff_t rows, std::ptrdiff_t columns) {
+  const double factor = weight_factor(weight, rows, columns);
+  if (factor == 1) return weight;
+  small_weight_.reset(new double[static_cast<std::size_t>(rows * columns)]);
+  T* const copy = reinterpret_cast<T*>(small_weight_.get());
+  for (std::ptrdiff_t i = 0; i < rows * columns; ++i) {
+    copy[i] = static_cast<T>(factor * static_cast<double>(weight[i]));
+  }
+  return copy;
+}
+
 void Given::set_additive_weight(const py::object& weight) {
   if (weight.is_none()) return;
   const auto array = py::reinterpret_borrow<py::array>(weight);
-  problem.additive_weight = array.data();
+  const std::ptrdiff_t rows = length(array, 2), columns = length(array, 1);
+  problem.additive_weight =
+      element_type_of(array) == ElementType::float64
+          ? within_range(static_cast<const double*>(array.data()), rows, columns)
+          : within_range(static_cast<const float*>(array.data()), rows, columns);
   problem.additive_stride = length(array, 2) == 1 ? 0 : length(array, 1);
 }
 

@@ -77,7 +77,8 @@ class Given {
   Batch batch;
   Problem problem;
 
-  // The weight of additive attention, (Hkv or 1, E) of the computing type; None: no such attention.
+  // The weight of additive attention, (Hkv or 1, E) of the computing type, contiguous; None: no
+  // such attention.
   void set_additive_weight(const pybind11::object& weight);
 
   // Whether all is computed within some microseconds, so that it is not worth giving the
@@ -87,11 +88,14 @@ class Given {
  private:
   Given(const pybind11::tuple& rules, Arguments& arguments, const pybind11::array& query,
         const pybind11::array& key);
+  template <class T>
+  const void* within_range(const T* weight, std::ptrdiff_t rows, std::ptrdiff_t columns);
   void read_items(const pybind11::object& items, const Item& whole);
 
   std::array<Item, 4> few_items_;
   std::unique_ptr<Item[]> items_;
   pybind11::object alibi_slopes_;
+  std::unique_ptr<double[]> small_weight_;  // where the given one is too large, room for a copy
 };
 
 }  // namespace heedful

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace heedful {
 namespace {
@@ -13,7 +14,10 @@ void step_numbers(const AdamStep& options, std::ptrdiff_t count, T* __restrict p
   const T step = static_cast<T>(options.step), root = static_cast<T>(options.root);
   const T beta1 = static_cast<T>(options.beta1), rest1 = static_cast<T>(1 - options.beta1);
   const T beta2 = static_cast<T>(options.beta2), rest2 = static_cast<T>(1 - options.beta2);
-  const T epsilon = static_cast<T>(options.epsilon), keep = static_cast<T>(options.keep);
+  // squares end there: below, 0 / 0 would be NaN
+  static const T least = std::sqrt(std::numeric_limits<T>::min());
+  const T epsilon = std::max(static_cast<T>(options.epsilon), least),
+          keep = static_cast<T>(options.keep);
   const T decay = static_cast<T>(options.coupled_decay);
   for (std::ptrdiff_t i = 0; i < count; ++i) {
     const T slope = gradient[i] + decay * parameter[i];

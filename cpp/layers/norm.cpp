@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "layers/row_loop.hpp"
 #include "parallel/scratch.hpp"
@@ -37,6 +38,22 @@ void fetch(const T* row, std::ptrdiff_t columns) {
   }
 }
 
+// Mean and 1 / √(variance) of numbers whose squares, or whose sum, pass the largest number: those
+// of numbers that are smaller by a power of two. Beside them epsilon is nothing.
+template <class T>
+void measure_huge(const T* x, std::ptrdiff_t columns, bool centred, T& middle, T& scale) {
+  const T shrink = std::ldexp(T{1}, -std::numeric_limits<T>::max_exponent / 2 - 16);
+  const T count = static_cast<T>(columns);
+  const auto small = [&](auto at) { return simd::multiply(at.load(x), at.all(shrink)); };
+  const T mean = centred ? sum_numbers<T>(columns, small) / count : T{0};
+  const T squares = sum_numbers<T>(columns, [&](auto at) {
+    const auto distance = simd::subtract(small(at), at.all(mean));
+    return simd::multiply(distance, distance);
+  });
+  middle = mean / shrink;
+  scale = shrink / std::sqrt(squares / count);
+}
+
 template <class T>
 void forward_row(const Norm<T>& norm, const T* x, const T* bias, T* y, T* mean, T& rstd) {
   const std::ptrdiff_t columns = norm.columns;
@@ -44,13 +61,14 @@ void forward_row(const Norm<T>& norm, const T* x, const T* bias, T* y, T* mean, 
   T middle = 0;
   if (mean) {
     middle = sum_numbers<T>(columns, [&](auto at) { return at.load(x); }) / count;
-    *mean = middle;
   }
   const T squares = sum_numbers<T>(columns, [&](auto at) {
     const auto distance = simd::subtract(at.load(x), at.all(middle));
     return simd::multiply(distance, distance);
   });
-  const T scale = T{1} / std::sqrt(squares / count + norm.epsilon);
+  T scale = T{1} / std::sqrt(squares / count + norm.epsilon);
+  if (!std::isfinite(squares)) measure_huge(x, columns, mean != nullptr, middle, scale);
+  if (mean) *mean = middle;
   rstd = scale;
   each_number<T>(columns, [&](auto at) {
     auto value = simd::multiply(simd::subtract(at.load(x), at.all(middle)), at.all(scale));

@@ -96,7 +96,7 @@ def attention_backward(
     alibi_slopes: NDArray[np.float64] | None,
     dropout_p: float,
     seed: int,
-) -> None: ...
+) -> bool: ...  # whether some sum is not finite
 def attention_scores(
     query: Array,
     key: Array,
@@ -139,7 +139,7 @@ def additive_backward(
     weight: Array,
     dweight: NDArray[np.float64],  # like weight, contiguous, zeros on entry, written
     *arguments: Any,
-) -> None: ...
+) -> bool: ...
 def additive_weights(weight: Array, *arguments: Any) -> None: ...
 def merge_attention(
     outs: tuple[Array, ...],  # each (*batch, H, Lq, Dv)

@@ -11,7 +11,14 @@ import numpy as np
 from heedful._core import native
 from heedful.functional._backward import backward, pullback_of
 from heedful.functional._call import Call, check_call
-from heedful.functional._dtypes import Array, DType, accepted_type, as_array, gradient_type
+from heedful.functional._dtypes import (
+    Array,
+    DType,
+    accepted_type,
+    as_array,
+    finite_cast,
+    gradient_type,
+)
 from heedful.functional._forward import (
     Forward,
     check_returned,
@@ -19,6 +26,7 @@ from heedful.functional._forward import (
     forward_for_gradients,
     returned,
 )
+from heedful.functional._overflow import SHRINK
 from heedful.functional._results import overlap
 
 if TYPE_CHECKING:
@@ -86,7 +94,7 @@ def additive_attention(
         Shapes, broadcasting, heads and types as in :func:`attention`.
     weight : array_like, (E,) or (Hkv, E)
         The score vector, for all heads or for each key head, of any real type; it is read in the
-        type that is computed in.
+        type that is computed in, and made smaller where a score would not be finite in it.
     mask, bias, causal, window, align, q_lengths, kv_lengths, alibi_slopes, sink
         As in :func:`attention`. Scale and softcap belong to products; here `weight` is the scale.
     dropout_p, rng, layout, out, return_lse, return_weights
@@ -205,7 +213,11 @@ def check_weight(given: ArrayLike, call: Call, out: Any) -> Weight:
         )
     if out is not None and overlap(out, weight):
         raise ValueError("out must not overlap an input: it shares memory with weight")
-    read = np.array(weight, call.plan.computing, order="C", ndmin=2)
+    computing = call.plan.computing
+    if weight.dtype == computing:
+        read = np.array(weight, order="C", ndmin=2)
+    else:
+        read = np.ascontiguousarray(np.atleast_2d(finite_cast(weight, computing)))
     return Weight(read, weight.shape, gradient_type(weight.dtype))
 
 
@@ -222,9 +234,18 @@ def _pullback(call: Call, weight: Weight, result: Forward) -> Callable[..., Addi
         call: Call, dout: Any, out: Array, lse: Array, dlse: Any, weights: Any, dweights: Any
     ) -> AdditiveGradients:
         dweight = np.zeros(weight.read.shape)
-        compute = partial(native.additive_backward, weight.read, dweight)
+        calls = 0
+
+        def compute(*arguments: Any) -> bool:
+            nonlocal calls
+            calls += 1
+            dweight.fill(0)
+            return native.additive_backward(weight.read, dweight, *arguments)
+
         found = backward(call, dout, out, lse, dlse, weights, dweights, compute)
-        with np.errstate(invalid="ignore", over="ignore"):
+        with np.errstate(all="ignore"):
+            if calls > 1:  # the last one was of smaller gradients
+                dweight *= 1 / SHRINK
             of_weight = dweight.reshape(weight.shape).astype(weight.dtype, copy=False)
         return AdditiveGradients(*found[:3], of_weight, *found[3:])
 

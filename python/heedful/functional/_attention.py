@@ -86,7 +86,7 @@ def attention(
         True where a query may attend. Broadcasts to (B…, H, Lq, Lk), in either layout.
     bias : array_like of floats, optional
         Added to the scores after softcap and ALiBi. Broadcasts to (B…, H, Lq, Lk); −inf hides a key
-        as a mask does.
+        as a mask does, and no finite number does.
     causal : bool, default False
         Query i sees the keys j ≤ p, its own position p = i + offset among the keys, see `align`.
     window : (left, right), optional
@@ -107,7 +107,7 @@ def attention(
         How many queries and keys of each item count, the first ones. A single number where there
         are no leading axes.
     scale : float, optional
-        Factor on the products query · key; None is 1 / √D.
+        Factor on the products query · key; None is 1 / √D. Finite in the type that is computed in.
     softcap : float, optional
         score ← softcap · tanh(score / softcap), after scale.
     alibi_slopes : array_like, (H,) or (B…, H), optional
@@ -158,6 +158,11 @@ def attention(
     whole. Everything else is converted first, which makes a copy of what is converted: integers and
     bools to float64, other mixtures by NumPy's promotion, arrays in foreign byte order or unaligned
     to ordinary ones. No other input is copied, whatever its strides.
+
+    Finite values give a finite output within their range, near the largest number too; only dropout
+    may lead beyond it. Biases, slopes and sinks beyond the range of the type that is computed in
+    count as its largest number, slopes as the steepest that keeps all scores finite. lse is ±inf
+    where it lies beyond that range.
 
     Queries that may attend to nothing, and queries past `q_lengths`, give 0 with lse −inf (with a
     sink: lse = sink for the former). What a hidden key holds never matters, NaN included.

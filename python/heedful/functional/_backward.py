@@ -17,6 +17,7 @@ from heedful._core import native
 from heedful.functional._call import Call
 from heedful.functional._dtypes import Array, cast_like, rounded
 from heedful.functional._forward import Forward
+from heedful.functional._overflow import SHRINK, may_overflow, recompute
 from heedful.functional._plan import Plan, Target
 from heedful.functional._results import allocate
 from heedful.functional._shapes import summed
@@ -42,7 +43,7 @@ def backward(
     dlse: Any = None,
     weights: Array | None = None,
     dweights: Any = None,
-    compute: Callable[..., None] = native.attention_backward,
+    compute: Callable[..., bool] = native.attention_backward,
     rounds: bool = True,
 ) -> Gradients:
     """dout, dlse and dweights as the caller sees them; lse and weights with all axes.
@@ -61,20 +62,30 @@ def backward(
     dvalue = allocate("dvalue", to_value.shape, dtype, 0)
     dbias = None if call.bias is None else _allocate_dbias(call, call.bias)
     delta = allocate("delta", axes.rows, dtype, 0)
-    compute(
+    growth = 1.0
+    if compute(
         dout, call.query, call.key, call.value, out, lse, row_term, dweights,
         delta, dquery, dkey, dvalue, dbias, *call.shared, call.dropout_p, call.seed,
-    )  # fmt: skip
+    ) and may_overflow(dout, row_term, dweights):  # fmt: skip
+
+        def again(dout: Any, row_term: Any, dweights: Any, *sums: Any) -> None:
+            compute(
+                dout, call.query, call.key, call.value, out, lse, row_term, dweights, *sums,
+                *call.shared, call.dropout_p, call.seed,
+            )  # fmt: skip
+
+        sums = (delta, dquery, dkey, dvalue, dbias)
+        delta, growth = recompute(again, (dout, row_term, dweights), sums), 1 / SHRINK
     return Gradients(
         dquery if to_query.finished else _like_input(dquery, to_query, rounds),
         dkey if to_key.finished else _like_input(dkey, to_key, rounds),
         dvalue if to_value.finished else _like_input(dvalue, to_value, rounds),
         None if dbias is None else _like_bias(dbias, plan),
-        None if call.sink is None else _sink_gradient(call, call.sink, lse, delta),
+        None if call.sink is None else _sink_gradient(call, call.sink, lse, delta, growth),
     )
 
 
-@np.errstate(invalid="ignore", over="ignore")  # inf and NaN are passed on without a word
+@np.errstate(all="ignore")  # inf and NaN are passed on without a word
 def _row_term(
     call: Call, lse: Array, dlse: Any, weights: Array | None, dweights: Any
 ) -> tuple[Array | None, Array | None]:
@@ -121,13 +132,13 @@ def _allocate_dbias(call: Call, bias: Array) -> Array:
     return allocate("dbias", shape, call.plan.computing, 0)
 
 
-@np.errstate(invalid="ignore", over="ignore")
+@np.errstate(all="ignore")
 def _like_input(gradient: Array, target: Target, rounds: bool) -> Array:
     total = summed(gradient, target.repeated).reshape(target.given)
     return rounded(total, target.dtype) if rounds else total
 
 
-@np.errstate(invalid="ignore", over="ignore")
+@np.errstate(all="ignore")
 def _like_bias(gradient: Array, plan: Plan) -> Array:
     assert plan.bias is not None
     shape, dtype = plan.bias
@@ -135,14 +146,16 @@ def _like_bias(gradient: Array, plan: Plan) -> Array:
     return rounded(total.reshape(shape), dtype)
 
 
-@np.errstate(invalid="ignore", over="ignore")
-def _sink_gradient(call: Call, sink: Array, lse: Array, delta: Array) -> Array:
+@np.errstate(all="ignore")
+def _sink_gradient(call: Call, sink: Array, lse: Array, delta: Array, growth: float) -> Array:
     exists = lse != -math.inf  # rows past q_lengths have no sink either
     pull = np.zeros(lse.shape)
-    np.exp(sink[:, np.newaxis] - lse, out=pull, where=exists)
+    # in the type in which it was read; no weight is above 1, whatever lse was rounded to
+    logits = sink.astype(lse.dtype)[:, np.newaxis]
+    np.exp(np.minimum(logits - lse, 0), out=pull, where=exists)
     np.multiply(pull, delta, out=pull, where=exists)
     dsink: Array = 0.0 - pull.sum(axis=(*range(pull.ndim - 2), -1))
-    return dsink.astype(call.plan.sink_type, copy=False)
+    return (dsink * growth).astype(call.plan.sink_type, copy=False)
 
 
 def pullback_of(call: Call, forward: Forward, run: Callable[..., Found]) -> Callable[..., Found]:

@@ -5,13 +5,14 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from heedful._checks import finite, positive
+from heedful._checks import positive
 from heedful.functional._dtypes import FLOAT64, Array, DType, as_array
 from heedful.functional._layout import Shape
 from heedful.functional._plan import INPUTS, Given, Names, Plan, Rules, find_plan
 from heedful.functional._positions import Items, check_items
 from heedful.functional._random import check_dropout
 from heedful.functional._restrictions import check_alibi_slopes
+from heedful.functional._scale import check_scale
 
 NO_VALUE = object()  # stands for a value of depth 0, where scores or weights are all that is wanted
 
@@ -116,7 +117,7 @@ def finish_call(
     # as Call(…) does, in a third of the time
     return tuple.__new__(Call, (
         query, key, value, rules, items,
-        plan.scale if scale is None else finite("scale", scale),
+        plan.scale if scale is None else check_scale(scale, plan.computing),
         0.0 if softcap is None else positive("softcap", softcap),
         mask, bias, alibi_slopes, sink, dropout_p, seed, plan, given,
     ))  # fmt: skip

@@ -17,6 +17,7 @@ DType: TypeAlias = np.dtype[Any]
 FLOAT32 = np.dtype(np.float32)
 FLOAT64 = np.dtype(np.float64)
 FLOAT16 = np.dtype(np.float16)
+_LARGEST_BFLOAT16 = 2.0**128 - 2.0**120
 _FLOATING = "float32, float64, float16"
 
 
@@ -45,7 +46,10 @@ def rounded(array: Array, dtype: DType) -> Array:
         narrowed = np.empty(array.shape, dtype)
         native.narrow(array, narrowed)  # NumPy takes ten times as long
         return narrowed
-    return array.astype(dtype, copy=False)
+    if array.dtype == dtype:
+        return array
+    with np.errstate(all="ignore"):
+        return array.astype(dtype)
 
 
 def round_into(narrow: Array, wide: Array) -> None:
@@ -62,7 +66,31 @@ def converted(array: Array, dtype: DType) -> Array:
         return array
     # what is only repeated (stride 0) is converted once
     once = tuple(slice(None, 1) if stride == 0 else slice(None) for stride in array.strides)
-    return np.broadcast_to(np.array(array[once], dtype=dtype), array.shape)
+    return np.broadcast_to(finite_cast(array[once], dtype), array.shape)
+
+
+def finite_cast(array: Array, dtype: DType) -> Array:
+    """A copy in which finite stays finite: the largest number stands for what is beyond it."""
+    if np.can_cast(array.dtype, dtype):
+        return np.array(array, dtype)
+    try:
+        with np.errstate(all="ignore", over="raise"):
+            result = np.array(array, dtype)
+        if not is_bfloat16(dtype):  # its cast raises nothing
+            return result
+    except FloatingPointError:
+        pass
+    with np.errstate(all="ignore"):
+        result = np.array(array, dtype)
+        over = np.isinf(result) & np.isfinite(array)
+        if over.any():
+            result[over] = np.where(array[over] < 0, -largest(dtype), largest(dtype))
+    return result
+
+
+def largest(dtype: DType) -> float:
+    """The largest finite number of a floating type."""
+    return _LARGEST_BFLOAT16 if is_bfloat16(dtype) else float(np.finfo(dtype).max)
 
 
 def floating_type(name: str, array: Array) -> DType:

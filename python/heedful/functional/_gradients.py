@@ -171,7 +171,8 @@ def attention_backward(
     Parameters
     ----------
     dout : array_like, shape of out
-        Gradient of out. It is converted to the type of query (their common type).
+        Gradient of out. It is converted to the type of query (their common type), in which finite
+        stays finite.
     query, key, value : array_like
         The inputs of the forward call, or of one piece of it.
     out : array_like

@@ -65,10 +65,11 @@ def merge_attention(
     Notes
     -----
     Exact but for rounding, in any order, and for merged results in turn. A piece in which a query
-    attends to nothing has lse −inf and does not count. A sink belongs to one piece only. Gradients:
-    :func:`attention_backward` for each piece with the merged out and lse. For exact gradients of
-    16-bit inputs merge outs of float32, see there. Milakov and Gimelshein 2018,
-    https://arxiv.org/abs/1805.02867; Liu et al. 2023, https://arxiv.org/abs/2310.01889.
+    attends to nothing has lse −inf and does not count; one with lse +inf outweighs all that have
+    not. A sink belongs to one piece only. Gradients: :func:`attention_backward` for each piece with
+    the merged out and lse. For exact gradients of 16-bit inputs merge outs of float32, see there.
+    Milakov and Gimelshein 2018, https://arxiv.org/abs/1805.02867; Liu et al. 2023,
+    https://arxiv.org/abs/2310.01889.
 
     Examples
     --------

@@ -148,7 +148,7 @@ def attention_pool_vjp(
         dquery = rounded(gradients.query.reshape(shapes[1]), of_query.dtype)
         if key_shape is not None:
             return dx.reshape(shapes[0]), dquery, dkey.reshape(key_shape)
-        with np.errstate(invalid="ignore", over="ignore"):
+        with np.errstate(all="ignore"):
             return rounded((dx + dkey).reshape(shapes[0]), of_x.dtype), dquery
 
     return (y, a) if return_weights else y, pullback

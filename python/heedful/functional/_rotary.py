@@ -55,6 +55,7 @@ def rotary_embedding(
         An integer is the position of the first row; an array, (L,) or (B…, L), has every row's,
         within ±2**53. None counts from 0.
     base : float, default 10000
+        The angles must be finite.
     rotary_dim : int, optional
         How many of the D features are turned, the first ones; even. None is D.
     interleaved : bool, default False
@@ -136,8 +137,11 @@ def _check_items(positions: tuple[int, ...], shape: tuple[int, ...], length_firs
         raise ValueError(f"positions must not have more items than x: got {rows}")
 
 
+@np.errstate(all="ignore")
 def _turns(positions: Array, turned: int, base: float, dtype: DType) -> tuple[Array, Array]:
     """Cosines and sines, (…, L, R/2)."""
     frequency = base ** (-np.arange(0, turned, 2) / turned)
     angles = positions.astype(FLOAT64)[..., None] * frequency
+    if base < 1 and not np.isfinite(angles).all():
+        raise ValueError(f"base must keep the angles finite: got {base}")
     return np.cos(angles).astype(dtype, copy=False), np.sin(angles).astype(dtype, copy=False)

@@ -204,9 +204,11 @@ class Softmax(Stateless):
         x = self.array("x", x)
         if not -x.ndim <= self.axis < x.ndim:
             raise ValueError(f"x must have axis {self.axis}: got shape {x.shape}")
-        y = np.exp(x - x.max(self.axis, keepdims=True, initial=-np.inf))
-        y /= y.sum(self.axis, keepdims=True)
+        with np.errstate(all="ignore"):
+            y = np.exp(x - x.max(self.axis, keepdims=True, initial=-np.inf))
+            y /= y.sum(self.axis, keepdims=True)
 
+        @np.errstate(all="ignore")
         def backward(dy: Any) -> Array:
             dy = self.gradient(dy, y.shape, y.dtype)
             dx: Array = y * (dy - (dy * y).sum(self.axis, keepdims=True))

@@ -16,6 +16,7 @@ from heedful.layers._masks import check_mask_of_rows, mask_or_bias
 from heedful.layers._mode import Mode
 from heedful.layers._parameter import Parameter
 from heedful.layers._scores import Scores
+from heedful.layers._sums import plus
 from heedful.layers._typed import Typed
 from heedful.layers._types import Array, Backward, Rng, generator
 
@@ -182,8 +183,8 @@ class AdditiveAttention(Typed):
             dvalue = gradients.value[..., 0, :, :]
             if not key_is_value:
                 return dquery, dkey, dvalue
-            dkey = dkey + dvalue
-            return dquery + dkey if alone else (dquery, dkey)
+            dkey = plus(dkey, dvalue)
+            return plus(dquery, dkey) if alone else (dquery, dkey)
 
         return ((y, weights[0][..., 0, :, :]) if weights else y), backward
 

@@ -103,6 +103,7 @@ def _highest(values: Array, count: int) -> Array:
     return kept[np.argsort(-values[kept], kind="stable")][:count]
 
 
+@np.errstate(all="ignore")
 def _log_softmax(scores: Array, prompts: Array) -> Array:
     check_scores(scores, prompts)
     scores = scores.astype(np.float64)

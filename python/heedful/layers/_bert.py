@@ -20,6 +20,7 @@ from heedful.layers._norm import LayerNorm
 from heedful.layers._positions import LearnedPositions, rows_of
 from heedful.layers._ragged import filled_up
 from heedful.layers._state import Mismatch, check_state
+from heedful.layers._sums import plus
 from heedful.layers._typed import Typed
 from heedful.layers._types import Array, Backward, Rng, generator
 
@@ -138,7 +139,7 @@ class BertEncoder(Typed):
         if self.segment_embedding is not None:
             kinds = self._segments(segments, tokens.shape)
             added, back_segments = self.segment_embedding.compute(mode, kinds)
-            x = x + added
+            x = plus(x, added)
         elif segments is not None:
             raise ValueError("segments must be None: the model has no embedding for them")
         x, back_norm = self.norm.compute(mode, x)

@@ -11,6 +11,7 @@ from heedful._checks import named
 from heedful.layers._layer import Layer
 from heedful.layers._mode import Mode
 from heedful.layers._stack import unwound
+from heedful.layers._sums import plus
 from heedful.layers._types import Backward
 
 
@@ -108,8 +109,8 @@ class Residual(Layer):
         def backward(dy: Any, dweights: Any = None) -> Any:
             dx = inner(dy) if dweights is None else inner(dy, dweights)
             if isinstance(dx, tuple):  # of a layer with more than one input
-                return (dx[0] + np.asarray(dy, dx[0].dtype), *dx[1:])
-            return dx + np.asarray(dy, dx.dtype)
+                return (plus(dx[0], np.asarray(dy, dx[0].dtype)), *dx[1:])
+            return plus(dx, np.asarray(dy, dx.dtype))
 
-        y = np.asarray(x, y.dtype) + y
+        y = plus(np.asarray(x, y.dtype), y)
         return ((y, *weights) if weights else y), backward

@@ -19,6 +19,7 @@ from heedful.layers._multi_head import MultiHeadAttention
 from heedful.layers._norm import LayerNorm
 from heedful.layers._stack import Stack
 from heedful.layers._sublayer import sublayer
+from heedful.layers._sums import plus
 from heedful.layers._typed import Typed
 from heedful.layers._types import Array, Backward, Rng, generator
 
@@ -281,7 +282,7 @@ class Decoder(Stack[DecoderLayer]):
             dy, dmemory = closures.pop()(dy)
             while closures:  # each lets go of its arrays as soon as it is done
                 dy, more = closures.pop()(dy)
-                dmemory += more
+                dmemory = plus(dmemory, more, out=dmemory)
             return dy, dmemory
 
         return x, backward

@@ -12,6 +12,7 @@ from heedful._core import native
 from heedful._core._memory import empty
 from heedful.layers._mode import Mode
 from heedful.layers._stateless import Stateless
+from heedful.layers._sums import plus
 from heedful.layers._types import Array, Backward
 
 
@@ -70,7 +71,7 @@ class Dropout(Stateless):
             def same(dy: Any, *, in_place: bool = False) -> Array:
                 return self.gradient(dy, shape, dtype)
 
-            return x if residual is None else x + residual, same
+            return x if residual is None else plus(x, residual), same
         seed = mode.seed()
 
         def drop(array: Array, residual: Array | None, in_place: bool) -> Array:

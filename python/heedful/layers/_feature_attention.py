@@ -78,10 +78,12 @@ class FeatureAttention(Typed):
         """
         x = self.array("x", x, self.num_features)
         scores, back = self.scores.compute(mode, x)
-        weights = np.exp(scores - scores.max(-1, keepdims=True))
-        weights /= weights.sum(-1, keepdims=True)
-        y = x * weights * self.factor
+        with np.errstate(all="ignore"):
+            weights = np.exp(scores - scores.max(-1, keepdims=True))
+            weights /= weights.sum(-1, keepdims=True)
+            y = x * weights * self.factor
 
+        @np.errstate(all="ignore")
         def backward(dy: Any, dweights: Any = None) -> Array:
             dy = self.gradient(dy, y.shape) * self.factor
             pull = dy * x

@@ -11,6 +11,7 @@ from heedful._core._memory import empty
 from heedful.layers._initial import glorot
 from heedful.layers._linear import as_rows
 from heedful.layers._parameter import Parameter
+from heedful.layers._sums import add_sum_of_rows
 from heedful.layers._types import Array
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ class Projections:
         if dweight is not None:
             native.linear_gradient_weight(dy, x, self._cut(dweight, part, part + 1), dbias)
         elif dbias is not None:
-            dbias += dy.sum(0, dtype=np.float64)
+            add_sum_of_rows(dy, dbias)
 
     def _weight(self, part: int) -> Parameter:
         """The parameter that q, k or v is made by."""

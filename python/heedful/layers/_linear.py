@@ -14,6 +14,7 @@ from heedful.layers._activation_names import activation_name
 from heedful.layers._initial import kaiming
 from heedful.layers._mode import Mode
 from heedful.layers._parameter import Parameter
+from heedful.layers._sums import add_sum_of_rows
 from heedful.layers._typed import Typed
 from heedful.layers._types import Array, Backward, Rng, generator
 
@@ -131,7 +132,7 @@ class Linear(Typed):
         if dweight is not None:
             native.linear_gradient_weight(dy, x, dweight, dbias)
         elif dbias is not None:
-            dbias += dy.sum(0, dtype=np.float64)
+            add_sum_of_rows(dy, dbias)
 
     def extra_repr(self) -> str:
         shown = f"{self.in_features}, {self.out_features}"

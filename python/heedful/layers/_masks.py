@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from heedful._checks import as_array
+from heedful.functional._dtypes import largest
 from heedful.layers._types import Array
 
 Shape = tuple[int, ...]
@@ -19,7 +20,17 @@ def mask_or_bias(mask: Any, bias: Any = None) -> dict[str, Any]:
     mask = as_array("mask", mask)
     if mask.dtype == np.bool_ or mask.dtype.kind in "iu":  # attention refuses integers aloud
         return {"mask": mask, "bias": bias}
-    return {"mask": None, "bias": mask if bias is None else mask + as_array("bias", bias)}
+    return {"mask": None, "bias": mask if bias is None else _added(mask, as_array("bias", bias))}
+
+
+@np.errstate(all="ignore")
+def _added(mask: Array, bias: Array) -> Array:
+    """Their sum, in which finite stays finite: what is far below other scores is not hidden."""
+    total: Array = mask + bias
+    over = np.isinf(total) & np.isfinite(mask) & np.isfinite(bias)
+    if over.any():
+        total = np.where(over, np.copysign(largest(total.dtype), total), total).astype(total.dtype)
+    return total
 
 
 def check_mask_of_heads(given: Any, query: Shape, key: Shape, keys_are_known: bool = True) -> Any:

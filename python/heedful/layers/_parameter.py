@@ -9,6 +9,8 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from heedful._checks import numbers
+from heedful.functional._dtypes import finite_cast
+from heedful.layers._sums import plus
 from heedful.layers._types import Array, DType, floating
 
 
@@ -72,10 +74,11 @@ class Parameter:
             )
         if self.grad is None:  # a copy: nobody else writes it
             memory = self._memory()
-            memory[...] = gradient
+            with np.errstate(all="ignore"):
+                memory[...] = gradient
             self.grad = memory
         else:
-            self.grad += gradient
+            plus(self.grad, gradient, out=self.grad)
 
     def clear(self) -> None:
         """There is no gradient until something is added; its memory serves the next one."""
@@ -96,7 +99,10 @@ class Parameter:
 
     def assign(self, name: str, given: Any) -> None:
         """Takes over the numbers of an array of the same shape."""
-        self.value[...] = checked(name, given, self.value)
+        array = checked(name, given, self.value)
+        if array.dtype != self.value.dtype:
+            array = finite_cast(array, self.value.dtype)
+        self.value[...] = array
 
 
 # by the address of the array, which a parameter keeps as long as it lives

@@ -43,7 +43,7 @@ class GlobalAveragePooling(Stateless):
             raise ValueError(f"x must have positions and features as axes: got shape {x.shape}")
         if mask is None:
             factors = np.full((*x.shape[:-1], 1), 1 / max(x.shape[-2], 1), x.dtype)
-            y = x.mean(-2) if x.shape[-2] else np.zeros((*x.shape[:-2], x.shape[-1]), x.dtype)
+            y = _mean(x, max(x.shape[-2], 1))
         else:
             kept = as_array("mask", mask)
             if kept.dtype != np.bool_ or kept.shape != x.shape[:-1]:
@@ -53,13 +53,27 @@ class GlobalAveragePooling(Stateless):
                 )
             count = np.maximum(kept.sum(-1, keepdims=True, dtype=x.dtype), 1)
             factors = (kept / count)[..., None].astype(x.dtype)
-            y = np.where(kept[..., None], x, x.dtype.type(0)).sum(-2) / count
+            y = _mean(np.where(kept[..., None], x, x.dtype.type(0)), count)
 
+        @np.errstate(all="ignore")
         def backward(dy: Any) -> Array:
             dx: Array = factors * self.gradient(dy, y.shape, y.dtype)[..., None, :]
             return dx
 
         return y, backward
+
+
+@np.errstate(all="ignore")
+def _mean(x: Array, count: Array | int) -> Array:
+    """Σ x / count over the positions; within the range of x, though the sum may not be."""
+    y: Array = (x.sum(-2) / count).astype(x.dtype, copy=False)
+    if not np.isfinite(y).all():
+        shrink = x.dtype.type(2.0**-64)
+        inside: Array = (x * shrink).sum(-2) / count / shrink
+        most = x.dtype.type(np.finfo(x.dtype).max)
+        over = np.isinf(inside) & ~np.isinf(x).any(-2)  # by rounding
+        y = np.where(np.isfinite(y), y, np.where(over, np.copysign(most, inside), inside))
+    return y
 
 
 class Flatten(Stateless):

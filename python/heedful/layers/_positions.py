@@ -15,10 +15,12 @@ from heedful.layers._linear import as_rows
 from heedful.layers._mode import Mode
 from heedful.layers._parameter import Parameter
 from heedful.layers._stateless import Stateless
+from heedful.layers._sums import plus
 from heedful.layers._typed import Typed
 from heedful.layers._types import Array, Backward, DType, Rng, generator
 
 
+@np.errstate(all="ignore")
 def sinusoids(positions: Array, d_model: int, dtype: DType) -> Array:
     """Sines in the even features and cosines in the odd ones, (…, d_model)."""
     features = np.arange(d_model)
@@ -63,7 +65,7 @@ class SinusoidalPositions(Stateless):
         """x (…, L, E); `first` is the position of the first row, one for all or (…) integers."""
         x = self.array("x", x, self.d_model)
         rows = rows_of(x, first)
-        y = x + sinusoids(rows, self.d_model, x.dtype)
+        y = plus(x, sinusoids(rows, self.d_model, x.dtype))
         return y, lambda dy: self.gradient(dy, y.shape, y.dtype)
 
     def extra_repr(self) -> str:
@@ -121,7 +123,7 @@ class LearnedPositions(Typed):
                 f"got {int(rows.min())} to {int(rows.max())}"
             )
 
-        y = x + self.weight[rows]
+        y = plus(x, self.weight[rows])
 
         def backward(dy: Any) -> Any:
             dy = self.gradient(dy, y.shape)

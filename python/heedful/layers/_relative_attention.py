@@ -74,6 +74,7 @@ class RelativeAttention(Typed):
         self.content_bias = Parameter(np.zeros(shape, self.dtype))
         self.position_bias = Parameter(np.zeros(shape, self.dtype))
 
+    @np.errstate(all="ignore")
     def compute(
         self, mode: Mode, x: Any, memory: Any = None, memory_lengths: Any = None,
         residual: Array | None = None,
@@ -118,6 +119,7 @@ class RelativeAttention(Typed):
         out, pullback = attention_vjp(content, k, v, **options)
         y, back_out = self.out_proj.compute(mode, out.reshape(x.shape), residual)
 
+        @np.errstate(all="ignore")
         def backward(dy: Any) -> Any:
             gradients = pullback(back_out(dy).reshape(out.shape))
             assert gradients.bias is not None

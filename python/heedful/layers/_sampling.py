@@ -27,6 +27,7 @@ class Sampler(NamedTuple):
     top_p: float | None
     rng: np.random.Generator
 
+    @np.errstate(all="ignore")  # probabilities may underflow
     def __call__(self, scores: Array, prompts: Array) -> Array:
         """scores (B, vocabulary) of these prompts (B,) → tokens (B,)."""
         check_scores(scores, prompts)
@@ -35,13 +36,12 @@ class Sampler(NamedTuple):
             return best
         # the maximum first: a low temperature takes the other scores to −infinity, and not all
         scores = scores.astype(np.float64) - scores.max(-1, keepdims=True)
-        with np.errstate(over="ignore", under="ignore"):
-            scores /= self.temperature
-            order = np.argsort(-scores, -1, kind="stable")
-            chances = np.exp(np.take_along_axis(scores, order, -1))
-            if self.top_k is not None:  # equal scores count in the order of their tokens
-                chances[:, self.top_k :] = 0
-            chances /= chances.sum(-1, keepdims=True)
+        scores /= self.temperature
+        order = np.argsort(-scores, -1, kind="stable")
+        chances = np.exp(np.take_along_axis(scores, order, -1))
+        if self.top_k is not None:  # equal scores count in the order of their tokens
+            chances[:, self.top_k :] = 0
+        chances /= chances.sum(-1, keepdims=True)
         sums = chances.cumsum(-1)
         if self.top_p is not None:  # what lies behind the first that reaches top_p
             chances[sums - chances >= self.top_p] = 0

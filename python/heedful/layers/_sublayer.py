@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-import numpy as np
-
 from heedful.layers._dropout import Dropout
 from heedful.layers._mode import Mode
 from heedful.layers._norm import LayerNorm, RMSNorm
+from heedful.layers._sums import plus
 from heedful.layers._types import Array, Backward
 
 # from x and what is to be added to the result, to the result and its backward
@@ -38,7 +37,7 @@ def sublayer(
         found = back(drop(dsum))
         dinner, *more = found if isinstance(found, tuple) else (found,)
         dx = back_before(dinner)
-        dx = np.add(dx, dsum, out=dx)
+        dx = plus(dx, dsum, out=dx)
         return (dx, *more) if more else dx
 
     return y, backward

@@ -19,6 +19,7 @@ from heedful.layers._linear import Linear
 from heedful.layers._mode import INFERENCE, Mode
 from heedful.layers._positions import SinusoidalPositions
 from heedful.layers._ragged import filled_up
+from heedful.layers._sums import times
 from heedful.layers._types import Array, Backward, Rng, generator
 
 
@@ -135,11 +136,11 @@ class Transformer(EncoderDecoder):
         name = "source" if embedding is self.source_embedding else "target"
         with called(tokens=name):
             x, back = embedding.compute(mode, tokens)
-        x = x * factor
+        x = times(x, factor)
         if self.positions is not None:
             x, _ = self.positions.compute(mode, x, first)
         x, drop = self.dropout.compute(mode, x)
-        return x, lambda dx: back(drop(dx) * factor)
+        return x, lambda dx: back(times(drop(dx), factor))
 
     def compute(
         self, mode: Mode, source: Any, target: Any, *, source_lengths: Any = None,

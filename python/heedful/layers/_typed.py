@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from heedful._checks import numbers
+from heedful.functional._dtypes import finite_cast
 from heedful.layers._layer import Layer
 from heedful.layers._parameter import check_like
 from heedful.layers._types import Array, DType, floating
@@ -46,7 +47,8 @@ class Typed(Layer):
 
 def as_typed(name: str, array: Array, dtype: DType, width: int | None = None) -> Array:
     """The array as compiled functions read it: of this type, aligned, its last axis so long."""
-    array = array.astype(dtype, copy=False)
+    if array.dtype != dtype:
+        array = finite_cast(array, dtype)
     if not array.flags.aligned:  # compiled functions go from number to number
         array = array.copy()
     if width is not None and (array.ndim == 0 or array.shape[-1] != width):

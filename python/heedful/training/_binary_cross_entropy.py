@@ -37,6 +37,7 @@ class BinaryCrossEntropy:
         self.from_logits = flag("from_logits", from_logits)
         self.label_smoothing = probability("label_smoothing", label_smoothing)
 
+    @np.errstate(all="ignore")
     def __call__(
         self, target: Any, prediction: Array, sample_weight: Any = None
     ) -> tuple[float, Array]:

@@ -53,6 +53,7 @@ class SparseCategoricalCrossEntropy:
         labels = as_array("target", target)
         return self._weights(labels, sample_weight).count
 
+    @np.errstate(all="ignore")
     def __call__(
         self, target: Any, prediction: Array, sample_weight: Any = None
     ) -> tuple[float, Array]:
@@ -125,6 +126,7 @@ class CategoricalCrossEntropy:
         self.from_logits = flag("from_logits", from_logits)
         self.label_smoothing = probability("label_smoothing", label_smoothing)
 
+    @np.errstate(all="ignore")
     def __call__(
         self, target: Any, prediction: Array, sample_weight: Any = None
     ) -> tuple[float, Array]:

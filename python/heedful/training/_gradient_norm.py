@@ -11,12 +11,12 @@ from heedful.layers import Parameter
 from heedful.training._types import Array
 
 
+@np.errstate(all="ignore")
 def gradient_norm(gradients: Iterable[Array | None]) -> float:
     """√Σ g² over all of them; NaN or inf where one of them holds such. None is passed by."""
     there = [gradient for gradient in gradients if gradient is not None]
-    with np.errstate(all="ignore"):
-        squares = [np.vdot(gradient, gradient) for gradient in there]
-        total = float(np.sum(squares, dtype=np.float64))
+    squares = [np.vdot(gradient, gradient) for gradient in there]
+    total = float(np.sum(squares, dtype=np.float64))
     if math.isfinite(total):
         return math.sqrt(total)
     # squares of float32 end at 2e19: once more, beside the largest

@@ -50,12 +50,14 @@ class CategoricalAccuracy:
 
 
 class SquaredError:
+    @np.errstate(all="ignore")
     def __call__(self, target: Any, prediction: Array, weight: Any) -> Mean:
         difference = prediction - np.asarray(target).reshape(prediction.shape)
         return _share(np.square(difference, dtype=np.float64), weight)
 
 
 class AbsoluteError:
+    @np.errstate(all="ignore")
     def __call__(self, target: Any, prediction: Array, weight: Any) -> Mean:
         return _share(np.abs(prediction - np.asarray(target).reshape(prediction.shape)), weight)
 

@@ -62,6 +62,7 @@ class NAdam(Adam):
     def description(self) -> dict[str, Any]:
         return {**super().description(), "momentum_decay": self.momentum_decay}
 
+    @np.errstate(all="ignore")
     def update(
         self, value: Array, grad: Array, slots: list[Array], rate: float,
         settings: Mapping[str, float], count: int,

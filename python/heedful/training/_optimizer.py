@@ -119,15 +119,14 @@ class Optimizer(Worded, ABC):
         ]
         rate = self.lr
         factor = self._clipping(found, rate)
-        with np.errstate(under="ignore"):  # squares of small gradients are 0
-            for name, own in found:
-                assert own.grad is not None
-                settings = self._settings_of(name)
-                slots = [self._slot(slot, name, own) for slot in self.slots]
-                grad = own.grad if factor == 1 else own.grad * own.grad.dtype.type(factor)
-                count = self.counts.get(name, 0) + 1
-                self.update(own.value, grad, slots, rate * settings["lr_factor"], settings, count)
-                self.counts[name] = count
+        for name, own in found:
+            assert own.grad is not None
+            settings = self._settings_of(name)
+            slots = [self._slot(slot, name, own) for slot in self.slots]
+            grad = own.grad if factor == 1 else _clipped(own.grad, factor)
+            count = self.counts.get(name, 0) + 1
+            self.update(own.value, grad, slots, rate * settings["lr_factor"], settings, count)
+            self.counts[name] = count
         self.steps += 1
         self._keeper = self._keeper or Keeper()
 
@@ -231,6 +230,12 @@ def _count(key: str, given: Any) -> int:
     if array.dtype.kind not in "iu" or array.shape != () or array < 0:
         raise ValueError(f"state must have {key!r}, an integer that is not negative")
     return int(array)
+
+
+@np.errstate(all="ignore")
+def _clipped(grad: Array, factor: float) -> Array:
+    scaled: Array = grad * grad.dtype.type(factor)
+    return scaled
 
 
 def _setting(name: str, value: Any) -> float:

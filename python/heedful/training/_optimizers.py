@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from heedful._checks import finite, flag, positive
 from heedful._core import native
 from heedful.layers import Layer
@@ -61,6 +63,7 @@ class SGD(Optimizer):
     def description(self) -> dict[str, Any]:
         return {**super().description(), "nesterov": self.nesterov}
 
+    @np.errstate(all="ignore")
     def update(
         self, value: Array, grad: Array, slots: list[Array], rate: float,
         settings: Mapping[str, float], count: int,

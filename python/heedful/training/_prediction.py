@@ -35,6 +35,7 @@ def check_probabilities(prediction: Array) -> None:
         )
 
 
+@np.errstate(all="ignore")
 def logs(rows: Array, from_logits: bool) -> tuple[Array, Array]:
     """log p and p, row by row."""
     if not from_logits:
@@ -49,6 +50,7 @@ def logs(rows: Array, from_logits: bool) -> tuple[Array, Array]:
     return shifted, chances
 
 
+@np.errstate(all="ignore")
 def sigmoid(x: Array) -> Array:
     e = np.exp(-np.abs(x))
     chance: Array = np.where(x >= 0, 1, e) / (1 + e)

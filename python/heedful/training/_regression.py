@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from heedful._checks import positive
+from heedful.functional._dtypes import finite_cast
 from heedful.training._prediction import floating
 from heedful.training._targets import check_finite, real_targets
 from heedful.training._types import Array
@@ -17,13 +18,14 @@ from heedful.training._weights import Weights
 class Regression(ABC):
     """The mean of a function of prediction − target, element by element."""
 
+    @np.errstate(all="ignore")
     def __call__(
         self, target: Any, prediction: Array, sample_weight: Any = None
     ) -> tuple[float, Array]:
         """target of the shape of prediction; sample_weight as of :class:`BinaryCrossEntropy`."""
         prediction = floating(prediction)
         target, weights = self.checked(target, prediction.shape, sample_weight)
-        difference = prediction - weights.only(target).astype(prediction.dtype)
+        difference = prediction - finite_cast(weights.only(target), prediction.dtype)
         count = max(weights.count, 1)
         loss = float(weights.apply(self.losses(difference)).sum() / count)
         gradient = weights.apply(self.slopes(difference)) * prediction.dtype.type(1 / count)
@@ -128,8 +130,7 @@ class Huber(Regression):
         return found
 
     def slopes(self, difference: Array) -> Array:
-        with np.errstate(over="ignore"):  # beyond the type there is no bound
-            bound = difference.dtype.type(self.delta)
+        bound = difference.dtype.type(self.delta)  # inf beyond the type: there is no bound
         clipped: Array = np.clip(difference, -bound, bound)
         return clipped
 

@@ -26,10 +26,12 @@ class L1L2:
         if self.l1 < 0 or self.l2 < 0:
             raise ValueError(f"l1 and l2 must not be negative: got l1={l1}, l2={l2}")
 
+    @np.errstate(all="ignore")
     def penalty(self, value: Array) -> float:
         exact = value.astype(np.float64, copy=False)
         return float(self.l1 * np.abs(exact).sum() + self.l2 * (exact * exact).sum())
 
+    @np.errstate(all="ignore")
     def gradient(self, value: Array) -> Array:
         gradient: Array = value * value.dtype.type(2 * self.l2)
         if self.l1:

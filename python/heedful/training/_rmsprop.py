@@ -67,6 +67,7 @@ class RMSprop(Optimizer):
             "centered": self.centered,
         }  # fmt: skip
 
+    @np.errstate(all="ignore")
     def update(
         self, value: Array, grad: Array, slots: list[Array], rate: float,
         settings: Mapping[str, float], count: int,
