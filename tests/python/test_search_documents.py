@@ -50,7 +50,7 @@ def make_socket(path: Path) -> None:
         (lambda path: path.symlink_to("nowhere"), "not there, or a link to nothing"),
         (lambda path: path.symlink_to("."), "a link to a folder"),
         (lambda path: path.symlink_to("/"), "a link to a folder"),
-        (lambda path: path.write_bytes(b"caf\xe9"), "not in UTF-8"),
+        (lambda path: path.write_bytes(b"\xe9t\xe9"), "not in UTF-8"),
         (lambda path: path.write_bytes("words".encode("utf-16")), "binary"),
         (lambda path: path.write_bytes(b"a\0b"), "binary"),
         (lambda path: path.write_bytes(b"a" * 10_000_001), "larger than 10 MB"),
