@@ -99,7 +99,7 @@ def test_results_and_gradients_over_many_keys(
 
 
 def test_the_gradient_of_weights_that_are_all_alike_is_0_for_the_scores() -> None:
-    """dscore = weight · (dweights − Σ weight ∘ dweights), summed over the keys by a bias of a row."""
+    """dscore = weight · (dweights − Σ weight ∘ dweights), summed over the keys by a row's bias."""
     query, key = np.zeros((1, 3), np.float32), np.zeros((MANY, 3), np.float32)
     value, bias = np.zeros((MANY, 1), np.float32), np.zeros((1, 1), np.float32)
     _, pullback = heedful.attention_vjp(query, key, value, bias=bias, return_weights=True)
