@@ -14,6 +14,7 @@ pytest.importorskip("hypothesis")
 from random_layers.attention import attention_cases
 from random_layers.campaign import run
 from random_layers.embedding import embedding_cases
+from random_layers.models import model_cases
 from random_layers.small import small_cases
 from random_layers.transformer import decoder_cases, encoder_cases
 
@@ -22,6 +23,7 @@ KINDS = {
     "attention": (attention_cases, 0.3),
     "encoder": (encoder_cases, 0.15),
     "decoder": (decoder_cases, 0.15),
+    "model": (model_cases, 0.15),
     "small": (small_cases, 0.2),
     "embedding": (embedding_cases, 0.05),
 }
