@@ -62,6 +62,13 @@ def test_wheels_are_built_for_the_pythons_that_are_named() -> None:
     assert settings["tool"]["cibuildwheel"]["build"] == [f"cp3{minor}-*" for minor in named]
 
 
+def test_hooks_before_a_commit_use_the_versions_of_the_linters() -> None:
+    lint = tomllib.loads(PYPROJECT)["dependency-groups"]["lint"]
+    hooks = (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8")
+    needed = ", ".join(re.findall(r"additional_dependencies: \[(.*)\]", hooks)).split(", ")
+    assert sorted(set(needed)) == sorted(lint)
+
+
 def test_every_action_is_pinned_by_its_commit_with_the_version_beside_it() -> None:
     for workflow in (ROOT / ".github" / "workflows").glob("*.yml"):
         for used in re.findall(r"uses: (.*)", workflow.read_text(encoding="utf-8")):

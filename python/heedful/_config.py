@@ -60,7 +60,7 @@ def show_config(mode: str = "stdout") -> Config | None:
             "pairs" where the module in use multiplies two bfloat16 numbers at a time
             (AVX512-BF16, at the level v4), "widened" where it makes float32 of them first
         module
-            the file of the compiled module
+            the file of the compiled module, where there is one
 
         All other entries say how that file was compiled.
 
@@ -84,7 +84,7 @@ def show_config(mode: str = "stdout") -> Config | None:
     config.update(_core.native.show_build())
     config.update(
         openmp_runtimes=_openmp_runtimes(),
-        module=_core.native.__file__,
+        module=getattr(_core.native, "__file__", "linked into the application"),
         numpy=np.__version__,
         python=f"{platform.python_implementation()} {platform.python_version()}",
         platform=platform.platform(),

@@ -2,14 +2,13 @@
 
 import os
 import platform
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from copied_package import copy_package
 
-import heedful
 from heedful import _core
 
 pytestmark = pytest.mark.once
@@ -28,9 +27,7 @@ except ImportError as error:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """The folder of the compiled modules in a copy of heedful that a test may damage."""
-    ignored = shutil.ignore_patterns("__pycache__", "data")
-    shutil.copytree(heedful.__path__[0], tmp_path / "heedful", ignore=ignored)
-    return tmp_path / "heedful" / "_core"
+    return copy_package(tmp_path) / "_core"
 
 
 def what_the_import_says(folder: Path) -> str:

@@ -5,12 +5,12 @@ Each case imports heedful._core in an interpreter of its own: a process keeps it
 
 import os
 import platform
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from copied_package import copy_package
 
 import heedful
 from heedful import _core
@@ -74,8 +74,7 @@ def probe_that_says(level: str) -> str:
 @pytest.fixture
 def package(tmp_path: Path) -> Path:
     """A folder with a copy of heedful that a test may damage."""
-    ignored = shutil.ignore_patterns("__pycache__", "data")
-    shutil.copytree(heedful.__path__[0], tmp_path / "heedful", ignore=ignored)
+    copy_package(tmp_path)
     return tmp_path
 
 
