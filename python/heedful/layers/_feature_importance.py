@@ -99,18 +99,20 @@ def score_of(model: Layer, y: Any, metric: Any, batch_size: int) -> Callable[[Ar
     """A function of x, the better the greater: the metric, or minus the loss or the error."""
     if metric is None:
         return lambda x: -float(model.evaluate(x, y, batch_size=batch_size).loss)
-    if callable(metric) and not isinstance(metric, type):
-        return lambda x: float(metric(y, model.predict(x, batch_size=batch_size)))
-    from heedful.training._metrics import MeanAbsoluteError, as_metrics
+    from heedful.training._binary_metrics import BINARY
+    from heedful.training._metrics import AbsoluteError, SquaredError, as_metrics
     from heedful.training._trainer import trainer_of
 
-    loss = trainer_of(model).loss if metric in ("accuracy", "acc") else None
+    if callable(metric) and not isinstance(metric, (type, *BINARY)):
+        return lambda x: float(metric(y, model.predict(x, batch_size=batch_size)))
+    # the loss tells the others whether the model gives logits or probabilities, and of how many
+    of_numbers = metric in ("mae", "mean_absolute_error", "mse", "mean_squared_error")
+    loss = None if of_numbers else trainer_of(model).loss
     with called(metrics="metric"):
         ((_, measured),) = as_metrics([metric], loss)
-    sign = -1.0 if isinstance(measured, MeanAbsoluteError) else 1.0
+    sign = -1.0 if isinstance(measured, (AbsoluteError, SquaredError)) else 1.0
 
     def score(x: Array) -> float:
-        total, count = measured(y, model.predict(x, batch_size=batch_size), None)
-        return sign * total / count
+        return sign * measured(y, model.predict(x, batch_size=batch_size), None).value()
 
     return score
