@@ -12,6 +12,7 @@ from heedful.functional import KVCache
 from heedful.layers._called import called
 from heedful.layers._decoder import DecoderCache
 from heedful.layers._ragged import padded
+from heedful.layers._rollback import rollback
 from heedful.layers._types import Array
 
 if TYPE_CHECKING:
@@ -71,8 +72,9 @@ class LanguageSteps:
         return logits[:, 0]
 
     def reorder(self, items: Array) -> None:
-        for cache in self.caches:
-            cache.reorder(items)
+        with rollback(self.caches):  # all of them or none
+            for cache in self.caches:
+                cache.reorder(items)
 
 
 class SegmentSteps:
@@ -137,8 +139,10 @@ class TransformerSteps:
         return self.model.decode(tokens[:, None], self.memory, self.caches, self.lengths)[:, 0]
 
     def reorder(self, items: Array) -> None:
-        self.memory = self.memory[items]
-        self.lengths = None if self.lengths is None else np.asarray(self.lengths)[items]
-        for cache in self.caches:
-            cache.own.reorder(items)
-            cache.memory.reorder(items)
+        memory = self.memory[items]
+        lengths = None if self.lengths is None else np.asarray(self.lengths)[items]
+        with rollback(self.caches):
+            for cache in self.caches:
+                cache.own.reorder(items)
+                cache.memory.reorder(items)
+        self.memory, self.lengths = memory, lengths

@@ -163,3 +163,33 @@ def test_memory_of_segments_is_checked() -> None:
     ):
         with pytest.raises(kind, match=message):
             model([[4, 5, 6]], memory=wrong, return_memory=True)
+
+
+@pytest.mark.parametrize("kind", ["LanguageModel", "Transformer"])
+def test_all_caches_of_a_model_are_reordered_or_none(
+    monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    from heedful.layers._steps import LanguageSteps, TransformerSteps
+
+    prompts = [np.array([1, 2]), np.array([3, 4])]
+    steps: Any = LanguageSteps(language_model())
+    if kind == "Transformer":
+        model = L.Transformer(11, 11, 6, 2, 2, 13, 0.0, rng=0)
+        steps = TransformerSteps(model, np.array([[1, 2, 3], [4, 5, 6]]), np.array([3, 2]), 9)
+    steps.start(prompts)
+    before, reorder, calls = content(steps.caches), heedful.KVCache.reorder, []
+
+    def fails_at_last(self: heedful.KVCache, items: Any) -> None:
+        calls.append(self)
+        if len(calls) == 3:
+            raise MemoryError
+        reorder(self, items)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(heedful.KVCache, "reorder", fails_at_last)
+        with pytest.raises(MemoryError):
+            steps.reorder(np.array([1]))
+    assert content(steps.caches) == before
+    assert steps.step(np.array([5, 6])).shape == (2, 11)
+    steps.reorder(np.array([1]))
+    assert steps.step(np.array([5])).shape == (1, 11)
