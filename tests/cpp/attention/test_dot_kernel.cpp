@@ -1,4 +1,5 @@
 // Dot products of few rows with many keys, against long double.
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -63,6 +64,37 @@ void scores_are_dot_products() {
   }
 }
 
+// The order of a sum does not depend on how many rows are computed together.
+template <class T>
+void a_row_has_the_same_bits_among_others() {
+  constexpr std::ptrdiff_t width = simd::lanes<T>, keys = 21, depth = 3 * width + 1;
+  const RowVectors<T> vectors(depth);
+  const std::ptrdiff_t row_size = vectors.count * width;
+  RandomNumbers random(17);
+  std::vector<T> key_rows(static_cast<std::size_t>(keys * depth));
+  for (T& number : key_rows) number = static_cast<T>(random.between(-1, 1));
+  std::vector<T> query(static_cast<std::size_t>(row_size));
+  for (T& number : query) number = static_cast<T>(random.between(-1, 1));
+  for (std::ptrdiff_t i = 0; i < vectors.repeated(); ++i) {
+    query[static_cast<std::size_t>(row_size - width + i)] = 0;
+  }
+  std::vector<T> alone;
+  for (std::ptrdiff_t rows = 1; rows <= 9; ++rows) {
+    std::vector<T> spread(static_cast<std::size_t>((rows + 3) * row_size), T{0});
+    for (std::ptrdiff_t row = 0; row < rows; ++row) {
+      std::copy(query.begin(), query.end(), spread.begin() + row * row_size);
+    }
+    std::vector<T> scores(static_cast<std::size_t>(rows * keys));
+    dot_rows(DotQueries<T>{spread.data(), rows, vectors}, Rows<T>{key_rows.data(), depth}, keys,
+             Ahead{reinterpret_cast<const char*>(key_rows.data()), 0}, scores.data(), keys);
+    if (rows == 1) alone = scores;
+    for (std::ptrdiff_t row = 0; row < rows; ++row) {
+      check(std::equal(alone.begin(), alone.end(), scores.begin() + row * keys),
+            "a row scores alone as it does among others");
+    }
+  }
+}
+
 // The vector that ends with the row repeats some lanes: what is infinite there counts once.
 void an_infinite_number_is_counted_once() {
   constexpr std::ptrdiff_t width = simd::lanes<float>, depth = width + 1;
@@ -114,6 +146,8 @@ void stored_keys_are_widened() {
 int main() {
   heedful::scores_are_dot_products<float>();
   heedful::scores_are_dot_products<double>();
+  heedful::a_row_has_the_same_bits_among_others<float>();
+  heedful::a_row_has_the_same_bits_among_others<double>();
   heedful::an_infinite_number_is_counted_once();
   heedful::stored_keys_are_widened<heedful::simd::Float16>();
   heedful::stored_keys_are_widened<heedful::simd::Bfloat16>();
