@@ -37,7 +37,7 @@ def test_it_names_the_module_in_use(config: dict[str, object]) -> None:
 def test_a_module_without_a_file_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """Applications may link it in."""
     monkeypatch.delattr(_core.native, "__file__")
-    assert heedful.show_config()["module"] == "linked into the application"
+    assert heedful.show_config(mode="dicts")["module"] == "linked into the application"
 
 
 def test_it_says_how_the_module_was_compiled(config: dict[str, object]) -> None:
