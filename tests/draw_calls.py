@@ -1,0 +1,119 @@
+"""hypothesis draws random calls: sizes around what the kernels split by, options all together."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from array_layouts import LAYOUTS
+from hypothesis import strategies as st
+from random_cache import ACTIONS, RandomCache
+from random_call import RandomCall, without
+from random_packed import RandomPacked
+from random_pieces import RandomPieces
+
+SHORT = (1, 2, 3, 5, 7, 13, 17, 33, 49)
+LONG = (0, 97, 193, 260, 385, 1030)
+# the ends of what a factor may be, beside what people use
+SCALES = (None, None, None, 1.0, 0.1, -0.5, 0.0, 1e-39, 1e-30, 1e-5, 1e4, 5e-324)
+SOFTCAPS = (None, None, 2.0, 30.0, 1e-3, 1e6, 1e39)
+
+
+def one_of(*values: Any) -> st.SearchStrategy[Any]:
+    return st.sampled_from(values)
+
+
+@st.composite
+def random_calls(draw: st.DrawFn) -> RandomCall:
+    dtype = draw(one_of("float64", "float32", "float32", "float16", "bfloat16"))
+    kv_dtype = draw(one_of("", "", "", "float16", "bfloat16")) if dtype == "float32" else ""
+    narrow = dtype == "float16" or kv_dtype == "float16"
+    lq, lk = draw(one_of(*SHORT)), draw(st.one_of(one_of(*SHORT), one_of(*SHORT, *LONG)))
+    if draw(one_of(*[False] * 5, True)):
+        lq = draw(one_of(*LONG[:-1]))
+    plain: dict[str, Any] = {}
+    scale, softcap = draw(one_of(*SCALES)), draw(one_of(*SOFTCAPS))
+    if scale is not None:
+        plain["scale"] = scale
+    if softcap is not None:
+        plain["softcap"] = softcap
+    items = draw(one_of((), (1,), (2,), (3,), (2, 2)))
+    count = items[0] if len(items) == 1 else 0
+    causal = draw(st.booleans())
+    if causal:
+        plain["causal"] = True
+    if draw(one_of(False, False, True)):
+        edges = one_of(None, 0, 1, 5, 40, 10**18)
+        plain["window"] = (draw(edges), draw(edges))
+    alibi = draw(one_of("", "", "", "H", "BH"))
+    if causal or "window" in plain or alibi:
+        align = draw(one_of("upper_left", "lower_right", 0, 3, -4, 97, "each"))
+        plain["align"] = align
+        if align == "each":
+            each = [draw(st.integers(-50, 120)) for _ in range(count)]
+            plain["align"] = tuple(each) if count else 7
+    if draw(one_of(*[False] * 4, True)):
+        plain["dropout_p"] = draw(one_of(0.1, 0.5, 0.9, 1.0))
+        plain["rng"] = draw(one_of(0, 7, 2**63 + 12345))
+    ones = st.tuples(*[st.booleans()] * 4)
+    level = draw(one_of(1.0, 1.0, 1.0, 0.0, 1e-4, 30.0))
+    return RandomCall(
+        seed=draw(st.integers(0, 2**32 - 1)), dtype=dtype, kv_dtype=kv_dtype, B=items,
+        Hkv=draw(one_of(1, 1, 2, 3)), group=draw(one_of(1, 1, 2, 5)), Lq=lq, Lk=lk,
+        D=draw(one_of(1, 2, 3, 8, 16, 17, 40, 64)), Dv=draw(one_of(1, 3, 5, 8, 16, 33, 64)),
+        level=level,
+        value_level=draw(one_of(1.0, 1.0, 1e-4, *((1e3,) if narrow else (1e3, 1e18, 1e36)))),
+        value_offset=draw(one_of(0.0, 0.0, 10.0)),
+        layouts=tuple(draw(one_of(*["contiguous"] * 4, *LAYOUTS)) for _ in range(4)),
+        length_first=draw(one_of(False, False, True)),
+        mask=draw(st.one_of(st.just(()), ones)), mask_density=draw(one_of(0.0, 0.05, 0.5, 0.95)),
+        bias=draw(st.one_of(st.just(()), ones)), bias_density=draw(one_of(1.0, 0.9, 0.1)),
+        bias_dtype=draw(one_of("", "", "float64", "float16")),
+        q_lengths=draw(one_of(False, False, True)), kv_lengths=draw(one_of(False, False, True)),
+        alibi=alibi, sink=draw(one_of(None, None, None, 0.0, 5.0, -30.0)), plain=plain,
+        garbage=draw(one_of(False, False, True)), dlse=draw(st.booleans()),
+        dweights=draw(one_of(False, False, True)), threads=draw(one_of(1, 2, 3)),
+    )  # fmt: skip
+
+
+@st.composite
+def random_pieces(draw: st.DrawFn) -> RandomPieces:
+    call = draw(random_calls())
+    plain = without(call.plain, "dropout_p", "rng")  # it counts keys from the first of the call
+    level = min(call.value_level, 1e3)
+    call = replace(call, plain=plain, dweights=False, garbage=False, kv_dtype="", value_level=level)
+    return RandomPieces(call, tuple(draw(st.lists(st.floats(0, 1), max_size=4))))
+
+
+@st.composite
+def random_packed(draw: st.DrawFn) -> RandomPacked:
+    lengths = st.sampled_from([0, *SHORT, 97, 197, 385])
+    pairs = draw(st.lists(st.tuples(lengths, lengths), min_size=1, max_size=6))
+    plain: dict[str, Any] = {"causal": draw(st.booleans())}
+    if draw(st.booleans()):
+        edges = one_of(None, 0, 3, 40, 2**62)
+        plain["window"] = (draw(edges), draw(edges))
+    for name, values in (("scale", SCALES), ("softcap", SOFTCAPS)):
+        if (value := draw(one_of(*values))) is not None:
+            plain[name] = value
+    if draw(one_of(False, False, True)):
+        plain.update(dropout_p=draw(one_of(0.1, 0.7)), rng=draw(one_of(0, 2**40 + 1)))
+    return RandomPacked(
+        seed=draw(st.integers(0, 2**32 - 1)),
+        dtype=draw(one_of("float64", "float32", "float16", "bfloat16")),
+        lengths=tuple(pairs), Hkv=draw(one_of(1, 2)), group=draw(one_of(1, 2, 3)),
+        D=draw(one_of(1, 5, 16, 33)), Dv=draw(one_of(1, 7, 16)),
+        alibi=draw(one_of("", "H", "SH")), sink=draw(one_of(None, 0.0, 5.0)),
+        align=draw(one_of("upper_left", "lower_right", 3, "each")), plain=plain,
+        dlse=draw(st.booleans()),
+    )  # fmt: skip
+
+
+@st.composite
+def random_caches(draw: st.DrawFn) -> RandomCache:
+    types = one_of("float64", "float32", "int64", "int8", "float16")
+    return RandomCache(
+        seed=draw(st.integers(0, 2**32 - 1)), items=draw(one_of(1, 2, 3)),
+        dtypes=tuple(draw(st.lists(types, min_size=1, max_size=3))),
+        actions=tuple(draw(st.lists(one_of(*ACTIONS, "append", "append_ragged"), max_size=8))),
+    )  # fmt: skip

@@ -1,0 +1,182 @@
+"""A call of attention with any options together, drawn at random, and what it must give.
+
+A call is a description of some plain values, so that hypothesis can make it smaller, and its
+representation is the program that repeats it::
+
+    from random_call import RandomCall
+    RandomCall(dtype="float32", Lq=3, …).check()
+
+How close results must be follows from the numbers, not from luck: an error counts in units in the
+last place of the computing type, of the sum of the absolute values of all terms that make a number,
+and a score's own rounding moves its weight by as much (:func:`error_bounds.bounds`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import ml_dtypes
+import numpy as np
+from array_layouts import laid_out
+from error_bounds import assert_within, bounds
+from numpy.typing import NDArray
+
+import heedful
+import reference
+
+Array = NDArray[Any]
+TYPES = {"bfloat16": ml_dtypes.bfloat16}
+
+
+class Arrays(NamedTuple):
+    query: Array
+    key: Array
+    value: Array
+    options: dict[str, Any]
+    dout: Array
+    dlse: Array | None
+    dweights: Array | None
+
+
+@dataclass(frozen=True)
+class RandomCall:
+    seed: int = 0  # of what the arrays hold
+    dtype: str = "float64"
+    kv_dtype: str = ""  # where it is another one
+    B: tuple[int, ...] = (1,)
+    Hkv: int = 1
+    group: int = 1
+    Lq: int = 1
+    Lk: int = 1
+    D: int = 1
+    Dv: int = 1
+    level: float = 1.0  # of query and key
+    value_level: float = 1.0
+    value_offset: float = 0.0
+    layouts: tuple[str, ...] = ("contiguous",) * 4  # of query, key, value, dout
+    length_first: bool = False  # layout="blhd"
+    mask: tuple[bool, ...] = ()  # which of its axes (batch, heads, queries, keys) have length 1
+    mask_density: float = 0.5
+    bias: tuple[bool, ...] = ()
+    bias_density: float = 1.0  # the rest is −∞
+    bias_dtype: str = ""
+    q_lengths: bool = False
+    kv_lengths: bool = False
+    alibi: str = ""  # "H" or "BH"
+    sink: float | None = None  # their mean
+    plain: dict[str, Any] = field(default_factory=dict)  # causal, window, align, scale, …
+    garbage: bool = False  # NaN and inf in keys and values that nobody may see
+    dlse: bool = False
+    dweights: bool = False
+    threads: int = 1
+
+    # --- what is drawn
+
+    @property
+    def H(self) -> int:  # noqa: N802 (the letter of the documentation)
+        return self.Hkv * self.group
+
+    @property
+    def number(self) -> Any:
+        return np.dtype(TYPES.get(self.dtype, self.dtype))
+
+    @property
+    def computing(self) -> Any:
+        return np.dtype(np.float64 if self.dtype == "float64" else np.float32)
+
+    def arrays(self) -> Arrays:
+        """The arguments, in the order (…, H, L, D)."""
+        rng = np.random.default_rng(self.seed)
+        kv_type = np.dtype(TYPES.get(self.kv_dtype, self.kv_dtype)) if self.kv_dtype else self.number
+
+        def normal(*shape: int) -> Array:
+            return rng.standard_normal(shape)
+
+        query = (normal(*self.B, self.H, self.Lq, self.D) * self.level).astype(self.number)
+        key = (normal(*self.B, self.Hkv, self.Lk, self.D) * self.level).astype(kv_type)
+        value = normal(*self.B, self.Hkv, self.Lk, self.Dv) * self.value_level + self.value_offset
+        value = value.astype(kv_type)
+        sizes = (*self.B, self.H, self.Lq, self.Lk)
+        options = dict(self.plain)
+        if self.mask:
+            options["mask"] = rng.random(self._axes(self.mask)) < self.mask_density
+        if self.bias:
+            bias = normal(*self._axes(self.bias))
+            bias[rng.random(bias.shape) >= self.bias_density] = -np.inf
+            options["bias"] = bias.astype(TYPES.get(self.bias_dtype, self.bias_dtype or self.computing))
+        if self.q_lengths:
+            options["q_lengths"] = rng.integers(0, self.Lq + 1, self.B)
+        if self.kv_lengths:
+            options["kv_lengths"] = rng.integers(0, self.Lk + 1, self.B)
+        if self.alibi:
+            items = self.B if self.alibi == "BH" else ()
+            options["alibi_slopes"] = 2.0 ** -rng.uniform(0, 6, (*items, self.H))
+        if self.sink is not None:
+            options["sink"] = (normal(self.H) + self.sink).astype(self.computing)
+        dout = normal(*sizes[:-1], self.Dv).astype(self.number)
+        dlse = normal(*sizes[:-1]).astype(self.computing) if self.dlse else None
+        dweights = normal(*sizes).astype(self.computing) if self.dweights else None
+        if self.garbage:
+            self._spoil(key, value, query, options)
+        return Arrays(query, key, value, options, dout, dlse, dweights)
+
+    def _axes(self, ones: tuple[bool, ...]) -> tuple[int, ...]:
+        batch, heads, queries, keys = ones
+        items = tuple(1 if batch else size for size in self.B)
+        return (*items, *(
+            1 if one else size
+            for one, size in zip((heads, queries, keys), (self.H, self.Lq, self.Lk), strict=True)
+        ))  # fmt: skip
+
+    def _spoil(self, key: Array, value: Array, query: Array, options: dict[str, Any]) -> None:
+        allowed = reference.steps(query, key, value, **options).allowed
+        groups = allowed.reshape(*self.B, self.Hkv, self.group * self.Lq, self.Lk)
+        hidden = ~groups.any(axis=-2)  # (…, Hkv, Lk)
+        key[hidden], value[hidden] = np.nan, np.inf
+
+    # --- what it must give
+
+    def check(self) -> None:
+        """Every result and every gradient, in one go."""
+        a = self.arrays()
+        extras = {"dlse": a.dlse, "dweights": a.dweights}
+        exact = reference.steps(a.query, a.key, a.value, **a.options)
+        truth = reference.attention_backward(a.dout, a.query, a.key, a.value, **extras, **a.options)
+        bound = bounds(exact, a, self.computing)
+        given = [
+            laid_out(array, layout)
+            for array, layout in zip((a.query, a.key, a.value, a.dout), self.layouts, strict=True)
+        ]
+        query, key, value, dout = given
+        turn = self.length_first
+        if turn:
+            query, key, value, dout = (array.swapaxes(-3, -2) for array in given)
+            a.options["layout"] = "blhd"
+        with heedful.num_threads(self.threads):
+            (out, lse, weights), pullback = heedful.attention_vjp(
+                query, key, value, **a.options, return_lse=True, return_weights=True
+            )
+            alone = heedful.attention(query, key, value, **a.options)
+            scores = heedful.attention_scores(query, key, **without(a.options, "dropout_p", "rng", "sink"))
+            found = pullback(dout, **extras)
+        assert alone.tobytes() == out.tobytes(), "attention and attention_vjp differ"
+        back = (lambda array: array.swapaxes(-3, -2)) if turn else (lambda array: array)
+        expected = exact.result
+        assert_within(back(out), expected.out, bound.out, "out")
+        assert_within(lse, expected.lse, bound.lse, "lse")
+        assert_within(weights, expected.weights, bound.weights, "weights")
+        assert_within(scores, expected.scores, bound.scores, "scores")
+        for name in ("query", "key", "value"):
+            gradient = back(getattr(found, name))
+            assert_within(gradient, getattr(truth, name), getattr(bound, f"d{name}"), f"gradient of {name}")
+        for name in ("bias", "sink"):
+            if getattr(truth, name) is None:
+                assert getattr(found, name) is None
+            else:
+                assert_within(getattr(found, name), getattr(truth, name), getattr(bound, f"d{name}"),
+                              f"gradient of {name}")
+
+
+def without(options: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if name not in names}

@@ -1,0 +1,90 @@
+"""A random call of packed sequences, each of which must give what it gives alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+from error_bounds import assert_within, bounds
+from numpy.typing import NDArray
+from random_call import TYPES, Arrays
+
+import heedful
+import reference
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class RandomPacked:
+    seed: int = 0
+    dtype: str = "float64"
+    lengths: tuple[tuple[int, int], ...] = ((1, 1),)  # queries and keys of each sequence
+    Hkv: int = 1
+    group: int = 1
+    D: int = 1
+    Dv: int = 1
+    alibi: str = ""  # "H" or "SH"
+    sink: float | None = None
+    align: Any = "upper_left"  # or a number, or "each"
+    plain: dict[str, Any] = field(default_factory=dict)
+    dlse: bool = False
+
+    def check(self) -> None:
+        rng = np.random.default_rng(self.seed)
+        number = np.dtype(TYPES.get(self.dtype, self.dtype))
+        computing = np.dtype(np.float64 if self.dtype == "float64" else np.float32)
+        heads, count = self.Hkv * self.group, len(self.lengths)
+        starts_q, starts_k = (np.concatenate([[0], np.cumsum(n)]) for n in zip(*self.lengths, strict=True))
+
+        def normal(*shape: int) -> Array:
+            return rng.standard_normal(shape).astype(number)
+
+        query = normal(int(starts_q[-1]), heads, self.D)
+        key = normal(int(starts_k[-1]), self.Hkv, self.D)
+        value = normal(int(starts_k[-1]), self.Hkv, self.Dv)
+        dout = normal(int(starts_q[-1]), heads, self.Dv)
+        dlse = rng.standard_normal((heads, int(starts_q[-1]))).astype(computing) if self.dlse else None
+        slopes = None
+        if self.alibi:
+            shape = (count, heads) if self.alibi == "SH" else (heads,)
+            slopes = 2.0 ** -rng.uniform(0, 6, shape)
+        align: Any = rng.integers(-20, 60, count) if self.align == "each" else self.align
+        options = dict(self.plain, align=align, alibi_slopes=slopes)
+        if self.sink is not None:
+            options["sink"] = rng.standard_normal(heads).astype(computing) + computing.type(self.sink)
+        (out, lse), pullback = heedful.attention_varlen_vjp(
+            query, key, value, starts_q, starts_k, **options, return_lse=True
+        )
+        alone = heedful.attention_varlen(query, key, value, starts_q, starts_k, **options)
+        assert alone.tobytes() == out.tobytes(), "attention_varlen and its vjp differ"
+        found = pullback(dout, dlse)
+        dsink, dsink_bound = np.zeros(heads), np.zeros(heads)
+        for s in range(count):
+            rows, keys = slice(*starts_q[s : s + 2]), slice(*starts_k[s : s + 2])
+            own = dict(options)
+            if isinstance(align, np.ndarray):
+                own["align"] = int(align[s])
+            if slopes is not None and self.alibi == "SH":
+                own["alibi_slopes"] = slopes[s]
+            arrays = [x.swapaxes(0, 1)[None] for x in (query[rows], key[keys], value[keys], dout[rows])]
+            own_dlse = None if dlse is None else dlse[None, :, rows]
+            a = Arrays(*arrays[:3], own, arrays[3], own_dlse, None)
+            exact = reference.steps(*arrays[:3], **own, first_item=s)
+            truth = reference.attention_backward(arrays[3], *arrays[:3], dlse=own_dlse, **own, first_item=s)
+            bound = bounds(exact, a, computing)
+            what = f" of sequence {s}"
+            assert_within(out[rows].swapaxes(0, 1)[None], exact.result.out, bound.out, "out" + what)
+            assert_within(lse[None, :, rows], exact.result.lse, bound.lse, "lse" + what)
+            for name, places in (("query", rows), ("key", keys), ("value", keys)):
+                gradient = getattr(found, name)[places].swapaxes(0, 1)[None]
+                assert_within(gradient, getattr(truth, name), getattr(bound, f"d{name}"), f"gradient of {name}{what}")
+            if self.sink is not None:
+                dsink, dsink_bound = dsink + truth.sink, dsink_bound + bound.dsink
+        if self.sink is not None:
+            assert_within(found.sink, dsink, dsink_bound, "gradient of sink")
+
+
+assert ml_dtypes  # bfloat16 is known to NumPy
