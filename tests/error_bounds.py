@@ -137,16 +137,17 @@ def assert_within(found: Any, exact: Any, bound: Any, what: str) -> None:
     info = ml_dtypes.finfo(found.dtype)
     largest, eps = float(info.max), float(info.eps)
     number = found.astype(np.float64)
-    beyond = np.abs(exact) > largest * (1 - 16 * eps)  # it may be rounded to infinity
-    wrong = ~np.isfinite(number) & np.isfinite(exact) & ~beyond
-    wrong |= np.isfinite(number) & ~np.isfinite(exact)
-    wrong |= np.isnan(number) != np.isnan(exact)
-    wrong |= (np.sign(number) != np.sign(exact)) & beyond & ~np.isnan(exact)
     with np.errstate(all="ignore"):
         allowed = SAFETY * bound + eps * np.abs(exact) + float(info.smallest_subnormal)
         error = np.abs(number - exact)
-        judged = np.isfinite(exact) & ~beyond & np.isfinite(allowed)
-        wrong |= judged & (error > allowed)
+        # it may be rounded to an infinity, of its sign where that is certain
+        beyond = ~(np.abs(exact) + allowed < largest * (1 - 16 * eps)) & ~np.isnan(exact)
+        certain = np.abs(exact) > allowed
+        wrong = np.isnan(number) != np.isnan(exact)
+        wrong |= np.isinf(number) & ~beyond
+        wrong |= np.isfinite(number) & ~np.isfinite(exact)
+        wrong |= (np.sign(number) != np.sign(exact)) & beyond & certain
+        wrong |= np.isfinite(exact) & ~beyond & (error > allowed)
     if wrong.any():
         place = tuple(int(index) for index in np.argwhere(wrong)[0])
         raise AssertionError(
