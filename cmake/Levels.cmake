@@ -110,4 +110,8 @@ function(heedful_add_probe)
   target_compile_options(_cpu_probe PRIVATE -march=x86-64)
   heedful_checks(_cpu_probe)
   heedful_place_module(_cpu_probe)
+  if(NOT APPLE)
+    # it calls nothing of the C library, but auditwheel reads off which one a module is for
+    target_link_libraries(_cpu_probe PRIVATE -Wl,--no-as-needed -lc -Wl,--as-needed)
+  endif()
 endfunction()
