@@ -90,7 +90,7 @@ def has_containers() -> bool:
 def check_contents(session: nox.Session, wheel: Path) -> None:
     """Small, typed, and nothing in it that belongs elsewhere."""
     size = wheel.stat().st_size
-    names = zipfile.ZipFile(wheel).namelist()
+    names = [name for name in zipfile.ZipFile(wheel).namelist() if not name.endswith("/")]
     session.log(f"{wheel.name}: {size / 1e6:.2f} MB, {len(names)} files")
     if size >= 5_000_000:
         session.error("the wheel must stay under 5 MB")

@@ -115,4 +115,10 @@ function(heedful_add_probe)
   target_compile_options(_cpu_probe PRIVATE -march=x86-64)
   heedful_checks(_cpu_probe)
   heedful_place_module(_cpu_probe)
+  if(NOT APPLE AND NOT HEEDFUL_SANITIZE)
+    # It calls nothing of the C library, but auditwheel reads off which one a module is for. Listed once: a second
+    # -lc, which the compiler adds, is needed by nothing and takes the first one's place.
+    target_link_options(_cpu_probe PRIVATE -nodefaultlibs)
+    target_link_libraries(_cpu_probe PRIVATE -Wl,--no-as-needed -lc -Wl,--as-needed -lgcc)
+  endif()
 endfunction()

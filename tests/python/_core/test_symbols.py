@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,6 +39,13 @@ def instructions(file: Path) -> Iterator[tuple[str, str]]:
             if found := INSTRUCTION.match(line):
                 yield found["name"], found["operands"]
     assert process.returncode == 0
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="sonames of Linux")
+@pytest.mark.parametrize("file", MODULES, ids=lambda file: file.name.partition(".")[0])
+def test_each_module_names_its_c_library(file: Path) -> None:
+    """auditwheel cannot tell glibc from musl by a module that names none."""
+    assert re.search(rb"\0(libc\.so\.6|libc\.musl-\w+\.so\.1)\0", file.read_bytes())
 
 
 def test_there_are_modules_to_look_at() -> None:
