@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -66,7 +67,10 @@ class ModelCase(Case):
 
     def transformer(self, options: dict[str, Any]) -> nn.Transformer:
         block = self.block
-        found = nn.Transformer(block.width, block.num_heads, *self.layers, **block.torch_options())
+        size = (block.width, block.num_heads, *self.layers)
+        with warnings.catch_warnings():  # of a faster way that is not to be had
+            warnings.simplefilter("ignore")
+            found = nn.Transformer(*size, **block.torch_options())
         block.replaced(found, options, False)
         return found
 
@@ -91,7 +95,7 @@ class ModelCase(Case):
 
     def encoder_decoder(self, rng: Any) -> None:
         block = self.block
-        options = block.options(layers.DecoderLayer)
+        options = block.options(layers.EncoderDecoder)
         ours = layers.EncoderDecoder(
             block.width, block.num_heads, *self.layers, block.dff, 0.0, dtype=self.dtype, **options
         )
@@ -112,7 +116,7 @@ class ModelCase(Case):
 
     def translator(self, rng: Any) -> None:
         block, source, target = self.block, self.vocabulary, self.vocabulary + 2
-        options = block.options(layers.DecoderLayer)
+        options = block.options(layers.Transformer)
         padding = None if self.padding is None else self.padding % source
         ours = layers.Transformer(
             source, target, block.width, block.num_heads, self.layers[0], block.dff, 0.0,
