@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
+from torch import nn
+
+from heedful import layers
 from random_layers.attention import Scores, takes
 from random_layers.campaign import Case
 from random_layers.pair import Pair
@@ -16,9 +19,6 @@ from random_layers.small import DTYPES
 from random_layers.torch_attention import as_heads_of_torch
 from random_layers.torch_models import TorchBert, TorchLanguageModel, TorchTranslator
 from random_layers.transformer import LENGTHS, Block, blocks, full
-from torch import nn
-
-from heedful import layers
 
 
 @dataclass(frozen=True)

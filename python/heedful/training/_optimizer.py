@@ -124,7 +124,9 @@ class Optimizer(Worded, ABC):
                 assert own.grad is not None
                 settings = self._settings_of(name)
                 slots = [self._slot(slot, name, own) for slot in self.slots]
-                grad = own.grad if factor == 1 else own.grad * own.grad.dtype.type(factor)
+                grad = own.grad
+                if factor != 1:  # products of arrays without axes are none
+                    grad = np.asarray(grad * grad.dtype.type(factor))
                 count = self.counts.get(name, 0) + 1
                 self.update(own.value, grad, slots, rate * settings["lr_factor"], settings, count)
                 self.counts[name] = count
