@@ -181,13 +181,12 @@ class LossCase(Case):
 
 @st.composite
 def loss_cases(draw: st.DrawFn) -> LossCase:
+    axes = st.lists(st.sampled_from([1, 2, 3, 7, 17]), min_size=1, max_size=3)
     kinds = ["squared", "absolute", "huber", "binary", "categorical", "sparse"]
     return LossCase(
         seed=draw(st.integers(0, 2**32 - 1)),
         kind=draw(st.sampled_from(kinds)),
-        leading=draw(
-            st.lists(st.sampled_from([1, 2, 3, 7, 17]), min_size=1, max_size=3).map(tuple)
-        ),
+        leading=tuple(draw(axes)),
         classes=draw(st.sampled_from([1, 2, 3, 7, 11, 33])),
         from_logits=draw(st.booleans()),
         label_smoothing=draw(st.sampled_from([0.0, 0.1, 1.0])),

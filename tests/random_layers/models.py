@@ -122,8 +122,8 @@ class ModelCase(Case):
             source, target, block.width, block.num_heads, self.layers[0], block.dff, 0.0,
             padding_idx=padding, tied=self.tied, dtype=self.dtype, **options,
         )  # fmt: skip
-        tokens = [rng.integers(0, count, (self.items, length))
-                  for count, length in zip((source, target), self.lengths, strict=True)]  # fmt: skip
+        sizes = zip((source, target), self.lengths, strict=True)
+        tokens = [rng.integers(0, count, (self.items, length)) for count, length in sizes]
         given: dict[str, Any] = {"causal": self.causal}
         counts = np.full(self.items, self.lengths[0])
         if padding is not None:  # what ends in padding is shorter; something is left of each

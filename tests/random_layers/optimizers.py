@@ -126,9 +126,8 @@ def optimizer_cases(draw: st.DrawFn) -> OptimizerCase:
         options |= {"alpha": draw(st.sampled_from([0.99, 0.5])), "momentum": draw(momentum)}
         options |= {"centered": draw(st.booleans()), "eps": draw(st.sampled_from([1e-8, 1e-3]))}
     else:
-        options["betas"] = draw(
-            st.sampled_from([(0.9, 0.999), (0.8, 0.95), (0.0, 0.9), (0.9, 0.0)])
-        )
+        betas = [(0.9, 0.999), (0.8, 0.95), (0.0, 0.9), (0.9, 0.0)]
+        options["betas"] = draw(st.sampled_from(betas))
         options["eps"] = draw(st.sampled_from([1e-8, 1e-3]))
         if kind == "NAdam":
             options["momentum_decay"] = draw(st.sampled_from([0.004, 0.1]))
