@@ -43,13 +43,14 @@ def assert_refused(
     everywhere : the arguments of all functions
     public : the names of classes and functions, of which the sentence names `owner` at most
     """
+    raised: Exception | None = None
     try:
         call()
     except (TypeError, ValueError) as error:
-        message = str(error)
-        assert type(error) is kind, f"{type(error).__name__}, expected {kind.__name__}: {message}"
-    else:
-        raise AssertionError("is accepted")
+        raised = error
+    assert raised is not None, "is accepted"
+    message = str(raised)
+    assert type(raised) is kind, f"{type(raised).__name__}, expected {kind.__name__}: {message}"
     words = set(re.findall(r"\w+", message))
     assert name in words, f"does not name {name}: {message}"
     about = set(re.findall(r"\w+", re.split(r" must | needs | has no | got ", message)[0]))

@@ -1,4 +1,4 @@
-"""Values of options by their names: those that work, and those that are refused with which error."""
+"""Values of options by their names: what works, and what is refused with which error."""
 
 from __future__ import annotations
 

@@ -8,15 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 from every_option.layer_table import ROWS, Row
-from every_option.options import assert_refused, documented, in_signature, options_of
+from every_option.options import documented, in_signature, options_of
+from every_option.refusals import PUBLIC, Refusals
 from every_option.results import of_layer
 from every_option.values import ANY_ARRAY, BAD, BIAS, GOOD, ITEM_MASK, SIZE, TOKENS
 
-import heedful
-from heedful import layers, training
+from heedful import layers
 
 SHORT = {"items": ITEM_MASK, "any": ANY_ARRAY, "bias": BIAS, "tokens": TOKENS, "size": SIZE}
-PUBLIC = {*layers.__all__, *training.__all__, *heedful.__all__}
 EVERYWHERE = {
     name for row in ROWS for function in (row.kind, row.kind.compute) for name in
     in_signature(function)
@@ -68,7 +67,7 @@ def test_an_option_of_making_changes_something(row: Row, name: str) -> None:
 
 @pytest.mark.parametrize(("row", "name"), MAKING, ids=shown)
 def test_a_wrong_option_of_making_is_refused_in_its_own_name(row: Row, name: str) -> None:
-    wrong = Wrong(row.kind.__name__, in_signature(row.kind))
+    wrong = Refusals(row.kind.__name__, in_signature(row.kind), EVERYWHERE)
     for value, kind in refusals(row.bad, name):
         wrong.check(lambda value=value: make(row, **{name: value}), kind, name, value)
     wrong.tell()
@@ -91,7 +90,7 @@ def test_a_wrong_option_of_a_call_is_refused_in_its_own_name(
 ) -> None:
     layer = make(row)
     call = layer.forward if training else layer.__call__
-    wrong = Wrong(row.kind.__name__, in_signature(row.kind.compute))
+    wrong = Refusals(row.kind.__name__, in_signature(row.kind.compute), EVERYWHERE)
     for value, kind in refusals(row.call_bad, name):
         wrong.check(lambda value=value: call(**{**row.inputs, name: value}), kind, name, value)
     wrong.tell()
@@ -111,25 +110,6 @@ def test_an_unknown_option_is_refused_in_the_name_of_the_layer(row: Row) -> None
             call(**row.inputs, nonsense=1)
         named = PUBLIC & set(str(caught.value).replace(".", " ").replace(":", " ").split())
         assert named == {row.kind.__name__}, caught.value
-
-
-class Wrong:
-    """Collects what is not refused as it should be."""
-
-    def __init__(self, owner: str, own: list[str]) -> None:
-        self.owner, self.own = owner, own
-        self.found: list[str] = []
-
-    def check(self, call: Any, kind: type[Exception], name: str, value: Any) -> None:
-        try:
-            assert_refused(call, kind, name, self.own, EVERYWHERE, self.owner, PUBLIC)
-        except Exception as error:
-            said = error if isinstance(error, AssertionError) else repr(error)
-            given = repr(value) if np.ndim(value) == 0 else f"{np.shape(value)} {value!r:.40}"
-            self.found.append(f"{self.owner}: {name}={' '.join(given.split())} {said}")
-
-    def tell(self) -> None:
-        assert not self.found, "\n".join(["", *self.found])
 
 
 def test_widths_of_keys_and_values_are_taken() -> None:
