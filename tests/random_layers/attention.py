@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import torch
 from hypothesis import strategies as st
+from torch import nn
+
+from heedful import layers
 from random_layers.campaign import Case
 from random_layers.orders import ORDERS, in_order
 from random_layers.pair import Pair
 from random_layers.restrictions import Restrictions, additive, restrictions
 from random_layers.small import DTYPES
 from random_layers.torch_attention import TorchAttention, as_heads_of_torch
-from torch import nn
-
-from heedful import layers
 
 LENGTHS = st.sampled_from([1, 2, 3, 5, 7, 8, 9, 17, 33, 65])
 LEADING = st.sampled_from([(), (1,), (2,), (3,), (2, 3)])
@@ -97,9 +97,7 @@ class AttentionCase(Case):
         keys = self.queries if self.inputs == 1 else self.keys
         shapes = [(*self.leading, self.queries, width), (*begin, keys, kdim), (*begin, keys, vdim)]
         arrays = [rng.standard_normal(shape).astype(dtype) for shape in shapes[: self.inputs]]
-        written = self.restrictions.written(
-            rng, self.leading, heads, self.queries, keys, dtype
-        )
+        written = self.restrictions.written(rng, self.leading, heads, self.queries, keys, dtype)
         added = written.added
         if "alibi" in known:
             added = added - distances(known["alibi"], written.offset, self.queries, keys, heads)

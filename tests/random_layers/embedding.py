@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hypothesis import strategies as st
+from torch import nn
+
+from heedful import layers
 from random_layers.campaign import Case
 from random_layers.orders import ORDERS
 from random_layers.pair import Pair
 from random_layers.small import DTYPES, LEADING, SIZES
-from torch import nn
-
-from heedful import layers
 
 
 @dataclass(frozen=True)
@@ -56,5 +56,3 @@ def embedding_cases(draw: st.DrawFn) -> EmbeddingCase:
         frozen=draw(st.integers(0, 1)),
         calls=draw(st.integers(1, 2)),
     )
-
-

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
+from torch import nn
+
+from heedful import layers
 from random_layers.attention import Scores, takes
 from random_layers.campaign import Case
 from random_layers.pair import Pair
@@ -15,9 +19,6 @@ from random_layers.small import DTYPES
 from random_layers.torch_attention import as_heads_of_torch
 from random_layers.torch_models import TorchBert, TorchLanguageModel, TorchTranslator
 from random_layers.transformer import LENGTHS, Block, blocks, full
-from torch import nn
-
-from heedful import layers
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,10 @@ class ModelCase(Case):
 
     def transformer(self, options: dict[str, Any]) -> nn.Transformer:
         block = self.block
-        found = nn.Transformer(block.width, block.num_heads, *self.layers, **block.torch_options())
+        size = (block.width, block.num_heads, *self.layers)
+        with warnings.catch_warnings():  # of a faster way that is not to be had
+            warnings.simplefilter("ignore")
+            found = nn.Transformer(*size, **block.torch_options())
         block.replaced(found, options, False)
         return found
 
@@ -91,7 +95,7 @@ class ModelCase(Case):
 
     def encoder_decoder(self, rng: Any) -> None:
         block = self.block
-        options = block.options(layers.DecoderLayer)
+        options = block.options(layers.EncoderDecoder)
         ours = layers.EncoderDecoder(
             block.width, block.num_heads, *self.layers, block.dff, 0.0, dtype=self.dtype, **options
         )
@@ -112,14 +116,14 @@ class ModelCase(Case):
 
     def translator(self, rng: Any) -> None:
         block, source, target = self.block, self.vocabulary, self.vocabulary + 2
-        options = block.options(layers.DecoderLayer)
+        options = block.options(layers.Transformer)
         padding = None if self.padding is None else self.padding % source
         ours = layers.Transformer(
             source, target, block.width, block.num_heads, self.layers[0], block.dff, 0.0,
             padding_idx=padding, tied=self.tied, dtype=self.dtype, **options,
         )  # fmt: skip
-        tokens = [rng.integers(0, count, (self.items, length))
-                  for count, length in zip((source, target), self.lengths, strict=True)]  # fmt: skip
+        sizes = zip((source, target), self.lengths, strict=True)
+        tokens = [rng.integers(0, count, (self.items, length)) for count, length in sizes]
         given: dict[str, Any] = {"causal": self.causal}
         counts = np.full(self.items, self.lengths[0])
         if padding is not None:  # what ends in padding is shorter; something is left of each

@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from random_layers.activations import Kink
-from random_layers.orders import in_order
 
 import heedful
 from heedful.layers import Layer
+from random_layers.activations import Kink
+from random_layers.orders import in_order
 
 Array = NDArray[Any]
 Results = dict[str, Array]
@@ -178,9 +178,7 @@ def as_torch(dtype: Any) -> Any:
     return getattr(torch, np.dtype(dtype).name)
 
 
-def assert_close(
-    found: Results, exact: Results, noise: dict[str, Any], dtype: Any
-) -> None:
+def assert_close(found: Results, exact: Results, noise: dict[str, Any], dtype: Any) -> None:
     wanted = {name.removesuffix(" in training") for name in found}
     assert wanted == set(exact), f"here {sorted(wanted)}, in PyTorch {sorted(exact)}"
     everywhere = max((np.abs(array).max(initial=1) for array in exact.values()), default=1.0)

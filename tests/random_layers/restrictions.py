@@ -1,4 +1,4 @@
-"""Restrictions: masks, lengths, causal and windows, as heedful takes them and written out in full."""
+"""Restrictions: masks, lengths, causal and windows, as heedful takes them and written out."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def axes(names: str, shape: tuple[int, ...]) -> tuple[int, ...]:
 
     One that is the same for all items and heads has two axes, as layers want it.
     """
-    *leading, heads, queries, keys = shape
+    *leading, _, queries, keys = shape
     if not {"i", "h"} & set(names):
         return (queries if "q" in names else 1, keys if "k" in names else 1)
     items = [count if "i" in names else 1 for count in leading]

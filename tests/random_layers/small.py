@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import torch
 from hypothesis import strategies as st
+from torch import nn
+
+from heedful import layers
 from random_layers.activations import ACTIVATIONS
 from random_layers.campaign import Case
 from random_layers.orders import ORDERS, in_order
 from random_layers.pair import Pair
-from torch import nn
-
-from heedful import layers
 
 SIZES = st.sampled_from([1, 2, 3, 5, 7, 8, 9, 16, 17, 33, 65])
 LEADING = st.lists(st.sampled_from([1, 2, 3, 5, 7, 11, 0]), max_size=3).map(tuple)

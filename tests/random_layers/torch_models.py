@@ -95,7 +95,5 @@ class TorchTranslator(nn.Module):
         )  # fmt: skip
         own, causal, memory = (mask.to(x.dtype) for mask in masks)
         x = self.encoder(x + sinusoids(*x.shape[-2:], x), mask=own)
-        y = self.decoder(
-            y + sinusoids(*y.shape[-2:], y), x, tgt_mask=causal, memory_mask=memory
-        )
+        y = self.decoder(y + sinusoids(*y.shape[-2:], y), x, tgt_mask=causal, memory_mask=memory)
         return self.projection(y)

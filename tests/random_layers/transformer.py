@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 from hypothesis import strategies as st
+from torch import nn
+
+from heedful import layers
 from random_layers.activations import ACTIVATIONS
 from random_layers.attention import LEADING, Scores, distances, scores, takes
 from random_layers.campaign import Case
@@ -16,9 +19,6 @@ from random_layers.pair import Pair
 from random_layers.restrictions import Restrictions, Written, additive, restrictions
 from random_layers.small import DTYPES
 from random_layers.torch_attention import TorchAttention, as_heads_of_torch
-from torch import nn
-
-from heedful import layers
 
 LENGTHS = st.sampled_from([1, 2, 3, 5, 7, 9, 17, 33])
 
@@ -71,7 +71,9 @@ class Block:
 
     def replaced(self, module: nn.Module, options: dict[str, Any], empty: bool) -> None:
         """Another attention inside, where PyTorch's does not know an option, or would give NaN."""
-        known = {name: options.get(name) for name in ("scale", "softcap", "sink") if name in options}
+        known = {
+            name: options.get(name) for name in ("scale", "softcap", "sink") if name in options
+        }
         grouped = options.get("num_kv_heads")
         rotary = options.get("rotary", 0.0)
         if not (empty or known or grouped or rotary):

@@ -82,7 +82,7 @@ class AUC(BinaryMetric):
 
 
 class _Thresholded(BinaryMetric):
-    def __init__(self, threshold: float = 0.5) -> None:
+    def __init__(self, threshold: float) -> None:
         self.threshold = probability("threshold", threshold)
         self.cut = self.threshold
 
@@ -116,6 +116,9 @@ class Precision(_Thresholded):
 
     name = "precision"
 
+    def __init__(self, threshold: float = 0.5) -> None:
+        super().__init__(threshold)
+
     def ratio(self, right: float, found: float, positive: float) -> Mean:
         return Mean(right, found)
 
@@ -131,6 +134,9 @@ class Recall(_Thresholded):
 
     name = "recall"
 
+    def __init__(self, threshold: float = 0.5) -> None:
+        super().__init__(threshold)
+
     def ratio(self, right: float, found: float, positive: float) -> Mean:
         return Mean(right, positive)
 
@@ -145,6 +151,9 @@ class F1(_Thresholded):
     """
 
     name = "f1"
+
+    def __init__(self, threshold: float = 0.5) -> None:
+        super().__init__(threshold)
 
     def ratio(self, right: float, found: float, positive: float) -> Mean:
         return Mean(2 * right, found + positive)

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from heedful._checks import finite
 from heedful.layers import Layer
 from heedful.training._optimizers import Adam
+from heedful.training._settings import not_negative
 from heedful.training._types import Array
 
 
@@ -54,9 +54,7 @@ class NAdam(Adam):
             model, lr, betas=betas, eps=eps, weight_decay=weight_decay, groups=groups,
             clip_norm=clip_norm,
         )  # fmt: skip
-        self.momentum_decay = finite("momentum_decay", momentum_decay)
-        if self.momentum_decay < 0:
-            raise ValueError(f"momentum_decay must not be negative: got {momentum_decay}")
+        self.momentum_decay = not_negative("momentum_decay", momentum_decay)
         self._products = {0: 1.0}  # t → Mₜ, of counts that parameters have
 
     def description(self) -> dict[str, Any]:

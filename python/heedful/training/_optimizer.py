@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from heedful._checks import finite, named, numbers, positive, real
+from heedful._checks import named, numbers, positive, real
 from heedful._core._memory import Keeper
 from heedful.layers import Layer, Parameter
 from heedful.training._elsewhere import Worded
 from heedful.training._gradient_norm import gradient_norm, not_finite
 from heedful.training._schedules import as_schedule, described
+from heedful.training._settings import groups_of, setting
 from heedful.training._types import Array
 
 
@@ -62,18 +63,8 @@ class Optimizer(Worded, ABC):
         self.model = model
         self.schedule = as_schedule(lr)
         self.settings = {"lr_factor": 1.0}
-        self.settings.update({name: _setting(name, value) for name, value in settings.items()})
-        self.groups = {
-            pattern: {name: _setting(name, value) for name, value in group.items()}
-            for pattern, group in (groups or {}).items()
-        }
-        for pattern, group in self.groups.items():
-            unknown = [name for name in group if name not in self.settings]
-            if unknown:
-                raise ValueError(
-                    f"groups[{pattern!r}] must set some of {list(self.settings)}: "
-                    f"got {unknown[0]!r}"
-                )
+        self.settings.update({name: setting(name, value) for name, value in settings.items()})
+        self.groups = groups_of(groups, self.settings)
         self.clip_norm = None if clip_norm is None else positive("clip_norm", clip_norm)
         self.steps = 0
         self.state: dict[str, dict[str, Array]] = {}  # slot → name → array
@@ -234,22 +225,9 @@ def _count(key: str, given: Any) -> int:
 
 @np.errstate(all="ignore")
 def _clipped(grad: Array, factor: float) -> Array:
-    scaled: Array = grad * grad.dtype.type(factor)
+    # asarray: products of arrays without axes are none
+    scaled: Array = np.asarray(grad * grad.dtype.type(factor))
     return scaled
-
-
-def _setting(name: str, value: Any) -> float:
-    number = finite(name, value)
-    if number < 0:
-        raise ValueError(f"{name} must not be negative: got {value}")
-    return below_one(name, number) if name == "momentum" else number
-
-
-def below_one(name: str, value: Any) -> float:
-    number = finite(name, value)
-    if not 0 <= number < 1:
-        raise ValueError(f"{name} must lie in [0, 1): got {value}")
-    return number
 
 
 def _few(names: list[str], most: int = 8) -> str:

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from heedful._checks import finite, flag, positive
+from heedful._checks import flag, positive
 from heedful._core import native
 from heedful.layers import Layer
 from heedful.training._optimizer import Optimizer
+from heedful.training._settings import betas_of
 from heedful.training._types import Array
 
 
@@ -116,11 +117,8 @@ class Adam(Optimizer):
         betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8, weight_decay: float = 0.0,
         groups: Mapping[str, Mapping[str, float]] | None = None, clip_norm: float | None = None,
     ) -> None:  # fmt: skip
-        first, second = (finite("betas", beta) for beta in betas)
-        if not 0 <= first < 1 or not 0 <= second < 1:
-            raise ValueError(f"betas must lie in [0, 1): got {betas}")
         super().__init__(model, lr, groups, clip_norm, weight_decay=weight_decay)
-        self.betas, self.eps = (float(first), float(second)), positive("eps", eps)
+        self.betas, self.eps = betas_of(betas), positive("eps", eps)
 
     def description(self) -> dict[str, Any]:
         return {**super().description(), "betas": list(self.betas), "eps": self.eps}
@@ -141,6 +139,12 @@ class Adam(Optimizer):
 class AdamW(Adam):
     """Adam whose weight decay shrinks the weights by themselves: w ← w · (1 − lr · weight_decay).
 
+    Parameters
+    ----------
+    model, lr, betas, eps, groups, clip_norm
+        As of :class:`Adam`.
+    weight_decay : float, default 0.01
+
     Notes
     -----
     Loshchilov and Hutter 2017, https://arxiv.org/abs/1711.05101. Named ``torch.optim.AdamW`` in
@@ -155,5 +159,12 @@ class AdamW(Adam):
 
     decoupled = True
 
-    def __init__(self, model: Layer | None = None, lr: Any = 1e-3, **settings: Any) -> None:
-        super().__init__(model, lr, **{"weight_decay": 0.01, **settings})
+    def __init__(
+        self, model: Layer | None = None, lr: Any = 1e-3, *,
+        betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8, weight_decay: float = 0.01,
+        groups: Mapping[str, Mapping[str, float]] | None = None, clip_norm: float | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(
+            model, lr, betas=betas, eps=eps, weight_decay=weight_decay, groups=groups,
+            clip_norm=clip_norm,
+        )  # fmt: skip

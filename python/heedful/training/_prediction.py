@@ -14,9 +14,11 @@ FLOOR = 1e-30
 
 
 def floating(prediction: Any) -> Array:
-    """Predictions as they are, whole numbers as floating ones: their gradient is none."""
+    """Predictions in the type of their gradient: whole numbers and bools become float64."""
     array = numbers("prediction", prediction)
-    return array.astype(np.float64) if array.dtype.kind in "iub" else array
+    if array.dtype.kind in "iub":
+        return array.astype(np.float64)
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 def as_rows(prediction: Array) -> Array:

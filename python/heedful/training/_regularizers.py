@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from heedful._checks import finite, named
+from heedful._checks import named
+from heedful.training._settings import not_negative
 from heedful.training._types import Array
 
 
@@ -22,9 +23,7 @@ class L1L2:
     """
 
     def __init__(self, l1: float = 0.0, l2: float = 0.0) -> None:
-        self.l1, self.l2 = finite("l1", l1), finite("l2", l2)
-        if self.l1 < 0 or self.l2 < 0:
-            raise ValueError(f"l1 and l2 must not be negative: got l1={l1}, l2={l2}")
+        self.l1, self.l2 = not_negative("l1", l1), not_negative("l2", l2)
 
     @np.errstate(all="ignore")
     def penalty(self, value: Array) -> float:

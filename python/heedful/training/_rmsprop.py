@@ -9,7 +9,8 @@ import numpy as np
 
 from heedful._checks import flag, positive
 from heedful.layers import Layer
-from heedful.training._optimizer import Optimizer, below_one
+from heedful.training._optimizer import Optimizer
+from heedful.training._settings import below_one
 from heedful.training._types import Array
 
 

@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from heedful._checks import finite, is_integer, named, size
+from heedful._checks import is_integer, named, size
+from heedful.training._settings import not_negative
 
 # from the number of the step, 0 for the first, to its learning rate
 Schedule: TypeAlias = Callable[[int], float]
@@ -36,7 +37,7 @@ class WarmupCosine:
     """
 
     def __init__(self, lr: float, warmup_steps: int, total_steps: int, final: float = 0.0) -> None:
-        self.lr, self.final = finite("lr", lr), finite("final", final)
+        self.lr, self.final = not_negative("lr", lr), not_negative("final", final)
         self.total_steps = size("total_steps", total_steps)
         self.warmup_steps = (
             0
@@ -74,7 +75,7 @@ class InverseSquareRoot:
     """
 
     def __init__(self, lr: float, warmup_steps: int = 4000) -> None:
-        self.lr, self.warmup_steps = finite("lr", lr), size("warmup_steps", warmup_steps)
+        self.lr, self.warmup_steps = not_negative("lr", lr), size("warmup_steps", warmup_steps)
 
     def __call__(self, step: int) -> float:
         count = step + 1
@@ -96,13 +97,11 @@ def as_schedule(given: Any) -> Schedule:
         schedule: Schedule = given
         return schedule
     try:
-        rate = finite("lr", given)
+        rate = not_negative("lr", given)
     except TypeError:
         raise TypeError(
             f"lr must be a number, or a function from a step to one: got {named(given)}"
         ) from None
-    if rate < 0:
-        raise ValueError(f"lr must not be negative: got {rate}")
     return Constant(rate)
 
 

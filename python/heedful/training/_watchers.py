@@ -7,11 +7,12 @@ import re
 
 import numpy as np
 
-from heedful._checks import finite, named, one_of, size
+from heedful._checks import flag, named, one_of, size
 from heedful._whole_file import check_target
 from heedful.layers import Layer
 from heedful.training._callbacks import Callback, Logs
 from heedful.training._elsewhere import Worded
+from heedful.training._settings import not_negative
 from heedful.training._types import Array
 from heedful.training._uninterrupted import uninterrupted
 from heedful.training._weight_files import save_weights
@@ -31,9 +32,7 @@ class Watcher(Worded, Callback):
             raise TypeError(f"monitor must be a name in the history: got {named(monitor)}")
         self.monitor = monitor
         self.sign = 1.0 if _direction(monitor, mode) == "min" else -1.0
-        self.min_delta = finite("min_delta", min_delta)
-        if self.min_delta < 0:
-            raise ValueError(f"min_delta must not be negative: got {min_delta}")
+        self.min_delta = not_negative("min_delta", min_delta)
         self.best = self.sign * np.inf
 
     def check(self, names: list[str], validated: bool) -> None:
@@ -82,7 +81,8 @@ class EarlyStopping(Watcher):
         mode: str = "auto", restore_best: bool = True,
     ) -> None:  # fmt: skip
         super().__init__(monitor, mode, min_delta)
-        self.patience, self.restore_best = size("patience", patience), restore_best
+        self.patience = size("patience", patience)
+        self.restore_best = flag("restore_best", restore_best)
         self.waited = 0
         self.state: tuple[dict[str, Array], dict[str, Array]] | None = None
 
@@ -126,6 +126,8 @@ class BestCheckpoint(Watcher):
         mode: str = "auto",
     ) -> None:  # fmt: skip
         super().__init__(monitor, mode, min_delta)
+        if not isinstance(path, (str, os.PathLike)):
+            raise TypeError(f"path must be a str or a path: got {named(path)}")
         self.path = path
 
     def on_begin(self, model: Layer) -> None:

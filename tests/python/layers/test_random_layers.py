@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import pytest
 
-pytestmark = [pytest.mark.peer]
 pytest.importorskip("torch")
 pytest.importorskip("hypothesis")
 
@@ -17,6 +16,8 @@ from random_layers.embedding import embedding_cases
 from random_layers.models import model_cases
 from random_layers.small import small_cases
 from random_layers.transformer import decoder_cases, encoder_cases
+
+pytestmark = pytest.mark.peer
 
 # what is drawn, and its share of all cases
 KINDS = {

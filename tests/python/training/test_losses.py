@@ -11,6 +11,8 @@ from heedful.testing import gradcheck
 from heedful.training import (
     BinaryCrossEntropy,
     CategoricalCrossEntropy,
+    Huber,
+    MeanAbsoluteError,
     MeanSquaredError,
     SparseCategoricalCrossEntropy,
 )
@@ -168,3 +170,21 @@ def test_a_column_may_be_left_out() -> None:
 def test_is_refused_in_one_sentence(call: Any, kind: Any, message: str) -> None:
     with pytest.raises(kind, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    "loss_fn",
+    [
+        BinaryCrossEntropy(), CategoricalCrossEntropy(), MeanSquaredError(),
+        SparseCategoricalCrossEntropy(), BinaryCrossEntropy(False), CategoricalCrossEntropy(False),
+        SparseCategoricalCrossEntropy(False), MeanAbsoluteError(), Huber(),
+    ],
+)  # fmt: skip
+def test_the_gradient_of_byte_swapped_predictions_is_not_byte_swapped(loss_fn: Any) -> None:
+    prediction = np.array([[0.25, 0.75], [0.5, 0.5]])
+    target = [0, 1] if isinstance(loss_fn, SparseCategoricalCrossEntropy) else np.eye(2)
+    loss, gradient = loss_fn(target, prediction)
+    found, swapped = loss_fn(target, prediction.astype(prediction.dtype.newbyteorder()))
+    assert (found, swapped.dtype) == (loss, np.dtype(np.float64))
+    assert swapped.dtype.isnative
+    np.testing.assert_array_equal(swapped, gradient)

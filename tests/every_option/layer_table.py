@@ -1,0 +1,103 @@
+"""Every public layer: how it is made, what it is called with, and values of options of its own."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from every_option.values import MASK
+from heedful import layers as L
+from heedful.layers import Layer
+
+RNG = np.random.default_rng(20240229)
+X = RNG.standard_normal((3, 5, 6)).astype(np.float32)
+MEMORY = RNG.standard_normal((3, 5, 6)).astype(np.float32)
+TOKENS = np.array([[1, 2, 3, 4, 1], [2, 5, 6, 1, 1], [7, 1, 2, 3, 0]])
+SMALL = {"d_model": 6, "num_heads": 3}
+
+
+class Row(NamedTuple):
+    kind: type[Layer]
+    needed: dict[str, Any]
+    inputs: dict[str, Any]
+    good: dict[str, Any] = {}  # noqa: RUF012 - of this layer alone
+    bad: dict[str, Any] = {}  # noqa: RUF012
+    call_good: dict[str, Any] = {}  # noqa: RUF012
+    call_bad: dict[str, Any] = {}  # noqa: RUF012
+    # options that change nothing here, and why
+    idle: dict[str, str] = {}  # noqa: RUF012
+
+
+ALIGN = "it matters where causal or window is given"
+ROWS = [
+    *[Row(kind, {}, {"x": X}, call_bad={"x": "any"}) for kind in
+      (L.ReLU, L.SiLU, L.Tanh, L.Sigmoid, L.GELU)],
+    Row(L.Dropout, {}, {"x": X}, call_bad={"x": "any", "in_place": []}),
+    Row(L.Softmax, {}, {"x": X}, bad={"axis": [(1.5, TypeError), ("a", TypeError)]},
+        call_bad={"x": "any"}),
+    Row(L.Activation, {"activation": "relu"}, {"x": X}, call_bad={"x": "any"}),
+    Row(L.Flatten, {}, {"x": X}, call_bad={"x": "any"}),
+    Row(L.GlobalAveragePooling, {}, {"x": X}, call_good={"mask": np.arange(5) < [[3], [5], [1]]},
+        call_bad={"x": "any", "mask": "items"}),
+    Row(L.Linear, {"in_features": 6, "out_features": 6}, {"x": X}),
+    Row(L.Dense, {"units": 6}, {"x": X}, call_bad={"x": "any"},
+        idle={"kernel_regularizer": "fit adds it to the loss",
+              "bias_regularizer": "fit adds it to the loss"}),
+    Row(L.FeedForward, {**SMALL, "dff": 7}, {"x": X}),
+    Row(L.LayerNorm, {"d_model": 6}, {"x": X}),
+    Row(L.LayerNormalization, {}, {"x": X}, good={"axis": None},
+        bad={"axis": [(1, ValueError), ("a", ValueError)]}, call_bad={"x": "any"}),
+    Row(L.RMSNorm, {"d_model": 6}, {"x": X}),
+    Row(L.Embedding, {"num_embeddings": 9, "d_model": 6}, {"tokens": TOKENS}),
+    Row(L.SinusoidalPositions, {"d_model": 6}, {"x": X}, call_bad={
+        "first": [(1.5, TypeError), ([1, 2], ValueError), ("a", TypeError)]}),
+    Row(L.LearnedPositions, {"max_length": 9, "d_model": 6}, {"x": X}),
+    Row(L.RotaryPositions, {}, {"x": X}, call_good={"positions": 3}, call_bad={
+        "x": "any", "positions": [(1.5, TypeError), ("a", TypeError), (np.arange(4), ValueError)]}),
+    Row(L.Residual, {"layer": L.Linear(6, 6, rng=0)}, {"x": X}),
+    Row(L.MultiHeadAttention, SMALL, {"query": X},
+        call_good={"bias": np.eye(5), "value": None},
+        call_bad={"bias": "bias", "value": []},
+        idle={"call align": ALIGN}),
+    Row(L.RelativeAttention, SMALL, {"x": X, "memory": MEMORY}),
+    Row(L.AdditiveAttention, {"d_model": 6}, {"query": X, "key": MEMORY},
+        good={"bias": True, "alibi": 0.5},
+        bad={"alibi": [("a", TypeError), ([1.0, 2.0], TypeError), (np.nan, ValueError)]},
+        call_bad={"value": "any", "mask": [one for one in MASK if np.shape(one[0]) != (3, 5, 5)]},
+        idle={"call align": ALIGN}),
+    Row(L.AttentionPooling, {"d_model": 6}, {"x": X}, call_good={
+        "mask": np.arange(5) < [[3], [5], [1]]}, call_bad={"mask": "items"}),
+    Row(L.FeatureAttention, {"num_features": 6}, {"x": X[0]}),
+    Row(L.EncoderLayer, {**SMALL, "dff": 7}, {"x": X}, call_good={"bias": np.eye(5)},
+        call_bad={"bias": "bias"}, idle={"call align": ALIGN}),
+    Row(L.Encoder, {**SMALL, "num_layers": 1, "dff": 7}, {"x": X}, call_good={"bias": np.eye(5)},
+        call_bad={"bias": "bias"}, idle={"call align": ALIGN}),
+    Row(L.DecoderLayer, {**SMALL, "dff": 7}, {"x": X, "memory": MEMORY},
+        call_good={"causal": False, "mask": np.eye(5, dtype=bool)}),
+    Row(L.Decoder, {**SMALL, "num_layers": 1, "dff": 7}, {"x": X, "memory": MEMORY},
+        call_good={"causal": False, "mask": np.eye(5, dtype=bool)}),
+    Row(L.EncoderDecoder, {**SMALL, "num_encoder_layers": 1, "num_decoder_layers": 1, "dff": 7},
+        {"source": X, "target": MEMORY}, call_good={"causal": False}),
+    Row(L.Transformer, {**SMALL, "source_vocabulary": 9, "target_vocabulary": 9, "num_layers": 1,
+                        "dff": 7}, {"source": TOKENS, "target": TOKENS},
+        good={"positions": "rotary"}, call_good={"causal": False},
+        call_bad={"source": "tokens", "target": "tokens"}),
+    Row(L.LanguageModel, {**SMALL, "vocabulary": 9, "num_layers": 1}, {"tokens": TOKENS},
+        good={"tied": False, "window": 2}, bad={"window": "size"}),
+    Row(L.BertEncoder, {**SMALL, "vocabulary": 9, "num_layers": 1, "dff": 7, "max_length": 9},
+        {"tokens": TOKENS},
+        call_good={"mask": np.arange(5) < [[3], [5], [1]], "segments": [0, 0, 1, 1, 1]},
+        call_bad={"mask": "items",
+                  "segments": [([0, 1], ValueError), ([0, 9, 0, 0, 0], ValueError),
+                               ([0.5] * 5, TypeError)]}),
+    Row(L.SegmentRecurrentLayer, {**SMALL, "dff": 7, "rate": 0.0}, {"x": X, "memory": MEMORY},
+        good={"norm_first": False}),
+    Row(L.SegmentRecurrentLM, {**SMALL, "vocabulary": 9, "num_layers": 1},
+        {"tokens": TOKENS, "memory": [MEMORY]}, good={"norm_first": False, "tied": False},
+        call_good={"memory_lengths": None, "return_memory": True},
+        call_bad={"memory": [([], ValueError), ([X[:, :, :5]], ValueError)]},
+        idle={"memory_length": "it is that of what is returned"}),
+    Row(L.Autoencoder, {"num_features": 6, "code_size": 3, "d_model": 8, "num_heads": 2,
+                        "num_layers": 1}, {"x": X}),
+]  # fmt: skip

@@ -1,0 +1,61 @@
+"""Options: the arguments of a class, a method or a function, as written and as documented."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterable
+from typing import Any
+
+_HIDDEN = ("self", "mode")  # of compute, which layers give on
+
+
+def in_signature(function: Any) -> list[str]:
+    """Of a class those of its making; not what is only handed on by * or **."""
+    parameters = inspect.signature(function).parameters.values()
+    kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    named = [one.name for one in parameters if one.kind not in kinds]
+    return [name for name in named if name not in _HIDDEN or inspect.isclass(function)]
+
+
+def documented(function: Any) -> list[str]:
+    """Names in the numpydoc section Parameters, such as ``causal, window : …``."""
+    text = inspect.getdoc(function) or ""
+    found = re.search(r"^Parameters\n-+\n(.*?)(?=^\w[^\n]*\n-+\n|\Z)", text, re.M | re.S)
+    if not found:
+        return []
+    heads = re.findall(r"^(\*{0,2}\w[^\n:]*?)(?: :[^\n]*)?$", found[1], re.M)
+    names = [name.strip() for head in heads for name in head.split(",")]
+    return [name for name in names if re.fullmatch(r"\w+", name)]
+
+
+def options_of(function: Any) -> list[str]:
+    return list(dict.fromkeys([*in_signature(function), *documented(function)]))
+
+
+def assert_refused(
+    call: Any, kind: type[Exception], name: str, own: Iterable[str], everywhere: Iterable[str],
+    owner: str, public: Iterable[str],
+) -> None:  # fmt: skip
+    """`call` raises `kind` itself, in one sentence that is about `name` and about no inner thing.
+
+    own : the arguments that the caller can know, those of this very function
+    everywhere : the arguments of all functions
+    public : the names of classes and functions, of which the sentence names `owner` at most
+    """
+    raised: Exception | None = None
+    try:
+        call()
+    except (TypeError, ValueError) as error:
+        raised = error
+    assert raised is not None, "is accepted"
+    message = str(raised)
+    assert type(raised) is kind, f"{type(raised).__name__}, expected {kind.__name__}: {message}"
+    words = set(re.findall(r"\w+", message))
+    assert name in words, f"does not name {name}: {message}"
+    about = set(re.findall(r"\w+", re.split(r" must | needs | has no | got ", message)[0]))
+    inner = (about & set(everywhere)) - set(own) - {name}
+    assert not inner, f"is about {sorted(inner)}, which the caller does not know: {message}"
+    others = (about & set(public)) - {owner, name}
+    assert not others, f"is about {sorted(others)}, which the caller did not call: {message}"
+    assert "\n" not in message, message
