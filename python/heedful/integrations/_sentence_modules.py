@@ -44,6 +44,7 @@ class SentenceModules(NamedTuple):
         return vectors
 
 
+@np.errstate(all="ignore")
 def pooled(mode: str, y: Array, lengths: Array) -> Array:
     """y (B, L, E) → (B, E), over the first `lengths` (B,) rows of each item."""
     if mode == "cls":
@@ -60,6 +61,7 @@ def pooled(mode: str, y: Array, lengths: Array) -> Array:
     return mean
 
 
+@np.errstate(all="ignore")  # small numbers may underflow
 def normalised(vectors: Array) -> Array:
     """Each divided by its norm."""
     found: Array = vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
