@@ -144,7 +144,7 @@ ScoreRule<T> uncapped_rule(const Problem& problem) {
   if (has_great_scale<T>(problem)) {
     const double unit = score_unit<T>(problem);
     return {static_cast<T>(problem.scale * unit), T{0}, static_cast<T>(1 / unit),
-            static_cast<T>(log2_e / unit),        T{1}, static_cast<T>(unit)};
+            static_cast<T>(log2_e / unit),        0,    static_cast<T>(unit)};
   }
   const double size = std::abs(problem.scale);
   const bool adds = problem.alibi_slopes || problem.bias || problem.sink;
