@@ -144,7 +144,7 @@ ScoreRule<T> uncapped_rule(const Problem& problem) {
   if (has_great_scale<T>(problem)) {
     const double unit = score_unit<T>(problem);
     return {static_cast<T>(problem.scale * unit), T{0}, static_cast<T>(1 / unit),
-            static_cast<T>(log2_e / unit),        T{1}, static_cast<T>(unit)};
+            static_cast<T>(log2_e / unit),        0,    static_cast<T>(unit)};
   }
   const double size = std::abs(problem.scale);
   const bool adds = problem.alibi_slopes || problem.bias || problem.sink;
@@ -176,7 +176,7 @@ TilePlan<T> plan_tile(const Problem& problem, std::ptrdiff_t item, const Panel<T
   plan.mask = mask_tile(problem, item, panel, keys, mask_buffer);
   plan.keys = plan.mask.keys;
   plan.outside = plan.keys.begin < panel.all.begin || plan.keys.end > panel.all.end;
-  plan.changes = problem.softcap > 0 || problem.alibi_slopes || plan.mask.changes() || plan.outside;
+  plan.changes = rule.caps() || problem.alibi_slopes || plan.mask.changes() || plan.outside;
   return plan;
 }
 
@@ -190,7 +190,7 @@ ScoreTile<T> finish_tile(const Problem& problem, std::ptrdiff_t item, const Pane
     const int lanes = panel.lanes();
     // the mask takes the maximum in its pass, where nothing is hidden behind it
     const bool raised = plan.mask.changes() && !plan.outside;
-    if (problem.softcap > 0) cap(problem, rule, areas.scores, keys.size() * lanes, areas.cap_slope);
+    if (rule.caps()) cap(problem, rule, areas.scores, keys.size() * lanes, areas.cap_slope);
     if (problem.alibi_slopes) subtract_slopes(problem, item, panel, keys, rule, areas.scores);
     if (plan.mask.changes()) {
       partial |=
@@ -219,7 +219,7 @@ void score_row(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head,
                std::ptrdiff_t query, KeyRange keys, KeyRange sees, const ScoreRule<T>& rule,
                const T* values, T* scores) {
   const std::ptrdiff_t count = keys.size();
-  if (problem.softcap > 0) cap(problem, rule, scores, count, static_cast<T*>(nullptr));
+  if (rule.caps()) cap(problem, rule, scores, count, static_cast<T*>(nullptr));
   if (problem.alibi_slopes) {
     const T slope = slope_of(problem, item, head, rule);
     const T position = static_cast<T>(query + problem.items[item].offset - keys.begin);

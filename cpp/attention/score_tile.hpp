@@ -25,6 +25,8 @@ struct ScoreRule {
   double product_factor = 0;  // not 0: scores are capped in double, from product · this
   T unit = 1;                 // of what is added to a score
   T slope_limit = std::numeric_limits<T>::max();  // slope · distance stays finite
+
+  bool caps() const { return cap > 0 || product_factor != 0; }
 };
 
 template <class T>

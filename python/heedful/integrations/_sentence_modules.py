@@ -39,6 +39,7 @@ class SentenceModules(NamedTuple):
         return vectors
 
 
+@np.errstate(all="ignore")  # small numbers may underflow
 def normalised(vectors: Array) -> Array:
     """Each divided by its norm."""
     found: Array = vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
