@@ -21,6 +21,7 @@ _KEYS = {
 }
 
 
+@np.errstate(all="ignore")
 def pooled(mode: Mode, y: Array, lengths: Array, first: int = 0) -> Array:
     """y (B, L, E) → (B, E), over rows `first` to `lengths` (B,) of each item.
 

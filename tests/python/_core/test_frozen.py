@@ -189,7 +189,8 @@ def test_pyinstaller_freezes_an_application_that_starts(tmp_path: Path) -> None:
         import heedful
         images, labels = heedful.data.load_digits()
         x = images[:5].reshape(1, 5, 64).astype(np.float32)
-        print(heedful.attention(x, x, x).shape, len(labels), heedful.show_config(mode="dicts")["level"])
+        level = heedful.show_config(mode="dicts")["level"]
+        print(heedful.attention(x, x, x).shape, len(labels), level)
         model = heedful.layers.Sequential(heedful.layers.Linear(64, 3, rng=0))
         optimizer = heedful.training.Adam(model)
         y, backward = model.forward(x)

@@ -7,12 +7,12 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from error_bounds import Bounds, assert_within, bounds
 from numpy.typing import NDArray
-from random_call import Arrays, RandomCall, without
 
 import heedful
 import reference
+from random_calls.bounds import Bounds, assert_within, bounds
+from random_calls.call import Arrays, RandomCall, without
 
 Array = NDArray[Any]
 
@@ -56,7 +56,8 @@ class RandomPieces:
         assert_within(query.astype(call.computing), truth.query, wider.dquery, "gradient of query")
         for name in ("key", "value"):
             whole = np.concatenate([getattr(part, name) for part in parts], axis=-2)
-            assert_within(whole, getattr(truth, name), getattr(wider, f"d{name}"), f"gradient of {name}")
+            wanted, error = getattr(truth, name), getattr(wider, f"d{name}")
+            assert_within(whole, wanted, error, f"gradient of {name}")
 
     def _options(self, a: Arrays, begin: int, end: int) -> dict[str, Any]:
         """What the call's options are for keys [begin, end) alone."""

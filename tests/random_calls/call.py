@@ -3,12 +3,12 @@
 A call is a description of some plain values, so that hypothesis can make it smaller, and its
 representation is the program that repeats it::
 
-    from random_call import RandomCall
+    from random_calls.call import RandomCall
     RandomCall(dtype="float32", Lq=3, …).check()
 
 How close results must be follows from the numbers, not from luck: an error counts in units in the
 last place of the computing type, of the sum of the absolute values of all terms that make a number,
-and a score's own rounding moves its weight by as much (:func:`error_bounds.bounds`).
+and a score's own rounding moves its weight by as much (:func:`random_calls.bounds.bounds`).
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from typing import Any, NamedTuple
 
 import ml_dtypes
 import numpy as np
-from array_layouts import laid_out
-from error_bounds import assert_within, bounds
 from numpy.typing import NDArray
 
 import heedful
 import reference
+from random_calls.bounds import assert_within, bounds
+from random_calls.layouts import laid_out
 
 Array = NDArray[Any]
 TYPES = {"bfloat16": ml_dtypes.bfloat16}
@@ -74,21 +74,21 @@ class RandomCall:
     # --- what is drawn
 
     @property
-    def H(self) -> int:  # noqa: N802 (the letter of the documentation)
+    def H(self) -> int:
         return self.Hkv * self.group
 
     @property
     def number(self) -> Any:
-        return np.dtype(TYPES.get(self.dtype, self.dtype))
+        return as_type(self.dtype)
 
     @property
     def computing(self) -> Any:
-        return np.dtype(np.float64 if self.dtype == "float64" else np.float32)
+        return computing_type(self.dtype)
 
     def arrays(self) -> Arrays:
         """The arguments, in the order (…, H, L, D)."""
         rng = np.random.default_rng(self.seed)
-        kv_type = np.dtype(TYPES.get(self.kv_dtype, self.kv_dtype)) if self.kv_dtype else self.number
+        kv_type = as_type(self.kv_dtype or self.dtype)
 
         def normal(*shape: int) -> Array:
             return rng.standard_normal(shape)
@@ -104,7 +104,7 @@ class RandomCall:
         if self.bias:
             bias = normal(*self._axes(self.bias))
             bias[rng.random(bias.shape) >= self.bias_density] = -np.inf
-            options["bias"] = bias.astype(TYPES.get(self.bias_dtype, self.bias_dtype or self.computing))
+            options["bias"] = bias.astype(as_type(self.bias_dtype or self.computing.name))
         if self.q_lengths:
             options["q_lengths"] = rng.integers(0, self.Lq + 1, self.B)
         if self.kv_lengths:
@@ -158,24 +158,36 @@ class RandomCall:
                 query, key, value, **a.options, return_lse=True, return_weights=True
             )
             alone = heedful.attention(query, key, value, **a.options)
-            scores = heedful.attention_scores(query, key, **without(a.options, "dropout_p", "rng", "sink"))
+            of_scores = without(a.options, "dropout_p", "rng", "sink")
+            scores = heedful.attention_scores(query, key, **of_scores)
             found = pullback(dout, **extras)
         assert alone.tobytes() == out.tobytes(), "attention and attention_vjp differ"
-        back = (lambda array: array.swapaxes(-3, -2)) if turn else (lambda array: array)
         expected = exact.result
-        assert_within(back(out), expected.out, bound.out, "out")
+        assert_within(_outward(out, turn), expected.out, bound.out, "out")
         assert_within(lse, expected.lse, bound.lse, "lse")
         assert_within(weights, expected.weights, bound.weights, "weights")
         assert_within(scores, expected.scores, bound.scores, "scores")
-        for name in ("query", "key", "value"):
-            gradient = back(getattr(found, name))
-            assert_within(gradient, getattr(truth, name), getattr(bound, f"d{name}"), f"gradient of {name}")
-        for name in ("bias", "sink"):
-            if getattr(truth, name) is None:
-                assert getattr(found, name) is None
-            else:
-                assert_within(getattr(found, name), getattr(truth, name), getattr(bound, f"d{name}"),
-                              f"gradient of {name}")
+        for name in ("query", "key", "value", "bias", "sink"):
+            gradient, wanted = getattr(found, name), getattr(truth, name)
+            if wanted is None:
+                assert gradient is None
+                continue
+            if name in ("query", "key", "value"):
+                gradient = _outward(gradient, turn)
+            assert_within(gradient, wanted, getattr(bound, f"d{name}"), f"gradient of {name}")
+
+
+def _outward(array: Array, length_first: bool) -> Array:
+    """In the order (…, H, L, D)."""
+    return array.swapaxes(-3, -2) if length_first else array
+
+
+def as_type(name: str) -> Any:
+    return np.dtype(TYPES.get(name, name))
+
+
+def computing_type(name: str) -> Any:
+    return np.dtype(np.float64 if name == "float64" else np.float32)
 
 
 def without(options: dict[str, Any], *names: str) -> dict[str, Any]:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-import ml_dtypes
 import numpy as np
-from error_bounds import assert_within, bounds
 from numpy.typing import NDArray
-from random_call import TYPES, Arrays
 
 import heedful
 import reference
+from random_calls.bounds import assert_within, bounds
+from random_calls.call import Arrays, as_type, computing_type
 
 Array = NDArray[Any]
 
@@ -34,10 +33,10 @@ class RandomPacked:
 
     def check(self) -> None:
         rng = np.random.default_rng(self.seed)
-        number = np.dtype(TYPES.get(self.dtype, self.dtype))
-        computing = np.dtype(np.float64 if self.dtype == "float64" else np.float32)
+        number, computing = as_type(self.dtype), computing_type(self.dtype)
         heads, count = self.Hkv * self.group, len(self.lengths)
-        starts_q, starts_k = (np.concatenate([[0], np.cumsum(n)]) for n in zip(*self.lengths, strict=True))
+        lengths = np.array(self.lengths)
+        starts_q, starts_k = (np.concatenate([[0], np.cumsum(n)]) for n in lengths.T)
 
         def normal(*shape: int) -> Array:
             return rng.standard_normal(shape).astype(number)
@@ -46,7 +45,9 @@ class RandomPacked:
         key = normal(int(starts_k[-1]), self.Hkv, self.D)
         value = normal(int(starts_k[-1]), self.Hkv, self.Dv)
         dout = normal(int(starts_q[-1]), heads, self.Dv)
-        dlse = rng.standard_normal((heads, int(starts_q[-1]))).astype(computing) if self.dlse else None
+        dlse = None
+        if self.dlse:
+            dlse = rng.standard_normal((heads, int(starts_q[-1]))).astype(computing)
         slopes = None
         if self.alibi:
             shape = (count, heads) if self.alibi == "SH" else (heads,)
@@ -54,7 +55,7 @@ class RandomPacked:
         align: Any = rng.integers(-20, 60, count) if self.align == "each" else self.align
         options = dict(self.plain, align=align, alibi_slopes=slopes)
         if self.sink is not None:
-            options["sink"] = rng.standard_normal(heads).astype(computing) + computing.type(self.sink)
+            options["sink"] = (rng.standard_normal(heads) + self.sink).astype(computing)
         (out, lse), pullback = heedful.attention_varlen_vjp(
             query, key, value, starts_q, starts_k, **options, return_lse=True
         )
@@ -69,22 +70,27 @@ class RandomPacked:
                 own["align"] = int(align[s])
             if slopes is not None and self.alibi == "SH":
                 own["alibi_slopes"] = slopes[s]
-            arrays = [x.swapaxes(0, 1)[None] for x in (query[rows], key[keys], value[keys], dout[rows])]
+            arrays = [_dense(x) for x in (query[rows], key[keys], value[keys], dout[rows])]
             own_dlse = None if dlse is None else dlse[None, :, rows]
             a = Arrays(*arrays[:3], own, arrays[3], own_dlse, None)
             exact = reference.steps(*arrays[:3], **own, first_item=s)
-            truth = reference.attention_backward(arrays[3], *arrays[:3], dlse=own_dlse, **own, first_item=s)
+            truth = reference.attention_backward(
+                arrays[3], *arrays[:3], dlse=own_dlse, **own, first_item=s
+            )
             bound = bounds(exact, a, computing)
             what = f" of sequence {s}"
-            assert_within(out[rows].swapaxes(0, 1)[None], exact.result.out, bound.out, "out" + what)
+            assert_within(_dense(out[rows]), exact.result.out, bound.out, "out" + what)
             assert_within(lse[None, :, rows], exact.result.lse, bound.lse, "lse" + what)
             for name, places in (("query", rows), ("key", keys), ("value", keys)):
-                gradient = getattr(found, name)[places].swapaxes(0, 1)[None]
-                assert_within(gradient, getattr(truth, name), getattr(bound, f"d{name}"), f"gradient of {name}{what}")
+                gradient, wanted = _dense(getattr(found, name)[places]), getattr(truth, name)
+                error = getattr(bound, f"d{name}")
+                assert_within(gradient, wanted, error, f"gradient of {name}{what}")
             if self.sink is not None:
                 dsink, dsink_bound = dsink + truth.sink, dsink_bound + bound.dsink
         if self.sink is not None:
             assert_within(found.sink, dsink, dsink_bound, "gradient of sink")
 
 
-assert ml_dtypes  # bfloat16 is known to NumPy
+def _dense(rows: Array) -> Array:
+    """(L, H, D) → (1, H, L, D)"""
+    return rows.swapaxes(0, 1)[None]

@@ -33,7 +33,7 @@ class Bounds(NamedTuple):
 
 
 def bounds(s: reference.Steps, arrays: Any, computing: np.dtype[Any]) -> Bounds:
-    """`arrays` has query, key, value, options, dout, dlse and dweights, `s` what follows from them."""
+    """`arrays` has query, key, value, options, dout, dlse, dweights; `s` follows from them."""
     with np.errstate(all="ignore"):
         return _bounds(s, arrays, float(np.finfo(computing).eps), float(np.finfo(computing).tiny))
 
@@ -81,9 +81,16 @@ def _bounds(s: reference.Steps, a: Any, eps: float, tiny: float) -> Bounds:
         delta = delta + np.abs(a.dlse)
     ddelta = ddelta + 4 * eps * delta
     both = dprob + delta[..., None]
-    dscore = p * (
-        relative * both + _sum(value.shape[-1]) * eps * dprob + ddelta[..., None] + 8 * eps * both
-    ) + 4 * tiny * both
+    dscore = (
+        p
+        * (
+            relative * both
+            + _sum(value.shape[-1]) * eps * dprob
+            + ddelta[..., None]
+            + 8 * eps * both
+        )
+        + 4 * tiny * both
+    )
     dscore = np.where(s.allowed, dscore, 0)
     slope = np.abs(np.asarray(s.slope_of_cap))
     dlogit = abs(s.scale) * (dscore * slope)
@@ -93,18 +100,25 @@ def _bounds(s: reference.Steps, a: Any, eps: float, tiny: float) -> Bounds:
         dlogit = dlogit + abs(s.scale) * p * both * bent
         whole = abs(s.scale) * p * both
     queries, keys = p.shape[-2:]
-    by_key = (-1, -2)
-    dquery = dlogit @ key + _sum(keys) * eps * (whole @ key) + tiny
-    dkey = dlogit.swapaxes(*by_key) @ query + _sum(queries) * eps * (whole.swapaxes(*by_key) @ query)
-    dvalue = dweight.swapaxes(*by_key) @ dout + _sum(queries) * eps * (weight.swapaxes(*by_key) @ dout)
+    many_keys, many_queries = _sum(keys) * eps, _sum(queries) * eps
+    dquery = dlogit @ key + many_keys * (whole @ key) + tiny
+    dkey = _by_key(dlogit) @ query + many_queries * (_by_key(whole) @ query)
+    dvalue = _by_key(dweight) @ dout + many_queries * (_by_key(weight) @ dout)
     dbias = dsink = None
     if options.get("bias") is not None:
         many = _sum(p.size / max(np.size(options["bias"]), 1))
         dbias = reference.sum_to(dscore + many * eps * p * both, np.shape(options["bias"]))
     if options.get("sink") is not None:
         of_sink = np.where(s.exists, np.exp(s.sinks - lse), 0)
-        error = of_sink * (ddelta + delta * (row + eps * (16 + 4 * (np.abs(np.where(
-            np.isfinite(s.sinks), s.sinks, 0)) + finite_lse))) + _sum(p.size) * eps * delta)
+        error = of_sink * (
+            ddelta
+            + delta
+            * (
+                row
+                + eps * (16 + 4 * (np.abs(np.where(np.isfinite(s.sinks), s.sinks, 0)) + finite_lse))
+            )
+            + _sum(p.size) * eps * delta
+        )
         dsink = reference.sum_to(error, (p.shape[-3], 1)).reshape(np.shape(options["sink"])) + tiny
     return Bounds(
         returned, np.where(np.isfinite(lse), row, 0), dweight, score,
@@ -113,6 +127,10 @@ def _bounds(s: reference.Steps, a: Any, eps: float, tiny: float) -> Bounds:
         reference.sum_to(reference.sum_groups(dvalue + tiny, a.value.shape), a.value.shape),
         dbias, dsink,
     )  # fmt: skip
+
+
+def _by_key(array: Array) -> Array:
+    return array.swapaxes(-1, -2)
 
 
 def _sum(terms: float) -> float:

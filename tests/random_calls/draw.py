@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from array_layouts import LAYOUTS
 from hypothesis import strategies as st
-from random_cache import ACTIONS, RandomCache
-from random_call import RandomCall, without
-from random_packed import RandomPacked
-from random_pieces import RandomPieces
+
+from random_calls.cache import ACTIONS, RandomCache
+from random_calls.call import RandomCall, without
+from random_calls.layouts import LAYOUTS
+from random_calls.packed import RandomPacked
+from random_calls.pieces import RandomPieces
 
 SHORT = (1, 2, 3, 5, 7, 13, 17, 33, 49)
 LONG = (0, 97, 193, 260, 385, 1030)
