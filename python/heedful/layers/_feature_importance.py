@@ -101,13 +101,11 @@ def score_of(model: Layer, y: Any, metric: Any, batch_size: int) -> Callable[[Ar
         return lambda x: -float(model.evaluate(x, y, batch_size=batch_size).loss)
     from heedful.training._binary_metrics import BINARY
     from heedful.training._metrics import AbsoluteError, SquaredError, as_metrics
-    from heedful.training._trainer import trainer_of
 
     if callable(metric) and not isinstance(metric, (type, *BINARY)):
         return lambda x: float(metric(y, model.predict(x, batch_size=batch_size)))
-    # the loss tells the others whether the model gives logits or probabilities, and of how many
-    of_numbers = metric in ("mae", "mean_absolute_error", "mse", "mean_squared_error")
-    loss = None if of_numbers else trainer_of(model).loss
+    # it tells whether the model gives logits or probabilities, and of how many classes
+    loss = getattr(vars(model).get("_trainer"), "loss", None)
     with called(metrics="metric"):
         ((_, measured),) = as_metrics([metric], loss)
     sign = -1.0 if isinstance(measured, (AbsoluteError, SquaredError)) else 1.0

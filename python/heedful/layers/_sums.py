@@ -25,5 +25,5 @@ def times(array: Array, factor: Any) -> Array:
 
 @np.errstate(all="ignore")
 def add_sum_of_rows(rows: Array, total: Array) -> None:
-    """total += Σ rows, likewise."""
-    total += rows.sum(0)
+    """total += Σ rows, likewise; summed in float64, as there may be very many."""
+    total += rows.sum(0, dtype=np.float64)

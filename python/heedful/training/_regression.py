@@ -18,6 +18,8 @@ from heedful.training._weights import Weights
 class Regression(ABC):
     """The mean of a function of prediction − target, element by element."""
 
+    factor = 1.0  # of the slopes
+
     @np.errstate(all="ignore")
     def __call__(
         self, target: Any, prediction: Array, sample_weight: Any = None
@@ -28,7 +30,9 @@ class Regression(ABC):
         difference = prediction - finite_cast(weights.only(target), prediction.dtype)
         count = max(weights.count, 1)
         loss = float(weights.apply(self.losses(difference)).sum() / count)
-        gradient = weights.apply(self.slopes(difference)) * prediction.dtype.type(1 / count)
+        gradient = weights.apply(self.slopes(difference)) * prediction.dtype.type(
+            self.factor / count
+        )
         return loss, gradient
 
     @abstractmethod
@@ -37,7 +41,7 @@ class Regression(ABC):
 
     @abstractmethod
     def slopes(self, difference: Array) -> Array:
-        """Their derivative."""
+        """Their derivative, without the factor."""
 
     def count(self, target: Any, sample_weight: Any = None) -> int:
         """Targets that the mean is taken over."""
@@ -67,12 +71,14 @@ class MeanSquaredError(Regression):
     (1.0, array([-2.,  0.]))
     """
 
+    factor = 2.0  # apart, because 2 · difference may be beyond the range
+
     def losses(self, difference: Array) -> Array:
         squares: Array = np.square(difference, dtype=np.float64)
         return squares
 
     def slopes(self, difference: Array) -> Array:
-        return difference + difference
+        return difference
 
 
 class MeanAbsoluteError(Regression):

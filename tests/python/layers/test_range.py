@@ -75,7 +75,7 @@ def test_a_gradient_of_zero_with_a_tiny_epsilon(kind: Any, eps: float) -> None:
 
 def test_float64_inputs_beyond_float32_stay_finite() -> None:
     x = np.array([[1e300, -1e300, 1.0, np.inf]])
-    np.testing.assert_array_equal(ReLU()(x), np.float32([[LARGEST, 0, 1, np.inf]]))
+    np.testing.assert_array_equal(ReLU(dtype=np.float32)(x), np.float32([[LARGEST, 0, 1, np.inf]]))
     layer = Linear(2, 2, rng=0)
     layer.weight = np.array([[1e300, -1e300], [1, 2]])
     np.testing.assert_array_equal(layer.weight, np.float32([[LARGEST, -LARGEST], [1, 2]]))
