@@ -15,7 +15,7 @@ def named(value: object) -> str:
     """How an error message shows what came."""
     if isinstance(value, np.ndarray):
         return f"an array of shape {value.shape} and type {value.dtype}"
-    text = " ".join(line.strip() for line in repr(value).splitlines())
+    text = " ".join(repr(value).split())  # in one line
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
