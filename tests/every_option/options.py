@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-_HIDDEN = ("self", "mode")  # of compute, which layers give on
+_HIDDEN = ("self", "mode")  # of a layer's compute, which the layer gives
 
 
 def in_signature(function: Any) -> list[str]:
@@ -15,7 +15,7 @@ def in_signature(function: Any) -> list[str]:
     parameters = inspect.signature(function).parameters.values()
     kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     named = [one.name for one in parameters if one.kind not in kinds]
-    return [name for name in named if name not in _HIDDEN or inspect.isclass(function)]
+    return [name for name in named if name not in _HIDDEN] if "self" in named else named
 
 
 def documented(function: Any) -> list[str]:

@@ -161,7 +161,9 @@ class RandomCall:
             of_scores = without(a.options, "dropout_p", "rng", "sink")
             scores = heedful.attention_scores(query, key, **of_scores)
             found = pullback(dout, **extras)
-        assert alone.tobytes() == out.tobytes(), "attention and attention_vjp differ"
+        if self.dtype != "bfloat16":  # its weights may be rounded where no gradient needs them
+            assert alone.tobytes() == out.tobytes(), "attention and attention_vjp differ"
+        assert_within(_outward(alone, turn), exact.result.out, bound.out, "out of attention")
         expected = exact.result
         assert_within(_outward(out, turn), expected.out, bound.out, "out")
         assert_within(lse, expected.lse, bound.lse, "lse")

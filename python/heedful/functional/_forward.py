@@ -6,10 +6,8 @@ from typing import Any, NamedTuple
 from heedful._checks import flag
 from heedful._core import native
 from heedful.functional._call import Call
-from heedful.functional._dtypes import Array, is_bfloat16, round_into
+from heedful.functional._dtypes import Array, round_into
 from heedful.functional._results import allocate, allocate_lse, allocate_out, check_out
-
-_PAIRS = native.show_build()["bfloat16"] == "pairs"
 
 
 class Forward(NamedTuple):
@@ -75,24 +73,9 @@ def forward_for_gradients(
     else:
         unrounded = allocate_out(call, call.plan.computing)
         result = result._replace(unrounded=unrounded)
-        if _rounds_weights(call, compute):
-            run(call, out, result.lse, compute)
-            run(call, unrounded, None, compute)
-        else:
-            run(call, unrounded, result.lse, compute)
-            round_into(out, unrounded)
+        run(call, unrounded, result.lse, compute)
+        round_into(out, unrounded)
     return _with_weights(call, result, compute_weights)
-
-
-def _rounds_weights(call: Call, compute: Callable[..., None]) -> bool:
-    """Whether `out` in its own type is more than a rounded sum: see bind_forward.cpp."""
-    axes = call.plan.axes
-    return (
-        _PAIRS
-        and compute is native.attention_forward
-        and axes.depth == axes.value_depth
-        and is_bfloat16(call.plan.dtype)
-    )
 
 
 def _with_sums(call: Call, out: Array, with_weights: bool) -> Forward:

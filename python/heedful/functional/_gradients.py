@@ -101,10 +101,10 @@ def attention_vjp(
 
     Rows that attend to nothing give gradients of 0 (but for the sink), and dlse has no effect where
     lse is −inf. Sums are formed in float32 (float64 for float64) and rounded once to the type of
-    the input. Where the processor multiplies pairs of bfloat16 (see :func:`show_config`), out is
-    that of :func:`attention`, whose weights are rounded, and is computed a second time in float32
-    for the gradients. Where leading axes broadcast, the gradient is first formed for the whole
-    batch.
+    the input. Where the processor multiplies pairs of bfloat16 (see :func:`show_config`),
+    :func:`attention` rounds the weights to bfloat16; here they are not rounded, because the
+    gradients are formed from out, which may then differ in its last bits. Where leading axes
+    broadcast, the gradient is first formed for the whole batch.
 
     Examples
     --------

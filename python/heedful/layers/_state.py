@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from heedful._checks import named, numbers
+from heedful._checks import flag, named, numbers
 from heedful._printable import printable
 from heedful.layers._parameter import Parameter, checked, owner_of
 from heedful.layers._tree import dotted
@@ -46,7 +46,7 @@ def check_state(given: Any) -> Mapping[str, Any]:
 
 def load_state(layer: Layer, state: Mapping[str, Any], strict: bool) -> Mismatch:
     """Everything is checked first: after an error all parameters are what they were."""
-    own = dict(layer.named_parameters())
+    strict, own = flag("strict", strict), dict(layer.named_parameters())
     awaiting = [(name, inner) for name, inner in layer.named_layers() if inner.awaited]
     awaited = [dotted(name, inside) for name, inner in awaiting for inside in inner.awaited]
     # one name of a shared parameter is enough

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from heedful._checks import named
 from heedful.layers import Parameter
 from heedful.training._types import Array
 
@@ -14,6 +15,8 @@ from heedful.training._types import Array
 @np.errstate(all="ignore")
 def gradient_norm(gradients: Iterable[Array | None]) -> float:
     """√Σ g² over all of them; NaN or inf where one of them holds such. None is passed by."""
+    if not isinstance(gradients, Iterable):
+        raise TypeError(f"gradients must be a sequence of arrays: got {named(gradients)}")
     there = [gradient for gradient in gradients if gradient is not None]
     squares = [np.vdot(gradient, gradient) for gradient in there]
     total = float(np.sum(squares, dtype=np.float64))

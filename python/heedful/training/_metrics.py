@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from keyword import iskeyword
 from typing import Any, TypeAlias
 
@@ -90,7 +90,11 @@ def as_metrics(given: Any, loss: Any) -> list[tuple[str, Metric]]:
     """Metrics with the names that they have in history, each another one."""
     if given is None:
         given = ()
-    items: Sequence[Any] = [given] if isinstance(given, str) or callable(given) else list(given)
+    if isinstance(given, str) or callable(given):
+        given = [given]
+    if not isinstance(given, Iterable):
+        raise _unknown(given)
+    items: Sequence[Any] = list(given)
     found: list[tuple[str, Metric]] = []
     for item in items:
         name, metric = _as_metric(item, loss)
@@ -122,7 +126,12 @@ def _as_metric(given: Any, loss: Any) -> tuple[str, Metric]:
     for kind in BINARY:
         if name == kind.name:
             return name, _by_name(kind, loss)
-    raise ValueError(
+    raise _unknown(given)
+
+
+def _unknown(given: Any) -> Exception:
+    kind = ValueError if isinstance(given, str) else TypeError
+    return kind(
         "metrics must be 'accuracy', 'auc', 'precision', 'recall', 'f1', 'mae', 'mse' or "
         f"functions: got {named(given)}"
     )

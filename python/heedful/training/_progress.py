@@ -7,6 +7,8 @@ import warnings
 from types import TracebackType
 from typing import Any
 
+import numpy as np
+
 from heedful._checks import is_integer, named
 
 
@@ -57,10 +59,11 @@ def somebody_looks() -> bool:
 
 def as_verbose(given: Any) -> tuple[bool, bool]:
     """Whether lines are printed, and whether a bar is shown; Keras's numbers are known."""
-    if isinstance(given, bool):
-        return given, given
+    if isinstance(given, (bool, np.bool_)):
+        return bool(given), bool(given)
     if is_integer(given) and given in (0, 1, 2):
         return bool(given), given == 1
     if isinstance(given, str) and given == "auto":
         return True, True
-    raise ValueError(f"verbose must be True, False, 0, 1, 2 or 'auto': got {named(given)}")
+    kind = ValueError if isinstance(given, str) or is_integer(given) else TypeError
+    raise kind(f"verbose must be True, False, 0, 1, 2 or 'auto': got {named(given)}")

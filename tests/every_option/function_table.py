@@ -1,0 +1,178 @@
+"""Every public function: what it is called with, and values of its options."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import heedful
+from every_option.options import in_signature
+from every_option.results import described
+from every_option.values import FINITE, FLAG, POSITIVE, RATE, RNG, SIZE, WORD, Bad
+
+T, V = TypeError, ValueError
+rng = np.random.default_rng(20240229)
+Q = rng.standard_normal((2, 4, 5, 6))  # (B, H, Lq, D)
+K = rng.standard_normal((2, 2, 7, 6))  # (B, Hkv, Lk, D)
+VALUE = rng.standard_normal((2, 2, 7, 3))
+KEYS = rng.standard_normal((2, 4, 7, 6))  # a head for each of query, as additive attention has
+OUT, LSE = heedful.attention(Q, K, VALUE, return_lse=True)
+PACKED = rng.standard_normal((9, 4, 6))
+STARTS = [0, 4, 9]
+X = rng.standard_normal((2, 5, 6))
+
+
+class Row(NamedTuple):
+    name: str
+    call: Callable[..., Any]
+    needed: dict[str, Any]
+    good: dict[str, Any]
+    bad: dict[str, Bad]
+    function: Any
+    more: dict[str, dict[str, Any]] = {}  # noqa: RUF012 - what an option makes sense with
+
+
+def numeric(like: Any, *shapes: tuple[int, ...]) -> Bad:
+    """Of an array of numbers: other types of the right shape, and wrong shapes."""
+    array = np.asarray(like)
+    return [
+        (array * 1j, T), (array.astype(str), T), (array.astype(object), T),
+        (np.ma.masked_array(array, array > 0), T), ([[1.0], [1.0, 2.0]], V),
+        *[(np.ones(shape), V) for shape in shapes],
+    ]  # fmt: skip
+
+
+def lengths(count: int) -> Bad:
+    return [
+        ([count, count + 1], V), ([count, -1], V), ([count], V), ([1.5, 2.0], T), ("a", T),
+        ([True, False], T), (np.ma.masked_equal([count, 1], 1), T), ([1, 2**70], V),
+    ]  # fmt: skip
+
+
+MASK_BAD: Bad = [
+    (np.ones((5, 8), bool), V), (np.ones((5, 7), np.int64), T), (np.ones((5, 7)), T), ("a", T),
+    (np.ma.masked_equal(np.ones((5, 7), bool), False), T), (np.ones((2, 3, 5, 7), bool), V),
+]  # fmt: skip
+BIAS_BAD: Bad = [
+    *numeric(np.ones((5, 7)), (5, 8)), (np.ones((5, 7), bool), T), (np.ones((5, 7), int), T)
+]  # fmt: skip
+WINDOW_BAD: Bad = [((1,), V), ((-1, 0), V), ((1.5, 0), T), ("a", T), (3, T), ((1, 2, 3), V)]
+ALIGN_BAD: Bad = [("nonsense", V), (1.5, T), ([1, 2, 3], V), ([1.5, 2.0], T), (True, T)]
+SLOPES_BAD = [*numeric(np.ones(4), (3,)), (np.full(4, math.nan), V)]
+SINK_BAD = numeric(np.ones(4), (3,))
+GOOD: dict[str, Any] = {
+    "mask": rng.random((5, 7)) < 0.6, "bias": rng.standard_normal((5, 7)), "causal": True,
+    "window": (2, 1), "align": 1, "q_lengths": [5, 2], "kv_lengths": [7, 3], "scale": 0.1,
+    "softcap": 0.5, "alibi_slopes": np.linspace(0.1, 1, 4), "sink": np.linspace(0.1, 1, 4),
+    "dropout_p": 0.5, "return_lse": True, "return_weights": True, "dlse": np.ones((2, 4, 5)),
+    "rows": [0, 3], "average_heads": True,
+}  # fmt: skip
+BAD: dict[str, Bad] = {
+    "query": numeric(Q, (2, 4, 5, 7), (), (3, 4, 5, 6)),
+    "key": numeric(K, (2, 2, 7, 7), (7,), (2, 3, 7, 6)),
+    "value": numeric(VALUE, (2, 2, 8, 3), (7,), (2, 3, 7, 3)),
+    "mask": MASK_BAD, "bias": BIAS_BAD, "causal": FLAG, "window": WINDOW_BAD, "align": ALIGN_BAD,
+    "q_lengths": lengths(5), "kv_lengths": lengths(7), "scale": FINITE, "softcap": POSITIVE,
+    "alibi_slopes": SLOPES_BAD, "sink": SINK_BAD, "dropout_p": RATE, "rng": [(-1, V), *RNG[1:]],
+    "layout": WORD,
+    "out": [(np.ones((2, 4, 5, 4)), V), (np.ones((2, 4, 5, 3), np.float32), V), ([1.0], T),
+            (3, T), (OUT[::-1, :, :, ::-1].view(np.ma.MaskedArray), T)],
+    "return_lse": FLAG, "return_weights": FLAG,
+    "dout": numeric(OUT, (2, 4, 5, 4)), "lse": numeric(LSE, (2, 4, 6)),
+    "dlse": numeric(LSE, (2, 4, 6)),
+    "rows": [([0.5], T), ("a", T), ([[0]], V), (np.ones(5, bool), T)], "average_heads": FLAG,
+}  # fmt: skip
+DIAGONAL = {"causal": {"align": 0}, "window": {"align": 0}, "align": {"causal": True, "align": 0},
+            "alibi_slopes": {"align": 0}, "rng": {"dropout_p": 0.5}}  # fmt: skip
+
+
+def all_of(found: Any) -> Any:
+    """What a _vjp gives, and its pullback too."""
+    if isinstance(found, tuple) and callable(found[-1]):
+        first = found[0][0] if isinstance(found[0], tuple) else found[0]
+        return described([found[0], tuple(found[1](np.ones_like(first)))])
+    return described(found)
+
+
+def row(
+    name: str, needed: dict[str, Any], good: dict[str, Any] | None = None,
+    bad: dict[str, Bad] | None = None, more: dict[str, dict[str, Any]] | None = None,
+) -> Row:  # fmt: skip
+    function = getattr(heedful, name)
+    return Row(name, function, needed, GOOD | (good or {}), BAD | (bad or {}), function,
+               DIAGONAL | (more or {}))  # fmt: skip
+
+
+ATTENTION = {"query": Q, "key": K, "value": VALUE}
+ADDITIVE = {"query": Q, "key": KEYS, "value": KEYS, "weight": np.linspace(-1, 1, 6)}
+VARLEN = {"query": PACKED, "key": PACKED, "value": PACKED, "cu_seqlens_q": STARTS,
+          "cu_seqlens_k": STARTS}  # fmt: skip
+VARLEN_GOOD = {"q_lengths": [3, 2], "kv_lengths": [3, 2]}
+ADDITIVE_BAD: dict[str, Bad] = {
+    "key": numeric(KEYS, (2, 4, 7, 7), (7,), (2, 3, 7, 6)),
+    "value": numeric(KEYS, (2, 4, 8, 3), (7,)),
+    "weight": numeric(np.ones(6), (7,)),
+    "out": [(np.ones((2, 4, 5, 4)), V), ([1.0], T), (3, T)],
+}
+STARTS_BAD: Bad = [
+    ([0, 4, 10], V), ([1, 4, 9], V), ([0, 5, 4], V), ([0.0, 4.0, 9.0], T), ("a", T),
+    ([[0, 9]], V), (np.ma.masked_equal([0, 4, 9], 4), T), ([], V),
+]  # fmt: skip
+VARLEN_BAD: dict[str, Bad] = {
+    "query": numeric(PACKED, (9, 4, 7), (9, 4)),
+    "key": numeric(PACKED, (9, 4, 7), (9, 3, 6)),
+    "value": numeric(PACKED, (8, 4, 6), (9, 3, 6)),
+    "cu_seqlens_q": STARTS_BAD,
+    "cu_seqlens_k": STARTS_BAD,
+    "q_lengths": lengths(5),
+    "kv_lengths": lengths(5),
+    "align": [("nonsense", V), (1.5, T), ([1, 2, 3], V)],
+    "out": [(np.ones((9, 4, 5)), V), ([1.0], T), (3, T)],
+}  # fmt: skip
+POOL_BAD: dict[str, Bad] = {
+    "x": numeric(X, (5,)), "query": numeric(X[0, 0], (7,), (1, 2, 6)),
+    "key": numeric(X, (2, 4, 6)), "lengths": lengths(5),
+    "mask": [(np.ones((2, 4), bool), V), (np.ones((2, 5), int), T), ("a", T),
+             (np.ma.masked_equal(np.ones((2, 5), bool), False), T)],
+}  # fmt: skip
+POOL_GOOD = {"key": X[..., ::-1], "lengths": [5, 2], "mask": np.arange(5) < [[3], [5]]}
+SDPA_GOOD = {"attn_mask": GOOD["mask"], "is_causal": True, "enable_gqa": True}
+ROWS = [
+    row("attention", ATTENTION),
+    row("attention_vjp", ATTENTION),
+    row("attention_backward", {"dout": OUT, **ATTENTION, "out": OUT, "lse": LSE},
+        bad={"out": numeric(OUT, (2, 4, 5, 4)), "rng": [(-1, V), *RNG[1:]]},
+        more={"dropout_p": {"rng": 1}, "rng": {"dropout_p": 0.5, "rng": 0}}),
+    row("attention_scores", {"query": Q, "key": K}, {"sink": None}),
+    row("attention_weights", {"query": Q, "key": K}),
+    row("attention_varlen", VARLEN, VARLEN_GOOD, VARLEN_BAD),
+    row("attention_varlen_vjp", VARLEN, VARLEN_GOOD, VARLEN_BAD),
+    row("additive_attention", ADDITIVE, {}, ADDITIVE_BAD),
+    row("additive_attention_vjp", ADDITIVE, {}, ADDITIVE_BAD),
+    row("attention_pool", {"x": X, "query": X[0, 0]}, POOL_GOOD, POOL_BAD),
+    row("attention_pool_vjp", {"x": X, "query": X[0, 0]}, POOL_GOOD, POOL_BAD),
+    row("merge_attention", {"outs": [OUT, OUT], "lses": [LSE, LSE]}, {}, {
+        "outs": [([], V), ([OUT, OUT[:1]], V), (3, T), ([OUT * 1j] * 2, T), ([OUT], V)],
+        "lses": [([], V), ([LSE, LSE[:1]], V), (3, T), ([LSE * 1j] * 2, T), ([LSE], V)]}),
+    row("multi_head_attention", {"query": X, "key": X, "value": X, "num_heads": 2}, {}, {
+        "query": numeric(X, (2, 5, 7), ()),
+        "key": numeric(X, (2, 5, 8), (7,)),
+        "value": numeric(X, (2, 5, 7), (2, 4, 6)),
+        "num_heads": [*SIZE, (4, V)], "num_kv_heads": [*SIZE, (4, V)]},
+        {"num_kv_heads": {"num_heads": 2, "key": X[..., :3], "value": X[..., :3]}}),
+    row("rotary_embedding", {"x": X},
+        {"positions": 3, "base": 10.0, "rotary_dim": 4, "interleaved": True, "inverse": True},
+        {"x": numeric(X, ()), "positions": [(1.5, T), ("a", T), ([1, 2], V), (2**70, V)],
+         "base": POSITIVE, "rotary_dim": [(3, V), (8, V), (0, V), (-2, V), (1.5, T), ("a", T)],
+         "interleaved": FLAG, "inverse": FLAG}),
+    row("scaled_dot_product_attention", {"query": Q, "key": KEYS, "value": KEYS}, SDPA_GOOD,
+        {**ADDITIVE_BAD, "attn_mask": [one for one in MASK_BAD if one[0] is not MASK_BAD[2][0]],
+         "is_causal": FLAG, "enable_gqa": FLAG}, {"enable_gqa": {}}),
+    row("set_num_threads", {"n": 1}, {}, {"n": SIZE}),
+    row("num_threads", {"n": 1}, {}, {"n": [*SIZE, (None, T)]}),
+    row("show_config", {}, {}, {"mode": WORD}),
+]  # fmt: skip
+EVERYWHERE = {name for one in ROWS for name in in_signature(one.function)}
