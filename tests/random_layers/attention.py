@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from fuzz_campaign import Case
 from hypothesis import strategies as st
 from torch import nn
 
 from heedful import layers
-from random_layers.campaign import Case
 from random_layers.orders import ORDERS, in_order
 from random_layers.pair import Pair
 from random_layers.restrictions import Restrictions, additive, restrictions

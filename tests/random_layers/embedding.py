@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fuzz_campaign import Case
 from hypothesis import strategies as st
 from torch import nn
 
 from heedful import layers
-from random_layers.campaign import Case
 from random_layers.orders import ORDERS
 from random_layers.pair import Pair
 from random_layers.small import DTYPES, LEADING, SIZES

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from fuzz_campaign import Case
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch.nn import functional
 
 from heedful import training
-from random_layers.campaign import Case
 from random_layers.orders import ORDERS, in_order
 from random_layers.small import DTYPES
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from fuzz_campaign import Case
 from hypothesis import strategies as st
 from torch import nn
 
 from heedful import layers
 from random_layers.attention import Scores, takes
-from random_layers.campaign import Case
 from random_layers.pair import Pair
 from random_layers.restrictions import Restrictions
 from random_layers.small import DTYPES

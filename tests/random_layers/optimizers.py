@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from fuzz_campaign import Case
 from hypothesis import strategies as st
 
 from heedful import training
 from heedful.layers import Layer, Parameter
-from random_layers.campaign import Case
 from random_layers.pair import as_torch
 from random_layers.small import DTYPES
 

@@ -10,8 +10,8 @@ import pytest
 
 pytest.importorskip("hypothesis")
 pytest.importorskip("ml_dtypes")
+from fuzz_campaign import run
 from random_calls.draw import random_caches, random_calls, random_packed, random_pieces
-from random_layers.campaign import run
 
 # what is drawn, and its share of all cases
 KINDS = {

@@ -10,8 +10,8 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("hypothesis")
 
+from fuzz_campaign import run
 from random_layers.attention import attention_cases
-from random_layers.campaign import run
 from random_layers.embedding import embedding_cases
 from random_layers.models import model_cases
 from random_layers.small import small_cases

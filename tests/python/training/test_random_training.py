@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("hypothesis")
 
-from random_layers.campaign import run
+from fuzz_campaign import run
 from random_layers.losses import loss_cases
 from random_layers.optimizers import optimizer_cases
 

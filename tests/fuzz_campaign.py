@@ -29,9 +29,10 @@ class Case:
     def numbers(self, *more: int) -> np.random.Generator:
         return np.random.default_rng((self.seed, *more))
 
-    def reproducer(self) -> str:
-        """A program, to be run beside the folder random_layers."""
-        return f"from {type(self).__module__} import *\n\n{self!r}.check()"
+
+def reproducer(case: Any) -> str:
+    """A program, to be run in the folder tests."""
+    return f"from {type(case).__module__} import *\n\n{case!r}.check()"
 
 
 def run(strategy: Any, share: float) -> None:
@@ -49,9 +50,9 @@ def run(strategy: Any, share: float) -> None:
         print_blob=False,
     )
     @given(strategy)
-    def drawn(case: Case) -> None:
+    def drawn(case: Any) -> None:
         note(f"drawn with HEEDFUL_FUZZ_SEED={SEED} HEEDFUL_FUZZ_CASES={COUNT}; by itself:\n")
-        note(case.reproducer())
+        note(reproducer(case))
         case.check()
 
     drawn()
