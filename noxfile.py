@@ -54,6 +54,18 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
+def fuzz(session: nox.Session) -> None:
+    """Compare random calls with the reference: the number of cases after --, then perhaps a seed.
+
+    With --layers among the arguments random layers are compared with PyTorch.
+    """
+    session.install(".[test]")
+    if "--layers" in session.posargs:
+        session.install("torch==2.13.0")
+    session.run("python", "tests/fuzz.py", *(session.posargs or ["20000"]))
+
+
+@nox.session
 def wheels(session: nox.Session) -> None:
     """Build portable wheels into dist/ and try each without a compiler.
 
