@@ -47,7 +47,7 @@ class SmallCase(Case):
     def check(self) -> None:
         ours, theirs = getattr(self, self.kind)()
         rng, dtype = self.numbers(), np.dtype(self.dtype)
-        width = max(self.width, 2) if self.kind == "layer_norm" else self.width
+        width = max(self.width, 3) if self.kind == "layer_norm" else self.width
         x = (rng.standard_normal((*self.leading, width)) * 2).astype(dtype)
         options: dict[str, Any] = {}
         run: Any = lambda module, x: module(x)  # noqa: E731
@@ -84,8 +84,8 @@ class SmallCase(Case):
         return ours, theirs
 
     def layer_norm(self) -> Any:
-        """Of two features at least: of one everything is 0 but for rounding."""
-        width = max(self.width, 2)
+        """Of 3 features at least: of fewer the gradient is 0 but for rounding and eps."""
+        width = max(self.width, 3)
         ours = layers.LayerNorm(width, self.eps, self.bias, dtype=self.dtype)
         return ours, nn.LayerNorm(width, self.eps, bias=self.bias)
 
