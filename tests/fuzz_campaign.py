@@ -1,6 +1,6 @@
 """How many random cases are drawn, from which seed, and what is told of one that fails.
 
-HEEDFUL_FUZZ_CASES    cases of all kinds together, 300 without it
+HEEDFUL_FUZZ_CASES    cases of all kinds together, 500 without it
 HEEDFUL_FUZZ_SEED     where they are drawn from; without it a seed is drawn, and told by a failure
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-COUNT = int(os.environ.get("HEEDFUL_FUZZ_CASES", "300"))
+COUNT = int(os.environ.get("HEEDFUL_FUZZ_CASES") or 500)
 SEED = int(os.environ.get("HEEDFUL_FUZZ_SEED") or secrets.randbelow(2**32))
 
 

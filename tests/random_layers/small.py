@@ -47,7 +47,7 @@ class SmallCase(Case):
     def check(self) -> None:
         ours, theirs = getattr(self, self.kind)()
         rng, dtype = self.numbers(), np.dtype(self.dtype)
-        width = max(self.width, 2) if self.kind == "layer_norm" else self.width
+        width = self.norm_width if self.kind.endswith("_norm") else self.width
         x = (rng.standard_normal((*self.leading, width)) * 2).astype(dtype)
         options: dict[str, Any] = {}
         run: Any = lambda module, x: module(x)  # noqa: E731
@@ -59,6 +59,11 @@ class SmallCase(Case):
         Pair(
             ours, theirs, [x], run, self.dtype, options, self.order, self.frozen, self.calls
         ).check(rng)  # fmt: skip
+
+    @property
+    def norm_width(self) -> int:
+        """Of fewer features than 3 the gradient is 0 but for rounding and eps."""
+        return max(self.width, 3)
 
     def linear(self) -> Any:
         """Also with what a fused activation and a residual add."""
@@ -84,16 +89,15 @@ class SmallCase(Case):
         return ours, theirs
 
     def layer_norm(self) -> Any:
-        """Of two features at least: of one everything is 0 but for rounding."""
-        width = max(self.width, 2)
+        width = self.norm_width
         ours = layers.LayerNorm(width, self.eps, self.bias, dtype=self.dtype)
         return ours, nn.LayerNorm(width, self.eps, bias=self.bias)
 
     def rms_norm(self) -> Any:
         eps = None if self.bias else self.eps
-        ours = layers.RMSNorm(self.width, eps, dtype=self.dtype)
+        ours = layers.RMSNorm(self.norm_width, eps, dtype=self.dtype)
         exact = float(np.finfo(self.dtype).eps) if eps is None else eps
-        return ours, nn.RMSNorm(self.width, exact)
+        return ours, nn.RMSNorm(self.norm_width, exact)
 
     def activation_alone(self) -> Any:
         named = self.activation or "linear"
