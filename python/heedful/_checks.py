@@ -190,12 +190,19 @@ def _holds(given: Any, kind: type, depth: int = 64) -> bool:
     )
 
 
-def each_of(name: str, given: Sequence[Any] | None, count: int) -> Sequence[Any]:
-    """One thing for each layer; None for each where there are none."""
+def each_of(
+    name: str, given: Sequence[Any] | None, count: int, kind: type[Any] | None = None
+) -> Sequence[Any]:
+    """One thing for each layer, of this kind; None for each where there are none."""
     if given is None:
         return [None] * count
+    if isinstance(given, str) or not isinstance(given, Sequence):
+        raise TypeError(f"{name} must be a list with one for each layer: got {named(given)}")
     if len(given) != count:
         raise ValueError(f"{name} must have one for each of {count} layers: got {len(given)}")
+    for one in given:
+        if kind is not None and not isinstance(one, kind):
+            raise TypeError(f"{name} must hold a {kind.__name__} for each layer: got {named(one)}")
     return given
 
 

@@ -67,7 +67,9 @@ ROWS = [
         call_bad={"value": "any", "mask": [one for one in MASK if np.shape(one[0]) != (3, 5, 5)]},
         idle={"call align": ALIGN}),
     Row(L.AttentionPooling, {"d_model": 6}, {"x": X}, call_good={
-        "mask": np.arange(5) < [[3], [5], [1]]}, call_bad={"mask": "items"}),
+        "mask": np.arange(5) < [[3], [5], [1]]}, call_bad={
+            "mask": [(np.ones((3, 4), bool), ValueError), (np.ones((3, 5), int), TypeError),
+                     ([["a"] * 5] * 3, TypeError), (np.ones((3, 5)) * 1j, TypeError)]}),
     Row(L.FeatureAttention, {"num_features": 6}, {"x": X[0]}),
     Row(L.EncoderLayer, {**SMALL, "dff": 7}, {"x": X}, call_good={"bias": np.eye(5)},
         call_bad={"bias": "bias"}, idle={"call align": ALIGN}),

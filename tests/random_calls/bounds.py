@@ -89,7 +89,7 @@ def _bounds(s: reference.Steps, a: Any, eps: float, tiny: float) -> Bounds:
             + ddelta[..., None]
             + 8 * eps * both
         )
-        + 4 * tiny * both
+        + 4 * tiny * (1 + both)
     )
     dscore = np.where(s.allowed, dscore, 0)
     slope = np.abs(np.asarray(s.slope_of_cap))
@@ -110,7 +110,7 @@ def _bounds(s: reference.Steps, a: Any, eps: float, tiny: float) -> Bounds:
         dbias = reference.sum_to(dscore + many * eps * p * both, np.shape(options["bias"]))
     if options.get("sink") is not None:
         of_sink = np.where(s.exists, np.exp(s.sinks - lse), 0)
-        error = of_sink * (
+        error = 4 * tiny * (1 + delta) + of_sink * (
             ddelta
             + delta
             * (

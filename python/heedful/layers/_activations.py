@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
+from heedful._checks import is_integer, named, one_of
 from heedful._core import native
 from heedful._core._memory import empty
 from heedful.layers._activation_names import activation_name
@@ -109,8 +110,7 @@ class GELU(Activation):
     """
 
     def __init__(self, approximate: str = "none", *, dtype: DTypeLike | None = None) -> None:
-        if approximate not in ("none", "tanh"):
-            raise ValueError(f"approximate must be 'none' or 'tanh': got {approximate!r}")
+        approximate = one_of("approximate", approximate, ("none", "tanh"))
         super().__init__("gelu" if approximate == "none" else "gelu_tanh", dtype=dtype)
 
     def extra_repr(self) -> str:
@@ -197,6 +197,8 @@ class Softmax(Stateless):
 
     def __init__(self, axis: int = -1, *, dtype: DTypeLike | None = None) -> None:
         super().__init__(dtype)
+        if not is_integer(axis):
+            raise TypeError(f"axis must be an integer: got {named(axis)}")
         self.axis = axis
 
     def compute(self, mode: Mode, x: Any) -> tuple[Array, Backward]:

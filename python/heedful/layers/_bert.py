@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from heedful._checks import as_array, is_integer, named
+from heedful._checks import as_array, flag, is_integer, named, one_of, size
 from heedful.layers._bert_names import from_checkpoint
 from heedful.layers._called import called
 from heedful.layers._dropout import Dropout
@@ -95,6 +95,8 @@ class BertEncoder(Typed):
     ) -> None:
         super().__init__(dtype)
         rng = generator(rng)
+        vocabulary = size("vocabulary", vocabulary)
+        segments = size("segments", segments) if segments != 0 else 0
         self.token_embedding = Embedding(vocabulary, d_model, padding_idx, dtype=dtype, rng=rng)
         self.padding_idx = padding_idx
         self.first_position = _first_position(first_position, padding_idx)
@@ -111,7 +113,7 @@ class BertEncoder(Typed):
             dtype=dtype, rng=rng,
         )  # fmt: skip
         self.pooler: Linear | None = None
-        if pooler:
+        if flag("pooler", pooler):
             self.pooler = Linear(d_model, d_model, activation="tanh", dtype=dtype, rng=rng)
 
     def compute(

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from heedful._checks import each_of, flag, probability, size
+from heedful._checks import each_of, flag, named, probability, size
 from heedful.functional import KVCache
 from heedful.functional._shapes import broadcast
 from heedful.layers._called import called, given_of
@@ -131,6 +131,8 @@ class DecoderLayer(Typed):
         width = self.self_attn.d_model
         x, memory = self.array("x", x, width), self.array("memory", memory, width)
         _check_batches(x.shape[:-2], memory.shape[:-2])
+        if cache is not None and not isinstance(cache, DecoderCache):
+            raise TypeError(f"cache must be a DecoderCache: got {named(cache)}")
         own, other = cache or (None, None)
 
         def attend(x: Array, residual: Array | None) -> tuple[Any, Backward]:
@@ -265,7 +267,7 @@ class Decoder(Stack[DecoderLayer]):
             mask=mask, lengths=lengths, memory_mask=memory_mask, memory_lengths=memory_lengths
         )
         closures: list[Backward] = []
-        own = each_of("caches", caches, len(self.layers))
+        own = each_of("caches", caches, len(self.layers), DecoderCache)
         for layer, cache in zip(self.layers, own, strict=True):
             x, closure = layer.computed(
                 mode, x, memory, causal=causal, **given, **given_of(cache=cache)

@@ -69,7 +69,9 @@ class Embedding(Typed):
         shape = (self.num_embeddings, self.d_model)
         self.weight = Parameter(normal(generator(rng), shape, 1, self.dtype))
         if padding_idx is not None:
-            if not is_integer(padding_idx) or not 0 <= padding_idx < num_embeddings:
+            if not is_integer(padding_idx):
+                raise TypeError(f"padding_idx must be an integer or None: got {named(padding_idx)}")
+            if not 0 <= padding_idx < num_embeddings:
                 raise ValueError(
                     f"padding_idx must be a token from 0 to {num_embeddings - 1}: "
                     f"got {named(padding_idx)}"

@@ -236,7 +236,7 @@ class Encoder(Stack[EncoderLayer]):
             kv_lengths=kv_lengths,
         )  # fmt: skip
         closures: list[Backward] = []
-        own = each_of("caches", caches, len(self.layers))
+        own = each_of("caches", caches, len(self.layers), KVCache)
         for layer, cache in zip(self.layers, own, strict=True):
             x, closure = layer.computed(mode, x, **given, **given_of(cache=cache))
             if mode.training:

@@ -128,7 +128,7 @@ class LanguageModel(Typed):
         caches : list of KVCache, optional
             One for each layer; tokens follow those that they hold.
         """
-        each_of("caches", caches, len(self.encoder.layers))
+        each_of("caches", caches, len(self.encoder.layers), KVCache)
         x, back_embedding = self.embedding.compute(mode, tokens)
         back_positions = None
         if self.positions is not None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from heedful._checks import as_array
 from heedful.functional._dtypes import largest
+from heedful.functional._restrictions import mask_or_bias as check_floating
 from heedful.layers._types import Array
 
 Shape = tuple[int, ...]
@@ -20,6 +21,7 @@ def mask_or_bias(mask: Any, bias: Any = None) -> dict[str, Any]:
     mask = as_array("mask", mask)
     if mask.dtype == np.bool_ or mask.dtype.kind in "iu":  # attention refuses integers aloud
         return {"mask": mask, "bias": bias}
+    check_floating("mask", mask)
     return {"mask": None, "bias": mask if bias is None else _added(mask, as_array("bias", bias))}
 
 

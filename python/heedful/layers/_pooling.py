@@ -47,7 +47,8 @@ class GlobalAveragePooling(Stateless):
         else:
             kept = as_array("mask", mask)
             if kept.dtype != np.bool_ or kept.shape != x.shape[:-1]:
-                raise ValueError(
+                kind = TypeError if kept.dtype != np.bool_ else ValueError
+                raise kind(
                     f"mask must be boolean with shape {x.shape[:-1]}: "
                     f"got {kept.dtype} with shape {kept.shape}"
                 )

@@ -113,7 +113,10 @@ class LearnedPositions(Typed):
     def compute(self, mode: Mode, x: Any, first: Any = 0) -> tuple[Array, Backward]:
         """x (…, L, E); `first` is the position of the first row, one for all or (…) integers."""
         x = self.array("x", x, self.d_model)
-        return self.at(x, rows_of(x, first))
+        rows = rows_of(x, first)
+        if rows.size and rows.min() < 0:
+            raise ValueError(f"first must not be negative: got {int(rows.min())}")
+        return self.at(x, rows)
 
     def at(self, x: Array, rows: Array, skip: int | None = None) -> tuple[Array, Backward]:
         """x (…, L, E) and the position of each of its rows; the position `skip` does not learn."""

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from heedful._checks import as_array, each_of, flag, probability, size
+from heedful.layers._called import called
 from heedful.layers._dropout import Dropout
 from heedful.layers._elsewhere import answers_generation
 from heedful.layers._embedding import Embedding
@@ -65,7 +66,8 @@ class SegmentRecurrentLayer(Typed):
         first = self.norm_first
         back_memory: Backward | None = None
         if first and memory is not None:  # read as x is
-            memory, back_memory = self.norm1.compute(mode, memory)
+            with called(x="memory"):
+                memory, back_memory = self.norm1.compute(mode, memory)
 
         def attend(x: Array, residual: Array | None) -> tuple[Any, Backward]:
             return self.self_attn.compute(mode, x, memory, memory_lengths, residual)
