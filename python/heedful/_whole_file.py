@@ -10,7 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from heedful._checks import named
+
 AnyPath = str | os.PathLike[str]
+
+
+def check_path(path: AnyPath) -> None:
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"path must be a str or a path: got {named(path)}")
 
 
 @contextmanager
@@ -45,6 +52,7 @@ def whole_file(path: AnyPath) -> Iterator[Path]:
 
 def check_target(path: AnyPath) -> None:
     """Refuses what no file can be written to: before a long computation, not after it."""
+    check_path(path)
     target = Path(os.path.realpath(path))
     shown = repr(os.fspath(path))
     if Path(path).is_symlink():

@@ -81,16 +81,9 @@ def _bounds(s: reference.Steps, a: Any, eps: float, tiny: float) -> Bounds:
         delta = delta + np.abs(a.dlse)
     ddelta = ddelta + 4 * eps * delta
     both = dprob + delta[..., None]
-    dscore = (
-        p
-        * (
-            relative * both
-            + _sum(value.shape[-1]) * eps * dprob
-            + ddelta[..., None]
-            + 8 * eps * both
-        )
-        + 4 * tiny * (1 + both)
-    )
+    dscore = p * (
+        relative * both + _sum(value.shape[-1]) * eps * dprob + ddelta[..., None] + 8 * eps * both
+    ) + 4 * tiny * (1 + both)
     dscore = np.where(s.allowed, dscore, 0)
     slope = np.abs(np.asarray(s.slope_of_cap))
     dlogit = abs(s.scale) * (dscore * slope)

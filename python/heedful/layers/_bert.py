@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from heedful._checks import as_array, flag, is_integer, named, one_of, size
+from heedful._checks import as_array, flag, is_integer, named, size
 from heedful.layers._bert_names import from_checkpoint
 from heedful.layers._called import called
 from heedful.layers._dropout import Dropout

@@ -9,7 +9,7 @@ from typing import Any
 
 from heedful._checks import named
 from heedful._printable import printable
-from heedful._whole_file import AnyPath
+from heedful._whole_file import AnyPath, check_path
 from heedful.training._safetensors import Shapes, read_shards, read_tensors
 from heedful.training._types import Array
 
@@ -22,6 +22,7 @@ def read_checkpoint(path: AnyPath, shapes: Shapes | None = None) -> dict[str, Ar
 
     In a folder model.safetensors comes first, as for transformers.
     """
+    check_path(path)
     place = Path(path)
     if place.is_dir():
         inside = [place / name for name in (_WHOLE, _INDEX) if (place / name).is_file()]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from heedful._printable import printable
-from heedful._whole_file import AnyPath, check_target, whole_file
+from heedful._whole_file import AnyPath, check_path, check_target, whole_file
 from heedful.training._types import Array
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -85,6 +85,7 @@ def write_tensors(tensors: dict[str, Array], path: AnyPath, text: dict[str, str]
 
 def _open(path: AnyPath) -> Any:
     """A context that reads the file; its header has been checked."""
+    check_path(path)
     _library()
     from safetensors import SafetensorError, safe_open
 

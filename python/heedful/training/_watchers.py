@@ -8,7 +8,7 @@ import re
 import numpy as np
 
 from heedful._checks import flag, named, one_of, size
-from heedful._whole_file import check_target
+from heedful._whole_file import check_path, check_target
 from heedful.layers import Layer
 from heedful.training._callbacks import Callback, Logs
 from heedful.training._elsewhere import Worded
@@ -126,8 +126,7 @@ class BestCheckpoint(Watcher):
         mode: str = "auto",
     ) -> None:  # fmt: skip
         super().__init__(monitor, mode, min_delta)
-        if not isinstance(path, (str, os.PathLike)):
-            raise TypeError(f"path must be a str or a path: got {named(path)}")
+        check_path(path)
         self.path = path
 
     def on_begin(self, model: Layer) -> None:

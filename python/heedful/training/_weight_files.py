@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from heedful._checks import named
+from heedful._checks import flag, named
 from heedful._whole_file import AnyPath
 from heedful.layers import Layer
 from heedful.training._checkpoint import read_checkpoint
@@ -69,7 +69,7 @@ def load_weights(model: Layer, path: AnyPath, strict: bool = True) -> Any:
     safetensors.SafetensorError
         A file that is no safetensors file, or a part of one; the message names it.
     """
-    model = checked_model(model)
+    model, strict = checked_model(model), flag("strict", strict)
     shapes = {name: own.value.shape for name, own in model.named_parameters()}
     return model.load_state_dict(read_checkpoint(path, shapes), strict)
 

@@ -193,7 +193,7 @@ def test_null_is_as_what_a_config_leaves_out() -> None:
     [
         ({"padding_idx": 1, "first_position": 5}, ValueError, "must be padding_idx . 1, 2: got 5"),
         ({"padding_idx": -1}, ValueError, "padding_idx must be a token from 0 to 8: got -1"),
-        ({"padding_idx": "1"}, ValueError, "padding_idx must be a token from 0 to 8: got '1'"),
+        ({"padding_idx": "1"}, TypeError, "padding_idx must be an integer or None: got '1'"),
         ({"first_position": -1}, ValueError, "first_position must not be negative: got -1"),
         ({"first_position": 1.5}, TypeError, "first_position must be an integer: got 1.5"),
     ],
