@@ -86,7 +86,8 @@ def _length(
     number = next((number for number in said if number is not None), longest)
     if isinstance(number, float) and number >= 1:
         number = int(min(number, longest))  # 1e30 stands for no limit
-    return min(size("max_seq_length", number), longest)
+    # files write 10³⁰ where they mean no limit
+    return longest if number > longest else size("max_seq_length", number)
 
 
 def _normalize(tokenizer: Any, config: dict[str, Any], kind: str) -> None:
