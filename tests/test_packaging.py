@@ -31,7 +31,7 @@ def test_no_link_on_the_index_s_page_leads_nowhere() -> None:
     assert len(LINK.findall(README)) > 20
     shown = page(PYPROJECT)
     assert [link for link in LINK.findall(shown) if not link.startswith("https://")] == []
-    assert "with layers: a Keras listing,\n" in shown
+    assert "with layers: a Keras listing that needs attention,\n" in shown
 
 
 def test_a_release_makes_them_absolute_and_names_the_project_s_pages() -> None:

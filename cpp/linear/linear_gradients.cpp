@@ -7,6 +7,7 @@
 
 #include "linear/task_grid.hpp"
 #include "linear/tile_product.hpp"
+#include "parallel/patience.hpp"
 #include "parallel/scratch.hpp"
 
 namespace heedful {
@@ -29,7 +30,9 @@ void multiply_in_levels(TileProduct<T> product, const TaskGrid<T>& grid, const T
   Buffer<double> total(product.rows * columns, zeroed);
   product.c = {sums.data(), columns};
   product.accumulate = false;
+  Patience patience(team);
   for (std::ptrdiff_t level = 0; level < levels; ++level) {
+    patience.check();
     const std::ptrdiff_t begin = depth * level / levels;
     product.depth = depth * (level + 1) / levels - begin;
     product.a.data = a.row(begin);

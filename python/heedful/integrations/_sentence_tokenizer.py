@@ -85,9 +85,10 @@ def _length(
     ]  # fmt: skip
     number = next((number for number in said if number is not None), longest)
     if isinstance(number, float) and number >= 1:
-        number = int(min(number, longest))  # 1e30 stands for no limit
-    # files write 10³⁰ where they mean no limit
-    return longest if number > longest else size("max_seq_length", number)
+        number = int(min(number, longest))
+    if isinstance(number, int) and number > longest:  # 10³⁰ stands for no limit
+        return longest
+    return size("max_seq_length", number)
 
 
 def _normalize(tokenizer: Any, config: dict[str, Any], kind: str) -> None:

@@ -130,3 +130,8 @@ class Projections:
         if "in_proj_weight" not in self.layer.own_parameters():
             return weight
         return weight[self.begins[first] : self.begins[last - 1] + self.rows[last - 1]]
+
+
+def joined(heads: Array) -> Array:
+    """(…, L, H, D) as (…, L, H · D)."""
+    return heads.reshape(*heads.shape[:-2], heads.shape[-2] * heads.shape[-1])

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from heedful._checks import flag, named, positive, probability, size
 from heedful.functional import KVCache, attention, attention_vjp, rotary_embedding
 from heedful.layers._called import called
-from heedful.layers._heads import Projections, make_projections
+from heedful.layers._heads import Projections, joined, make_projections
 from heedful.layers._initial import kaiming
 from heedful.layers._linear import Linear
 from heedful.layers._masks import check_mask_of_heads, mask_or_bias
@@ -227,14 +227,14 @@ class MultiHeadAttention(Typed):
         if not mode.training:
             with called(alibi_slopes="alibi"):
                 heads, weights = _apart(attention(q, k, v, **options), return_weights)
-            y, _ = self.out_proj.compute(mode, _joined(heads), residual)
+            y, _ = self.out_proj.compute(mode, joined(heads), residual)
             return ((y, weights) if return_weights else y), _nothing
         if self.dropout:
             options |= {"dropout_p": self.dropout, "rng": mode.seed()}
         with called(alibi_slopes="alibi"):
             out, pullback = attention_vjp(q, k, v, **options)
         heads, weights = _apart(out, return_weights)
-        y, back_out = self.out_proj.compute(mode, _joined(heads), residual)
+        y, back_out = self.out_proj.compute(mode, joined(heads), residual)
 
         def backward(dy: Any, dweights: Any = None) -> Any:
             gradients = pullback(back_out(dy).reshape(heads.shape), dweights=dweights)
@@ -289,11 +289,6 @@ class MultiHeadAttention(Typed):
             shown += "" if width == self.d_model else f", {name}={width}"
         shown += f", dropout={self.dropout:g}" if self.dropout else ""
         return shown + self.scores.shown() + ("" if self.sink is None else ", sink=True")
-
-
-def _joined(heads: Array) -> Array:
-    """(…, L, H, D) as (…, L, H · D)."""
-    return heads.reshape(*heads.shape[:-2], heads.shape[-2] * heads.shape[-1])
 
 
 def _apart(out: Any, with_weights: bool) -> tuple[Array, Array | None]:
