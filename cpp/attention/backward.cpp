@@ -9,6 +9,7 @@
 #include "attention/dropout.hpp"
 #include "attention/ragged_range.hpp"
 #include "parallel/scratch.hpp"
+#include "simd/overflow_flag.hpp"
 
 namespace heedful {
 namespace {
@@ -92,7 +93,13 @@ void attention_backward(const Problem& problem, const BackwardTensors& tensors,
                              {dquery.data(), &panels, dkey.data(), &blocks, dbias.data()},
                              cut.most_summed() > level_panels};
   parallel_for(table.size(), team, backward_scratch(call),
-               [&](std::ptrdiff_t index, Worker& worker) { backward(call, table[index], worker); });
+               [&](std::ptrdiff_t index, Worker& worker) {
+                 const simd::OverflowFlag flag;
+                 backward(call, table[index], worker);
+                 if (flag.raised() && tensors.overflowed) {
+                   tensors.overflowed->store(true, std::memory_order_relaxed);
+                 }
+               });
   for (const BackwardTask& task : table) {  // in an order that no thread decides
     for (std::ptrdiff_t column = 0; column < columns; ++column) {
       tensors.dweight[task.kv_head * problem.additive_stride + column] += task.dweight[column];

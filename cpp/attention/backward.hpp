@@ -33,7 +33,7 @@ struct BackwardTensors {
   // itself.
   bool shared_dbias = false;
   double* dweight = nullptr;                // (Hkv or 1, E) as Problem's, zeros on entry
-  std::atomic<bool>* overflowed = nullptr;  // set where a sum is not finite
+  std::atomic<bool>* overflowed = nullptr;  // set where a sum may not be finite
 };
 
 template <class T>

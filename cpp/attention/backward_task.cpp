@@ -128,13 +128,6 @@ void write_bias_sums(const TensorView& dbias, std::ptrdiff_t item, std::ptrdiff_
   }
 }
 
-template <class T>
-void watch_sums(const BackwardTensors& tensors, const T* sums, std::ptrdiff_t count) {
-  if (tensors.overflowed && !all_finite(Rows<T>{sums, count}, 1, count)) {
-    tensors.overflowed->store(true, std::memory_order_relaxed);
-  }
-}
-
 // What this panel ends with and the next one begins with.
 template <class T>
 RowPrefetch prefetch_of(const BackwardCall<T>& call, const BackwardTask& task, std::ptrdiff_t head,
@@ -221,7 +214,6 @@ void backward(const BackwardCall<T>& call, const BackwardTask& task, Worker& wor
             sum_bias_gradient(panel, tile.keys.size(), areas.dscores,
                               areas.bias_sums + (tile.keys.begin - block.begin));
           }
-          watch_sums(tensors, areas.dquery, problem.depth * panel.lanes());
         }
       }
       if (count > 0) {
@@ -251,8 +243,6 @@ void backward(const BackwardCall<T>& call, const BackwardTask& task, Worker& wor
   }
   const auto add = [&](const auto* dkey, const auto* dvalue) {
     const std::ptrdiff_t first = item.key_begin + block.begin;
-    watch_sums(tensors, dkey, block.size() * areas.depth);
-    watch_sums(tensors, dvalue, block.size() * areas.value_depth);
     add_block<T>(tensors.dkey, task, first, block.size(), problem.depth, problem.scale, dkey);
     add_block<T>(tensors.dvalue, task, first, block.size(), problem.value_depth, 1, dvalue);
   };

@@ -70,13 +70,15 @@ class PairProducts {
   // Makes state.sum what out has to be divided by. With dropout it is already: the sum of the
   // rounded weights lacks those that were dropped.
   void finish(const Panel<float>& panel, const RunningSoftmax<float>& state) const {
-    if (call_.problem.dropout_p > 0 || call_.problem.value_depth == 0) return;
+    const std::ptrdiff_t depth = call_.problem.value_depth;
+    watch_overflow(call_, Rows<float>{state.out, panel.lanes()}, depth, panel.lanes());
+    if (call_.problem.dropout_p > 0 || depth == 0) return;
     alignas(64) float factors[Panel<float>::max_lanes];
     const float* const rounded = rounded_sum(panel, state);
     for (int lane = 0; lane < panel.lanes(); ++lane) {
       factors[lane] = rounded[lane] == 0 ? 1 : state.sum[lane] / rounded[lane];
     }
-    scale_columns(state.out, call_.problem.value_depth, panel.lanes(), factors);
+    scale_columns(state.out, depth, panel.lanes(), factors);
   }
 
   class Tile {

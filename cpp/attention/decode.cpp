@@ -8,7 +8,6 @@
 #include "attention/dropout.hpp"
 #include "attention/key_tiles.hpp"
 #include "attention/online_softmax.hpp"
-#include "attention/overflow.hpp"
 #include "attention/pair_dot.hpp"
 #include "attention/row_source.hpp"
 #include "attention/row_vectors.hpp"
@@ -275,7 +274,6 @@ void decode(const ForwardCall<T>& call, const RowTask& task, const Part<T>& part
     attend(call, task, tiles[t], next, areas);
   }
 
-  if (!part.sum) watch_overflow(call, {areas.outs, areas.out_depth}, task.rows, areas.out_depth);
   for (std::ptrdiff_t r = 0; r < task.rows; ++r) {
     if (part.sum) {
       areas.value_vectors.join(areas.outs + r * areas.out_depth, T{1}, areas.row);

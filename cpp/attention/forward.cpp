@@ -11,6 +11,7 @@
 #include "attention/overflow.hpp"
 #include "attention/prefill.hpp"
 #include "parallel/scratch.hpp"
+#include "simd/overflow_flag.hpp"
 
 namespace heedful {
 namespace {
@@ -182,6 +183,7 @@ void attention_forward(const Problem& problem, const TensorView& query, const Te
                              problem.value_depth);
       }
     }
+    const simd::OverflowFlag flag;
     if (problem.group() * problem.items[task.item].queries <= decode_rows<T> &&
         !problem.additive_weight) {
       decode(call, task, parts[part], worker);
@@ -191,6 +193,7 @@ void attention_forward(const Problem& problem, const TensorView& query, const Te
       const FetchAhead ahead = next < tasks ? FetchAhead(call, task, task_of(next)) : FetchAhead();
       prefill(call, task, parts[part], ahead, worker);
     }
+    if (flag.raised()) overflowed.store(true, std::memory_order_relaxed);
     if (cut.parts > 1 &&
         states.ended[cut.first_merge + task.kv_head].fetch_add(1) + 1 == cut.parts) {
       merge(call, task, parts, cut.parts, reinterpret_cast<T*>(worker.scratch));

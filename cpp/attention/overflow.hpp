@@ -16,7 +16,8 @@
 
 namespace heedful {
 
-// Remembers that something of (count, columns) sums is not finite.
+// Remembers that something of (count, columns) sums is not finite, where no flag of the processor
+// tells it: see OverflowFlag.
 template <class T>
 void watch_overflow(const ForwardCall<T>& call, Rows<T> sums, std::ptrdiff_t count,
                     std::ptrdiff_t columns) {

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "attention/micro_kernel.hpp"
-#include "attention/overflow.hpp"
 
 namespace heedful {
 namespace {
@@ -44,14 +43,12 @@ void write_weighted(const ForwardCall<T>& call, std::ptrdiff_t item, const Panel
                      values.data, values.stride, out, stride};
   product.row_factors = factors;
   multiply_wide(product, call.problem.value_depth);
-  watch_overflow(call, {out, stride}, panel.count, call.problem.value_depth);
   if (!in_place) write_rows(call, item, panel, rows);
 }
 
 template <class T>
 void write_out(const ForwardCall<T>& call, std::ptrdiff_t item, const Panel<T>& panel,
                const RunningSoftmax<T>& state, T* rows) {
-  watch_overflow(call, {state.out, panel.lanes()}, call.problem.value_depth, panel.lanes());
   const bool in_place = call.out.template in_place<T>();
   alignas(64) T factors[Panel<T>::max_lanes];
   T* to[Panel<T>::max_lanes];

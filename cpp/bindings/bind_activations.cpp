@@ -29,7 +29,7 @@ void activate(Activation kind, const py::array& x, const py::array& y) {
 
 template <class T>
 void activation_gradient(Activation kind, const py::array& before, const py::array& dy,
-              const py::array& dbefore) {
+                         const py::array& dbefore) {
   const T *const x = numbers_of<const T>(before), *const upstream = numbers_of<const T>(dy);
   T* const to = numbers_of<T>(dbefore);
   const std::ptrdiff_t count = dbefore.size();
@@ -49,7 +49,8 @@ py::object activation_backward_of(Arguments& arguments) {
   const Activation kind = activation_of(arguments.any());
   const py::array before = arguments.array(), dy = arguments.array();
   const py::array dbefore = arguments.array();
-  const auto compute = is_double(dbefore) ? activation_gradient<double> : activation_gradient<float>;
+  const auto compute =
+      is_double(dbefore) ? activation_gradient<double> : activation_gradient<float>;
   compute(kind, before, dy, dbefore);
   return py::none();
 }

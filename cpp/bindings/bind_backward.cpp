@@ -58,7 +58,9 @@ py::object compute(Arguments& arguments, const py::object& weight, double* dweig
   return py::bool_(overflowed.load());
 }
 
-py::object attention_backward_of(Arguments& arguments) { return compute(arguments, py::none(), nullptr); }
+py::object attention_backward_of(Arguments& arguments) {
+  return compute(arguments, py::none(), nullptr);
+}
 
 py::object additive_backward_of(Arguments& arguments) {
   const py::array weight = arguments.array(), dweight = arguments.array();

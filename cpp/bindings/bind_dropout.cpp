@@ -15,7 +15,8 @@ void drop(const Dropout& dropout, const py::array& x, const py::object& residual
   const T *const from = numbers_of<const T>(x), *const added = numbers_or_none<const T>(residual);
   T* const to = numbers_of<T>(y);
   const std::ptrdiff_t count = y.size();
-  with_team(is_short(y), [&](const Team& team) { drop_numbers(dropout, from, added, to, count, team); });
+  with_team(is_short(y),
+            [&](const Team& team) { drop_numbers(dropout, from, added, to, count, team); });
 }
 
 py::object dropout_of(Arguments& arguments) {

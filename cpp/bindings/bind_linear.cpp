@@ -15,8 +15,8 @@ bool is_little(const LinearSizes& sizes) { return sizes.work() < 100e3; }
 
 template <class T>
 void linear(const LinearSizes& sizes, const py::array& x, const py::array& weight,
-             const py::object& bias, const py::object& residual, Activation activation,
-             const py::object& before, const py::array& y) {
+            const py::object& bias, const py::object& residual, Activation activation,
+            const py::object& before, const py::array& y) {
   const Epilogue<T> epilogue{numbers_or_none<T>(bias), matrix_or_none<const T>(residual),
                              activation, matrix_or_none<T>(before), matrix_of<T>(y)};
   const auto inputs = matrix_of<const T>(x), weights = matrix_of<const T>(weight);

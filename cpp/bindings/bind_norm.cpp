@@ -17,7 +17,7 @@ constexpr std::ptrdiff_t short_norm = 16384;
 
 template <class T>
 void normalize(const py::array& x, const py::object& weight, const py::object& bias, double epsilon,
-             const py::array& y, const py::object& mean, const py::array& rstd) {
+               const py::array& y, const py::object& mean, const py::array& rstd) {
   const Norm<T> norm{x.shape(0), x.shape(1), numbers_or_none<const T>(weight),
                      std::max(static_cast<T>(epsilon), std::numeric_limits<T>::min())};
   const auto from = matrix_of<const T>(x);
@@ -42,8 +42,8 @@ py::object norm_forward_of(Arguments& arguments) {
 
 template <class T>
 void norm_gradients(const py::array& dy, const py::array& x, const py::object& weight,
-              const py::object& mean, const py::array& rstd, const py::array& dx,
-              const py::object& dweight, const py::object& dbias) {
+                    const py::object& mean, const py::array& rstd, const py::array& dx,
+                    const py::object& dweight, const py::object& dbias) {
   const Norm<T> norm{x.shape(0), x.shape(1), numbers_or_none<const T>(weight), T{0}};
   const auto upstream = matrix_of<const T>(dy), from = matrix_of<const T>(x);
   const auto to = matrix_of<T>(dx);

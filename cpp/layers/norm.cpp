@@ -21,7 +21,7 @@ struct Ranges {
 };
 
 // Rows whose gradients are summed one after another in T.
-constexpr std::ptrdiff_t level_rows = 64;
+constexpr std::ptrdiff_t level_rows = 256;
 
 template <class T>
 Team team_for(const Norm<T>& norm, const Team& team) {
@@ -41,7 +41,12 @@ void fetch(const T* row, std::ptrdiff_t columns) {
 // Mean and 1 / √(variance) of numbers whose squares, or whose sum, pass the largest number: those
 // of numbers that are smaller by a power of two. Beside them epsilon is nothing.
 template <class T>
-void measure_huge(const T* x, std::ptrdiff_t columns, bool centred, T& middle, T& scale) {
+struct Measures {
+  T middle, scale;
+};
+
+template <class T>
+[[gnu::noinline]] Measures<T> measure_huge(const T* x, std::ptrdiff_t columns, bool centred) {
   const T shrink = std::ldexp(T{1}, -std::numeric_limits<T>::max_exponent / 2 - 16);
   const T count = static_cast<T>(columns);
   const auto small = [&](auto at) { return simd::multiply(at.load(x), at.all(shrink)); };
@@ -50,8 +55,7 @@ void measure_huge(const T* x, std::ptrdiff_t columns, bool centred, T& middle, T
     const auto distance = simd::subtract(small(at), at.all(mean));
     return simd::multiply(distance, distance);
   });
-  middle = mean / shrink;
-  scale = shrink / std::sqrt(squares / count);
+  return {mean / shrink, shrink / std::sqrt(squares / count)};
 }
 
 template <class T>
@@ -67,7 +71,10 @@ void forward_row(const Norm<T>& norm, const T* x, const T* bias, T* y, T* mean, 
     return simd::multiply(distance, distance);
   });
   T scale = T{1} / std::sqrt(squares / count + norm.epsilon);
-  if (!std::isfinite(squares)) measure_huge(x, columns, mean != nullptr, middle, scale);
+  if (!std::isfinite(squares)) {
+    const Measures<T> huge = measure_huge(x, columns, mean != nullptr);
+    middle = huge.middle, scale = huge.scale;
+  }
   if (mean) *mean = middle;
   rstd = scale;
   each_number<T>(columns, [&](auto at) {
@@ -126,13 +133,15 @@ void norm_backward(const Norm<T>& norm, Matrix<const T> dy, Matrix<const T> x, c
                    const T* rstd, Matrix<T> dx, T* dweight, T* dbias, const Team& team) {
   const Ranges ranges(norm.rows);
   const std::ptrdiff_t columns = norm.columns;
-  // one row of sums for each range: [range][column], and what was taken out of it, in double: the
-  // error of a sum in T grows with its rows
+  // one row of sums for each range: [range][column], and of long ranges what was taken out of it,
+  // in double: the error of a sum in T grows with its rows
   Buffer<T> weights(dweight ? ranges.count * columns : 0, zeroed);
   Buffer<T> biases(dbias ? ranges.count * columns : 0, zeroed);
-  Buffer<double> long_weights(weights.size(), zeroed), long_biases(biases.size(), zeroed);
+  const bool levels = norm.rows > level_rows * ranges.count;
+  Buffer<double> long_weights(levels ? weights.size() : 0, zeroed);
+  Buffer<double> long_biases(levels ? biases.size() : 0, zeroed);
   const auto take_level = [&](Buffer<T>& sums, Buffer<double>& total, std::ptrdiff_t range) {
-    if (sums.size() == 0) return;
+    if (total.size() == 0) return;
     for (std::ptrdiff_t i = range * columns; i < (range + 1) * columns; ++i) {
       total[i] += static_cast<double>(sums[i]);
       sums[i] = 0;
@@ -141,30 +150,35 @@ void norm_backward(const Norm<T>& norm, Matrix<const T> dy, Matrix<const T> x, c
   parallel_for(ranges.count, team_for(norm, team), 0, [&](std::ptrdiff_t range, Worker& worker) {
     T* const own_weights = dweight ? weights.data() + range * columns : nullptr;
     T* const own_biases = dbias ? biases.data() + range * columns : nullptr;
-    for (std::ptrdiff_t row = ranges.begin(range); row < ranges.begin(range + 1); ++row) {
-      if (row % 16 == 0) worker.check();
-      fetch(x.row(row + 1), norm.columns);
-      fetch(dy.row(row + 1), norm.columns);
-      backward_row(norm, dy.row(row), x.row(row), mean ? mean + row : nullptr, rstd[row],
-                   dx.row(row), own_weights, own_biases);
-      if ((row - ranges.begin(range)) % level_rows == level_rows - 1 ||
-          row + 1 == ranges.begin(range + 1)) {
-        take_level(weights, long_weights, range);
-        take_level(biases, long_biases, range);
+    const std::ptrdiff_t end = ranges.begin(range + 1);
+    for (std::ptrdiff_t row = ranges.begin(range); row < end;) {
+      for (const std::ptrdiff_t stop = std::min(row + level_rows, end); row < stop; ++row) {
+        if (row % 16 == 0) worker.check();
+        fetch(x.row(row + 1), norm.columns);
+        fetch(dy.row(row + 1), norm.columns);
+        backward_row(norm, dy.row(row), x.row(row), mean ? mean + row : nullptr, rstd[row],
+                     dx.row(row), own_weights, own_biases);
       }
+      take_level(weights, long_weights, range);
+      take_level(biases, long_biases, range);
     }
   });
-  const auto add_up = [&](const Buffer<double>& sums, T* total) {
-    for (std::ptrdiff_t column = 0; total && column < columns; ++column) {
-      double sum = 0;
-      for (std::ptrdiff_t range = 0; range < ranges.count; ++range) {
-        sum += sums[range * columns + column];
-      }
-      total[column] += static_cast<T>(sum);
+  const auto add_up = [&](const auto& sums, T* total) {
+    if (total == nullptr) return;
+    Buffer<double> all(columns, zeroed);
+    for (std::ptrdiff_t range = 0; range < ranges.count; ++range) {
+      const auto* const own = sums.data() + range * columns;
+      for (std::ptrdiff_t i = 0; i < columns; ++i) all[i] += static_cast<double>(own[i]);
     }
+    for (std::ptrdiff_t i = 0; i < columns; ++i) total[i] += static_cast<T>(all[i]);
   };
-  add_up(long_weights, dweight);
-  add_up(long_biases, dbias);
+  if (levels) {
+    add_up(long_weights, dweight);
+    add_up(long_biases, dbias);
+  } else {
+    add_up(weights, dweight);
+    add_up(biases, dbias);
+  }
 }
 
 template void norm_forward(const Norm<float>&, Matrix<const float>, const float*, Matrix<float>,

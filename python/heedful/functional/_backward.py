@@ -17,7 +17,7 @@ from heedful._core import native
 from heedful.functional._call import Call
 from heedful.functional._dtypes import Array, cast_like, rounded
 from heedful.functional._forward import Forward
-from heedful.functional._overflow import SHRINK, may_overflow, recompute
+from heedful.functional._overflow import SHRINK, all_finite, may_overflow, recompute
 from heedful.functional._plan import Plan, Target
 from heedful.functional._results import allocate
 from heedful.functional._shapes import summed
@@ -62,11 +62,11 @@ def backward(
     dvalue = allocate("dvalue", to_value.shape, dtype, 0)
     dbias = None if call.bias is None else _allocate_dbias(call, call.bias)
     delta = allocate("delta", axes.rows, dtype, 0)
-    growth = 1.0
+    growth, sums = 1.0, (delta, dquery, dkey, dvalue, dbias)
     if compute(
         dout, call.query, call.key, call.value, out, lse, row_term, dweights,
         delta, dquery, dkey, dvalue, dbias, *call.shared, call.dropout_p, call.seed,
-    ) and may_overflow(dout, row_term, dweights):  # fmt: skip
+    ) and not all_finite(sums) and may_overflow(dout, row_term, dweights):  # fmt: skip
 
         def again(dout: Any, row_term: Any, dweights: Any, *sums: Any) -> None:
             compute(
@@ -74,7 +74,6 @@ def backward(
                 *call.shared, call.dropout_p, call.seed,
             )  # fmt: skip
 
-        sums = (delta, dquery, dkey, dvalue, dbias)
         delta, growth = recompute(again, (dout, row_term, dweights), sums), 1 / SHRINK
     return Gradients(
         dquery if to_query.finished else _like_input(dquery, to_query, rounds),

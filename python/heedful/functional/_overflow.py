@@ -14,16 +14,17 @@ from heedful.functional._dtypes import FLOAT16, Array
 SHRINK = 2.0**-64  # no less than the sum of as many numbers needs
 
 
+def all_finite(arrays: tuple[Array | None, ...]) -> bool:
+    """The flag of the processor also tells of what did not reach them."""
+    return all(array is None or bool(np.isfinite(array).all()) for array in arrays)
+
+
 def may_overflow(*upstream: Array | None) -> bool:
     """Whether sums left the range by themselves: what flows back is finite.
 
     Products of float16 are far from the largest float32.
     """
-    return (
-        upstream[0] is not None
-        and upstream[0].dtype != FLOAT16
-        and all(array is None or bool(np.isfinite(array).all()) for array in upstream)
-    )
+    return upstream[0] is not None and upstream[0].dtype != FLOAT16 and all_finite(upstream)
 
 
 @np.errstate(all="ignore")

@@ -1,0 +1,43 @@
+// Whether something that this thread computes passes the largest finite number. The processor keeps
+// a flag of it anyway, so nothing has to be looked at. Products of bfloat16 pairs set no flag, and
+// what was infinite before sets none.
+#pragma once
+
+#ifdef __SSE__
+#include <xmmintrin.h>
+#else
+#include <cfenv>
+#endif
+
+namespace heedful::simd {
+
+// From its construction on; the flag that the caller may have seen before is there again at the
+// end. What is watched must be a call into another translation unit: the compiler may move
+// arithmetic of its own function past the flag.
+class OverflowFlag {
+ public:
+#ifdef __SSE__
+  OverflowFlag() : before_(_mm_getcsr()) { _mm_setcsr(before_ & ~mask); }
+  ~OverflowFlag() { _mm_setcsr(_mm_getcsr() | (before_ & mask)); }
+  bool raised() const { return (_mm_getcsr() & mask) != 0; }
+
+ private:
+  static constexpr unsigned mask = _MM_EXCEPT_OVERFLOW;
+  unsigned before_;
+#else
+  OverflowFlag() : before_(std::fetestexcept(FE_OVERFLOW)) { std::feclearexcept(FE_OVERFLOW); }
+  ~OverflowFlag() {
+    if (before_ != 0) std::feraiseexcept(FE_OVERFLOW);
+  }
+  bool raised() const { return std::fetestexcept(FE_OVERFLOW) != 0; }
+
+ private:
+  int before_;
+#endif
+
+ public:
+  OverflowFlag(const OverflowFlag&) = delete;
+  OverflowFlag& operator=(const OverflowFlag&) = delete;
+};
+
+}  // namespace heedful::simd
