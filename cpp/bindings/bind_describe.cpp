@@ -49,6 +49,7 @@ class Description {
  private:
   bool add_raw(const void* data, std::size_t length) {
     if (length > sizeof(text_) - length_) return false;
+    if (length == 0) return true;  // an array without axes has no shape
     std::memcpy(text_ + length_, data, length);
     length_ += length;
     return true;
