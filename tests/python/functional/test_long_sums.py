@@ -42,7 +42,9 @@ def results_agree(found: Any, plain: Any, exact: Any, names: tuple[str, ...]) ->
     for name in names:
         if getattr(exact, name) is not None:
             results = (getattr(gradients, name) for gradients in (found, plain, exact))
-            assert_as_accurate_as_numpy(*results, f"gradient of {name}")
+            # the gradients of a row's scores sum to 0: with positive keys their terms cancel
+            ratio = 4.0 if name == "query" else 2.0
+            assert_as_accurate_as_numpy(*results, f"gradient of {name}", ratio)
 
 
 @of_every_kind
