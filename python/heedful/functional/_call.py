@@ -110,7 +110,7 @@ def finish_call(
     if alibi_slopes is not None:
         alibi_slopes = check_alibi_slopes(alibi_slopes, plan.axes.heads, batch)
     if sink is not None:
-        sink = np.ascontiguousarray(sink, FLOAT64)
+        sink = np.require(sink, FLOAT64, ["C", "ALIGNED"])
     seed = 0
     if rng is not None or type(dropout_p) is not float or dropout_p:
         dropout_p, seed = check_dropout(dropout_p, rng)

@@ -48,7 +48,7 @@ def check_alibi_slopes(slopes: Array, heads: int, batch: Shape) -> NDArray[np.fl
     if slopes.shape not in ((heads,), (*batch, heads)):
         choice = f"({heads},) or {(*batch, heads)}" if batch else f"({heads},)"
         raise ValueError(f"alibi_slopes must have shape {choice}: got {slopes.shape}")
-    slopes = np.ascontiguousarray(slopes, FLOAT64)
+    slopes = np.require(slopes, FLOAT64, ["C", "ALIGNED"])
     if not np.logical_and.reduce(np.isfinite(slopes), axis=None):
         raise ValueError("alibi_slopes must be finite: got NaN or infinity")
     return slopes.reshape(-1, heads) if heads else np.empty((1, 0))

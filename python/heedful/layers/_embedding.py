@@ -113,5 +113,5 @@ def check_tokens(name: str, given: Any, count: int) -> Array:
 
 def add_rows(total: Array, tokens: Array, rows: Array, skip: int | None) -> None:
     """total[token] += its rows, those of a token in the order in which they come."""
-    ids = np.ascontiguousarray(tokens, np.int64)
+    ids = np.require(tokens, np.int64, ["C", "ALIGNED"])
     native.embedding_gradient(rows, ids, -1 if skip is None else skip, total)

@@ -35,7 +35,8 @@ class Parameter:
     def __init__(self, value: Array) -> None:
         given = numbers("value", value)
         # compiled steps go through the memory from end to end
-        self.value: Array = np.ascontiguousarray(given, floating(given.dtype)).reshape(given.shape)
+        value = np.require(given, floating(given.dtype), ["C", "ALIGNED"])
+        self.value: Array = value.reshape(given.shape)
         if not self.value.flags.writeable:
             self.value = self.value.copy()
         self.grad: Array | None = None

@@ -68,7 +68,7 @@ class SparseCategoricalCrossEntropy:
         ignored = -1 if self.ignore_index is None else int(self.ignore_index)
         if weights.counted is not None:
             labels = np.where(weights.counted, labels, ignored)
-        rows, flat = as_rows(prediction), np.ascontiguousarray(labels.reshape(-1))
+        rows, flat = as_rows(prediction), np.require(labels.reshape(-1), None, ["C", "ALIGNED"])
         count = max(weights.count, 1)
         losses, gradient = self._of_rows(flat, rows, ignored, count)
         if weights.factors is not None:

@@ -24,7 +24,7 @@ def floating(prediction: Any) -> Array:
 def as_rows(prediction: Array) -> Array:
     """(…, C) as (rows, C) in a floating type that compiled functions know."""
     dtype = prediction.dtype if prediction.dtype in (np.float32, np.float64) else np.float64
-    return np.ascontiguousarray(prediction.reshape(-1, prediction.shape[-1]), dtype)
+    return np.require(prediction.reshape(-1, prediction.shape[-1]), dtype, ["C", "ALIGNED"])
 
 
 def check_probabilities(prediction: Array) -> None:

@@ -208,3 +208,19 @@ def test_without_depth_all_keys_weigh_the_same(rng: np.random.Generator) -> None
     expected = np.broadcast_to(value.mean(axis=1, keepdims=True), out.shape)
     np.testing.assert_allclose(out, expected, rtol=1e-14)
     np.testing.assert_allclose(lse, np.log(7), rtol=1e-14)
+
+
+def test_slopes_and_sinks_may_be_unaligned(rng: np.random.Generator) -> None:
+    """Compiled code reads them where they lie, and an unaligned read is undefined there."""
+    x = rng.standard_normal((2, 3, 5, 4))
+    slopes, sink = rng.random(3), rng.standard_normal(3)
+
+    def unaligned(array: Array) -> Array:
+        moved = np.zeros(array.nbytes + 1, np.uint8)[1:].view(array.dtype)
+        moved[...] = array
+        assert not moved.flags.aligned
+        return moved
+
+    options = {"alibi_slopes": slopes, "sink": sink}
+    moved = {name: unaligned(array) for name, array in options.items()}
+    assert_same_bits(heedful.attention(x, x, x, **moved), heedful.attention(x, x, x, **options))
