@@ -123,7 +123,7 @@ void multiply_tiles(const TileProduct<T>& whole, const TaskGrid<T>& grid, const 
     const auto tile = grid.tile(first + task);
     const TileProduct<T> product = part_of(whole, tile);
     multiply_tile(product, TileAreas<T>(product, worker.scratch), worker,
-                  [&](std::ptrdiff_t first, std::ptrdiff_t count) { done(tile, first, count); });
+                  [&](std::ptrdiff_t column, std::ptrdiff_t count) { done(tile, column, count); });
   });
 }
 
