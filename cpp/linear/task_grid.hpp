@@ -133,7 +133,9 @@ template <class T, class Done>
 void multiply_in_tasks(const TileProduct<T>& whole, const TaskGrid<T>& grid, const Team& team,
                        const Done& done) {
   constexpr std::ptrdiff_t most_numbers = (8 << 20) / sizeof(T);
-  if (grid.cuts == 1) return multiply_tiles(whole, grid, {0, grid.strips}, team, done);
+  if (grid.cuts == 1 || whole.depth == 0 || grid.columns == 0) {  // nothing to pack for several
+    return multiply_tiles(whole, grid, {0, grid.strips}, team, done);
+  }
   const auto blocks = DepthBlocks<T>::all(whole.depth);
   const std::ptrdiff_t block = parts_of(whole.depth, blocks.count);  // the longest
   const std::ptrdiff_t groups =
