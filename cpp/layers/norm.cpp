@@ -71,7 +71,7 @@ void forward_row(const Norm<T>& norm, const T* x, const T* bias, T* y, T* mean, 
     return simd::multiply(distance, distance);
   });
   T scale = T{1} / std::sqrt(squares / count + norm.epsilon);
-  if (!std::isfinite(squares)) {
+  if (!std::isfinite(squares)) [[unlikely]] {
     const Measures<T> huge = measure_huge(x, columns, mean != nullptr);
     middle = huge.middle, scale = huge.scale;
   }
@@ -85,9 +85,10 @@ void forward_row(const Norm<T>& norm, const T* x, const T* bias, T* y, T* mean, 
   });
 }
 
+// Not inlined: within the loop over rows its own loops run out of registers.
 template <class T>
-void backward_row(const Norm<T>& norm, const T* dy, const T* x, const T* mean, T rstd, T* dx,
-                  T* dweight, T* dbias) {
+[[gnu::noinline]] void backward_row(const Norm<T>& norm, const T* dy, const T* x, const T* mean,
+                                    T rstd, T* dx, T* dweight, T* dbias) {
   const std::ptrdiff_t columns = norm.columns;
   const T count = static_cast<T>(std::max<std::ptrdiff_t>(columns, 1));
   const T middle = mean ? *mean : T{0};
@@ -111,6 +112,19 @@ void backward_row(const Norm<T>& norm, const T* dy, const T* x, const T* mean, T
     at.store(dx, simd::multiply(at.all(rstd),
                                 simd::subtract(rest, simd::multiply(unit, at.all(slope)))));
   });
+}
+
+// The sum of all rows into the first, pairwise: the error grows with the logarithm of their number.
+template <class T>
+void add_rows_in_pairs(T* sums, std::ptrdiff_t rows, std::ptrdiff_t columns) {
+  for (std::ptrdiff_t distance = 1; distance < rows; distance *= 2) {
+    for (std::ptrdiff_t row = 0; row + distance < rows; row += 2 * distance) {
+      T* const sum = sums + row * columns;
+      const T* const other = sum + distance * columns;
+      each_number<T>(columns,
+                     [&](auto at) { at.store(sum, simd::add(at.load(sum), at.load(other))); });
+    }
+  }
 }
 
 }  // namespace
@@ -163,14 +177,10 @@ void norm_backward(const Norm<T>& norm, Matrix<const T> dy, Matrix<const T> x, c
       take_level(biases, long_biases, range);
     }
   });
-  const auto add_up = [&](const auto& sums, T* total) {
+  const auto add_up = [&](auto& sums, T* total) {
     if (total == nullptr) return;
-    Buffer<double> all(columns, zeroed);
-    for (std::ptrdiff_t range = 0; range < ranges.count; ++range) {
-      const auto* const own = sums.data() + range * columns;
-      for (std::ptrdiff_t i = 0; i < columns; ++i) all[i] += static_cast<double>(own[i]);
-    }
-    for (std::ptrdiff_t i = 0; i < columns; ++i) total[i] += static_cast<T>(all[i]);
+    add_rows_in_pairs(sums.data(), ranges.count, columns);
+    for (std::ptrdiff_t i = 0; i < columns; ++i) total[i] += static_cast<T>(sums[i]);
   };
   if (levels) {
     add_up(long_weights, dweight);
