@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any
 
 import numpy as np
 import pytest
+from fast_selection import FAST_ITEMS, fast_items
 from numpy.typing import NDArray
 
 try:
@@ -19,8 +21,18 @@ else:
     hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "slow: takes more than ten seconds")
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    config.stash[FAST_ITEMS] = fast_items(items)
+    for item in config.stash[FAST_ITEMS]:
+        item.add_marker("fast")
+
+
+def pytest_runtest_setup() -> None:
+    """PyTorch on one thread: beside heedful's, its threads wait for each other by spinning."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.get_num_threads() != 1:
+        torch.set_num_threads(1)
 
 
 def pytest_report_header() -> str:
