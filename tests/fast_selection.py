@@ -1,9 +1,9 @@
-"""The fast run, `pytest -m fast`: one case of each kind, chosen by rule, so that nothing is kept up.
+"""The fast run, `pytest -m fast`: one case of each kind, chosen by a rule that needs no upkeep.
 
 Of every test one case; and for every value of every parameter one case that has it, in whichever
-test. Tests that share a table of cases share it out: each starts with a case that shows most that no
-other case has shown. A new test and a new row of a table are in the fast run by themselves. Tests
-that are marked `slow` are not.
+test. Tests with a table in common divide it: each begins with the case that shows most of what no
+case before it has shown. So a new test and a new row of a table are in the fast run by themselves.
+Tests that are marked `slow` are not.
 """
 
 from __future__ import annotations

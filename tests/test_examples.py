@@ -14,6 +14,8 @@ import pytest
 
 import heedful
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
 
 

@@ -121,10 +121,10 @@ def item(name: str, marked: str = "", **parameters: Any) -> Any:
 def test_every_test_and_every_value_has_a_case() -> None:
     table = (1,), (2,), (3,)
     collected = [
-        *[item(f"first[{case[0]}-{kind}]", case=case, kind=kind) for kind in "ab" for case in table],
-        *[item(f"second[{case[0]}]", case=case) for case in table],
+        *[item(f"first[{n}-{kind}]", case=table[n], kind=kind) for kind in "ab" for n in range(3)],
+        *[item(f"second[{n}]", case=table[n]) for n in range(3)],
         item("plain"),
         item("slow", marked="slow"),
     ]  # fmt: skip
     found = [case.nodeid for case in fast_items(collected)]
-    assert found == ["first[1-a]", "first[3-a]", "first[1-b]", "second[2]", "plain"]
+    assert found == ["first[0-a]", "first[2-a]", "first[0-b]", "second[1]", "plain"]

@@ -18,7 +18,10 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 pytestmark = pytest.mark.once
 
 
-@pytest.mark.parametrize("page", [ROOT / "README.md", *(ROOT / "docs").glob("*.md")], ids=str)
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_link_leads_to_a_file(page: Path) -> None:
     links = re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8"))
     assert links
@@ -27,7 +30,7 @@ def test_every_link_leads_to_a_file(page: Path) -> None:
 
 
 def test_every_link_within_a_page_leads_to_a_heading() -> None:
-    for page in (ROOT / "docs").glob("*.md"):
+    for page in PAGES:
         text = page.read_text(encoding="utf-8")
         headings = {line.lstrip("# ").lower().replace(" ", "-")
                     for line in text.splitlines() if line.startswith("#")}  # fmt: skip

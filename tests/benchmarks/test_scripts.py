@@ -19,7 +19,7 @@ from heedful.benchmark.worker import encode_case
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 SCRIPTS = sorted(FOLDER.glob("*.py"))
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.slow]
 
 
 def run(script: str, *words: str | Path) -> subprocess.CompletedProcess[str]:

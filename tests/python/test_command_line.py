@@ -15,6 +15,8 @@ import pytest
 import heedful
 from heedful.data import load_digits
 
+pytestmark = pytest.mark.slow
+
 
 def run(
     folder: Path, *words: str, program: tuple[str, ...] = ("-m", "heedful")

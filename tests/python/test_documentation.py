@@ -13,7 +13,7 @@ import pytest
 import heedful.layers
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "docs" / "coming_from.md"]
+PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "docs/coming_from.md")]
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 MODULES = ["heedful"] + [

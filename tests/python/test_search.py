@@ -192,6 +192,7 @@ def test_progress_is_shown_on_a_terminal_alone(
     assert bool(shown) == terminal
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     done = search("question", str(tmp_path / "none"))
     assert done.returncode == 1

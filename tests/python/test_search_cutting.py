@@ -118,6 +118,7 @@ LONG = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.peer
 @pytest.mark.parametrize("kind", LONG)
 def test_a_model_reads_every_letter(kind: str, tmp_path: Path) -> None:

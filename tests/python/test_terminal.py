@@ -17,6 +17,8 @@ from heedful.__main__ import main
 from heedful._command.terminal import any_text
 from heedful._printable import printable
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("text", "shown"),

@@ -11,7 +11,7 @@ from copied_package import copy_package
 
 from heedful import _core
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.slow]
 
 MODULE = Path(_core.native.__file__).name
 CODE = """

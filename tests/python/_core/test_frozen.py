@@ -19,7 +19,7 @@ import pytest
 import heedful
 from heedful import _pyinstaller
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.slow]
 
 ROOT = Path(heedful.__path__[0])
 

@@ -9,7 +9,7 @@ import pytest
 
 import heedful
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.slow]
 
 
 def modules_after(statement: str) -> set[str]:

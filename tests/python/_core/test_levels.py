@@ -15,7 +15,7 @@ from copied_package import copy_package
 import heedful
 from heedful import _core
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.slow]
 
 LEVELS = _core.available_levels()
 on_x86_64 = pytest.mark.skipif(LEVELS == ("native",), reason="the levels are those of x86-64")

@@ -11,7 +11,7 @@ import pytest
 
 from heedful import _core
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.slow]
 
 FOLDER = Path(_core.native.__file__).parent
 MODULES = sorted(FOLDER.glob("*.so"))

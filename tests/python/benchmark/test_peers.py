@@ -14,6 +14,8 @@ from heedful.benchmark.process import WorkerProcess
 from heedful.benchmark.shapes import Case, Shape, make_inputs
 from heedful.benchmark.worker import encode_case
 
+pytestmark = pytest.mark.slow
+
 PLAIN = Shape("plain", 2, 3, 3, 11, 17, 8)
 RAGGED = Shape("ragged", 3, 6, 2, 17, 17, 8, padding=(5, 17), ragged="padded")
 CASES = {

@@ -8,7 +8,7 @@ import pytest
 from heedful.benchmark.process import WorkerDied
 from heedful.benchmark.script import ScriptProcess, Turns
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.slow]
 
 SCRIPT = """
 from heedful.benchmark.script import ScriptWorker

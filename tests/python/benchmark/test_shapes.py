@@ -43,6 +43,7 @@ def test_every_process_gets_the_same_inputs() -> None:
     assert first.key.shape == first.value.shape == (2, 3, 17, 5)
 
 
+@pytest.mark.slow
 def test_packed_and_padded_hold_the_same_numbers() -> None:
     padded, packed = (make_inputs(Case(shape)) for shape in (PADDED, PACKED))
     for name in ("query", "key", "value", "kv_lengths", "q_lengths"):

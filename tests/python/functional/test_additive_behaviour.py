@@ -209,6 +209,7 @@ MEASURE = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_no_array_of_all_pairs_exists() -> None:
     """Of 4096 queries, keys and 48 columns it would have 3.2 GB, the scores alone 67 MB."""

@@ -144,6 +144,7 @@ OTHER_THREAD = """
 """
 
 
+@pytest.mark.slow
 def test_a_table_changed_by_another_thread_is_refused_or_right() -> None:
     """In a process of its own: what is tested for might end it."""
     result = subprocess.run(

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 import heedful
 import reference
 
+pytestmark = pytest.mark.slow
+
 Array = NDArray[Any]
 MANY = 400_009
 FEW = 5

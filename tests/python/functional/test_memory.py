@@ -8,6 +8,8 @@ import textwrap
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 LIMIT = 64 * 2**20
 
 MEASURE = """

@@ -13,6 +13,8 @@ pytest.importorskip("ml_dtypes")
 from fuzz_campaign import run
 from random_calls.draw import random_caches, random_calls, random_packed, random_pieces
 
+pytestmark = pytest.mark.slow
+
 # what is drawn, and its share of all cases
 KINDS = {
     "call": (random_calls, 0.55),

@@ -22,6 +22,8 @@ from heedful.integrations.mpi import data_parallel, share
 from heedful.layers import Layer, Linear
 from heedful.training import Adam
 
+pytestmark = pytest.mark.slow
+
 # What one process does alone on whole batches, and each of several on its share.
 PROGRAM = """
 import json, sys

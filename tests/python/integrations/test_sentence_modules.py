@@ -130,6 +130,7 @@ def test_a_model_without_a_norm_gives_none_unless_it_is_asked_for(tmp_path: Path
     np.testing.assert_allclose(read_modules(folder, True)(y, lengths), [[0.6, 0.8]])
 
 
+@pytest.mark.slow
 @pytest.mark.peer
 def test_an_encoder_that_looks_at_the_first_token_alone(tmp_path: Path) -> None:
     pytest.importorskip("tokenizers")

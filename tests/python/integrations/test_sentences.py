@@ -22,7 +22,7 @@ TEXTS = [
 ]
 
 
-pytestmark = pytest.mark.peer  # of the weights
+pytestmark = [pytest.mark.peer, pytest.mark.slow]  # of the weights
 
 
 @pytest.fixture(scope="module")

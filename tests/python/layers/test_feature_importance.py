@@ -70,6 +70,7 @@ def test_a_feature_of_a_sequence_is_the_same_at_all_positions(rng: np.random.Gen
     assert (permuted.importances > 0).all()
 
 
+@pytest.mark.slow
 def test_permutation_importance_is_that_of_scikit_learn(rng: np.random.Generator) -> None:
     inspection = pytest.importorskip("sklearn.inspection")
     from sklearn import base, metrics

@@ -82,6 +82,7 @@ def test_low_temperatures_choose_the_best() -> None:
         assert [t.tolist() for t in drawn] == [t.tolist() for t in best]
 
 
+@pytest.mark.slow
 def test_draws_follow_the_probabilities() -> None:
     scores = np.log(np.array([0.5, 0.3, 0.15, 0.05]))
 

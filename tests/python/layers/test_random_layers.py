@@ -17,7 +17,7 @@ from random_layers.models import model_cases
 from random_layers.small import small_cases
 from random_layers.transformer import decoder_cases, encoder_cases
 
-pytestmark = pytest.mark.peer
+pytestmark = [pytest.mark.peer, pytest.mark.slow]
 
 # what is drawn, and its share of all cases
 KINDS = {

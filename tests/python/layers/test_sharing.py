@@ -64,6 +64,7 @@ def test_what_was_copied_can_be_tied_too(copied: Any) -> None:
     assert third.weight is layers[0].weight
 
 
+@pytest.mark.slow
 def test_an_array_whose_layer_is_gone_is_copied() -> None:
     weight = Linear(3, 7).weight
     gc.collect()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from process import run
 
+pytestmark = pytest.mark.slow
+
 ENTRY_POINTS = {
     "attention": "heedful.attention(q, k, v, return_lse=True)[0]",
     "attention with weights": "heedful.attention(q, k, v, causal=True, return_weights=True)[1]",

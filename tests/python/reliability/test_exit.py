@@ -8,6 +8,8 @@ import time
 import pytest
 from process import run, started
 
+pytestmark = pytest.mark.slow
+
 WAYS_OUT = {
     "after use": """
         heedful.attention(*arrays())

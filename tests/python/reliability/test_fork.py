@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from process import run
 
+pytestmark = pytest.mark.slow
+
 # Runs child() in a forked process; True when it returned True within 10 s.
 HOLDS_IN_CHILD = """
 import signal, warnings

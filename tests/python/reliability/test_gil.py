@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from process import run
 
+pytestmark = pytest.mark.slow
+
 CALLS = {
     "attention": "heedful.attention(*x)",
     "attention_weights": "heedful.attention_weights(*x[:2], average_heads=True)",

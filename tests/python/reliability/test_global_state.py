@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 from process import run
+
+pytestmark = pytest.mark.slow
 
 # What a process is, apart from its memory. Gathered before, between and after.
 STATE = """

@@ -9,6 +9,8 @@ import time
 import pytest
 from process import run, started
 
+pytestmark = pytest.mark.slow
+
 # A call goes on for minutes unless it is interrupted, so 3 s are far from both: a loaded machine
 # needs longer than the 50 ms between two looks, and what is not heard at all takes for ever.
 SOON = 3.0

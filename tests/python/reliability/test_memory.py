@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from process import run
 
+pytestmark = pytest.mark.slow
+
 CALLS = {
     "attention": "heedful.attention(q, k, v)",
     "attention causal with lse": "heedful.attention(q, k, v, causal=True, return_lse=True)",

@@ -10,7 +10,7 @@ from process import run
 
 from heedful import _interpreter
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.slow]
 
 # in one that shares the lock of the main interpreter, as all did before 3.12, or has its own
 PREAMBLE = """

@@ -15,6 +15,8 @@ from process import run
 import heedful
 from heedful._core import native
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def default_afterwards() -> Iterator[None]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from process import run
 
+pytestmark = pytest.mark.slow
+
 CHECK = """
 x = arrays(2, 3, 301, 32)
 expected = heedful.attention(*x)

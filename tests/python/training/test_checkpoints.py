@@ -41,6 +41,7 @@ TYPES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", TYPES)
 def test_every_type_is_read_without_another_package(dtype: str, tmp_path: Path) -> None:
     data, expected = TYPES[dtype]

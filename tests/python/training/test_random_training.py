@@ -14,7 +14,7 @@ from fuzz_campaign import run
 from random_layers.losses import loss_cases
 from random_layers.optimizers import optimizer_cases
 
-pytestmark = pytest.mark.peer
+pytestmark = [pytest.mark.peer, pytest.mark.slow]
 
 # what is drawn, and its share of all cases
 KINDS = {"loss": (loss_cases, 0.2), "optimizer": (optimizer_cases, 0.2)}
