@@ -1,5 +1,5 @@
 // attention_forward, additive_forward
-#include "attention/forward.hpp"
+#include "attention/forward/forward.hpp"
 #include "bindings/arguments.hpp"
 #include "bindings/bind_attention.hpp"
 #include "bindings/interrupted.hpp"

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <string>
 
-#include "attention/additive_weight.hpp"
+#include "attention/scores/additive_weight.hpp"
 
 namespace heedful {
 namespace py = pybind11;

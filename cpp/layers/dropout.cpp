@@ -4,7 +4,7 @@
 #include <cmath>
 #include <type_traits>
 
-#include "layers/number_tasks.hpp"
+#include "arrays/element_ranges.hpp"
 #include "simd/packet.hpp"
 #include "simd/philox.hpp"
 
