@@ -106,7 +106,7 @@ void weigh(const Weighing<T, Stored>& w) {
 }
 
 // The same where scores (rows, weight_stride) of −∞ hide values that may be NaN: slow, and rarely
-// needed; see guarded.hpp.
+// needed; see nonfinite.hpp.
 template <class T>
 void guarded_weigh(const T* scores, const Weighing<T>& w) {
   constexpr std::ptrdiff_t width = simd::lanes<T>;

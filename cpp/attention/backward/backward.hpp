@@ -18,23 +18,11 @@
 // any number of threads. Sums over many queries are formed in levels, the last one in double.
 #pragma once
 
-#include <atomic>
-
-#include "arrays/tensor_view.hpp"
+#include "attention/backward/tensors.hpp"
 #include "attention/problem/problem.hpp"
 #include "parallel/parallel_for.hpp"
 
 namespace heedful {
-
-struct BackwardTensors {
-  TensorView dout, query, key, value, out, lse, row_term, dweights;
-  TensorView delta, dquery, dkey, dvalue, dbias;
-  // Several items or heads add to the same numbers of dbias, whose every (query, key) stands for
-  // itself.
-  bool shared_dbias = false;
-  double* dweight = nullptr;                // (Hkv or 1, E) as Problem's, zeros on entry
-  std::atomic<bool>* overflowed = nullptr;  // set where a sum may not be finite
-};
 
 template <class T>
 void attention_backward(const Problem& problem, const BackwardTensors& tensors, const Team& team);

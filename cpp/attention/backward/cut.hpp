@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <cstddef>
 
-#include "attention/backward/backward.hpp"
+#include "attention/backward/tensors.hpp"
 #include "attention/problem/panel.hpp"
 #include "attention/problem/problem.hpp"
 

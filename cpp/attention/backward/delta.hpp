@@ -3,7 +3,7 @@
 
 #include <cstddef>
 
-#include "attention/backward/backward.hpp"
+#include "attention/backward/tensors.hpp"
 
 namespace heedful {
 

@@ -6,7 +6,7 @@
 #pragma once
 
 #include "attention/backward/areas.hpp"
-#include "attention/backward/key_tile_gradients.hpp"
+#include "attention/backward/task.hpp"
 #include "attention/scores/tile_rows.hpp"
 #include "kernels/prefetch.hpp"
 
@@ -15,7 +15,7 @@ namespace heedful {
 template <class T>
 struct GradientTile {
   KeyRange keys{0, 0};  // those computed; none of the others is seen
-  // hidden keys or queries hold NaN or ∞: see guarded.hpp; areas.mask holds the scores
+  // hidden keys or queries hold NaN or ∞: see nonfinite.hpp; areas.mask holds the scores
   bool guard = false;
   Rows<T> query{nullptr, 0}, dout{nullptr, 0};  // of the panel, in whole vectors
 };

@@ -8,6 +8,7 @@
 #include "attention/scores/tile_rows.hpp"
 #include "attention/softmax/dropout.hpp"
 #include "attention/softmax/online_softmax.hpp"
+#include "attention/softmax/shrunk_mean.hpp"
 #include "kernels/nonfinite.hpp"
 
 namespace heedful {

@@ -9,6 +9,7 @@
 
 #include "attention/forward/next_task.hpp"
 #include "attention/problem/row_task.hpp"
+#include "kernels/micro_kernel.hpp"
 #include "parallel/parallel_for.hpp"
 
 namespace heedful {

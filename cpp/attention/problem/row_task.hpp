@@ -7,7 +7,7 @@
 #include "arrays/rows.hpp"
 #include "arrays/tensor_view.hpp"
 #include "attention/problem/problem.hpp"
-#include "attention/scores/score_tile.hpp"
+#include "attention/problem/score_rule.hpp"
 
 namespace heedful {
 

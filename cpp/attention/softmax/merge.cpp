@@ -6,7 +6,7 @@
 
 #include "arrays/rows.hpp"
 #include "arrays/work_area.hpp"
-#include "attention/forward/overflow.hpp"
+#include "attention/softmax/shrunk_mean.hpp"
 
 namespace heedful {
 namespace {
@@ -57,7 +57,7 @@ void merge_row(const MergeSizes& sizes, const TensorView* outs, const TensorView
   if (!all_finite(Rows<T>{areas.total, 0}, 1, sizes.depth)) {
     for (std::ptrdiff_t d = 0; d < sizes.depth; ++d) {
       if (std::isfinite(areas.total[d])) continue;
-      T shrunk = 0;  // see overflow.hpp
+      T shrunk = 0;  // see shrunk_mean.hpp
       for (std::ptrdiff_t p = 0; p < sizes.pieces; ++p) {
         const T piece = lse_of(p);
         if (piece == nothing) continue;
