@@ -1,5 +1,6 @@
 // Dot products of rows of bfloat16, pair by pair, against long double.
 #include <cmath>
+#include <cstdio>
 #include <limits>
 #include <vector>
 
@@ -85,22 +86,18 @@ void an_infinite_number_stays_in_its_row() {
   }
 }
 
-void run() {
-  if (!simd::has_bfloat16_pairs()) return;
-  scores_are_dot_products();
-  an_infinite_number_stays_in_its_row();
-}
-
-#else
-
-void run() {}
-
 #endif
 
 }  // namespace
 }  // namespace heedful
 
 int main() {
-  heedful::run();
-  return heedful::summary();
+#if HEEDFUL_BFLOAT16_PAIRS
+  if (heedful::simd::has_bfloat16_pairs()) {
+    heedful::scores_are_dot_products();
+    heedful::an_infinite_number_stays_in_its_row();
+    return heedful::summary();
+  }
+#endif
+  std::puts("no pairs of bfloat16 at this level or on this processor");
 }
