@@ -4,7 +4,8 @@
 //   B (depth, V · W) vectors:                                    b[k · b_step + lane]
 //   C (rows, V · W)  vectors:                                    c[row · c_row + lane]
 //
-// What stands for A and B in each product of attention (panels are [depth][lane], see arrays/rows.hpp):
+// What stands for A and B in each product of attention (panels are [depth][lane], see
+// arrays/rows.hpp):
 //   scores    Sᵀ[key][query] = K Qᵀ         A = keys, in place           B = query panel
 //   weighted  Oᵀ[d][query] += Vᵀ Pᵀ         A = values, in place         B = weights
 //   dPᵀ       = V dOᵀ                       A = values, in place         B = dout panel

@@ -7,6 +7,8 @@
 #include "arrays/work_area.hpp"
 #include "attention/forward/row_source.hpp"
 #include "attention/problem/key_tiles.hpp"
+#include "attention/scores/mask.hpp"
+#include "attention/scores/score_tile.hpp"
 #include "attention/softmax/dropout.hpp"
 #include "attention/softmax/online_softmax.hpp"
 #include "kernels/bfloat16_dot.hpp"
@@ -76,40 +78,6 @@ struct Areas {
   }
   std::uint16_t* paired_queries() const { return reinterpret_cast<std::uint16_t*>(queries); }
 };
-
-// Scores of one row into weights 2^(exponent · (score − maximum)) in place, and into its sum;
-// shrinks what was summed before.
-template <class T>
-void add_row(T* scores, std::ptrdiff_t count, T exponent, T& maximum, T& sum, T* out,
-             std::ptrdiff_t out_depth) {
-  constexpr std::ptrdiff_t width = simd::lanes<T>;
-  const std::ptrdiff_t whole = padded<T>(count);
-  std::fill(scores + count, scores + whole, hidden<T>);
-  auto greatest = simd::broadcast(maximum);
-  for (std::ptrdiff_t key = 0; key < whole; key += width) {
-    greatest = simd::maximum(greatest, simd::load(scores + key));
-  }
-  const T raised = simd::greatest(greatest);
-  const T base = raised == hidden<T> ? T{0} : raised;
-  if (maximum == hidden<T>) {  // nothing was added yet, or only zeros
-    maximum = raised;
-  } else if (raised != maximum) {
-    const T shrink = std::exp2((maximum - base) * exponent);
-    sum *= shrink;
-    for (std::ptrdiff_t d = 0; d < out_depth; ++d) out[d] *= shrink;
-    maximum = raised;
-  }
-  const auto bases = simd::broadcast(base);
-  const auto exponents = simd::broadcast(exponent);
-  auto total = simd::broadcast(T{0});
-  for (std::ptrdiff_t key = 0; key < whole; key += width) {
-    const auto weight =
-        simd::exp2<T>(simd::multiply(simd::subtract(simd::load(scores + key), bases), exponents));
-    simd::store(scores + key, weight);
-    total = simd::add(total, weight);
-  }
-  sum += simd::sum(total);
-}
 
 template <class T>
 void load_queries(const ForwardCall<T>& call, const RowTask& task, const Areas<T>& areas) {
@@ -210,8 +178,10 @@ void attend(const ForwardCall<T>& call, const RowTask& task, KeyRange tile, KeyR
   const bool guard = partial && problem.value_depth > 0 && !values.finite();
   if (guard) std::copy_n(areas.scores, task.rows * areas.tile, areas.guard);
   for (std::ptrdiff_t r = 0; r < task.rows; ++r) {
-    add_row(areas.scores + r * areas.tile, tile.size(), call.rule.exponent, areas.maxima[r],
-            areas.sums[r], areas.outs + r * areas.out_depth, areas.out_depth);
+    with_normalizer(call.rule, [&](const auto& normalizer) {
+      add_row(normalizer, areas.scores + r * areas.tile, tile.size(), areas.maxima[r],
+              areas.sums[r], areas.outs + r * areas.out_depth, areas.out_depth);
+    });
     if (problem.dropout_p > 0) {
       const Row row = row_of(problem, task, r);
       drop_row(problem, task.item, row.head, row.query, tile, T{1}, areas.scores + r * areas.tile);
@@ -241,7 +211,7 @@ void write_result(const ForwardCall<T>& call, const RowTask& task, std::ptrdiff_
                   const Areas<T>& areas) {
   const Problem& problem = call.problem;
   const Row row = row_of(problem, task, r);
-  const T factor = normalizer(areas.sums[r], call.dropout_factor);
+  const T factor = out_factor(areas.sums[r], call.dropout_factor);
   char* const to =
       call.out.row(task.item, row.head, problem.items[task.item].query_begin + row.query);
   const bool in_place = problem.value_depth >= simd::lanes<T> && call.out.template in_place<T>();

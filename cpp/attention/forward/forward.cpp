@@ -105,8 +105,10 @@ void merge(const ForwardCall<T>& call, const RowTask& task, const Part<T>* parts
   for (std::ptrdiff_t p = 0; p < count; ++p) maxima[p] = parts[p].maximum, sums[p] = parts[p].sum;
   for (std::ptrdiff_t r = 0; r < task.rows; ++r) {
     T factors[max_parts], maximum, sum;
-    merge_rows(maxima, sums, count, r, call.rule.exponent, factors, maximum, sum);
-    const T factor = normalizer(sum, call.dropout_factor);
+    with_normalizer(call.rule, [&](const auto& normalizer) {
+      merge_rows(normalizer, maxima, sums, count, r, factors, maximum, sum);
+    });
+    const T factor = out_factor(sum, call.dropout_factor);
     std::fill_n(out, problem.value_depth, T{0});
     for (std::ptrdiff_t p = 0; p < count; ++p) {
       if (factors[p] == 0) continue;

@@ -4,7 +4,9 @@
 
 #include "arrays/work_area.hpp"
 #include "attention/problem/key_tiles.hpp"
+#include "attention/scores/mask.hpp"
 #include "attention/scores/score_maximum.hpp"
+#include "attention/scores/score_tile.hpp"
 #include "attention/scores/tile_rows.hpp"
 #include "attention/softmax/dropout.hpp"
 #include "attention/softmax/online_softmax.hpp"
@@ -154,7 +156,9 @@ void compute_means(const ForwardCall<T>& call, std::ptrdiff_t item, std::ptrdiff
   for_tiles(call, item, kv_head, static_cast<T*>(nullptr), areas, worker, [&](KeyRange keys) {
     std::copy_n(areas.scores, keys.size() * lanes, areas.weights);
     RunningSoftmax<T> state{areas.maximum, areas.sum, areas.means};
-    add_tile(state, areas.weights, keys.size(), lanes, 0, areas.maximum, call.rule.exponent);
+    with_normalizer(call.rule, [&](const auto& normalizer) {
+      add_tile(normalizer, state, areas.weights, keys.size(), lanes, 0, areas.maximum);
+    });
     if (problem.dropout_p > 0) drop(problem, item, panel, keys, T{1}, areas.weights);
     load_values(call, item, kv_head, keys, areas.values);
     guarded_columns(areas.scores, areas.weights, Rows<T>{areas.values, problem.value_depth},
@@ -169,7 +173,7 @@ void write_means(const ForwardCall<T>& call, std::ptrdiff_t item, const Areas<T>
   const T largest = largest_number<T>(call.out.type);
   for (int lane = 0; lane < panel.count; ++lane) {
     const Row row{panel.head[lane], panel.query[lane]};
-    const T factor = normalizer(areas.sum[lane], call.dropout_factor);
+    const T factor = out_factor(areas.sum[lane], call.dropout_factor);
     read_out(call, item, row, areas.row);
     for (std::ptrdiff_t column = 0; column < problem.value_depth; ++column) {
       if (std::isfinite(areas.row[column])) continue;

@@ -31,7 +31,7 @@ void write_weighted(const ForwardCall<T>& call, std::ptrdiff_t item, const Panel
                     Rows<T> values, T* rows) {
   T factors[Panel<T>::max_lanes];
   for (int lane = 0; lane < panel.count; ++lane) {
-    factors[lane] = normalizer(state.sum[lane], call.dropout_factor);
+    factors[lane] = out_factor(state.sum[lane], call.dropout_factor);
   }
   // the rows of a panel of one head are a stride apart
   const bool in_place = call.out.template in_place<T>() && panel.one_head;
@@ -53,7 +53,7 @@ void write_out(const ForwardCall<T>& call, std::ptrdiff_t item, const Panel<T>& 
   alignas(64) T factors[Panel<T>::max_lanes];
   T* to[Panel<T>::max_lanes];
   for (int lane = 0; lane < panel.lanes(); ++lane) {
-    factors[lane] = normalizer(state.sum[lane], call.dropout_factor);
+    factors[lane] = out_factor(state.sum[lane], call.dropout_factor);
     to[lane] = in_place && lane < panel.count
                    ? reinterpret_cast<T*>(row_of_out(call, item, panel, lane))
                    // lanes without a row share one

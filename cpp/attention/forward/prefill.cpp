@@ -8,6 +8,8 @@
 #include "attention/forward/float_tile.hpp"
 #include "attention/forward/panel_output.hpp"
 #include "attention/problem/key_tiles.hpp"
+#include "attention/scores/mask.hpp"
+#include "attention/scores/score_tile.hpp"
 #include "attention/softmax/dropout.hpp"
 #include "attention/softmax/online_softmax.hpp"
 
@@ -79,8 +81,10 @@ Outcome attend(const ForwardCall<T>& call, std::ptrdiff_t item, const Panel<T>& 
     std::memcpy(areas.mask, areas.scores, static_cast<std::size_t>(count * lanes) * sizeof(T));
   }
   const bool summed = before == Outcome::in_panel;
-  add_tile(state, areas.scores, count, lanes, summed ? areas.out_rows(problem) : 0, areas.raised,
-           call.rule.exponent);
+  with_normalizer(call.rule, [&](const auto& normalizer) {
+    add_tile(normalizer, state, areas.scores, count, lanes, summed ? areas.out_rows(problem) : 0,
+             areas.raised);
+  });
   if (problem.value_depth == 0) return before;
   if (problem.dropout_p > 0) drop(problem, item, panel, plan.keys, T{1}, areas.scores);
   if (select) {

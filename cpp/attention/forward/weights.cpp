@@ -8,7 +8,8 @@
 #include "attention/problem/key_tiles.hpp"
 #include "attention/scores/score_tile.hpp"
 #include "attention/softmax/dropout.hpp"
-#include "simd/exp2.hpp"
+#include "attention/softmax/normalizer.hpp"
+#include "simd/packet.hpp"
 
 namespace heedful {
 namespace {
@@ -85,19 +86,18 @@ template <class T>
 void to_weights(const Call<T>& call, std::ptrdiff_t item, KeyRange keys, const Areas<T>& areas) {
   const Panel<T>& panel = *areas.panel;
   const auto hidden = simd::broadcast(-std::numeric_limits<T>::infinity());
-  const auto exponent = simd::broadcast(call.rule.exponent);
-  T* score = areas.scores;
-  for (std::ptrdiff_t key = 0; key < keys.size(); ++key) {
-    for (int lane = 0; lane < panel.lanes(); lane += simd::lanes<T>, score += simd::lanes<T>) {
-      const auto value = simd::load(score);
-      const auto weight =
-          simd::multiply(simd::exp2<T>(simd::multiply(
-                             simd::subtract(value, simd::load(areas.base + lane)), exponent)),
-                         simd::load(areas.factor + lane));
-      // selected: lse is NaN where something attended is NaN
-      simd::store(score, simd::select(simd::equal(value, hidden), simd::broadcast(T{0}), weight));
+  with_normalizer(call.rule, [&](const auto& normalizer) {
+    T* score = areas.scores;
+    for (std::ptrdiff_t key = 0; key < keys.size(); ++key) {
+      for (int lane = 0; lane < panel.lanes(); lane += simd::lanes<T>, score += simd::lanes<T>) {
+        const auto value = simd::load(score);
+        const auto weight = normalizer.probability(value, simd::load(areas.base + lane),
+                                                   simd::load(areas.factor + lane));
+        // selected: lse is NaN where something attended is NaN
+        simd::store(score, simd::select(simd::equal(value, hidden), simd::broadcast(T{0}), weight));
+      }
     }
-  }
+  });
   if (call.problem.dropout_p > 0) drop(call.problem, item, panel, keys, T{1}, areas.scores);
 }
 
