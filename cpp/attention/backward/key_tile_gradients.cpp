@@ -40,7 +40,7 @@ void add_products(const BackwardCall<T>& call, const BackwardTask& task,
   } else {
     add_rows(panel, keys, areas.weights, tile.dout, dvalue, areas.value_depth, prefetch);
   }
-  if (problem.additive_weight) {
+  if (problem.score_kind == ScoreKind::additive) {
     additive_gradients(
         additive_tile(problem, panel, keys.size(), key_rows.from(keys.begin),
                       static_cast<const T*>(areas.query_panel)),

@@ -31,8 +31,8 @@ bool multiplies_pairs(const ForwardCall<T>& call) {
            view.row_stride % 4 == 0;
   };
   const Problem& problem = call.problem;
-  return problem.bfloat16_way == Bfloat16Way::paired && lies(call.query) && lies(call.key) &&
-         problem.depth > 0 && problem.depth % pair_columns == 0 && simd::has_bfloat16_pairs();
+  return problem.may_pair() && lies(call.query) && lies(call.key) && problem.depth > 0 &&
+         problem.depth % pair_columns == 0 && simd::has_bfloat16_pairs();
 }
 
 template <class T>

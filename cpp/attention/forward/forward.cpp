@@ -40,7 +40,8 @@ Cut cut_item(const Problem& problem, const Item& item) {
   const std::ptrdiff_t rows = problem.group() * item.queries;
   if (rows == 0) return cut;
   // what a panel costs in additive attention is worth a task, and its rows know of their neighbours
-  const std::ptrdiff_t most = problem.additive_weight ? Panel<T>::max_lanes : prefill_rows<T>;
+  const std::ptrdiff_t most =
+      traits_of(problem.score_kind).panel_is_task ? Panel<T>::max_lanes : prefill_rows<T>;
   cut.tiles = (padded<T>(rows) + most - 1) / most;
   cut.keys = {visible_keys(problem, item, 0).begin,
               visible_keys(problem, item, item.queries - 1).end};
@@ -59,7 +60,9 @@ Cut cut_item(const Problem& problem, const Item& item) {
 template <class T>
 void cut_finer(const Problem& problem, Cut& cut, std::ptrdiff_t rows) {
   const bool one_tile = cut.keys.size() <= KeyTiles::most(tile_keys(problem));
-  if (cut.tiles == 0 || !one_tile || problem.additive_weight || rows <= decode_rows<T>) return;
+  if (cut.tiles == 0 || !one_tile || traits_of(problem.score_kind).panel_is_task ||
+      rows <= decode_rows<T>)
+    return;
   const std::ptrdiff_t panels = (padded<T>(rows) + Panel<T>::max_lanes - 1) / Panel<T>::max_lanes;
   const std::ptrdiff_t work = rows * cut.keys.size() * (problem.depth + problem.value_depth);
   cut.tiles = std::max(cut.tiles, std::min(panels, work / least_work));
@@ -187,7 +190,7 @@ void attention_forward(const Problem& problem, const TensorView& query, const Te
     }
     const simd::OverflowFlag flag;
     if (problem.group() * problem.items[task.item].queries <= decode_rows<T> &&
-        !problem.additive_weight) {
+        traits_of(problem.score_kind).in_rows) {
       decode(call, task, parts[part], worker);
     } else {
       // the other threads take the tasks between

@@ -4,8 +4,8 @@
 #include <cstring>
 
 #include "arrays/work_area.hpp"
-#include "attention/forward/bfloat16_tile.hpp"
-#include "attention/forward/float_tile.hpp"
+#include "attention/forward/bfloat16_products.hpp"
+#include "attention/forward/float_products.hpp"
 #include "attention/forward/panel_output.hpp"
 #include "attention/problem/key_tiles.hpp"
 #include "attention/scores/mask.hpp"

@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "arrays/tensor_view.hpp"
+#include "attention/problem/score_kind.hpp"
 #include "parallel/parallel_for.hpp"
 
 namespace heedful {
@@ -18,8 +19,8 @@ struct Item {
   std::ptrdiff_t query_begin, queries, key_begin, keys, offset;
 };
 
-// How forward multiplies bfloat16 numbers: widened to float32, or in pairs where the processor can,
-// which takes half the time and rounds the weights.
+// How forward multiplies bfloat16 numbers: widened to float32, or in pairs where it can (see
+// Problem::may_pair), which takes half the time and rounds the weights.
 enum class Bfloat16Way : std::uint8_t { widened, paired };
 
 struct Problem {
@@ -39,21 +40,23 @@ struct Problem {
   const double* alibi_slopes = nullptr;  // (B or 1, H)
   std::ptrdiff_t alibi_item_stride = 0;  // 0 or H
   const double* sink = nullptr;          // (H): one more logit a row, without a value
-  // Additive attention: (Hkv or 1, E) of the type that is computed in, E being the depth; null: a
-  // score is the product of query and key. With it the scale is 1 and there is no softcap.
+  ScoreKind score_kind = ScoreKind::dot;
+  // Of additive scores: (Hkv or 1, E) of the type that is computed in, E being the depth. The scale
+  // is 1 then, and there is no softcap.
   const void* additive_weight = nullptr;
   std::ptrdiff_t additive_stride = 0;  // 0 or E
   double dropout_p = 0;
   std::uint64_t seed = 0;
-  Bfloat16Way bfloat16_way = Bfloat16Way::widened;
+  Bfloat16Way bfloat16_way = Bfloat16Way::paired;
 
+  // Whether pairs of bfloat16 may be multiplied, where types and processor allow it: not where
+  // depths differ, because PyTorch rounds the weights elsewhere too, but not there.
+  bool may_pair() const {
+    return bfloat16_way == Bfloat16Way::paired && depth == value_depth &&
+           score_kind == ScoreKind::dot;
+  }
   std::ptrdiff_t group() const { return num_kv_heads > 0 ? num_heads / num_kv_heads : 0; }
 };
-
-// A tanh costs as much as some multiply-adds.
-inline std::ptrdiff_t additive_work(const Problem& problem) {
-  return problem.additive_weight ? 8 : 1;
-}
 
 // Multiply-adds of scores and weighted sums, no matter what is hidden. A row against a few keys
 // counts as one against 16: reading and writing it takes as long.
@@ -65,7 +68,8 @@ inline double multiply_adds(const Problem& problem) {
     pairs += static_cast<double>(item.queries) * static_cast<double>(keys);
   }
   return pairs * static_cast<double>(problem.num_heads) *
-         static_cast<double>(problem.depth * additive_work(problem) + problem.value_depth);
+         static_cast<double>(problem.depth * traits_of(problem.score_kind).work +
+                             problem.value_depth);
 }
 
 // Work of less than ten microseconds stays on the calling thread: helpers that are awake take one

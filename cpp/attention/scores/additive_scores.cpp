@@ -145,27 +145,11 @@ AdditiveTile<T> additive_tile(const Problem& problem, const Panel<T>& panel, std
           static_cast<const T*>(problem.additive_weight) + kv_head * problem.additive_stride};
 }
 
-template <class T>
-void raw_scores(const Problem& problem, const Panel<T>& panel, std::ptrdiff_t keys,
-                Rows<T> key_rows, const T* query_panel, T* scores, T* maximum) {
-  if (problem.additive_weight) {
-    additive_scores(additive_tile(problem, panel, keys, key_rows, query_panel), panel, scores,
-                    maximum);
-    return;
-  }
-  multiply(Product<T>{keys, problem.depth, panel.vectors, key_rows.data, key_rows.stride, 1,
-                      query_panel, panel.lanes(), scores, panel.lanes(), false, maximum});
-}
-
 template void additive_scores(const AdditiveTile<float>&, const Panel<float>&, float*, float*);
 template void additive_scores(const AdditiveTile<double>&, const Panel<double>&, double*, double*);
 template AdditiveTile<float> additive_tile(const Problem&, const Panel<float>&, std::ptrdiff_t,
                                            Rows<float>, const float*);
 template AdditiveTile<double> additive_tile(const Problem&, const Panel<double>&, std::ptrdiff_t,
                                             Rows<double>, const double*);
-template void raw_scores(const Problem&, const Panel<float>&, std::ptrdiff_t, Rows<float>,
-                         const float*, float*, float*);
-template void raw_scores(const Problem&, const Panel<double>&, std::ptrdiff_t, Rows<double>,
-                         const double*, double*, double*);
 
 }  // namespace heedful

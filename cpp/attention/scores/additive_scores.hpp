@@ -23,11 +23,6 @@ struct AdditiveTile {
 template <class T>
 void additive_scores(const AdditiveTile<T>& tile, const Panel<T>& panel, T* scores, T* maximum);
 
-// What a score begins with, in dot-product and in additive attention.
-template <class T>
-void raw_scores(const Problem& problem, const Panel<T>& panel, std::ptrdiff_t keys,
-                Rows<T> key_rows, const T* query_panel, T* scores, T* maximum);
-
 template <class T>
 AdditiveTile<T> additive_tile(const Problem& problem, const Panel<T>& panel, std::ptrdiff_t keys,
                               Rows<T> key_rows, const T* query_panel);

@@ -5,9 +5,9 @@
 #include <limits>
 
 #include "arrays/finite_cast.hpp"
-#include "attention/scores/additive_scores.hpp"
 #include "attention/scores/score_mask.hpp"
 #include "attention/scores/score_maximum.hpp"
+#include "attention/scores/scorer.hpp"
 #include "simd/packet.hpp"
 
 namespace heedful {

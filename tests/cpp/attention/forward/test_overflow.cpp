@@ -32,7 +32,11 @@ void equal_values_come_back(ElementType type) {
       if (additive && type != element_type<T>) continue;
       Example example(sizes, type);
       std::vector<T> weight(static_cast<std::size_t>(sizes.depth), T(0.3));
-      if (additive) example.problem.additive_weight = weight.data(), example.problem.scale = 1;
+      if (additive) {
+        example.problem.score_kind = ScoreKind::additive;
+        example.problem.additive_weight = weight.data();
+        example.problem.scale = 1;
+      }
       for (const double sign : {1.0, -1.0}) {
         const double value = sign * largest(type);
         example.value.fill([&] { return value; });

@@ -31,9 +31,8 @@ class PairProducts {
 
   static bool run(const ForwardCall<float>& call) {
     constexpr ElementType wanted = ElementType::bfloat16;
-    return call.problem.bfloat16_way == Bfloat16Way::paired && call.query.type == wanted &&
-           call.key.type == wanted && call.value.type == wanted && call.out.type == wanted &&
-           simd::has_bfloat16_pairs();
+    return call.problem.may_pair() && call.query.type == wanted && call.key.type == wanted &&
+           call.value.type == wanted && call.out.type == wanted && simd::has_bfloat16_pairs();
   }
 
   PairProducts(const ForwardCall<float>& call, std::ptrdiff_t panels, WorkArea& area)

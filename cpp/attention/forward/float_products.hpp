@@ -11,7 +11,7 @@
 #include "attention/problem/key_tiles.hpp"
 #include "attention/problem/panel.hpp"
 #include "attention/problem/row_task.hpp"
-#include "attention/scores/additive_scores.hpp"
+#include "attention/scores/scorer.hpp"
 #include "attention/scores/tile_rows.hpp"
 #include "attention/softmax/online_softmax.hpp"
 #include "kernels/micro_kernel.hpp"
