@@ -16,6 +16,16 @@
 namespace heedful {
 namespace {
 
+// The recurrence, for one panel of queries (lanes) and one tile of keys after the other, with
+// m, l, O for maximum, sum, out before the tile and m', l', O' after it:
+//   S  = K Qᵀ, scaled, capped, biased, hidden      areas.scores   tile.score, finish_tile
+//   m' = max(m, max_key S)                         areas.raised   in the epilogue of the product
+//   P  = 2^(S − m')                                areas.scores   add_tile
+//   l' = 2^(m − m') l + Σ_key P                    state.sum      add_tile
+//   O' = 2^(m − m') O + Vᵀ P                       state.out      add_tile, tile.add_values
+// and at the end out = O / l, lse = m + log l (panel_output.hpp). Powers are of the ScoreRule's
+// exponent. (Dao et al., "FlashAttention", 2022, algorithm 1.)
+
 constexpr int max_panels = 4;
 
 // `Products` does the multiplications; the softmax and all that restricts it work on numbers T.
