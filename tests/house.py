@@ -12,6 +12,7 @@ import ast
 import re
 import sys
 from collections import defaultdict
+from collections.abc import Sequence
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -136,22 +137,23 @@ def upward(arrows: Arrows) -> list[str]:
     return found
 
 
-def main() -> int:
+def main(places: Sequence[str] = ()) -> int:
     cpp, python = cpp_arrows(), python_arrows()
     wrong = upward(cpp)
     if files := circle(python):
         wrong.append(f"circle of files: {', '.join(files)}")
     print(f"{'place':28} rooms arrows floors")
-    for place in sys.argv[1:] or PLACES:
+    for place in places or PLACES:
         rooms = rooms_of(place.rstrip("/"), cpp if place.startswith("cpp") else python)
         found = circle(rooms)
         arrows = sum(map(len, rooms.values()))
         print(f"{place:28} {len(rooms):5} {arrows:6} {'circle' if found else floors(rooms):>6}")
         if found:
             wrong.append(f"circle in {place}: {', '.join(found)}")
-    print(*wrong, sep="\n")
+    if wrong:
+        print(*wrong, sep="\n")
     return len(wrong) > 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main(sys.argv[1:]))
