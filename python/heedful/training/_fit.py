@@ -7,8 +7,6 @@ from typing import Any
 from heedful._checks import flag, generator, size
 from heedful._core._memory import memory
 from heedful.layers import Layer
-from heedful.training._callbacks import Callback, as_callbacks, end
-from heedful.training._class_weight import ClassWeight
 from heedful.training._history import History
 from heedful.training._input_batches import InputBatches
 from heedful.training._outputs import Outputs
@@ -18,6 +16,8 @@ from heedful.training._run import Run
 from heedful.training._stream import Data, Stream, as_data, as_validation
 from heedful.training._trainer import Trainer, evaluation, trainer_of
 from heedful.training._types import Rng
+from heedful.training.callbacks._callback import Callback, as_callbacks, end
+from heedful.training.losses._class_weight import ClassWeight
 
 
 def compile_model(model: Layer, optimizer: Any, loss: Any, metrics: Any) -> None:

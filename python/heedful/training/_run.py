@@ -7,16 +7,16 @@ import warnings
 import numpy as np
 
 from heedful.training._batches import Table
-from heedful.training._callbacks import Callback
-from heedful.training._class_weight import ClassWeight
 from heedful.training._history import History
-from heedful.training._losses import check_takes_weights
 from heedful.training._passes import Passes
 from heedful.training._progress import Progress
 from heedful.training._stream import Data, Stream
-from heedful.training._totals import Totals
 from heedful.training._trainer import Trainer
-from heedful.training._watchers import Watcher
+from heedful.training.callbacks._callback import Callback
+from heedful.training.callbacks._monitors import Watcher
+from heedful.training.losses._class_weight import ClassWeight
+from heedful.training.losses._loss import check_takes_weights
+from heedful.training.metrics._totals import Totals
 
 
 class Run:

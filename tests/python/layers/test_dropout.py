@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from philox import kept_numbers
 
+from heedful.base._mode import INFERENCE, Mode
 from heedful.layers import Dropout, FeedForward, Layer
-from heedful.layers._mode import INFERENCE, Mode
 
 
 def test_the_mask_follows_from_the_seed_that_the_generator_gives(

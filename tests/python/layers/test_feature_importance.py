@@ -19,7 +19,7 @@ from heedful.layers import (
     LayerNorm,
     Sequential,
 )
-from heedful.layers._feature_importance import without_dropout
+from heedful.layers.attention._feature_importance import without_dropout
 from heedful.training import L2, Adam
 
 

@@ -217,7 +217,7 @@ def test_a_forked_child_builds_while_its_parent_does() -> None:
         """
 import os, threading, numpy as np
 from heedful.layers import Dense
-from heedful.layers._by_width import _Building
+from heedful.layers.blocks._by_width import _Building
 _Building.lock.acquire()
 child = os.fork()
 if not child:
