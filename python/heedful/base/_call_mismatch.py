@@ -8,7 +8,7 @@ from typing import Any
 from heedful.base._foreign_arguments import hint_for
 
 
-def misfit(
+def call_mismatch(
     compute: Callable[..., Any], training: bool, inputs: tuple[Any, ...], options: Mapping[str, Any]
 ) -> str | None:
     """Why ``layer(*inputs, **options)`` cannot be given to its `compute`; None where it can."""

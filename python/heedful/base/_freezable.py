@@ -10,7 +10,7 @@ from heedful._checks import flag, named
 from heedful.base._tree import dotted
 
 if TYPE_CHECKING:
-    from heedful.base._module import Layer
+    from heedful.base._node import Node
     from heedful.base._parameter import Parameter
 
 
@@ -20,7 +20,7 @@ class Freezable:
     if TYPE_CHECKING:
 
         def named_parameters(self) -> Iterator[tuple[str, Parameter]]: ...
-        def named_layers(self) -> Iterator[tuple[str, Layer]]: ...
+        def named_layers(self) -> Iterator[tuple[str, Node]]: ...
 
     def freeze(self, *names: str) -> None:
         """Leaves parameters as they are in training, all or those of patterns such as "encoder.*".
@@ -47,7 +47,7 @@ class Freezable:
     def _set_trainable(self, names: tuple[str, ...], trainable: bool) -> None:
         """Everything is checked first: after an error all is as it was."""
         found: list[Parameter] = []
-        later: list[tuple[Layer, str]] = []
+        later: list[tuple[Node, str]] = []
         for pattern in names or ("*",):
             if not isinstance(pattern, str):
                 raise TypeError(f"names must be patterns such as 'encoder.*': got {named(pattern)}")

@@ -1,4 +1,4 @@
-"""Layer: what every layer and every model is."""
+"""Module: what every layer and every model is, but for how it is trained."""
 
 from __future__ import annotations
 
@@ -10,58 +10,23 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from heedful._checks import named
-from heedful.base._call_mismatch import misfit
+from heedful.base._call_mismatch import call_mismatch
 from heedful.base._foreign_arguments import check_arguments, no_such_attribute
 from heedful.base._freezable import Freezable
 from heedful.base._mode import INFERENCE, Mode
 from heedful.base._parameter import Parameter, check_like, owner_of
 from heedful.base._rollback import rollback
-from heedful.base._single_use import once
+from heedful.base._single_use import single_use
 from heedful.base._state import Mismatch, check_built, check_state, load_state
 from heedful.base._summary import html, table, text
 from heedful.base._tree import CONTAINERS, dotted, within
 from heedful.base._types import Array, Backward, Rng, generator
-from heedful.layers._trainable_layer import Trainable
 
 
-class Layer(Trainable, Freezable):
-    """A function with parameters, and the gradients of both.
+class Module(Freezable):
+    """A function with parameters, made of such functions; ``Layer`` adds how it is trained.
 
-    ::
-
-        y = layer(x)                           inference: keeps nothing, drops nothing out
-        y, backward = layer.forward(x, rng=0)  training: the closure keeps what it needs
-        dx = backward(dy)                      adds the parameters' gradients to layer.grads
-
-    A layer or a parameter that is an attribute of a layer, alone or in lists and dicts, is part of
-    it. Parameters are ordinary arrays: ``layer.weight`` is one, numbers assigned to it are copied
-    into it, and it stays the same array for ever. Only another layer's parameter is not copied but
-    shared: ``projection.weight = embedding.weight`` ties the two, as in PyTorch.
-
-    To write a layer of your own, assign parameters and layers in ``__init__`` and write `compute`::
-
-        class Scale(Layer):
-            def __init__(self, size):
-                self.gain = Parameter(np.ones(size, np.float32))
-
-            def compute(self, mode, x):
-                y = x * self.gain
-
-                def backward(dy):
-                    self.add_gradient("gain", (dy * x).sum(0))
-                    return dy * self.gain
-
-                return y, backward
-
-    What `compute` is given as `mode` it gives to the layers it consists of.
-
-    Bits: results are the same to the bit for every number of threads. They are for an item alone
-    and in a batch too, unless a dense product inside has at most 8 rows in one case and more in the
-    other, see :class:`Linear`; and but for dropout, which counts the item's place, and
-    :class:`RelativeAttention`, some of whose products are NumPy's.
-
-    Threads: any number of threads may call a layer, also at the same time, as long as none of them
-    changes its parameters. Closures of the same layer add their gradients one after another.
+    See :class:`heedful.layers.Layer`, which is what users write.
     """
 
     _parameters: dict[str, Parameter]
@@ -69,7 +34,7 @@ class Layer(Trainable, Freezable):
     # names of parameters that are made at the first call, and whether they will be trainable
     awaited: Mapping[str, bool] = MappingProxyType({})
 
-    def __new__(cls, *_: Any, **options: Any) -> Layer:
+    def __new__(cls, *_: Any, **options: Any) -> Module:
         check_arguments(cls, options.keys())
         layer = super().__new__(cls)
         object.__setattr__(layer, "_parameters", {})
@@ -86,7 +51,7 @@ class Layer(Trainable, Freezable):
         try:
             found: Any = self.compute(mode, *inputs, **options)
         except TypeError:
-            wrong = misfit(self.compute, mode.training, inputs, options)
+            wrong = call_mismatch(self.compute, mode.training, inputs, options)
             if wrong is None:
                 raise
             raise TypeError(f"{type(self).__name__} {wrong}") from None
@@ -120,7 +85,7 @@ class Layer(Trainable, Freezable):
             Where dropout and noise draw from: the system, a seed, or the given generator.
         """
         y, backward = self.computed(Mode(True, generator(rng)), *inputs, **options)
-        return y, once(y, backward)
+        return y, single_use(y, backward)
 
     # --- parameters
 
@@ -167,15 +132,15 @@ class Layer(Trainable, Freezable):
         """Adds to the gradient of one of this layer's own parameters, unless that is frozen."""
         self.parameter(name).add(gradient)
 
-    def layers_inside(self) -> Iterator[tuple[str, Layer]]:
+    def layers_inside(self) -> Iterator[tuple[str, Module]]:
         """The layers that this one is made of, by name; those of lists as ``name.0``, ``name.1``"""
         for name, value in vars(self).items():
-            if isinstance(value, Layer):
+            if isinstance(value, Module):
                 yield name, value
             elif isinstance(value, CONTAINERS):
-                yield from within(name, value, Layer)
+                yield from within(name, value, Module)
 
-    def named_layers(self) -> Iterator[tuple[str, Layer]]:
+    def named_layers(self) -> Iterator[tuple[str, Module]]:
         """This layer, under the empty name, and all inside."""
         yield "", self
         for name, layer in self.layers_inside():
@@ -264,6 +229,14 @@ class Layer(Trainable, Freezable):
             An array that does not hold numbers, or no mapping.
         """
         return load_state(self, check_state(state), strict)
+
+    def ends_in(self, before: str | None) -> str | None:
+        """The activation that the result comes out of, by name: "sigmoid", "softmax"; "linear" for
+        none, "constant" where it is always the same; None where that cannot be seen.
+
+        `before` is that of x, which layers such as Dropout pass on.
+        """
+        return None
 
     # --- to be looked at
 

@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from heedful._checks import named
-from heedful.training._types import Array
-from heedful.training.optimizers._settings import not_negative
+from heedful._checks import named, not_negative
+from heedful.base._types import Array
 
 
 class L1L2:

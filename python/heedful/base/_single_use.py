@@ -10,7 +10,7 @@ from heedful._checks import numbers
 from heedful.base._types import Backward
 
 
-def once(y: Any, backward: Backward) -> Backward:
+def single_use(y: Any, backward: Backward) -> Backward:
     """Calls `backward` at its first call and lets go of it, and of all arrays that it keeps.
 
     Where y is an array, its gradient must be numbers of its shape: nothing is broadcast in silence.

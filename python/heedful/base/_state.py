@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from heedful._checks import flag, named, numbers
 from heedful._printable import printable
+from heedful.base._node import Node
 from heedful.base._parameter import Parameter, checked, owner_of
 from heedful.base._tree import dotted
 from heedful.base._types import Array
-
-if TYPE_CHECKING:
-    from heedful.base._module import Layer
 
 
 class Mismatch(NamedTuple):
@@ -24,7 +22,7 @@ class Mismatch(NamedTuple):
     unexpected: list[str]
 
 
-def check_built(layer: Layer) -> None:
+def check_built(layer: Node) -> None:
     """Refuses what has no parameters yet."""
     for name, inner in layer.named_layers():
         if inner.awaited:
@@ -44,7 +42,7 @@ def check_state(given: Any) -> Mapping[str, Any]:
     return given
 
 
-def load_state(layer: Layer, state: Mapping[str, Any], strict: bool) -> Mismatch:
+def load_state(layer: Node, state: Mapping[str, Any], strict: bool) -> Mismatch:
     """Everything is checked first: after an error all parameters are what they were."""
     strict, own = flag("strict", strict), dict(layer.named_parameters())
     awaiting = [(name, inner) for name, inner in layer.named_layers() if inner.awaited]
@@ -76,7 +74,7 @@ def _taken(name: str, given: Any, like: Array) -> Array:
     return array if owner_of(array) is None else array.copy()
 
 
-def _builder(name: str, layer: Layer, arrays: Mapping[str, Array]) -> Callable[[], object]:
+def _builder(name: str, layer: Node, arrays: Mapping[str, Array]) -> Callable[[], object]:
     """What makes the parameters of a layer for these arrays, which fit it."""
     own = {inside: arrays.get(dotted(name, inside)) for inside in layer.awaited}
     given = {inside: array for inside, array in own.items() if array is not None}

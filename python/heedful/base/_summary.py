@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from html import escape
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    from heedful.base._module import Layer
+from heedful.base._node import Node
 
 
-def title(layer: Layer) -> str:
+def title(layer: Node) -> str:
     return f"{type(layer).__name__}({layer.extra_repr()})"
 
 
-def text(layer: Layer) -> str:
+def text(layer: Node) -> str:
     """One line for each layer, indented; layers that look alike and follow each other as one."""
     inside = list(layer.layers_inside())
     if not inside:
@@ -49,12 +48,12 @@ class Row(NamedTuple):
     numbers: str  # how many, without those that were shown before
 
 
-def rows(layer: Layer) -> list[Row]:
+def rows(layer: Node) -> list[Row]:
     """All layers with their parameters, from the outside inwards."""
     found: list[Row] = []
     shown: set[int] = set()
 
-    def add(name: str, inner: Layer, depth: int) -> None:
+    def add(name: str, inner: Node, depth: int) -> None:
         own = list(inner.parameters_here())
         count = sum(parameter.value.size for _, parameter in own if id(parameter) not in shown)
         shapes = [
@@ -73,13 +72,13 @@ def rows(layer: Layer) -> list[Row]:
     return found
 
 
-def total(layer: Layer) -> str:
+def total(layer: Node) -> str:
     if any(inner.awaited for _, inner in layer.named_layers()):
         return "unbuilt"
     return f"{layer.parameter_count:,}"
 
 
-def table(layer: Layer) -> str:
+def table(layer: Node) -> str:
     """The table as text."""
     cells = [
         ("  " * row.depth + (f"{row.name}: " if row.name else "") + row.title, row.shapes,
@@ -92,7 +91,7 @@ def table(layer: Layer) -> str:
     return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
 
 
-def html(layer: Layer) -> str:
+def html(layer: Node) -> str:
     """The table for a notebook. All text is escaped: names come from users."""
     body = "".join(
         f'<tr><td style="text-align:left;padding-left:{1.2 * row.depth + 0.5:.1f}em">'

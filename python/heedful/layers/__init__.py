@@ -2,9 +2,10 @@
 
 from typing import TYPE_CHECKING
 
+from heedful._earlier_modules import register
 from heedful.base._mode import Mode
-from heedful.base._module import Layer
 from heedful.base._parameter import Parameter
+from heedful.layers._trainable_layer import Layer
 from heedful.layers.attention._additive import AdditiveAttention
 from heedful.layers.attention._feature import FeatureAttention
 from heedful.layers.attention._feature_importance import FeatureImportance
@@ -29,7 +30,8 @@ from heedful.layers.models._decoder import Decoder, DecoderCache, DecoderLayer
 from heedful.layers.models._encoder import Encoder, EncoderLayer
 from heedful.layers.models._encoder_decoder import EncoderDecoder
 from heedful.layers.models._language_model import LanguageModel
-from heedful.layers.models._segment_recurrent import SegmentRecurrentLayer, SegmentRecurrentLM
+from heedful.layers.models._segment_recurrent import SegmentRecurrentLM
+from heedful.layers.models._segment_recurrent_layer import SegmentRecurrentLayer
 from heedful.layers.models._transformer import Transformer
 
 __all__ = [
@@ -81,6 +83,8 @@ __all__ = [
     "generate",
 ]
 
+
+register(__name__)
 
 if not TYPE_CHECKING:  # type checkers know the names above and no others
 

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from heedful._checks import numbers
-from heedful.base._module import Layer
 from heedful.base._types import Array, DType, floating
+from heedful.layers._trainable_layer import Layer
 from heedful.layers._typed import as_typed
 
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)

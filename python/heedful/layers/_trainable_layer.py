@@ -1,21 +1,61 @@
-"""The methods by which a model is trained as a Keras user knows it."""
+"""Layer: a module with the methods by which a Keras user trains it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from heedful.base._module import Module
 from heedful.base._types import Rng
 from heedful.layers._foreign_names import answering
 
 if TYPE_CHECKING:
-    from heedful.base._module import Layer
     from heedful.training import History
 
+# heedful.training is imported when it is asked for: who only uses a model does not wait for it
 
-class Trainable:
-    """compile, fit, evaluate, predict: the work is done in heedful.training, which is imported
-    when one of them is called, because it is built upon layers."""
+
+class Layer(Module):
+    """A function with parameters, and the gradients of both.
+
+    ::
+
+        y = layer(x)                           inference: keeps nothing, drops nothing out
+        y, backward = layer.forward(x, rng=0)  training: the closure keeps what it needs
+        dx = backward(dy)                      adds the parameters' gradients to layer.grads
+
+    A layer or a parameter that is an attribute of a layer, alone or in lists and dicts, is part of
+    it. Parameters are ordinary arrays: ``layer.weight`` is one, numbers assigned to it are copied
+    into it, and it stays the same array for ever. Only another layer's parameter is not copied but
+    shared: ``projection.weight = embedding.weight`` ties the two, as in PyTorch.
+
+    To write a layer of your own, assign parameters and layers in ``__init__`` and write `compute`::
+
+        class Scale(Layer):
+            def __init__(self, size):
+                self.gain = Parameter(np.ones(size, np.float32))
+
+            def compute(self, mode, x):
+                y = x * self.gain
+
+                def backward(dy):
+                    self.add_gradient("gain", (dy * x).sum(0))
+                    return dy * self.gain
+
+                return y, backward
+
+    What `compute` is given as `mode` it gives to the layers it consists of.
+
+    Bits: results are the same to the bit for every number of threads. They are for an item alone
+    and in a batch too, unless a dense product inside has at most 8 rows in one case and more in the
+    other, see :class:`Linear`; and but for dropout, which counts the item's place, and
+    :class:`RelativeAttention`, some of whose products are NumPy's.
+
+    Threads: any number of threads may call a layer, also at the same time, as long as none of them
+    changes its parameters. Closures of the same layer add their gradients one after another.
+    """
+
+    # --- training
 
     @answering
     def compile(
@@ -45,7 +85,7 @@ class Trainable:
 
         if loss is None:
             raise ValueError("loss must be given: got None")
-        compile_model(_layer(self), optimizer, loss, metrics)
+        compile_model(self, optimizer, loss, metrics)
 
     @answering
     def fit(
@@ -144,7 +184,7 @@ class Trainable:
         from heedful.training._fit import fit
 
         return fit(
-            _layer(self), x, y, epochs=epochs, batch_size=batch_size,
+            self, x, y, epochs=epochs, batch_size=batch_size,
             steps_per_epoch=steps_per_epoch, validation_data=validation_data,
             validation_split=validation_split, validation_steps=validation_steps,
             sample_weight=sample_weight, class_weight=class_weight, callbacks=callbacks,
@@ -162,7 +202,7 @@ class Trainable:
         """
         from heedful.training._fit import evaluate
 
-        return evaluate(_layer(self), x, y, batch_size, steps, sample_weight, verbose)
+        return evaluate(self, x, y, batch_size, steps, sample_weight, verbose)
 
     @answering
     def predict(
@@ -196,24 +236,17 @@ class Trainable:
         """
         from heedful.training._fit import predict
 
-        return predict(_layer(self), x, batch_size, steps, verbose)
+        return predict(self, x, batch_size, steps, verbose)
 
     @property
     def history(self) -> History:
         """What all fits have seen since compile."""
         from heedful.training._trainer import trainer_of
 
-        return trainer_of(_layer(self)).history
+        return trainer_of(self).history
 
     @property
     def optimizer(self) -> Any:
         from heedful.training._trainer import trainer_of
 
-        return trainer_of(_layer(self)).optimizer
-
-
-def _layer(model: Trainable) -> Layer:
-    from heedful.base._module import Layer
-
-    assert isinstance(model, Layer)  # the only class that is built upon this one
-    return model
+        return trainer_of(self).optimizer

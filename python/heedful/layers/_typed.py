@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from heedful._checks import numbers
-from heedful.base._module import Layer
 from heedful.base._parameter import check_like
 from heedful.base._types import Array, DType, floating
 from heedful.functional._dtypes import finite_cast
+from heedful.layers._trainable_layer import Layer
 
 
 class Typed(Layer):

@@ -1,5 +1,6 @@
 """Training: losses, optimizers, schedules, and all that fit needs."""
 
+from heedful._earlier_modules import register
 from heedful.base._regularizers import L1, L1L2, L2
 from heedful.training import regularizers
 from heedful.training._history import History
@@ -58,3 +59,5 @@ __all__ = [
     "save_training",
     "save_weights",
 ]
+
+register(__name__)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from heedful._checks import as_array, named, real
-from heedful.training._types import Array
+from heedful.base._types import Array
 from heedful.training.losses._sample_weights import checked_weights
 
 

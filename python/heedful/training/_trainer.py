@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from heedful.base._module import Module
+from heedful.base._parameter import Parameter
 from heedful.base._regularizers import L1L2, as_regularizer
-from heedful.layers import Layer, Parameter
 from heedful.training._batches import Batch, Table
 from heedful.training._history import History
 from heedful.training._passes import Passes
@@ -40,7 +41,7 @@ class Trainer:
         take what is for validation.
     """
 
-    def __init__(self, model: Layer, optimizer: Any, loss: Any, metrics: Any) -> None:
+    def __init__(self, model: Module, optimizer: Any, loss: Any, metrics: Any) -> None:
         probabilities = ends_in_probabilities(model)
         self.model = model
         self.loss = as_loss(loss, probabilities)
@@ -179,7 +180,7 @@ def _penalty(penalised: list[tuple[Parameter, L1L2]]) -> float:
     return sum((regularizer.penalty(own.value) for own, regularizer in penalised), 0.0)
 
 
-def trainer_of(model: Layer) -> Trainer:
+def trainer_of(model: Module) -> Trainer:
     trainer = vars(model).get("_trainer")
     if not isinstance(trainer, Trainer):
         raise RuntimeError("the model is not compiled: call compile(optimizer=…, loss=…) first")

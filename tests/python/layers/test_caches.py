@@ -169,7 +169,8 @@ def test_memory_of_segments_is_checked() -> None:
 def test_all_caches_of_a_model_are_reordered_or_none(
     monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    from heedful.layers.generation._steps import LanguageSteps, TransformerSteps
+    from heedful.layers.models._language_model import LanguageSteps
+    from heedful.layers.models._transformer import TransformerSteps
 
     prompts = [np.array([1, 2]), np.array([3, 4])]
     steps: Any = LanguageSteps(language_model())

@@ -9,8 +9,8 @@ from numpy.typing import DTypeLike
 
 from heedful._checks import flag, generator, named, numbers, one_of, size
 from heedful.base._mode import Mode
-from heedful.base._module import Layer
 from heedful.base._types import Array, Backward, Rng
+from heedful.layers._trainable_layer import Layer
 from heedful.layers._typed import Typed
 from heedful.layers.attention._feature_importance import (
     FeatureImportance,

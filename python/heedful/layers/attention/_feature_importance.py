@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from heedful._checks import named
-from heedful.base._module import Layer
 from heedful.base._types import Array
 from heedful.layers._called import called
+from heedful.layers._trainable_layer import Layer
 from heedful.layers.attention._additive import AdditiveAttention
 from heedful.layers.attention._multi_head import MultiHeadAttention
 from heedful.layers.attention._relative import RelativeAttention

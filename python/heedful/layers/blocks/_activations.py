@@ -68,6 +68,9 @@ class Activation(Stateless):
 
         return y, backward
 
+    def ends_in(self, before: str | None) -> str | None:
+        return self.activation or "linear"
+
     def extra_repr(self) -> str:
         return repr(self.activation)
 
@@ -217,6 +220,9 @@ class Softmax(Stateless):
             return dx
 
         return y, backward
+
+    def ends_in(self, before: str | None) -> str | None:
+        return "softmax"
 
     def extra_repr(self) -> str:
         return "" if self.axis == -1 else f"axis={self.axis}"

@@ -9,9 +9,9 @@ from typing import Any, Generic, TypeVar
 
 from numpy.typing import DTypeLike
 
-from heedful.base._module import Layer
 from heedful.base._tree import dotted
 from heedful.base._types import Array
+from heedful.layers._trainable_layer import Layer
 from heedful.layers._typed import Typed
 
 Kind = TypeVar("Kind", bound=Layer)

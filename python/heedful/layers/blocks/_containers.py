@@ -9,9 +9,9 @@ import numpy as np
 
 from heedful._checks import named
 from heedful.base._mode import Mode
-from heedful.base._module import Layer
 from heedful.base._sums import plus
 from heedful.base._types import Backward
+from heedful.layers._trainable_layer import Layer
 from heedful.layers.blocks._stack import unwound
 
 
@@ -72,6 +72,11 @@ class Sequential(Layer):
                 closures.append(closure)
 
         return x, unwound(closures)
+
+    def ends_in(self, before: str | None) -> str | None:
+        for layer in self.inner:
+            before = layer.ends_in(before)
+        return before
 
 
 class Residual(Layer):

@@ -86,5 +86,8 @@ class Dropout(Stateless):
 
         return drop(x, residual, in_place), backward
 
+    def ends_in(self, before: str | None) -> str | None:
+        return before
+
     def extra_repr(self) -> str:
         return f"{self.rate:g}"

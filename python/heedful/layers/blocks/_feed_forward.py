@@ -9,8 +9,8 @@ from numpy.typing import DTypeLike
 
 from heedful._checks import size
 from heedful.base._mode import Mode
-from heedful.base._module import Layer
 from heedful.base._types import Array, Backward, Rng, generator
+from heedful.layers._trainable_layer import Layer
 from heedful.layers.blocks._dropout import Dropout
 from heedful.layers.blocks._linear import Linear
 

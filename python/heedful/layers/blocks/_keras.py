@@ -9,6 +9,7 @@ from numpy.typing import DTypeLike
 
 from heedful._checks import flag, named, positive, size
 from heedful.base._mode import Mode
+from heedful.base._regularizers import as_regularizer
 from heedful.base._types import Array, Backward, Rng, generator
 from heedful.layers.blocks._activation_names import activation_name
 from heedful.layers.blocks._activations import Softmax
@@ -75,8 +76,8 @@ class Dense(ByWidth[Linear]):
         self.units, self.use_bias = units, biased
         self.softmax = Softmax(dtype=dtype) if activation == "softmax" else None
         self.activation = None if self.softmax else activation_name(activation)
-        self.kernel_regularizer = _regularizer("kernel_regularizer", kernel_regularizer)
-        self.bias_regularizer = _regularizer("bias_regularizer", bias_regularizer)
+        self.kernel_regularizer = as_regularizer(kernel_regularizer, "kernel_regularizer")
+        self.bias_regularizer = as_regularizer(bias_regularizer, "bias_regularizer")
         self._rng = generator(rng)
 
     def make(self, width: int) -> Linear:
@@ -100,6 +101,11 @@ class Dense(ByWidth[Linear]):
             return y, back
         y, back_softmax = self.softmax.compute(mode, y)
         return y, lambda dy: back(back_softmax(dy))
+
+    def ends_in(self, before: str | None) -> str | None:
+        if self.softmax is not None:
+            return "constant" if self.units == 1 else "softmax"
+        return self.activation or "linear"
 
     def extra_repr(self) -> str:
         activation = "softmax" if self.softmax else self.activation
@@ -160,12 +166,3 @@ class LayerNormalization(ByWidth[LayerNorm]):
 
     def extra_repr(self) -> str:
         return unbuilt_or(self, f"epsilon={self.epsilon:g}")
-
-
-def _regularizer(name: str, given: Any) -> Any:
-    """Checked by heedful.training, which is built upon layers, so only where there is one."""
-    if given is None:
-        return None
-    from heedful.base._regularizers import as_regularizer
-
-    return as_regularizer(given, name)

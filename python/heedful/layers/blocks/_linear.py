@@ -134,6 +134,9 @@ class Linear(Typed):
         elif dbias is not None:
             add_sum_of_rows(dy, dbias)
 
+    def ends_in(self, before: str | None) -> str | None:
+        return self.activation or "linear"
+
     def extra_repr(self) -> str:
         shown = f"{self.in_features}, {self.out_features}"
         shown += "" if self.bias is not None else ", bias=False"

@@ -63,6 +63,9 @@ class GlobalAveragePooling(Stateless):
 
         return y, backward
 
+    def ends_in(self, before: str | None) -> str | None:
+        return before
+
 
 @np.errstate(all="ignore")
 def _mean(x: Array, count: Array | int) -> Array:
@@ -109,3 +112,6 @@ class Flatten(Stateless):
         width = int(np.prod(x.shape[1:]))
         y = x.reshape(len(x), width)
         return y, lambda dy: self.gradient(dy, y.shape, y.dtype).reshape(x.shape)
+
+    def ends_in(self, before: str | None) -> str | None:
+        return before

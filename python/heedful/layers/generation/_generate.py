@@ -12,7 +12,7 @@ from heedful.base._foreign_arguments import answers_generation
 from heedful.base._types import Array, Rng, generator
 from heedful.layers.generation._beam import beam_search
 from heedful.layers.generation._sampling import Sampler
-from heedful.layers.generation._steps import Steps, read_prompts
+from heedful.layers.generation._steps import Generative, Steps, read_prompts
 
 
 @answers_generation
@@ -133,17 +133,14 @@ def _share(top_p: Any) -> float:
 
 
 def _steps_of(model: Any) -> tuple[Steps, bool]:
-    from heedful.layers.generation._steps import LanguageSteps, SegmentSteps
-    from heedful.layers.models._language_model import LanguageModel
-    from heedful.layers.models._segment_recurrent import SegmentRecurrentLM
-
-    if isinstance(model, LanguageModel):
-        return LanguageSteps(model), True
-    if isinstance(model, SegmentRecurrentLM):
-        return SegmentSteps(model), True
+    """Those of a model, and whether the prompt stands in front of what it writes."""
+    if hasattr(model, "generation_steps"):
+        generative: Generative = model
+        return generative.generation_steps(), True
     if not all(hasattr(model, name) for name in ("start", "step", "reorder", "longest")):
         raise TypeError(f"model must be a model that writes: got {named(model)}")
-    return model, isinstance(model, (LanguageSteps, SegmentSteps))
+    steps: Steps = model
+    return steps, False
 
 
 def _one_by_one(

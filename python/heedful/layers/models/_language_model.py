@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from heedful._checks import each_of, flag, one_of, size
 from heedful.base._foreign_arguments import answers_generation
 from heedful.base._mode import Mode
+from heedful.base._rollback import rollback
 from heedful.base._types import Array, Backward, Rng, generator
 from heedful.functional import KVCache
 from heedful.layers._called import called
@@ -19,7 +20,9 @@ from heedful.layers.blocks._dropout import Dropout
 from heedful.layers.blocks._embedding import Embedding
 from heedful.layers.blocks._linear import Linear
 from heedful.layers.blocks._positions import LearnedPositions, SinusoidalPositions
+from heedful.layers.generation._generate import generate
 from heedful.layers.models._encoder import Encoder
+from heedful.layers.models._ragged import padded
 
 
 class LanguageModel(Typed):
@@ -151,6 +154,9 @@ class LanguageModel(Typed):
         """Empty caches for all layers."""
         return [KVCache(capacity) for _ in self.encoder.layers]
 
+    def generation_steps(self) -> LanguageSteps:
+        return LanguageSteps(self)
+
     @answers_generation
     def generate(
         self, prompts: ArrayLike | list[Any], *, stop: int | Sequence[int] | None = None,
@@ -167,14 +173,36 @@ class LanguageModel(Typed):
         stop, max_length, temperature, top_k, top_p, num_beams, length_penalty, rng
             See :func:`heedful.layers.generate`.
         """
-        from heedful.layers.generation._generate import generate
-        from heedful.layers.generation._steps import LanguageSteps
-
         return generate(
-            LanguageSteps(self), prompts, stop=stop, max_length=max_length,
+            self, prompts, stop=stop, max_length=max_length,
             temperature=temperature, top_k=top_k, top_p=top_p, num_beams=num_beams,
             length_penalty=length_penalty, rng=rng,
         )  # fmt: skip
 
     def extra_repr(self) -> str:
         return f"{self.vocabulary}" + ("" if self.window is None else f", window={self.window[0]}")
+
+
+class LanguageSteps:
+    """A language model whose caches hold what was read."""
+
+    def __init__(self, model: LanguageModel) -> None:
+        self.model, self.longest = model, model.max_length
+        self.caches: list[KVCache] = []
+
+    def start(self, prompts: list[Array]) -> Array:
+        tokens, lengths = padded(prompts)
+        self.caches = self.model.new_caches()
+        with called(tokens="prompts"):
+            logits = self.model(tokens, lengths=lengths, caches=self.caches)
+        last: Array = logits[np.arange(len(tokens)), lengths - 1]
+        return last
+
+    def step(self, tokens: Array) -> Array:
+        logits: Array = self.model(tokens[:, None], caches=self.caches)
+        return logits[:, 0]
+
+    def reorder(self, items: Array) -> None:
+        with rollback(self.caches):  # all of them or none
+            for cache in self.caches:
+                cache.reorder(items)

@@ -11,6 +11,7 @@ from numpy.typing import DTypeLike
 from heedful._checks import as_array, flag, one_of, size
 from heedful.base._foreign_arguments import answers_generation
 from heedful.base._mode import INFERENCE, Mode
+from heedful.base._rollback import rollback
 from heedful.base._sums import times
 from heedful.base._types import Array, Backward, Rng, generator
 from heedful.layers._called import called
@@ -18,9 +19,10 @@ from heedful.layers.blocks._dropout import Dropout
 from heedful.layers.blocks._embedding import Embedding, check_tokens
 from heedful.layers.blocks._linear import Linear
 from heedful.layers.blocks._positions import SinusoidalPositions
+from heedful.layers.generation._generate import generate
 from heedful.layers.models._decoder import DecoderCache
 from heedful.layers.models._encoder_decoder import EncoderDecoder
-from heedful.layers.models._ragged import filled_up
+from heedful.layers.models._ragged import filled_up, padded
 
 
 class Transformer(EncoderDecoder):
@@ -221,9 +223,6 @@ class Transformer(EncoderDecoder):
         -------
         list of numpy.ndarray of int, one for each source
         """
-        from heedful.layers.generation._generate import generate
-        from heedful.layers.generation._steps import TransformerSteps
-
         source, source_lengths = self._read(source, source_lengths)
         if not len(source):
             return []
@@ -242,3 +241,34 @@ class Transformer(EncoderDecoder):
 
     def extra_repr(self) -> str:
         return "" if self.padding_idx is None else f"padding_idx={self.padding_idx}"
+
+
+class TransformerSteps:
+    """A decoder that attends to encoded sources."""
+
+    longest: int | None = None
+
+    def __init__(
+        self, model: Transformer, source: Array, source_lengths: Array | None, max_length: int
+    ) -> None:
+        self.model, self.lengths = model, source_lengths
+        self.memory = model.encode(source, source_lengths)
+        self.caches: list[DecoderCache] = model.decoder.new_caches(max_length + 1)
+
+    def start(self, prompts: list[Array]) -> Array:
+        tokens, lengths = padded(prompts)
+        logits = self.model.decode(tokens, self.memory, self.caches, self.lengths)
+        last: Array = logits[np.arange(len(tokens)), lengths - 1]
+        return last
+
+    def step(self, tokens: Array) -> Array:
+        return self.model.decode(tokens[:, None], self.memory, self.caches, self.lengths)[:, 0]
+
+    def reorder(self, items: Array) -> None:
+        memory = self.memory[items]
+        lengths = None if self.lengths is None else np.asarray(self.lengths)[items]
+        with rollback(self.caches):
+            for cache in self.caches:
+                cache.own.reorder(items)
+                cache.memory.reorder(items)
+        self.memory, self.lengths = memory, lengths

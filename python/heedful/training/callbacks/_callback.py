@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from heedful._checks import named
-from heedful.layers import Layer
 
 Logs = dict[str, float]
 
@@ -32,11 +31,11 @@ class Callback:
         In on_end: whether the training was ended by Ctrl-C or an error.
     """
 
-    model: Layer
+    model: Any  # a Layer: those stand upon training, which imports none
     stop = False
     interrupted = False
 
-    def on_begin(self, model: Layer) -> None:
+    def on_begin(self, model: Any) -> None:
         """Before the first epoch."""
         self.on_train_begin({})
 

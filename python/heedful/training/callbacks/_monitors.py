@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import os
 import re
+from typing import Any
 
 import numpy as np
 
-from heedful._checks import flag, named, one_of, size
+from heedful._checks import flag, named, not_negative, one_of, size
 from heedful._whole_file import check_path, check_target
-from heedful.layers import Layer
+from heedful.base._types import Array
 from heedful.training._foreign_arguments import Worded
-from heedful.training._types import Array
 from heedful.training._uninterrupted import uninterrupted
 from heedful.training.callbacks._callback import Callback, Logs
 from heedful.training.files._weights import save_weights
-from heedful.training.optimizers._settings import not_negative
 
 
 class Watcher(Worded, Callback):
@@ -86,7 +85,7 @@ class EarlyStopping(Watcher):
         self.waited = 0
         self.state: tuple[dict[str, Array], dict[str, Array]] | None = None
 
-    def on_begin(self, model: Layer) -> None:
+    def on_begin(self, model: Any) -> None:
         self.best, self.waited, self.state = self.sign * np.inf, 0, None
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
@@ -129,7 +128,7 @@ class BestCheckpoint(Watcher):
         check_path(path)
         self.path = path
 
-    def on_begin(self, model: Layer) -> None:
+    def on_begin(self, model: Any) -> None:
         check_target(self.path)  # before an epoch is computed in vain
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:

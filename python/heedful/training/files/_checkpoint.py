@@ -10,7 +10,7 @@ from typing import Any
 from heedful._checks import named
 from heedful._printable import printable
 from heedful._whole_file import AnyPath, check_path
-from heedful.training._types import Array
+from heedful.base._types import Array
 from heedful.training.files._safetensors import Shapes, read_shards, read_tensors
 
 _WHOLE = "model.safetensors"

@@ -12,7 +12,7 @@ import numpy as np
 
 from heedful._printable import printable
 from heedful._whole_file import AnyPath, check_path, check_target, whole_file
-from heedful.training._types import Array
+from heedful.base._types import Array
 
 Shapes = Mapping[str, tuple[int, ...]]
 

@@ -9,15 +9,15 @@ import numpy as np
 
 from heedful._printable import printable
 from heedful._whole_file import AnyPath
-from heedful.layers import Layer
+from heedful.base._module import Module
+from heedful.base._types import Array
 from heedful.training._trainer import trainer_of
-from heedful.training._types import Array
 from heedful.training.files._safetensors import read_tensors, write_tensors
 from heedful.training.files._weights import checked_model
 from heedful.training.losses._loss import described
 
 
-def save_training(model: Layer, path: AnyPath) -> None:
+def save_training(model: Module, path: AnyPath) -> None:
     """Writes all that a training depends on: weights, which of them are frozen, optimizer,
     generator, history, epochs done.
 
@@ -44,7 +44,7 @@ def save_training(model: Layer, path: AnyPath) -> None:
     write_tensors(tensors, path, {"format": "np", "training": json.dumps(progress)})
 
 
-def load_training(model: Layer, path: AnyPath) -> None:
+def load_training(model: Module, path: AnyPath) -> None:
     """Reads what `save_training` wrote into a model that was made and compiled alike.
 
     Parameters that were frozen are frozen, the others are not.
@@ -105,7 +105,7 @@ def _shown(value: Any) -> str:
     return printable(value) if isinstance(value, str) else repr(value)
 
 
-def _check_types(model: Layer, arrays: dict[str, Array]) -> None:
+def _check_types(model: Module, arrays: dict[str, Array]) -> None:
     for name, own in model.named_parameters():
         if name in arrays and arrays[name].dtype != own.value.dtype:
             raise ValueError(

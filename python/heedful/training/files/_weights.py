@@ -6,12 +6,12 @@ from typing import Any
 
 from heedful._checks import flag, named
 from heedful._whole_file import AnyPath
-from heedful.layers import Layer
+from heedful.base._module import Module
 from heedful.training.files._checkpoint import read_checkpoint
 from heedful.training.files._safetensors import write_tensors
 
 
-def save_weights(model: Layer, path: AnyPath) -> None:
+def save_weights(model: Module, path: AnyPath) -> None:
     """Writes the parameters of a model as safetensors, under their dotted names.
 
     Parameters
@@ -40,7 +40,7 @@ def save_weights(model: Layer, path: AnyPath) -> None:
     write_tensors(checked_model(model).state_dict(), path, {"format": "np"})
 
 
-def load_weights(model: Layer, path: AnyPath, strict: bool = True) -> Any:
+def load_weights(model: Module, path: AnyPath, strict: bool = True) -> Any:
     """Reads parameters that heedful, PyTorch or Hugging Face wrote as safetensors.
 
     Numbers of float64, float32, float16, bfloat16, integers and booleans are converted to the
@@ -74,7 +74,7 @@ def load_weights(model: Layer, path: AnyPath, strict: bool = True) -> Any:
     return model.load_state_dict(read_checkpoint(path, shapes), strict)
 
 
-def checked_model(given: Any) -> Layer:
-    if not isinstance(given, Layer):
+def checked_model(given: Any) -> Module:
+    if not isinstance(given, Module):
         raise TypeError(f"model must be a layer: got {named(given)}")
     return given

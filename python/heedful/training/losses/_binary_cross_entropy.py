@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from heedful._checks import flag, probability
-from heedful.training._types import Array
+from heedful.base._types import Array
 from heedful.training.losses._prediction import FLOOR, check_probabilities, floating, sigmoid
 from heedful.training.losses._sample_weights import Weights
 from heedful.training.losses._targets import check_chances, real_targets

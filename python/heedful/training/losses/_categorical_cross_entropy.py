@@ -8,7 +8,7 @@ import numpy as np
 
 from heedful._checks import as_array, flag, int64_array, is_integer, named, probability
 from heedful._core import native
-from heedful.training._types import Array
+from heedful.base._types import Array
 from heedful.training.losses._prediction import as_rows, floating, logs
 from heedful.training.losses._sample_weights import Weights
 from heedful.training.losses._targets import (

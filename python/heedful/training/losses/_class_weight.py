@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from heedful._checks import finite, is_integer, named
-from heedful.training._types import Array
+from heedful.base._types import Array
 from heedful.training.losses._binary_cross_entropy import BinaryCrossEntropy
 from heedful.training.losses._categorical_cross_entropy import SparseCategoricalCrossEntropy
 from heedful.training.losses._sample_weights import Masked, checked_weights

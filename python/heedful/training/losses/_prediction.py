@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from heedful._checks import numbers
-from heedful.training._types import Array
+from heedful.base._types import Array
 
 # the least probability whose logarithm is taken; its inverse is finite in float32, too
 FLOOR = 1e-30

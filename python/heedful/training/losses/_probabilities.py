@@ -1,4 +1,4 @@
-"""What a model ends in, as far as that can be seen: probabilities or scores of any size."""
+"""Whether a model gives probabilities or logits, as far as that can be seen."""
 
 from __future__ import annotations
 
@@ -7,50 +7,20 @@ from typing import Any
 
 import numpy as np
 
-from heedful.layers import (
-    Activation,
-    Dense,
-    Dropout,
-    Flatten,
-    GlobalAveragePooling,
-    Layer,
-    Linear,
-    Sequential,
-    Softmax,
-)
+from heedful.base._module import Module
 from heedful.training.losses._loss import CROSS_ENTROPIES
 
-# what comes out of these is of the kind that goes in
-_TRANSPARENT = (Dropout, Flatten, GlobalAveragePooling)
 
-
-def ends_in_probabilities(model: Layer) -> bool | None:
+def ends_in_probabilities(model: Module) -> bool | None:
     """Whether the last thing that a model does is to make probabilities; None: nobody can see."""
-    last = _last(model)
-    if isinstance(last, Dense):
-        if last.softmax is not None and last.units == 1:
-            raise ValueError(
-                "the model ends in a softmax over 1 unit, which is always 1: write "
-                "activation='sigmoid'"
-            )
-        return True if last.softmax is not None else _of_activation(last.activation)
-    if isinstance(last, (Linear, Activation)):
-        return _of_activation(last.activation)
-    return True if isinstance(last, Softmax) else None
-
-
-def _last(model: Layer) -> Layer | None:
-    if not isinstance(model, Sequential):
-        return None if isinstance(model, _TRANSPARENT) else model
-    for index in range(len(model) - 1, -1, -1):
-        found = _last(model[index])
-        if found is not None:
-            return found
-    return None
-
-
-def _of_activation(name: str | None) -> bool | None:
-    return True if name == "sigmoid" else (False if name is None else None)
+    activation = model.ends_in(None)
+    if activation == "constant":
+        raise ValueError(
+            "the model ends in a softmax over 1 unit, which is always 1: write activation='sigmoid'"
+        )
+    if activation in ("sigmoid", "softmax"):
+        return True
+    return False if activation == "linear" else None
 
 
 class Suspicion:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from heedful._checks import positive
+from heedful.base._types import Array
 from heedful.functional._dtypes import finite_cast
-from heedful.training._types import Array
 from heedful.training.losses._prediction import floating
 from heedful.training.losses._sample_weights import Weights
 from heedful.training.losses._targets import check_finite, real_targets

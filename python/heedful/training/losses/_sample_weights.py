@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from heedful._checks import numbers
-from heedful.training._types import Array
+from heedful.base._types import Array
 
 
 class Masked(NamedTuple):

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from heedful._checks import as_array, named, numbers
-from heedful.training._types import Array
+from heedful.base._types import Array
 from heedful.training.losses._sample_weights import Weights
 
 _BY_NAME = "; names become integers by `classes, y = numpy.unique(y, return_inverse=True)`"

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from heedful._checks import named
-from heedful.training._types import Array
+from heedful.base._types import Array
 from heedful.training.losses._binary_cross_entropy import BinaryCrossEntropy
 from heedful.training.losses._categorical_cross_entropy import (
     CategoricalCrossEntropy,

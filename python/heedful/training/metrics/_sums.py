@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from heedful.training._types import Array
+from heedful.base._types import Array
 
 
 class Sum(Protocol):

@@ -13,9 +13,10 @@ from numpy.typing import ArrayLike
 
 from heedful._checks import named, numbers, positive, real
 from heedful._core._memory import Keeper
-from heedful.layers import Layer, Parameter
+from heedful.base._module import Module
+from heedful.base._parameter import Parameter
+from heedful.base._types import Array
 from heedful.training._foreign_arguments import Worded
-from heedful.training._types import Array
 from heedful.training.optimizers._gradient_norm import gradient_norm, not_finite
 from heedful.training.optimizers._schedules import as_schedule, described
 from heedful.training.optimizers._settings import groups_of, setting
@@ -51,14 +52,14 @@ class Optimizer(Worded, ABC):
     settings: dict[str, float]
     slots: tuple[str, ...] = ()  # arrays kept for each parameter
     # called with the model before each step: processes that learn together exchange gradients
-    exchange: Callable[[Layer], None] | None = None
+    exchange: Callable[[Any], None] | None = None
     _keeper: Keeper | None = None
 
     def __init__(
-        self, model: Layer | None, lr: Any, groups: Mapping[str, Mapping[str, float]] | None,
+        self, model: Module | None, lr: Any, groups: Mapping[str, Mapping[str, float]] | None,
         clip_norm: float | None, **settings: float,
     ) -> None:  # fmt: skip
-        if model is not None and not isinstance(model, Layer):
+        if model is not None and not isinstance(model, Module):
             raise TypeError(f"model must be a layer, and a rate be given as lr: got {named(model)}")
         self.model = model
         self.schedule = as_schedule(lr)

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from heedful._checks import named
-from heedful.layers import Parameter
-from heedful.training._types import Array
+from heedful.base._parameter import Parameter
+from heedful.base._types import Array
 
 
 @np.errstate(all="ignore")

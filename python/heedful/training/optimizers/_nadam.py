@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from heedful.layers import Layer
-from heedful.training._types import Array
+from heedful._checks import not_negative
+from heedful.base._module import Module
+from heedful.base._types import Array
 from heedful.training.optimizers._rules import Adam
-from heedful.training.optimizers._settings import not_negative
 
 
 class NAdam(Adam):
@@ -45,7 +45,7 @@ class NAdam(Adam):
     """
 
     def __init__(
-        self, model: Layer | None = None, lr: Any = 2e-3, *,
+        self, model: Module | None = None, lr: Any = 2e-3, *,
         betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8, weight_decay: float = 0.0,
         momentum_decay: float = 4e-3, groups: Mapping[str, Mapping[str, float]] | None = None,
         clip_norm: float | None = None,

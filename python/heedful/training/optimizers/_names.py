@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from heedful._checks import one_of
-from heedful.layers import Layer
+from heedful.base._module import Module
 from heedful.training.optimizers._base import Optimizer
 from heedful.training.optimizers._nadam import NAdam
 from heedful.training.optimizers._rmsprop import RMSprop
 from heedful.training.optimizers._rules import SGD, Adam, AdamW
 
-_NAMES: dict[str, Callable[[Layer], Optimizer]] = {
+_NAMES: dict[str, Callable[[Module], Optimizer]] = {
     "adam": Adam,
     "adamw": AdamW,
     "nadam": NAdam,
@@ -21,7 +21,7 @@ _NAMES: dict[str, Callable[[Layer], Optimizer]] = {
 }
 
 
-def as_optimizer(given: Any, model: Layer) -> Optimizer:
+def as_optimizer(given: Any, model: Module) -> Optimizer:
     """An optimizer by its name or as it is, for this model."""
     if isinstance(given, Optimizer):
         if given.model is not None and given.model is not model:

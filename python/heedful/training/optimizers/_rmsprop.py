@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from heedful._checks import flag, positive
-from heedful.layers import Layer
-from heedful.training._types import Array
+from heedful.base._module import Module
+from heedful.base._types import Array
 from heedful.training.optimizers._base import Optimizer
 from heedful.training.optimizers._settings import below_one
 
@@ -49,7 +49,7 @@ class RMSprop(Optimizer):
     """
 
     def __init__(
-        self, model: Layer | None = None, lr: Any = 0.01, *, alpha: float = 0.99,
+        self, model: Module | None = None, lr: Any = 0.01, *, alpha: float = 0.99,
         eps: float = 1e-8, momentum: float = 0.0, centered: bool = False,
         weight_decay: float = 0.0, groups: Mapping[str, Mapping[str, float]] | None = None,
         clip_norm: float | None = None,

@@ -10,8 +10,8 @@ import numpy as np
 
 from heedful._checks import flag, positive
 from heedful._core import native
-from heedful.layers import Layer
-from heedful.training._types import Array
+from heedful.base._module import Module
+from heedful.base._types import Array
 from heedful.training.optimizers._base import Optimizer
 from heedful.training.optimizers._settings import betas_of
 
@@ -48,7 +48,7 @@ class SGD(Optimizer):
     """
 
     def __init__(
-        self, model: Layer | None = None, lr: Any = 0.01, *, momentum: float = 0.0,
+        self, model: Module | None = None, lr: Any = 0.01, *, momentum: float = 0.0,
         nesterov: bool = False, weight_decay: float = 0.0,
         groups: Mapping[str, Mapping[str, float]] | None = None, clip_norm: float | None = None,
     ) -> None:  # fmt: skip
@@ -113,7 +113,7 @@ class Adam(Optimizer):
     decoupled = False
 
     def __init__(
-        self, model: Layer | None = None, lr: Any = 1e-3, *,
+        self, model: Module | None = None, lr: Any = 1e-3, *,
         betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8, weight_decay: float = 0.0,
         groups: Mapping[str, Mapping[str, float]] | None = None, clip_norm: float | None = None,
     ) -> None:  # fmt: skip
@@ -160,7 +160,7 @@ class AdamW(Adam):
     decoupled = True
 
     def __init__(
-        self, model: Layer | None = None, lr: Any = 1e-3, *,
+        self, model: Module | None = None, lr: Any = 1e-3, *,
         betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8, weight_decay: float = 0.01,
         groups: Mapping[str, Mapping[str, float]] | None = None, clip_norm: float | None = None,
     ) -> None:  # fmt: skip

@@ -6,8 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from heedful._checks import is_integer, named, size
-from heedful.training.optimizers._settings import not_negative
+from heedful._checks import is_integer, named, not_negative, size
 
 # from the number of the step, 0 for the first, to its learning rate
 Schedule: TypeAlias = Callable[[int], float]

@@ -5,16 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from heedful._checks import finite, named
+from heedful._checks import finite, named, not_negative
 
 Groups = dict[str, dict[str, float]]
-
-
-def not_negative(name: str, value: Any) -> float:
-    number = finite(name, value)
-    if number < 0:
-        raise ValueError(f"{name} must not be negative: got {named(value)}")
-    return number
 
 
 def below_one(name: str, value: Any) -> float:
