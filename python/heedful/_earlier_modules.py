@@ -1,4 +1,4 @@
-"""Modules under their names of earlier versions, by which pickles find the classes inside."""
+"""Modules under their names of earlier versions, by which pickles find what is inside."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ _MOVED = {
         "_attention_pooling": "heedful.layers.attention._pooling",
         "_autoencoder": "heedful.layers.models._autoencoder",
         "_bert": "heedful.layers.models._bert",
+        "_bert_config": "heedful.layers.models._bert_config",
         "_containers": "heedful.layers.blocks._containers",
         "_decoder": "heedful.layers.models._decoder",
         "_dropout": "heedful.layers.blocks._dropout",
@@ -21,6 +22,7 @@ _MOVED = {
         "_feature_attention": "heedful.layers.attention._feature",
         "_feature_importance": "heedful.layers.attention._feature_importance",
         "_feed_forward": "heedful.layers.blocks._feed_forward",
+        "_generate": "heedful.layers.generation._generate",
         "_keras": "heedful.layers.blocks._keras",
         "_language_model": "heedful.layers.models._language_model",
         "_layer": "heedful.layers._trainable_layer",
@@ -43,14 +45,19 @@ _MOVED = {
         "_callbacks": "heedful.training.callbacks._callback",
         "_categorical_cross_entropy": "heedful.training.losses._categorical_cross_entropy",
         "_ending": "heedful.training.losses._probabilities",
+        "_gradient_norm": "heedful.training.optimizers._gradient_norm",
+        "_losses": "heedful.training.losses._loss",
         "_metrics": "heedful.training.metrics._metrics",
         "_nadam": "heedful.training.optimizers._nadam",
+        "_optimizer": "heedful.training.optimizers._base",
         "_optimizers": "heedful.training.optimizers._rules",
         "_regression": "heedful.training.losses._regression",
         "_regularizers": "heedful.base._regularizers",
         "_rmsprop": "heedful.training.optimizers._rmsprop",
         "_schedules": "heedful.training.optimizers._schedules",
+        "_training_files": "heedful.training.files._trainings",
         "_watchers": "heedful.training.callbacks._monitors",
+        "_weight_files": "heedful.training.files._weights",
     },
 }
 
