@@ -1,10 +1,9 @@
-"""Where to find what users of other libraries look for."""
+"""Methods and arguments of Keras and PyTorch, and what to write instead of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Set
-from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from collections.abc import Iterable, Set
+from typing import Any
 
 _METHODS = {
     "save_weights": "heedful.training.save_weights(model, path)",
@@ -26,37 +25,6 @@ def no_such_attribute(kind: str, name: str) -> str:
     """What to say where a layer lacks a method of Keras or PyTorch."""
     hint = f": write {_METHODS[name]}" if name in _METHODS else ""
     return f"{kind} has no attribute {name!r}{hint}"
-
-
-_BY_FIRST_X = "leave it out, the width of the first x is taken"
-_LAYERS = {
-    "InputLayer": _BY_FIRST_X,
-    "Input": _BY_FIRST_X,
-    "Attention": "write heedful.attention for a call, MultiHeadAttention for a layer",
-    "GroupedQueryAttention": "write MultiHeadAttention(d_model, num_heads, num_kv_heads=…)",
-    "MultiheadAttention": "write MultiHeadAttention",
-    "Module": "write Layer",
-    "Model": "write Layer, or Sequential",
-    "ModuleList": "write a list, whose layers are found",
-    "ModuleDict": "write a dict, whose layers are found",
-    "ParameterList": "write a list, whose parameters are found",
-    "ParameterDict": "write a dict, whose parameters are found",
-    "TransformerEncoderLayer": "write EncoderLayer",
-    "TransformerDecoderLayer": "write DecoderLayer",
-    "TransformerEncoder": "write Encoder",
-    "TransformerDecoder": "write Decoder",
-}
-
-
-def no_such_layer(name: str) -> Exception:
-    """The error for a name that heedful.layers lacks.
-
-    An ImportError where there is an answer: ``from heedful.layers import …`` drops the words of an
-    AttributeError.
-    """
-    if name in _LAYERS:
-        return ImportError(f"heedful.layers has no {name}: {_LAYERS[name]}", name=name)
-    return AttributeError(f"module 'heedful.layers' has no attribute {name!r}")
 
 
 # Arguments of other libraries' layers and of calls of them: the one that a layer here must have for
@@ -127,49 +95,3 @@ def check_arguments(kind: type[Any], arguments: Set[str]) -> None:
     hint = hint_for(arguments, taken)
     if hint:
         raise TypeError(f"{kind.__name__}: {hint}")
-
-
-_SCORES = "wrap the model in Steps of your own, which change the scores"
-# of transformers' generate
-_GENERATION = {
-    "max_new_tokens": "write max_length, which does not count the prompt",
-    "eos_token_id": "write stop",
-    "stop_strings": "write stop, of tokens",
-    "stopping_criteria": "write stop, of tokens",
-    "pad_token_id": "leave it out, prompts and results have lengths of their own",
-    "bos_token_id": "put it in front of each prompt",
-    "decoder_start_token_id": "write start, of a Transformer",
-    "attention_mask": "leave it out, prompts of different lengths are lists without padding",
-    "do_sample": "write temperature=1.0 to draw tokens, nothing to take the best",
-    "num_return_sequences": "give the prompt as many times: prompts * num_return_sequences",
-    "early_stopping": "leave it out, a search ends when no beam can become better",
-    "use_cache": "leave it out, caches are always used",
-    "input_ids": "write prompts",
-    "inputs": "write prompts",
-    "generation_config": "write its options one by one",
-    "seed": "write rng",
-    "min_length": _SCORES,
-    "min_new_tokens": _SCORES,
-    "repetition_penalty": _SCORES,
-    "no_repeat_ngram_size": _SCORES,
-    "bad_words_ids": _SCORES,
-    "suppress_tokens": _SCORES,
-    "logits_processor": _SCORES,
-    "min_p": _SCORES,
-    "typical_p": _SCORES,
-}
-Taken = ParamSpec("Taken")
-Result = TypeVar("Result")
-
-
-def answers_generation(function: Callable[Taken, Result]) -> Callable[Taken, Result]:
-    """A generate that answers options of transformers with its own; others Python refuses."""
-
-    @wraps(function)
-    def call(*args: Taken.args, **options: Taken.kwargs) -> Result:
-        for name in options:
-            if name in _GENERATION:
-                raise TypeError(f"generate: {name} is not known here: {_GENERATION[name]}")
-        return function(*args, **options)
-
-    return call

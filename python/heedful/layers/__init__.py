@@ -89,6 +89,6 @@ register(__name__)
 if not TYPE_CHECKING:  # type checkers know the names above and no others
 
     def __getattr__(name):
-        from heedful.base._foreign_arguments import no_such_layer
+        from heedful.layers._foreign_names import no_such_layer
 
         raise no_such_layer(name)

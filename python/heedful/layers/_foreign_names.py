@@ -1,4 +1,4 @@
-"""Words of Keras for compile, fit, evaluate and predict that are not known here."""
+"""Layers, and arguments of training, by their names in Keras and PyTorch: what to write instead."""
 
 from __future__ import annotations
 
@@ -59,3 +59,34 @@ def answering(method: Callable[P, R]) -> Callable[P, R]:
         return method(*given, **options)
 
     return call
+
+
+_BY_FIRST_X = "leave it out, the width of the first x is taken"
+_LAYERS = {
+    "InputLayer": _BY_FIRST_X,
+    "Input": _BY_FIRST_X,
+    "Attention": "write heedful.attention for a call, MultiHeadAttention for a layer",
+    "GroupedQueryAttention": "write MultiHeadAttention(d_model, num_heads, num_kv_heads=…)",
+    "MultiheadAttention": "write MultiHeadAttention",
+    "Module": "write Layer",
+    "Model": "write Layer, or Sequential",
+    "ModuleList": "write a list, whose layers are found",
+    "ModuleDict": "write a dict, whose layers are found",
+    "ParameterList": "write a list, whose parameters are found",
+    "ParameterDict": "write a dict, whose parameters are found",
+    "TransformerEncoderLayer": "write EncoderLayer",
+    "TransformerDecoderLayer": "write DecoderLayer",
+    "TransformerEncoder": "write Encoder",
+    "TransformerDecoder": "write Decoder",
+}
+
+
+def no_such_layer(name: str) -> Exception:
+    """The error for a name that heedful.layers lacks.
+
+    An ImportError where there is an answer: ``from heedful.layers import …`` drops the words of an
+    AttributeError.
+    """
+    if name in _LAYERS:
+        return ImportError(f"heedful.layers has no {name}: {_LAYERS[name]}", name=name)
+    return AttributeError(f"module 'heedful.layers' has no attribute {name!r}")

@@ -22,7 +22,7 @@ _ARGUMENTS = {
 }
 
 
-class Worded:
+class ArgumentHints:
     """A class that answers arguments of other libraries with the words that it knows."""
 
     def __new__(cls, *_: Any, **options: Any) -> Any:

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from heedful._checks import as_array, flag, probability, real, size
+from heedful.base._argument_names import argument_names
 from heedful.base._mode import Mode
 from heedful.base._parameter import Parameter
 from heedful.base._sums import plus
 from heedful.base._types import Array, Backward, Rng, generator
 from heedful.functional import additive_attention, additive_attention_vjp
-from heedful.layers._called import called
 from heedful.layers._typed import Typed
 from heedful.layers.attention._masks import check_mask_of_rows, mask_or_bias
 from heedful.layers.attention._scores import Scores
@@ -159,7 +159,7 @@ class AdditiveAttention(Typed):
             **mask_or_bias(_with_head(check_mask_of_rows(mask, query.shape, key.shape))),
         }  # fmt: skip
         pullback = None
-        with called(alibi_slopes="alibi"):
+        with argument_names(alibi_slopes="alibi"):
             if mode.training:
                 if self.dropout:
                     options |= {"dropout_p": self.dropout, "rng": mode.seed()}

@@ -10,7 +10,6 @@ import numpy as np
 
 from heedful._checks import named
 from heedful.base._types import Array
-from heedful.layers._called import called
 from heedful.layers._trainable_layer import Layer
 from heedful.layers.attention._additive import AdditiveAttention
 from heedful.layers.attention._multi_head import MultiHeadAttention
@@ -100,14 +99,13 @@ def score_of(model: Layer, y: Any, metric: Any, batch_size: int) -> Callable[[Ar
     if metric is None:
         return lambda x: -float(model.evaluate(x, y, batch_size=batch_size).loss)
     from heedful.training.metrics._binary import BINARY
-    from heedful.training.metrics._metrics import AbsoluteError, SquaredError, as_metrics
+    from heedful.training.metrics._metrics import AbsoluteError, SquaredError, as_metric
 
     if callable(metric) and not isinstance(metric, (type, *BINARY)):
         return lambda x: float(metric(y, model.predict(x, batch_size=batch_size)))
     # it tells whether the model gives logits or probabilities, and of how many classes
     loss = getattr(vars(model).get("_trainer"), "loss", None)
-    with called(metrics="metric"):
-        ((_, measured),) = as_metrics([metric], loss)
+    _, measured = as_metric("metric", metric, loss)
     sign = -1.0 if isinstance(measured, (AbsoluteError, SquaredError)) else 1.0
 
     def score(x: Array) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -10,15 +10,28 @@ from heedful._core import native
 from heedful._core._memory import empty
 from heedful.base._parameter import Parameter
 from heedful.base._sums import add_sum_of_rows
-from heedful.base._types import Array
+from heedful.base._types import Array, DType
 from heedful.layers.blocks._initial import glorot
-from heedful.layers.blocks._linear import as_rows
-
-if TYPE_CHECKING:
-    from heedful.layers.attention._multi_head import MultiHeadAttention
+from heedful.layers.blocks._rows import as_rows
 
 
-def make_projections(layer: MultiHeadAttention, bias: bool, rng: np.random.Generator) -> None:
+class Projected(Protocol):
+    """A layer whose own parameters these are: its heads, and the widths of its inputs."""
+
+    d_model: int
+    num_kv_heads: int
+    depth: int
+    kdim: int
+    vdim: int
+    dtype: DType
+    in_proj_weight: Any
+    in_proj_bias: Any
+
+    def own_parameters(self) -> dict[str, Parameter]: ...
+    def array(self, name: str, given: Any, width: int | None = None) -> Array: ...
+
+
+def make_projections(layer: Projected, bias: bool, rng: np.random.Generator) -> None:
     """The parameters of a new layer: one weight where q, k and v are made of the same width."""
     narrow = layer.num_kv_heads * layer.depth
     rows = {"q": layer.d_model, "k": narrow, "v": narrow}
@@ -39,7 +52,7 @@ class Projections:
     Inputs that are the same array are projected together, by neighbouring rows of the weight.
     """
 
-    def __init__(self, layer: MultiHeadAttention, query: Any, key: Any, value: Any) -> None:
+    def __init__(self, layer: Projected, query: Any, key: Any, value: Any) -> None:
         self.layer = layer
         narrow = layer.num_kv_heads * layer.depth
         self.rows = (layer.d_model, narrow, narrow)  # outputs of q, k, v

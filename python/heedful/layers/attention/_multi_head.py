@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from heedful._checks import flag, named, positive, probability, size
+from heedful.base._argument_names import argument_names
 from heedful.base._mode import Mode
 from heedful.base._parameter import Parameter
 from heedful.base._types import Array, Backward, Rng, generator
 from heedful.functional import KVCache, attention, attention_vjp, rotary_embedding
-from heedful.layers._called import called
 from heedful.layers._typed import Typed
 from heedful.layers.attention._input_projections import Projections, joined, make_projections
 from heedful.layers.attention._masks import check_mask_of_heads, mask_or_bias
@@ -225,13 +225,13 @@ class MultiHeadAttention(Typed):
             q, k, v = projections.project()
             q, k = self._turned(q, 0), self._turned(k, 0)
         if not mode.training:
-            with called(alibi_slopes="alibi"):
+            with argument_names(alibi_slopes="alibi"):
                 heads, weights = _apart(attention(q, k, v, **options), return_weights)
             y, _ = self.out_proj.compute(mode, joined(heads), residual)
             return ((y, weights) if return_weights else y), _nothing
         if self.dropout:
             options |= {"dropout_p": self.dropout, "rng": mode.seed()}
-        with called(alibi_slopes="alibi"):
+        with argument_names(alibi_slopes="alibi"):
             out, pullback = attention_vjp(q, k, v, **options)
         heads, weights = _apart(out, return_weights)
         y, back_out = self.out_proj.compute(mode, joined(heads), residual)

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from heedful._checks import as_array, finite, size
+from heedful.base._argument_names import argument_names
 from heedful.base._mode import Mode
 from heedful.base._parameter import Parameter
 from heedful.base._types import Array, Backward, Rng, generator
 from heedful.functional import attention, attention_vjp
-from heedful.layers._called import called
 from heedful.layers._typed import Typed
 from heedful.layers.attention._masks import mask_or_bias
 from heedful.layers.blocks._initial import normal
@@ -109,7 +109,7 @@ class AttentionPooling(Typed):
         one_head = np.expand_dims(x, -3)
         arrays = self.query, np.expand_dims(looked, -3), one_head
         pullback = None
-        with called(kv_lengths="lengths"):
+        with argument_names(kv_lengths="lengths"):
             if mode.training:
                 out, pullback = attention_vjp(*arrays, **options)
             else:

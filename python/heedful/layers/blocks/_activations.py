@@ -12,7 +12,7 @@ from heedful._core import native
 from heedful._core._memory import empty
 from heedful.base._mode import Mode
 from heedful.base._types import Array, Backward
-from heedful.layers._stateless import Stateless
+from heedful.layers._typed import Stateless
 from heedful.layers.blocks._activation_names import activation_name
 
 

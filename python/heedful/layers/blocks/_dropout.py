@@ -13,7 +13,7 @@ from heedful._core._memory import empty
 from heedful.base._mode import Mode
 from heedful.base._sums import plus
 from heedful.base._types import Array, Backward
-from heedful.layers._stateless import Stateless
+from heedful.layers._typed import Stateless
 
 
 class Dropout(Stateless):

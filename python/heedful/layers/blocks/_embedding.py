@@ -14,7 +14,7 @@ from heedful.base._parameter import Parameter
 from heedful.base._types import Array, Backward, Rng, generator
 from heedful.layers._typed import Typed
 from heedful.layers.blocks._initial import normal
-from heedful.layers.blocks._linear import as_rows
+from heedful.layers.blocks._rows import as_rows
 
 
 class Embedding(Typed):

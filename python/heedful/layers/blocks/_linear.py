@@ -17,6 +17,7 @@ from heedful.base._types import Array, Backward, Rng, generator
 from heedful.layers._typed import Typed
 from heedful.layers.blocks._activation_names import activation_name
 from heedful.layers.blocks._initial import kaiming
+from heedful.layers.blocks._rows import as_rows
 
 
 class Linear(Typed):
@@ -141,17 +142,3 @@ class Linear(Typed):
         shown = f"{self.in_features}, {self.out_features}"
         shown += "" if self.bias is not None else ", bias=False"
         return shown if self.activation is None else f"{shown}, activation={self.activation!r}"
-
-
-def as_rows(array: Array) -> Array:
-    """(…, width) as (rows, width), contiguous along the last axis; a copy only where it must be."""
-    rows = (
-        array.reshape(-1, array.shape[-1])
-        if array.shape[-1]
-        else array.reshape(int(np.prod(array.shape[:-1])), 0)
-    )
-    if rows.shape[1] > 1 and rows.strides[1] != rows.itemsize:
-        return np.ascontiguousarray(rows)
-    if rows.shape[0] > 1 and rows.strides[0] < rows.shape[1] * rows.itemsize:
-        return np.ascontiguousarray(rows)
-    return rows

@@ -10,7 +10,7 @@ from numpy.typing import DTypeLike
 from heedful._checks import as_array
 from heedful.base._mode import Mode
 from heedful.base._types import Array, Backward
-from heedful.layers._stateless import Stateless
+from heedful.layers._typed import Stateless
 
 
 class GlobalAveragePooling(Stateless):

@@ -13,11 +13,10 @@ from heedful.base._parameter import Parameter
 from heedful.base._sums import plus
 from heedful.base._types import Array, Backward, DType, Rng, generator
 from heedful.functional import rotary_embedding
-from heedful.layers._stateless import Stateless
-from heedful.layers._typed import Typed
+from heedful.layers._typed import Stateless, Typed
 from heedful.layers.blocks._embedding import add_rows
 from heedful.layers.blocks._initial import normal
-from heedful.layers.blocks._linear import as_rows
+from heedful.layers.blocks._rows import as_rows
 
 
 @np.errstate(all="ignore")

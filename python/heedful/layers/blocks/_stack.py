@@ -42,3 +42,8 @@ def unwound(closures: list[Backward]) -> Backward:
         return dy
 
     return backward
+
+
+def given_options(**options: Any) -> dict[str, Any]:
+    """The options that the caller gave: a layer that a user put inside need not know the others."""
+    return {name: value for name, value in options.items() if value is not None}

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from heedful._checks import finite, integers, named, positive, probability, size
-from heedful.base._foreign_arguments import answers_generation
 from heedful.base._types import Array, Rng, generator
 from heedful.layers.generation._beam import beam_search
+from heedful.layers.generation._foreign_options import answers_generation
 from heedful.layers.generation._sampling import Sampler
 from heedful.layers.generation._steps import Generative, Steps, read_prompts
 

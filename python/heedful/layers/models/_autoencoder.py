@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from heedful._checks import size
+from heedful.base._argument_names import argument_names
 from heedful.base._mode import INFERENCE, Mode
 from heedful.base._types import Array, Backward, Rng, generator
-from heedful.layers._called import called
 from heedful.layers._typed import Typed
 from heedful.layers.attention._pooling import AttentionPooling
 from heedful.layers.blocks._linear import Linear
@@ -107,7 +107,7 @@ class Autoencoder(Typed):
             raise ValueError(f"x must have shape (B, L, {self.num_features}): got {x.shape}")
         rows, back_in = self.linear_in.compute(mode, x)
         rows, back_positions = self.positions.compute(mode, rows)
-        with called(kv_lengths="lengths"):
+        with argument_names(kv_lengths="lengths"):
             rows, back_encoder = self.encoder.compute(mode, rows, kv_lengths=lengths)
         pooled, back_pool = self.pooling.compute(mode, rows, lengths=lengths)
         code, back_narrow = self.narrow.compute(

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from heedful._checks import as_array, flag, is_integer, named, size
+from heedful.base._argument_names import argument_names
 from heedful.base._mode import Mode
 from heedful.base._state import Mismatch, check_state
 from heedful.base._sums import plus
 from heedful.base._types import Array, Backward, Rng, generator
-from heedful.layers._called import called
 from heedful.layers._typed import Typed
 from heedful.layers.blocks._dropout import Dropout
 from heedful.layers.blocks._embedding import Embedding, check_tokens
@@ -147,7 +147,7 @@ class BertEncoder(Typed):
         x, back_norm = self.norm.compute(mode, x)
         x, drop = self.dropout.compute(mode, x)
         seen = None if mask is None else _as_mask(mask, tokens.shape)
-        with called(kv_lengths="lengths"):
+        with argument_names(kv_lengths="lengths"):
             y, back_encoder = self.encoder.compute(mode, x, kv_lengths=lengths, mask=seen)
 
         def backward(dy: Any) -> None:

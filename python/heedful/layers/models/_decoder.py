@@ -8,19 +8,19 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from heedful._checks import each_of, flag, named, probability, size
+from heedful.base._argument_names import argument_names
 from heedful.base._mode import Mode
 from heedful.base._sums import plus
 from heedful.base._types import Array, Backward, Rng, generator
 from heedful.functional import KVCache
 from heedful.functional._shapes import broadcast
-from heedful.layers._called import called, given_of
 from heedful.layers._typed import Typed
 from heedful.layers.attention._multi_head import MultiHeadAttention
 from heedful.layers.blocks._dropout import Dropout
 from heedful.layers.blocks._feed_forward import feed_forward
 from heedful.layers.blocks._linear import Linear
 from heedful.layers.blocks._norm import LayerNorm
-from heedful.layers.blocks._stack import Stack
+from heedful.layers.blocks._stack import Stack, given_options
 from heedful.layers.blocks._sublayer import sublayer
 
 
@@ -136,14 +136,16 @@ class DecoderLayer(Typed):
         own, other = cache or (None, None)
 
         def attend(x: Array, residual: Array | None) -> tuple[Any, Backward]:
-            with called(query="x", kv_lengths="lengths"):
+            with argument_names(query="x", kv_lengths="lengths"):
                 return self.self_attn.compute(
                     mode, x, mask=mask, kv_lengths=lengths, causal=causal, cache=own,
                     residual=residual,
                 )  # fmt: skip
 
         def look(x: Array, residual: Array | None) -> tuple[Any, Backward]:
-            with called(query="x", key="memory", mask="memory_mask", kv_lengths="memory_lengths"):
+            with argument_names(
+                query="x", key="memory", mask="memory_mask", kv_lengths="memory_lengths"
+            ):
                 return self.multihead_attn.compute(
                     mode, x, memory, mask=memory_mask, kv_lengths=memory_lengths, cache=other,
                     residual=residual,
@@ -263,14 +265,14 @@ class Decoder(Stack[DecoderLayer]):
         caches : list of DecoderCache, optional
             One for each layer, as `new_caches` gives them.
         """
-        given = given_of(
+        given = given_options(
             mask=mask, lengths=lengths, memory_mask=memory_mask, memory_lengths=memory_lengths
         )
         closures: list[Backward] = []
         own = each_of("caches", caches, len(self.layers), DecoderCache)
         for layer, cache in zip(self.layers, own, strict=True):
             x, closure = layer.computed(
-                mode, x, memory, causal=causal, **given, **given_of(cache=cache)
+                mode, x, memory, causal=causal, **given, **given_options(cache=cache)
             )
             if mode.training:
                 closures.append(closure)

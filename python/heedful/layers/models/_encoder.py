@@ -8,17 +8,17 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from heedful._checks import each_of, flag, probability, size
+from heedful.base._argument_names import argument_names
 from heedful.base._mode import Mode
 from heedful.base._types import Array, Backward, Rng, generator
 from heedful.functional import KVCache
-from heedful.layers._called import called, given_of
 from heedful.layers._typed import Typed
 from heedful.layers.attention._multi_head import MultiHeadAttention
 from heedful.layers.blocks._dropout import Dropout
 from heedful.layers.blocks._feed_forward import feed_forward
 from heedful.layers.blocks._linear import Linear
 from heedful.layers.blocks._norm import LayerNorm
-from heedful.layers.blocks._stack import Stack, unwound
+from heedful.layers.blocks._stack import Stack, given_options, unwound
 from heedful.layers.blocks._sublayer import sublayer
 
 
@@ -122,13 +122,13 @@ class EncoderLayer(Typed):
             Of the attention of x to itself, see ``MultiHeadAttention.compute``.
         """
         x = self.array("x", x, self.self_attn.d_model)
-        given = given_of(
+        given = given_options(
             mask=mask, bias=bias, causal=causal, window=window, align=align, q_lengths=q_lengths,
             kv_lengths=kv_lengths, cache=cache,
         )  # fmt: skip
 
         def attend(x: Array, residual: Array | None) -> tuple[Any, Backward]:
-            with called(query="x"):
+            with argument_names(query="x"):
                 return self.self_attn.computed(mode, x, residual=residual, **given)
 
         def feed(x: Array, residual: Array | None) -> tuple[Array, Backward]:
@@ -231,14 +231,14 @@ class Encoder(Stack[EncoderLayer]):
         caches : list of KVCache, optional
             One for each layer.
         """
-        given = given_of(
+        given = given_options(
             mask=mask, bias=bias, causal=causal, window=window, align=align, q_lengths=q_lengths,
             kv_lengths=kv_lengths,
         )  # fmt: skip
         closures: list[Backward] = []
         own = each_of("caches", caches, len(self.layers), KVCache)
         for layer, cache in zip(self.layers, own, strict=True):
-            x, closure = layer.computed(mode, x, **given, **given_of(cache=cache))
+            x, closure = layer.computed(mode, x, **given, **given_options(cache=cache))
             if mode.training:
                 closures.append(closure)
         if self.norm is not None:

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
+from heedful._checks import size
+from heedful.base._argument_names import argument_names
 from heedful.base._mode import Mode
 from heedful.base._types import Array, Backward, Rng, generator
-from heedful.layers._called import called
 from heedful.layers._typed import Typed
 from heedful.layers.models._decoder import Decoder
 from heedful.layers.models._encoder import Encoder
@@ -73,19 +74,19 @@ class EncoderDecoder(Typed):
             "softcap": softcap, "sink": sink, "alibi": alibi, "dtype": dtype,
             "rng": generator(rng),
         }  # fmt: skip
-        with called(num_layers="num_encoder_layers"):
-            self.encoder = Encoder(num_encoder_layers, d_model, num_heads, dff, rate, **shared)
-        with called(num_layers="num_decoder_layers"):
-            self.decoder = Decoder(num_decoder_layers, d_model, num_heads, dff, rate, **shared)
+        encoder_layers = size("num_encoder_layers", num_encoder_layers)
+        decoder_layers = size("num_decoder_layers", num_decoder_layers)
+        self.encoder = Encoder(encoder_layers, d_model, num_heads, dff, rate, **shared)
+        self.decoder = Decoder(decoder_layers, d_model, num_heads, dff, rate, **shared)
 
     def compute(
         self, mode: Mode, source: Any, target: Any, *, source_lengths: Any = None,
         target_lengths: Any = None, causal: bool = True,
     ) -> tuple[Array, Backward]:  # fmt: skip
         """source (…, M, E), target (…, L, E) → y (…, L, E); backward gives (dsource, dtarget)."""
-        with called(x="source", kv_lengths="source_lengths"):
+        with argument_names(x="source", kv_lengths="source_lengths"):
             memory, back_encoder = self.encoder.compute(mode, source, kv_lengths=source_lengths)
-        with called(x="target", memory="source", lengths="target_lengths",
+        with argument_names(x="target", memory="source", lengths="target_lengths",
                     memory_lengths="source_lengths"):  # fmt: skip
             y, back_decoder = self.decoder.compute(
                 mode, target, memory, lengths=target_lengths, memory_lengths=source_lengths,

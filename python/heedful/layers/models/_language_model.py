@@ -9,17 +9,17 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from heedful._checks import each_of, flag, one_of, size
-from heedful.base._foreign_arguments import answers_generation
+from heedful.base._argument_names import argument_names
 from heedful.base._mode import Mode
 from heedful.base._rollback import rollback
 from heedful.base._types import Array, Backward, Rng, generator
 from heedful.functional import KVCache
-from heedful.layers._called import called
 from heedful.layers._typed import Typed
 from heedful.layers.blocks._dropout import Dropout
 from heedful.layers.blocks._embedding import Embedding
 from heedful.layers.blocks._linear import Linear
 from heedful.layers.blocks._positions import LearnedPositions, SinusoidalPositions
+from heedful.layers.generation._foreign_options import answers_generation
 from heedful.layers.generation._generate import generate
 from heedful.layers.models._encoder import Encoder
 from heedful.layers.models._ragged import padded
@@ -138,7 +138,7 @@ class LanguageModel(Typed):
             first = caches[0].lengths if caches is not None and len(caches[0].lengths) else 0
             x, back_positions = self.positions.compute(mode, x, first)
         x, drop = self.dropout.compute(mode, x)
-        with called(kv_lengths="lengths"):
+        with argument_names(kv_lengths="lengths"):
             y, back_encoder = self.encoder.compute(
                 mode, x, caches=caches, kv_lengths=lengths, window=self.window
             )
@@ -193,7 +193,7 @@ class LanguageSteps:
     def start(self, prompts: list[Array]) -> Array:
         tokens, lengths = padded(prompts)
         self.caches = self.model.new_caches()
-        with called(tokens="prompts"):
+        with argument_names(tokens="prompts"):
             logits = self.model(tokens, lengths=lengths, caches=self.caches)
         last: Array = logits[np.arange(len(tokens)), lengths - 1]
         return last

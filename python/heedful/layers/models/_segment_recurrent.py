@@ -9,16 +9,16 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from heedful._checks import as_array, each_of, flag, size
-from heedful.base._foreign_arguments import answers_generation
+from heedful.base._argument_names import argument_names
 from heedful.base._mode import Mode
 from heedful.base._types import Array, Backward, Rng, generator
-from heedful.layers._called import called
 from heedful.layers._typed import Typed
 from heedful.layers.blocks._dropout import Dropout
 from heedful.layers.blocks._embedding import Embedding
 from heedful.layers.blocks._linear import Linear
 from heedful.layers.blocks._norm import LayerNorm
 from heedful.layers.blocks._stack import unwound
+from heedful.layers.generation._foreign_options import answers_generation
 from heedful.layers.generation._generate import generate
 from heedful.layers.models._segment_recurrent_layer import SegmentRecurrentLayer
 
@@ -207,7 +207,7 @@ class SegmentSteps:
         self.lengths = np.zeros(0, np.int64)
 
     def start(self, prompts: list[Array]) -> Array:
-        with called(tokens="prompts"):
+        with argument_names(tokens="prompts"):
             found = [self.model.read(prompt[None]) for prompt in prompts]
         memories = [memory for _, memory in found]
         self.lengths = np.array([memory[0].shape[1] for memory in memories])

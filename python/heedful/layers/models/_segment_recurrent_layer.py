@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from heedful._checks import flag, probability, size
+from heedful.base._argument_names import argument_names
 from heedful.base._mode import Mode
 from heedful.base._types import Array, Backward, Rng, generator
-from heedful.layers._called import called
 from heedful.layers._typed import Typed
 from heedful.layers.attention._relative import RelativeAttention
 from heedful.layers.blocks._dropout import Dropout
@@ -62,7 +62,7 @@ class SegmentRecurrentLayer(Typed):
         first = self.norm_first
         back_memory: Backward | None = None
         if first and memory is not None:  # read as x is
-            with called(x="memory"):
+            with argument_names(x="memory"):
                 memory, back_memory = self.norm1.compute(mode, memory)
 
         def attend(x: Array, residual: Array | None) -> tuple[Any, Backward]:

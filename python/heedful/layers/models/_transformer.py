@@ -9,16 +9,16 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from heedful._checks import as_array, flag, one_of, size
-from heedful.base._foreign_arguments import answers_generation
+from heedful.base._argument_names import argument_names
 from heedful.base._mode import INFERENCE, Mode
 from heedful.base._rollback import rollback
 from heedful.base._sums import times
 from heedful.base._types import Array, Backward, Rng, generator
-from heedful.layers._called import called
 from heedful.layers.blocks._dropout import Dropout
 from heedful.layers.blocks._embedding import Embedding, check_tokens
 from heedful.layers.blocks._linear import Linear
 from heedful.layers.blocks._positions import SinusoidalPositions
+from heedful.layers.generation._foreign_options import answers_generation
 from heedful.layers.generation._generate import generate
 from heedful.layers.models._decoder import DecoderCache
 from heedful.layers.models._encoder_decoder import EncoderDecoder
@@ -113,14 +113,14 @@ class Transformer(EncoderDecoder):
             alibi=kind == "alibi", dtype=dtype, rng=rng,
         )  # fmt: skip
         self.padding_idx = padding_idx
-        with called(num_embeddings="source_vocabulary"):
-            self.source_embedding = Embedding(
-                source_vocabulary, d_model, padding_idx, dtype=dtype, rng=rng
-            )
-        with called(num_embeddings="target_vocabulary"):
-            self.target_embedding = Embedding(
-                target_vocabulary, d_model, padding_idx, dtype=dtype, rng=rng
-            )
+        source_vocabulary = size("source_vocabulary", source_vocabulary)
+        target_vocabulary = size("target_vocabulary", target_vocabulary)
+        self.source_embedding = Embedding(
+            source_vocabulary, d_model, padding_idx, dtype=dtype, rng=rng
+        )
+        self.target_embedding = Embedding(
+            target_vocabulary, d_model, padding_idx, dtype=dtype, rng=rng
+        )
         for embedding in (self.source_embedding, self.target_embedding):
             embedding.weight = embedding.weight / np.sqrt(d_model)
         self.positions: SinusoidalPositions | None = None
@@ -136,7 +136,7 @@ class Transformer(EncoderDecoder):
     ) -> tuple[Array, Backward]:
         factor = self.dtype.type(np.sqrt(embedding.d_model))
         name = "source" if embedding is self.source_embedding else "target"
-        with called(tokens=name):
+        with argument_names(tokens=name):
             x, back = embedding.compute(mode, tokens)
         x = times(x, factor)
         if self.positions is not None:
@@ -184,7 +184,7 @@ class Transformer(EncoderDecoder):
         """What the decoder attends to: tokens (B, M) → memory (B, M, E)."""
         source, source_lengths = self._read(source, source_lengths)
         x, _ = self._embed(INFERENCE, self.source_embedding, source)
-        with called(kv_lengths="source_lengths"):
+        with argument_names(kv_lengths="source_lengths"):
             memory: Array = self.encoder(x, kv_lengths=source_lengths)
         return memory
 

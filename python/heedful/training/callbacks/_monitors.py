@@ -11,13 +11,13 @@ import numpy as np
 from heedful._checks import flag, named, not_negative, one_of, size
 from heedful._whole_file import check_path, check_target
 from heedful.base._types import Array
-from heedful.training._foreign_arguments import Worded
+from heedful.training._foreign_arguments import ArgumentHints
 from heedful.training._uninterrupted import uninterrupted
 from heedful.training.callbacks._callback import Callback, Logs
 from heedful.training.files._weights import save_weights
 
 
-class Watcher(Worded, Callback):
+class Monitor(ArgumentHints, Callback):
     """Follows one number of the logs.
 
     Attributes
@@ -53,7 +53,7 @@ class Watcher(Worded, Callback):
         return True
 
 
-class EarlyStopping(Watcher):
+class EarlyStopping(Monitor):
     """Ends the training when a number has not become better for `patience` epochs.
 
     Each fit is watched by itself, as in Keras: the best value of the fit before, perhaps on other
@@ -106,7 +106,7 @@ class EarlyStopping(Watcher):
         self.state = None
 
 
-class BestCheckpoint(Watcher):
+class BestCheckpoint(Monitor):
     """Saves the weights of the best epoch so far, as safetensors.
 
     Another fit with the same callback goes on where this one ends, as in Keras: the file is

@@ -93,11 +93,11 @@ def as_metrics(given: Any, loss: Any) -> list[tuple[str, Metric]]:
     if isinstance(given, str) or callable(given):
         given = [given]
     if not isinstance(given, Iterable):
-        raise _unknown(given)
+        raise _unknown("metrics", given)
     items: Sequence[Any] = list(given)
     found: list[tuple[str, Metric]] = []
     for item in items:
-        name, metric = _as_metric(item, loss)
+        name, metric = as_metric("metrics", item, loss)
         taken, count, first = {name for name, _ in found}, 1, name
         while name in taken:
             count += 1
@@ -106,11 +106,11 @@ def as_metrics(given: Any, loss: Any) -> list[tuple[str, Metric]]:
     return found
 
 
-def _as_metric(given: Any, loss: Any) -> tuple[str, Metric]:
+def as_metric(argument: str, given: Any, loss: Any) -> tuple[str, Metric]:
     """Its name, and the metric that the name means together with a loss."""
     if isinstance(given, type):
         hint = f": write {given.__name__}()" if given in BINARY else ""
-        raise TypeError(f"metrics must be functions, not classes: got {given.__name__}{hint}")
+        raise TypeError(f"{argument} must be functions, not classes: got {given.__name__}{hint}")
     if isinstance(given, BINARY):
         return given.name, given.of(loss)
     if callable(given):
@@ -126,13 +126,13 @@ def _as_metric(given: Any, loss: Any) -> tuple[str, Metric]:
     for kind in BINARY:
         if name == kind.name:
             return name, _by_name(kind, loss)
-    raise _unknown(given)
+    raise _unknown(argument, given)
 
 
-def _unknown(given: Any) -> Exception:
+def _unknown(argument: str, given: Any) -> Exception:
     kind = ValueError if isinstance(given, str) else TypeError
     return kind(
-        "metrics must be 'accuracy', 'auc', 'precision', 'recall', 'f1', 'mae', 'mse' or "
+        f"{argument} must be 'accuracy', 'auc', 'precision', 'recall', 'f1', 'mae', 'mse' or "
         f"functions: got {named(given)}"
     )
 

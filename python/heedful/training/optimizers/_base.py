@@ -16,13 +16,13 @@ from heedful._core._memory import Keeper
 from heedful.base._module import Module
 from heedful.base._parameter import Parameter
 from heedful.base._types import Array
-from heedful.training._foreign_arguments import Worded
+from heedful.training._foreign_arguments import ArgumentHints
 from heedful.training.optimizers._gradient_norm import gradient_norm, not_finite
 from heedful.training.optimizers._schedules import as_schedule, described
 from heedful.training.optimizers._settings import groups_of, setting
 
 
-class Optimizer(Worded, ABC):
+class Optimizer(ArgumentHints, ABC):
     """What all optimizers share: groups, clipping, state.
 
     Parameters
