@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from heedful._checks import flag, named, numbers
 from heedful._printable import printable
-from heedful.base._node import Node
 from heedful.base._parameter import Parameter, checked, owner_of
 from heedful.base._tree import dotted
 from heedful.base._types import Array
+
+if TYPE_CHECKING:
+    from heedful.base._node import Node
 
 
 class Mismatch(NamedTuple):

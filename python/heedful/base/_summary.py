@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from html import escape
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from heedful.base._node import Node
+if TYPE_CHECKING:
+    from heedful.base._node import Node
 
 
 def title(layer: Node) -> str:
@@ -93,6 +93,8 @@ def table(layer: Node) -> str:
 
 def html(layer: Node) -> str:
     """The table for a notebook. All text is escaped: names come from users."""
+    from html import escape  # only now: it is slow to import, and few look at a notebook
+
     body = "".join(
         f'<tr><td style="text-align:left;padding-left:{1.2 * row.depth + 0.5:.1f}em">'
         f"{escape(row.name)}</td>"
