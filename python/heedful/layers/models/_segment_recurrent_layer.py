@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from heedful._checks import flag, probability, size
-from heedful.base._argument_names import argument_names
 from heedful.base._mode import Mode
 from heedful.base._types import Array, Backward, Rng, generator
 from heedful.layers._typed import Typed
@@ -62,8 +61,8 @@ class SegmentRecurrentLayer(Typed):
         first = self.norm_first
         back_memory: Backward | None = None
         if first and memory is not None:  # read as x is
-            with argument_names(x="memory"):
-                memory, back_memory = self.norm1.compute(mode, memory)
+            memory = self.array("memory", memory, self.self_attn.d_model)
+            memory, back_memory = self.norm1.compute(mode, memory)
 
         def attend(x: Array, residual: Array | None) -> tuple[Any, Backward]:
             return self.self_attn.compute(mode, x, memory, memory_lengths, residual)
