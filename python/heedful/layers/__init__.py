@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from heedful._earlier_modules import register
+from heedful import _earlier_modules
 from heedful.base._mode import Mode
 from heedful.base._parameter import Parameter
 from heedful.layers._trainable_layer import Layer
@@ -84,7 +84,7 @@ __all__ = [
 ]
 
 
-register(__name__)
+_earlier_modules.register(__name__)
 
 if not TYPE_CHECKING:  # type checkers know the names above and no others
 

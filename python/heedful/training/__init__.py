@@ -1,6 +1,6 @@
 """Training: losses, optimizers, schedules, and all that fit needs."""
 
-from heedful._earlier_modules import register
+from heedful import _earlier_modules
 from heedful.base._regularizers import L1, L1L2, L2
 from heedful.training import regularizers
 from heedful.training._history import History
@@ -60,4 +60,4 @@ __all__ = [
     "save_weights",
 ]
 
-register(__name__)
+_earlier_modules.register(__name__)

@@ -7,7 +7,6 @@ from functools import wraps
 from typing import ParamSpec, TypeVar
 
 _SCORES = "wrap the model in Steps of your own, which change the scores"
-# of transformers' generate
 _GENERATION = {
     "max_new_tokens": "write max_length, which does not count the prompt",
     "eos_token_id": "write stop",
