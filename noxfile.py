@@ -27,11 +27,12 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style, types and spelling of all files."""
+    """Check style, types, spelling, and that imports go down the house."""
     session.install(*nox.project.dependency_groups(PROJECT, "lint"))
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("mypy")
+    session.run("lint-imports", "--no-cache", env={"PYTHONPATH": "python"})
     session.run("codespell")
     files = [str(file) for kind in ("hpp", "cpp") for file in Path().rglob(f"*.{kind}")]
     files = [file for file in files if Path(file).parts[0] not in SKIPPED_FOLDERS]

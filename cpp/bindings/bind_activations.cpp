@@ -6,7 +6,7 @@
 #include "bindings/bind_layers.hpp"
 #include "bindings/interrupted.hpp"
 #include "bindings/rows_of_numbers.hpp"
-#include "layers/activations.hpp"
+#include "kernels/activations.hpp"
 
 namespace heedful {
 namespace py = pybind11;

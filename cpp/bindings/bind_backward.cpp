@@ -1,7 +1,7 @@
 // attention_backward, additive_backward
 #include <atomic>
 
-#include "attention/backward.hpp"
+#include "attention/backward/backward.hpp"
 #include "bindings/arguments.hpp"
 #include "bindings/bind_attention.hpp"
 #include "bindings/interrupted.hpp"

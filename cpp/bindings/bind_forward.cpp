@@ -1,5 +1,5 @@
 // attention_forward, additive_forward
-#include "attention/forward.hpp"
+#include "attention/forward/forward.hpp"
 #include "bindings/arguments.hpp"
 #include "bindings/bind_attention.hpp"
 #include "bindings/interrupted.hpp"
@@ -17,10 +17,6 @@ py::object compute(Arguments& arguments, const py::object& weight) {
   Problem& problem = given.problem;
   problem.value_depth = value.shape(value.ndim() - 1);
   given.set_additive_weight(weight);
-  // as PyTorch: it rounds weights to bfloat16 too, but not where depths differ
-  if (problem.depth == problem.value_depth && weight.is_none()) {
-    problem.bfloat16_way = Bfloat16Way::paired;
-  }
   const py::object sink = arguments.array_or_none();
   if (!sink.is_none()) {
     problem.sink = static_cast<const double*>(py::reinterpret_borrow<py::array>(sink).data());

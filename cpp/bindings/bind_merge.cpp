@@ -1,5 +1,5 @@
 // merge_attention
-#include "attention/merge.hpp"
+#include "attention/softmax/merge.hpp"
 #include "bindings/arguments.hpp"
 #include "bindings/bind_attention.hpp"
 #include "bindings/interrupted.hpp"

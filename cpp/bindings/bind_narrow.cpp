@@ -1,5 +1,5 @@
 // narrow
-#include "attention/narrow.hpp"
+#include "arrays/narrow.hpp"
 #include "bindings/arguments.hpp"
 #include "bindings/bind_attention.hpp"
 #include "bindings/interrupted.hpp"

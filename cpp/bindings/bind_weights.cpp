@@ -1,5 +1,5 @@
 // attention_scores, attention_weights and additive_weights
-#include "attention/weights.hpp"
+#include "attention/forward/weights.hpp"
 #include "bindings/arguments.hpp"
 #include "bindings/bind_attention.hpp"
 #include "bindings/interrupted.hpp"

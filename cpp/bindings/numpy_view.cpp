@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <string>
 
-#include "attention/additive_weight.hpp"
+#include "attention/scores/additive_weight.hpp"
 
 namespace heedful {
 namespace py = pybind11;
@@ -218,6 +218,7 @@ const void* Given::within_range(const T* weight, std::ptrdiff_t rows, std::ptrdi
 void Given::set_additive_weight(const py::object& weight) {
   if (weight.is_none()) return;
   const auto array = py::reinterpret_borrow<py::array>(weight);
+  problem.score_kind = ScoreKind::additive;
   const std::ptrdiff_t rows = length(array, 2), columns = length(array, 1);
   problem.additive_weight =
       element_type_of(array) == ElementType::float64
@@ -233,7 +234,8 @@ bool Given::is_little() const {
             static_cast<double>(problem.items[i].keys + 16);
   }
   work *= static_cast<double>(problem.num_heads) *
-          static_cast<double>(problem.depth * additive_work(problem) + problem.value_depth + 32);
+          static_cast<double>(problem.depth * traits_of(problem.score_kind).work +
+                              problem.value_depth + 32);
   return work < 100e3;
 }
 

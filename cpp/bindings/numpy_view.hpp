@@ -11,8 +11,8 @@
 #include <optional>
 #include <vector>
 
-#include "attention/problem.hpp"
-#include "attention/tensor_view.hpp"
+#include "arrays/tensor_view.hpp"
+#include "attention/problem/problem.hpp"
 #include "bindings/arguments.hpp"
 
 namespace heedful {

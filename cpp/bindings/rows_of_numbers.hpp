@@ -9,8 +9,8 @@
 #include <string>
 #include <type_traits>
 
-#include "layers/activations.hpp"
-#include "linear/matrix.hpp"
+#include "arrays/matrix.hpp"
+#include "kernels/activations.hpp"
 
 namespace heedful {
 

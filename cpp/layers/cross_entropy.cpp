@@ -5,7 +5,7 @@
 #include <limits>
 #include <type_traits>
 
-#include "layers/row_loop.hpp"
+#include "arrays/row_loop.hpp"
 #include "simd/exp.hpp"
 
 namespace heedful {

@@ -7,7 +7,7 @@
 
 #include <cstdint>
 
-#include "linear/matrix.hpp"
+#include "arrays/matrix.hpp"
 #include "parallel/parallel_for.hpp"
 
 namespace heedful {

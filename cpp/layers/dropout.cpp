@@ -4,7 +4,7 @@
 #include <cmath>
 #include <type_traits>
 
-#include "layers/number_tasks.hpp"
+#include "arrays/element_ranges.hpp"
 #include "simd/packet.hpp"
 #include "simd/philox.hpp"
 
@@ -64,8 +64,10 @@ Packet<T> mask(const Words* kept, int vector) {
     typedef std::int32_t Narrow __attribute__((vector_size(2 * simd::word_lanes)));
     typedef std::int64_t Wide __attribute__((vector_size(4 * simd::word_lanes)));
     Narrow narrow;
-    std::memcpy(&narrow, reinterpret_cast<const char*>(kept) + vector * sizeof(narrow),
-                sizeof(narrow));
+    std::memcpy(
+        &narrow,
+        reinterpret_cast<const char*>(kept) + static_cast<std::size_t>(vector) * sizeof(narrow),
+        sizeof(narrow));
     return simd::bits_as<Packet<T>>(__builtin_convertvector(narrow, Wide));
   }
 }

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <array>
 
-#include "layers/row_loop.hpp"
+#include "arrays/row_loop.hpp"
 #include "parallel/scratch.hpp"
 
 namespace heedful {

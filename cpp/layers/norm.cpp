@@ -4,7 +4,7 @@
 #include <cmath>
 #include <limits>
 
-#include "layers/row_loop.hpp"
+#include "arrays/row_loop.hpp"
 #include "parallel/scratch.hpp"
 
 namespace heedful {

@@ -10,7 +10,7 @@
 // in their order: the same bits for any number of threads.
 #pragma once
 
-#include "linear/matrix.hpp"
+#include "arrays/matrix.hpp"
 #include "parallel/parallel_for.hpp"
 
 namespace heedful {

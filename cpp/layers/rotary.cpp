@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cstdlib>
 
-#include "attention/pack.hpp"
-#include "layers/row_loop.hpp"
+#include "arrays/row_loop.hpp"
+#include "arrays/rows.hpp"
 #include "simd/packet.hpp"
 
 namespace heedful {

@@ -5,7 +5,7 @@
 // Features from R on stay as they are. The gradient is the same with −sin.
 #pragma once
 
-#include "attention/tensor_view.hpp"
+#include "arrays/tensor_view.hpp"
 #include "parallel/parallel_for.hpp"
 
 namespace heedful {

@@ -4,8 +4,8 @@
 
 #include <cstddef>
 
-#include "layers/activations.hpp"
-#include "linear/matrix.hpp"
+#include "arrays/matrix.hpp"
+#include "kernels/activations.hpp"
 
 namespace heedful {
 

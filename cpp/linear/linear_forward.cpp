@@ -14,8 +14,8 @@
 
 #include <algorithm>
 
-#include "attention/dot_kernel.hpp"
-#include "attention/work_area.hpp"
+#include "arrays/work_area.hpp"
+#include "kernels/dot_kernel.hpp"
 #include "linear/task_grid.hpp"
 #include "linear/tile_product.hpp"
 #include "parallel/scratch.hpp"

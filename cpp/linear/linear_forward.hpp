@@ -5,8 +5,8 @@
 // bits for any number of threads, and for a row among few or among many others.
 #pragma once
 
+#include "arrays/matrix.hpp"
 #include "linear/epilogue.hpp"
-#include "linear/matrix.hpp"
 #include "parallel/parallel_for.hpp"
 
 namespace heedful {

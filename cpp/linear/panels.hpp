@@ -6,9 +6,9 @@
 #include <algorithm>
 #include <cstddef>
 
-#include "attention/micro_kernel.hpp"
-#include "attention/pack.hpp"
-#include "linear/matrix.hpp"
+#include "arrays/matrix.hpp"
+#include "arrays/rows.hpp"
+#include "kernels/micro_kernel.hpp"
 #include "simd/packet.hpp"
 
 namespace heedful {

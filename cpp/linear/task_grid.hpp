@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 
-#include "attention/pack.hpp"
+#include "arrays/rows.hpp"
 #include "linear/tile_product.hpp"
 #include "parallel/patience.hpp"
 #include "parallel/scratch.hpp"

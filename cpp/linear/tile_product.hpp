@@ -12,7 +12,7 @@
 
 #include <cstddef>
 
-#include "attention/work_area.hpp"
+#include "arrays/work_area.hpp"
 #include "linear/panels.hpp"
 #include "parallel/parallel_for.hpp"
 

@@ -64,6 +64,13 @@ def finite(name: str, value: Any) -> float:
     return number
 
 
+def not_negative(name: str, value: Any) -> float:
+    number = finite(name, value)
+    if number < 0:
+        raise ValueError(f"{name} must not be negative: got {named(value)}")
+    return number
+
+
 def positive(name: str, value: Any) -> float:
     number = real(name, value)
     if not 0.0 < number < math.inf:

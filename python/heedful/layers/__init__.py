@@ -2,35 +2,37 @@
 
 from typing import TYPE_CHECKING
 
-from heedful.layers._activations import GELU, Activation, ReLU, Sigmoid, SiLU, Softmax, Tanh
-from heedful.layers._additive import AdditiveAttention
-from heedful.layers._attention_pooling import AttentionPooling
-from heedful.layers._autoencoder import Autoencoder
-from heedful.layers._bert import BertEncoder
-from heedful.layers._bert_config import bert_from_config
-from heedful.layers._containers import Residual, Sequential
-from heedful.layers._decoder import Decoder, DecoderCache, DecoderLayer
-from heedful.layers._dropout import Dropout
-from heedful.layers._embedding import Embedding
-from heedful.layers._encoder import Encoder, EncoderLayer
-from heedful.layers._encoder_decoder import EncoderDecoder
-from heedful.layers._feature_attention import FeatureAttention
-from heedful.layers._feature_importance import FeatureImportance
-from heedful.layers._feed_forward import FeedForward
-from heedful.layers._generate import generate
-from heedful.layers._keras import Dense, GlobalAveragePooling1D, LayerNormalization
-from heedful.layers._language_model import LanguageModel
-from heedful.layers._layer import Layer
-from heedful.layers._linear import Linear
-from heedful.layers._mode import Mode
-from heedful.layers._multi_head import MultiHeadAttention
-from heedful.layers._norm import LayerNorm, RMSNorm
-from heedful.layers._parameter import Parameter
-from heedful.layers._pooling import Flatten, GlobalAveragePooling
-from heedful.layers._positions import LearnedPositions, RotaryPositions, SinusoidalPositions
-from heedful.layers._relative_attention import RelativeAttention
-from heedful.layers._segment_recurrent import SegmentRecurrentLayer, SegmentRecurrentLM
-from heedful.layers._transformer import Transformer
+from heedful import _earlier_modules
+from heedful.base._mode import Mode
+from heedful.base._parameter import Parameter
+from heedful.layers._trainable_layer import Layer
+from heedful.layers.attention._additive import AdditiveAttention
+from heedful.layers.attention._feature import FeatureAttention
+from heedful.layers.attention._feature_importance import FeatureImportance
+from heedful.layers.attention._multi_head import MultiHeadAttention
+from heedful.layers.attention._pooling import AttentionPooling
+from heedful.layers.attention._relative import RelativeAttention
+from heedful.layers.blocks._activations import GELU, Activation, ReLU, Sigmoid, SiLU, Softmax, Tanh
+from heedful.layers.blocks._containers import Residual, Sequential
+from heedful.layers.blocks._dropout import Dropout
+from heedful.layers.blocks._embedding import Embedding
+from heedful.layers.blocks._feed_forward import FeedForward
+from heedful.layers.blocks._keras import Dense, GlobalAveragePooling1D, LayerNormalization
+from heedful.layers.blocks._linear import Linear
+from heedful.layers.blocks._norm import LayerNorm, RMSNorm
+from heedful.layers.blocks._pooling import Flatten, GlobalAveragePooling
+from heedful.layers.blocks._positions import LearnedPositions, RotaryPositions, SinusoidalPositions
+from heedful.layers.generation._generate import generate
+from heedful.layers.models._autoencoder import Autoencoder
+from heedful.layers.models._bert import BertEncoder
+from heedful.layers.models._bert_config import bert_from_config
+from heedful.layers.models._decoder import Decoder, DecoderCache, DecoderLayer
+from heedful.layers.models._encoder import Encoder, EncoderLayer
+from heedful.layers.models._encoder_decoder import EncoderDecoder
+from heedful.layers.models._language_model import LanguageModel
+from heedful.layers.models._segment_recurrent import SegmentRecurrentLM
+from heedful.layers.models._segment_recurrent_layer import SegmentRecurrentLayer
+from heedful.layers.models._transformer import Transformer
 
 __all__ = [
     "GELU",
@@ -82,9 +84,11 @@ __all__ = [
 ]
 
 
+_earlier_modules.register(__name__)
+
 if not TYPE_CHECKING:  # type checkers know the names above and no others
 
     def __getattr__(name):
-        from heedful.layers._elsewhere import no_such_layer
+        from heedful.layers._foreign_names import no_such_layer
 
         raise no_such_layer(name)

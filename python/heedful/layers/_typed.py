@@ -1,4 +1,4 @@
-"""Typed: a layer that computes in one floating type."""
+"""Typed: a layer that computes in one floating type; Stateless: in that of what it is given."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from heedful._checks import numbers
+from heedful.base._parameter import check_like
+from heedful.base._types import Array, DType, floating
 from heedful.functional._dtypes import finite_cast
-from heedful.layers._layer import Layer
-from heedful.layers._parameter import check_like
-from heedful.layers._types import Array, DType, floating
+from heedful.layers._trainable_layer import Layer
+
+FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
 
 class Typed(Layer):
@@ -45,6 +47,35 @@ class Typed(Layer):
         return array
 
 
+class Stateless(Layer):
+    """A layer that computes in `dtype`, or where that is None in the type of what it is given.
+
+    ======================================  =========
+    given                                   computed in, and returned
+    ======================================  =========
+    float32, float16, bfloat16              float32
+    float64, long double, integers, bools   float64
+    ======================================  =========
+    """
+
+    dtype: DType | None
+
+    def __init__(self, dtype: DTypeLike | None = None) -> None:
+        self.dtype = None if dtype is None else floating(dtype)
+
+    def array(self, name: str, given: ArrayLike, width: int | None = None) -> Array:
+        """An input as an array of the type that is computed in, its last axis `width` long."""
+        array = numbers(name, given)
+        return as_typed(name, array, self.dtype or _own_type(array.dtype), width)
+
+    def gradient(self, given: ArrayLike, shape: tuple[int, ...], dtype: DType) -> Array:
+        """What comes back, of the type and the very shape of what went out."""
+        array = as_typed("dy", numbers("dy", given), dtype)
+        if array.shape != shape:
+            raise ValueError(f"dy must have shape {shape}: got {array.shape}")
+        return array
+
+
 def as_typed(name: str, array: Array, dtype: DType, width: int | None = None) -> Array:
     """The array as compiled functions read it: of this type, aligned, its last axis so long."""
     if array.dtype != dtype:
@@ -56,3 +87,8 @@ def as_typed(name: str, array: Array, dtype: DType, width: int | None = None) ->
             f"{name} must have {width} numbers in its last axis: got shape {array.shape}"
         )
     return array
+
+
+def _own_type(dtype: DType) -> DType:
+    narrow = dtype.kind not in "biu" and dtype.itemsize <= 4
+    return FLOAT32 if narrow else FLOAT64

@@ -1,26 +1,27 @@
 """Training: losses, optimizers, schedules, and all that fit needs."""
 
+from heedful import _earlier_modules
+from heedful.base._regularizers import L1, L1L2, L2
 from heedful.training import regularizers
-from heedful.training._binary_cross_entropy import BinaryCrossEntropy
-from heedful.training._binary_metrics import AUC, F1, Precision, Recall
-from heedful.training._callbacks import Callback
-from heedful.training._categorical_cross_entropy import (
+from heedful.training._history import History
+from heedful.training.callbacks._callback import Callback
+from heedful.training.callbacks._monitors import BestCheckpoint, EarlyStopping
+from heedful.training.files._trainings import load_training, save_training
+from heedful.training.files._weights import load_weights, save_weights
+from heedful.training.losses._binary_cross_entropy import BinaryCrossEntropy
+from heedful.training.losses._categorical_cross_entropy import (
     CategoricalCrossEntropy,
     SparseCategoricalCrossEntropy,
 )
-from heedful.training._gradient_norm import gradient_norm
-from heedful.training._history import History
-from heedful.training._losses import Loss
-from heedful.training._nadam import NAdam, Nadam
-from heedful.training._optimizer import Optimizer
-from heedful.training._optimizers import SGD, Adam, AdamW
-from heedful.training._regression import Huber, MeanAbsoluteError, MeanSquaredError
-from heedful.training._regularizers import L1, L1L2, L2
-from heedful.training._rmsprop import RMSprop
-from heedful.training._schedules import InverseSquareRoot, Schedule, WarmupCosine
-from heedful.training._training_files import load_training, save_training
-from heedful.training._watchers import BestCheckpoint, EarlyStopping
-from heedful.training._weight_files import load_weights, save_weights
+from heedful.training.losses._loss import Loss
+from heedful.training.losses._regression import Huber, MeanAbsoluteError, MeanSquaredError
+from heedful.training.metrics._binary import AUC, F1, Precision, Recall
+from heedful.training.optimizers._base import Optimizer
+from heedful.training.optimizers._gradient_norm import gradient_norm
+from heedful.training.optimizers._nadam import NAdam, Nadam
+from heedful.training.optimizers._rmsprop import RMSprop
+from heedful.training.optimizers._rules import SGD, Adam, AdamW
+from heedful.training.optimizers._schedules import InverseSquareRoot, Schedule, WarmupCosine
 
 __all__ = [
     "AUC",
@@ -58,3 +59,5 @@ __all__ = [
     "save_training",
     "save_weights",
 ]
+
+_earlier_modules.register(__name__)

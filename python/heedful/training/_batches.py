@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from heedful._checks import as_array, named, real
-from heedful.training._types import Array
-from heedful.training._weights import checked_weights
+from heedful.base._types import Array
+from heedful.training.losses._sample_weights import checked_weights
 
 
 class Batch(NamedTuple):

@@ -6,9 +6,8 @@ from typing import Any
 
 from heedful._checks import flag, generator, size
 from heedful._core._memory import memory
-from heedful.layers import Layer
-from heedful.training._callbacks import Callback, as_callbacks, end
-from heedful.training._class_weight import ClassWeight
+from heedful.base._module import Module
+from heedful.base._types import Rng
 from heedful.training._history import History
 from heedful.training._input_batches import InputBatches
 from heedful.training._outputs import Outputs
@@ -17,15 +16,16 @@ from heedful.training._progress import Progress, as_verbose
 from heedful.training._run import Run
 from heedful.training._stream import Data, Stream, as_data, as_validation
 from heedful.training._trainer import Trainer, evaluation, trainer_of
-from heedful.training._types import Rng
+from heedful.training.callbacks._callback import Callback, as_callbacks, end
+from heedful.training.losses._class_weight import ClassWeight
 
 
-def compile_model(model: Layer, optimizer: Any, loss: Any, metrics: Any) -> None:
+def compile_model(model: Module, optimizer: Any, loss: Any, metrics: Any) -> None:
     object.__setattr__(model, "_trainer", Trainer(model, optimizer, loss, metrics))
 
 
 def fit(
-    model: Layer,
+    model: Module,
     x: Any,
     y: Any,
     *,
@@ -91,7 +91,7 @@ def _steps(name: str, given: Any) -> int | None:
 
 
 def evaluate(
-    model: Layer, x: Any, y: Any, batch_size: int, steps: int | None, sample_weight: Any,
+    model: Module, x: Any, y: Any, batch_size: int, steps: int | None, sample_weight: Any,
     verbose: Any,
 ) -> Any:  # fmt: skip
     trainer, data = trainer_of(model), as_data(x, y, sample_weight)
@@ -103,7 +103,7 @@ def evaluate(
     return evaluation(logs)
 
 
-def predict(model: Layer, x: Any, batch_size: int, steps: int | None, verbose: Any) -> Any:
+def predict(model: Module, x: Any, batch_size: int, steps: int | None, verbose: Any) -> Any:
     batches = InputBatches(x, size("batch_size", batch_size), _steps("steps", steps))
     _, bar = as_verbose(verbose)
     outputs = Outputs()

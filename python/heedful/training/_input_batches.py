@@ -7,9 +7,9 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from heedful._checks import named
+from heedful.base._types import Array
 from heedful.training._batches import Inputs, slices
 from heedful.training._stream import gives_batches
-from heedful.training._types import Array
 
 
 class InputBatch(NamedTuple):

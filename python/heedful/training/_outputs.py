@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from heedful._checks import as_array, named
-from heedful.training._types import Array
+from heedful.base._types import Array
 
 
 class Outputs:

@@ -7,16 +7,16 @@ import warnings
 import numpy as np
 
 from heedful.training._batches import Table
-from heedful.training._callbacks import Callback
-from heedful.training._class_weight import ClassWeight
 from heedful.training._history import History
-from heedful.training._losses import check_takes_weights
 from heedful.training._passes import Passes
 from heedful.training._progress import Progress
 from heedful.training._stream import Data, Stream
-from heedful.training._totals import Totals
 from heedful.training._trainer import Trainer
-from heedful.training._watchers import Watcher
+from heedful.training.callbacks._callback import Callback
+from heedful.training.callbacks._monitors import Monitor
+from heedful.training.losses._class_weight import ClassWeight
+from heedful.training.losses._loss import check_takes_weights
+from heedful.training.metrics._totals import Totals
 
 
 class Run:
@@ -37,7 +37,7 @@ class Run:
             isinstance(data, Table) and data.weight is not None for data in self.unchecked
         ):
             check_takes_weights(trainer.loss)
-        self._check_watchers()
+        self._check_monitors()
 
     @property
     def unchecked(self) -> list[Data]:
@@ -62,12 +62,12 @@ class Run:
                     "iterated again"
                 )
 
-    def _check_watchers(self) -> None:
+    def _check_monitors(self) -> None:
         names = ["loss", *(name for name, _ in self.trainer.metrics)]
         if self.validation is not None:
             names += [f"val_{name}" for name in names]
         for callback in self.callbacks:
-            if isinstance(callback, Watcher):
+            if isinstance(callback, Monitor):
                 callback.check(names, self.validation is not None)
 
     def train(self) -> None:

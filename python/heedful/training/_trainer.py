@@ -8,20 +8,21 @@ from typing import Any
 
 import numpy as np
 
-from heedful.layers import Layer, Parameter
+from heedful.base._module import Module
+from heedful.base._parameter import Parameter
+from heedful.base._regularizers import L1L2, as_regularizer
 from heedful.training._batches import Batch, Table
-from heedful.training._class_weight import ClassWeight
-from heedful.training._ending import Suspicion, ends_in_probabilities
 from heedful.training._history import History
-from heedful.training._losses import LOSSES, as_loss, call_loss, several
-from heedful.training._metrics import OfFunction, as_metrics
-from heedful.training._optimizer_names import as_optimizer
 from heedful.training._passes import Passes
 from heedful.training._progress import Progress
-from heedful.training._regularizers import L1L2, as_regularizer
 from heedful.training._stream import Data
-from heedful.training._totals import Totals
 from heedful.training._uninterrupted import uninterrupted
+from heedful.training.losses._class_weight import ClassWeight
+from heedful.training.losses._loss import LOSSES, as_loss, call_loss, several
+from heedful.training.losses._probabilities import Suspicion, ends_in_probabilities
+from heedful.training.metrics._metrics import OfFunction, as_metrics
+from heedful.training.metrics._totals import Totals
+from heedful.training.optimizers._names import as_optimizer
 
 
 class Trainer:
@@ -40,7 +41,7 @@ class Trainer:
         take what is for validation.
     """
 
-    def __init__(self, model: Layer, optimizer: Any, loss: Any, metrics: Any) -> None:
+    def __init__(self, model: Module, optimizer: Any, loss: Any, metrics: Any) -> None:
         probabilities = ends_in_probabilities(model)
         self.model = model
         self.loss = as_loss(loss, probabilities)
@@ -179,7 +180,7 @@ def _penalty(penalised: list[tuple[Parameter, L1L2]]) -> float:
     return sum((regularizer.penalty(own.value) for own, regularizer in penalised), 0.0)
 
 
-def trainer_of(model: Layer) -> Trainer:
+def trainer_of(model: Module) -> Trainer:
     trainer = vars(model).get("_trainer")
     if not isinstance(trainer, Trainer):
         raise RuntimeError("the model is not compiled: call compile(optimizer=…, loss=…) first")

@@ -1,6 +1,6 @@
 """Regularizers under the names that Keras has for them: ``regularizers.l2(0.01)``."""
 
-from heedful.training._regularizers import L1, L1L2, L2
+from heedful.base._regularizers import L1, L1L2, L2
 
 l1, l2, l1_l2 = L1, L2, L1L2
 

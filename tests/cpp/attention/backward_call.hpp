@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <limits>
 
-#include "attention/backward.hpp"
+#include "attention/backward/backward.hpp"
 #include "cases.hpp"
 #include "dense.hpp"
 

@@ -8,7 +8,7 @@
 #include <limits>
 #include <vector>
 
-#include "attention/problem.hpp"
+#include "attention/problem/problem.hpp"
 #include "philox_words.hpp"
 #include "seen.hpp"
 #include "tensor.hpp"

@@ -6,7 +6,7 @@
 #include <limits>
 #include <vector>
 
-#include "attention/problem.hpp"
+#include "attention/problem/problem.hpp"
 #include "random_numbers.hpp"
 #include "tensor.hpp"
 

@@ -6,7 +6,7 @@
 #include <cmath>
 #include <limits>
 
-#include "attention/forward.hpp"
+#include "attention/forward/forward.hpp"
 #include "cases.hpp"
 #include "check.hpp"
 #include "dense.hpp"

@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <limits>
 
-#include "attention/problem.hpp"
+#include "attention/problem/problem.hpp"
 #include "tensor.hpp"
 
 namespace heedful {

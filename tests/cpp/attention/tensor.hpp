@@ -9,7 +9,7 @@
 #include <cstring>
 #include <vector>
 
-#include "attention/tensor_view.hpp"
+#include "arrays/tensor_view.hpp"
 #include "half_bits.hpp"
 
 namespace heedful {

@@ -6,7 +6,7 @@
 #include <limits>
 #include <vector>
 
-#include "linear/matrix.hpp"
+#include "arrays/matrix.hpp"
 #include "random_numbers.hpp"
 
 namespace heedful {

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from layer_cases import CASES, LayerCase
 
-from heedful.layers._mode import Mode
+from heedful.base._mode import Mode
 
 pytestmark = pytest.mark.once
 

@@ -1,0 +1,255 @@
+#include "arrays/rows.hpp"
+
+#include <cstdint>
+#include <cstring>
+
+#include "simd/half.hpp"
+
+namespace heedful {
+namespace {
+
+using Widen = void (*)(const std::uint16_t*, float*, std::ptrdiff_t);
+using Narrow = void (*)(const float*, std::uint16_t*, std::ptrdiff_t);
+constexpr std::ptrdiff_t chunk = 64;
+
+template <class From, class To>
+void convert(const char* from, std::ptrdiff_t from_stride, char* to, std::ptrdiff_t to_stride,
+             std::ptrdiff_t count) {
+  for (std::ptrdiff_t i = 0; i < count; ++i) {
+    *reinterpret_cast<To*>(to + i * to_stride) =
+        static_cast<To>(*reinterpret_cast<const From*>(from + i * from_stride));
+  }
+}
+
+template <class T>
+void read_half(Widen widen, const char* from, std::ptrdiff_t stride, T* to, std::ptrdiff_t count) {
+  if (sizeof(T) == sizeof(float) && stride == 2) {
+    widen(reinterpret_cast<const std::uint16_t*>(from), reinterpret_cast<float*>(to), count);
+    return;
+  }
+  std::uint16_t narrow[chunk];
+  float wide[chunk];
+  for (std::ptrdiff_t begin = 0; begin < count; begin += chunk) {
+    const std::ptrdiff_t size = count - begin < chunk ? count - begin : chunk;
+    convert<std::uint16_t, std::uint16_t>(from + begin * stride, stride,
+                                          reinterpret_cast<char*>(narrow), 2, size);
+    widen(narrow, wide, size);
+    for (std::ptrdiff_t i = 0; i < size; ++i) to[begin + i] = static_cast<T>(wide[i]);
+  }
+}
+
+template <class T>
+void write_half(Narrow narrow, const T* from, char* to, std::ptrdiff_t stride,
+                std::ptrdiff_t count) {
+  if (sizeof(T) == sizeof(float) && stride == 2) {
+    narrow(reinterpret_cast<const float*>(from), reinterpret_cast<std::uint16_t*>(to), count);
+    return;
+  }
+  std::uint16_t narrowed[chunk];
+  float wide[chunk];
+  for (std::ptrdiff_t begin = 0; begin < count; begin += chunk) {
+    const std::ptrdiff_t size = count - begin < chunk ? count - begin : chunk;
+    for (std::ptrdiff_t i = 0; i < size; ++i) wide[i] = static_cast<float>(from[begin + i]);
+    narrow(wide, narrowed, size);
+    convert<std::uint16_t, std::uint16_t>(reinterpret_cast<const char*>(narrowed), 2,
+                                          to + begin * stride, stride, size);
+  }
+}
+
+}  // namespace
+
+template <class T>
+void read_row(const char* from, ElementType type, std::ptrdiff_t stride, T* to,
+              std::ptrdiff_t count) {
+  if (count == 0) return;  // memcpy wants addresses even then
+  if (type == element_type<T> && stride == sizeof(T)) {
+    std::memcpy(to, from, static_cast<std::size_t>(count) * sizeof(T));
+    return;
+  }
+  char* const target = reinterpret_cast<char*>(to);
+  switch (type) {
+    case ElementType::float32:
+      return convert<float, T>(from, stride, target, sizeof(T), count);
+    case ElementType::float64:
+      return convert<double, T>(from, stride, target, sizeof(T), count);
+    case ElementType::float16:
+      return read_half(simd::widen_float16, from, stride, to, count);
+    case ElementType::bfloat16:
+      return read_half(simd::widen_bfloat16, from, stride, to, count);
+    case ElementType::boolean:
+      return convert<std::uint8_t, T>(from, stride, target, sizeof(T), count);
+  }
+}
+
+template <class T>
+void write_row(const T* from, char* to, ElementType type, std::ptrdiff_t stride,
+               std::ptrdiff_t count) {
+  const char* const source = reinterpret_cast<const char*>(from);
+  if (type == element_type<T> && stride == sizeof(T) && count > 0) {
+    std::memcpy(to, from, static_cast<std::size_t>(count) * sizeof(T));
+    return;
+  }
+  switch (type) {
+    case ElementType::float32:
+      return convert<T, float>(source, sizeof(T), to, stride, count);
+    case ElementType::float64:
+      return convert<T, double>(source, sizeof(T), to, stride, count);
+    case ElementType::float16:
+      return write_half(simd::narrow_float16, from, to, stride, count);
+    case ElementType::bfloat16:
+      return write_half(simd::narrow_bfloat16, from, to, stride, count);
+    case ElementType::boolean:
+      return;  // nothing that is computed is boolean
+  }
+}
+
+template <class T>
+void rows_to_panel(const T* const* rows, std::ptrdiff_t lanes, std::ptrdiff_t columns, T factor,
+                   T* panel) {
+  constexpr std::ptrdiff_t width = simd::lanes<T>;
+  for (std::ptrdiff_t lane = 0; lane < lanes; lane += width) {
+    if (columns < width) {
+      for (std::ptrdiff_t l = lane; l < lane + width; ++l) {
+        for (std::ptrdiff_t c = 0; c < columns; ++c) panel[c * lanes + l] = rows[l][c] * factor;
+      }
+      continue;
+    }
+    for (std::ptrdiff_t column = 0; column < columns; column += width) {
+      // the last square overlaps
+      const std::ptrdiff_t begin = column + width <= columns ? column : columns - width;
+      simd::Square<T> square;
+#pragma GCC unroll 16
+      for (std::ptrdiff_t i = 0; i < width; ++i) {
+        square.packet[i] = simd::load(rows[lane + i] + begin);
+      }
+      simd::transpose<T>(square);
+#pragma GCC unroll 16
+      for (std::ptrdiff_t i = 0; i < width; ++i) {
+        simd::store(panel + (begin + i) * lanes + lane,
+                    simd::multiply(square.packet[i], simd::broadcast(factor)));
+      }
+    }
+  }
+}
+
+template <class T>
+void panel_to_rows(const T* panel, std::ptrdiff_t lanes, std::ptrdiff_t columns, const T* factors,
+                   T* const* rows) {
+  constexpr std::ptrdiff_t width = simd::lanes<T>;
+  for (std::ptrdiff_t lane = 0; lane < lanes; lane += width) {
+    if (columns < width) {
+      for (std::ptrdiff_t l = lane; l < lane + width; ++l) {
+        for (std::ptrdiff_t c = 0; c < columns; ++c) rows[l][c] = panel[c * lanes + l] * factors[l];
+      }
+      continue;
+    }
+    const simd::Packet<T> factor = simd::load(factors + lane);
+    for (std::ptrdiff_t column = 0; column < columns; column += width) {
+      const std::ptrdiff_t begin = column + width <= columns ? column : columns - width;
+      simd::Square<T> square;
+#pragma GCC unroll 16
+      for (std::ptrdiff_t i = 0; i < width; ++i) {
+        square.packet[i] = simd::multiply(simd::load(panel + (begin + i) * lanes + lane), factor);
+      }
+      simd::transpose<T>(square);
+#pragma GCC unroll 16
+      for (std::ptrdiff_t i = 0; i < width; ++i) {
+        simd::store(rows[lane + i] + begin, square.packet[i]);
+      }
+    }
+  }
+}
+
+template <class T>
+Rows<T> load_rows(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_t head,
+                  std::ptrdiff_t first, std::ptrdiff_t count, std::ptrdiff_t columns, bool padding,
+                  T* buffer) {
+  if (view.in_place<T>() && !(padding && columns < simd::lanes<T>)) {
+    return {reinterpret_cast<const T*>(view.row(item, head, first)),
+            view.row_stride / static_cast<std::ptrdiff_t>(sizeof(T))};
+  }
+  const std::ptrdiff_t stride = padded<T>(columns);
+  for (std::ptrdiff_t row = 0; row < count; ++row) {
+    T* const to = buffer + row * stride;
+    read_row(view.row(item, head, first + row), view.type, view.column_stride, to, columns);
+    for (std::ptrdiff_t column = columns; column < stride; ++column) to[column] = 0;
+  }
+  return {buffer, stride};
+}
+
+template <class T>
+T dot(const T* a, const T* b, std::ptrdiff_t count) {
+  auto sums = simd::broadcast(T{0});
+  std::ptrdiff_t i = 0;
+  for (; i + simd::lanes<T> <= count; i += simd::lanes<T>) {
+    sums = simd::multiply_add(simd::load(a + i), simd::load(b + i), sums);
+  }
+  T rest = 0;
+  for (; i < count; ++i) rest += a[i] * b[i];
+  return simd::sum(sums) + rest;
+}
+
+template <class T>
+bool all_finite(Rows<T> rows, std::ptrdiff_t count, std::ptrdiff_t columns) {
+  using P = simd::Packet<T>;
+  constexpr std::ptrdiff_t width = simd::lanes<T>;
+  if (rows.stride == columns) columns *= count, count = columns > 0;  // one long row
+  const P zero = simd::broadcast(T{0});
+  // x · 0 is 0 for every finite x, NaN for the others
+  P totals[4] = {zero, zero, zero, zero};
+  T rest = 0;
+  for (std::ptrdiff_t row = 0; row < count; ++row) {
+    const T* const from = rows.data + row * rows.stride;
+    std::ptrdiff_t column = 0;
+    for (; column + 4 * width <= columns; column += 4 * width) {
+#pragma GCC unroll 4
+      for (int i = 0; i < 4; ++i) {
+        totals[i] = simd::multiply_add(simd::load(from + column + i * width), zero, totals[i]);
+      }
+    }
+    for (; column + width <= columns; column += width) {
+      totals[0] = simd::multiply_add(simd::load(from + column), zero, totals[0]);
+    }
+    if (column < columns && columns >= width) {  // overlaps
+      totals[1] = simd::multiply_add(simd::load(from + columns - width), zero, totals[1]);
+    } else {
+      for (; column < columns; ++column) rest += from[column] * T{0};
+    }
+  }
+  return simd::sum(simd::add(simd::add(totals[0], totals[1]), simd::add(totals[2], totals[3]))) +
+             rest ==
+         0;
+}
+
+bool all_finite(Rows<std::uint16_t> rows, std::ptrdiff_t count, std::ptrdiff_t columns,
+                std::uint16_t exponent) {
+  std::uint16_t found = 0;
+  for (std::ptrdiff_t row = 0; row < count; ++row) {
+    const std::uint16_t* const from = rows.data + row * rows.stride;
+    for (std::ptrdiff_t column = 0; column < columns; ++column) {
+      found |= static_cast<std::uint16_t>((from[column] & exponent) == exponent ? 1 : 0);
+    }
+  }
+  return found == 0;
+}
+
+template void read_row(const char*, ElementType, std::ptrdiff_t, float*, std::ptrdiff_t);
+template void read_row(const char*, ElementType, std::ptrdiff_t, double*, std::ptrdiff_t);
+template void write_row(const float*, char*, ElementType, std::ptrdiff_t, std::ptrdiff_t);
+template void write_row(const double*, char*, ElementType, std::ptrdiff_t, std::ptrdiff_t);
+template void rows_to_panel(const float* const*, std::ptrdiff_t, std::ptrdiff_t, float, float*);
+template void rows_to_panel(const double* const*, std::ptrdiff_t, std::ptrdiff_t, double, double*);
+template void panel_to_rows(const float*, std::ptrdiff_t, std::ptrdiff_t, const float*,
+                            float* const*);
+template void panel_to_rows(const double*, std::ptrdiff_t, std::ptrdiff_t, const double*,
+                            double* const*);
+template Rows<float> load_rows(const TensorView&, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t,
+                               std::ptrdiff_t, std::ptrdiff_t, bool, float*);
+template Rows<double> load_rows(const TensorView&, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t,
+                                std::ptrdiff_t, std::ptrdiff_t, bool, double*);
+template float dot(const float*, const float*, std::ptrdiff_t);
+template double dot(const double*, const double*, std::ptrdiff_t);
+template bool all_finite(Rows<float>, std::ptrdiff_t, std::ptrdiff_t);
+template bool all_finite(Rows<double>, std::ptrdiff_t, std::ptrdiff_t);
+
+}  // namespace heedful

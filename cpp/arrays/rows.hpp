@@ -1,0 +1,65 @@
+// Rows of the caller's arrays as the kernels want them: converted to T, and turned between rows and
+// panels.
+//   row     [column]          one query, key, value or output
+//   panel   [column][lane]    up to three vectors of queries side by side, one query a lane
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "arrays/tensor_view.hpp"
+#include "simd/packet.hpp"
+
+namespace heedful {
+
+// Numbers that fill whole vectors: count rounded up.
+template <class T>
+inline constexpr std::ptrdiff_t padded(std::ptrdiff_t count) {
+  return (count + simd::lanes<T> - 1) / simd::lanes<T> * simd::lanes<T>;
+}
+
+// A row of the caller's array, of any type and stride, as T.
+template <class T>
+void read_row(const char* from, ElementType type, std::ptrdiff_t stride, T* to,
+              std::ptrdiff_t count);
+template <class T>
+void write_row(const T* from, char* to, ElementType type, std::ptrdiff_t stride,
+               std::ptrdiff_t count);
+
+// panel[column][lane] = factor · rows[lane][column]; `lanes` is a multiple of the vector length.
+template <class T>
+void rows_to_panel(const T* const* rows, std::ptrdiff_t lanes, std::ptrdiff_t columns, T factor,
+                   T* panel);
+
+// rows[lane][column] = panel[column][lane] · factors[lane].
+template <class T>
+void panel_to_rows(const T* panel, std::ptrdiff_t lanes, std::ptrdiff_t columns, const T* factors,
+                   T* const* rows);
+
+// Rows of a key or value array that a kernel reads as numbers T.
+template <class T>
+struct Rows {
+  const T* data;
+  std::ptrdiff_t stride;
+};
+
+// Rows [first, first + count) of one head: where they lie if they are runs of T (and, with
+// `padding`, no shorter than a vector), else converted into buffer (count, padded columns) with
+// zeros behind the last column.
+template <class T>
+Rows<T> load_rows(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_t head,
+                  std::ptrdiff_t first, std::ptrdiff_t count, std::ptrdiff_t columns, bool padding,
+                  T* buffer);
+
+// Σ a b, in as many partial sums as a vector has lanes.
+template <class T>
+T dot(const T* a, const T* b, std::ptrdiff_t count);
+
+// Neither NaN nor ∞ among the numbers.
+template <class T>
+bool all_finite(Rows<T> rows, std::ptrdiff_t count, std::ptrdiff_t columns);
+// Of 16 bits, where `exponent` has the bits that are all ones in NaN and ∞.
+bool all_finite(Rows<std::uint16_t> rows, std::ptrdiff_t count, std::ptrdiff_t columns,
+                std::uint16_t exponent);
+
+}  // namespace heedful

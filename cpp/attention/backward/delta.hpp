@@ -1,0 +1,16 @@
+// What every score's gradient of a row has in common: delta = Σ_d dout ∘ out − row_term.
+#pragma once
+
+#include <cstddef>
+
+#include "attention/backward/tensors.hpp"
+
+namespace heedful {
+
+// Writes delta of the rows [first, first + count) of one head, counted in the arrays. `buffer`
+// holds two rows of whole vectors.
+template <class T>
+void write_delta(const BackwardTensors& tensors, std::ptrdiff_t value_depth, std::ptrdiff_t item,
+                 std::ptrdiff_t head, std::ptrdiff_t first, std::ptrdiff_t count, T* buffer);
+
+}  // namespace heedful

@@ -1,0 +1,17 @@
+// Computes one task of the backward pass. See backward.hpp.
+#pragma once
+
+#include <cstddef>
+
+#include "attention/backward/task.hpp"
+#include "parallel/parallel_for.hpp"
+
+namespace heedful {
+
+template <class T>
+std::size_t backward_scratch(const BackwardCall<T>& call);
+
+template <class T>
+void backward(const BackwardCall<T>& call, const BackwardTask& task, Worker& worker);
+
+}  // namespace heedful

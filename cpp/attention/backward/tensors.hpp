@@ -1,0 +1,20 @@
+// The tensors of the backward pass; shapes and equations in backward.hpp.
+#pragma once
+
+#include <atomic>
+
+#include "arrays/tensor_view.hpp"
+
+namespace heedful {
+
+struct BackwardTensors {
+  TensorView dout, query, key, value, out, lse, row_term, dweights;
+  TensorView delta, dquery, dkey, dvalue, dbias;
+  // Several items or heads add to the same numbers of dbias, whose every (query, key) stands for
+  // itself.
+  bool shared_dbias = false;
+  double* dweight = nullptr;                // (Hkv or 1, E) as Problem's, zeros on entry
+  std::atomic<bool>* overflowed = nullptr;  // set where a sum may not be finite
+};
+
+}  // namespace heedful

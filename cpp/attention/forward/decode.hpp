@@ -1,0 +1,22 @@
+// Attention of few rows, as in decoding: the query heads that share a key/value head go through its
+// keys and values together, so each byte of them is read once. A row at a time would leave most
+// lanes of a panel empty, so here the lanes run over the depth: scores are dot products, and out +=
+// p · value row by row.
+#pragma once
+
+#include "attention/problem/row_task.hpp"
+#include "parallel/parallel_for.hpp"
+
+namespace heedful {
+
+// Most rows of a task: with more, panels are faster.
+template <class T>
+inline constexpr std::ptrdiff_t decode_rows = simd::lanes<T> / 2 > 4 ? simd::lanes<T> / 2 : 4;
+
+template <class T>
+std::size_t decode_scratch(const ForwardCall<T>& call);
+
+template <class T>
+void decode(const ForwardCall<T>& call, const RowTask& task, const Part<T>& part, Worker& worker);
+
+}  // namespace heedful

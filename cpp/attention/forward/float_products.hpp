@@ -1,0 +1,121 @@
+// The two products of prefill on numbers T: keys and values where they lie if they are of that
+// type, otherwise widened a tile at a time, once for all panels of a task.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+
+#include "arrays/rows.hpp"
+#include "arrays/work_area.hpp"
+#include "attention/forward/panel_output.hpp"
+#include "attention/problem/key_tiles.hpp"
+#include "attention/problem/panel.hpp"
+#include "attention/problem/row_task.hpp"
+#include "attention/scores/scorer.hpp"
+#include "attention/scores/tile_rows.hpp"
+#include "attention/softmax/online_softmax.hpp"
+#include "kernels/micro_kernel.hpp"
+#include "kernels/nonfinite.hpp"
+
+namespace heedful {
+
+template <class T>
+class FloatProducts {
+ public:
+  using Number = T;
+  static constexpr std::ptrdiff_t more_rows = 0;  // behind those of out
+
+  // `panels`: how many panels a task has at most.
+  FloatProducts(const ForwardCall<T>& call, std::ptrdiff_t panels, WorkArea& area) : call_(call) {
+    const Problem& problem = call.problem;
+    const std::ptrdiff_t tile = KeyTiles::most(tile_keys(problem));
+    query_panels_ = area.take<T>(panels * problem.depth * Panel<T>::max_lanes);
+    keys_ = area.take<T>(call.key.template in_place<T>() ? 0 : tile * padded<T>(problem.depth));
+    values_ =
+        area.take<T>(call.value.template in_place<T>() ? 0 : tile * padded<T>(problem.value_depth));
+  }
+
+  // `rows` (lanes, D): for queries that cannot be read in place.
+  void load_queries(std::ptrdiff_t item, const Panel<T>& panel, int index, T* rows) const {
+    const Problem& problem = call_.problem;
+    const T* from[Panel<T>::max_lanes];
+    for (int lane = 0; lane < panel.lanes(); ++lane) {
+      const std::ptrdiff_t row = problem.items[item].query_begin + panel.query[lane];
+      const char* const query = call_.query.row(item, panel.head[lane], row);
+      if (call_.query.template in_place<T>()) {
+        from[lane] = reinterpret_cast<const T*>(query);
+      } else {
+        T* const copy = rows + lane * problem.depth;
+        read_row(query, call_.query.type, call_.query.column_stride, copy, problem.depth);
+        from[lane] = copy;
+      }
+    }
+    rows_to_panel(from, panel.lanes(), problem.depth, call_.rule.query_factor, query_panel(index));
+  }
+
+  // Before the first tile and behind the last; true: state.out is to be added to from the start.
+  bool start(const Panel<T>&, const RunningSoftmax<T>&) const { return false; }
+  void finish(const Panel<T>&, const RunningSoftmax<T>&) const {}
+
+  // One tile of keys. Nothing of it is read before it is multiplied.
+  class Tile {
+   public:
+    Tile(const FloatProducts& products, const RowTask& task, KeyRange tile)
+        : products_(products),
+          keys_(products.call_.key, task.item, task.kv_head,
+                products.call_.problem.items[task.item].key_begin, tile,
+                products.call_.problem.depth, false, products.keys_),
+          values_(products.call_.value, task.item, task.kv_head,
+                  products.call_.problem.items[task.item].key_begin, tile,
+                  products.call_.problem.value_depth, false, products.values_) {}
+
+    // scores[key][lane] = K Qᵀ, or what stands for it
+    void score(const Panel<T>& panel, int index, KeyRange keys, T* scores, T* maximum) {
+      raw_scores(products_.call_.problem, panel, keys.size(), keys_.from(keys.begin),
+                 products_.query_panel(index), scores, maximum);
+    }
+
+    // Some keys are hidden from some lanes: must they be left out, not multiplied by zero?
+    bool must_select(KeyRange, bool partial) { return partial && !values_.finite(); }
+
+    Rows<T> values(KeyRange keys) { return values_.from(keys.begin); }
+
+    // outᵀ (+)= Vᵀ Pᵀ; weights are lost
+    void add_values(const Panel<T>& panel, KeyRange keys, T* weights, T* out, bool summed) {
+      const Rows<T> rows = values(keys);
+      multiply(Product<T>{products_.call_.problem.value_depth, keys.size(), panel.vectors,
+                          rows.data, 1, rows.stride, weights, panel.lanes(), out, panel.lanes(),
+                          summed});
+    }
+
+    // The same over the keys whose scores are not −∞.
+    void add_seen_values(const Panel<T>& panel, KeyRange keys, T* scores, T* weights, T* out,
+                         bool summed) {
+      guarded_columns(scores, weights, values(keys), keys.size(), panel.lanes(),
+                      products_.call_.problem.value_depth, out, summed);
+    }
+
+    // The results themselves, where these are all keys and writes_weighted(Dv, keys); weights are
+    // lost.
+    void write_results(std::ptrdiff_t item, const Panel<T>& panel, KeyRange keys, T* weights,
+                       const RunningSoftmax<T>& state, T* rows) {
+      write_weighted(products_.call_, item, panel, state, weights, keys.size(), values(keys), rows);
+    }
+
+   private:
+    const FloatProducts& products_;
+    TileRows<T> keys_, values_;
+  };
+
+ private:
+  T* query_panel(int index) const {
+    return query_panels_ + index * call_.problem.depth * Panel<T>::max_lanes;
+  }
+
+  const ForwardCall<T>& call_;
+  T* query_panels_;  // each (D, lanes)
+  T* keys_;          // (tile, D), for keys that cannot be read in place
+  T* values_;        // (tile, Dv), likewise
+};
+
+}  // namespace heedful

@@ -1,0 +1,127 @@
+#include "attention/forward/row_scale.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <type_traits>
+
+#include "arrays/work_area.hpp"
+#include "attention/forward/prefill.hpp"
+#include "attention/softmax/online_softmax.hpp"
+
+namespace heedful {
+namespace {
+
+// Below, the rounding of lse moves a weight by less than the rounding of the scores does.
+template <class T>
+const T great = std::ldexp(T{1}, std::numeric_limits<T>::digits - 12);
+
+// Whether lse itself may have passed the largest number, and the weights be good all the same.
+template <class T>
+bool may_pass_range(const ScoreRule<T>& rule) {
+  return rule.natural > T(1 << 20);
+}
+
+template <class T>
+T factor_of(T maximum, T sum, T natural, T lse) {
+  if (sum == 0) return 0;
+  const T own = log_sum_exp(maximum, sum, natural);
+  // What the given lse counts besides these keys; a difference within rounding is none. Where units
+  // are below the rounding of lse, sums that cancel may have left more of it in the scores.
+  constexpr T epsilon = std::numeric_limits<T>::epsilon();
+  const bool coarse = std::abs(lse) * epsilon > 1;
+  const T rounding = (coarse ? T(1024) : T(8)) * epsilon * std::abs(lse);
+  const T difference = own - lse;
+  const T more = own == lse || std::abs(difference) <= rounding ? T{0}
+                 : coarse                                       ? std::min(difference, T{0})
+                                                                : difference;
+  return std::exp(more) / sum;
+}
+
+std::ptrdiff_t count_rows(const Problem& problem, Buffer<std::ptrdiff_t>& first_rows) {
+  first_rows[0] = 0;
+  for (std::ptrdiff_t i = 0; i < problem.num_items; ++i) {
+    first_rows[i + 1] = first_rows[i] + problem.num_heads * problem.items[i].queries;
+  }
+  return first_rows[problem.num_items];
+}
+
+}  // namespace
+
+template <class T>
+void RowScales<T>::set(std::ptrdiff_t row, T lse, const ScoreRule<T>& rule) {
+  const T base = lse == -std::numeric_limits<T>::infinity() ? -lse : lse / rule.natural;
+  bases_[row] = base;
+  // Makes good what was rounded away of base, and of the exponent: in a row of many keys or great
+  // scores base is many units off, and all weights would be off by as many roundings.
+  using Wide = std::conditional_t<std::is_same_v<T, float>, double, long double>;
+  constexpr Wide ln_2 = static_cast<Wide>(0.693147180559945309417232121458L);
+  const Wide rest =
+      static_cast<Wide>(base) * static_cast<Wide>(rule.exponent) * ln_2 - static_cast<Wide>(lse);
+  factors_[row] = std::isfinite(rest) ? static_cast<T>(1 + rest) : T{1};
+}
+
+template <class T>
+RowScales<T>::RowScales(const Problem& problem, const TensorView& query, const TensorView& key,
+                        const TensorView& lse, const Team& team)
+    : problem_(problem), first_rows_(problem.num_items + 1) {
+  const std::ptrdiff_t rows = count_rows(problem, first_rows_);
+  bases_ = Buffer<T>(rows);
+  factors_ = Buffer<T>(rows);
+
+  Problem scores_only = problem;
+  scores_only.value_depth = 0;
+  scores_only.sink = nullptr;
+  const TensorView none;
+  const ForwardCall<T> call{scores_only, query, key, key, none, none, score_rule<T>(problem), T{1}};
+  const std::ptrdiff_t group = problem.group();
+  Buffer<std::ptrdiff_t> first_tasks(problem.num_items + 1);
+  first_tasks[0] = 0;
+  const auto tiles_of = [&](const Item& item) {
+    return (group * item.queries + prefill_rows<T> - 1) / prefill_rows<T>;
+  };
+  for (std::ptrdiff_t i = 0; i < problem.num_items; ++i) {
+    first_tasks[i + 1] = first_tasks[i] + problem.num_kv_heads * tiles_of(problem.items[i]);
+  }
+
+  const auto run = [&](std::ptrdiff_t index, Worker& worker) {
+    const std::ptrdiff_t i =
+        std::upper_bound(first_tasks.begin(), first_tasks.end(), index) - first_tasks.begin() - 1;
+    const Item& item = problem.items[i];
+    const std::ptrdiff_t kv_head = (index - first_tasks[i]) / tiles_of(item);
+    const std::ptrdiff_t first = (index - first_tasks[i]) % tiles_of(item) * prefill_rows<T>;
+    const std::ptrdiff_t count = std::min(prefill_rows<T>, group * item.queries - first);
+    const std::ptrdiff_t begin = first_rows_[i] + kv_head * group * item.queries + first;
+    const RowTask task{i, kv_head, first, count, {0, item.keys}, true};
+    const auto lse_of = [&](std::ptrdiff_t r) {
+      const Row row = row_of(problem, task, r);
+      return *reinterpret_cast<const T*>(lse.row(i, row.head, item.query_begin + row.query));
+    };
+
+    const auto recomputes = [&](std::ptrdiff_t r) {
+      const T value = lse_of(r);
+      if (!std::isfinite(value)) return may_pass_range(call.rule) && !std::isnan(value);
+      return std::abs(value) > great<T> || !std::isfinite(value / call.rule.natural);
+    };
+    bool any_great = false;
+    for (std::ptrdiff_t r = 0; r < count; ++r) {
+      set(begin + r, lse_of(r), call.rule);
+      any_great |= recomputes(r);
+    }
+    if (!any_great) return;
+    T maxima[prefill_rows<T>], sums[prefill_rows<T>];
+    prefill(call, task, Part<T>{nullptr, maxima, sums}, FetchAhead(), worker);
+    for (std::ptrdiff_t r = 0; r < count; ++r) {
+      const T value = lse_of(r);
+      if (!recomputes(r) || std::isinf(maxima[r]) != (sums[r] == 0)) continue;
+      bases_[begin + r] = sums[r] == 0 ? std::numeric_limits<T>::infinity() : maxima[r];
+      factors_[begin + r] = factor_of(maxima[r], sums[r], call.rule.natural, value);
+    }
+  };
+  parallel_for(first_tasks[problem.num_items], team, prefill_scratch(call), run);
+}
+
+template class RowScales<float>;
+template class RowScales<double>;
+
+}  // namespace heedful

@@ -1,0 +1,44 @@
+// How scores become weights again once lse is known:
+//   weight = 2^(exponent · (score − base)) · factor
+// For nearly all rows base is lse, as a score, and factor is 1 but for rounding. Where |lse| is so
+// great that its own rounding would show in the weights (scores of finfo.min, say), the row's
+// maximum and sum are computed once more. Rows that saw nothing have base = ∞, from which every
+// score is −∞ away.
+#pragma once
+
+#include <cstddef>
+
+#include "arrays/tensor_view.hpp"
+#include "attention/problem/problem.hpp"
+#include "attention/scores/score_tile.hpp"
+#include "parallel/parallel_for.hpp"
+#include "parallel/scratch.hpp"
+
+namespace heedful {
+
+template <class T>
+class RowScales {
+ public:
+  // lse (B, H, Lq) of these keys, perhaps with a sink, or of more keys than these.
+  RowScales(const Problem& problem, const TensorView& query, const TensorView& key,
+            const TensorView& lse, const Team& team);
+
+  T base(std::ptrdiff_t item, std::ptrdiff_t head, std::ptrdiff_t query) const {
+    return bases_[index(item, head, query)];
+  }
+  T factor(std::ptrdiff_t item, std::ptrdiff_t head, std::ptrdiff_t query) const {
+    return factors_[index(item, head, query)];
+  }
+
+ private:
+  void set(std::ptrdiff_t row, T lse, const ScoreRule<T>& rule);
+  std::ptrdiff_t index(std::ptrdiff_t item, std::ptrdiff_t head, std::ptrdiff_t query) const {
+    return first_rows_[item] + head * problem_.items[item].queries + query;
+  }
+
+  const Problem& problem_;
+  Buffer<std::ptrdiff_t> first_rows_;  // (items + 1)
+  Buffer<T> bases_, factors_;          // (rows of all items and heads)
+};
+
+}  // namespace heedful

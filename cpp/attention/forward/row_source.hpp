@@ -1,0 +1,65 @@
+// The keys or values of a task of few rows, on their way through the kernels: in the order in which
+// they lie, fetched ahead of their use, and as they are stored where the kernels widen them.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
+#include "arrays/tensor_view.hpp"
+#include "attention/scores/tile_rows.hpp"
+#include "kernels/row_vectors.hpp"
+#include "simd/half.hpp"
+
+namespace heedful {
+
+// The rows of one tensor that a task goes through, where they lie in memory.
+struct RowSource {
+  const TensorView& view;
+  std::ptrdiff_t item, head, first;
+
+  const char* row(std::ptrdiff_t key) const { return view.row(item, head, first + key); }
+  Rows<std::uint16_t> halves(std::ptrdiff_t key) const {
+    return {reinterpret_cast<const std::uint16_t*>(row(key)), view.row_stride / 2};
+  }
+  Ahead from(std::ptrdiff_t key) const { return {row(key), view.row_stride}; }
+};
+
+// Calls work(keys, ahead) for the parts of a tile: while the first is worked on, rows of the same
+// tensor are fetched, and at the end those that come after it: [next.begin, next.end) of another.
+template <class Work>
+void work_ahead(const RowSource& source, KeyRange tile, const RowSource& after, KeyRange next,
+                std::ptrdiff_t distance, const Work& work) {
+  const std::ptrdiff_t middle = std::max(tile.begin, tile.end - distance);
+  if (middle > tile.begin) {
+    work(KeyRange{tile.begin, middle}, source.from(tile.begin + distance));
+  }
+  const std::ptrdiff_t end = std::min(tile.end, middle + std::max<std::ptrdiff_t>(next.size(), 0));
+  if (end > middle) work(KeyRange{middle, end}, after.from(next.begin));
+  if (tile.end > end) work(KeyRange{end, tile.end}, source.from(end));  // nothing is left to fetch
+}
+
+// Rows [keys.begin, keys.end) of one tensor, as they are stored where the kernels widen them in
+// registers: that reads half the bytes and writes none.
+template <class T, class Work>
+void with_stored(const RowSource& source, TileRows<T>& rows, KeyRange keys, std::ptrdiff_t columns,
+                 const Work& work) {
+  const TensorView& view = source.view;
+  if constexpr (sizeof(T) == sizeof(float)) {
+    const auto stored = [&](auto number) {
+      using Stored = decltype(number);
+      work(Rows<Stored>{reinterpret_cast<const Stored*>(source.row(keys.begin)),
+                        view.row_stride / static_cast<std::ptrdiff_t>(sizeof(Stored))});
+    };
+    const bool in_place = view.column_stride == 2 && view.row_stride % 2 == 0;
+    if (in_place && columns >= simd::lanes<float>) {
+      if (view.type == ElementType::bfloat16) return stored(simd::Bfloat16{});
+      if constexpr (simd::widens_float16) {
+        if (view.type == ElementType::float16) return stored(simd::Float16{});
+      }
+    }
+  }
+  work(rows.from(keys.begin));
+}
+
+}  // namespace heedful

@@ -1,0 +1,102 @@
+// One call of attention, as plain numbers and views: everything but the tensors that are computed
+// with.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
+#include "arrays/tensor_view.hpp"
+#include "attention/problem/score_kind.hpp"
+#include "parallel/parallel_for.hpp"
+
+namespace heedful {
+
+// Where one item (a batch entry, or one sequence of a packed batch) lies in the arrays.
+//   query_begin, key_begin   its first rows there        queries, keys   how many are its own
+//   offset                   query i stands at key position i + offset
+struct Item {
+  std::ptrdiff_t query_begin, queries, key_begin, keys, offset;
+};
+
+// How forward multiplies bfloat16 numbers: widened to float32, or in pairs where it can (see
+// Problem::may_pair), which takes half the time and rounds the weights.
+enum class Bfloat16Way : std::uint8_t { widened, paired };
+
+struct Problem {
+  std::ptrdiff_t num_items = 0;     // B
+  std::ptrdiff_t num_heads = 0;     // H
+  std::ptrdiff_t num_kv_heads = 0;  // Hkv
+  std::ptrdiff_t depth = 0;         // D
+  std::ptrdiff_t value_depth = 0;   // Dv
+  const Item* items = nullptr;      // (B)
+
+  double scale = 1;
+  double softcap = 0;         // 0: none
+  std::ptrdiff_t left = -1;   // keys j ≥ i + offset − left; −1: no limit
+  std::ptrdiff_t right = -1;  // keys j ≤ i + offset + right; −1: no limit; causal is 0
+  TensorView mask;            // boolean, true: may attend
+  TensorView bias;            // added to the capped scores; −∞ hides a key as a mask does
+  const double* alibi_slopes = nullptr;  // (B or 1, H)
+  std::ptrdiff_t alibi_item_stride = 0;  // 0 or H
+  const double* sink = nullptr;          // (H): one more logit a row, without a value
+  ScoreKind score_kind = ScoreKind::dot;
+  // Of additive scores: (Hkv or 1, E) of the type that is computed in, E being the depth. The scale
+  // is 1 then, and there is no softcap.
+  const void* additive_weight = nullptr;
+  std::ptrdiff_t additive_stride = 0;  // 0 or E
+  double dropout_p = 0;
+  std::uint64_t seed = 0;
+  Bfloat16Way bfloat16_way = Bfloat16Way::paired;
+
+  // Whether pairs of bfloat16 may be multiplied, where types and processor allow it: not where
+  // depths differ, because PyTorch rounds the weights elsewhere too, but not there.
+  bool may_pair() const {
+    return bfloat16_way == Bfloat16Way::paired && depth == value_depth &&
+           score_kind == ScoreKind::dot;
+  }
+  std::ptrdiff_t group() const { return num_kv_heads > 0 ? num_heads / num_kv_heads : 0; }
+};
+
+// Multiply-adds of scores and weighted sums, no matter what is hidden. A row against a few keys
+// counts as one against 16: reading and writing it takes as long.
+inline double multiply_adds(const Problem& problem) {
+  double pairs = 0;
+  for (std::ptrdiff_t i = 0; i < problem.num_items; ++i) {
+    const Item& item = problem.items[i];
+    const std::ptrdiff_t keys = item.keys > 0 ? std::max<std::ptrdiff_t>(item.keys, 16) : 0;
+    pairs += static_cast<double>(item.queries) * static_cast<double>(keys);
+  }
+  return pairs * static_cast<double>(problem.num_heads) *
+         static_cast<double>(problem.depth * traits_of(problem.score_kind).work +
+                             problem.value_depth);
+}
+
+// Work of less than ten microseconds stays on the calling thread: helpers that are awake take one
+// to come, those that sleep ten.
+inline Team team_for(const Problem& problem, const Team& team) {
+  return {multiply_adds(problem) < 300e3 ? 1 : team.threads, team.interrupted};
+}
+
+// Keys [begin, end) of an item.
+struct KeyRange {
+  std::ptrdiff_t begin, end;
+  bool empty() const { return begin >= end; }
+  std::ptrdiff_t size() const { return end - begin; }
+};
+
+// The keys that causal, window and length leave to query i of the item. Positions are far below
+// 2^62, where callers clamp them, so the sums cannot overflow.
+inline KeyRange visible_keys(const Problem& problem, const Item& item, std::ptrdiff_t query) {
+  const std::ptrdiff_t position = query + item.offset;
+  KeyRange range{0, item.keys};
+  if (problem.left >= 0) {
+    range.begin = std::clamp<std::ptrdiff_t>(position - problem.left, 0, item.keys);
+  }
+  if (problem.right >= 0) {
+    range.end = std::clamp<std::ptrdiff_t>(position + problem.right + 1, 0, item.keys);
+  }
+  return range;
+}
+
+}  // namespace heedful

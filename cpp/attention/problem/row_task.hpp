@@ -1,0 +1,63 @@
+// One task of the forward pass: some rows of one key/value head against a range of keys.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+
+#include "arrays/rows.hpp"
+#include "arrays/tensor_view.hpp"
+#include "attention/problem/problem.hpp"
+#include "attention/problem/score_rule.hpp"
+
+namespace heedful {
+
+// The tensors of the call, and what is the same for all its tasks.
+template <class T>
+struct ForwardCall {
+  const Problem& problem;
+  const TensorView& query;
+  const TensorView& key;
+  const TensorView& value;
+  const TensorView& out;
+  const TensorView& lse;
+  ScoreRule<T> rule;
+  T dropout_factor;
+  std::atomic<bool>* overflowed = nullptr;  // set by watch_overflow
+};
+
+// Rows [first_row, first_row + rows) of the rows (head of the group, query), the query running
+// fastest.
+struct RowTask {
+  std::ptrdiff_t item, kv_head, first_row, rows;
+  KeyRange keys;
+  bool first_part;  // the one that counts the sink
+};
+
+// Where the state of the rows goes when other tasks see other keys of the same rows. Without arrays
+// the task sees all keys and writes the results themselves.
+//   out (rows, Dv)   maximum, sum (rows)
+template <class T>
+struct Part {
+  T* out = nullptr;
+  T* maximum = nullptr;
+  T* sum = nullptr;
+};
+
+struct Row {
+  std::ptrdiff_t head, query;
+};
+
+inline Row row_of(const Problem& problem, const RowTask& task, std::ptrdiff_t row) {
+  const std::ptrdiff_t queries = problem.items[task.item].queries;
+  return {task.kv_head * problem.group() + (task.first_row + row) / queries,
+          (task.first_row + row) % queries};
+}
+
+template <class T>
+void write_lse(const ForwardCall<T>& call, std::ptrdiff_t item, Row row, T lse) {
+  if (!call.lse) return;
+  *reinterpret_cast<T*>(
+      call.lse.row(item, row.head, call.problem.items[item].query_begin + row.query)) = lse;
+}
+
+}  // namespace heedful

@@ -1,0 +1,29 @@
+// How a score follows from a product, in the type that is computed in. Scales and caps at the ends
+// of the range of T are split, see score_unit.hpp.
+#pragma once
+
+#include <limits>
+
+#include "attention/problem/problem.hpp"
+
+namespace heedful {
+
+inline constexpr double log2_e = 1.4426950408889634074;
+
+template <class T>
+struct ScoreRule {
+  T query_factor;  // folded into the query panel
+  T cap;           // softcap; 0: none
+  T natural;       // score · natural = the score of the equation above
+  T exponent;      // 2^(score · exponent) = e^(score · natural); > 0, so that −∞ stays −∞
+  double product_factor = 0;  // not 0: scores are capped in double, from product · this
+  T unit = 1;                 // of what is added to a score
+  T slope_limit = std::numeric_limits<T>::max();  // slope · distance stays finite
+
+  bool caps() const { return cap > 0 || product_factor != 0; }
+};
+
+template <class T>
+ScoreRule<T> score_rule(const Problem& problem);
+
+}  // namespace heedful

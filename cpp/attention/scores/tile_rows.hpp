@@ -1,0 +1,70 @@
+// The key or value rows of one tile, fetched when first asked for: a tile that nobody sees is never
+// read.
+#pragma once
+
+#include <cstddef>
+
+#include "arrays/rows.hpp"
+#include "attention/problem/problem.hpp"
+
+namespace heedful {
+
+template <class T>
+class TileRows {
+ public:
+  // `buffer` holds (keys, padded columns) numbers, used only for rows that cannot be read in place.
+  TileRows(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_t head,
+           std::ptrdiff_t first_row, KeyRange keys, std::ptrdiff_t columns, bool padding, T* buffer)
+      : view_(view),
+        item_(item),
+        head_(head),
+        first_row_(first_row),
+        keys_(keys),
+        columns_(columns),
+        padding_(padding),
+        buffer_(buffer) {}
+
+  // Rows from `key` (counted in the item) on.
+  Rows<T> from(std::ptrdiff_t key) {
+    if (!loaded_) {
+      rows_ = load_rows(view_, item_, head_, first_row_ + keys_.begin, keys_.size(), columns_,
+                        padding_, buffer_);
+      loaded_ = true;
+    }
+    return {rows_.data + (key - keys_.begin) * rows_.stride, rows_.stride};
+  }
+
+  bool finite() {
+    if (finite_ == Answer::unknown) {
+      finite_ = all_are_finite() ? Answer::yes : Answer::no;
+    }
+    return finite_ == Answer::yes;
+  }
+
+ private:
+  // Rows of 16 bits that nobody asked for are not widened for that.
+  bool all_are_finite() {
+    const bool half = view_.type == ElementType::float16 || view_.type == ElementType::bfloat16;
+    if (loaded_ || !half || view_.column_stride != 2 || view_.row_stride % 2 != 0) {
+      return all_finite(from(keys_.begin), keys_.size(), columns_);
+    }
+    const char* const rows = view_.row(item_, head_, first_row_ + keys_.begin);
+    const std::uint16_t exponent = view_.type == ElementType::float16 ? 0x7C00 : 0x7F80;
+    return all_finite({reinterpret_cast<const std::uint16_t*>(rows), view_.row_stride / 2},
+                      keys_.size(), columns_, exponent);
+  }
+
+  enum class Answer : unsigned char { unknown, yes, no };
+
+  const TensorView& view_;
+  std::ptrdiff_t item_, head_, first_row_;
+  KeyRange keys_;
+  std::ptrdiff_t columns_;
+  bool padding_;
+  T* buffer_;
+  Rows<T> rows_{nullptr, 0};
+  bool loaded_ = false;
+  Answer finite_ = Answer::unknown;
+};
+
+}  // namespace heedful

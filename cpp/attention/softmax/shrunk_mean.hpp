@@ -1,0 +1,35 @@
+// Weighted means of values whose weighted sum overflows: of values that are smaller by a power of
+// two. See forward/overflow.hpp.
+#pragma once
+
+#include <cmath>
+#include <limits>
+
+#include "arrays/tensor_view.hpp"
+
+namespace heedful {
+
+// Room for 2^64 values in a sum. What a value of less than 2^−64 times the largest one loses is
+// below the rounding of the sum.
+template <class T>
+inline constexpr T value_shrink = T(1) / T(18446744073709551616.0);
+
+// A mean of values that were shrunk. Rounding may take it past `largest`, the largest number of the
+// type of the values, unless dropout has made it larger than they are.
+template <class T>
+T grown_mean(T shrunk, T largest, bool within) {
+  const T mean = shrunk / value_shrink<T>;
+  if (!within || !std::isfinite(shrunk) || std::abs(mean) <= largest) return mean;
+  return mean < 0 ? -largest : largest;
+}
+
+// The largest finite number of a type, as T.
+template <class T>
+T largest_number(ElementType type) {
+  if (type == ElementType::float16) return T(65504);
+  if (type == ElementType::bfloat16) return T(3.3895313892515355e38);
+  if (type == ElementType::float32) return static_cast<T>(std::numeric_limits<float>::max());
+  return std::numeric_limits<T>::max();
+}
+
+}  // namespace heedful

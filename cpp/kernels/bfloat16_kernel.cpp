@@ -1,0 +1,243 @@
+#include "kernels/bfloat16_kernel.hpp"
+
+#include "simd/bfloat16_pairs.hpp"
+
+#if HEEDFUL_BFLOAT16_PAIRS
+
+#include <limits>
+#include <utility>
+
+#include "kernels/column_blocks.hpp"
+#include "kernels/micro_kernel.hpp"
+#include "simd/packet.hpp"
+
+namespace heedful {
+namespace {
+
+using P = simd::Packet<float>;
+constexpr int width = simd::lanes<float>;
+// As in micro_kernel.cpp: what leaves registers for the operands.
+template <int Vectors>
+inline constexpr int max_rows = Vectors > max_vectors ? 6 : 8;
+
+template <int Rows, int Vectors, bool ContiguousRows>
+HEEDFUL_PAIRS_TARGET void block(const PairProduct& p, std::ptrdiff_t first_row) {
+  const std::ptrdiff_t row_stride = ContiguousRows ? 2 : p.a_row;
+  const std::ptrdiff_t step = ContiguousRows ? p.a_step : 2;
+  const std::uint16_t* a = p.a + first_row * row_stride;
+  const std::uint32_t* b = p.b;
+  P sums[Rows][Vectors];
+#pragma GCC unroll 32
+  for (int r = 0; r < Rows; ++r) {
+#pragma GCC unroll 32
+    for (int v = 0; v < Vectors; ++v) sums[r][v] = simd::broadcast(0.0f);
+  }
+#pragma GCC unroll 4
+  for (std::ptrdiff_t k = 0; k < p.pairs; ++k) {
+    simd::Words columns[Vectors];
+#pragma GCC unroll 32
+    for (int v = 0; v < Vectors; ++v) columns[v] = simd::load_words(b + v * width);
+#pragma GCC unroll 32
+    for (int r = 0; r < Rows; ++r) {
+      const simd::Words word = simd::broadcast_word(a + r * row_stride);
+#pragma GCC unroll 32
+      for (int v = 0; v < Vectors; ++v) {
+        sums[r][v] = simd::dot_pairs(word, columns[v], sums[r][v]);
+      }
+    }
+    a += step;
+    b += p.b_step;
+  }
+  float* const c = p.c + first_row * p.c_row;
+  if constexpr (ContiguousRows) {
+    if (p.row_factors) {
+#pragma GCC unroll 32
+      for (int r = 0; r < Rows; ++r) {
+        const P factor = simd::broadcast(p.row_factors[first_row + r]);
+#pragma GCC unroll 32
+        for (int v = 0; v < Vectors; ++v) sums[r][v] = simd::multiply(sums[r][v], factor);
+      }
+    }
+  }
+  if (p.accumulate) {
+#pragma GCC unroll 32
+    for (int r = 0; r < Rows; ++r) {
+#pragma GCC unroll 32
+      for (int v = 0; v < Vectors; ++v) {
+        float* const to = c + r * p.c_row + v * width;
+        simd::store(to, simd::add(simd::load(to), sums[r][v]));
+      }
+    }
+    return;
+  }
+  if (p.factor != 1) {
+    const P factor = simd::broadcast(p.factor);
+#pragma GCC unroll 32
+    for (int r = 0; r < Rows; ++r) {
+#pragma GCC unroll 32
+      for (int v = 0; v < Vectors; ++v) sums[r][v] = simd::multiply(sums[r][v], factor);
+    }
+  }
+#pragma GCC unroll 32
+  for (int r = 0; r < Rows; ++r) {
+#pragma GCC unroll 32
+    for (int v = 0; v < Vectors; ++v) simd::store(c + r * p.c_row + v * width, sums[r][v]);
+  }
+  if (p.maximum) {
+#pragma GCC unroll 32
+    for (int v = 0; v < Vectors; ++v) {
+      P greatest = simd::load(p.maximum + v * width);
+#pragma GCC unroll 32
+      for (int r = 0; r < Rows; ++r) greatest = simd::maximum(greatest, sums[r][v]);
+      simd::store(p.maximum + v * width, greatest);
+    }
+  }
+}
+
+using Block = void (*)(const PairProduct&, std::ptrdiff_t);
+
+template <int Vectors, bool ContiguousRows, int... Less>
+void blocks(const PairProduct& p, std::integer_sequence<int, Less...>) {
+  static constexpr Block table[] = {block<Less + 1, Vectors, ContiguousRows>...};
+  // rows are shared out evenly, because a block of one row would wait for its loads
+  constexpr std::ptrdiff_t most = sizeof...(Less);
+  const std::ptrdiff_t count = (p.rows + most - 1) / most;
+  for (std::ptrdiff_t i = 0; i < count; ++i) {
+    const std::ptrdiff_t begin = p.rows * i / count;
+    const std::ptrdiff_t end = p.rows * (i + 1) / count;
+    table[end - begin - 1](p, begin);
+  }
+}
+
+template <int Vectors>
+void by_layout(const PairProduct& p) {
+  constexpr auto rows = std::make_integer_sequence<int, max_rows<Vectors>>();
+  if (p.a_row == 2) {
+    blocks<Vectors, true>(p, rows);
+  } else if constexpr (Vectors <= max_vectors) {
+    blocks<Vectors, false>(p, rows);
+  }
+}
+
+}  // namespace
+
+void multiply(const PairProduct& product) {
+  static_assert(max_vectors == 3 && max_block_vectors <= 4);
+  switch (product.vectors) {
+    case 1:
+      return by_layout<1>(product);
+    case 2:
+      return by_layout<2>(product);
+    case 3:
+      return by_layout<3>(product);
+    case 4:
+      return by_layout<4>(product);
+  }
+}
+
+void multiply_wide(PairProduct product, std::ptrdiff_t columns) {
+  const ColumnBlocks blocks(columns, width, max_block_vectors);
+  const std::uint32_t* const b = product.b;
+  float* const c = product.c;
+  for (std::ptrdiff_t block = 0; block < blocks.count(); ++block) {
+    product.vectors = blocks.vectors(block);
+    product.b = b + blocks.begin(block);
+    product.c = c + blocks.begin(block);
+    multiply(product);
+  }
+}
+
+HEEDFUL_PAIRS_TARGET void multiply_seen(const PairProduct& p, const std::uint32_t* seen) {
+  for (std::ptrdiff_t row = 0; row < p.rows; ++row) {
+    for (int lane = 0; lane < p.vectors * width; lane += width) {
+      P total = simd::broadcast(0.0f);
+      for (std::ptrdiff_t k = 0; k < p.pairs; ++k) {
+        const simd::Words number = simd::broadcast_word(p.a + row * p.a_row + k * p.a_step);
+        const simd::Words word = simd::load_words(p.b + k * p.b_step + lane);
+        const simd::Words mask = simd::load_words(seen + k * p.vectors * width + lane);
+        total = simd::dot_pairs(number & mask, word, total);
+      }
+      float* const to = p.c + row * p.c_row + lane;
+      simd::store(to, simd::add(simd::load(to), total));
+    }
+  }
+}
+
+namespace {
+
+template <int Vectors>
+HEEDFUL_PAIRS_TARGET std::ptrdiff_t pair_vectors(const float* weights, std::ptrdiff_t keys,
+                                                 bool begins_odd, std::uint32_t* words,
+                                                 float* sums) {
+  constexpr int lanes = Vectors * width;
+  const P nothing = simd::broadcast(0.0f);
+  const simd::Words ones = simd::Words{} + 0x3F803F80u;
+  P totals[Vectors];
+#pragma GCC unroll 4
+  for (int v = 0; v < Vectors; ++v) totals[v] = nothing;
+  const std::ptrdiff_t first = begins_odd ? -1 : 0;
+  std::ptrdiff_t pairs = 0;
+  for (std::ptrdiff_t key = first; key < keys; key += 2, ++pairs) {
+    const float* const from = weights + key * lanes;
+    std::uint32_t* const to = words + pairs * lanes;
+    const bool even = key >= 0, odd = key + 1 < keys;
+#pragma GCC unroll 4
+    for (int v = 0; v < Vectors; ++v) {
+      const simd::Words pair = simd::paired(even ? simd::load(from + v * width) : nothing,
+                                            odd ? simd::load(from + lanes + v * width) : nothing);
+      simd::store_words(to + v * width, pair);
+      totals[v] = simd::dot_pairs(pair, ones, totals[v]);
+    }
+  }
+#pragma GCC unroll 4
+  for (int v = 0; v < Vectors; ++v) {
+    simd::store(sums + v * width, simd::add(simd::load(sums + v * width), totals[v]));
+  }
+  return pairs;
+}
+
+}  // namespace
+
+std::ptrdiff_t pair_weights(const float* weights, std::ptrdiff_t keys, int lanes, bool begins_odd,
+                            std::uint32_t* words, float* sums) {
+  switch (lanes / width) {
+    case 1:
+      return pair_vectors<1>(weights, keys, begins_odd, words, sums);
+    case 2:
+      return pair_vectors<2>(weights, keys, begins_odd, words, sums);
+    default:
+      return pair_vectors<3>(weights, keys, begins_odd, words, sums);
+  }
+}
+
+const std::uint32_t* pair_seen(const float* scores, std::ptrdiff_t keys, int lanes, bool begins_odd,
+                               std::uint32_t* words) {
+  const P minus_infinity = simd::broadcast(-std::numeric_limits<float>::infinity());
+  const std::ptrdiff_t first = begins_odd ? -1 : 0;
+  std::uint32_t* to = words;
+  for (std::ptrdiff_t key = first; key < keys; key += 2, to += lanes) {
+    const float* const from = scores + key * lanes;
+    const bool even = key >= 0, odd = key + 1 < keys;
+    for (int lane = 0; lane < lanes; lane += width) {
+      const auto hides = [&](bool there, const float* score) {
+        const P number = there ? simd::load(score) : minus_infinity;
+        return simd::bits_as<simd::Words>(simd::equal(number, minus_infinity));
+      };
+      simd::store_words(to + lane, (~hides(even, from + lane) & 0xFFFFu) |
+                                       (~hides(odd, from + lanes + lane) & 0xFFFF0000u));
+    }
+  }
+  return words;
+}
+
+void scale_columns(float* numbers, std::ptrdiff_t rows, int lanes, const float* factors) {
+  for (std::ptrdiff_t row = 0; row < rows; ++row) {
+    for (int lane = 0; lane < lanes; lane += width, numbers += width) {
+      simd::store(numbers, simd::multiply(simd::load(numbers), simd::load(factors + lane)));
+    }
+  }
+}
+
+}  // namespace heedful
+
+#endif

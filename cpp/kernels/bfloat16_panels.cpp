@@ -1,0 +1,103 @@
+#include "kernels/bfloat16_panels.hpp"
+
+#include <cstring>
+
+#include "simd/bfloat16_pairs.hpp"
+#include "simd/packet.hpp"
+
+namespace heedful {
+namespace {
+
+std::uint16_t bits_at(const char* address) {
+  std::uint16_t bits;
+  std::memcpy(&bits, address, sizeof(bits));
+  return bits;
+}
+
+void copy_row(const char* from, std::ptrdiff_t stride, std::uint16_t* to, std::ptrdiff_t count) {
+  for (std::ptrdiff_t i = 0; i < count; ++i) to[i] = bits_at(from + i * stride);
+}
+
+// A number of even and of odd a word; without odd, zeros in its place.
+void interleave(const char* even, const char* odd, std::ptrdiff_t stride, std::uint32_t* words,
+                std::ptrdiff_t count) {
+  for (std::ptrdiff_t i = 0; i < count; ++i) {
+    const std::uint32_t high = odd ? bits_at(odd + i * stride) : 0u;
+    words[i] = bits_at(even + i * stride) | high << 16;
+  }
+}
+
+}  // namespace
+
+Rows<std::uint16_t> load_paired_columns(const TensorView& view, std::ptrdiff_t item,
+                                        std::ptrdiff_t head, std::ptrdiff_t first,
+                                        std::ptrdiff_t count, std::ptrdiff_t columns,
+                                        std::uint16_t* buffer) {
+  if (holds_pairs(view, columns)) {
+    return {reinterpret_cast<const std::uint16_t*>(view.row(item, head, first)),
+            view.row_stride / 2};
+  }
+  const std::ptrdiff_t stride = 2 * pairs_of(columns);
+  for (std::ptrdiff_t row = 0; row < count; ++row) {
+    std::uint16_t* const to = buffer + row * stride;
+    if (columns % 2 != 0) to[columns] = 0;
+    copy_row(view.row(item, head, first + row), view.column_stride, to, columns);
+  }
+  return {buffer, stride};
+}
+
+void words_to_panel(const std::uint16_t* const* rows, std::ptrdiff_t lanes, std::ptrdiff_t pairs,
+                    std::uint32_t* panel) {
+  constexpr std::ptrdiff_t width = simd::lanes<float>;
+  for (std::ptrdiff_t lane = 0; lane < lanes; lane += width) {
+    if (pairs < width) {
+      for (std::ptrdiff_t l = lane; l < lane + width; ++l) {
+        for (std::ptrdiff_t pair = 0; pair < pairs; ++pair) {
+          std::memcpy(panel + pair * lanes + l, rows[l] + 2 * pair, sizeof(*panel));
+        }
+      }
+      continue;
+    }
+    for (std::ptrdiff_t pair = 0; pair < pairs; pair += width) {
+      // the last square overlaps; a word is moved as a float is
+      const std::ptrdiff_t begin = pair + width <= pairs ? pair : pairs - width;
+      simd::Square<float> square;
+#pragma GCC unroll 16
+      for (std::ptrdiff_t i = 0; i < width; ++i) {
+        simd::Words words;
+        std::memcpy(&words, rows[lane + i] + 2 * begin, sizeof(words));
+        square.packet[i] = simd::bits_as<simd::Packet<float>>(words);
+      }
+      simd::transpose<float>(square);
+#pragma GCC unroll 16
+      for (std::ptrdiff_t i = 0; i < width; ++i) {
+        simd::store_words(panel + (begin + i) * lanes + lane,
+                          simd::bits_as<simd::Words>(square.packet[i]));
+      }
+    }
+  }
+}
+
+void load_paired_rows(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_t head,
+                      std::ptrdiff_t first, std::ptrdiff_t count, std::ptrdiff_t columns,
+                      std::uint32_t* words) {
+  for (std::ptrdiff_t row = 0; row < count; row += 2, words += columns) {
+    const char* const even = view.row(item, head, first + row);
+    const char* const odd = row + 1 < count ? even + view.row_stride : nullptr;
+    if (odd && view.column_stride == 2) {
+      interleave(even, odd, 2, words, columns);  // a constant stride, so in vectors
+    } else {
+      interleave(even, odd, view.column_stride, words, columns);
+    }
+  }
+}
+
+bool all_finite(const std::uint32_t* words, std::ptrdiff_t count) {
+  std::uint32_t odd = 0;
+  for (std::ptrdiff_t i = 0; i < count; ++i) {
+    odd |= (words[i] & 0x7F80u) == 0x7F80u || (words[i] & 0x7F800000u) == 0x7F800000u ? 1u : 0u;
+  }
+  return odd == 0;
+}
+
+}  // namespace heedful

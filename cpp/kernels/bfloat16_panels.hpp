@@ -1,0 +1,42 @@
+// Rows of bfloat16 in the caller's arrays as the kernel of pairs wants them: words of two numbers.
+//   queries   panel [depth / 2][lane]: two columns of a query a word
+//   values    [key / 2][column]: one column of two keys a word
+// Columns and keys that are lacking at the end are zeros. Nothing is rounded.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "arrays/rows.hpp"
+#include "arrays/tensor_view.hpp"
+
+namespace heedful {
+
+// Words that hold `count` numbers.
+inline constexpr std::ptrdiff_t pairs_of(std::ptrdiff_t count) { return (count + 1) / 2; }
+
+// Rows are runs of 16-bit numbers of which `columns` fill whole words.
+inline bool holds_pairs(const TensorView& view, std::ptrdiff_t columns) {
+  return view.column_stride == 2 && columns % 2 == 0;
+}
+
+// Rows [first, first + count) of one head where they lie, or else copied into buffer
+// (count, 2 · pairs).
+Rows<std::uint16_t> load_paired_columns(const TensorView& view, std::ptrdiff_t item,
+                                        std::ptrdiff_t head, std::ptrdiff_t first,
+                                        std::ptrdiff_t count, std::ptrdiff_t columns,
+                                        std::uint16_t* buffer);
+
+// panel[pair][lane] = the words of rows[lane]; `lanes` is a multiple of the vector length.
+void words_to_panel(const std::uint16_t* const* rows, std::ptrdiff_t lanes, std::ptrdiff_t pairs,
+                    std::uint32_t* panel);
+
+// words[pair][column] of rows [first, first + count).
+void load_paired_rows(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_t head,
+                      std::ptrdiff_t first, std::ptrdiff_t count, std::ptrdiff_t columns,
+                      std::uint32_t* words);
+
+// Neither NaN nor ∞ in either half of any word.
+bool all_finite(const std::uint32_t* words, std::ptrdiff_t count);
+
+}  // namespace heedful

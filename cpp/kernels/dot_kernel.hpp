@@ -1,0 +1,163 @@
+// Scores of few rows against many keys, with the lanes over the depth:
+//   scores[row][key] = queries[row] · keys[key]
+// Keys are read in the order in which they lie; those of 16 bits (Stored) are widened in registers.
+// Sums over lanes are taken for as many (row, key) pairs together as a vector has lanes: three
+// operations a pair, a third of one sum after the other.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+
+#include "arrays/rows.hpp"
+#include "kernels/row_vectors.hpp"
+#include "simd/half.hpp"
+#include "simd/packet.hpp"
+
+namespace heedful {
+
+// The queries as dot_rows wants them: (rows, count · width) of RowVectors, zeros where the last
+// vector repeats lanes; as many rows as dot_rows_of says, zeros behind the last.
+template <class T>
+struct DotQueries {
+  const T* data;
+  std::ptrdiff_t rows;
+  RowVectors<T> vectors;
+
+  std::ptrdiff_t stride() const { return vectors.count * simd::lanes<T>; }
+};
+
+// Rows that are computed together: 1, 2 or 4.
+inline constexpr std::ptrdiff_t dot_rows_of(std::ptrdiff_t rows) {
+  return rows >= 3 ? 4 : std::max<std::ptrdiff_t>(rows, 1);
+}
+
+// Whose sums over the lanes are taken together, so that one vector holds them all: [row][key].
+template <class T, int QueryRows>
+inline constexpr int dot_group = simd::lanes<T> / QueryRows;
+
+// Keys whose products are in registers together.
+template <class T, int QueryRows>
+inline constexpr int dot_block_keys = std::min(dot_group<T, QueryRows>, 4);
+
+// Lanes are added to those whose number differs in the bit 2, then 1, then 8, then 4: in one order
+// for every number of rows, so that a row has the same bits alone and among others.
+inline constexpr int lane_bits[] = {2, 1, 8, 4};
+
+// The lane of a group's sums that a block's sum belongs to, lane = row · group + key, summed over
+// the first `Steps` bits of lane_bits that tell the block's sums apart.
+template <class T, int QueryRows, int Keys, int Steps = 4, int Lane = 0>
+inline simd::Packet<T> sum_block(const simd::Packet<T> (&sums)[Keys][QueryRows]) {
+  constexpr int group = dot_group<T, QueryRows>;
+  if constexpr (Steps == 0) {
+    return sums[Lane % group][Lane / group];
+  } else {
+    constexpr int bit = lane_bits[Steps - 1];
+    constexpr bool of_keys = bit < Keys, of_rows = bit >= group && bit < group * QueryRows;
+    const auto low = sum_block<T, QueryRows, Keys, Steps - 1, Lane>(sums);
+    if constexpr (of_keys || of_rows) {
+      const auto high = sum_block<T, QueryRows, Keys, Steps - 1, Lane + bit>(sums);
+      return simd::add_halves<T, bit>(low, high);
+    } else {
+      return low;
+    }
+  }
+}
+
+// The products of QueryRows rows and a block of keys, summed over as many lanes as a group has
+// blocks.
+template <class T, class Stored, int QueryRows, int Keys>
+struct DotBlock {
+  static simd::Packet<T> run(const T* query_rows, std::ptrdiff_t query_stride,
+                             const Stored* const* keys, const Ahead& ahead,
+                             std::ptrdiff_t first_key, const RowVectors<T>& vectors,
+                             const simd::Packet<T>& counted) {
+    using P = simd::Packet<T>;
+    constexpr int width = simd::lanes<T>;
+    P sums[Keys][QueryRows];
+#pragma GCC unroll 16
+    for (int key = 0; key < Keys; ++key) {
+#pragma GCC unroll 16
+      for (int row = 0; row < QueryRows; ++row) sums[key][row] = simd::broadcast(T{0});
+    }
+    const std::ptrdiff_t last = vectors.count - 1;
+    for (std::ptrdiff_t v = 0; v <= last; ++v) {
+      P values[Keys];
+#pragma GCC unroll 16
+      for (int key = 0; key < Keys; ++key) ahead.fetch<Stored>(first_key + key, v * width);
+      if (v < last) {
+#pragma GCC unroll 16
+        for (int key = 0; key < Keys; ++key) values[key] = simd::load(keys[key] + v * width);
+      } else {
+#pragma GCC unroll 16
+        for (int key = 0; key < Keys; ++key) {
+          // blanked, not only multiplied by zero: 0 · ∞ would be NaN
+          values[key] = simd::both(simd::load(keys[key] + vectors.last), counted);
+        }
+      }
+#pragma GCC unroll 16
+      for (int row = 0; row < QueryRows; ++row) {
+        const P query = simd::load(query_rows + row * query_stride + v * width);
+#pragma GCC unroll 16
+        for (int key = 0; key < Keys; ++key) {
+          sums[key][row] = simd::multiply_add(query, values[key], sums[key][row]);
+        }
+      }
+    }
+    return sum_block<T, QueryRows, Keys>(sums);
+  }
+};
+
+template <class T, class Stored, int QueryRows>
+inline void dot_keys(const DotQueries<T>& queries, std::ptrdiff_t first_row, Rows<Stored> keys,
+                     std::ptrdiff_t count, const Ahead& ahead, const simd::Packet<T>& counted,
+                     T* scores, std::ptrdiff_t score_stride) {
+  constexpr int group = dot_group<T, QueryRows>, block = dot_block_keys<T, QueryRows>;
+  const T* const query_rows = queries.data + first_row * queries.stride();
+  const std::ptrdiff_t rows = std::min<std::ptrdiff_t>(QueryRows, queries.rows - first_row);
+  for (std::ptrdiff_t begin = 0; begin < count; begin += group) {
+    simd::Packet<T> blocks[group / block];
+#pragma GCC unroll 4
+    for (int b = 0; b < group / block; ++b) {
+      blocks[b] = simd::broadcast(T{0});
+      if (begin + b * block >= count) continue;
+      const Stored* from[block];
+#pragma GCC unroll 4
+      for (int key = 0; key < block; ++key) {
+        // behind the last key: once more that one, and its sum is left out
+        from[key] = keys.data + std::min(begin + b * block + key, count - 1) * keys.stride;
+      }
+      blocks[b] = DotBlock<T, Stored, QueryRows, block>::run(
+          query_rows, queries.stride(), from, ahead, begin + b * block, queries.vectors, counted);
+    }
+    alignas(64) T sums[simd::lanes<T>];
+    simd::store(sums, simd::sum_lanes<T, block, group / block>(blocks));
+    const std::ptrdiff_t here = std::min<std::ptrdiff_t>(group, count - begin);
+    for (std::ptrdiff_t row = 0; row < rows; ++row) {
+      std::copy_n(sums + row * group, here, scores + row * score_stride + begin);
+    }
+  }
+}
+
+// scores (rows, score_stride); what lies behind the last key stays as it is.
+template <class T, class Stored>
+void dot_rows(const DotQueries<T>& queries, Rows<Stored> keys, std::ptrdiff_t count,
+              const Ahead& ahead, T* scores, std::ptrdiff_t score_stride) {
+  alignas(64) T kept[simd::lanes<T>];
+  std::memset(kept, 0xFF, sizeof kept);
+  std::memset(kept, 0, static_cast<std::size_t>(queries.vectors.repeated()) * sizeof(T));
+  const simd::Packet<T> counted = simd::load(kept);
+  constexpr int most = std::min(4, simd::lanes<T>);
+  for (std::ptrdiff_t row = 0; row < queries.rows; row += most) {
+    T* const to = scores + row * score_stride;
+    const std::ptrdiff_t here = std::min<std::ptrdiff_t>(dot_rows_of(queries.rows - row), most);
+    if (here == 1) {
+      dot_keys<T, Stored, 1>(queries, row, keys, count, ahead, counted, to, score_stride);
+    } else if (here == 2) {
+      dot_keys<T, Stored, 2>(queries, row, keys, count, ahead, counted, to, score_stride);
+    } else if constexpr (most == 4) {
+      dot_keys<T, Stored, 4>(queries, row, keys, count, ahead, counted, to, score_stride);
+    }
+  }
+}
+
+}  // namespace heedful

@@ -1,0 +1,57 @@
+// The product that everything is made of: a register block of C = A B or C += A B.
+//
+//   A (rows, depth)  single numbers, broadcast where they lie:  a[row · a_row + k · a_step]
+//   B (depth, V · W) vectors:                                    b[k · b_step + lane]
+//   C (rows, V · W)  vectors:                                    c[row · c_row + lane]
+//
+// What stands for A and B in each product of attention (panels are [depth][lane], see
+// arrays/rows.hpp):
+//   scores    Sᵀ[key][query] = K Qᵀ         A = keys, in place           B = query panel
+//   weighted  Oᵀ[d][query] += Vᵀ Pᵀ         A = values, in place         B = weights
+//   dPᵀ       = V dOᵀ                       A = values, in place         B = dout panel
+//   dV, dK    += Pᵀ dO, dSᵀ Q               A = weights, in place        B = dout rows, query rows
+//   dQᵀ       = Kᵀ dSᵀ                      A = keys, in place           B = score gradients
+//   O         = P V, all keys at once       A = weights, in place        B = values, in place
+// So neither keys, values nor weights are ever packed or transposed. C is a block of 8 × 3 vectors
+// where there are 32 registers, 4 × 3 where there are 16: with 3 vectors a load feeds enough
+// multiplications to keep both units busy.
+#pragma once
+
+#include <cstddef>
+
+#include "simd/packet.hpp"
+
+namespace heedful {
+
+inline constexpr int max_vectors = 3;  // of a panel
+// Widest block: with 32 registers four vectors in six rows do as well as three in eight, and divide
+// the usual depths.
+inline constexpr int max_block_vectors = simd::registers >= 32 ? 4 : max_vectors;
+
+template <class T>
+struct Product {
+  std::ptrdiff_t rows, depth;
+  int vectors;  // V: 1 to max_block_vectors
+  const T* a;
+  std::ptrdiff_t a_row, a_step;  // one of them is 1
+  const T* b;
+  std::ptrdiff_t b_step;
+  T* c;
+  std::ptrdiff_t c_row;
+  // C += A B; the sum over depth is formed first, so long sums are summed in two levels
+  bool accumulate = false;
+  // (V · W): raised to the greatest of each lane of C, while C is still in registers
+  T* maximum = nullptr;
+  // (rows): C = A B · row_factors[row]
+  const T* row_factors = nullptr;
+};
+
+template <class T>
+void multiply(const Product<T>& product);
+
+// The same for any number of columns from a vector on. What is accumulated must fill vectors: see
+// ColumnBlocks.
+template <class T>
+void multiply_wide(Product<T> product, std::ptrdiff_t columns);
+
+}  // namespace heedful

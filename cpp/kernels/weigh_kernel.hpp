@@ -1,0 +1,120 @@
+// Weighted sums of value rows for few rows, with the lanes over the depth:
+//   sums[row][vector] += Σ_key weights[row][key] · values[key][vector]
+// Every value is read once for up to four rows, whole rows at a time where the registers allow, so
+// memory is read in the order in which it lies. Values of 16 bits (Stored) are widened in
+// registers.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+
+#include "arrays/rows.hpp"
+#include "kernels/nonfinite.hpp"
+#include "kernels/row_vectors.hpp"
+#include "simd/half.hpp"
+#include "simd/packet.hpp"
+
+namespace heedful {
+
+// weights (rows, weight_stride)   sums (rows, sum_stride), vectors as in RowVectors
+template <class T, class Stored = T>
+struct Weighing {
+  std::ptrdiff_t rows, keys;
+  const T* weights;
+  std::ptrdiff_t weight_stride;
+  Rows<Stored> values;
+  RowVectors<T> vectors;
+  T* sums;
+  std::ptrdiff_t sum_stride;
+  Ahead ahead;
+};
+
+template <class T, class Stored, int WeightRows, int Vectors>
+inline void weigh_block(const Weighing<T, Stored>& w, std::ptrdiff_t row, std::ptrdiff_t vector) {
+  using P = simd::Packet<T>;
+  constexpr int width = simd::lanes<T>;
+  std::ptrdiff_t offsets[Vectors];
+#pragma GCC unroll 16
+  for (int v = 0; v < Vectors; ++v) offsets[v] = w.vectors.offset(vector + v);
+  P sums[WeightRows][Vectors];
+#pragma GCC unroll 16
+  for (int r = 0; r < WeightRows; ++r) {
+#pragma GCC unroll 16
+    for (int v = 0; v < Vectors; ++v) sums[r][v] = simd::broadcast(T{0});
+  }
+  const T* weights = w.weights + row * w.weight_stride;
+  const Stored* values = w.values.data;
+  for (std::ptrdiff_t key = 0; key < w.keys; ++key, values += w.values.stride) {
+    P weight[WeightRows];
+#pragma GCC unroll 16
+    for (int r = 0; r < WeightRows; ++r) {
+      weight[r] = simd::broadcast(weights[r * w.weight_stride + key]);
+    }
+#pragma GCC unroll 16
+    for (int v = 0; v < Vectors; ++v) {
+      w.ahead.template fetch<Stored>(key, (vector + v) * width);
+      const P value = simd::load(values + offsets[v]);
+#pragma GCC unroll 16
+      for (int r = 0; r < WeightRows; ++r) {
+        sums[r][v] = simd::multiply_add(value, weight[r], sums[r][v]);
+      }
+    }
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < WeightRows; ++r) {
+    T* const to = w.sums + (row + r) * w.sum_stride + vector * width;
+#pragma GCC unroll 16
+    for (int v = 0; v < Vectors; ++v) {
+      simd::store(to + v * width, simd::add(simd::load(to + v * width), sums[r][v]));
+    }
+  }
+}
+
+template <class T, class Stored, int WeightRows>
+inline void weigh_vectors(const Weighing<T, Stored>& w, std::ptrdiff_t row) {
+  // accumulators for half of the registers; the other half holds weights and values
+  constexpr int most = std::max(simd::registers / 2 / WeightRows, 1) > 8
+                           ? 8
+                           : std::max(simd::registers / 2 / WeightRows, 1);
+  std::ptrdiff_t vector = 0;
+  for (; vector + most <= w.vectors.count; vector += most) {
+    weigh_block<T, Stored, WeightRows, most>(w, row, vector);
+  }
+  if constexpr (most > 4) {
+    for (; vector + 4 <= w.vectors.count; vector += 4)
+      weigh_block<T, Stored, WeightRows, 4>(w, row, vector);
+  }
+  if constexpr (most > 2) {
+    for (; vector + 2 <= w.vectors.count; vector += 2)
+      weigh_block<T, Stored, WeightRows, 2>(w, row, vector);
+  }
+  for (; vector < w.vectors.count; ++vector) weigh_block<T, Stored, WeightRows, 1>(w, row, vector);
+}
+
+template <class T, class Stored>
+void weigh(const Weighing<T, Stored>& w) {
+  std::ptrdiff_t row = 0;
+  for (; row + 4 <= w.rows; row += 4) weigh_vectors<T, Stored, 4>(w, row);
+  switch (w.rows - row) {
+    case 3:
+      return weigh_vectors<T, Stored, 3>(w, row);
+    case 2:
+      return weigh_vectors<T, Stored, 2>(w, row);
+    case 1:
+      return weigh_vectors<T, Stored, 1>(w, row);
+  }
+}
+
+// The same where scores (rows, weight_stride) of −∞ hide values that may be NaN: slow, and rarely
+// needed; see nonfinite.hpp.
+template <class T>
+void guarded_weigh(const T* scores, const Weighing<T>& w) {
+  constexpr std::ptrdiff_t width = simd::lanes<T>;
+  for (std::ptrdiff_t v = 0; v < w.vectors.count; ++v) {
+    const Rows<T> values{w.values.data + w.vectors.offset(v), w.values.stride};
+    guarded_rows(scores, w.weights, values, w.rows, w.weight_stride, w.keys, width,
+                 w.sums + v * width, w.sum_stride);
+  }
+}
+
+}  // namespace heedful

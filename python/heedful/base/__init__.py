@@ -1,0 +1,1 @@
+"""What training needs of a model, and layers are built upon."""

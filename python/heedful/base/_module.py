@@ -1,0 +1,255 @@
+"""Module: what every layer and every model is, but for how it is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from heedful._checks import named
+from heedful.base._call_mismatch import call_mismatch
+from heedful.base._foreign_arguments import check_arguments, no_such_attribute
+from heedful.base._freezable import Freezable
+from heedful.base._mode import INFERENCE, Mode
+from heedful.base._parameter import Parameter, check_like, owner_of
+from heedful.base._rollback import rollback
+from heedful.base._single_use import single_use
+from heedful.base._state import Mismatch, check_built, check_state, load_state
+from heedful.base._summary import html, table, text
+from heedful.base._tree import CONTAINERS, dotted, within
+from heedful.base._types import Array, Backward, Rng, generator
+
+
+class Module(Freezable):
+    """A function with parameters, made of such functions; ``Layer`` adds how it is trained.
+
+    See :class:`heedful.layers.Layer`, which is what users write.
+    """
+
+    _parameters: dict[str, Parameter]
+
+    # names of parameters that are made at the first call, and whether they will be trainable
+    awaited: Mapping[str, bool] = MappingProxyType({})
+
+    def __new__(cls, *_: Any, **options: Any) -> Module:
+        check_arguments(cls, options.keys())
+        layer = super().__new__(cls)
+        object.__setattr__(layer, "_parameters", {})
+        return layer
+
+    # --- computing
+
+    def compute(self, mode: Mode, *inputs: Any, **options: Any) -> tuple[Any, Backward]:
+        """The result, and the function from its gradient to those of the inputs."""
+        raise TypeError(f"{type(self).__name__} has no compute")
+
+    def computed(self, mode: Mode, /, *inputs: Any, **options: Any) -> tuple[Any, Backward]:
+        """What `compute` returns, if it is a result and a function: a user may have written it."""
+        try:
+            found: Any = self.compute(mode, *inputs, **options)
+        except TypeError:
+            wrong = call_mismatch(self.compute, mode.training, inputs, options)
+            if wrong is None:
+                raise
+            raise TypeError(f"{type(self).__name__} {wrong}") from None
+        if isinstance(found, tuple) and len(found) == 2 and callable(found[1]):
+            return found[0], found[1]
+        raise TypeError(
+            f"{type(self).__name__}.compute must return (y, backward): got {named(found)}"
+        )
+
+    def __call__(self, *inputs: Any, **options: Any) -> Any:
+        """The result alone: nothing is kept, and dropout does nothing.
+
+        Shapes are those of `compute`. Any number of threads may call at the same time. A call that
+        raises leaves the caches that it was given as they were.
+        """
+        if "cache" in options or "caches" in options:
+            with rollback(options.get("cache"), options.get("caches")):
+                return self.computed(INFERENCE, *inputs, **options)[0]
+        return self.computed(INFERENCE, *inputs, **options)[0]
+
+    def forward(self, *inputs: Any, rng: Rng = None, **options: Any) -> tuple[Any, Backward]:
+        """The result, and a function that takes gradients back through this computation, once.
+
+        Shapes are those of `compute`; a gradient has the shape of what it is the gradient of. Any
+        number of threads may call, and go back one after another: they share the gradients of the
+        parameters.
+
+        Parameters
+        ----------
+        rng : None, int or numpy.random.Generator
+            Where dropout and noise draw from: the system, a seed, or the given generator.
+        """
+        y, backward = self.computed(Mode(True, generator(rng)), *inputs, **options)
+        return y, single_use(y, backward)
+
+    # --- parameters
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        own = self._parameters.get(name)
+        if isinstance(value, np.ndarray) and (own is None or value is not own.value):
+            value = owner_of(value) or value  # another layer's parameter is shared
+        if isinstance(value, Parameter):
+            if own is not None:
+                check_like(name, value.value, own.value.shape, own.value.dtype)
+            self.__dict__.pop(name, None)
+            self._parameters[name] = value
+        elif own is not None and value is not own.value:  # x.weight += 1 assigns the same array
+            own.assign(name, value)
+        elif own is None:
+            object.__setattr__(self, name, value)
+
+    def __getattr__(self, name: str) -> Any:
+        own = self.__dict__.get("_parameters", {}).get(name)
+        if own is None:
+            raise AttributeError(no_such_attribute(type(self).__name__, name))
+        return own.value
+
+    def parameter(self, name: str) -> Parameter:
+        """The holder of one of this layer's own parameters, with its gradient; see `Parameter`."""
+        own = self._parameters.get(name) or dict(self.parameters_here()).get(name)
+        if own is None:
+            here = [found for found, _ in self.parameters_here()]
+            raise KeyError(f"{type(self).__name__} has no parameter {name!r}: it has {here}")
+        return own
+
+    def own_parameters(self) -> dict[str, Parameter]:
+        """The holders of the parameters that are attributes of this layer themselves."""
+        return self._parameters
+
+    def parameters_here(self) -> Iterator[tuple[str, Parameter]]:
+        """Those, and those in its lists and dicts; not those of the layers inside."""
+        yield from self._parameters.items()
+        for name, value in vars(self).items():
+            if isinstance(value, CONTAINERS) and value is not self._parameters:
+                yield from within(name, value, Parameter)
+
+    def add_gradient(self, name: str, gradient: Array) -> None:
+        """Adds to the gradient of one of this layer's own parameters, unless that is frozen."""
+        self.parameter(name).add(gradient)
+
+    def layers_inside(self) -> Iterator[tuple[str, Module]]:
+        """The layers that this one is made of, by name; those of lists as ``name.0``, ``name.1``"""
+        for name, value in vars(self).items():
+            if isinstance(value, Module):
+                yield name, value
+            elif isinstance(value, CONTAINERS):
+                yield from within(name, value, Module)
+
+    def named_layers(self) -> Iterator[tuple[str, Module]]:
+        """This layer, under the empty name, and all inside."""
+        yield "", self
+        for name, layer in self.layers_inside():
+            for inner, found in layer.named_layers():
+                yield dotted(name, inner), found
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """Every parameter under every name that it has."""
+        yield from self.parameters_here()
+        for name, layer in self.layers_inside():
+            for inner, parameter in layer.named_parameters():
+                yield f"{name}.{inner}", parameter
+
+    def distinct_parameters(self) -> dict[str, Parameter]:
+        """Every parameter under its first name."""
+        first: dict[int, tuple[str, Parameter]] = {}
+        for name, parameter in self.named_parameters():
+            first.setdefault(id(parameter), (name, parameter))
+        return dict(first.values())
+
+    def parameters(self) -> dict[str, Array]:
+        """The arrays themselves, by dotted name; what is shared has its first name only."""
+        return {name: own.value for name, own in self.distinct_parameters().items()}
+
+    @property
+    def grads(self) -> dict[str, Array]:
+        """Gradients summed since the last `zero_grad`, named as in `parameters`.
+
+        A parameter that nothing was added for, such as one that the computation did not use, has
+        none, and an optimizer leaves it as it is.
+        """
+        found = self.distinct_parameters().items()
+        return {name: own.grad for name, own in found if own.grad is not None}
+
+    def zero_grad(self) -> None:
+        """Forgets all gradients: `grads` is empty until the next backward function is called."""
+        for parameter in self.distinct_parameters().values():
+            parameter.clear()
+
+    @property
+    def parameter_count(self) -> int:
+        """Numbers in all parameters, shared ones once; a ValueError where some are not made yet."""
+        check_built(self)
+        return sum(own.value.size for own in self.distinct_parameters().values())
+
+    # --- state
+
+    def builder(self, name: str, arrays: Mapping[str, Array]) -> Callable[[], object]:
+        """What makes the parameters in `awaited` as wide as these arrays of a state are.
+
+        `name` is that of the layer, for messages; a ValueError where the arrays do not fit.
+        """
+        raise TypeError(f"{type(self).__name__} awaits {list(self.awaited)} but has no builder")
+
+    def state_dict(self) -> dict[str, Array]:
+        """A copy of every parameter, under every name that it has.
+
+        A ValueError where some are made at the first call only, and there was none.
+        """
+        check_built(self)
+        return {name: parameter.value.copy() for name, parameter in self.named_parameters()}
+
+    def load_state_dict(self, state: Mapping[str, ArrayLike], strict: bool = True) -> Mismatch:
+        """Copies arrays into the parameters of the same name.
+
+        Everything is checked first: after an error all parameters are what they were.
+
+        Parameters
+        ----------
+        state : mapping of dotted names to arrays
+            A shared parameter may have one of its names there, or all with the same numbers.
+            Parameters that would be made at the first call are made as wide as the arrays.
+        strict : bool, default True
+            Every parameter must be there and nothing else. Otherwise what is there is taken over.
+
+        Returns
+        -------
+        (missing, unexpected)
+            Names that were found on one side only.
+
+        Raises
+        ------
+        ValueError
+            Names that are missing or unexpected where `strict`; an array of another shape.
+        TypeError
+            An array that does not hold numbers, or no mapping.
+        """
+        return load_state(self, check_state(state), strict)
+
+    def ends_in(self, before: str | None) -> str | None:
+        """The activation that the result comes out of, by name: "sigmoid", "softmax"; "linear" for
+        none, "constant" where it is always the same; None where that cannot be seen.
+
+        `before` is that of x, which layers such as Dropout pass on.
+        """
+        return None
+
+    # --- to be looked at
+
+    def extra_repr(self) -> str:
+        """What stands in the brackets of the representation."""
+        return ""
+
+    def summary(self) -> None:
+        """Prints a table of all layers with their parameters."""
+        print(table(self))
+
+    def __repr__(self) -> str:
+        return text(self)
+
+    def _repr_html_(self) -> str:
+        return html(self)

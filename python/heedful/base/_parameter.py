@@ -1,0 +1,131 @@
+"""A parameter: an array that is learned, its gradient, and whether it may change."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+from weakref import WeakValueDictionary
+
+import numpy as np
+
+from heedful._checks import numbers
+from heedful.base._sums import plus
+from heedful.base._types import Array, DType, floating
+from heedful.functional._dtypes import finite_cast
+
+
+class Parameter:
+    """One array that is learned. Layers that share it hold the same object.
+
+    Attributes
+    ----------
+    value : numpy.ndarray
+        Changed in place and never exchanged, so whoever holds the array sees it learn.
+    grad : numpy.ndarray or None
+        Sum of the gradients since the last `clear`. None where nothing was added since: optimizers
+        then leave the parameter as it is.
+    trainable : bool
+        Where it is False no gradient is computed, and optimizers pass it by.
+    regularizer
+        A penalty that fit adds to the loss, see :mod:`heedful.training`; None for none.
+    """
+
+    __slots__ = ("__weakref__", "_spare", "grad", "regularizer", "trainable", "value")
+
+    def __init__(self, value: Array) -> None:
+        given = numbers("value", value)
+        # compiled steps go through the memory from end to end
+        value = np.require(given, floating(given.dtype), ["C", "ALIGNED"])
+        self.value: Array = value.reshape(given.shape)
+        if not self.value.flags.writeable:
+            self.value = self.value.copy()
+        self.grad: Array | None = None
+        self._spare: Array | None = None  # memory of the gradient before, for the next one
+        self.trainable = True
+        self.regularizer: Any = None
+        _OWNERS[id(self.value)] = self
+
+    def __getstate__(self) -> tuple[None, dict[str, Any]]:
+        names = ("grad", "regularizer", "trainable", "value")
+        return None, {name: getattr(self, name) for name in names}
+
+    def __setstate__(self, state: tuple[None, dict[str, Any]]) -> None:
+        self._spare = None
+        for name, held in state[1].items():  # of a copy, or out of a pickle
+            setattr(self, name, held)
+        _OWNERS[id(self.value)] = self
+
+    def buffer(self) -> Array | None:
+        """Where a gradient is added, 0 at first; None if the parameter is frozen."""
+        if not self.trainable:
+            return None
+        if self.grad is None:
+            self.grad = self._memory()
+            self.grad.fill(0)
+        return self.grad
+
+    def add(self, gradient: Array) -> None:
+        if not self.trainable:
+            return
+        gradient = numbers("gradient", gradient)
+        if gradient.shape != self.value.shape:
+            raise ValueError(
+                f"a gradient must have the parameter's shape {self.value.shape}: "
+                f"got {gradient.shape}"
+            )
+        if self.grad is None:  # a copy: nobody else writes it
+            memory = self._memory()
+            with np.errstate(all="ignore"):
+                memory[...] = gradient
+            self.grad = memory
+        else:
+            plus(self.grad, gradient, out=self.grad)
+
+    def clear(self) -> None:
+        """There is no gradient until something is added; its memory serves the next one."""
+        if self.grad is not None:
+            self._spare, self.grad = self.grad, None
+
+    def freeze(self) -> None:
+        """No gradient from now on, and no memory for one."""
+        self.trainable, self.grad, self._spare = False, None, None
+
+    def _memory(self) -> Array:
+        # fresh memory comes page by page, but what somebody still looks at is not written again:
+        # one reference is the slot's, one the argument's
+        if self._spare is None or sys.getrefcount(self._spare) > 2:
+            return np.empty_like(self.value)
+        spare, self._spare = self._spare, None
+        return spare
+
+    def assign(self, name: str, given: Any) -> None:
+        """Takes over the numbers of an array of the same shape."""
+        array = checked(name, given, self.value)
+        if array.dtype != self.value.dtype:
+            array = finite_cast(array, self.value.dtype)
+        self.value[...] = array
+
+
+# by the address of the array, which a parameter keeps as long as it lives
+_OWNERS: WeakValueDictionary[int, Parameter] = WeakValueDictionary()
+
+
+def owner_of(array: Any) -> Parameter | None:
+    """The parameter whose array this very object is."""
+    own = _OWNERS.get(id(array))
+    return own if own is not None and own.value is array else None
+
+
+def checked(name: str, given: Any, like: Array) -> Array:
+    """The given numbers, if they can stand where `like` stands."""
+    array = numbers(name, given)
+    if array.shape != like.shape:
+        raise ValueError(f"{name} must have shape {like.shape}: got {array.shape}")
+    return array
+
+
+def check_like(name: str, value: Array, shape: tuple[int, ...], dtype: DType) -> None:
+    if value.shape != shape:
+        raise ValueError(f"{name} must have shape {shape}: got {value.shape}")
+    if value.dtype != dtype:
+        raise TypeError(f"{name} must be of {dtype}: got {value.dtype}")

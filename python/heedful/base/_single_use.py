@@ -1,0 +1,79 @@
+"""A closure that is called once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from heedful._checks import numbers
+from heedful.base._types import Backward
+
+
+def single_use(y: Any, backward: Backward) -> Backward:
+    """Calls `backward` at its first call and lets go of it, and of all arrays that it keeps.
+
+    Where y is an array, its gradient must be numbers of its shape: nothing is broadcast in silence.
+    What is refused is refused before, so that the closure can be called with the right thing.
+    """
+    kept: list[Backward] = [backward]
+    shapes = [
+        part.shape if isinstance(part, np.ndarray) else None
+        for part in (y if isinstance(y, tuple) else (y,))
+    ]
+    del y, backward
+
+    def call(*gradients: Any, **named: Any) -> Any:
+        if named or len(gradients) > 1:
+            if not kept:
+                raise _called_before()
+            gradients = _in_order(kept[0], len(shapes), gradients, named)
+        if not 0 < len(gradients) <= len(shapes):
+            raise TypeError(
+                f"backward must be given dy{', dweights' * (len(shapes) > 1)}: "
+                f"got {len(gradients)} arguments"
+            )
+        for index, (gradient, shape) in enumerate(zip(gradients, shapes, strict=False)):
+            if shape is None or (index and gradient is None):
+                continue
+            name = "dweights" if index else "dy"
+            found = numbers(name, gradient).shape
+            if found != shape:
+                raise ValueError(f"{name} must have shape {shape}: got {found}")
+        try:
+            function = kept.pop()
+        except IndexError:
+            raise _called_before() from None
+        return function(*gradients)
+
+    return call
+
+
+def _called_before() -> RuntimeError:
+    return RuntimeError(
+        "this backward function was called before: call forward again for another one"
+    )
+
+
+def _in_order(
+    backward: Backward, count: int, gradients: tuple[Any, ...], named: dict[str, Any]
+) -> tuple[Any, ...]:
+    """Several gradients, by position and by name, in the order of the `count` outputs."""
+    from inspect import signature  # only now: most calls have one gradient
+
+    if not gradients and "dy" in named:  # whatever the first is called inside
+        named = dict(named)
+        gradients = (named.pop("dy"),)
+    found = signature(backward)
+    taken = [one.name for one in found.parameters.values() if one.kind is one.POSITIONAL_OR_KEYWORD]
+    taken = ["dy", *taken[1:]][:count]
+    try:
+        for name in named:
+            if name not in taken:
+                raise TypeError(f"got an unexpected keyword argument {name!r}")
+        bound = found.bind(*gradients, **named)
+    except TypeError as error:
+        reason = str(error)
+        raise TypeError(f"backward must be given {', '.join(taken)}: {reason}") from None
+    bound.apply_defaults()
+    return bound.args[:count]

@@ -1,0 +1,92 @@
+"""Layers, and arguments of training, by their names in Keras and PyTorch: what to write instead."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_LOADS_AHEAD = "write x as an iterable that loads ahead, such as PyTorch's DataLoader"
+_LEFT_OUT = "leave it out"
+
+_WORDS = {
+    "auto_scale_loss": _LEFT_OUT,
+    "callbacks": "fit alone calls them",
+    "class_weight": "write sample_weight, class_weight is for training",
+    "criterion": "write loss",
+    "data": "write x",
+    "epoch": "write epochs",
+    "generator": "write x",
+    "initial_epoch": "fit goes on after the epochs of the fit before, epochs more of them",
+    "jit_compile": _LEFT_OUT,
+    "learning_rate": "write optimizer=Adam(lr=…)",
+    "loss_weights": "write a loss of your own, which adds several up",
+    "lr": "write optimizer=Adam(lr=…)",
+    "max_queue_size": _LOADS_AHEAD,
+    "nb_epoch": "write epochs",
+    "num_epochs": "write epochs",
+    "return_dict": "write evaluate(…)._asdict()",
+    "run_eagerly": _LEFT_OUT,
+    "steps": "write steps_per_epoch",
+    "steps_per_epoch": "write steps",
+    "steps_per_execution": _LEFT_OUT,
+    "use_multiprocessing": _LOADS_AHEAD,
+    "validation_batch_size": "batch_size is that of validation as well",
+    "validation_freq": "validation is after each epoch",
+    "validation_set": "write validation_data",
+    "validation_steps": "write steps",
+    "weighted_metrics": "write metrics, which leave out what weighs 0 and count the rest alike",
+    "workers": _LOADS_AHEAD,
+}
+
+
+def answering(method: Callable[P, R]) -> Callable[P, R]:
+    """A method that answers these words; what else is wrong Python says."""
+
+    @wraps(method)
+    def call(*given: P.args, **options: P.kwargs) -> R:
+        if not _WORDS.keys() & options.keys():
+            return method(*given, **options)
+        from inspect import signature  # only now: hardly anybody needs it
+
+        taken = signature(method).parameters
+        for name in options:
+            if name in _WORDS and name not in taken:
+                raise TypeError(f"{method.__name__} does not know {name}: {_WORDS[name]}")
+        return method(*given, **options)
+
+    return call
+
+
+_BY_FIRST_X = "leave it out, the width of the first x is taken"
+_LAYERS = {
+    "InputLayer": _BY_FIRST_X,
+    "Input": _BY_FIRST_X,
+    "Attention": "write heedful.attention for a call, MultiHeadAttention for a layer",
+    "GroupedQueryAttention": "write MultiHeadAttention(d_model, num_heads, num_kv_heads=…)",
+    "MultiheadAttention": "write MultiHeadAttention",
+    "Module": "write Layer",
+    "Model": "write Layer, or Sequential",
+    "ModuleList": "write a list, whose layers are found",
+    "ModuleDict": "write a dict, whose layers are found",
+    "ParameterList": "write a list, whose parameters are found",
+    "ParameterDict": "write a dict, whose parameters are found",
+    "TransformerEncoderLayer": "write EncoderLayer",
+    "TransformerDecoderLayer": "write DecoderLayer",
+    "TransformerEncoder": "write Encoder",
+    "TransformerDecoder": "write Decoder",
+}
+
+
+def no_such_layer(name: str) -> Exception:
+    """The error for a name that heedful.layers lacks.
+
+    An ImportError where there is an answer: ``from heedful.layers import …`` drops the words of an
+    AttributeError.
+    """
+    if name in _LAYERS:
+        return ImportError(f"heedful.layers has no {name}: {_LAYERS[name]}", name=name)
+    return AttributeError(f"module 'heedful.layers' has no attribute {name!r}")

@@ -1,0 +1,209 @@
+"""AdditiveAttention: where to look, decided by a small network instead of by a product."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from heedful._checks import as_array, flag, probability, real, size
+from heedful.base._argument_names import argument_names
+from heedful.base._mode import Mode
+from heedful.base._parameter import Parameter
+from heedful.base._sums import plus
+from heedful.base._types import Array, Backward, Rng, generator
+from heedful.functional import additive_attention, additive_attention_vjp
+from heedful.layers._typed import Typed
+from heedful.layers.attention._masks import check_mask_of_rows, mask_or_bias
+from heedful.layers.attention._scores import Scores
+from heedful.layers.blocks._initial import kaiming
+from heedful.layers.blocks._linear import Linear
+
+
+class AdditiveAttention(Typed):
+    """Attention with learned additive scores.
+
+    ::
+
+        score[i, j]  = v · tanh(W query[i] + U key[j] + b) − slope · abs(p − j)
+        weight[i, j] = exp(score[i, j]) / (exp(sink) + Σ_j exp(score[i, j]))
+        y[i]         = Σ_j weight[i, j] · value[j]
+
+    with slope and sink if given, p the position of query i.
+
+    Parameters
+    ----------
+    d_model : int
+        Width of query.
+    units : int, optional
+        E, the width of what is compared; None is d_model.
+    kdim : int, optional
+        Width of key; None is d_model. value may have any width.
+    bias : bool, default False
+        Whether there is a b.
+    dropout : float, default 0
+        Of attention weights, in training.
+    sink : bool, default False
+        Whether a score that has no value is learned, for what a query need not attend to.
+    alibi : bool or float, default False
+        Whether distances are subtracted from the scores, with slope 2^(−8), or the slope itself.
+    dtype : {float32, float64}
+    rng : None, int or numpy.random.Generator
+
+    Attributes
+    ----------
+    query_proj : Linear
+        W (units, d_model), and b.
+    key_proj : Linear
+        U (units, kdim).
+    weight : numpy.ndarray, (units,)
+        v.
+    sink : numpy.ndarray, (1,), or None
+        0 at first.
+
+    Notes
+    -----
+    Bahdanau et al. 2015, https://arxiv.org/abs/1409.0473, where the query is the decoder's state
+    and keys and values are the encoder's; "concat" in Luong et al. 2015, whose one matrix is W and
+    U side by side. Keras's ``AdditiveAttention`` has no projections, its scale is v: that is
+    :func:`heedful.additive_attention`.
+    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from heedful.layers import AdditiveAttention
+    >>> layer = AdditiveAttention(6, 16, kdim=8, rng=0)
+    >>> state, annotations = np.ones((3, 1, 6), np.float32), np.ones((3, 7, 8), np.float32)
+    >>> context, weights = layer(state, annotations, kv_lengths=[7, 2, 1], return_weights=True)
+    >>> context.shape, weights.shape
+    ((3, 1, 8), (3, 1, 7))
+    >>> context, backward = layer.forward(state, annotations)
+    >>> dstate, dannotations = backward(np.ones_like(context))
+    """
+
+    weight: Any  # a Parameter when assigned, an array when read
+    sink: Any
+
+    def __init__(
+        self, d_model: int, units: int | None = None, *, kdim: int | None = None,
+        bias: bool = False, dropout: float = 0.0, sink: bool = False, alibi: bool | float = False,
+        dtype: DTypeLike = np.float32, rng: Rng = None,
+    ) -> None:  # fmt: skip
+        super().__init__(dtype)
+        rng = generator(rng)
+        self.d_model = size("d_model", d_model)
+        self.units = self.d_model if units is None else size("units", units)
+        self.kdim = self.d_model if kdim is None else size("kdim", kdim)
+        self.dropout = probability("dropout", dropout)
+        slopes = alibi if isinstance(alibi, (bool, np.bool_)) else [real("alibi", alibi)]
+        self.scores = Scores.of(1, None, None, slopes)
+        self.sink = Parameter(np.zeros(1, self.dtype)) if flag("sink", sink) else None
+        self.query_proj = Linear(
+            self.d_model, self.units, bias=flag("bias", bias), dtype=dtype, rng=rng
+        )
+        self.key_proj = Linear(self.kdim, self.units, bias=False, dtype=dtype, rng=rng)
+        self.weight = Parameter(kaiming(rng, (self.units,), self.units, self.dtype))
+
+    def compute(
+        self,
+        mode: Mode,
+        query: Any,
+        key: Any = None,
+        value: Any = None,
+        *,
+        mask: Any = None,
+        causal: bool = False,
+        window: Any = None,
+        align: Any = None,
+        q_lengths: Any = None,
+        kv_lengths: Any = None,
+        return_weights: bool = False,
+    ) -> tuple[Any, Backward]:
+        """query (…, Lq, d_model), key (…, Lk, kdim), value (…, Lk, Ev) → y (…, Lq, Ev).
+
+        Parameters
+        ----------
+        key, value : array_like, optional
+            Without key the query attends to itself, without value key is the value.
+        mask : array_like, optional
+            Boolean, True where a query may attend, or floating: added to the scores. Broadcasts to
+            (…, Lq, Lk); padding (B, Lk) is ``mask[:, None, :]``, or `kv_lengths`.
+        causal, window, align, q_lengths, kv_lengths
+            As in :func:`heedful.attention`.
+        return_weights : bool, default False
+            Return (y, weights), the weights (…, Lq, Lk).
+
+        Returns
+        -------
+        y, backward
+            ``backward(dy)`` gives the gradient of query, or of (query, key), or of (query, key,
+            value): of what was given. With `return_weights` it is ``backward(dy, dweights)``, where
+            dweights may be None.
+        """
+        if key is None and value is not None:
+            raise ValueError("key must be given where value is: got None")
+        alone, key_is_value = key is None, value is None
+        query = _rows("query", self.array("query", query, self.d_model))
+        key = query if alone else key
+        key = _rows("key", self.array("key", key, self.kdim))
+        value = key if key_is_value else _rows("value", self.array("value", value))
+        q, back_query = self.query_proj.compute(mode, query)
+        k, back_key = self.key_proj.compute(mode, key)
+        arrays = (*(np.expand_dims(array, -3) for array in (q, k, value)), self.weight)
+        options: dict[str, Any] = {
+            "causal": causal, "window": window, "align": align, "q_lengths": q_lengths,
+            "kv_lengths": kv_lengths, "return_weights": return_weights,
+            "alibi_slopes": self.scores.alibi_slopes, "sink": self.optional("sink", (1,)),
+            **mask_or_bias(_with_head(check_mask_of_rows(mask, query.shape, key.shape))),
+        }  # fmt: skip
+        pullback = None
+        with argument_names(alibi_slopes="alibi"):
+            if mode.training:
+                if self.dropout:
+                    options |= {"dropout_p": self.dropout, "rng": mode.seed()}
+                found, pullback = additive_attention_vjp(*arrays, **options)
+            else:
+                found = additive_attention(*arrays, **options)
+        out, *weights = found if return_weights else (found,)
+        y = out[..., 0, :, :]
+
+        def backward(dy: Any, dweights: Any = None) -> Any:
+            assert pullback is not None
+            dy = np.expand_dims(self.gradient(dy, y.shape), -3)
+            if dweights is not None:
+                dweights = self.array("dweights", dweights)[..., np.newaxis, :, :]
+            gradients = pullback(dy, dweights=dweights)
+            self.add_gradient("weight", gradients.weight)
+            if gradients.sink is not None:
+                self.add_gradient("sink", gradients.sink)
+            dquery = back_query(gradients.query[..., 0, :, :])
+            dkey: Array = back_key(gradients.key[..., 0, :, :])
+            dvalue = gradients.value[..., 0, :, :]
+            if not key_is_value:
+                return dquery, dkey, dvalue
+            dkey = plus(dkey, dvalue)
+            return plus(dquery, dkey) if alone else (dquery, dkey)
+
+        return ((y, weights[0][..., 0, :, :]) if weights else y), backward
+
+    def extra_repr(self) -> str:
+        kdim = "" if self.kdim == self.d_model else f", kdim={self.kdim}"
+        sink = "" if self.sink is None else ", sink=True"
+        return f"{self.d_model}, {self.units}{kdim}{self.scores.shown()}{sink}"
+
+
+def _rows(name: str, array: Array) -> Array:
+    if array.ndim < 2:
+        raise ValueError(
+            f"{name} must have positions and features as axes: got shape {array.shape}"
+        )
+    return array
+
+
+def _with_head(mask: Any) -> Any:
+    """(…, Lq, Lk) as (…, 1, Lq, Lk)."""
+    if mask is None or np.ndim(mask) < 3:
+        return mask
+    return np.expand_dims(as_array("mask", mask), -3)

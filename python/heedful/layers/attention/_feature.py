@@ -1,0 +1,190 @@
+"""FeatureAttention: the features of an example, each weighed by how much it matters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from heedful._checks import flag, generator, named, numbers, one_of, size
+from heedful.base._mode import Mode
+from heedful.base._types import Array, Backward, Rng
+from heedful.layers._trainable_layer import Layer
+from heedful.layers._typed import Typed
+from heedful.layers.attention._feature_importance import (
+    FeatureImportance,
+    gradient_importance,
+    permutation_importance,
+    score_of,
+)
+from heedful.layers.blocks._linear import Linear
+
+
+class FeatureAttention(Typed):
+    """y = F · x ∘ a with a = softmax(W x + b) over the F features.
+
+    Multiplied by F, so that equal weights leave x as it is. ``layer(x)`` gives y (…, F), of the
+    shape of x; ``layer(x, return_weights=True)`` gives (y, a), where a (…, F) are the weights of
+    the features of each example, from 0 to 1 with the sum 1.
+
+    A weight is not yet an importance: layers that follow can undo it, and training from other
+    random numbers can end with other weights. :meth:`importance` measures which features decide.
+    A penalty on W, ``layer.scores.parameter("weight").regularizer = L2(0.1)``, makes the weights
+    agree better between trainings, see examples/feature_attention.py.
+
+    Parameters
+    ----------
+    num_features : int
+        F.
+    scaled : bool, default True
+        False leaves the factor F out.
+    dtype : {float32, float64}
+    rng : None, int or numpy.random.Generator
+
+    Notes
+    -----
+    Weights of attention that explain nothing: Jain and Wallace 2019,
+    https://arxiv.org/abs/1902.10186.
+    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from heedful.layers import FeatureAttention
+    >>> layer = FeatureAttention(3, rng=0)
+    >>> y, weights = layer(np.ones((5, 3)), return_weights=True)
+    >>> y.shape, weights.sum(-1).round(6)[:2]
+    ((5, 3), array([1., 1.], dtype=float32))
+    """
+
+    def __init__(
+        self, num_features: int, *, scaled: bool = True, dtype: DTypeLike = np.float32,
+        rng: Rng = None,
+    ) -> None:  # fmt: skip
+        super().__init__(dtype)
+        self.num_features = size("num_features", num_features)
+        self.factor = num_features if flag("scaled", scaled) else 1
+        self.scores = Linear(num_features, num_features, dtype=dtype, rng=generator(rng))
+
+    def compute(self, mode: Mode, x: Any, *, return_weights: bool = False) -> tuple[Any, Backward]:
+        """x (…, F) → y (…, F).
+
+        Parameters
+        ----------
+        return_weights : bool, default False
+            Return (y, weights), the weights (…, F) before they are multiplied by F;
+            ``backward(dy, dweights)`` takes a gradient of both.
+        """
+        x = self.array("x", x, self.num_features)
+        scores, back = self.scores.compute(mode, x)
+        with np.errstate(all="ignore"):
+            weights = np.exp(scores - scores.max(-1, keepdims=True))
+            weights /= weights.sum(-1, keepdims=True)
+            y = x * weights * self.factor
+
+        @np.errstate(all="ignore")
+        def backward(dy: Any, dweights: Any = None) -> Array:
+            dy = self.gradient(dy, y.shape) * self.factor
+            pull = dy * x
+            if dweights is not None:
+                pull = pull + self.array("dweights", dweights)
+            dscores = weights * (pull - (pull * weights).sum(-1, keepdims=True))
+            dx: Array = dy * weights + back(dscores)
+            return dx
+
+        return ((y, weights) if flag("return_weights", return_weights) else y), backward
+
+    def importance(
+        self, model: Layer, x: Any, y: Any = None, *, kind: str = "gradient", metric: Any = None,
+        n_repeats: int = 5, batch_size: int = 256, rng: Rng = None,
+    ) -> FeatureImportance:  # fmt: skip
+        """How much the model that this layer is part of depends on each of its features.
+
+        ::
+
+            "gradient":     I_f = mean over n, c of |x_nf · ∂model(x)_nc / ∂x_nf|
+            "permutation":  I_f = mean over r of metric(y, model(x)) − metric(y, model(x_fr))
+
+        with examples n, outputs c, and x_fr the examples x with feature f permuted among them.
+
+        Parameters
+        ----------
+        model : Layer
+            Trained; it takes x and contains this layer, or is this layer.
+        x : array_like, (N, …, F)
+            Examples, best such that the training has not seen; with more axes, as in sequences, a
+            feature is the same one at all positions of an example.
+        y : array_like, optional
+            Targets for "permutation", as `evaluate` takes them; "gradient" needs none.
+        kind : {"gradient", "permutation"}
+        metric : str or function, optional
+            For "permutation": "accuracy", "mae", or ``f(target, prediction)``, the better the
+            greater, such as those of sklearn.metrics; an error is counted negative. None is minus
+            the loss that the model is compiled with.
+        n_repeats : int, default 5
+            For "permutation": how often each feature is permuted.
+        batch_size : int, default 256
+            Examples computed at a time.
+        rng : None, int or numpy.random.Generator
+            For "permutation".
+
+        Returns
+        -------
+        FeatureImportance
+            (importances_mean (F,), importances_std (F,), importances (F, n)) in float64, where n
+            is N, a column for each example, or `n_repeats`.
+
+        Raises
+        ------
+        ValueError
+            x of another width, or without examples; no y for "permutation"; an unknown metric; a
+            model without this layer.
+        TypeError
+            A model that is none; a metric that is a class; a model without a gradient of x.
+        RuntimeError
+            "permutation" with the loss or the accuracy of a model that is not compiled.
+
+        Notes
+        -----
+        Neither changes the model or its gradients, and nothing is dropped out. "gradient" takes
+        one backward pass for each output, "permutation" F · `n_repeats` predictions.
+
+        Gradient × input compares with x = 0, so standardise the features; where the model ends in
+        a sigmoid or softmax, examples that it is sure of count little. Shrikumar et al. 2017,
+        https://arxiv.org/abs/1704.02685. Permutation: Breiman 2001,
+        https://doi.org/10.1023/A:1010933404324; as in scikit-learn's ``permutation_importance``.
+        Features that tell the same share their importance or stand in for each other in both.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from heedful.layers import Dense, FeatureAttention, Sequential
+        >>> x = np.random.default_rng(0).standard_normal((500, 4))
+        >>> attention = FeatureAttention(4, rng=0)
+        >>> model = Sequential(attention, Dense(1, rng=0))
+        >>> model.compile("adam", "mse")
+        >>> history = model.fit(x, 2 * x[:, :1] + x[:, 2:3], epochs=200, verbose=False, rng=0)
+        >>> attention.importance(model, x).importances_mean.argsort()[::-1][:2]
+        array([0, 2])
+        """
+        kind = one_of("kind", kind, ("gradient", "permutation"))
+        if not isinstance(model, Layer):
+            raise TypeError(f"model must be a layer, importance(model, x): got {named(model)}")
+        if not any(layer is self for _, layer in model.named_layers()):
+            raise ValueError("model must contain this layer: it does not")
+        x = numbers("x", x)
+        if x.ndim < 2 or x.shape[-1] != self.num_features or not x.size:
+            raise ValueError(
+                f"x must have shape (N, …, {self.num_features}) with N ≥ 1: got {x.shape}"
+            )
+        batch_size = size("batch_size", batch_size)
+        if kind == "gradient":
+            return gradient_importance(model, x, batch_size)
+        if y is None:
+            raise ValueError("y must be given for kind='permutation': got None")
+        score = score_of(model, y, metric, batch_size)
+        return permutation_importance(score, x, size("n_repeats", n_repeats), generator(rng))
+
+    def extra_repr(self) -> str:
+        return f"{self.num_features}"

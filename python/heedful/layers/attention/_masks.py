@@ -1,0 +1,72 @@
+"""Masks as layers take them: none that could mean two things."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from heedful._checks import as_array
+from heedful.base._types import Array
+from heedful.functional._dtypes import largest
+from heedful.functional._restrictions import mask_or_bias as check_floating
+
+Shape = tuple[int, ...]
+
+
+def mask_or_bias(mask: Any, bias: Any = None) -> dict[str, Any]:
+    """A floating mask is added to the scores, as a bias is."""
+    if mask is None:
+        return {"mask": None, "bias": bias}
+    mask = as_array("mask", mask)
+    if mask.dtype == np.bool_ or mask.dtype.kind in "iu":  # attention refuses integers aloud
+        return {"mask": mask, "bias": bias}
+    check_floating("mask", mask)
+    return {"mask": None, "bias": mask if bias is None else _added(mask, as_array("bias", bias))}
+
+
+@np.errstate(all="ignore")
+def _added(mask: Array, bias: Array) -> Array:
+    """Their sum, in which finite stays finite: what is far below other scores is not hidden."""
+    total: Array = mask + bias
+    over = np.isinf(total) & np.isfinite(mask) & np.isfinite(bias)
+    if over.any():
+        total = np.where(over, np.copysign(largest(total.dtype), total), total).astype(total.dtype)
+    return total
+
+
+def check_mask_of_heads(given: Any, query: Shape, key: Shape, keys_are_known: bool = True) -> Any:
+    """A mask for scores (…, H, Lq, Lk) of a query (…, Lq, E) and a key (…, Lk, E).
+
+    NumPy would read (B, Lq, Lk) as (H, Lq, Lk) wherever B and H are equal, or one of them 1.
+    """
+    if given is None:
+        return None
+    mask = as_array("mask", given)
+    if 3 <= mask.ndim <= max(len(query), len(key)):
+        raise ValueError(
+            "mask must have 2 axes (Lq, Lk) or those of all scores (…, H, Lq, Lk): got shape "
+            f"{mask.shape}; write mask[:, None] for (B, Lq, Lk) or mask[None] for (H, Lq, Lk)"
+        )
+    if keys_are_known:
+        _check_flat(mask, (query[-2], key[-2]), "mask[:, None, None, :]")
+    return mask
+
+
+def check_mask_of_rows(given: Any, query: Shape, key: Shape) -> Any:
+    """A mask for scores (…, Lq, Lk), where there are no heads."""
+    if given is None:
+        return None
+    mask = as_array("mask", given)
+    _check_flat(mask, (query[-2], key[-2]), "mask[:, None, :]")
+    return mask
+
+
+def _check_flat(mask: Array, scores: tuple[int, int], padding: str) -> None:
+    """Of one axis or two: the same for all items."""
+    pairs = zip(reversed(mask.shape), reversed(scores), strict=False)
+    if mask.ndim <= 2 and not all(size in (1, wanted) for size, wanted in pairs):
+        raise ValueError(
+            f"mask must broadcast to (Lq, Lk), here {scores}: got shape {mask.shape}; for padding "
+            f"(B, Lk) write {padding} or give kv_lengths"
+        )

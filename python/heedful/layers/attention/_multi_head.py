@@ -1,0 +1,299 @@
+"""MultiHeadAttention: several attentions side by side, between learned projections."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from heedful._checks import flag, named, positive, probability, size
+from heedful.base._argument_names import argument_names
+from heedful.base._mode import Mode
+from heedful.base._parameter import Parameter
+from heedful.base._types import Array, Backward, Rng, generator
+from heedful.functional import KVCache, attention, attention_vjp, rotary_embedding
+from heedful.layers._typed import Typed
+from heedful.layers.attention._input_projections import Projections, joined, make_projections
+from heedful.layers.attention._masks import check_mask_of_heads, mask_or_bias
+from heedful.layers.attention._scores import Scores
+from heedful.layers.blocks._initial import kaiming
+from heedful.layers.blocks._linear import Linear
+
+
+class MultiHeadAttention(Typed):
+    """Attention of H heads between linear projections.
+
+    ::
+
+        head[h] = attention(query Wq[h]ᵀ, key Wk[h]ᵀ, value Wv[h]ᵀ)      h = 0 … H − 1
+        y       = concatenate(head) Woᵀ                                  each W with its bias
+
+    with the scores of a head, whose softmax weighs its values ::
+
+        score[i, j] = cap(scale · q[i] · k[j]) − slope · abs(p − j)      p the position of query i
+        weight      = exp(score) / (exp(sink) + Σ_j exp(score))         cap, slope and sink if given
+
+    Parameters
+    ----------
+    d_model : int
+        Width E of query and of y.
+    num_heads : int
+        H; it must divide d_model. A head is D = E / H wide.
+    num_kv_heads : int, optional
+        Heads of key and value, which must divide H; query heads share them in groups. None is H.
+    kdim, vdim : int, optional
+        Widths of key and value; None is E.
+    dropout : float, default 0
+        Of attention weights, in training.
+    bias : bool, default True
+    causal : bool, default False
+        Whether calls are causal unless they say something else.
+    rotary : bool or float, default False
+        Turn queries and keys by their positions before they meet; a number is the base of the
+        angles, see :func:`heedful.rotary_embedding`.
+    scale : float, optional
+        Factor on the products; None is 1 / √D, 1 leaves them as they are.
+    softcap : float, optional
+        cap(s) = softcap · tanh(s / softcap).
+    sink : bool, default False
+        Whether each head learns a score that has no value, for what it need not attend to.
+    alibi : bool or array_like, (H,), default False
+        Whether distances are subtracted from the scores, with slopes 2^(−8/H), 2^(−16/H), …, 2^(−8)
+        of the heads where H is a power of 2, see the paper for other H; or the slopes themselves.
+        Queries stand where `align` says.
+    dtype : {float32, float64}
+    rng : None, int or numpy.random.Generator
+
+    Attributes
+    ----------
+    in_proj_weight : numpy.ndarray, (E + 2 · Hkv · D, E)
+        Wq, Wk and Wv, one below the other; where kdim or vdim differ from E there are
+        q_proj_weight, k_proj_weight and v_proj_weight instead.
+    in_proj_bias : numpy.ndarray, (E + 2 · Hkv · D,), or None
+    out_proj : Linear
+    sink : numpy.ndarray, (H,), or None
+        0 at first.
+
+    Notes
+    -----
+    Vaswani et al. 2017, https://arxiv.org/abs/1706.03762. Named ``nn.MultiheadAttention`` in
+    PyTorch, with the same parameters; there True in a mask hides, here it shows.
+    Grouped heads: Ainslie et al. 2023, https://arxiv.org/abs/2305.13245. ALiBi: Press et al. 2022,
+    https://arxiv.org/abs/2108.12409. Sinks: Xiao et al. 2024, https://arxiv.org/abs/2309.17453.
+    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from heedful.layers import MultiHeadAttention
+    >>> layer = MultiHeadAttention(8, 2, rng=0)
+    >>> x = np.ones((3, 5, 8), np.float32)
+    >>> layer(x).shape
+    (3, 5, 8)
+    >>> y, weights = layer(x, x, x, causal=True, return_weights=True)
+    >>> weights.shape
+    (3, 2, 5, 5)
+    >>> y, backward = layer.forward(x, np.ones((3, 7, 8)))
+    >>> dquery, dkey = backward(np.ones_like(y))
+    """
+
+    out_proj: Linear
+    in_proj_weight: Any  # a Parameter when assigned, an array when read
+    in_proj_bias: Any
+    sink: Any
+
+    def __init__(
+        self,
+        d_model: int,
+        num_heads: int,
+        *,
+        num_kv_heads: int | None = None,
+        kdim: int | None = None,
+        vdim: int | None = None,
+        dropout: float = 0.0,
+        bias: bool = True,
+        causal: bool = False,
+        rotary: bool | float = False,
+        scale: float | None = None,
+        softcap: float | None = None,
+        sink: bool = False,
+        alibi: bool | ArrayLike = False,
+        dtype: DTypeLike = np.float32,
+        rng: Rng = None,
+    ) -> None:
+        super().__init__(dtype)
+        self.d_model, self.num_heads = size("d_model", d_model), size("num_heads", num_heads)
+        if self.d_model % self.num_heads:
+            raise ValueError(
+                f"num_heads must divide d_model: got d_model={d_model}, num_heads={num_heads}"
+            )
+        self.num_kv_heads = size(
+            "num_kv_heads", self.num_heads if num_kv_heads is None else num_kv_heads
+        )
+        if self.num_heads % self.num_kv_heads:
+            raise ValueError(
+                "num_kv_heads must divide num_heads: "
+                f"got num_heads={num_heads}, num_kv_heads={num_kv_heads}"
+            )
+        self.depth = self.d_model // self.num_heads
+        self.kdim = self.d_model if kdim is None else size("kdim", kdim)
+        self.vdim = self.d_model if vdim is None else size("vdim", vdim)
+        self.dropout = probability("dropout", dropout)
+        self.causal = flag("causal", causal)
+        base = (10000.0 if rotary else None) if isinstance(rotary, bool) else rotary
+        self.rotary = 0.0 if base is None else positive("rotary", base)
+        if self.rotary and self.depth % 2:
+            raise ValueError(f"rotary needs an even number of features in a head: got {self.depth}")
+        self.scores = Scores.of(self.num_heads, scale, softcap, alibi)
+        self.sink = Parameter(np.zeros(self.num_heads, self.dtype)) if flag("sink", sink) else None
+        rng = generator(rng)
+        make_projections(self, flag("bias", bias), rng)
+        self.out_proj = Linear(d_model, d_model, bias=bias, dtype=dtype, rng=rng)
+        if bias:
+            self.out_proj.bias[...] = 0
+        else:
+            self.out_proj.weight = kaiming(rng, (d_model, d_model), d_model, self.dtype)
+
+    def compute(
+        self,
+        mode: Mode,
+        query: Any,
+        key: Any = None,
+        value: Any = None,
+        *,
+        mask: Any = None,
+        bias: Any = None,
+        causal: bool | None = None,
+        window: Any = None,
+        align: Any = None,
+        q_lengths: Any = None,
+        kv_lengths: Any = None,
+        cache: KVCache | None = None,
+        residual: Array | None = None,
+        return_weights: bool = False,
+    ) -> tuple[Any, Backward]:
+        """query (…, Lq, E), key (…, Lk, kdim), value (…, Lk, vdim) → y (…, Lq, E).
+
+        Parameters
+        ----------
+        key, value : array_like, optional
+            Without key the query attends to itself, without value key is the value.
+        mask : array_like, optional
+            Boolean, True where a query may attend, or floating: added to the scores. (Lq, Lk), the
+            same for all, or with the axes of all scores: (B, 1, Lq, Lk), (1, H, Lq, Lk), …. One of
+            three axes is refused, for it could be of items or of heads. Padding (B, Lk) is
+            ``mask[:, None, None, :]``, or `kv_lengths`.
+        bias, window, align, q_lengths, kv_lengths
+            As in :func:`heedful.attention`.
+        causal : bool, optional
+            None is what the layer was made with.
+        cache : KVCache, optional
+            Without key: keys and values of query are put behind those of the cache, and query
+            attends to all; `kv_lengths` is the number of new rows that count. With key: its keys
+            and values are computed at the first call and read from the cache afterwards.
+            Not in training.
+        residual : numpy.ndarray, (…, Lq, E), optional
+            Added to y; its gradient is that of y.
+        return_weights : bool, default False
+            Return (y, weights), the weights (…, H, Lq, Lk).
+
+        Returns
+        -------
+        y, backward
+            ``backward(dy)`` gives the gradient of query, or of (query, key), or of (query, key,
+            value): of what was given. With `return_weights` it is ``backward(dy, dweights)``, where
+            dweights may be None.
+        """
+        causal = self.causal if causal is None else causal
+        projections = Projections(self, query, key, value)
+        shapes = [array.shape for array in projections.inputs]
+        mask = check_mask_of_heads(mask, shapes[0], shapes[1], keys_are_known=cache is None)
+        options: dict[str, Any] = {
+            "causal": causal, "window": window, "align": align, "layout": "blhd",
+            "q_lengths": q_lengths, "kv_lengths": kv_lengths, "return_weights": return_weights,
+            **self.scores._asdict(), "sink": self.optional("sink", (self.num_heads,)),
+            **mask_or_bias(mask, bias),
+        }  # fmt: skip
+        if cache is not None:
+            if not isinstance(cache, KVCache):
+                raise TypeError(f"cache must be a KVCache: got {named(cache)}")
+            if mode.training:
+                raise ValueError("cache is for inference: it has no gradients")
+            q, k, v = self._with_cache(cache, projections, options)
+        else:
+            q, k, v = projections.project()
+            q, k = self._turned(q, 0), self._turned(k, 0)
+        if not mode.training:
+            with argument_names(alibi_slopes="alibi"):
+                heads, weights = _apart(attention(q, k, v, **options), return_weights)
+            y, _ = self.out_proj.compute(mode, joined(heads), residual)
+            return ((y, weights) if return_weights else y), _nothing
+        if self.dropout:
+            options |= {"dropout_p": self.dropout, "rng": mode.seed()}
+        with argument_names(alibi_slopes="alibi"):
+            out, pullback = attention_vjp(q, k, v, **options)
+        heads, weights = _apart(out, return_weights)
+        y, back_out = self.out_proj.compute(mode, joined(heads), residual)
+
+        def backward(dy: Any, dweights: Any = None) -> Any:
+            gradients = pullback(back_out(dy).reshape(heads.shape), dweights=dweights)
+            if gradients.sink is not None:
+                self.add_gradient("sink", gradients.sink)
+            dq, dk = (self._turned(d, 0, inverse=True) for d in gradients[:2])
+            return projections.backward(dq, dk, gradients.value)
+
+        return ((y, weights) if return_weights else y), backward
+
+    def _turned(self, heads: Array, first: Any, inverse: bool = False) -> Array:
+        """Queries or keys (…, L, H, D) turned by their positions, which begin at `first`."""
+        if not self.rotary:
+            return heads
+        if isinstance(first, np.ndarray):
+            first = first[:, None] + np.arange(heads.shape[-3])
+        return rotary_embedding(heads, first, base=self.rotary, inverse=inverse, layout="blhd")
+
+    def _with_cache(
+        self, cache: KVCache, projections: Projections, options: dict[str, Any]
+    ) -> tuple[Array, Array, Array]:
+        """Queries, and the keys and values that the cache holds then."""
+        shape, lengths = projections.inputs[0].shape, cache.lengths
+        empty = not len(lengths)
+        if len(shape) != 3 or (not empty and shape[0] != len(lengths)):
+            items = "B" if empty else len(lengths)
+            raise ValueError(
+                f"query must have shape ({items}, L, {self.d_model}) with this cache: got {shape}"
+            )
+        if not projections.is_self:  # the same keys for every step: computed at the first
+            if self.rotary:
+                raise ValueError("cache of another sequence needs a layer without rotary")
+            if empty:
+                q, k, v = projections.project()
+                cache.append(k.swapaxes(-2, -3), v.swapaxes(-2, -3), options["kv_lengths"])
+            else:
+                q = projections.project_query()
+            options["kv_lengths"] = cache.lengths
+        else:
+            first = 0 if empty else cache.lengths
+            q, k, v = projections.project()
+            q, k = self._turned(q, first), self._turned(k, first)
+            before = cache.append(k.swapaxes(-2, -3), v.swapaxes(-2, -3), options["kv_lengths"])
+            options |= {"kv_lengths": cache.lengths, "align": before}
+        return q, cache.key.swapaxes(-2, -3), cache.value.swapaxes(-2, -3)
+
+    def extra_repr(self) -> str:
+        shown = f"{self.d_model}, {self.num_heads}"
+        if self.num_kv_heads != self.num_heads:
+            shown += f", num_kv_heads={self.num_kv_heads}"
+        for name, width in (("kdim", self.kdim), ("vdim", self.vdim)):
+            shown += "" if width == self.d_model else f", {name}={width}"
+        shown += f", dropout={self.dropout:g}" if self.dropout else ""
+        return shown + self.scores.shown() + ("" if self.sink is None else ", sink=True")
+
+
+def _apart(out: Any, with_weights: bool) -> tuple[Array, Array | None]:
+    return out if with_weights else (out, None)
+
+
+def _nothing(*_: Any) -> None:
+    raise AssertionError("an inference has no backward")

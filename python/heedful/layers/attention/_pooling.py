@@ -1,0 +1,141 @@
+"""AttentionPooling: one vector for a sequence, each position weighed by how much it matters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from heedful._checks import as_array, finite, size
+from heedful.base._argument_names import argument_names
+from heedful.base._mode import Mode
+from heedful.base._parameter import Parameter
+from heedful.base._types import Array, Backward, Rng, generator
+from heedful.functional import attention, attention_vjp
+from heedful.layers._typed import Typed
+from heedful.layers.attention._masks import mask_or_bias
+from heedful.layers.blocks._initial import normal
+from heedful.layers.blocks._linear import Linear
+
+
+class AttentionPooling(Typed):
+    """y = Σ_i a_i x_i with a = softmax(score(x)).
+
+    ::
+
+        hidden=None:  score_i = scale · query · x_i
+        hidden=N:     score_i = scale · query · tanh(W x_i + b)
+
+    Parameters
+    ----------
+    d_model : int
+        E, the width of x.
+    hidden : int, optional
+        Width of the layer that looks at x first.
+    num_queries : int, default 1
+        How many vectors a sequence gets, each with a query of its own.
+    scale : float, optional
+        None is 1 / √E without `hidden`, and 1 with it.
+    dtype : {float32, float64}
+    rng : None, int or numpy.random.Generator
+
+    Notes
+    -----
+    Bahdanau et al. 2014, https://arxiv.org/abs/1409.0473; with a learned query: Yang et al. 2016,
+    Hierarchical Attention Networks.
+    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from heedful.layers import AttentionPooling
+    >>> layer = AttentionPooling(4, rng=0)
+    >>> y, weights = layer(np.ones((2, 3, 4)), lengths=[3, 1], return_weights=True)
+    >>> y.shape, weights[1]
+    ((2, 4), array([1., 0., 0.], dtype=float32))
+    """
+
+    query: Any  # a Parameter when assigned, an array when read
+
+    def __init__(
+        self, d_model: int, hidden: int | None = None, num_queries: int = 1, *,
+        scale: float | None = None, dtype: DTypeLike = np.float32, rng: Rng = None,
+    ) -> None:  # fmt: skip
+        super().__init__(dtype)
+        rng = generator(rng)
+        self.d_model = size("d_model", d_model)
+        self.num_queries = size("num_queries", num_queries)
+        self.scale = None if scale is None else finite("scale", scale)
+        self.linear: Linear | None = None
+        if hidden is not None:
+            hidden = size("hidden", hidden)
+            self.linear = Linear(d_model, hidden, activation="tanh", dtype=dtype, rng=rng)
+        shape = (self.num_queries, d_model if hidden is None else hidden)
+        self.query = Parameter(normal(rng, shape, shape[1] ** -0.5, self.dtype))
+
+    def compute(
+        self, mode: Mode, x: Any, *, mask: Any = None, lengths: Any = None,
+        return_weights: bool = False,
+    ) -> tuple[Any, Backward]:  # fmt: skip
+        """x (…, L, E) → y (…, E), or (…, num_queries, E) where there are several.
+
+        Parameters
+        ----------
+        mask : array_like, (…, L), optional
+            Boolean, True where a position counts, or floating: added to the scores.
+        lengths : array_like of int (…), optional
+            How many positions of each sequence count, the first ones.
+        return_weights : bool, default False
+            Return (y, weights) with weights (…, L) or (…, num_queries, L);
+            ``backward(dy, dweights)`` takes a gradient of both.
+        """
+        x = self.array("x", x, self.d_model)
+        if x.ndim < 2:
+            raise ValueError(f"x must have positions and features as axes: got shape {x.shape}")
+        if mask is not None:
+            mask = as_array("mask", mask)
+            if mask.shape != x.shape[:-1]:
+                raise ValueError(f"mask must have shape {x.shape[:-1]}: got {mask.shape}")
+            mask = np.expand_dims(mask, (-2, -3))
+        looked, back_linear = x, None
+        if self.linear is not None:
+            looked, back_linear = self.linear.compute(mode, x)
+        options: dict[str, Any] = {
+            "kv_lengths": lengths, "return_weights": return_weights,
+            "scale": 1.0 if self.scale is None and self.linear is not None else self.scale,
+            **mask_or_bias(mask),
+        }  # fmt: skip
+        one_head = np.expand_dims(x, -3)
+        arrays = self.query, np.expand_dims(looked, -3), one_head
+        pullback = None
+        with argument_names(kv_lengths="lengths"):
+            if mode.training:
+                out, pullback = attention_vjp(*arrays, **options)
+            else:
+                out = attention(*arrays, **options)
+        pooled, *weights = out if return_weights else (out,)
+        y = self._outward(pooled, x)
+
+        def backward(dy: Any, dweights: Any = None) -> Array:
+            assert pullback is not None
+            dy = self.gradient(dy, y.shape).reshape(pooled.shape)
+            if dweights is not None:
+                dweights = self.array("dweights", dweights).reshape(weights[0].shape)
+            gradients = pullback(dy, dweights=dweights)
+            self.add_gradient("query", gradients.query)
+            dlooked = gradients.key.reshape(looked.shape)
+            if back_linear is not None:
+                dlooked = back_linear(dlooked)
+            dx: Array = gradients.value.reshape(x.shape) + dlooked
+            return dx
+
+        return ((y, self._outward(weights[0], x)) if weights else y), backward
+
+    def _outward(self, array: Array, x: Array) -> Array:
+        """(…, 1, num_queries, N) without the axes of length 1."""
+        rows = () if self.num_queries == 1 else (self.num_queries,)
+        return array.reshape(*x.shape[:-2], *rows, array.shape[-1])
+
+    def extra_repr(self) -> str:
+        return f"{self.d_model}" + ("" if self.num_queries == 1 else f", {self.num_queries}")

@@ -1,0 +1,1 @@
+"""Layers that attention and models are made of."""

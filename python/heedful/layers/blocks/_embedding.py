@@ -1,0 +1,117 @@
+"""Embedding: a learned vector for each token."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from heedful._checks import as_array, is_integer, named, size
+from heedful._core import native
+from heedful.base._mode import Mode
+from heedful.base._parameter import Parameter
+from heedful.base._types import Array, Backward, Rng, generator
+from heedful.layers._typed import Typed
+from heedful.layers.blocks._initial import normal
+from heedful.layers.blocks._rows import as_rows
+
+
+class Embedding(Typed):
+    """y = weight[token].
+
+    Parameters
+    ----------
+    num_embeddings : int
+        Number of different tokens; a token is an integer in [0, num_embeddings).
+    d_model : int
+        Width of a vector.
+    padding_idx : int, optional
+        A token whose vector is 0 at first and gets no gradient from here, so that it never learns
+        unless the weight is shared: what else uses it, such as a projection, teaches it, as in
+        PyTorch.
+    dtype : {float32, float64}
+    rng : None, int or numpy.random.Generator
+        For the first vectors: standard normal numbers, as PyTorch's.
+
+    Attributes
+    ----------
+    weight : numpy.ndarray, (num_embeddings, d_model)
+        A projection back to tokens may share it: ``projection.weight = embedding.weight``.
+
+    Notes
+    -----
+    Named ``nn.Embedding`` in PyTorch, with the same parameter.
+    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
+
+    Examples
+    --------
+    >>> from heedful.layers import Embedding
+    >>> Embedding(10, 4, rng=0)([[1, 2, 3]]).shape
+    (1, 3, 4)
+    """
+
+    weight: Any  # a Parameter when assigned, an array when read
+
+    def __init__(
+        self,
+        num_embeddings: int,
+        d_model: int,
+        padding_idx: int | None = None,
+        *,
+        dtype: DTypeLike = np.float32,
+        rng: Rng = None,
+    ) -> None:
+        super().__init__(dtype)
+        self.num_embeddings = size("num_embeddings", num_embeddings)
+        self.d_model = size("d_model", d_model)
+        self.padding_idx = padding_idx
+        shape = (self.num_embeddings, self.d_model)
+        self.weight = Parameter(normal(generator(rng), shape, 1, self.dtype))
+        if padding_idx is not None:
+            if not is_integer(padding_idx):
+                raise TypeError(f"padding_idx must be an integer or None: got {named(padding_idx)}")
+            if not 0 <= padding_idx < num_embeddings:
+                raise ValueError(
+                    f"padding_idx must be a token from 0 to {num_embeddings - 1}: "
+                    f"got {named(padding_idx)}"
+                )
+            self.weight[padding_idx] = 0
+
+    def compute(self, mode: Mode, tokens: Any) -> tuple[Array, Backward]:
+        """tokens (…) → y (…, d_model)."""
+        tokens = check_tokens("tokens", tokens, self.num_embeddings)
+        y = self.weight[tokens]
+
+        def backward(dy: Any) -> None:
+            dy = self.gradient(dy, y.shape)
+            buffer = self.parameter("weight").buffer()
+            if buffer is not None:
+                add_rows(buffer, tokens.reshape(-1), as_rows(dy), self.padding_idx)
+
+        return y, backward
+
+    def extra_repr(self) -> str:
+        shown = f"{self.num_embeddings}, {self.d_model}"
+        return shown if self.padding_idx is None else f"{shown}, padding_idx={self.padding_idx}"
+
+
+def check_tokens(name: str, given: Any, count: int) -> Array:
+    """Integers in [0, count)."""
+    tokens = as_array(name, given)
+    if tokens.dtype.kind not in "iu":
+        # what Keras users have: whole numbers in a float array, an empty list
+        finite = tokens.dtype.kind == "f" and bool(np.isfinite(tokens).all())
+        whole = finite and bool((tokens == np.floor(tokens)).all())
+        if not whole:
+            raise TypeError(f"{name} must be integers: got {named(tokens)}")
+    if tokens.size and not 0 <= int(tokens.min()) <= int(tokens.max()) < count:
+        wrong = tokens.min() if int(tokens.min()) < 0 else tokens.max()
+        raise ValueError(f"{name} must lie in [0, {count}): got {int(wrong)}")
+    return tokens.astype(np.int64) if tokens.dtype.kind == "f" else tokens
+
+
+def add_rows(total: Array, tokens: Array, rows: Array, skip: int | None) -> None:
+    """total[token] += its rows, those of a token in the order in which they come."""
+    ids = np.require(tokens, np.int64, ["C", "ALIGNED"])
+    native.embedding_gradient(rows, ids, -1 if skip is None else skip, total)

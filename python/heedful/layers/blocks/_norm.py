@@ -1,0 +1,139 @@
+"""LayerNorm and RMSNorm: each position scaled to the same size."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from heedful._checks import flag, positive, size
+from heedful._core import native
+from heedful._core._memory import empty
+from heedful.base._mode import Mode
+from heedful.base._parameter import Parameter
+from heedful.base._types import Array, Backward
+from heedful.layers._typed import Typed
+from heedful.layers.blocks._rows import as_rows
+
+
+class LayerNorm(Typed):
+    """y = (x − mean(x)) / √(var(x) + eps) · weight + bias, over the last axis.
+
+    Parameters
+    ----------
+    d_model : int
+        Width of x.
+    eps : float, default 1e-5
+    bias : bool, default True
+    dtype : {float32, float64}
+
+    Attributes
+    ----------
+    weight, bias : numpy.ndarray, (d_model,)
+        1 and 0 at first.
+
+    Notes
+    -----
+    Ba, Kiros and Hinton 2016, https://arxiv.org/abs/1607.06450. Named ``nn.LayerNorm`` in PyTorch,
+    with the same parameters.
+    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
+
+    Examples
+    --------
+    >>> from heedful.layers import LayerNorm
+    >>> LayerNorm(2)([[1.0, 3.0]]).round(3)
+    array([[-1.,  1.]], dtype=float32)
+    """
+
+    weight: Any  # a Parameter when assigned, an array when read
+    bias: Any
+
+    def __init__(
+        self, d_model: int, eps: float = 1e-5, bias: bool = True, *, dtype: DTypeLike = np.float32
+    ) -> None:
+        super().__init__(dtype)
+        self.d_model, self.eps = size("d_model", d_model), positive("eps", eps)
+        self.weight = Parameter(np.ones(self.d_model, self.dtype))
+        self.bias = Parameter(np.zeros(self.d_model, self.dtype)) if flag("bias", bias) else None
+
+    def compute(self, mode: Mode, x: ArrayLike) -> tuple[Array, Backward]:
+        """x (…, d_model) → y, of the same shape."""
+        x = self.array("x", x, self.d_model)
+        shape, rows = x.shape, as_rows(x)
+        y = empty(rows.shape, self.dtype)
+        mean, rstd = np.empty((2, len(rows)), self.dtype)
+        bias = self.optional("bias", self.weight.shape)
+        native.norm_forward(rows, self.weight, bias, self.eps, y, mean, rstd)
+
+        def backward(dy: Any) -> Array:
+            dy = as_rows(self.gradient(dy, shape))
+            dx = empty(rows.shape, self.dtype)
+            dweight = self.parameter("weight").buffer()
+            dbias = None if self.bias is None else self.parameter("bias").buffer()
+            native.norm_backward(dy, rows, self.weight, mean, rstd, dx, dweight, dbias)
+            return dx.reshape(shape)
+
+        return y.reshape(shape), backward
+
+    def extra_repr(self) -> str:
+        return f"{self.d_model}" + ("" if self.eps == 1e-5 else f", eps={self.eps:g}")
+
+
+class RMSNorm(Typed):
+    """y = x / √(mean(x²) + eps) · weight, over the last axis.
+
+    Parameters
+    ----------
+    d_model : int
+        Width of x.
+    eps : float, optional
+        None is the spacing of numbers at 1 in the layer's type, as in PyTorch.
+    dtype : {float32, float64}
+
+    Attributes
+    ----------
+    weight : numpy.ndarray, (d_model,)
+        1 at first.
+
+    Notes
+    -----
+    Zhang and Sennrich 2019, https://arxiv.org/abs/1910.07467. Named ``nn.RMSNorm`` in PyTorch.
+    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
+
+    Examples
+    --------
+    >>> from heedful.layers import RMSNorm
+    >>> RMSNorm(2)([[3.0, 4.0]]).round(3)
+    array([[0.849, 1.131]], dtype=float32)
+    """
+
+    weight: Any  # a Parameter when assigned, an array when read
+
+    def __init__(
+        self, d_model: int, eps: float | None = None, *, dtype: DTypeLike = np.float32
+    ) -> None:
+        super().__init__(dtype)
+        self.d_model = size("d_model", d_model)
+        self.eps = float(np.finfo(self.dtype).eps) if eps is None else positive("eps", eps)
+        self.weight = Parameter(np.ones(self.d_model, self.dtype))
+
+    def compute(self, mode: Mode, x: ArrayLike) -> tuple[Array, Backward]:
+        """x (…, d_model) → y, of the same shape."""
+        x = self.array("x", x, self.d_model)
+        shape, rows = x.shape, as_rows(x)
+        y = empty(rows.shape, self.dtype)
+        rstd = np.empty(len(rows), self.dtype)
+        native.norm_forward(rows, self.weight, None, self.eps, y, None, rstd)
+
+        def backward(dy: Any) -> Array:
+            dy = as_rows(self.gradient(dy, shape))
+            dx = empty(rows.shape, self.dtype)
+            dweight = self.parameter("weight").buffer()
+            native.norm_backward(dy, rows, self.weight, None, rstd, dx, dweight, None)
+            return dx.reshape(shape)
+
+        return y.reshape(shape), backward
+
+    def extra_repr(self) -> str:
+        return f"{self.d_model}"

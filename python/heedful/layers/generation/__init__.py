@@ -1,0 +1,1 @@
+"""Tokens after a prompt, from a model that scores the next one."""

@@ -1,0 +1,206 @@
+"""BertEncoder: tokens that see each other in both directions, and weights trained elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from heedful._checks import as_array, flag, is_integer, named, size
+from heedful.base._argument_names import argument_names
+from heedful.base._mode import Mode
+from heedful.base._state import Mismatch, check_state
+from heedful.base._sums import plus
+from heedful.base._types import Array, Backward, Rng, generator
+from heedful.layers._typed import Typed
+from heedful.layers.blocks._dropout import Dropout
+from heedful.layers.blocks._embedding import Embedding, check_tokens
+from heedful.layers.blocks._linear import Linear
+from heedful.layers.blocks._norm import LayerNorm
+from heedful.layers.blocks._positions import LearnedPositions, rows_of
+from heedful.layers.models._bert_names import from_checkpoint
+from heedful.layers.models._encoder import Encoder
+from heedful.layers.models._ragged import filled_up
+
+
+class BertEncoder(Typed):
+    """Tokens to a vector for each, in the light of all others.
+
+    ::
+
+        x = norm(embed(token) + embed(segment) + position)
+        y = encoder(x)
+
+    Parameters
+    ----------
+    vocabulary : int
+    d_model, num_heads, num_layers, dff : int
+    max_length : int, default 512
+        Positions.
+    segments : int, default 2
+        Kinds of segment; 0 for models that have none.
+    rate : float, default 0.1
+        Of dropout.
+    activation : str, default "gelu"
+    eps : float, default 1e-12
+        Of the norms.
+    pooler : bool, default False
+        Whether there is a layer that makes one vector of the first token's.
+    padding_idx : int, optional
+        RoBERTa's way of counting: this token, wherever it stands, has the position `padding_idx`,
+        and the others count on from padding_idx + 1 without it; neither its vector nor that
+        position learns. None, BERT's way, counts every token. What is not seen by others is said
+        by `lengths` or `mask` alone.
+    first_position : int, optional
+        Of the first token; None is 0, or padding_idx + 1.
+    dtype : {float32, float64}
+    rng : None, int or numpy.random.Generator
+
+    Notes
+    -----
+    Devlin et al. 2018, https://arxiv.org/abs/1810.04805. `load_state_dict` accepts the names of
+    Hugging Face's BERT, RoBERTa, XLM-RoBERTa, CamemBERT, MiniLM and DistilBERT checkpoints, and
+    :func:`bert_from_config` makes a model of the size that a checkpoint's config.json states.
+    :func:`heedful.training.load_weights` reads their files, in shards too.
+    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
+
+    Examples
+    --------
+    >>> from heedful.layers import BertEncoder
+    >>> model = BertEncoder(100, 16, 2, 2, 64, max_length=32, rng=0)
+    >>> model([[1, 2, 3], [4, 5, 0]], lengths=[3, 2]).shape
+    (2, 3, 16)
+    """
+
+    def __init__(
+        self,
+        vocabulary: int = 30522,
+        d_model: int = 768,
+        num_heads: int = 12,
+        num_layers: int = 12,
+        dff: int = 3072,
+        max_length: int = 512,
+        segments: int = 2,
+        rate: float = 0.1,
+        *,
+        activation: str = "gelu",
+        eps: float = 1e-12,
+        pooler: bool = False,
+        padding_idx: int | None = None,
+        first_position: int | None = None,
+        dtype: DTypeLike = np.float32,
+        rng: Rng = None,
+    ) -> None:
+        super().__init__(dtype)
+        rng = generator(rng)
+        vocabulary = size("vocabulary", vocabulary)
+        segments = size("segments", segments) if segments != 0 else 0
+        self.token_embedding = Embedding(vocabulary, d_model, padding_idx, dtype=dtype, rng=rng)
+        self.padding_idx = padding_idx
+        self.first_position = _first_position(first_position, padding_idx)
+        self.token_embedding.weight = self.token_embedding.weight * 0.02
+        self.positions = LearnedPositions(max_length, d_model, dtype=dtype, rng=rng)
+        self.segment_embedding: Embedding | None = None
+        if segments:
+            self.segment_embedding = Embedding(segments, d_model, dtype=dtype, rng=rng)
+            self.segment_embedding.weight = self.segment_embedding.weight * 0.02
+        self.norm = LayerNorm(d_model, eps, dtype=dtype)
+        self.dropout = Dropout(rate, dtype=dtype)
+        self.encoder = Encoder(
+            num_layers, d_model, num_heads, dff, rate, activation=activation, eps=eps,
+            dtype=dtype, rng=rng,
+        )  # fmt: skip
+        self.pooler: Linear | None = None
+        if flag("pooler", pooler):
+            self.pooler = Linear(d_model, d_model, activation="tanh", dtype=dtype, rng=rng)
+
+    def compute(
+        self, mode: Mode, tokens: Any, *, lengths: Any = None, mask: Any = None,
+        segments: Any = None,
+    ) -> tuple[Array, Backward]:  # fmt: skip
+        """tokens (B, L) → y (B, L, E).
+
+        Parameters
+        ----------
+        lengths : array_like of int (B,), optional
+            How many tokens of each sequence count, the first ones. Lists of different lengths say
+            it by themselves; y is as long as the longest then, rows behind a text mean nothing.
+        mask : array_like of bool (B, L), optional
+            Which tokens count, for those that are not the first ones.
+        segments : array_like of int, (B, L) or (L,), optional
+            The kind of segment of each token; None is 0.
+        """
+        if lengths is None and mask is None:
+            tokens, lengths = filled_up("tokens", tokens, self.padding_idx or 0)
+        tokens = as_array("tokens", tokens)
+        x, back_tokens = self.token_embedding.compute(mode, tokens)
+        x, back_positions = self.positions.at(x, self._positions(tokens, x), self.padding_idx)
+        back_segments: Backward | None = None
+        if self.segment_embedding is not None:
+            kinds = self._segments(segments, tokens.shape)
+            added, back_segments = self.segment_embedding.compute(mode, kinds)
+            x = plus(x, added)
+        elif segments is not None:
+            raise ValueError("segments must be None: the model has no embedding for them")
+        x, back_norm = self.norm.compute(mode, x)
+        x, drop = self.dropout.compute(mode, x)
+        seen = None if mask is None else _as_mask(mask, tokens.shape)
+        with argument_names(kv_lengths="lengths"):
+            y, back_encoder = self.encoder.compute(mode, x, kv_lengths=lengths, mask=seen)
+
+        def backward(dy: Any) -> None:
+            dx = back_norm(drop(back_encoder(dy)))
+            if back_segments is not None:
+                back_segments(dx)
+            back_tokens(back_positions(dx))
+
+        return y, backward
+
+    def _positions(self, tokens: Array, x: Array) -> Array:
+        """The position of each token of x (…, L, E): (L,), or (…, L) where some are not counted."""
+        if self.padding_idx is None:
+            return rows_of(x, self.first_position)
+        counted = tokens != self.padding_idx
+        return np.where(counted, np.cumsum(counted, axis=-1), 0) + self.padding_idx
+
+    def _segments(self, given: Any, shape: tuple[int, ...]) -> Array:
+        if given is None:
+            return np.zeros(shape, np.int64)
+        assert self.segment_embedding is not None
+        kinds = check_tokens("segments", given, self.segment_embedding.num_embeddings)
+        if kinds.shape not in (shape, shape[-1:]):
+            raise ValueError(f"segments must have shape {shape}: got {kinds.shape}")
+        return np.broadcast_to(kinds, shape)
+
+    def load_state_dict(self, state: Mapping[str, ArrayLike], strict: bool = True) -> Mismatch:
+        """As of :class:`Layer`; names of Hugging Face's checkpoints are understood too.
+
+        What a checkpoint has beyond the encoder, heads of language models and buffers, is passed
+        by; a pooler too, unless the model has one.
+        """
+        return super().load_state_dict(
+            from_checkpoint(check_state(state), self.pooler is not None), strict
+        )
+
+
+def _first_position(given: Any, padding_idx: int | None) -> int:
+    own = 0 if padding_idx is None else padding_idx + 1
+    if given is None:
+        return own
+    if not is_integer(given):
+        raise TypeError(f"first_position must be an integer: got {named(given)}")
+    if given < 0 or (padding_idx is not None and given != own):
+        wanted = "not be negative" if padding_idx is None else f"be padding_idx + 1, {own}"
+        raise ValueError(f"first_position must {wanted}: got {given}")
+    return int(given)
+
+
+def _as_mask(given: Any, shape: tuple[int, ...]) -> Array:
+    mask = as_array("mask", given)
+    if mask.shape != shape:
+        raise ValueError(f"mask must have shape {shape}: got {mask.shape}")
+    if mask.dtype.kind not in "biu":  # 0 in a mask that is added means the contrary
+        raise TypeError(f"mask must be boolean, or 1 and 0: got {named(mask)}")
+    return mask.astype(np.bool_)[:, None, None, :]

@@ -1,0 +1,292 @@
+"""DecoderLayer and Decoder: causal self-attention, cross-attention and feed-forward, N times."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from heedful._checks import each_of, flag, named, probability, size
+from heedful.base._argument_names import argument_names
+from heedful.base._mode import Mode
+from heedful.base._sums import plus
+from heedful.base._types import Array, Backward, Rng, generator
+from heedful.functional import KVCache
+from heedful.functional._shapes import broadcast
+from heedful.layers._typed import Typed
+from heedful.layers.attention._multi_head import MultiHeadAttention
+from heedful.layers.blocks._dropout import Dropout
+from heedful.layers.blocks._feed_forward import feed_forward
+from heedful.layers.blocks._linear import Linear
+from heedful.layers.blocks._norm import LayerNorm
+from heedful.layers.blocks._stack import Stack, given_options
+from heedful.layers.blocks._sublayer import sublayer
+
+
+class DecoderCache(NamedTuple):
+    """What one decoder layer keeps from step to step."""
+
+    own: KVCache
+    memory: KVCache
+
+
+class DecoderLayer(Typed):
+    """Causal self-attention, attention to a memory, and feed-forward.
+
+    Parameters
+    ----------
+    d_model, num_heads : int
+    dff : int, default 2048
+        Width inside the feed-forward block.
+    rate : float, default 0.1
+        Of dropout, as in :class:`EncoderLayer`.
+    activation, norm_first, eps, bias
+        As in :class:`EncoderLayer`.
+    num_kv_heads, scale, softcap, sink
+        Of both attentions, see :class:`MultiHeadAttention`.
+    rotary, alibi
+        Of the self-attention, as the memory's positions are not those of x.
+    dtype : {float32, float64}
+    rng : None, int or numpy.random.Generator
+
+    Notes
+    -----
+    Vaswani et al. 2017, https://arxiv.org/abs/1706.03762. Named ``nn.TransformerDecoderLayer`` in
+    PyTorch, with the same parameters; there a causal mask must be given, here it is the default.
+    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from heedful.layers import DecoderLayer
+    >>> layer = DecoderLayer(8, 2, dff=32, rng=0)
+    >>> layer(np.ones((3, 5, 8)), np.ones((3, 7, 8)), memory_lengths=[7, 4, 2]).shape
+    (3, 5, 8)
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        num_heads: int,
+        dff: int = 2048,
+        rate: float = 0.1,
+        *,
+        activation: str = "relu",
+        norm_first: bool = False,
+        eps: float = 1e-5,
+        bias: bool = True,
+        num_kv_heads: int | None = None,
+        rotary: bool | float = False,
+        scale: float | None = None,
+        softcap: float | None = None,
+        sink: bool = False,
+        alibi: bool | ArrayLike = False,
+        dtype: DTypeLike = np.float32,
+        rng: Rng = None,
+    ) -> None:
+        super().__init__(dtype)
+        rng, dff, rate = generator(rng), size("dff", dff), probability("rate", rate)
+        self.norm_first = flag("norm_first", norm_first)
+        shared: dict[str, Any] = {
+            "num_kv_heads": num_kv_heads, "dropout": rate, "bias": bias, "scale": scale,
+            "softcap": softcap, "sink": sink, "dtype": dtype, "rng": rng,
+        }  # fmt: skip
+        self.self_attn = MultiHeadAttention(
+            d_model, num_heads, causal=True, rotary=rotary, alibi=alibi, **shared
+        )
+        self.multihead_attn = MultiHeadAttention(d_model, num_heads, **shared)
+        self.linear1 = Linear(d_model, dff, bias, activation=activation, dtype=dtype, rng=rng)
+        self.linear2 = Linear(dff, d_model, bias, dtype=dtype, rng=rng)
+        self.norm1 = LayerNorm(d_model, eps, bias, dtype=dtype)
+        self.norm2 = LayerNorm(d_model, eps, bias, dtype=dtype)
+        self.norm3 = LayerNorm(d_model, eps, bias, dtype=dtype)
+        self.dropout = Dropout(rate, dtype=dtype)
+
+    def compute(
+        self,
+        mode: Mode,
+        x: Any,
+        memory: Any,
+        *,
+        mask: Any = None,
+        lengths: Any = None,
+        causal: bool = True,
+        memory_mask: Any = None,
+        memory_lengths: Any = None,
+        cache: DecoderCache | None = None,
+    ) -> tuple[Array, Backward]:
+        """x (…, L, E), memory (…, M, E) → y (…, L, E); backward gives (dx, dmemory).
+
+        Parameters
+        ----------
+        mask, lengths, causal
+            Which positions of x a position of x may attend to; a mask is as of
+            :class:`MultiHeadAttention`, lengths (…) say how many count, the first ones.
+        memory_mask, memory_lengths
+            Which positions of memory it may attend to, in the same way.
+        cache : DecoderCache, optional
+            See ``MultiHeadAttention.compute``.
+        """
+        width = self.self_attn.d_model
+        x, memory = self.array("x", x, width), self.array("memory", memory, width)
+        _check_batches(x.shape[:-2], memory.shape[:-2])
+        if cache is not None and not isinstance(cache, DecoderCache):
+            raise TypeError(f"cache must be a DecoderCache: got {named(cache)}")
+        own, other = cache or (None, None)
+
+        def attend(x: Array, residual: Array | None) -> tuple[Any, Backward]:
+            with argument_names(query="x", kv_lengths="lengths"):
+                return self.self_attn.compute(
+                    mode, x, mask=mask, kv_lengths=lengths, causal=causal, cache=own,
+                    residual=residual,
+                )  # fmt: skip
+
+        def look(x: Array, residual: Array | None) -> tuple[Any, Backward]:
+            with argument_names(
+                query="x", key="memory", mask="memory_mask", kv_lengths="memory_lengths"
+            ):
+                return self.multihead_attn.compute(
+                    mode, x, memory, mask=memory_mask, kv_lengths=memory_lengths, cache=other,
+                    residual=residual,
+                )  # fmt: skip
+
+        def feed(x: Array, residual: Array | None) -> tuple[Array, Backward]:
+            return feed_forward(mode, self.linear1, self.dropout, self.linear2, x, residual)
+
+        first = self.norm_first
+        x, back_attend = sublayer(mode, x, self.norm1, self.dropout, first, attend)
+        x, back_look = sublayer(mode, x, self.norm2, self.dropout, first, look)
+        x, back_feed = sublayer(mode, x, self.norm3, self.dropout, first, feed)
+
+        def backward(dy: Any) -> tuple[Array, Array]:
+            dx, dmemory = back_look(back_feed(dy))
+            return back_attend(dx), dmemory
+
+        return x, backward
+
+    def extra_repr(self) -> str:
+        return "norm_first=True" if self.norm_first else ""
+
+
+def _check_batches(x: tuple[int, ...], memory: tuple[int, ...]) -> None:
+    """One memory for each sequence, or one for all."""
+    if broadcast(x, memory) != x:
+        raise ValueError(f"memory and x must have the same leading axes: {memory} and {x}")
+
+
+class Decoder(Stack[DecoderLayer]):
+    """N decoder layers, and a norm behind the last if it is asked for.
+
+    Parameters
+    ----------
+    num_layers : int
+    d_model, num_heads, dff, rate, activation, norm_first, eps, bias
+        Of each :class:`DecoderLayer`; eps and bias of the last norm too.
+    num_kv_heads, rotary, scale, softcap, sink, alibi
+        See :class:`DecoderLayer`.
+    norm : bool, optional
+        Whether a norm stands behind the last layer; None: where `norm_first` is True.
+    dtype : {float32, float64}
+    rng : None, int or numpy.random.Generator
+
+    Notes
+    -----
+    Named ``nn.TransformerDecoder`` in PyTorch, with the same parameters.
+    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from heedful.layers import Decoder
+    >>> Decoder(2, 8, 2, 32)(np.ones((3, 5, 8)), np.ones((3, 7, 8))).shape
+    (3, 5, 8)
+    """
+
+    def __init__(
+        self,
+        num_layers: int,
+        d_model: int,
+        num_heads: int,
+        dff: int = 2048,
+        rate: float = 0.1,
+        *,
+        norm: bool | None = None,
+        activation: str = "relu",
+        norm_first: bool = False,
+        eps: float = 1e-5,
+        bias: bool = True,
+        num_kv_heads: int | None = None,
+        rotary: bool | float = False,
+        scale: float | None = None,
+        softcap: float | None = None,
+        sink: bool = False,
+        alibi: bool | ArrayLike = False,
+        dtype: DTypeLike = np.float32,
+        rng: Rng = None,
+    ) -> None:
+        rng = generator(rng)
+
+        def make() -> DecoderLayer:
+            return DecoderLayer(
+                d_model, num_heads, dff, rate, activation=activation, norm_first=norm_first,
+                eps=eps, bias=bias, num_kv_heads=num_kv_heads, rotary=rotary, scale=scale,
+                softcap=softcap, sink=sink, alibi=alibi, dtype=dtype, rng=rng,
+            )  # fmt: skip
+
+        super().__init__(
+            num_layers, d_model, make, norm=norm, norm_first=norm_first, eps=eps, bias=bias,
+            dtype=dtype,
+        )  # fmt: skip
+
+    def new_caches(self, capacity: int | None = None) -> list[DecoderCache]:
+        """Empty caches for all layers."""
+        return [DecoderCache(KVCache(capacity), KVCache()) for _ in self.layers]
+
+    def compute(
+        self,
+        mode: Mode,
+        x: Any,
+        memory: Any,
+        *,
+        mask: Any = None,
+        lengths: Any = None,
+        causal: bool = True,
+        memory_mask: Any = None,
+        memory_lengths: Any = None,
+        caches: list[DecoderCache] | None = None,
+    ) -> tuple[Array, Backward]:
+        """x (…, L, E), memory (…, M, E) → y (…, L, E); backward gives (dx, dmemory).
+
+        Parameters
+        ----------
+        mask, lengths, causal, memory_mask, memory_lengths
+            Of every layer, see ``DecoderLayer.compute``.
+        caches : list of DecoderCache, optional
+            One for each layer, as `new_caches` gives them.
+        """
+        given = given_options(
+            mask=mask, lengths=lengths, memory_mask=memory_mask, memory_lengths=memory_lengths
+        )
+        closures: list[Backward] = []
+        own = each_of("caches", caches, len(self.layers), DecoderCache)
+        for layer, cache in zip(self.layers, own, strict=True):
+            x, closure = layer.computed(
+                mode, x, memory, causal=causal, **given, **given_options(cache=cache)
+            )
+            if mode.training:
+                closures.append(closure)
+        back_norm = None
+        if self.norm is not None:
+            x, back_norm = self.norm.compute(mode, x)
+
+        def backward(dy: Any) -> tuple[Array, Array]:
+            if back_norm is not None:
+                dy = back_norm(dy)
+            dy, dmemory = closures.pop()(dy)
+            while closures:  # each lets go of its arrays as soon as it is done
+                dy, more = closures.pop()(dy)
+                dmemory = plus(dmemory, more, out=dmemory)
+            return dy, dmemory
+
+        return x, backward

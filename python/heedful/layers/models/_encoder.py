@@ -1,0 +1,248 @@
+"""EncoderLayer and Encoder: self-attention and feed-forward, N times."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from heedful._checks import each_of, flag, probability, size
+from heedful.base._argument_names import argument_names
+from heedful.base._mode import Mode
+from heedful.base._types import Array, Backward, Rng, generator
+from heedful.functional import KVCache
+from heedful.layers._typed import Typed
+from heedful.layers.attention._multi_head import MultiHeadAttention
+from heedful.layers.blocks._dropout import Dropout
+from heedful.layers.blocks._feed_forward import feed_forward
+from heedful.layers.blocks._linear import Linear
+from heedful.layers.blocks._norm import LayerNorm
+from heedful.layers.blocks._stack import Stack, given_options, unwound
+from heedful.layers.blocks._sublayer import sublayer
+
+
+class EncoderLayer(Typed):
+    """Self-attention and feed-forward, each with a way around it, dropout and a norm.
+
+    ::
+
+        norm_first=False:  x ← norm(x + dropout(f(x)))      f = attention, then feed-forward
+        norm_first=True:   x ← x + dropout(f(norm(x)))
+
+    Parameters
+    ----------
+    d_model, num_heads : int
+    dff : int, default 2048
+        Width inside the feed-forward block.
+    rate : float, default 0.1
+        Of dropout: of attention weights, inside the feed-forward block and behind each of the two.
+    activation : str, default "relu"
+        See :class:`Linear`.
+    norm_first : bool, default False
+    eps : float, default 1e-5
+        Of the norms.
+    bias : bool, default True
+        Whether linear layers and norms have one.
+    num_kv_heads, causal, rotary, scale, softcap, sink, alibi
+        See :class:`MultiHeadAttention`.
+    dtype : {float32, float64}
+    rng : None, int or numpy.random.Generator
+
+    Notes
+    -----
+    Vaswani et al. 2017, https://arxiv.org/abs/1706.03762; the norm first: Xiong et al. 2020,
+    https://arxiv.org/abs/2002.04745. Named ``nn.TransformerEncoderLayer`` in PyTorch, with the same
+    parameters.
+    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from heedful.layers import EncoderLayer
+    >>> layer = EncoderLayer(8, 2, dff=32, rng=0)
+    >>> layer(np.ones((3, 5, 8)), kv_lengths=[5, 4, 2]).shape
+    (3, 5, 8)
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        num_heads: int,
+        dff: int = 2048,
+        rate: float = 0.1,
+        *,
+        activation: str = "relu",
+        norm_first: bool = False,
+        eps: float = 1e-5,
+        bias: bool = True,
+        num_kv_heads: int | None = None,
+        causal: bool = False,
+        rotary: bool | float = False,
+        scale: float | None = None,
+        softcap: float | None = None,
+        sink: bool = False,
+        alibi: bool | ArrayLike = False,
+        dtype: DTypeLike = np.float32,
+        rng: Rng = None,
+    ) -> None:
+        super().__init__(dtype)
+        rng, dff, rate = generator(rng), size("dff", dff), probability("rate", rate)
+        self.norm_first = flag("norm_first", norm_first)
+        self.self_attn = MultiHeadAttention(
+            d_model, num_heads, num_kv_heads=num_kv_heads, dropout=rate, bias=bias,
+            causal=causal, rotary=rotary, scale=scale, softcap=softcap, sink=sink, alibi=alibi,
+            dtype=dtype, rng=rng,
+        )  # fmt: skip
+        self.linear1 = Linear(d_model, dff, bias, activation=activation, dtype=dtype, rng=rng)
+        self.linear2 = Linear(dff, d_model, bias, dtype=dtype, rng=rng)
+        self.norm1 = LayerNorm(d_model, eps, bias, dtype=dtype)
+        self.norm2 = LayerNorm(d_model, eps, bias, dtype=dtype)
+        self.dropout = Dropout(rate, dtype=dtype)
+
+    def compute(
+        self,
+        mode: Mode,
+        x: Any,
+        *,
+        mask: Any = None,
+        bias: Any = None,
+        causal: bool | None = None,
+        window: Any = None,
+        align: Any = None,
+        q_lengths: Any = None,
+        kv_lengths: Any = None,
+        cache: KVCache | None = None,
+    ) -> tuple[Array, Backward]:
+        """x (…, L, E) → y, of the same shape.
+
+        Parameters
+        ----------
+        mask, bias, causal, window, align, q_lengths, kv_lengths, cache
+            Of the attention of x to itself, see ``MultiHeadAttention.compute``.
+        """
+        x = self.array("x", x, self.self_attn.d_model)
+        given = given_options(
+            mask=mask, bias=bias, causal=causal, window=window, align=align, q_lengths=q_lengths,
+            kv_lengths=kv_lengths, cache=cache,
+        )  # fmt: skip
+
+        def attend(x: Array, residual: Array | None) -> tuple[Any, Backward]:
+            with argument_names(query="x"):
+                return self.self_attn.computed(mode, x, residual=residual, **given)
+
+        def feed(x: Array, residual: Array | None) -> tuple[Array, Backward]:
+            return feed_forward(mode, self.linear1, self.dropout, self.linear2, x, residual)
+
+        first = self.norm_first
+        x, back_attend = sublayer(mode, x, self.norm1, self.dropout, first, attend)
+        x, back_feed = sublayer(mode, x, self.norm2, self.dropout, first, feed)
+        return x, lambda dy: back_attend(back_feed(dy))
+
+    def extra_repr(self) -> str:
+        return "norm_first=True" if self.norm_first else ""
+
+
+class Encoder(Stack[EncoderLayer]):
+    """N encoder layers, and a norm behind the last if it is asked for.
+
+    Parameters
+    ----------
+    num_layers : int
+    d_model, num_heads, dff, rate, activation, norm_first, eps, bias
+        Of each :class:`EncoderLayer`; eps and bias of the last norm too.
+    num_kv_heads, causal, rotary, scale, softcap, sink, alibi
+        See :class:`MultiHeadAttention`.
+    norm : bool, optional
+        Whether a norm stands behind the last layer; None: where `norm_first` is True.
+    dtype : {float32, float64}
+    rng : None, int or numpy.random.Generator
+
+    Notes
+    -----
+    Named ``nn.TransformerEncoder`` in PyTorch, with the same parameters.
+    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from heedful.layers import Encoder
+    >>> Encoder(2, 8, 2, 32)(np.ones((3, 5, 8))).shape
+    (3, 5, 8)
+    """
+
+    def __init__(
+        self,
+        num_layers: int,
+        d_model: int,
+        num_heads: int,
+        dff: int = 2048,
+        rate: float = 0.1,
+        *,
+        norm: bool | None = None,
+        activation: str = "relu",
+        norm_first: bool = False,
+        eps: float = 1e-5,
+        bias: bool = True,
+        num_kv_heads: int | None = None,
+        causal: bool = False,
+        rotary: bool | float = False,
+        scale: float | None = None,
+        softcap: float | None = None,
+        sink: bool = False,
+        alibi: bool | ArrayLike = False,
+        dtype: DTypeLike = np.float32,
+        rng: Rng = None,
+    ) -> None:
+        rng = generator(rng)
+
+        def make() -> EncoderLayer:
+            return EncoderLayer(
+                d_model, num_heads, dff, rate, activation=activation, norm_first=norm_first,
+                eps=eps, bias=bias, num_kv_heads=num_kv_heads, causal=causal, rotary=rotary,
+                scale=scale, softcap=softcap, sink=sink, alibi=alibi, dtype=dtype, rng=rng,
+            )  # fmt: skip
+
+        super().__init__(
+            num_layers, d_model, make, norm=norm, norm_first=norm_first, eps=eps, bias=bias,
+            dtype=dtype,
+        )  # fmt: skip
+
+    def compute(
+        self,
+        mode: Mode,
+        x: Any,
+        *,
+        mask: Any = None,
+        bias: Any = None,
+        causal: bool | None = None,
+        window: Any = None,
+        align: Any = None,
+        q_lengths: Any = None,
+        kv_lengths: Any = None,
+        caches: list[KVCache] | None = None,
+    ) -> tuple[Array, Backward]:
+        """x (…, L, E) → y, of the same shape.
+
+        Parameters
+        ----------
+        mask, bias, causal, window, align, q_lengths, kv_lengths
+            Of the attention in every layer, see ``MultiHeadAttention.compute``.
+        caches : list of KVCache, optional
+            One for each layer.
+        """
+        given = given_options(
+            mask=mask, bias=bias, causal=causal, window=window, align=align, q_lengths=q_lengths,
+            kv_lengths=kv_lengths,
+        )  # fmt: skip
+        closures: list[Backward] = []
+        own = each_of("caches", caches, len(self.layers), KVCache)
+        for layer, cache in zip(self.layers, own, strict=True):
+            x, closure = layer.computed(mode, x, **given, **given_options(cache=cache))
+            if mode.training:
+                closures.append(closure)
+        if self.norm is not None:
+            x, closure = self.norm.compute(mode, x)
+            closures.append(closure)
+
+        return x, unwound(closures)

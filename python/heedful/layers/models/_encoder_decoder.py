@@ -1,0 +1,100 @@
+"""EncoderDecoder: an encoder, and a decoder that attends to what it made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from heedful._checks import size
+from heedful.base._argument_names import argument_names
+from heedful.base._mode import Mode
+from heedful.base._types import Array, Backward, Rng, generator
+from heedful.layers._typed import Typed
+from heedful.layers.models._decoder import Decoder
+from heedful.layers.models._encoder import Encoder
+
+
+class EncoderDecoder(Typed):
+    """An encoder and a decoder that attends to what the encoder made.
+
+    Parameters
+    ----------
+    d_model, num_heads : int
+    num_encoder_layers, num_decoder_layers : int, default 6
+    dff, rate, activation, norm_first, eps, bias
+        Of each layer, see :class:`EncoderLayer`; eps and bias of the two last norms too.
+    num_kv_heads, rotary, scale, softcap, sink, alibi
+        See :class:`EncoderLayer` and :class:`DecoderLayer`.
+    dtype : {float32, float64}
+    rng : None, int or numpy.random.Generator
+
+    Notes
+    -----
+    Vaswani et al. 2017, https://arxiv.org/abs/1706.03762. Named ``nn.Transformer`` in PyTorch, with
+    the same parameters; there a causal mask for the target must be given, here it is the default.
+    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from heedful.layers import EncoderDecoder
+    >>> model = EncoderDecoder(8, 2, 1, 1, dff=32, rng=0)
+    >>> model(np.ones((3, 7, 8)), np.ones((3, 5, 8))).shape
+    (3, 5, 8)
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        num_heads: int,
+        num_encoder_layers: int = 6,
+        num_decoder_layers: int = 6,
+        dff: int = 2048,
+        rate: float = 0.1,
+        *,
+        activation: str = "relu",
+        norm_first: bool = False,
+        eps: float = 1e-5,
+        bias: bool = True,
+        num_kv_heads: int | None = None,
+        rotary: bool | float = False,
+        scale: float | None = None,
+        softcap: float | None = None,
+        sink: bool = False,
+        alibi: bool | ArrayLike = False,
+        dtype: DTypeLike = np.float32,
+        rng: Rng = None,
+    ) -> None:
+        super().__init__(dtype)
+        shared: dict[str, Any] = {
+            "norm": True, "activation": activation, "norm_first": norm_first, "eps": eps,
+            "bias": bias, "num_kv_heads": num_kv_heads, "rotary": rotary, "scale": scale,
+            "softcap": softcap, "sink": sink, "alibi": alibi, "dtype": dtype,
+            "rng": generator(rng),
+        }  # fmt: skip
+        encoder_layers = size("num_encoder_layers", num_encoder_layers)
+        decoder_layers = size("num_decoder_layers", num_decoder_layers)
+        self.encoder = Encoder(encoder_layers, d_model, num_heads, dff, rate, **shared)
+        self.decoder = Decoder(decoder_layers, d_model, num_heads, dff, rate, **shared)
+
+    def compute(
+        self, mode: Mode, source: Any, target: Any, *, source_lengths: Any = None,
+        target_lengths: Any = None, causal: bool = True,
+    ) -> tuple[Array, Backward]:  # fmt: skip
+        """source (…, M, E), target (…, L, E) → y (…, L, E); backward gives (dsource, dtarget)."""
+        with argument_names(x="source", kv_lengths="source_lengths"):
+            memory, back_encoder = self.encoder.compute(mode, source, kv_lengths=source_lengths)
+        with argument_names(x="target", memory="source", lengths="target_lengths",
+                    memory_lengths="source_lengths"):  # fmt: skip
+            y, back_decoder = self.decoder.compute(
+                mode, target, memory, lengths=target_lengths, memory_lengths=source_lengths,
+                causal=causal,
+            )  # fmt: skip
+
+        def backward(dy: Any) -> tuple[Array, Array]:
+            dtarget, dmemory = back_decoder(dy)
+            return back_encoder(dmemory), dtarget
+
+        return y, backward

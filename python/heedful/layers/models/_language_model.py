@@ -1,0 +1,208 @@
+"""LanguageModel: a Transformer that writes on, one token after another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from heedful._checks import each_of, flag, one_of, size
+from heedful.base._argument_names import argument_names
+from heedful.base._mode import Mode
+from heedful.base._rollback import rollback
+from heedful.base._types import Array, Backward, Rng, generator
+from heedful.functional import KVCache
+from heedful.layers._typed import Typed
+from heedful.layers.blocks._dropout import Dropout
+from heedful.layers.blocks._embedding import Embedding
+from heedful.layers.blocks._linear import Linear
+from heedful.layers.blocks._positions import LearnedPositions, SinusoidalPositions
+from heedful.layers.generation._foreign_options import answers_generation
+from heedful.layers.generation._generate import generate
+from heedful.layers.models._encoder import Encoder
+from heedful.layers.models._ragged import padded
+
+
+class LanguageModel(Typed):
+    """Tokens to scores for the token that follows each.
+
+    Parameters
+    ----------
+    vocabulary : int
+        Number of different tokens.
+    d_model, num_heads, num_layers : int
+    dff : int, optional
+        None is 4 · d_model.
+    max_length : int, default 1024
+        Longest sequence, where positions are learned.
+    rate : float, default 0.1
+        Of dropout, see :class:`EncoderLayer`; also behind the embedding.
+    positions : {"learned", "sinusoidal", "rotary", "alibi"}
+        Vectors that are added to those of the tokens; or queries and keys are turned, or distances
+        subtracted from the scores, see :class:`MultiHeadAttention`.
+    tied : bool, default True
+        Whether the projection shares the embedding's weight.
+    num_kv_heads, scale, softcap, sink
+        See :class:`MultiHeadAttention`.
+    window : int, optional
+        How many tokens before it a token attends to at most; None is all.
+    activation : str, default "gelu"
+    dtype : {float32, float64}
+    rng : None, int or numpy.random.Generator
+
+    Notes
+    -----
+    Radford et al. 2019, Language Models are Unsupervised Multitask Learners: norms stand before
+    each block and behind the last. Weights of embeddings are normal with deviation 0.02 at first,
+    projections into the residual path are smaller by √(2 · num_layers).
+    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
+
+    Examples
+    --------
+    >>> from heedful.layers import LanguageModel
+    >>> model = LanguageModel(50, d_model=16, num_heads=2, num_layers=2, rng=0)
+    >>> model([[1, 2, 3]]).shape
+    (1, 3, 50)
+    >>> [tokens.tolist()[:3] for tokens in model.generate([[1, 2, 3]], max_length=2)]
+    [[1, 2, 3]]
+    """
+
+    def __init__(
+        self,
+        vocabulary: int,
+        d_model: int = 256,
+        num_heads: int = 4,
+        num_layers: int = 4,
+        dff: int | None = None,
+        max_length: int = 1024,
+        rate: float = 0.1,
+        *,
+        positions: str = "learned",
+        tied: bool = True,
+        num_kv_heads: int | None = None,
+        scale: float | None = None,
+        softcap: float | None = None,
+        sink: bool = False,
+        window: int | None = None,
+        activation: str = "gelu",
+        dtype: DTypeLike = np.float32,
+        rng: Rng = None,
+    ) -> None:
+        super().__init__(dtype)
+        rng = generator(rng)
+        kind = one_of("positions", positions, ("learned", "sinusoidal", "rotary", "alibi"))
+        self.vocabulary, d_model = size("vocabulary", vocabulary), size("d_model", d_model)
+        dff = 4 * d_model if dff is None else size("dff", dff)
+        self.max_length = size("max_length", max_length) if kind == "learned" else None
+        self.window = None if window is None else (size("window", window), 0)
+        self.embedding = Embedding(vocabulary, d_model, dtype=dtype, rng=rng)
+        self.embedding.weight = self.embedding.weight * 0.02
+        self.positions: LearnedPositions | SinusoidalPositions | None = None
+        if kind == "learned":
+            self.positions = LearnedPositions(max_length, d_model, dtype=dtype, rng=rng)
+        elif kind == "sinusoidal":
+            self.positions = SinusoidalPositions(d_model, dtype=dtype)
+        self.dropout = Dropout(rate, dtype=dtype)
+        self.encoder = Encoder(
+            num_layers, d_model, num_heads, dff, rate, activation=activation,
+            norm_first=True, causal=True, rotary=kind == "rotary", alibi=kind == "alibi",
+            num_kv_heads=num_kv_heads, scale=scale, softcap=softcap, sink=sink, dtype=dtype,
+            rng=rng,
+        )  # fmt: skip
+        for layer in self.encoder.layers:
+            for last in (layer.self_attn.out_proj, layer.linear2):
+                last.weight = last.weight / np.sqrt(2 * num_layers)
+        self.projection = Linear(d_model, vocabulary, bias=False, dtype=dtype, rng=rng)
+        if flag("tied", tied):
+            self.projection.weight = self.embedding.weight
+
+    def compute(
+        self, mode: Mode, tokens: Any, *, lengths: Any = None, caches: list[KVCache] | None = None
+    ) -> tuple[Array, Backward]:
+        """tokens (B, L) → logits (B, L, vocabulary).
+
+        Parameters
+        ----------
+        lengths : array_like of int (B,), optional
+            How many tokens of each sequence count. As no token looks ahead, those behind change
+            nothing but the caches.
+        caches : list of KVCache, optional
+            One for each layer; tokens follow those that they hold.
+        """
+        each_of("caches", caches, len(self.encoder.layers), KVCache)
+        x, back_embedding = self.embedding.compute(mode, tokens)
+        back_positions = None
+        if self.positions is not None:
+            first = caches[0].lengths if caches is not None and len(caches[0].lengths) else 0
+            x, back_positions = self.positions.compute(mode, x, first)
+        x, drop = self.dropout.compute(mode, x)
+        with argument_names(kv_lengths="lengths"):
+            y, back_encoder = self.encoder.compute(
+                mode, x, caches=caches, kv_lengths=lengths, window=self.window
+            )
+        logits, back_projection = self.projection.compute(mode, y)
+
+        def backward(dlogits: Any) -> None:
+            dx = drop(back_encoder(back_projection(dlogits)))
+            back_embedding(dx if back_positions is None else back_positions(dx))
+
+        return logits, backward
+
+    def new_caches(self, capacity: int | None = None) -> list[KVCache]:
+        """Empty caches for all layers."""
+        return [KVCache(capacity) for _ in self.encoder.layers]
+
+    def generation_steps(self) -> LanguageSteps:
+        return LanguageSteps(self)
+
+    @answers_generation
+    def generate(
+        self, prompts: ArrayLike | list[Any], *, stop: int | Sequence[int] | None = None,
+        max_length: int = 100, temperature: float | None = None, top_k: int | None = None,
+        top_p: float | None = None, num_beams: int = 1, length_penalty: float = 1.0,
+        rng: Rng = None,
+    ) -> list[Array]:  # fmt: skip
+        """What the model writes behind each prompt, prompt included.
+
+        Parameters
+        ----------
+        prompts : sequence of sequences of int
+            One token each at least; their lengths may differ.
+        stop, max_length, temperature, top_k, top_p, num_beams, length_penalty, rng
+            See :func:`heedful.layers.generate`.
+        """
+        return generate(
+            self, prompts, stop=stop, max_length=max_length,
+            temperature=temperature, top_k=top_k, top_p=top_p, num_beams=num_beams,
+            length_penalty=length_penalty, rng=rng,
+        )  # fmt: skip
+
+    def extra_repr(self) -> str:
+        return f"{self.vocabulary}" + ("" if self.window is None else f", window={self.window[0]}")
+
+
+class LanguageSteps:
+    """A language model whose caches hold what was read."""
+
+    def __init__(self, model: LanguageModel) -> None:
+        self.model, self.longest = model, model.max_length
+        self.caches: list[KVCache] = []
+
+    def start(self, prompts: list[Array]) -> Array:
+        tokens, lengths = padded(prompts)
+        self.caches = self.model.new_caches()
+        with argument_names(tokens="prompts"):
+            logits = self.model(tokens, lengths=lengths, caches=self.caches)
+        last: Array = logits[np.arange(len(tokens)), lengths - 1]
+        return last
+
+    def step(self, tokens: Array) -> Array:
+        logits: Array = self.model(tokens[:, None], caches=self.caches)
+        return logits[:, 0]
+
+    def reorder(self, items: Array) -> None:
+        with rollback(self.caches):  # all of them or none
+            for cache in self.caches:
+                cache.reorder(items)

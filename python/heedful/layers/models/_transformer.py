@@ -1,0 +1,274 @@
+"""Transformer: an encoder that reads a sequence, and a decoder that writes another one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from heedful._checks import as_array, flag, one_of, size
+from heedful.base._argument_names import argument_names
+from heedful.base._mode import INFERENCE, Mode
+from heedful.base._rollback import rollback
+from heedful.base._sums import times
+from heedful.base._types import Array, Backward, Rng, generator
+from heedful.layers.blocks._dropout import Dropout
+from heedful.layers.blocks._embedding import Embedding, check_tokens
+from heedful.layers.blocks._linear import Linear
+from heedful.layers.blocks._positions import SinusoidalPositions
+from heedful.layers.generation._foreign_options import answers_generation
+from heedful.layers.generation._generate import generate
+from heedful.layers.models._decoder import DecoderCache
+from heedful.layers.models._encoder_decoder import EncoderDecoder
+from heedful.layers.models._ragged import filled_up, padded
+
+
+class Transformer(EncoderDecoder):
+    """Tokens of a source and of a target to scores for the next target token.
+
+    ::
+
+        memory = encoder(dropout(√E · embed(source) + positions))
+        logits = projection(decoder(dropout(√E · embed(target) + positions), memory))
+
+    Parameters
+    ----------
+    source_vocabulary, target_vocabulary : int
+        Numbers of different tokens.
+    d_model, num_heads : int
+    num_layers : int, default 6
+        Of the encoder, and of the decoder.
+    dff, rate, activation, norm_first, eps, bias
+        See :class:`EncoderLayer`; the projection has a bias in any case.
+    positions : {"sinusoidal", "rotary", "alibi"}
+        Sines and cosines that are added to the vectors; or queries and keys are turned, or
+        distances subtracted from the scores, where a sequence attends to itself.
+    num_kv_heads, scale, softcap, sink
+        See :class:`MultiHeadAttention`.
+    padding_idx : int, optional
+        A token that fills sequences up at their ends: nobody attends to it, and its vectors stay 0
+        unless the target's is tied.
+    tied : bool, default False
+        Whether the projection shares the weight of the target's embedding. Then the vector of
+        `padding_idx` learns too, by the scores for that token, as it does in PyTorch.
+    dtype : {float32, float64}
+    rng : None, int or numpy.random.Generator
+
+    Attributes
+    ----------
+    source_embedding, target_embedding : Embedding
+    encoder : Encoder
+    decoder : Decoder
+    projection : Linear
+
+    Notes
+    -----
+    Vaswani et al. 2017, https://arxiv.org/abs/1706.03762. The encoder and the decoder have the
+    parameters of PyTorch's ``nn.Transformer``.
+    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
+
+    Examples
+    --------
+    >>> from heedful.layers import Transformer
+    >>> model = Transformer(10, 12, d_model=8, num_heads=2, num_layers=1, dff=32, rng=0)
+    >>> model([[1, 2, 3]], [[4, 5]]).shape
+    (1, 2, 12)
+    >>> model.generate([[1, 2, 3]], start=0, stop=1, max_length=4)[0].shape
+    (4,)
+    """
+
+    def __init__(
+        self,
+        source_vocabulary: int,
+        target_vocabulary: int,
+        d_model: int = 512,
+        num_heads: int = 8,
+        num_layers: int = 6,
+        dff: int = 2048,
+        rate: float = 0.1,
+        *,
+        activation: str = "relu",
+        norm_first: bool = False,
+        eps: float = 1e-5,
+        bias: bool = True,
+        positions: str = "sinusoidal",
+        num_kv_heads: int | None = None,
+        scale: float | None = None,
+        softcap: float | None = None,
+        sink: bool = False,
+        padding_idx: int | None = None,
+        tied: bool = False,
+        dtype: DTypeLike = np.float32,
+        rng: Rng = None,
+    ) -> None:
+        rng = generator(rng)
+        kind = one_of("positions", positions, ("sinusoidal", "rotary", "alibi"))
+        num_layers = size("num_layers", num_layers)
+        super().__init__(
+            d_model, num_heads, num_layers, num_layers, dff, rate, activation=activation,
+            norm_first=norm_first, eps=eps, bias=bias, num_kv_heads=num_kv_heads,
+            rotary=kind == "rotary", scale=scale, softcap=softcap, sink=sink,
+            alibi=kind == "alibi", dtype=dtype, rng=rng,
+        )  # fmt: skip
+        self.padding_idx = padding_idx
+        source_vocabulary = size("source_vocabulary", source_vocabulary)
+        target_vocabulary = size("target_vocabulary", target_vocabulary)
+        self.source_embedding = Embedding(
+            source_vocabulary, d_model, padding_idx, dtype=dtype, rng=rng
+        )
+        self.target_embedding = Embedding(
+            target_vocabulary, d_model, padding_idx, dtype=dtype, rng=rng
+        )
+        for embedding in (self.source_embedding, self.target_embedding):
+            embedding.weight = embedding.weight / np.sqrt(d_model)
+        self.positions: SinusoidalPositions | None = None
+        if kind == "sinusoidal":
+            self.positions = SinusoidalPositions(d_model, dtype=dtype)
+        self.dropout = Dropout(rate, dtype=dtype)
+        self.projection = Linear(d_model, target_vocabulary, dtype=dtype, rng=rng)
+        if flag("tied", tied):
+            self.projection.weight = self.target_embedding.weight
+
+    def _embed(
+        self, mode: Mode, embedding: Embedding, tokens: Any, first: Any = 0
+    ) -> tuple[Array, Backward]:
+        factor = self.dtype.type(np.sqrt(embedding.d_model))
+        name = "source" if embedding is self.source_embedding else "target"
+        with argument_names(tokens=name):
+            x, back = embedding.compute(mode, tokens)
+        x = times(x, factor)
+        if self.positions is not None:
+            x, _ = self.positions.compute(mode, x, first)
+        x, drop = self.dropout.compute(mode, x)
+        return x, lambda dx: back(times(drop(dx), factor))
+
+    def compute(
+        self, mode: Mode, source: Any, target: Any, *, source_lengths: Any = None,
+        target_lengths: Any = None, causal: bool = True,
+    ) -> tuple[Array, Backward]:  # fmt: skip
+        """source (B, M) and target (B, L) of tokens → logits (B, L, target_vocabulary).
+
+        `source_lengths` (B,) says how many tokens of each source count; None: those before the
+        padding at the end, if there is a `padding_idx`. Sources of different lengths may be lists.
+        """
+        source, source_lengths = self._read(source, source_lengths)
+        x, back_source = self._embed(mode, self.source_embedding, source)
+        y, back_target = self._embed(mode, self.target_embedding, target)
+        y, back = super().compute(
+            mode, x, y, source_lengths=source_lengths, target_lengths=target_lengths, causal=causal
+        )
+        logits, back_projection = self.projection.compute(mode, y)
+
+        def backward(dlogits: Any) -> None:
+            dsource, dtarget = back(back_projection(dlogits))
+            back_source(dsource)
+            back_target(dtarget)
+
+        return logits, backward
+
+    def _read(self, source: Any, lengths: Any) -> tuple[Array, Any]:
+        """Sources (B, M), and how many tokens of each count; None for all."""
+        padding = self.padding_idx
+        filled, found = filled_up("source", source, padding or 0)
+        tokens = as_array("source", filled)
+        if lengths is None and padding is not None and tokens.ndim:
+            kept = tokens != padding
+            # the place behind the last token that is none
+            last = kept.shape[-1] - np.argmax(kept[..., ::-1], -1) if kept.size else 0
+            found = np.where(kept.any(-1), last, 0)
+        return tokens, found if lengths is None else lengths
+
+    def encode(self, source: Any, source_lengths: Any = None) -> Array:
+        """What the decoder attends to: tokens (B, M) → memory (B, M, E)."""
+        source, source_lengths = self._read(source, source_lengths)
+        x, _ = self._embed(INFERENCE, self.source_embedding, source)
+        with argument_names(kv_lengths="source_lengths"):
+            memory: Array = self.encoder(x, kv_lengths=source_lengths)
+        return memory
+
+    def decode(
+        self, tokens: Any, memory: Array, caches: list[DecoderCache], source_lengths: Any = None
+    ) -> Array:
+        """Logits (B, L, target_vocabulary) of tokens (B, L) that follow those in the caches."""
+        first = caches[0].own.lengths
+        x, _ = self._embed(INFERENCE, self.target_embedding, tokens, first if len(first) else 0)
+        y = self.decoder(x, memory, caches=caches, memory_lengths=source_lengths)
+        logits: Array = self.projection(y)
+        return logits
+
+    @answers_generation
+    def generate(
+        self, source: Any, *, start: int, stop: int | Sequence[int] | None = None,
+        max_length: int = 100, temperature: float | None = None, top_k: int | None = None,
+        top_p: float | None = None, num_beams: int = 1, length_penalty: float = 1.0,
+        rng: Rng = None, source_lengths: Any = None,
+    ) -> list[Array]:  # fmt: skip
+        """The targets that the model writes, token by token.
+
+        Parameters
+        ----------
+        source : array_like of int, (B, M), or sequences of different lengths
+        start : int
+            The token before the first.
+        stop : int or sequence of int, optional
+            The token, or the tokens, that end a target; it is not part of the result.
+        max_length : int, default 100
+            Tokens of a target at most.
+        temperature, top_k, top_p, num_beams, length_penalty, rng
+            See :func:`heedful.layers.generate`.
+
+        Returns
+        -------
+        list of numpy.ndarray of int, one for each source
+        """
+        source, source_lengths = self._read(source, source_lengths)
+        if not len(source):
+            return []
+        if source.ndim != 2:
+            raise ValueError(f"source must be tokens (B, M): got shape {source.shape}")
+        first = check_tokens("start", start, self.target_embedding.num_embeddings)
+        if first.ndim:
+            raise ValueError(f"start must be one token: got shape {first.shape}")
+        max_length = size("max_length", max_length)
+        steps = TransformerSteps(self, source, source_lengths, max_length)
+        return generate(
+            steps, [first[None]] * len(source), stop=stop, max_length=max_length,
+            temperature=temperature, top_k=top_k, top_p=top_p, num_beams=num_beams,
+            length_penalty=length_penalty, rng=rng,
+        )  # fmt: skip
+
+    def extra_repr(self) -> str:
+        return "" if self.padding_idx is None else f"padding_idx={self.padding_idx}"
+
+
+class TransformerSteps:
+    """A decoder that attends to encoded sources."""
+
+    longest: int | None = None
+
+    def __init__(
+        self, model: Transformer, source: Array, source_lengths: Array | None, max_length: int
+    ) -> None:
+        self.model, self.lengths = model, source_lengths
+        self.memory = model.encode(source, source_lengths)
+        self.caches: list[DecoderCache] = model.decoder.new_caches(max_length + 1)
+
+    def start(self, prompts: list[Array]) -> Array:
+        tokens, lengths = padded(prompts)
+        logits = self.model.decode(tokens, self.memory, self.caches, self.lengths)
+        last: Array = logits[np.arange(len(tokens)), lengths - 1]
+        return last
+
+    def step(self, tokens: Array) -> Array:
+        return self.model.decode(tokens[:, None], self.memory, self.caches, self.lengths)[:, 0]
+
+    def reorder(self, items: Array) -> None:
+        memory = self.memory[items]
+        lengths = None if self.lengths is None else np.asarray(self.lengths)[items]
+        with rollback(self.caches):
+            for cache in self.caches:
+                cache.own.reorder(items)
+                cache.memory.reorder(items)
+        self.memory, self.lengths = memory, lengths

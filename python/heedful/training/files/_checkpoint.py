@@ -1,0 +1,83 @@
+"""A checkpoint: one safetensors file, or an index and the shards that it lists."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path, PureWindowsPath
+from typing import Any
+
+from heedful._checks import named
+from heedful._printable import printable
+from heedful._whole_file import AnyPath, check_path
+from heedful.base._types import Array
+from heedful.training.files._safetensors import Shapes, read_shards, read_tensors
+
+_WHOLE = "model.safetensors"
+_INDEX = f"{_WHOLE}.index.json"
+
+
+def read_checkpoint(path: AnyPath, shapes: Shapes | None = None) -> dict[str, Array]:
+    """The arrays of a safetensors file, of an index's shards, or of a folder that has one of both.
+
+    In a folder model.safetensors comes first, as for transformers.
+    """
+    check_path(path)
+    place = Path(path)
+    if place.is_dir():
+        inside = [place / name for name in (_WHOLE, _INDEX) if (place / name).is_file()]
+        if not inside:
+            raise IsADirectoryError(
+                f"path must be a file: got the folder {os.fspath(path)!r}, which has no {_WHOLE} "
+                f"and no {_INDEX}"
+            )
+        place = inside[0]
+    if not place.name.endswith(".json"):
+        return read_tensors(place, shapes)[0]
+    shard_of = _shards(place)
+    names = sorted(set(shard_of.values()))
+    missing = [name for name in names if not (place.parent / name).exists()]
+    if missing:
+        raise FileNotFoundError(
+            f"{place.name} lists shards that are not there: {printable(', '.join(missing))}"
+        )
+    shards: list[AnyPath] = [place.parent / name for name in names]
+    tensors, found = read_shards(shards, shapes)
+    for name, shard in shard_of.items():
+        if name not in found or Path(found[name]).name != shard:
+            raise ValueError(f"{printable(name)} must stand in {shard!r}, as {place.name} says")
+    return tensors
+
+
+def _shards(index: Path) -> dict[str, str]:
+    """Which file each name stands in, as an index says; it may have been written by anybody."""
+    try:
+        found = json.loads(index.read_text(encoding="utf-8"), object_pairs_hook=_once)["weight_map"]
+        if not isinstance(found, dict) or not found:
+            raise TypeError(f"weight_map must be a mapping of names to files: got {named(found)}")
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise ValueError(
+            f"path must be an index of safetensors files: {index.name} is none, "
+            f"{printable(str(error))}"
+        ) from None
+    for shard in found.values():
+        _check_name(shard)
+    return found
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"{named(name)} stands in it twice")
+        found[name] = value
+    return found
+
+
+def _check_name(shard: Any) -> None:
+    """A file beside the index, and never a pickle."""
+    if not isinstance(shard, str) or not shard.endswith(".safetensors"):
+        raise ValueError(f"shards must be .safetensors files: got {named(shard)}")
+    inside = Path(shard).name == shard == PureWindowsPath(shard).name
+    if not inside or "\0" in shard:
+        raise ValueError(f"shards must stand in the folder of the index: got {named(shard)}")

@@ -1,0 +1,138 @@
+"""safetensors files: arrays and text, read with care and written as a whole."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from heedful._printable import printable
+from heedful._whole_file import AnyPath, check_path, check_target, whole_file
+from heedful.base._types import Array
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+# by the names of safetensors; float8 and what has fewer bits needs scales that stand elsewhere
+_TYPES = {"F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U64", "U32", "U16", "U8", "BOOL"}
+
+
+def _library() -> Any:
+    try:
+        from safetensors import numpy as library
+    except ImportError:
+        raise ImportError(
+            "files of weights need the package safetensors: pip install safetensors"
+        ) from None
+    return library
+
+
+def read_tensors(
+    path: AnyPath, shapes: Shapes | None = None
+) -> tuple[dict[str, Array], dict[str, str]]:
+    """The arrays of a safetensors file and its text; bfloat16 as float32.
+
+    Where `shapes` says what shape a name has, it is compared before anything is read.
+    """
+    with _open(path) as file:
+        _check(file, shapes or {})
+        return _arrays(path, file), file.metadata() or {}
+
+
+def read_shards(
+    paths: Sequence[AnyPath], shapes: Shapes | None = None
+) -> tuple[dict[str, Array], dict[str, AnyPath]]:
+    """The arrays of several files, and which file each name stands in.
+
+    All are checked before the first is read. A name that stands in two of them is a ValueError.
+    """
+    place: dict[str, AnyPath] = {}
+    with ExitStack() as stack:
+        files = [(path, stack.enter_context(_open(path))) for path in paths]
+        for path, file in files:
+            _check(file, shapes or {})
+            for name in file.keys():  # noqa: SIM118, no mapping
+                if name in place:
+                    raise ValueError(
+                        f"{printable(name)} must stand in one shard: got it in "
+                        f"{_last(place[name])} and in {_last(path)}"
+                    )
+                place[name] = path
+        tensors: dict[str, Array] = {}
+        for path, file in files:
+            tensors |= _arrays(path, file)
+    return tensors, place
+
+
+def write_tensors(tensors: dict[str, Array], path: AnyPath, text: dict[str, str]) -> None:
+    """Whole or not at all, see `whole_file`."""
+    library = _library()
+    from safetensors import SafetensorError
+
+    check_target(path)
+    with whole_file(path) as beside:
+        ready = {name: np.asarray(array, order="C") for name, array in tensors.items()}
+        try:
+            library.save_file(ready, beside, metadata=text)
+        except SafetensorError as error:  # a full disk is one, too
+            raise OSError(
+                f"path could not be written: {os.fspath(path)!r}, {printable(str(error))}"
+            ) from None
+
+
+def _open(path: AnyPath) -> Any:
+    """A context that reads the file; its header has been checked."""
+    check_path(path)
+    _library()
+    from safetensors import SafetensorError, safe_open
+
+    if Path(path).is_dir():
+        raise IsADirectoryError(f"path must be a file: got the folder {os.fspath(path)!r}")
+    if Path(path).exists() and not Path(path).is_file():  # to open a pipe would wait for its writer
+        raise OSError(f"path must be a file: got {os.fspath(path)!r}, a device or a pipe")
+    try:
+        return safe_open(path, framework="numpy")
+    except SafetensorError as error:
+        raise SafetensorError(
+            f"path must be a whole safetensors file: {os.fspath(path)!r} is none, "
+            f"{printable(str(error))}"
+        ) from None
+
+
+def _check(file: Any, shapes: Shapes) -> None:
+    for name in file.keys():  # noqa: SIM118, no mapping
+        tensor = file.get_slice(name)
+        shape, kind = tuple(tensor.get_shape()), str(tensor.get_dtype())
+        wanted = shapes.get(name, shape)
+        if shape != wanted:
+            raise ValueError(f"{printable(name)} must have shape {wanted}: got {shape}")
+        if kind not in _TYPES:
+            raise TypeError(
+                f"{printable(name)} must be of F64, F32, F16, BF16, integers or BOOL: got {kind}"
+            )
+
+
+def _arrays(path: AnyPath, file: Any) -> dict[str, Array]:
+    names = list(file.keys())
+    narrow = {name for name in names if file.get_slice(name).get_dtype() == "BF16"}
+    widened = _bfloat16(path, narrow) if narrow else {}
+    return {name: widened[name] if name in narrow else file.get_tensor(name) for name in names}
+
+
+def _bfloat16(path: AnyPath, names: set[str]) -> dict[str, Array]:
+    """As float32, exactly: NumPy has no such type, and the package that has it may be absent."""
+    from safetensors import deserialize
+
+    found: dict[str, Array] = {}
+    for name, tensor in deserialize(Path(path).read_bytes()):  # type: ignore[no-untyped-call]
+        if name in names:
+            bits = np.frombuffer(tensor["data"], "<u2").astype(np.uint32) << 16
+            found[name] = bits.view(np.float32).reshape(tensor["shape"])
+    return found
+
+
+def _last(path: AnyPath) -> str:
+    return repr(Path(path).name)

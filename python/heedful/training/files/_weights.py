@@ -1,0 +1,80 @@
+"""Files of weights, as every library of transformers reads and writes them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from heedful._checks import flag, named
+from heedful._whole_file import AnyPath
+from heedful.base._module import Module
+from heedful.training.files._checkpoint import read_checkpoint
+from heedful.training.files._safetensors import write_tensors
+
+
+def save_weights(model: Module, path: AnyPath) -> None:
+    """Writes the parameters of a model as safetensors, under their dotted names.
+
+    Parameters
+    ----------
+    model : Layer
+    path : str or path
+        An existing file is replaced, as a whole, and keeps its mode; of a symbolic link, the file
+        that it leads to.
+
+    Raises
+    ------
+    OSError
+        A path that cannot be written, a full disk: the file that was there is what it was.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> from heedful.layers import Linear
+    >>> from heedful.training import load_weights, save_weights
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "linear.safetensors")
+    ...     save_weights(Linear(3, 2), path)
+    ...     load_weights(Linear(3, 2), path)
+    Mismatch(missing=[], unexpected=[])
+    """
+    write_tensors(checked_model(model).state_dict(), path, {"format": "np"})
+
+
+def load_weights(model: Module, path: AnyPath, strict: bool = True) -> Any:
+    """Reads parameters that heedful, PyTorch or Hugging Face wrote as safetensors.
+
+    Numbers of float64, float32, float16, bfloat16, integers and booleans are converted to the
+    model's type; float8 and narrower types are refused.
+
+    Parameters
+    ----------
+    model : Layer
+    path : str or path
+        A safetensors file; an index, such as model.safetensors.index.json, beside the shards that
+        it lists; or a folder with model.safetensors or model.safetensors.index.json.
+    strict : bool, default True
+        See :meth:`Layer.load_state_dict`.
+
+    Returns
+    -------
+    (missing, unexpected)
+
+    Raises
+    ------
+    ValueError
+        Names or shapes that do not fit; an index that names a file outside of its folder, or a
+        shard that has not what the index says. Parameters are what they were.
+    TypeError
+        Numbers of another type.
+    safetensors.SafetensorError
+        A file that is no safetensors file, or a part of one; the message names it.
+    """
+    model, strict = checked_model(model), flag("strict", strict)
+    shapes = {name: own.value.shape for name, own in model.named_parameters()}
+    return model.load_state_dict(read_checkpoint(path, shapes), strict)
+
+
+def checked_model(given: Any) -> Module:
+    if not isinstance(given, Module):
+        raise TypeError(f"model must be a layer: got {named(given)}")
+    return given

@@ -1,0 +1,1 @@
+"""Losses, and what targets and weights they take."""

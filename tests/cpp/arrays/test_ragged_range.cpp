@@ -1,0 +1,39 @@
+// Numbers of heads of items: every one of them found, and no more than there are.
+#include "arrays/ragged_range.hpp"
+#include "check.hpp"
+
+namespace heedful {
+namespace {
+
+void every_place_is_found() {
+  const std::ptrdiff_t counts[] = {0, 3, 0, 0, 1, 17, 0}, items = 7, heads = 5;
+  const RaggedRange range(items, heads, [&](std::ptrdiff_t i) { return counts[i]; });
+  check(range.size() == heads * 21, "as many as all heads have");
+  std::ptrdiff_t position = 0;
+  for (std::ptrdiff_t item = 0; item < items; ++item) {
+    check(range.count(item) == counts[item], "what one head has");
+    for (std::ptrdiff_t head = 0; head < heads; ++head) {
+      check(range.begin(item, head) == position, "heads one after another");
+      for (std::ptrdiff_t index = 0; index < counts[item]; ++index, ++position) {
+        const RaggedRange::Place place = range[position];
+        check(place.item == item && place.head == head && place.index == index, "its place");
+      }
+    }
+  }
+}
+
+void nothing_at_all() {
+  const auto three = [](std::ptrdiff_t) -> std::ptrdiff_t { return 3; };
+  check(RaggedRange(0, 5, three).size() == 0, "no items");
+  check(RaggedRange(5, 0, three).size() == 0, "no heads");
+}
+
+}  // namespace
+}  // namespace heedful
+
+int main() {
+  using namespace heedful;
+  every_place_is_found();
+  nothing_at_all();
+  return summary();
+}

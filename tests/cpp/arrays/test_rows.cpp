@@ -1,0 +1,262 @@
+// Rows of the caller's arrays: converted, turned into panels and back, read in place or copied,
+// looked at for NaN and ∞.
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "arrays/rows.hpp"
+#include "check.hpp"
+#include "random_numbers.hpp"
+#include "tensor.hpp"
+
+namespace heedful {
+namespace {
+
+constexpr ElementType floating_types[] = {ElementType::float32, ElementType::float64,
+                                          ElementType::float16, ElementType::bfloat16};
+constexpr std::ptrdiff_t counts[] = {0, 1, 2, 3, 7, 16, 31, 63, 64, 65, 130};
+constexpr Layout layouts[] = {Layout::plain, Layout::spread, Layout::columns_out, Layout::reversed};
+
+template <class T>
+std::vector<T> numbers(std::ptrdiff_t count, T value = T{0}) {
+  return std::vector<T>(static_cast<std::size_t>(count), value);
+}
+
+template <class T>
+void a_row_of_any_type_and_stride_is_read() {
+  RandomNumbers random(7);
+  for (const std::ptrdiff_t count : counts) {
+    for (const Layout layout : layouts) {
+      for (const ElementType type : floating_types) {
+        Tensor tensor(type, {1, 1, 3, count}, layout);
+        tensor.fill([&] { return random.exact(); });
+        auto row = numbers<T>(count + 1, T(-77));
+        read_row(tensor.view().row(0, 0, 1), type, tensor.view().column_stride, row.data(), count);
+        bool right = row.back() == T(-77);
+        for (std::ptrdiff_t i = 0; i < count; ++i) {
+          right &= row[static_cast<std::size_t>(i)] == static_cast<T>(tensor.get(0, 0, 1, i));
+        }
+        check(right, "a row is read as its numbers, and no more than asked for");
+      }
+    }
+  }
+  const std::uint8_t booleans[] = {1, 0, 0, 1, 1};
+  T row[5];
+  read_row(reinterpret_cast<const char*>(booleans), ElementType::boolean, 1, row, 5);
+  check(row[0] == 1 && row[1] == 0 && row[2] == 0 && row[3] == 1 && row[4] == 1,
+        "booleans are read as 0 and 1");
+}
+
+template <class T>
+void a_broadcast_number_is_read_again_and_again() {
+  for (const ElementType type : floating_types) {
+    char memory[8] = {};
+    put_number(memory, type, -1.25);
+    auto row = numbers<T>(130);
+    read_row(memory, type, 0, row.data(), 130);
+    bool right = true;
+    for (const T number : row) right &= number == T(-1.25);
+    check(right, "stride 0 repeats a number");
+  }
+}
+
+template <class T>
+void a_row_is_written_in_any_type_and_stride() {
+  RandomNumbers random(8);
+  for (const std::ptrdiff_t count : counts) {
+    for (const Layout layout : layouts) {
+      for (const ElementType type : floating_types) {
+        Tensor tensor(type, {1, 1, 3, count}, layout);
+        tensor.fill([&] { return 3.0; });
+        auto row = numbers<T>(count);
+        for (T& number : row) number = static_cast<T>(random.between(-5, 5));  // to be rounded
+        write_row(row.data(), tensor.view().row(0, 0, 1), type, tensor.view().column_stride, count);
+        Tensor expected(type, {1, 1, 3, count}, layout);
+        expected.fill([&] { return 3.0; });
+        for (std::ptrdiff_t i = 0; i < count; ++i) {
+          // halves are rounded from float, as the computing type of 16-bit numbers is
+          const T number = row[static_cast<std::size_t>(i)];
+          const bool half = element_size(type) == 2;
+          expected.set(
+              0, 0, 1, i,
+              half ? static_cast<double>(static_cast<float>(number)) : static_cast<double>(number));
+        }
+        check(tensor.bytes() == expected.bytes(),
+              "a row is written rounded, and nothing beside it");
+      }
+    }
+  }
+}
+
+// Rows that lie in any order in memory, each of exactly its columns.
+template <class T>
+struct Lines {
+  std::vector<std::vector<T>> lines;
+  std::vector<T*> pointers;
+
+  Lines(std::ptrdiff_t count, std::ptrdiff_t columns)
+      : lines(static_cast<std::size_t>(count), numbers<T>(columns)) {
+    for (auto& line : lines) pointers.push_back(line.data());
+  }
+  T& at(std::ptrdiff_t line, std::ptrdiff_t column) {
+    return lines[static_cast<std::size_t>(line)][static_cast<std::size_t>(column)];
+  }
+};
+
+template <class T>
+void rows_are_turned_into_a_panel_and_back() {
+  constexpr std::ptrdiff_t width = simd::lanes<T>;
+  RandomNumbers random(9);
+  for (const std::ptrdiff_t lanes : {width, 2 * width, 3 * width}) {
+    for (const std::ptrdiff_t columns : {std::ptrdiff_t{0}, std::ptrdiff_t{1}, width - 1, width,
+                                         width + 1, 2 * width - 1, 2 * width, 5 * width + 3}) {
+      Lines<T> rows(lanes, columns);
+      for (std::ptrdiff_t lane = 0; lane < lanes; ++lane) {
+        for (std::ptrdiff_t column = 0; column < columns; ++column) {
+          rows.at(lane, column) = static_cast<T>(random.between(-1, 1));
+        }
+      }
+      auto panel = numbers<T>(columns * lanes + 1, T(-77));
+      rows_to_panel<T>(rows.pointers.data(), lanes, columns, T(0.3), panel.data());
+      bool right = panel.back() == T(-77);
+      for (std::ptrdiff_t i = 0; i < columns * lanes; ++i) {
+        right &= panel[static_cast<std::size_t>(i)] == rows.at(i % lanes, i / lanes) * T(0.3);
+      }
+      check(right, "panel[column][lane] = factor · rows[lane][column]");
+
+      panel.pop_back();
+      auto factors = numbers<T>(lanes);
+      for (T& factor : factors) factor = static_cast<T>(random.between(-1, 1));
+      Lines<T> back(lanes, columns);
+      panel_to_rows<T>(panel.data(), lanes, columns, factors.data(), back.pointers.data());
+      right = true;
+      for (std::ptrdiff_t lane = 0; lane < lanes; ++lane) {
+        for (std::ptrdiff_t column = 0; column < columns; ++column) {
+          right &= back.at(lane, column) == panel[static_cast<std::size_t>(column * lanes + lane)] *
+                                                factors[static_cast<std::size_t>(lane)];
+        }
+      }
+      check(right, "rows[lane][column] = panel[column][lane] · factors[lane]");
+    }
+  }
+}
+
+template <class T>
+bool rows_hold(Rows<T> rows, const Tensor& tensor, std::ptrdiff_t first, std::ptrdiff_t count) {
+  for (std::ptrdiff_t row = 0; row < count; ++row) {
+    for (std::ptrdiff_t column = 0; column < tensor.shape().columns; ++column) {
+      if (rows.data[row * rows.stride + column] !=
+          static_cast<T>(tensor.get(1, 2, first + row, column)))
+        return false;
+    }
+  }
+  return true;
+}
+
+template <class T>
+void rows_are_read_in_place_or_copied_with_zeros_behind() {
+  RandomNumbers random(10);
+  constexpr Layout all[] = {Layout::plain, Layout::heads_inside, Layout::spread,
+                            Layout::columns_out, Layout::reversed};
+  for (const std::ptrdiff_t columns : {1, 3, 4, 8, 16, 19}) {
+    for (const Layout layout : all) {
+      for (const ElementType type : floating_types) {
+        for (const bool padding : {false, true}) {
+          Tensor tensor(type, {2, 3, 7, columns}, layout);
+          tensor.fill([&] { return random.exact(); });
+          auto buffer = numbers<T>(5 * padded<T>(columns), std::numeric_limits<T>::quiet_NaN());
+          const Rows<T> rows =
+              load_rows(tensor.view(), 1, 2, 2, 5, columns, padding, buffer.data());
+          check(rows_hold(rows, tensor, 2, 5), "rows 2 to 6 of the head are read");
+          const bool one_run =
+              tensor.view().column_stride == static_cast<std::ptrdiff_t>(sizeof(T));
+          const bool in_place =
+              type == element_type<T> && one_run && (!padding || columns >= simd::lanes<T>);
+          check((rows.data != buffer.data()) == in_place,
+                "runs of the computing type stay where they are");
+          if (in_place) continue;
+          bool zeros = rows.stride == padded<T>(columns);
+          for (std::ptrdiff_t row = 0; row < 5; ++row) {
+            for (std::ptrdiff_t i = columns; i < rows.stride; ++i) {
+              zeros &= rows.data[row * rows.stride + i] == 0;
+            }
+          }
+          check(zeros, "copies have zeros up to whole vectors");
+        }
+      }
+    }
+  }
+}
+
+template <class T>
+void dot_is_a_dot_product() {
+  RandomNumbers random(17);
+  for (const std::ptrdiff_t count : counts) {
+    auto a = numbers<T>(count), b = numbers<T>(count);
+    long double expected = 0;
+    for (std::size_t i = 0; i < a.size(); ++i) {
+      a[i] = static_cast<T>(random.between(-1, 1));
+      b[i] = static_cast<T>(random.between(-1, 1));
+      expected += static_cast<long double>(a[i]) * b[i];
+    }
+    const double allowed =
+        static_cast<double>(count) * static_cast<double>(std::numeric_limits<T>::epsilon());
+    close(dot(a.data(), b.data(), count), static_cast<double>(expected), allowed, "dot = Σ a b");
+  }
+}
+
+template <class T>
+void anything_that_is_not_finite_is_found_wherever_it_stands() {
+  constexpr T infinity = std::numeric_limits<T>::infinity();
+  constexpr T nan = std::numeric_limits<T>::quiet_NaN();
+  for (const std::ptrdiff_t columns : {1, 5, 15, 16, 17, 35}) {
+    constexpr std::ptrdiff_t rows = 3;
+    const std::ptrdiff_t stride = columns + 2;
+    auto memory = numbers<T>(rows * stride, nan);  // what lies between the rows does not count
+    RandomNumbers random(11);
+    for (std::ptrdiff_t i = 0; i < rows * stride; ++i) {
+      if (i % stride >= columns) continue;
+      memory[static_cast<std::size_t>(i)] =
+          static_cast<T>(random.between(-1, 1)) * std::numeric_limits<T>::max();
+    }
+    check(all_finite(Rows<T>{memory.data(), stride}, rows, columns), "great numbers are finite");
+    bool found = true;
+    for (std::ptrdiff_t i = 0; i < rows * stride; ++i) {
+      if (i % stride >= columns) continue;
+      for (const T odd : {nan, infinity, -infinity}) {
+        T& number = memory[static_cast<std::size_t>(i)];
+        const T kept = number;
+        number = odd;
+        found &= !all_finite(Rows<T>{memory.data(), stride}, rows, columns);
+        number = kept;
+      }
+    }
+    check(found, "NaN, ∞ and −∞ are found at every position");
+    check(all_finite(Rows<T>{memory.data(), stride}, 0, columns), "no rows are finite");
+    check(all_finite(Rows<T>{memory.data(), stride}, rows, 0), "rows without columns are finite");
+  }
+}
+
+template <class T>
+void everything() {
+  check(padded<T>(0) == 0 && padded<T>(1) == simd::lanes<T> &&
+            padded<T>(simd::lanes<T>) == simd::lanes<T> &&
+            padded<T>(simd::lanes<T> + 1) == 2 * simd::lanes<T>,
+        "padded rounds up to whole vectors");
+  a_row_of_any_type_and_stride_is_read<T>();
+  a_broadcast_number_is_read_again_and_again<T>();
+  a_row_is_written_in_any_type_and_stride<T>();
+  rows_are_turned_into_a_panel_and_back<T>();
+  rows_are_read_in_place_or_copied_with_zeros_behind<T>();
+  dot_is_a_dot_product<T>();
+  anything_that_is_not_finite_is_found_wherever_it_stands<T>();
+}
+
+}  // namespace
+}  // namespace heedful
+
+int main() {
+  heedful::everything<float>();
+  heedful::everything<double>();
+  return heedful::summary();
+}

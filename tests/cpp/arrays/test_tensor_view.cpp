@@ -1,0 +1,67 @@
+// Views: sizes of elements, addresses of rows, and which rows lie as a kernel reads them.
+#include <cstdint>
+
+#include "arrays/tensor_view.hpp"
+#include "check.hpp"
+#include "tensor.hpp"
+
+namespace heedful {
+namespace {
+
+void an_element_has_the_size_of_its_type() {
+  check(element_size(ElementType::float64) == 8 && element_size(ElementType::float32) == 4,
+        "floats: 8 and 4 bytes");
+  check(element_size(ElementType::float16) == 2 && element_size(ElementType::bfloat16) == 2,
+        "halves: 2 bytes");
+  check(element_size(ElementType::boolean) == 1, "a boolean: 1 byte");
+  check(element_type<float> == ElementType::float32 && element_type<double> == ElementType::float64,
+        "computing types name their element types");
+}
+
+void a_row_is_found_by_its_strides() {
+  char data[1000];
+  const std::ptrdiff_t offsets[] = {0, 500, 0};
+  const TensorView view{data, ElementType::float32, offsets, 40, -8, 4};
+  check(view.item(1) == data + 500 && view.item(2) == data, "items lie where their offsets say");
+  check(view.row(1, 3, 2) == data + 500 + 3 * 40 - 2 * 8,
+        "a row adds its strides, backwards ones too");
+}
+
+void without_data_it_was_not_given() {
+  check(!TensorView{}, "an empty view is false");
+  char data = 0;
+  TensorView view;
+  view.data = &data;
+  check(static_cast<bool>(view), "a view of data is true");
+}
+
+void rows_of_the_computing_type_are_read_in_place() {
+  const auto in_place = [](ElementType type, std::ptrdiff_t row_stride,
+                           std::ptrdiff_t column_stride) {
+    TensorView view;
+    view.type = type;
+    view.row_stride = row_stride;
+    view.column_stride = column_stride;
+    return view.in_place<float>();
+  };
+  check(in_place(ElementType::float32, 40, 4), "runs of float");
+  check(in_place(ElementType::float32, -40, 4) && in_place(ElementType::float32, 0, 4),
+        "in any order, or repeated");
+  check(!in_place(ElementType::float32, 40, 8) && !in_place(ElementType::float32, 40, -4),
+        "not spread columns");
+  check(!in_place(ElementType::float32, 42, 4), "not rows that a count of floats does not reach");
+  check(!in_place(ElementType::float64, 40, 8) && !in_place(ElementType::float16, 40, 2),
+        "not other types");
+}
+
+}  // namespace
+}  // namespace heedful
+
+int main() {
+  using namespace heedful;
+  an_element_has_the_size_of_its_type();
+  a_row_is_found_by_its_strides();
+  without_data_it_was_not_given();
+  rows_of_the_computing_type_are_read_in_place();
+  return summary();
+}

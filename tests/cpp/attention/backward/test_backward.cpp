@@ -1,0 +1,219 @@
+// Gradients over the whole table of cases: right, the same for all orders in memory and all numbers
+// of threads, and blind to what is hidden.
+#include <algorithm>
+#include <cmath>
+#include <iterator>
+#include <limits>
+#include <string_view>
+
+#include "attention/backward/backward.hpp"
+#include "backward_call.hpp"
+#include "cases.hpp"
+#include "check.hpp"
+#include "dense.hpp"
+
+namespace heedful {
+namespace {
+
+// Gradients are sums of `terms` numbers, each with a sum over dout ∘ out in it: out of 16 bits
+// comes here rounded.
+double allowed(ElementType type, std::ptrdiff_t terms, std::ptrdiff_t value_depth) {
+  return tolerance(type) * (4 + std::sqrt(static_cast<double>(terms + value_depth)));
+}
+
+template <class T>
+void gradients_are_those_of_the_definition(const Case& which, Dense& dense, const Extras& extras,
+                                           ElementType type) {
+  Given<T> given(which, dense, extras, type, Layout::plain);
+  const Example& example = given.example;
+  DenseGradients truth(example.problem, given.dense, example.query, example.key, example.value,
+                       given.dout.view(), given.dlse.view(), given.dweights.view());
+  const Gradients<T> gradients(given, extras, 1, Layout::plain);
+  const std::ptrdiff_t group =
+      which.sizes.kv_heads == 0 ? 1 : which.sizes.heads / which.sizes.kv_heads;
+  const auto compare = [&](const Tensor& actual, Grid& expected, std::ptrdiff_t terms,
+                           const char* sentence) {
+    bool right = true;
+    long double worst = 0;
+    actual.for_each([&](auto... index) {
+      const long double number = expected(index...);
+      const long double error = std::abs(actual.get(index...) - number) / (1 + std::abs(number));
+      right &= error <= allowed(type, terms, which.sizes.value_depth);
+      worst = std::fmax(worst, error);
+    });
+    if (!check(right, sentence)) {
+      std::printf("in \"%s\", element type %d, off by %Lg\n", which.name, static_cast<int>(type),
+                  worst);
+    }
+  };
+  compare(gradients.dquery, truth.query, which.sizes.keys, "dquery = scale · dscore key");
+  compare(gradients.dkey, truth.key, group * which.sizes.queries, "dkey = scale · dscoreᵀ query");
+  compare(gradients.dvalue, truth.value, group * which.sizes.queries, "dvalue = weightsᵀ dout");
+  bool right = true;
+  gradients.delta.for_each([&](auto item, auto head, auto row, auto) {
+    const std::ptrdiff_t i = given.query_at(item, row);
+    if (i < 0) return;
+    const long double expected = truth.delta(item, head, i);
+    right &= std::abs(gradients.delta.get(item, head, row) - expected) <=
+             allowed(type, 0, which.sizes.value_depth) * (1 + std::abs(expected));
+  });
+  if (!check(right, "delta = Σ dout ∘ out − row_term")) std::printf("in \"%s\"\n", which.name);
+  if (!extras.dbias) return;
+  const Shape shape = gradients.dbias.shape();
+  Grid summed(shape.items, shape.heads, shape.rows, shape.columns);
+  const Sizes& sizes = which.sizes;
+  for (std::ptrdiff_t item = 0; item < sizes.items; ++item) {
+    for (std::ptrdiff_t head = 0; head < sizes.heads; ++head) {
+      for (std::ptrdiff_t i = 0; i < example.problem.items[item].queries; ++i) {
+        for (std::ptrdiff_t j = 0; j < example.problem.items[item].keys; ++j) {
+          summed(item % shape.items, head % shape.heads, i % shape.rows, j % shape.columns) +=
+              truth.bias(item, head, i, j);
+        }
+      }
+    }
+  }
+  compare(gradients.dbias, summed, sizes.items * sizes.heads,
+          "dbias = dscore, summed over what it has not of its own");
+}
+
+template <class T>
+void the_same_bits_in_any_order_of_memory_and_for_any_threads(const Case& which, Dense& dense,
+                                                              const Extras& extras,
+                                                              ElementType type) {
+  const Given<T> plain(which, dense, extras, type, Layout::plain);
+  const Gradients<T> expected(plain, extras, 1, Layout::plain);
+  for (const auto& [layout, threads] : ways) {
+    // gradients come in runs of columns, as the caller allocates them
+    const Layout own = layout == Layout::heads_inside ? layout : Layout::plain;
+    const Given<T> given(which, dense, extras, type, layout);
+    if (!check(expected.equals(Gradients<T>(given, extras, threads, own)),
+               "the same bits for all strides and threads")) {
+      std::printf("in \"%s\", layout %d, %d threads\n", which.name, static_cast<int>(layout),
+                  threads);
+    }
+  }
+}
+
+// NaN in a key and its value that nobody sees, and in a query and dout that see nothing.
+template <class T>
+void what_is_hidden_has_no_effect(const Case& which, Dense& dense) {
+  const Sizes& sizes = which.sizes;
+  if (sizes.items == 0 || sizes.heads == 0 || sizes.keys > 700 || sizes.queries > 300) return;
+  const Extras extras;
+  const Given<T> clean(which, dense, extras, element_type<T>, Layout::plain);
+  const Gradients<T> expected(clean, extras, 1, Layout::plain);
+  const std::ptrdiff_t item = sizes.items - 1, kv_head = sizes.kv_heads - 1;
+  const Problem& problem = clean.example.problem;
+  const Item& place = problem.items[item];
+  for (const double odd :
+       {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
+    Given<T> dirty(which, dense, extras, element_type<T>, Layout::plain);
+    bool any = false;
+    for (std::ptrdiff_t j = 0; j < place.keys; ++j) {
+      bool visible = false;
+      for (std::ptrdiff_t head = 0; head < sizes.heads; ++head) {
+        for (std::ptrdiff_t i = 0; i < place.queries && head / problem.group() == kv_head; ++i) {
+          visible |= seen(problem, item, head, i, j);
+        }
+      }
+      if (visible) continue;
+      any = true;
+      for (std::ptrdiff_t d = 0; d < sizes.depth; ++d) {
+        dirty.example.key.set(item, kv_head, place.key_begin + j, d, odd);
+      }
+      for (std::ptrdiff_t d = 0; d < sizes.value_depth; ++d) {
+        dirty.example.value.set(item, kv_head, place.key_begin + j, d, odd);
+      }
+    }
+    for (std::ptrdiff_t i = 0; i < place.queries; ++i) {
+      if (!std::isinf(clean.lse.get(item, sizes.heads - 1, place.query_begin + i))) continue;
+      any = true;
+      const std::ptrdiff_t row = place.query_begin + i;
+      for (std::ptrdiff_t d = 0; d < sizes.depth; ++d) {
+        dirty.example.query.set(item, sizes.heads - 1, row, d, odd);
+      }
+      for (std::ptrdiff_t d = 0; d < sizes.value_depth; ++d) {
+        dirty.dout.set(item, sizes.heads - 1, row, d, odd);
+      }
+    }
+    if (!any) return;
+    if (!check(expected.equals(Gradients<T>(dirty, extras, 2, Layout::plain)),
+               "what nobody sees, and who sees nothing, may hold anything")) {
+      std::printf("in \"%s\" with %g\n", which.name, odd);
+    }
+  }
+}
+
+// A NaN that some see and some do not: those who do not keep their gradients.
+template <class T>
+void a_nan_stays_with_those_who_see_it() {
+  const Case causal{"causal", {1, 2, 1, 37, 53, 5, 3}, [](Example& example) {
+                      example.problem.right = 0;
+                      set_offset(example, 10);
+                    }};
+  const Extras extras;
+  Dense dense = dense_of(causal, element_type<T>);
+  const Given<T> clean(causal, dense, extras, element_type<T>, Layout::plain);
+  const Gradients<T> expected(clean, extras, 1, Layout::plain);
+  Given<T> dirty(causal, dense, extras, element_type<T>, Layout::plain);
+  for (std::ptrdiff_t d = 0; d < 3; ++d) {
+    dirty.example.value.set(0, 0, 30, d, std::numeric_limits<double>::quiet_NaN());
+  }
+  const Gradients<T> gradients(dirty, extras, 2, Layout::plain);
+  bool earlier_same = true, later_nan = true;
+  gradients.dquery.for_each([&](auto item, auto head, auto row, auto column) {
+    const double actual = gradients.dquery.get(item, head, row, column);
+    if (row + 10 < 30) {
+      earlier_same &= actual == expected.dquery.get(item, head, row, column);
+    } else {
+      later_nan &= std::isnan(actual);
+    }
+  });
+  check(earlier_same, "queries before a NaN key keep their gradients, bit for bit");
+  check(later_nan, "queries that see it get NaN");
+}
+
+constexpr Own biases[] = {{true, true, true, true},  {false, true, true, true},
+                          {true, false, true, true}, {false, false, true, true},
+                          {true, true, true, false}, {true, true, false, true}};
+
+// Cases where a gradient of the bias is asked for, in each shape that it may have.
+bool has_dbias(const Case& given) {
+  constexpr std::string_view names[] = {
+      "plain", "bias", "bias over blocks of keys", "packed sequences", "all together", "softcap"};
+  return std::find(std::begin(names), std::end(names), given.name) != std::end(names);
+}
+
+template <class T>
+void everything_about(const Case& given, ElementType type) {
+  Dense dense = dense_of(given, type);
+  const Extras nothing_more, all_but_bias{true, true, false, {}};
+  gradients_are_those_of_the_definition<T>(given, dense, nothing_more, type);
+  the_same_bits_in_any_order_of_memory_and_for_any_threads<T>(given, dense, all_but_bias, type);
+  if (type != element_type<T>) return;
+  gradients_are_those_of_the_definition<T>(given, dense, {true, false, false, {}}, type);
+  gradients_are_those_of_the_definition<T>(given, dense, all_but_bias, type);
+  what_is_hidden_has_no_effect<T>(given, dense);
+  for (const Own& own : biases) {
+    if (!has_dbias(given)) return;
+    const Extras bias{false, false, true, own};
+    gradients_are_those_of_the_definition<T>(given, dense, bias, type);
+    the_same_bits_in_any_order_of_memory_and_for_any_threads<T>(given, dense, bias, type);
+  }
+}
+
+}  // namespace
+}  // namespace heedful
+
+int main() {
+  using namespace heedful;
+  for (const Case& given : cases) {
+    everything_about<double>(given, ElementType::float64);
+    everything_about<float>(given, ElementType::float32);
+    everything_about<float>(given, ElementType::float16);
+    everything_about<float>(given, ElementType::bfloat16);
+  }
+  a_nan_stays_with_those_who_see_it<float>();
+  a_nan_stays_with_those_who_see_it<double>();
+  return summary();
+}

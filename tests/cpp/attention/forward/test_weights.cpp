@@ -1,0 +1,168 @@
+// Scores and weights over the whole table of cases, for all rows and for rows of interest, by head
+// and averaged.
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+#include "attention/forward/weights.hpp"
+#include "cases.hpp"
+#include "check.hpp"
+#include "dense.hpp"
+
+namespace heedful {
+namespace {
+
+constexpr double untouched = -99;
+
+// Queries in no order, one of them twice, or none in particular.
+struct Rows {
+  std::vector<std::int64_t> rows;
+  std::ptrdiff_t count;
+
+  Rows(const Sizes& sizes, bool some) : count(sizes.queries) {
+    if (!some) return;
+    for (const std::int64_t row : {5, 0, 36, 5, 30}) {
+      if (row < sizes.queries) rows.push_back(row);
+    }
+    count = static_cast<std::ptrdiff_t>(rows.size());
+  }
+  std::ptrdiff_t query(std::ptrdiff_t index) const {
+    return rows.empty() ? index : rows[static_cast<std::size_t>(index)];
+  }
+  WantedRows wanted(const Sizes& sizes) const {
+    return {rows.empty() ? nullptr : rows.data(), count, sizes.keys};
+  }
+};
+
+enum class Kind { scores, weights, averaged };
+
+template <class T>
+struct Result {
+  Tensor lse, numbers;
+  Rows rows;
+
+  Result(const Example& example, Dense& dense, Kind kind, bool some, int threads, Layout layout)
+      : rows(example.sizes, some) {
+    const Sizes& sizes = example.sizes;
+    lse = Tensor(element_type<T>, {sizes.items, sizes.heads, sizes.queries, 1}, layout);
+    lse.for_each([&](auto item, auto head, auto row, auto) {
+      const Item& place = example.problem.items[item];
+      const std::ptrdiff_t i = row - place.query_begin;
+      const bool belongs = i >= 0 && i < place.queries;
+      lse.set(item, head, row, 0,
+              belongs ? static_cast<double>(dense.lse(item, head, i)) : untouched);
+    });
+    // rows of numbers lie together, as the caller allocates them
+    numbers =
+        Tensor(element_type<T>,
+               {sizes.items, kind == Kind::averaged ? 1 : sizes.heads, rows.count, sizes.keys},
+               layout == Layout::heads_inside ? layout : Layout::plain);
+    numbers.fill([] { return untouched; });
+    Problem problem = example.problem;
+    const Team team{threads, nullptr};
+    if (kind == Kind::scores) {
+      problem.dropout_p = 0;
+      attention_scores<T>(problem, example.query.view(), example.key.view(), numbers.view(),
+                          rows.wanted(sizes), team);
+    } else {
+      problem.sink = nullptr;  // its share is in lse
+      attention_weights<T>(problem, example.query.view(), example.key.view(), lse.view(),
+                           numbers.view(), rows.wanted(sizes), kind == Kind::averaged, team);
+    }
+  }
+
+  bool equals(const Result& other) const {
+    bool same = true;
+    numbers.for_each(
+        [&](auto... index) { same &= numbers.get(index...) == other.numbers.get(index...); });
+    return same;
+  }
+};
+
+long double expected_of(const Example& example, Dense& dense, Kind kind, std::ptrdiff_t item,
+                        std::ptrdiff_t head, std::ptrdiff_t query, std::ptrdiff_t key) {
+  const bool outside = key >= example.problem.items[item].keys;
+  if (kind == Kind::scores) {
+    return outside ? -std::numeric_limits<long double>::infinity()
+                   : dense.scores(item, head, query, key);
+  }
+  if (outside) return 0;
+  if (kind == Kind::weights) return dense.applied(item, head, query, key);
+  long double sum = 0;
+  for (std::ptrdiff_t h = 0; h < example.sizes.heads; ++h) {
+    sum += dense.applied(item, h, query, key);
+  }
+  return sum / static_cast<long double>(std::max<std::ptrdiff_t>(example.sizes.heads, 1));
+}
+
+template <class T>
+void numbers_are_those_of_the_definition(const Case& given, Dense& dense, Kind kind, bool some,
+                                         ElementType type) {
+  const Example example = example_of(given, type);
+  const Result<T> result(example, dense, kind, some, 1, Layout::plain);
+  bool right = true;
+  result.numbers.for_each([&](auto item, auto head, auto row, auto key) {
+    const std::ptrdiff_t query = result.rows.query(row);
+    const double actual = result.numbers.get(item, head, row, key);
+    if (query >= example.problem.items[item].queries) {
+      right &= actual == untouched;
+      return;
+    }
+    const long double expected = expected_of(example, dense, kind, item, head, query, key);
+    right &= actual == expected ||
+             std::abs(actual - expected) <= tolerance(element_type<T>) * (1 + std::abs(expected));
+  });
+  if (!check(right, "numbers are those of the definition, in the rows that belong to an item")) {
+    std::printf("in \"%s\", kind %d, %s rows\n", given.name, static_cast<int>(kind),
+                some ? "some" : "all");
+  }
+  if (some != (kind == Kind::weights)) return;  // half of the kinds are enough to see every way
+  for (const auto& [layout, threads] : ways) {
+    const Result<T> other(example_of(given, type, layout), dense, kind, some, threads, layout);
+    check(result.equals(other), "the same bits for all strides and threads");
+  }
+}
+
+// Rows whose lse is beyond what exponentials bear still sum to 1.
+template <class T>
+void weights_of_very_great_scores_sum_to_1() {
+  for (const double size : {1e4, 1e12, static_cast<double>(std::numeric_limits<T>::max()) / 2}) {
+    Example example({1, 2, 1, 7, 53, 5, 3}, element_type<T>);
+    example.add_bias(element_type<T>);
+    example.bias.for_each([&](auto... index) { example.bias.set(index..., -size); });
+    Dense dense(example.problem, example.query.view(), example.key.view(), example.value.view());
+    const Result<T> result(example, dense, Kind::weights, false, 1, Layout::plain);
+    for (std::ptrdiff_t row = 0; row < 7; ++row) {
+      double sum = 0;
+      for (std::ptrdiff_t key = 0; key < 53; ++key) sum += result.numbers.get(0, 1, row, key);
+      close(sum, 1, 1e-4, "weights sum to 1, however far from 0 the scores lie");
+    }
+  }
+}
+
+template <class T>
+void everything(ElementType type) {
+  for (const Case& given : cases) {
+    const Example example = example_of(given, type);
+    Dense dense(example.problem, example.query.view(), example.key.view(), example.value.view());
+    for (const Kind kind : {Kind::scores, Kind::weights, Kind::averaged}) {
+      numbers_are_those_of_the_definition<T>(given, dense, kind, false, type);
+      numbers_are_those_of_the_definition<T>(given, dense, kind, true, type);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace heedful
+
+int main() {
+  using namespace heedful;
+  everything<double>(ElementType::float64);
+  everything<float>(ElementType::float32);
+  everything<float>(ElementType::bfloat16);
+  weights_of_very_great_scores_sum_to_1<float>();
+  weights_of_very_great_scores_sum_to_1<double>();
+  return summary();
+}

@@ -1,0 +1,157 @@
+// Mask and bias laid on the scores of a tile, against their definition.
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "attention/scores/score_mask.hpp"
+#include "check.hpp"
+#include "example.hpp"
+
+namespace heedful {
+namespace {
+
+template <class T>
+constexpr T hidden = -std::numeric_limits<T>::infinity();
+
+constexpr Layout layouts[] = {Layout::plain, Layout::spread, Layout::columns_out, Layout::reversed};
+constexpr ElementType types[] = {ElementType::float32, ElementType::float64, ElementType::float16,
+                                 ElementType::bfloat16};
+
+template <class T>
+T sum_of(const Problem& problem, const Panel<T>& panel, int lane, std::ptrdiff_t key, T score) {
+  const std::ptrdiff_t head = panel.head[lane], query = panel.query[lane];
+  if (problem.mask && number(problem.mask, 1, head, query, key) == 0) return hidden<T>;
+  if (!problem.bias) return score;
+  const T bias = static_cast<T>(number(problem.bias, 1, head, query, key));
+  return bias == hidden<T> ? hidden<T> : score + bias;
+}
+
+// A panel of `count` rows from `first` on, in the group of heads 3 to 5 of the second item.
+template <class T>
+bool adds(Example& example, int first, int count, KeyRange keys, bool wants_maximum) {
+  const Problem& problem = example.problem;
+  Panel<T> panel;
+  fill(panel, problem, example.items[1], 1, first, std::min(count, Panel<T>::max_lanes));
+  const int lanes = panel.lanes();
+  std::vector<T> buffer(static_cast<std::size_t>(mask_tile_size<T>(keys.size())), T(-77));
+  const MaskTile<T> tile = mask_tile(problem, 1, panel, keys, buffer.data());
+  if (tile.keys.empty() || !tile.changes()) return true;
+
+  const auto size = static_cast<std::size_t>(tile.keys.size() * lanes);
+  std::vector<T> scores(size + simd::lanes<T>, T(-77)), expected = scores;
+  std::vector<T> maximum(static_cast<std::size_t>(lanes)), greatest;
+  bool hides = false;
+  for (int lane = 0; lane < lanes; ++lane) {
+    maximum[static_cast<std::size_t>(lane)] = lane % 3 == 0 ? T(1.5) : hidden<T>;
+  }
+  greatest = maximum;
+  for (std::ptrdiff_t key = tile.keys.begin; key < tile.keys.end; ++key) {
+    for (int lane = 0; lane < lanes; ++lane) {
+      const auto at = static_cast<std::size_t>((key - tile.keys.begin) * lanes + lane);
+      scores[at] = static_cast<T>(example.random.exact());
+      expected[at] = sum_of(problem, panel, lane, key, scores[at]);
+      T& most = greatest[static_cast<std::size_t>(lane)];
+      most = std::max(most, expected[at]);
+      if (expected[at] != hidden<T>) continue;
+      hides = true;
+      scores[at] = std::numeric_limits<T>::quiet_NaN();
+    }
+  }
+  const bool told =
+      add_mask(problem, 1, panel, tile, scores.data(), wants_maximum ? maximum.data() : nullptr);
+  return scores == expected && told == hides && (!wants_maximum || maximum == greatest);
+}
+
+template <class T>
+void scores_get_biases_and_hidden_ones_are_minus_infinity() {
+  for (const std::ptrdiff_t columns : {141, 144}) {  // 144: rows begin alike among cache lines
+    for (const Layout layout : layouts) {
+      for (const ElementType type : types) {
+        for (const int given : {1, 2, 3}) {  // a mask, a bias, both
+          for (const bool own_rows : {true, false}) {
+            Example example({2, 6, 2, 17, columns, 1, 1}, element_type<T>);
+            if (given & 1) example.add_mask({true, true, own_rows, true}, layout);
+            if (given & 2) example.add_bias(type, {true, true, true, own_rows}, layout);
+            bool right = true;
+            for (const int count : {1, 20, 48}) {
+              for (const int first : {0, 3}) {
+                for (const KeyRange keys :
+                     {KeyRange{0, columns}, KeyRange{3, 70}, KeyRange{9, 10}, KeyRange{5, 27}}) {
+                  right &= adds<T>(example, first, count, keys, true);
+                  right &= adds<T>(example, first, count, keys, false);
+                }
+              }
+            }
+            check(right, "score + bias, or −∞, and the maximum of it");
+          }
+        }
+      }
+    }
+  }
+}
+
+// A bias that hides nothing takes a shorter way, beside one square that does.
+template <class T>
+void one_minus_infinity_is_found() {
+  for (const std::ptrdiff_t columns : {141, 144}) {
+    for (const Layout layout : layouts) {
+      Example example({2, 6, 2, 17, columns, 1, 1}, element_type<T>);
+      example.add_bias(element_type<T>, {}, layout);
+      example.bias.fill([&] { return example.random.exact(); });
+      check(adds<T>(example, 0, 48, {3, columns}, true), "a bias without −∞");
+      for (const std::ptrdiff_t key : {std::ptrdiff_t{3}, std::ptrdiff_t{77}, columns - 1}) {
+        example.bias.set(1, 3, 1, key, hidden<double>);
+        check(adds<T>(example, 0, 48, {3, columns}, true), "with one −∞");
+        example.bias.set(1, 3, 1, key, std::numeric_limits<T>::lowest());
+        check(adds<T>(example, 0, 48, {3, columns}, true), "the least finite number hides nothing");
+        example.bias.set(1, 3, 1, key, 0);
+      }
+    }
+  }
+}
+
+// NaN is a bias like others: it spoils its own score, and hides neither itself nor others.
+template <class T>
+void nan_stays_where_it_is() {
+  Example example({2, 6, 2, 17, 64, 1, 1}, element_type<T>);
+  example.add_bias(element_type<T>);
+  example.bias.fill([] { return 1.0; });
+  example.bias.set(1, 3, 2, 17, std::numeric_limits<double>::quiet_NaN());
+  example.bias.set(1, 3, 3, 17, hidden<double>);
+  Panel<T> panel;
+  fill(panel, example.problem, example.items[1], 1, 0, std::min(17, Panel<T>::max_lanes));
+  std::vector<T> buffer(static_cast<std::size_t>(mask_tile_size<T>(64)));
+  const MaskTile<T> tile = mask_tile(example.problem, 1, panel, {0, 64}, buffer.data());
+  std::vector<T> scores(static_cast<std::size_t>(64 * panel.lanes()), T{2});
+  const bool hides =
+      add_mask(example.problem, 1, panel, tile, scores.data(), static_cast<T*>(nullptr));
+  bool right = hides;
+  for (std::ptrdiff_t key = 0; key < 64; ++key) {
+    for (int lane = 0; lane < panel.lanes(); ++lane) {
+      const T score = scores[static_cast<std::size_t>(key * panel.lanes() + lane)];
+      const bool there = key == 17 && panel.head[lane] == 3;
+      if (there && panel.query[lane] == 2) {
+        right &= std::isnan(score);
+      } else {
+        right &= score == (there && panel.query[lane] == 3 ? hidden<T> : T{3});
+      }
+    }
+  }
+  check(right, "NaN and −∞ in one square");
+}
+
+template <class T>
+void everything() {
+  scores_get_biases_and_hidden_ones_are_minus_infinity<T>();
+  one_minus_infinity_is_found<T>();
+  nan_stays_where_it_is<T>();
+}
+
+}  // namespace
+}  // namespace heedful
+
+int main() {
+  heedful::everything<float>();
+  heedful::everything<double>();
+  return heedful::summary();
+}

@@ -1,0 +1,261 @@
+// Scores as the softmax sees them, a tile of a panel or a row at a time, against their definition.
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "attention/scores/mask.hpp"
+#include "attention/scores/score_tile.hpp"
+#include "check.hpp"
+#include "dense.hpp"
+#include "example.hpp"
+#include "simd/packet.hpp"
+
+namespace heedful {
+namespace {
+
+constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+
+template <class T>
+constexpr T hidden = -std::numeric_limits<T>::infinity();
+
+// Everything that changes scores, alone and together.
+struct Rules {
+  const char* name;
+  bool softcap, slopes, bias, mask;
+  std::ptrdiff_t left, right, offset;
+};
+
+constexpr Rules all_rules[] = {
+    {"plain", false, false, false, false, -1, -1, 0},
+    {"softcap", true, false, false, false, -1, -1, 0},
+    {"alibi", false, true, false, false, -1, -1, 3},
+    {"bias", false, false, true, false, -1, -1, 0},
+    {"mask", false, false, false, true, -1, -1, 0},
+    {"causal", false, false, false, false, -1, 0, 0},
+    {"window", false, false, false, false, 4, 1, 9},
+    {"before all keys", false, false, false, false, -1, 0, -5},
+    {"everything", true, true, true, true, 9, 3, 2},
+};
+
+template <class T>
+Example example_of(const Rules& rules, ElementType type = element_type<T>) {
+  Example example({2, 4, 2, 11, 29, 7, 1}, type);
+  for (Item& item : example.items) item.offset = rules.offset;
+  example.item(1) = {2, 8, 4, 21, rules.offset};
+  example.problem.left = rules.left;
+  example.problem.right = rules.right;
+  if (rules.softcap) example.problem.softcap = 1.5;
+  if (rules.slopes) example.add_slopes();
+  if (rules.bias) example.add_bias(ElementType::float32);
+  if (rules.mask) example.add_mask();
+  return example;
+}
+
+// A tile of the second item and the second key head, whose group are heads 2 and 3.
+template <class T>
+struct Computed {
+  Panel<T> panel;
+  std::vector<T> query_panel, scores, mask_buffer, slopes, maximum, rows;
+  ScoreTile<T> tile;
+  T natural;  // of the rule
+
+  Computed(const Example& example, KeyRange keys, int first_row, int count) {
+    const Problem& problem = example.problem;
+    const Item& item = problem.items[1];
+    fill(panel, problem, item, 1, first_row, count);
+    const ScoreRule<T> rule = score_rule<T>(problem);
+    natural = rule.natural;
+    const int lanes = panel.lanes();
+    query_panel.resize(static_cast<std::size_t>(problem.depth * lanes));
+    for (std::ptrdiff_t i = 0; i < problem.depth * lanes; ++i) {
+      const std::ptrdiff_t lane = i % lanes;
+      query_panel[static_cast<std::size_t>(i)] =
+          rule.query_factor *
+          static_cast<T>(example.query.get(1, panel.head[lane],
+                                           item.query_begin + panel.query[lane], i / lanes));
+    }
+    scores.assign(static_cast<std::size_t>(keys.size() * lanes), T(-77));
+    slopes.assign(scores.size(), T(-77));
+    mask_buffer.resize(static_cast<std::size_t>(mask_tile_size<T>(keys.size())));
+    for (int lane = 0; lane < lanes; ++lane) maximum.push_back(lane % 2 == 0 ? hidden<T> : T(0.5));
+    rows.resize(static_cast<std::size_t>(keys.size() * padded<T>(problem.depth)));
+    TileRows<T> key_rows(example.key.view(), 1, 1, item.key_begin, keys, problem.depth, false,
+                         rows.data());
+    tile = score_tile(problem, 1, panel, keys, rule, query_panel.data(), key_rows,
+                      ScoreAreas<T>{scores.data(), mask_buffer.data(), maximum.data(),
+                                    problem.softcap > 0 ? slopes.data() : nullptr});
+  }
+  std::size_t at(std::ptrdiff_t key, int lane) const {
+    return static_cast<std::size_t>((key - tile.keys.begin) * panel.lanes() + lane);
+  }
+};
+
+template <class T>
+bool near(T actual, long double expected) {
+  return actual == expected ||
+         std::abs(actual - expected) <= 60 * std::numeric_limits<T>::epsilon();
+}
+
+template <class T>
+void scores_are_those_of_the_definition() {
+  for (const Rules& rules : all_rules) {
+    Example example = example_of<T>(rules);
+    const Problem& problem = example.problem;
+    for (const double scale : {0.7, -1.3, 0.0}) {
+      example.problem.scale = scale;
+      for (const KeyRange keys : {KeyRange{0, 21}, KeyRange{2, 3}, KeyRange{5, 17}}) {
+        for (const int first_row : {0, 3, 9}) {
+          const int count = std::min(7, Panel<T>::max_lanes);
+          const Computed<T> computed(example, keys, first_row, count);
+          const KeyRange left = computed.tile.keys;
+          bool right = true, partial = false, raised = true, bent = true;
+          for (int lane = 0; lane < computed.panel.lanes(); ++lane) {
+            T greatest = lane % 2 == 0 ? hidden<T> : T(0.5);
+            for (std::ptrdiff_t key = keys.begin; key < keys.end; ++key) {
+              long double slope = 1;
+              const long double expected =
+                  score_of(problem, example.query.view(), example.key.view(), 1,
+                           computed.panel.head[lane], computed.panel.query[lane], key, &slope);
+              if (key < left.begin || key >= left.end) {
+                right &= std::isinf(expected);
+                continue;
+              }
+              partial |= std::isinf(expected);
+              const T actual = computed.scores[computed.at(key, lane)];
+              right &= near(actual * computed.natural, expected);
+              greatest = std::fmax(greatest, actual);
+              if (problem.softcap > 0 && std::isfinite(expected)) {
+                bent &= near(computed.slopes[computed.at(key, lane)], slope);
+              }
+            }
+            raised &= computed.maximum[static_cast<std::size_t>(lane)] == greatest;
+          }
+          const bool holds =
+              check(right, "score · natural = cap(scale · query · key) − slope |p − j| + bias") &&
+              check(raised, "the maximum is raised to the greatest score of its lane") &&
+              check(bent, "the slope of the cap is 1 − tanh²") &&
+              check(left.empty() || computed.tile.partial == partial,
+                    "`partial` says whether some lane does not see some key");
+          if (!holds) {
+            std::printf("with %s, scale %g, keys %td to %td, from row %d\n", rules.name, scale,
+                        keys.begin, keys.end, first_row);
+          }
+        }
+      }
+    }
+  }
+}
+
+template <class T>
+void exponents_belong_to_scores() {
+  for (const Rules& rules : all_rules) {
+    for (const double scale : {0.7, -1.3, 0.0, 1e-320, 1e-40, 1e30}) {
+      Example example = example_of<T>(rules);
+      example.problem.scale = scale;
+      const ScoreRule<T> rule = score_rule<T>(example.problem);
+      check(rule.exponent > 0 && rule.natural > 0,
+            "−∞ stays −∞ in natural units and as an exponent");
+      const double rounding =
+          1e-6 * static_cast<double>(rule.exponent) + std::numeric_limits<T>::denorm_min();
+      close(rule.exponent, log2_e * static_cast<double>(rule.natural), rounding,
+            "2^(score · exponent) = e^(score · natural)");
+    }
+  }
+}
+
+template <class T>
+void a_key_that_nobody_sees_is_left_out() {
+  Example example = example_of<T>(all_rules[5]);  // causal
+  const Computed<T> computed(example, {6, 21}, 0, 2);
+  check(computed.tile.keys.empty(), "the first queries see nothing of later keys");
+  check(computed.scores[0] == T(-77), "so nothing is computed");
+}
+
+template <class T>
+void nan_in_a_hidden_key_stays_hidden() {
+  Example example = example_of<T>(all_rules[4]);  // mask
+  for (std::ptrdiff_t d = 0; d < 7; ++d) example.key.set(1, 1, 4 + 6, d, nan);
+  const Computed<T> computed(example, {0, 21}, 0, std::min(7, Panel<T>::max_lanes));
+  bool right = true;
+  for (int lane = 0; lane < computed.panel.lanes(); ++lane) {
+    for (std::ptrdiff_t key = computed.tile.keys.begin; key < computed.tile.keys.end; ++key) {
+      const bool is_seen =
+          seen(example.problem, 1, computed.panel.head[lane], computed.panel.query[lane], key);
+      const T score = computed.scores[computed.at(key, lane)];
+      right &= is_seen ? std::isnan(score) == (key == 6) : score == hidden<T>;
+    }
+    right &= !std::isnan(computed.maximum[static_cast<std::size_t>(lane)]);
+  }
+  check(right, "a NaN key is −∞ to those who do not see it, NaN to those who do, and no maximum");
+}
+
+template <class T>
+void keys_of_other_types_are_widened() {
+  const Example example = example_of<T>(all_rules[8], ElementType::bfloat16);
+  const Computed<T> computed(example, {0, 21}, 0, std::min(7, Panel<T>::max_lanes));
+  bool right = true;
+  for (int lane = 0; lane < computed.panel.lanes(); ++lane) {
+    for (std::ptrdiff_t key = computed.tile.keys.begin; key < computed.tile.keys.end; ++key) {
+      right &= near(computed.scores[computed.at(key, lane)] * computed.natural,
+                    score_of(example.problem, example.query.view(), example.key.view(), 1,
+                             computed.panel.head[lane], computed.panel.query[lane], key));
+    }
+  }
+  check(right, "scores of bfloat16 keys");
+}
+
+template <class T>
+void rows_have_the_scores_of_tiles() {
+  for (const Rules& rules : all_rules) {
+    const Example example = example_of<T>(rules);
+    const Problem& problem = example.problem;
+    const ScoreRule<T> rule = score_rule<T>(problem);
+    for (const KeyRange keys : {KeyRange{0, 21}, KeyRange{2, 3}, KeyRange{5, 17}}) {
+      for (std::ptrdiff_t query = 0; query < problem.items[1].queries; ++query) {
+        std::vector<T> scores(static_cast<std::size_t>(keys.size() + simd::lanes<T>), T(-77));
+        for (std::ptrdiff_t key = keys.begin; key < keys.end; ++key) {
+          T product = 0;
+          for (std::ptrdiff_t d = 0; d < problem.depth; ++d) {
+            product += rule.query_factor * static_cast<T>(example.query.get(1, 3, 2 + query, d)) *
+                       static_cast<T>(example.key.get(1, 1, 4 + key, d));
+          }
+          scores[static_cast<std::size_t>(key - keys.begin)] = product;
+        }
+        std::vector<T> values(static_cast<std::size_t>(keys.size()));
+        bool hides = false;
+        const bool given = problem.mask || problem.bias;
+        if (given) mask_row(problem, 1, 3, query, keys, values.data(), hides);
+        score_row(problem, 1, 3, query, keys, visible_keys(problem, problem.items[1], query), rule,
+                  given ? values.data() : nullptr, scores.data());
+        bool right = true;
+        for (std::ptrdiff_t key = keys.begin; key < keys.end; ++key) {
+          right &=
+              near(scores[static_cast<std::size_t>(key - keys.begin)] * rule.natural,
+                   score_of(problem, example.query.view(), example.key.view(), 1, 3, query, key));
+        }
+        if (!check(right, "a row of scores is that of the definition")) {
+          std::printf("with %s\n", rules.name);
+        }
+      }
+    }
+  }
+}
+
+template <class T>
+void everything() {
+  scores_are_those_of_the_definition<T>();
+  exponents_belong_to_scores<T>();
+  a_key_that_nobody_sees_is_left_out<T>();
+  nan_in_a_hidden_key_stays_hidden<T>();
+  keys_of_other_types_are_widened<T>();
+  rows_have_the_scores_of_tiles<T>();
+}
+
+}  // namespace
+}  // namespace heedful
+
+int main() {
+  heedful::everything<float>();
+  heedful::everything<double>();
+  return heedful::summary();
+}

@@ -1,0 +1,139 @@
+// Dropout: tiles, rows and single numbers agree on which weights are kept, whatever range they ask
+// for.
+#include <cmath>
+#include <vector>
+
+#include "attention/softmax/dropout.hpp"
+#include "check.hpp"
+#include "philox_words.hpp"
+
+namespace heedful {
+namespace {
+
+Problem problem_of(double p, std::uint64_t seed, const Item& item) {
+  Problem problem;
+  problem.num_items = 1;
+  problem.num_heads = problem.num_kv_heads = 3;
+  problem.items = &item;
+  problem.dropout_p = p;
+  problem.seed = seed;
+  return problem;
+}
+
+constexpr KeyRange ranges[] = {{0, 4},  {0, 1},    {1, 4}, {3, 5},   {5, 6},
+                               {2, 71}, {63, 130}, {0, 0}, {40, 107}};
+
+template <class T>
+T weight_of(std::ptrdiff_t key, std::ptrdiff_t lane) {
+  return T(1) + T(key) / 8 + T(lane) / 1024;
+}
+
+template <class T>
+void tiles_keep_what_the_counters_say() {
+  const Item item{0, 1000, 0, 130, 0};
+  for (const double p : {0.1, 0.5, 0.9}) {
+    for (const std::uint64_t seed : {std::uint64_t{0}, std::uint64_t{0x123456789ABCDEF0}}) {
+      const Problem problem = problem_of(p, seed, item);
+      for (int vectors = 1; vectors <= max_vectors; ++vectors) {
+        Panel<T> panel;
+        const int count = vectors * simd::lanes<T> - 1;
+        for (int lane = 0; lane < count; ++lane) {
+          set_lane(panel, lane, problem, item, lane % 3, 7 * lane);
+        }
+        finish(panel, count);
+        const int lanes = panel.lanes();
+        for (const KeyRange keys : ranges) {
+          std::vector<T> weights(static_cast<std::size_t>(keys.size() * lanes + 1), T(-77));
+          for (std::ptrdiff_t i = 0; i < keys.size() * lanes; ++i) {
+            weights[static_cast<std::size_t>(i)] = weight_of<T>(keys.begin + i / lanes, i % lanes);
+          }
+          drop(problem, 5, panel, keys, T(1.5), weights.data());
+          bool right = weights.back() == T(-77);
+          for (std::ptrdiff_t i = 0; i < keys.size() * lanes; ++i) {
+            const std::ptrdiff_t key = keys.begin + i / lanes, lane = i % lanes;
+            const bool kept = keeps(p, seed, 5, panel.head[lane], panel.query[lane], key);
+            right &= weights[static_cast<std::size_t>(i)] ==
+                     (kept ? weight_of<T>(key, lane) * T(1.5) : T{0});
+          }
+          check(right, "weights[key][lane] is kept as counter (key / 4, query, head, item) says");
+        }
+      }
+    }
+  }
+}
+
+template <class T>
+void rows_keep_what_the_counters_say() {
+  const Item item{0, 1000, 0, 130, 0};
+  const Problem problem = problem_of(0.3, 99, item);
+  for (const KeyRange keys : ranges) {
+    std::vector<T> weights(static_cast<std::size_t>(keys.size() + 1), T(-77));
+    for (std::ptrdiff_t i = 0; i < keys.size(); ++i) {
+      weights[static_cast<std::size_t>(i)] = weight_of<T>(keys.begin + i, 0);
+    }
+    drop_row(problem, 5, 2, 941, keys, T(2), weights.data());
+    bool right = weights.back() == T(-77);
+    for (std::ptrdiff_t i = 0; i < keys.size(); ++i) {
+      const bool kept = keeps(0.3, 99, 5, 2, 941, keys.begin + i);
+      right &= weights[static_cast<std::size_t>(i)] ==
+               (kept ? weight_of<T>(keys.begin + i, 0) * 2 : T{0});
+    }
+    check(right, "weights[key] is kept as in a tile");
+  }
+}
+
+template <class T>
+void probabilities_at_the_ends() {
+  const Item item{0, 1, 0, 1000, 0};
+  const auto kept_of = [&](double p) {
+    const Problem problem = problem_of(p, 7, item);
+    std::vector<T> weights(1000, T{1});
+    drop_row(problem, 0, 0, 0, {0, 1000}, T(1), weights.data());
+    int kept = 0;
+    for (const T weight : weights) kept += weight != 0;
+    return kept;
+  };
+  check(kept_of(0) == 1000, "p = 0 keeps everything");
+  check(kept_of(1) == 0, "p = 1 keeps nothing");
+  check(std::abs(kept_of(0.25) - 750) < 60, "p = 0.25 keeps about three of four");
+}
+
+template <class T>
+void dropped_nan_is_zero() {
+  const Item item{0, 1, 0, 1000, 0};
+  const Problem problem = problem_of(0.5, 7, item);
+  std::vector<T> weights(1000, std::numeric_limits<T>::quiet_NaN());
+  drop_row(problem, 0, 0, 0, {0, 1000}, T(1), weights.data());
+  bool right = true;
+  for (std::ptrdiff_t key = 0; key < 1000; ++key) {
+    const T weight = weights[static_cast<std::size_t>(key)];
+    right &= keeps(0.5, 7, 0, 0, 0, key) ? std::isnan(weight) : weight == 0;
+  }
+  check(right, "what is dropped is 0, what is kept is what it was");
+}
+
+void kept_weights_grow() {
+  Problem problem;
+  problem.dropout_p = 0.75;
+  check(dropout_factor(problem) == 4, "kept weights grow by 1 / (1 − p)");
+  problem.dropout_p = 1;
+  check(dropout_factor(problem) == 0, "p = 1 divides by nothing");
+}
+
+template <class T>
+void everything() {
+  tiles_keep_what_the_counters_say<T>();
+  rows_keep_what_the_counters_say<T>();
+  probabilities_at_the_ends<T>();
+  dropped_nan_is_zero<T>();
+}
+
+}  // namespace
+}  // namespace heedful
+
+int main() {
+  heedful::kept_weights_grow();
+  heedful::everything<float>();
+  heedful::everything<double>();
+  return heedful::summary();
+}

@@ -1,0 +1,149 @@
+// Results over pieces of the keys become the result over all of them.
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "attention/softmax/merge.hpp"
+#include "cases.hpp"
+#include "check.hpp"
+
+namespace heedful {
+namespace {
+
+constexpr double nothing = -std::numeric_limits<double>::infinity();
+constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+
+// Pieces of random results; in some rows some pieces saw nothing, in row 3 none did.
+struct Pieces {
+  MergeSizes sizes{3, 2, 3, 301, 5};
+  std::vector<Tensor> outs, lses;
+
+  Pieces(ElementType type, ElementType lse_type, Layout layout) {
+    RandomNumbers random(16);
+    for (std::ptrdiff_t p = 0; p < sizes.pieces; ++p) {
+      outs.emplace_back(type, Shape{sizes.num_items, sizes.num_heads, sizes.rows, sizes.depth},
+                        layout);
+      lses.emplace_back(lse_type, Shape{sizes.num_items, sizes.num_heads, sizes.rows, 1}, layout);
+      outs.back().fill([&] { return random.exact(); });
+      lses.back().fill([&] { return random.between(-50, 50); });
+      lses.back().for_each([&](auto item, auto head, auto row, auto) {
+        if (row != 3 && (row + p) % 4 != 0) return;
+        lses.back().set(item, head, row, 0, nothing);
+        outs.back().set(item, head, row, 1, nan);  // what such a piece holds never matters
+      });
+    }
+  }
+};
+
+template <class T>
+struct Merged {
+  Tensor out, lse;
+
+  Merged(const Pieces& pieces, ElementType type, Layout layout, int threads)
+      : out(type, pieces.outs[0].shape(), layout),
+        lse(element_type<T>, pieces.lses[0].shape(), layout) {
+    std::vector<TensorView> outs, lses;
+    for (const Tensor& piece : pieces.outs) outs.push_back(piece.view());
+    for (const Tensor& piece : pieces.lses) lses.push_back(piece.view());
+    merge_attention<T>(pieces.sizes, outs.data(), lses.data(), out.view(), lse.view(),
+                       Team{threads, nullptr});
+  }
+};
+
+template <class T>
+void merged_rows_are_those_of_the_definition(ElementType type) {
+  const Pieces pieces(type, element_type<T>, Layout::plain);
+  const Merged<T> merged(pieces, type, Layout::plain, 1);
+  bool right = true;
+  merged.lse.for_each([&](auto item, auto head, auto row, auto) {
+    long double top = nothing;
+    for (const Tensor& lse : pieces.lses) top = std::fmax(top, lse.get(item, head, row));
+    if (std::isinf(top)) {
+      right &= merged.lse.get(item, head, row) == nothing;
+      for (std::ptrdiff_t d = 0; d < pieces.sizes.depth; ++d) {
+        right &= merged.out.get(item, head, row, d) == 0;
+      }
+      return;
+    }
+    long double sum = 0;
+    for (const Tensor& lse : pieces.lses) sum += std::exp(lse.get(item, head, row) - top);
+    right &= std::abs(merged.lse.get(item, head, row) - (top + std::log(sum))) <=
+             tolerance(element_type<T>) * 50;
+    for (std::ptrdiff_t d = 0; d < pieces.sizes.depth; ++d) {
+      long double out = 0;
+      for (std::size_t p = 0; p < pieces.outs.size(); ++p) {
+        const long double lse = pieces.lses[p].get(item, head, row);
+        if (!std::isinf(lse)) {
+          out += std::exp(lse - top) / sum * pieces.outs[p].get(item, head, row, d);
+        }
+      }
+      right &= std::abs(merged.out.get(item, head, row, d) - out) <= tolerance(type) * 50;
+    }
+  });
+  check(right,
+        "out = Σ exp(lse_p − lse) out_p, lse = ln Σ exp(lse_p); 0 and −∞ where no piece saw "
+        "anything");
+}
+
+template <class T>
+void the_same_bits_for_all_strides_and_threads(ElementType type) {
+  const Merged<T> plain(Pieces(type, element_type<T>, Layout::plain), type, Layout::plain, 1);
+  for (const auto& [layout, threads] : ways) {
+    const Merged<T> merged(Pieces(type, element_type<T>, layout), type, layout, threads);
+    bool same = true;
+    merged.out.for_each(
+        [&](auto... index) { same &= merged.out.get(index...) == plain.out.get(index...); });
+    merged.lse.for_each(
+        [&](auto... index) { same &= merged.lse.get(index...) == plain.lse.get(index...); });
+    check(same, "the same bits for all strides and threads");
+  }
+}
+
+template <class T>
+void one_piece_is_itself() {
+  Pieces pieces(element_type<T>, element_type<T>, Layout::plain);
+  pieces.sizes.pieces = 1;
+  const Merged<T> merged(pieces, element_type<T>, Layout::plain, 1);
+  bool same = true;
+  merged.lse.for_each([&](auto item, auto head, auto row, auto) {
+    const bool saw = !std::isinf(pieces.lses[0].get(item, head, row));
+    same &= merged.lse.get(item, head, row) == pieces.lses[0].get(item, head, row);
+    for (std::ptrdiff_t d = 0; d < pieces.sizes.depth; ++d) {
+      same &=
+          merged.out.get(item, head, row, d) == (saw ? pieces.outs[0].get(item, head, row, d) : 0);
+    }
+  });
+  check(same, "one piece alone comes out as it is");
+}
+
+void nothing_at_all_is_nothing_to_do() {
+  for (const MergeSizes& sizes :
+       {MergeSizes{2, 0, 3, 7, 5}, MergeSizes{2, 2, 0, 7, 5}, MergeSizes{2, 2, 3, 0, 5}}) {
+    merge_attention<float>(sizes, nullptr, nullptr, {}, {}, Team{2, nullptr});
+  }
+  Pieces pieces(ElementType::float32, ElementType::float32, Layout::plain);
+  pieces.sizes.depth = 0;
+  const Merged<float> merged(pieces, ElementType::float32, Layout::plain, 2);
+  check(!std::isnan(merged.lse.get(0, 0, 0)), "without columns there is still a log-sum-exp");
+}
+
+template <class T>
+void everything(ElementType type) {
+  merged_rows_are_those_of_the_definition<T>(type);
+  the_same_bits_for_all_strides_and_threads<T>(type);
+}
+
+}  // namespace
+}  // namespace heedful
+
+int main() {
+  using namespace heedful;
+  everything<double>(ElementType::float64);
+  everything<float>(ElementType::float32);
+  everything<float>(ElementType::float16);
+  everything<float>(ElementType::bfloat16);
+  one_piece_is_itself<float>();
+  one_piece_is_itself<double>();
+  nothing_at_all_is_nothing_to_do();
+  return summary();
+}

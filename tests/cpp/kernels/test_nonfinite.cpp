@@ -1,0 +1,155 @@
+// Guarded products: the micro-kernel's bits where everything is finite, and nothing of what is
+// hidden where it is not.
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <vector>
+
+#include "check.hpp"
+#include "kernels/micro_kernel.hpp"
+#include "kernels/nonfinite.hpp"
+#include "random_numbers.hpp"
+
+namespace heedful {
+namespace {
+
+constexpr std::ptrdiff_t keys = 23;
+
+// Scores, the weights that belong to them (0 where hidden), rows, and sums that were there before.
+template <class T>
+struct Tile {
+  int lanes;
+  std::ptrdiff_t count;    // lanes that stand for a row
+  std::ptrdiff_t columns;  // whole vectors
+  std::vector<T> scores, weights, key_rows, lane_rows, by_column, by_key;
+
+  explicit Tile(int vectors)
+      : lanes(vectors * simd::lanes<T>), count(lanes - 1), columns(2 * simd::lanes<T>) {
+    RandomNumbers random(14);
+    const auto numbers = [&](std::ptrdiff_t size) {
+      std::vector<T> values(static_cast<std::size_t>(size));
+      for (T& value : values) value = static_cast<T>(random.between(-1, 1));
+      return values;
+    };
+    scores = numbers(keys * lanes);
+    weights = numbers(keys * lanes);
+    for (std::size_t i = 0; i < scores.size(); ++i) {
+      if (random.bits() % 3 != 0) continue;
+      scores[i] = -std::numeric_limits<T>::infinity();
+      weights[i] = 0;
+    }
+    for (int lane = 0; lane < lanes; ++lane) {  // key 4 is hidden from all
+      scores[static_cast<std::size_t>(4 * lanes + lane)] = -std::numeric_limits<T>::infinity();
+      weights[static_cast<std::size_t>(4 * lanes + lane)] = 0;
+    }
+    key_rows = numbers(keys * columns);
+    lane_rows = numbers(lanes * columns);
+    by_column = numbers(columns * lanes);
+    by_key = numbers(keys * columns);
+  }
+
+  bool hidden(std::ptrdiff_t key, std::ptrdiff_t lane) const {
+    return scores[static_cast<std::size_t>(key * lanes + lane)] ==
+           -std::numeric_limits<T>::infinity();
+  }
+};
+
+template <class T>
+bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
+  return std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
+}
+
+template <class T>
+void finite_products_have_the_bits_of_the_micro_kernel() {
+  for (int vectors = 1; vectors <= max_vectors; ++vectors) {
+    for (const bool accumulate : {true, false}) {
+      Tile<T> tile(vectors);
+      std::vector<T> expected = tile.by_column;
+      multiply(Product<T>{tile.columns, keys, vectors, tile.key_rows.data(), 1, tile.columns,
+                          tile.weights.data(), tile.lanes, expected.data(), tile.lanes,
+                          accumulate});
+      guarded_columns(tile.scores.data(), tile.weights.data(),
+                      Rows<T>{tile.key_rows.data(), tile.columns}, keys, tile.lanes, tile.columns,
+                      tile.by_column.data(), accumulate);
+      check(same_bits(tile.by_column, expected), "sum[column][lane]: the same bits");
+    }
+    Tile<T> tile(vectors);
+    std::vector<T> expected = tile.by_key;
+    multiply(Product<T>{keys, tile.count, 2, tile.weights.data(), tile.lanes, 1,
+                        tile.lane_rows.data(), tile.columns, expected.data(), tile.columns, true});
+    guarded_rows(tile.scores.data(), tile.weights.data(),
+                 Rows<T>{tile.lane_rows.data(), tile.columns}, keys, tile.lanes, tile.count,
+                 tile.columns, tile.by_key.data(), tile.columns);
+    check(same_bits(tile.by_key, expected), "sum[key][column]: the same bits");
+  }
+}
+
+template <class T>
+void what_is_hidden_has_no_effect() {
+  for (const T odd : {std::numeric_limits<T>::quiet_NaN(), std::numeric_limits<T>::infinity()}) {
+    Tile<T> clean(2), dirty(2);
+    for (std::ptrdiff_t column = 0; column < clean.columns; ++column) {
+      dirty.key_rows[static_cast<std::size_t>(4 * clean.columns + column)] =
+          odd;  // a key hidden from all
+    }
+    for (Tile<T>* const tile : {&clean, &dirty}) {
+      guarded_columns(tile->scores.data(), tile->weights.data(),
+                      Rows<T>{tile->key_rows.data(), tile->columns}, keys, tile->lanes,
+                      tile->columns, tile->by_column.data(), true);
+    }
+    check(same_bits(clean.by_column, dirty.by_column), "a hidden key may hold anything");
+  }
+}
+
+template <class T>
+void what_is_seen_reaches_exactly_those_who_see_it() {
+  const T nan = std::numeric_limits<T>::quiet_NaN();
+  Tile<T> tile(2);
+  tile.key_rows[static_cast<std::size_t>(7 * tile.columns + 3)] = nan;
+  guarded_columns(tile.scores.data(), tile.weights.data(),
+                  Rows<T>{tile.key_rows.data(), tile.columns}, keys, tile.lanes, tile.columns,
+                  tile.by_column.data(), true);
+  bool right = true;
+  for (std::ptrdiff_t column = 0; column < tile.columns; ++column) {
+    for (std::ptrdiff_t lane = 0; lane < tile.lanes; ++lane) {
+      const bool reached = column == 3 && !tile.hidden(7, lane);
+      right &= std::isnan(tile.by_column[static_cast<std::size_t>(column * tile.lanes + lane)]) ==
+               reached;
+    }
+  }
+  check(right, "a NaN of a key reaches the lanes that see it, in its column");
+
+  tile.lane_rows[static_cast<std::size_t>(2 * tile.columns + 5)] = nan;
+  // the lanes behind the last row are not read
+  for (std::ptrdiff_t i = tile.count * tile.columns; i < tile.lanes * tile.columns; ++i) {
+    tile.lane_rows[static_cast<std::size_t>(i)] = nan;
+  }
+  guarded_rows(tile.scores.data(), tile.weights.data(),
+               Rows<T>{tile.lane_rows.data(), tile.columns}, keys, tile.lanes, tile.count,
+               tile.columns, tile.by_key.data(), tile.columns);
+  right = true;
+  for (std::ptrdiff_t key = 0; key < keys; ++key) {
+    for (std::ptrdiff_t column = 0; column < tile.columns; ++column) {
+      const bool reached = column == 5 && !tile.hidden(key, 2);
+      right &=
+          std::isnan(tile.by_key[static_cast<std::size_t>(key * tile.columns + column)]) == reached;
+    }
+  }
+  check(right, "a NaN of a lane reaches the keys that it sees, in its column");
+}
+
+template <class T>
+void everything() {
+  finite_products_have_the_bits_of_the_micro_kernel<T>();
+  what_is_hidden_has_no_effect<T>();
+  what_is_seen_reaches_exactly_those_who_see_it<T>();
+}
+
+}  // namespace
+}  // namespace heedful
+
+int main() {
+  heedful::everything<float>();
+  heedful::everything<double>();
+  return heedful::summary();
+}

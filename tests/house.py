@@ -1,0 +1,159 @@
+"""Rooms, arrows, floors and circles of the house: `python tests/house.py [PLACE…]`.
+
+A room is a file or a folder that lies directly in the place looked at (a C++ source and its header
+are one room, `__init__.py` is the door, not a room). An arrow leads from a room to another one that
+it includes or imports; a room's floor is above all rooms that its arrows lead to, unless they form
+a circle. Exits with 1 where there is a circle, or a C++ folder that includes what stands above it.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections import defaultdict
+from collections.abc import Sequence
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+# Each folder of cpp/attention/ may include those before it.
+ATTENTION = ("problem", "scores", "softmax", "forward", "backward")
+
+ROOT = Path(__file__).resolve().parents[1]
+PLACES = (
+    "cpp", "cpp/attention", *(f"cpp/attention/{room}" for room in ATTENTION), "python/heedful",
+    "python/heedful/functional", "python/heedful/layers", "python/heedful/training",
+)  # fmt: skip
+
+# Each folder of cpp/ may include those before it; bindings is the only one that knows Python.
+FLOORS = ("simd", "parallel", "arrays", "kernels", "attention", "linear", "layers", "bindings")
+# Folders that do not know one another, though they are sorted above.
+STRANGERS = ({"simd", "parallel"}, {"attention", "linear", "layers"})
+
+Arrows = dict[str, set[str]]  # from a file, without its suffix, to files
+
+
+def cpp_arrows() -> Arrows:
+    arrows: Arrows = defaultdict(set)
+    for file in (ROOT / "cpp").rglob("*.?pp"):
+        name = str(file.relative_to(ROOT).with_suffix(""))
+        included = re.findall(r'^#include "([^"]+)"', file.read_text(), re.MULTILINE)
+        arrows[name] |= {str(Path("cpp", path).with_suffix("")) for path in included} - {name}
+    return arrows
+
+
+def module_of(name: str) -> str | None:
+    """The file of a module, without its suffix, or None where there is none."""
+    path = Path("python", *name.split("."))
+    if (ROOT / path).is_dir():
+        path /= "__init__"
+    return str(path) if (ROOT / path).with_suffix(".py").exists() else None
+
+
+def imported(tree: ast.AST, package: str) -> set[str]:
+    """Names of all modules that are imported to run, wherever: not for annotations alone."""
+    names = set()
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            continue
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            ancestors = package.split(".")[: -node.level + 1 or None] if node.level else []
+            base = ".".join([*ancestors, *filter(None, [node.module])])
+            names |= {found if module_of(found := f"{base}.{alias.name}") else base
+                      for alias in node.names}  # fmt: skip
+        else:
+            names |= imported(node, package)
+    return names
+
+
+def python_arrows() -> Arrows:
+    arrows: Arrows = defaultdict(set)
+    for file in (ROOT / "python/heedful").rglob("*.py"):
+        name = file.relative_to(ROOT).with_suffix("")
+        package = ".".join(name.parts[1:-1])
+        found = {module_of(module) for module in imported(ast.parse(file.read_text()), package)}
+        arrows[str(name)] |= {path for path in found if path} - {str(name)}
+    return arrows
+
+
+def rooms_of(place: str, arrows: Arrows) -> Arrows:
+    """Arrows between the rooms of a place; doors (`__init__`) are no rooms."""
+    depth = len(Path(place).parts)
+
+    def room(file: str) -> str | None:
+        parts = Path(file).parts
+        inside = parts[:depth] == Path(place).parts and len(parts) > depth
+        return parts[depth] if inside and parts[depth] not in {"__init__", "__main__"} else None
+
+    rooms: Arrows = {}
+    for file, targets in arrows.items():
+        if (source := room(file)) is None or Path(file).name == "__init__":
+            continue
+        rooms.setdefault(source, set())
+        for target in targets:
+            reached = room(target)
+            if reached is not None and reached != source:
+                rooms[source].add(reached)
+                rooms.setdefault(reached, set())
+    return rooms
+
+
+def circle(rooms: Arrows) -> list[str]:
+    """Some rooms of which each leads to the one before it, or none."""
+    try:
+        TopologicalSorter(rooms).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def floors(rooms: Arrows) -> int:
+    """Of rooms without a circle."""
+    sorter, count = TopologicalSorter(rooms), 0
+    sorter.prepare()
+    while sorter.is_active():
+        sorter.done(*sorter.get_ready())
+        count += 1
+    return count
+
+
+def upward(arrows: Arrows) -> list[str]:
+    """Includes that lead from a C++ folder to one above it, or beside it."""
+    found = []
+    for file, targets in arrows.items():
+        source = Path(file).parts
+        for target in map(Path, targets):
+            for names, at in ((FLOORS, 1), (ATTENTION, 2)):
+                pair = [part[at] for part in (source, target.parts) if len(part) > at + 1]
+                if len(pair) < 2 or not set(pair) <= set(names) or pair[0] == pair[1]:
+                    continue
+                if at == 2 and (source[1], target.parts[1]) != ("attention", "attention"):
+                    continue
+                beside = any(set(pair) <= strangers for strangers in STRANGERS)
+                if beside or names.index(pair[0]) < names.index(pair[1]):
+                    found.append(f"{file} includes {target}: {pair[0]} may not know {pair[1]}")
+    return found
+
+
+def main(places: Sequence[str] = ()) -> int:
+    cpp, python = cpp_arrows(), python_arrows()
+    wrong = upward(cpp)
+    if files := circle(python):
+        wrong.append(f"circle of files: {', '.join(files)}")
+    print(f"{'place':28} rooms arrows floors")
+    for place in places or PLACES:
+        rooms = rooms_of(place.rstrip("/"), cpp if place.startswith("cpp") else python)
+        found = circle(rooms)
+        arrows = sum(map(len, rooms.values()))
+        print(f"{place:28} {len(rooms):5} {arrows:6} {'circle' if found else floors(rooms):>6}")
+        if found:
+            wrong.append(f"circle in {place}: {', '.join(found)}")
+    if wrong:
+        print(*wrong, sep="\n")
+    return len(wrong) > 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
