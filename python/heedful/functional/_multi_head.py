@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from typing_extensions import Unpack
 
-    from heedful.functional._options import Options
+    from heedful.functional._option_types import Options
 
 
 def multi_head_attention(

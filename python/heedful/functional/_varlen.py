@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from heedful.functional._dtypes import Array
-    from heedful.functional._options import Align, PositionOptions, Rng, Window
+    from heedful.functional._option_types import Align, PositionOptions, Rng, Window
 
 
 @overload

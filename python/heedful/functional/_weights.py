@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from heedful.functional._dtypes import Array
-    from heedful.functional._options import Align, LayoutName, Rng, Window
+    from heedful.functional._option_types import Align, LayoutName, Rng, Window
 
 
 def _check_rows(call: Call, rows: int | slice | Sequence[int] | Array | None) -> Array | None:
