@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from heedful._checks import size
 from heedful.functional._attention import attention
 from heedful.functional._dtypes import Array, as_array
+from heedful.functional._options import OPTION_NAMES
 from heedful.functional._shapes import check_axes_left
 
 if TYPE_CHECKING:
@@ -73,8 +74,7 @@ def multi_head_attention(
     """
     if options.get("layout", "blhd") != "blhd" or options.get("out") is not None:
         raise TypeError("multi_head_attention has neither layout nor out: heads are side by side")
-    known = attention.__kwdefaults__ or {}
-    unknown = [name for name in options if name not in known]
+    unknown = [name for name in options if name not in OPTION_NAMES]
     if unknown:
         raise TypeError(f"multi_head_attention got an unexpected keyword argument {unknown[0]!r}")
     options["layout"] = "blhd"

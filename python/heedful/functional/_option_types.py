@@ -1,4 +1,6 @@
-"""The options that the functions share, for type checkers: overloads need not spell them out."""
+"""The types of options, for type checkers: overloads need not spell the options out."""
+
+from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Literal, TypeAlias, TypedDict

@@ -121,10 +121,7 @@ def attention_pool_vjp(
     return_weights = flag("return_weights", return_weights)
     with _own_words(x, query, key, mask, lengths):
         arrays, options, outward = _prepared(x, query, key, mask, lengths, scale)
-        call = check_call(
-            *arrays, options.get("mask"), options.get("bias"), False, None, None, None,
-            options.get("kv_lengths"), options.get("scale"), None, None, None, 0.0, None, "bhld",
-        )  # fmt: skip
+        call = check_call(*arrays, **options)
         result = forward_for_gradients(call, None, return_weights)
         found = returned(call, result, False, return_weights)
         # x alone is key and value: both gradients are added before they are rounded

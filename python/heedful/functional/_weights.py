@@ -10,6 +10,7 @@ import numpy as np
 from heedful._checks import flag
 from heedful._core import native
 from heedful.functional._call import NO_VALUE, Call, check_call
+from heedful.functional._forward import run_weights
 from heedful.functional._results import allocate
 from heedful.functional._rows import check_rows, log_sums
 
@@ -191,10 +192,7 @@ def attention_weights(
     shape = (*call.plan.axes.batch, *heads, count, call.plan.axes.key_length)
     weights = allocate("the weights", shape, call.plan.computing, 0)
     lse = log_sums(call, wanted)
-    native.attention_weights(
-        call.query, call.key, lse, weights, wanted, average_heads,
-        *call.shared, call.dropout_p, call.seed,
-    )  # fmt: skip
+    run_weights(call, lse, weights, wanted, average_heads)
     if average_heads and call.plan.axes.layout.axes < 3:
         weights = weights[None]  # the mean over the one head
     return _outward(call, weights, rows)
