@@ -86,9 +86,9 @@ def multi_head_attention(
         )
     of_keys = "num_heads" if num_kv_heads is None else "num_kv_heads"
     parts = (
-        _apart("query", query, heads, "num_heads"),
-        _apart("key", key, kv_heads, of_keys),
-        _apart("value", value, kv_heads, of_keys),
+        _split_heads("query", query, heads, "num_heads"),
+        _split_heads("key", key, kv_heads, of_keys),
+        _split_heads("value", value, kv_heads, of_keys),
     )
     if parts[0].shape[-1] != parts[1].shape[-1]:
         raise ValueError(
@@ -97,11 +97,11 @@ def multi_head_attention(
         )
     found = attention(*parts, return_lse=return_lse, return_weights=return_weights, **options)
     if not isinstance(found, tuple):
-        return _together(found)
-    return (_together(found[0]), *found[1:])
+        return _merge_heads(found)
+    return (_merge_heads(found[0]), *found[1:])
 
 
-def _apart(name: str, given: ArrayLike, heads: int, heads_name: str) -> Array:
+def _split_heads(name: str, given: ArrayLike, heads: int, heads_name: str) -> Array:
     """(…, L, H · D) as (…, L, H, D)."""
     array = as_array(name, given)
     if array.ndim < 2:
@@ -114,5 +114,5 @@ def _apart(name: str, given: ArrayLike, heads: int, heads_name: str) -> Array:
     return array.reshape(*array.shape[:-1], heads, array.shape[-1] // heads)
 
 
-def _together(out: Array) -> Array:
+def _merge_heads(out: Array) -> Array:
     return out.reshape(*out.shape[:-2], out.shape[-2] * out.shape[-1])

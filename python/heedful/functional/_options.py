@@ -31,7 +31,7 @@ class Option(NamedTuple):
         "value": a plain value that belongs to the plan.
         "call": checked at every call.
         "result": where results go, and which; no part of what is computed.
-    form : how its entry in a docstring begins, behind the name
+    form : how its entry in a docstring begins, after the name
     absent : the functions of attention that do not take it
     check : for an array, whether its type and shape fit
     """

@@ -17,7 +17,7 @@ from heedful.functional._shapes import Axes
 ALIGNMENTS = ("upper_left", "lower_right")
 _READ_AS_THEY_ARE = (type(None), list, np.ndarray)  # lengths, by the compiled function
 _LEADING, _SEQUENCES = "that of the leading axes", "one for each sequence"
-_FAR = 2**58  # beyond every key, and sums of a few of it fit into 64 bits
+_MAX_DISTANCE = 2**58  # beyond every key, and sums of a few of it fit into 64 bits
 
 Lengths = int | NDArray[np.int64]  # one number for all items, or one for each
 
@@ -57,9 +57,9 @@ def check_lengths(
     wrong = (numbers < 0) | (numbers > limit)
     if wrong.any():
         item = int(np.argmax(wrong))
-        most = limit if isinstance(limit, int) else int(limit[item])
+        maximum = limit if isinstance(limit, int) else int(limit[item])
         raise ValueError(
-            f"{name} must lie between 0 and {most}: got {int(numbers[item])} for item {item}"
+            f"{name} must lie between 0 and {maximum}: got {int(numbers[item])} for item {item}"
         )
     return numbers.astype(np.int64)
 
@@ -149,7 +149,7 @@ def check_position(diagonal: Diagonal, query_length: int, key_length: int) -> Po
     offset = 0
     if not diagonal.by_item:
         offset = int(offsets_of(diagonal, (), query_length, key_length))  # type: ignore[arg-type]
-    return Positions(None, _near(offset, left, right), _limit(left), _limit(right))
+    return Positions(None, _clamped_offset(offset, left, right), _limit(left), _limit(right))
 
 
 def check_items(
@@ -226,24 +226,25 @@ def items_of(
     items[:, 3] = key_lengths
     if isinstance(offsets, (int, list)):
         numbers = offsets if isinstance(offsets, list) else [offsets]
-        items[:, 4] = [_near(number, left, right) for number in numbers]
+        items[:, 4] = [_clamped_offset(number, left, right) for number in numbers]
     else:
         items[:, 4] = offsets
     return Positions(items, 0, _limit(left), _limit(right))
 
 
 def _limit(side: int | None) -> int:
-    return -1 if side is None else min(side, _FAR)
+    return -1 if side is None else min(side, _MAX_DISTANCE)
 
 
-def _near(offset: int, left: int | None, right: int | None) -> int:
+def _clamped_offset(offset: int, left: int | None, right: int | None) -> int:
     """An offset below 2**60 that lets the limited window see the same keys.
 
     Far beyond the keys only the window's edges matter, offset − left and offset + right: where a
-    limit was shortened to _FAR, the edge on that side is kept and the other one stays far away.
+    limit was shortened to _MAX_DISTANCE, the edge on that side is kept and the other one stays far
+    away.
     """
-    if left is not None and left > _FAR and offset > _FAR // 2:
-        return min(max(offset - left, -_FAR // 4), _FAR) + _FAR
-    if right is not None and right > _FAR and offset < -_FAR // 2:
-        return min(max(offset + right, -_FAR), _FAR // 4) - _FAR
-    return min(max(offset, -2 * _FAR), 2 * _FAR)
+    if left is not None and left > _MAX_DISTANCE and offset > _MAX_DISTANCE // 2:
+        return min(max(offset - left, -_MAX_DISTANCE // 4), _MAX_DISTANCE) + _MAX_DISTANCE
+    if right is not None and right > _MAX_DISTANCE and offset < -_MAX_DISTANCE // 2:
+        return min(max(offset + right, -_MAX_DISTANCE), _MAX_DISTANCE // 4) - _MAX_DISTANCE
+    return min(max(offset, -2 * _MAX_DISTANCE), 2 * _MAX_DISTANCE)

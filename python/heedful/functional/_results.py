@@ -11,7 +11,7 @@ from heedful.functional._call import Call
 from heedful.functional._dtypes import Array, DType
 from heedful.functional._options import ARRAY_NAMES
 
-_WORK = 100_000  # what numpy may spend on an overlap before it counts as one
+_MAX_OVERLAP_WORK = 100_000  # what numpy may spend on an overlap before it counts as one
 
 
 def allocate(name: str, shape: tuple[int, ...], dtype: DType, fill: float | None = None) -> Array:
@@ -70,7 +70,7 @@ def overlap(one: Array, other: Array) -> bool:
     if not np.may_share_memory(one, other):
         return False
     try:
-        return np.shares_memory(one, other, max_work=_WORK)  # type: ignore[arg-type]
+        return np.shares_memory(one, other, max_work=_MAX_OVERLAP_WORK)  # type: ignore[arg-type]
     except np.exceptions.TooHardError:
         return True
 

@@ -78,7 +78,7 @@ def attention_varlen(
     value : array_like, (key tokens, Hkv, Dv)
     cu_seqlens_q, cu_seqlens_k : array_like of int, (n + 1,)
         Where each sequence starts and the last one ends: from 0, never decreasing. They are copied,
-        then checked. Tokens behind the last sequence belong to none: their output is 0.
+        then checked. Tokens after the last sequence belong to none: their output is 0.
     align : {"upper_left", "lower_right"}, int or array_like of int (n,), optional
         As in :func:`attention`, with each sequence's own lengths. None needs as many queries as
         keys in every sequence where `causal`, `window` or `alibi_slopes` is used.
