@@ -7,12 +7,12 @@ from numpy.typing import NDArray
 
 from heedful._checks import integer_array
 from heedful.functional._plan import Geometry, Plan
-from heedful.functional._positions import Items, check_packed_positions
+from heedful.functional._positions import Items, check_packed_items
 
 
 def check_packed(
     plan: Plan, starts: tuple[Any, Any], q_lengths: Any, kv_lengths: Any
-) -> tuple[Geometry, Items | None]:
+) -> tuple[Geometry, Items]:
     """`starts`: cu_seqlens of query and key as they were given."""
     rows = check_cu_seqlens("cu_seqlens_q", starts[0], "query", plan.axes.query_length)
     keys = check_cu_seqlens("cu_seqlens_k", starts[1], "key", plan.axes.key_length)
@@ -21,10 +21,8 @@ def check_packed(
             "cu_seqlens_q and cu_seqlens_k must have the same length: "
             f"got {rows.size} and {keys.size}"
         )
-    items, offset, left, right = check_packed_positions(
-        plan.diagonal, rows, keys, q_lengths, kv_lengths
-    )
-    return Geometry((rows.size - 1,), True, offset, left, right), items
+    items = check_packed_items(plan.diagonal, rows, keys, q_lengths, kv_lengths)
+    return Geometry((rows.size - 1,), *plan.geometry[1:]), items
 
 
 def check_cu_seqlens(name: str, given: Any, of: str, tokens: int) -> NDArray[np.int64]:

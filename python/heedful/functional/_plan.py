@@ -22,7 +22,7 @@ from heedful.functional._dtypes import (
 )
 from heedful.functional._layout import Shape, check_layout
 from heedful.functional._options import ARRAY_NAMES, ARRAYS, INPUTS
-from heedful.functional._positions import Positions, check_diagonal, check_position
+from heedful.functional._positions import check_diagonal, check_offset
 from heedful.functional._shapes import check_axes
 
 _MAX_PLANS = 1024
@@ -67,11 +67,11 @@ class Plan:
         self.computing = computing_type(self.dtype)
         self.scale = 1.0 / math.sqrt(axes.depth) if axes.depth else 1.0
         self.diagonal = check_diagonal(causal, window, align, options["alibi_slopes"] is not None)
-        position = Positions(None, 0, -1, -1)
-        if not packed:
-            position = check_position(self.diagonal, axes.query_length, axes.key_length)
-        self.geometry = Geometry(axes.batch, length_first, *position[1:])
         self.by_item = self.diagonal.by_item
+        offset = 0
+        if not packed:
+            offset = check_offset(self.diagonal, axes.query_length, axes.key_length)
+        self.geometry = Geometry(axes.batch, length_first, offset, *self.diagonal.limits)
         for option in ARRAYS:
             if option.check is not None and options[option.name] is not None:
                 option.check(options[option.name], axes)

@@ -37,12 +37,10 @@ class Diagonal(NamedTuple):
     def by_item(self) -> bool:
         return isinstance(self.align, np.ndarray)
 
-
-class Positions(NamedTuple):
-    items: Items | None
-    offset: int
-    left: int  # −1: no limit
-    right: int
+    @property
+    def limits(self) -> tuple[int, int]:
+        """left and right as the compiled functions read them, −1: no limit."""
+        return _limit(self.left), _limit(self.right)
 
 
 def check_lengths(
@@ -141,7 +139,7 @@ def check_diagonal(causal: Any, window: Any, align: Any, alibi: bool) -> Diagona
     return Diagonal(used, check_align(align), left, 0 if causal else right)
 
 
-def check_position(diagonal: Diagonal, query_length: int, key_length: int) -> Positions:
+def check_offset(diagonal: Diagonal, query_length: int, key_length: int) -> int:
     """Where the queries stand if no item has lengths or an offset of its own."""
     used, align, left, right = diagonal
     if used and align is None and query_length != key_length:
@@ -149,7 +147,7 @@ def check_position(diagonal: Diagonal, query_length: int, key_length: int) -> Po
     offset = 0
     if not diagonal.by_item:
         offset = int(offsets_of(diagonal, (), query_length, key_length))  # type: ignore[arg-type]
-    return Positions(None, _clamped_offset(offset, left, right), _limit(left), _limit(right))
+    return _clamped_offset(offset, left, right)
 
 
 def check_items(
@@ -175,20 +173,16 @@ def check_items(
     if kv_lengths is not None:
         key_lengths = check_lengths("kv_lengths", kv_lengths, batch, key_length)
     offsets = offsets_of(diagonal, batch, query_lengths, key_lengths)
-    positions = items_of(
-        count, 0, query_lengths, 0, key_lengths, offsets, diagonal.left, diagonal.right
-    )
-    assert positions.items is not None
-    return positions.items
+    return items_of(count, 0, query_lengths, 0, key_lengths, offsets, diagonal.left, diagonal.right)
 
 
-def check_packed_positions(
+def check_packed_items(
     diagonal: Diagonal,
     rows: NDArray[np.int64],
     keys: NDArray[np.int64],
     q_lengths: Any,
     kv_lengths: Any,
-) -> Positions:
+) -> Items:
     """The same for packed sequences, which start and end where `rows` and `keys` say."""
     used, align, left, right = diagonal
     shape = (rows.size - 1,)
@@ -218,7 +212,7 @@ def items_of(
     offsets: Lengths | list[int],
     left: int | None,
     right: int | None,
-) -> Positions:
+) -> Items:
     items = np.empty((count, 5), np.int64)
     items[:, 0] = first_rows
     items[:, 1] = query_lengths
@@ -229,7 +223,7 @@ def items_of(
         items[:, 4] = [_clamped_offset(number, left, right) for number in numbers]
     else:
         items[:, 4] = offsets
-    return Positions(items, 0, _limit(left), _limit(right))
+    return items
 
 
 def _limit(side: int | None) -> int:
