@@ -1,6 +1,7 @@
 // describe: everything that checks depend on but the arrays' contents, as a key for what was
 // checked before. Equal keys mean equal types, shapes and values: nothing is hashed away, and True
 // is not 1.
+#include <algorithm>
 #include <cstring>
 #include <optional>
 #include <string_view>
@@ -15,7 +16,23 @@ namespace {
 
 class Description {
  public:
-  // False: the value is of another kind, or there is no room left.
+  // Both, and all below: false where an element is of another kind, or there is no room left.
+  bool add_arrays(const py::tuple& arrays) {
+    return add_each(arrays, [this](py::handle array) { return add_array(array); });
+  }
+  bool add_values(const py::tuple& values) {
+    return add_each(values, [this](py::handle value) { return add_value(value); });
+  }
+
+  py::object bytes() const { return py::bytes(text_, length_); }
+
+ private:
+  template <class Add>
+  bool add_each(const py::tuple& elements, const Add& add) {
+    const auto count = static_cast<std::ptrdiff_t>(elements.size());
+    return add_number('(', count) && std::all_of(elements.begin(), elements.end(), add);
+  }
+
   bool add_value(py::handle value) {
     PyObject* const object = value.ptr();
     if (object == Py_None) return add_tag('n');
@@ -23,7 +40,7 @@ class Description {
     if (object == Py_False) return add_tag('f');
     if (PyUnicode_CheckExact(object)) return add_text(object);
     if (PyLong_CheckExact(object)) return add_integer(object);
-    return PyTuple_CheckExact(object) && add_tuple(object);
+    return PyTuple_CheckExact(object) && add_tuple(py::reinterpret_borrow<py::tuple>(value));
   }
 
   // An array or None, for content that no key holds. Type, byte order, alignment, shape: types with
@@ -44,9 +61,6 @@ class Description {
            add_raw(array.shape(), static_cast<std::size_t>(array.ndim()) * sizeof(Py_ssize_t));
   }
 
-  py::object bytes() const { return py::bytes(text_, length_); }
-
- private:
   bool add_raw(const void* data, std::size_t length) {
     if (length > sizeof(text_) - length_) return false;
     if (length == 0) return true;  // an array without axes has no shape
@@ -74,36 +88,26 @@ class Description {
     return add_number('s', length) && add_raw(text, static_cast<std::size_t>(length));
   }
 
-  bool add_tuple(PyObject* object) {
-    if (!add_number('(', PyTuple_GET_SIZE(object))) return false;
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(object); ++i) {
-      PyObject* const element = PyTuple_GET_ITEM(object, i);
-      if (PyTuple_CheckExact(element) || !add_value(element)) return false;
-    }
-    return true;
+  bool add_tuple(const py::tuple& elements) {
+    return add_each(elements, [this](py::handle element) {
+      return !PyTuple_CheckExact(element.ptr()) && add_value(element);
+    });
   }
 
   char text_[768];
   std::size_t length_ = 0;
 };
 
-constexpr int arrays = 7, values = 4;
-
+// Two tuples, arrays and values: which options they hold is decided in Python alone.
 py::object describe(Arguments& arguments) {
   Description description;
-  for (int i = 0; i < arrays; ++i) {
-    if (!description.add_array(arguments.any())) return py::none();
-  }
-  for (int i = 0; i < values; ++i) {
-    if (!description.add_value(arguments.any())) return py::none();
-  }
+  const py::tuple arrays = arguments.tuple(), values = arguments.tuple();
+  if (!description.add_arrays(arrays) || !description.add_values(values)) return py::none();
   return description.bytes();
 }
 
 }  // namespace
 
-void register_describe(py::module_& module) {
-  define<&describe, arrays + values>(module, "describe");
-}
+void register_describe(py::module_& module) { define<&describe, 2>(module, "describe"); }
 
 }  // namespace heedful

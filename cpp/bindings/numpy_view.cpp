@@ -161,11 +161,11 @@ TensorView Batch::view_of_rows_or_none(const py::object& array) {
 Given::Given(Arguments& arguments, const py::array& query, const py::array& key)
     : Given(arguments.tuple(), arguments, query, key) {}
 
-Given::Given(const py::tuple& rules, Arguments& arguments, const py::array& query,
+Given::Given(const py::tuple& geometry, Arguments& arguments, const py::array& query,
              const py::array& key)
-    : batch(rules[0], py::object(rules[1]).is(py::bool_(true))) {
+    : batch(geometry[0], py::object(geometry[1]).is(py::bool_(true))) {
   const auto integer = [&](int place) {
-    return clamped(Arguments::integer_of(rules[static_cast<std::size_t>(place)]));
+    return clamped(Arguments::integer_of(geometry[static_cast<std::size_t>(place)]));
   };
   problem.num_items = batch.size();
   problem.num_heads = batch.heads(query);

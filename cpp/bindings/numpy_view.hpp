@@ -66,8 +66,8 @@ class Batch {
   std::vector<std::unique_ptr<std::ptrdiff_t[]>> tables_;
 };
 
-// What most functions are told, rules to alibi_slopes in _native.pyi: a Problem, with the tables it
-// points to.
+// What most functions are told, geometry to alibi_slopes in _native.pyi: a Problem, with the tables
+// it points to.
 class Given {
  public:
   Given(Arguments& arguments, const pybind11::array& query, const pybind11::array& key);
@@ -86,7 +86,7 @@ class Given {
   bool is_little() const;
 
  private:
-  Given(const pybind11::tuple& rules, Arguments& arguments, const pybind11::array& query,
+  Given(const pybind11::tuple& geometry, Arguments& arguments, const pybind11::array& query,
         const pybind11::array& key);
   template <class T>
   const void* within_range(const T* weight, std::ptrdiff_t rows, std::ptrdiff_t columns);

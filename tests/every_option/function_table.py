@@ -70,6 +70,8 @@ GOOD: dict[str, Any] = {
     "dropout_p": 0.5, "return_lse": True, "return_weights": True, "dlse": np.ones((2, 4, 5)),
     "rows": [0, 3], "average_heads": True,
 }  # fmt: skip
+# options that are tried elsewhere: memory to write into, the order of axes, a seed
+ELSEWHERE = ("out", "layout", "rng", "mode", "enable_gqa")
 BAD: dict[str, Bad] = {
     "query": numeric(Q, (2, 4, 5, 7), (), (3, 4, 5, 6)),
     "key": numeric(K, (2, 2, 7, 7), (7,), (2, 3, 7, 6)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 _HIDDEN = ("self", "mode")  # of a layer's compute, which the layer gives
 
@@ -18,14 +18,29 @@ def in_signature(function: Any) -> list[str]:
     return [name for name in named if name not in _HIDDEN] if "self" in named else named
 
 
-def documented(function: Any) -> list[str]:
-    """Names in the numpydoc section Parameters, such as ``causal, window : …``."""
+class Entry(NamedTuple):
+    """Of the numpydoc section Parameters, such as ``causal, window : form`` and its text."""
+
+    names: list[str]  # "…" stands for those between its neighbours in the signature
+    form: str
+    text: str
+
+
+def entries(function: Any) -> list[Entry]:
     text = inspect.getdoc(function) or ""
     found = re.search(r"^Parameters\n-+\n(.*?)(?=^\w[^\n]*\n-+\n|\Z)", text, re.M | re.S)
     if not found:
         return []
-    heads = re.findall(r"^(\*{0,2}\w[^\n:]*?)(?: :[^\n]*)?$", found[1], re.M)
-    names = [name.strip() for head in heads for name in head.split(",")]
+    # after the text before the first head come head, form and text of each
+    parts = re.split(r"^(\*{0,2}\w[^\n:]*?)(?: :([^\n]*))?$", found[1], flags=re.M)[1:]
+    return [
+        Entry([name.strip() for name in head.split(",")], (form or "").strip(), said)
+        for head, form, said in zip(parts[::3], parts[1::3], parts[2::3], strict=True)
+    ]
+
+
+def documented(function: Any) -> list[str]:
+    names = [name for entry in entries(function) for name in entry.names]
     return [name for name in names if re.fullmatch(r"\w+", name)]
 
 

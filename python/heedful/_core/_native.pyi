@@ -11,7 +11,7 @@ included, have length 1, and leading axes broadcast against `batch` from the rig
 have no leading axes of their own, `batch` = (number of sequences,), and `items` says where each
 sequence lies.
 
-rules    what shapes and plain options decide, in a tuple:
+geometry  how the arrays lie and where the queries stand, in a tuple:
          batch         the shape of the leading axes
          length_first  arrays of three axes or more are (…, rows, heads, columns)
          offset        query row i (counted in its item) stands at key position i + offset (counted
@@ -35,7 +35,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array: TypeAlias = NDArray[Any]
-Rules: TypeAlias = tuple[tuple[int, ...], bool, int, int, int]
+Geometry: TypeAlias = tuple[tuple[int, ...], bool, int, int, int]
 
 def show_build() -> dict[str, str]: ...
 def default_num_threads() -> int: ...
@@ -60,7 +60,7 @@ def attention_forward(
     value: Array,  # (*batch, Hkv, Lk, Dv)
     out: Array,  # (*batch, H, Lq, Dv), written
     lse: Array | None,  # T (*batch, H, Lq), written
-    rules: Rules,
+    geometry: Geometry,
     items: NDArray[np.int64] | None,
     scale: float,
     softcap: float,
@@ -87,7 +87,7 @@ def attention_backward(
     # T, zeros on entry, written: (b…, H or 1, Lq, Lk) where every b is its batch axis or 1 (summed
     # over what is 1), or (*batch, H, Lq, 1), or (*batch, H, 1, Lk), which the caller sums further.
     dbias: Array | None,
-    rules: Rules,
+    geometry: Geometry,
     items: NDArray[np.int64] | None,
     scale: float,
     softcap: float,
@@ -102,7 +102,7 @@ def attention_scores(
     key: Array,
     scores: Array,  # T (*batch, H, n, Lk), written, in natural units; n = Lq, or len(rows)
     rows: NDArray[np.int64] | None,  # the query rows wanted, None: all
-    rules: Rules,
+    geometry: Geometry,
     items: NDArray[np.int64] | None,
     scale: float,
     softcap: float,
@@ -117,7 +117,7 @@ def attention_weights(
     weights: Array,  # T (*batch, H, n, Lk), or (*batch, n, Lk) with average_heads; written
     rows: NDArray[np.int64] | None,
     average_heads: bool,
-    rules: Rules,
+    geometry: Geometry,
     items: NDArray[np.int64] | None,
     scale: float,
     softcap: float,
@@ -164,24 +164,12 @@ def rotary(
 ) -> None:
     """Turns the pairs (i, i + R/2) of features, or (2 i, 2 i + 1); those from R on are copied."""
 
-def describe(
-    query: object,
-    key: object,
-    value: object,
-    mask: object,
-    bias: object,
-    alibi_slopes: object,
-    sink: object,
-    layout: object,
-    causal: object,
-    window: object,
-    align: object,
-) -> bytes | None:
+def describe(arrays: tuple[Any, ...], values: tuple[Any, ...]) -> bytes | None:
     """All that checks may depend on but what the arrays hold: equal for calls that look the same.
 
-    Of the first seven, arrays or None, it holds type, byte order, alignment and shape; of the
-    others, None, bools, integers, words and tuples of these, type and value. None where there is
-    anything else: such calls have no description.
+    Of arrays (or None) it holds type, byte order, alignment and shape; of values, which are None,
+    bools, integers, words and tuples of these, type and value. None where there is anything else:
+    such calls have no description.
     """
 
 def fill_items(

@@ -32,7 +32,7 @@ from heedful.functional._results import overlap
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from heedful.functional._options import Align, LayoutName, Rng, Window
+    from heedful.functional._option_types import Align, LayoutName, Rng, Window
 
 
 class AdditiveGradients(NamedTuple):

@@ -84,7 +84,7 @@ def backward(
     )
 
 
-@np.errstate(all="ignore")  # inf and NaN are passed on without a word
+@np.errstate(all="ignore")  # inf and NaN are passed on without a warning
 def _row_term(
     call: Call, lse: Array, dlse: Any, weights: Array | None, dweights: Any
 ) -> tuple[Array | None, Array | None]:
@@ -97,18 +97,18 @@ def _row_term(
     if dweights is not None:
         assert weights is not None
         dweights = cast_like("dweights", dweights, axes.scores[missing:], dtype)
-        dweights, pull = _pull_of_weights(weights, dweights.reshape(axes.scores))
-        row_term = -pull if row_term is None else row_term - pull
+        dweights, sums = _weights_row_term(weights, dweights.reshape(axes.scores))
+        row_term = -sums if row_term is None else row_term - sums
     return row_term, dweights
 
 
-def _pull_of_weights(weights: Array, dweights: Array) -> tuple[Array, Array]:
+def _weights_row_term(weights: Array, dweights: Array) -> tuple[Array, Array]:
     """Σ_j weights ∘ dweights, and dweights fit to be multiplied by weights that are 0."""
-    pull = _row_sums(weights, dweights)
-    if not np.isfinite(pull).all():  # 0 · inf, as from the logarithm of a weight: it must not count
+    sums = _row_sums(weights, dweights)
+    if not np.isfinite(sums).all():  # 0 · inf, as from the logarithm of a weight: it must not count
         dweights = np.where(weights == 0, dweights.dtype.type(0), dweights)
-        pull = _row_sums(weights, dweights)
-    return dweights, pull
+        sums = _row_sums(weights, dweights)
+    return dweights, sums
 
 
 def _row_sums(one: Array, other: Array) -> Array:
@@ -148,17 +148,17 @@ def _like_bias(gradient: Array, plan: Plan) -> Array:
 @np.errstate(all="ignore")
 def _sink_gradient(call: Call, sink: Array, lse: Array, delta: Array, growth: float) -> Array:
     exists = lse != -math.inf  # rows past q_lengths have no sink either
-    pull = np.zeros(lse.shape)
+    terms = np.zeros(lse.shape)
     # in the type in which it was read; no weight is above 1, whatever lse was rounded to
     logits = sink.astype(lse.dtype)[:, np.newaxis]
-    np.exp(np.minimum(logits - lse, 0), out=pull, where=exists)
-    np.multiply(pull, delta, out=pull, where=exists)
-    dsink: Array = 0.0 - pull.sum(axis=(*range(pull.ndim - 2), -1))
+    np.exp(np.minimum(logits - lse, 0), out=terms, where=exists)
+    np.multiply(terms, delta, out=terms, where=exists)
+    dsink: Array = 0.0 - terms.sum(axis=(*range(terms.ndim - 2), -1))
     return (dsink * growth).astype(call.plan.sink_type, copy=False)
 
 
 def pullback_of(call: Call, forward: Forward, run: Callable[..., Found]) -> Callable[..., Found]:
-    """The function that a forward call leaves behind; it may be called more than once.
+    """The pullback of a forward call; it may be called more than once.
 
     What it gives is what `run`, called as :func:`backward` is, makes of it.
     """

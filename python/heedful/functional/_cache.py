@@ -21,7 +21,7 @@ from heedful.functional._results import allocate
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike
 
-_FIRST = 64  # rows of room
+_INITIAL_ROWS = 64  # rows of room
 
 
 class KVCache:
@@ -43,7 +43,7 @@ class KVCache:
     Attributes
     ----------
     key : numpy.ndarray, (B, Hkv, L, D)
-        A read-only view; L is the length of the longest item, and rows behind an item's own length
+        A read-only view; L is the length of the longest item, and rows past an item's own length
         have no meaning. The rows that count stay as they are in a view that was taken before an
         `append` or a `reorder`; only where `lengths` was set are they written anew.
     value : numpy.ndarray, (B, Hkv, L, Dv)
@@ -120,7 +120,7 @@ class KVCache:
         return view
 
     def append(self, key: ArrayLike, value: ArrayLike, lengths: ArrayLike | None = None) -> Array:
-        """Puts rows behind those of each item.
+        """Appends rows to those of each item.
 
         Parameters
         ----------
@@ -160,9 +160,12 @@ class KVCache:
         dtype = self._type_with(key, value)
         before = np.zeros(batch, np.int64) if self._key is None else self.lengths
         after = before + count
-        most = int(after.max(initial=0))
+        longest = int(after.max(initial=0))
         # nothing that counts is written before all has succeeded
-        rooms = self._room(self._key, key, dtype, most), self._room(self._value, value, dtype, most)
+        rooms = (
+            self._room(self._key, key, dtype, longest),
+            self._room(self._value, value, dtype, longest),
+        )
         with np.errstate(all="ignore"):  # rounding is what a type of 16 bits is asked for
             for room, new in zip(rooms, (key, value), strict=True):
                 _put(room, converted(new, dtype), before, after)
@@ -182,7 +185,7 @@ class KVCache:
         """The array itself where it has type and room, otherwise a larger one with its rows."""
         batch, heads, _, depth = new.shape
         if old is None:
-            room = max(rows, self._wanted or _FIRST)
+            room = max(rows, self._wanted or _INITIAL_ROWS)
             return allocate("the cache", (batch, heads, room, depth), dtype, 0)
         room = old.shape[2]
         if old.dtype == dtype and rows <= room:

@@ -1,14 +1,16 @@
 """One checked call: its arrays, and what the compiled functions are told beside them."""
 
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from heedful._checks import positive
+from heedful._core import native
 from heedful.functional._dtypes import FLOAT64, Array, DType, as_array
-from heedful.functional._layout import Shape
-from heedful.functional._plan import INPUTS, Given, Names, Plan, Rules, find_plan
+from heedful.functional._options import INPUTS
+from heedful.functional._packed import check_packed
+from heedful.functional._plan import Geometry, Names, Plan, find_plan, plans
 from heedful.functional._positions import Items, check_items
 from heedful.functional._random import check_dropout
 from heedful.functional._restrictions import check_alibi_slopes
@@ -17,24 +19,13 @@ from heedful.functional._scale import check_scale
 NO_VALUE = object()  # stands for a value of depth 0, where scores or weights are all that is wanted
 
 
-Shared: TypeAlias = tuple[
-    Rules,
-    Items | None,
-    float,
-    float,
-    NDArray[np.bool_] | None,
-    Array | None,
-    NDArray[np.float64] | None,
-]
-
-
 class Call(NamedTuple):
-    """In the order of the compiled functions' arguments, from rules to alibi_slopes `shared`."""
+    """In the order of the compiled functions' arguments, from geometry to alibi_slopes `shared`."""
 
     query: Array  # with the axes as they were given
     key: Array
     value: Array
-    rules: Rules
+    geometry: Geometry
     items: Items | None
     scale: float
     softcap: float
@@ -45,10 +36,10 @@ class Call(NamedTuple):
     dropout_p: float
     seed: int
     plan: Plan
-    given: Given | None
+    inputs: tuple[Any, ...] | None  # the arrays as they were given, see ARRAY_NAMES
 
     @property
-    def shared(self) -> Shared:
+    def shared(self) -> tuple[Any, ...]:
         return self[3:10]
 
     @property
@@ -61,54 +52,46 @@ def check_call(
     query: Any,
     key: Any,
     value: Any,
-    mask: Any,
-    bias: Any,
-    causal: Any,
-    window: Any,
-    align: Any,
-    q_lengths: Any,
-    kv_lengths: Any,
-    scale: Any,
-    softcap: Any,
-    alibi_slopes: Any,
-    sink: Any,
-    dropout_p: Any,
-    rng: Any,
-    layout: str,
+    mask: Any = None,
+    bias: Any = None,
+    causal: Any = False,
+    window: Any = None,
+    align: Any = None,
+    q_lengths: Any = None,
+    kv_lengths: Any = None,
+    scale: Any = None,
+    softcap: Any = None,
+    alibi_slopes: Any = None,
+    sink: Any = None,
+    dropout_p: Any = 0.0,
+    rng: Any = None,
+    layout: str = "bhld",
+    starts: tuple[Any, Any] | None = None,
 ) -> Call:
-    """Every rule for arrays with leading axes."""
+    """Every rule for the arguments; the options as `_options` has them.
+
+    `starts` are cu_seqlens of query and key, for packed sequences.
+    """
     names: Names = INPUTS
     if value is NO_VALUE:
         key, names = as_array("key", key), INPUTS[:2]
         value = key[..., :0] if key.ndim else key
-    plan, given = find_plan(
-        query, key, value, mask, bias, alibi_slopes, sink, causal, window, align, layout, names
-    )
-    items = None
-    if q_lengths is not None or kv_lengths is not None or plan.by_item:
-        items = check_items(plan.diagonal, plan.axes, plan.rules[2], q_lengths, kv_lengths)
-    return finish_call(
-        plan, given, plan.rules, items, plan.axes.batch, scale, softcap, dropout_p, rng
-    )
-
-
-def finish_call(
-    plan: Plan,
-    given: Given,
-    rules: Rules,
-    items: Items | None,
-    batch: Shape,
-    scale: Any,
-    softcap: Any,
-    dropout_p: Any,
-    rng: Any,
-) -> Call:
-    """What depends on numbers and on what arrays hold, and the arrays in types that can be read."""
-    query, key, value, mask, bias, alibi_slopes, sink = given
+    # in the order of _options
+    arrays = query, key, value, mask, bias, alibi_slopes, sink
+    values = causal, window, align, layout, starts is not None
+    plan = plans.get(native.describe(arrays, values))
+    if plan is None:  # otherwise they are arrays already
+        plan, arrays = find_plan(arrays, values, names)
+        query, key, value, mask, bias, alibi_slopes, sink = arrays
+    geometry, items = plan.geometry, None
+    if starts is not None:
+        geometry, items = check_packed(plan, starts, q_lengths, kv_lengths)
+    elif q_lengths is not None or kv_lengths is not None or plan.by_item:
+        items = check_items(plan.diagonal, plan.axes, geometry.offset, q_lengths, kv_lengths)
     if plan.converts:
         query, key, value, bias = plan.convert((query, key, value, bias))
     if alibi_slopes is not None:
-        alibi_slopes = check_alibi_slopes(alibi_slopes, plan.axes.heads, batch)
+        alibi_slopes = check_alibi_slopes(alibi_slopes, plan.axes.heads, geometry.batch)
     if sink is not None:
         sink = np.require(sink, FLOAT64, ["C", "ALIGNED"])
     seed = 0
@@ -116,8 +99,8 @@ def finish_call(
         dropout_p, seed = check_dropout(dropout_p, rng)
     # as Call(…) does, in a third of the time
     return tuple.__new__(Call, (
-        query, key, value, rules, items,
+        query, key, value, geometry, items,
         plan.scale if scale is None else check_scale(scale, plan.computing),
         0.0 if softcap is None else positive("softcap", softcap),
-        mask, bias, alibi_slopes, sink, dropout_p, seed, plan, given,
+        mask, bias, alibi_slopes, sink, dropout_p, seed, plan, arrays,
     ))  # fmt: skip

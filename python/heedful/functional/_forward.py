@@ -24,12 +24,26 @@ def run(
     compute: Callable[..., None] = native.attention_forward,
 ) -> None:
     (
-        query, key, value, rules, items, scale, softcap, mask, bias, alibi_slopes,
+        query, key, value, geometry, items, scale, softcap, mask, bias, alibi_slopes,
         sink, dropout_p, seed, _, _,
     ) = call  # fmt: skip
     compute(
-        query, key, value, out, lse, rules, items, scale, softcap, mask, bias, alibi_slopes,
+        query, key, value, out, lse, geometry, items, scale, softcap, mask, bias, alibi_slopes,
         sink, dropout_p, seed,
+    )  # fmt: skip
+
+
+def run_weights(
+    call: Call,
+    lse: Array,
+    weights: Array,
+    rows: Array | None = None,
+    average_heads: bool = False,
+    compute: Callable[..., None] = native.attention_weights,
+) -> None:
+    compute(
+        call.query, call.key, lse, weights, rows, average_heads,
+        *call.shared, call.dropout_p, call.seed,
     )  # fmt: skip
 
 
@@ -88,10 +102,7 @@ def _with_sums(call: Call, out: Array, with_weights: bool) -> Forward:
 
 def _with_weights(call: Call, result: Forward, compute: Callable[..., None]) -> Forward:
     if result.weights is not None:
-        compute(
-            call.query, call.key, result.lse, result.weights, None, False,
-            *call.shared, call.dropout_p, call.seed,
-        )  # fmt: skip
+        run_weights(call, result.lse, result.weights, compute=compute)
     return result
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from heedful.functional._dtypes import Array
-    from heedful.functional._options import Align, LayoutName, Options, Rng, Window
+    from heedful.functional._option_types import Align, LayoutName, Options, Rng, Window
 
 
 @overload

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from heedful.functional._dtypes import Array
-    from heedful.functional._options import LayoutName
+    from heedful.functional._option_types import LayoutName
 
 
 def merge_attention(

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 from heedful._checks import size
 from heedful.functional._attention import attention
 from heedful.functional._dtypes import Array, as_array
+from heedful.functional._options import OPTION_NAMES
 from heedful.functional._shapes import check_axes_left
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from typing_extensions import Unpack
 
-    from heedful.functional._options import Options
+    from heedful.functional._option_types import Options
 
 
 def multi_head_attention(
@@ -73,8 +74,7 @@ def multi_head_attention(
     """
     if options.get("layout", "blhd") != "blhd" or options.get("out") is not None:
         raise TypeError("multi_head_attention has neither layout nor out: heads are side by side")
-    known = attention.__kwdefaults__ or {}
-    unknown = [name for name in options if name not in known]
+    unknown = [name for name in options if name not in OPTION_NAMES]
     if unknown:
         raise TypeError(f"multi_head_attention got an unexpected keyword argument {unknown[0]!r}")
     options["layout"] = "blhd"
@@ -86,9 +86,9 @@ def multi_head_attention(
         )
     of_keys = "num_heads" if num_kv_heads is None else "num_kv_heads"
     parts = (
-        _apart("query", query, heads, "num_heads"),
-        _apart("key", key, kv_heads, of_keys),
-        _apart("value", value, kv_heads, of_keys),
+        _split_heads("query", query, heads, "num_heads"),
+        _split_heads("key", key, kv_heads, of_keys),
+        _split_heads("value", value, kv_heads, of_keys),
     )
     if parts[0].shape[-1] != parts[1].shape[-1]:
         raise ValueError(
@@ -97,11 +97,11 @@ def multi_head_attention(
         )
     found = attention(*parts, return_lse=return_lse, return_weights=return_weights, **options)
     if not isinstance(found, tuple):
-        return _together(found)
-    return (_together(found[0]), *found[1:])
+        return _merge_heads(found)
+    return (_merge_heads(found[0]), *found[1:])
 
 
-def _apart(name: str, given: ArrayLike, heads: int, heads_name: str) -> Array:
+def _split_heads(name: str, given: ArrayLike, heads: int, heads_name: str) -> Array:
     """(…, L, H · D) as (…, L, H, D)."""
     array = as_array(name, given)
     if array.ndim < 2:
@@ -114,5 +114,5 @@ def _apart(name: str, given: ArrayLike, heads: int, heads_name: str) -> Array:
     return array.reshape(*array.shape[:-1], heads, array.shape[-1] // heads)
 
 
-def _together(out: Array) -> Array:
+def _merge_heads(out: Array) -> Array:
     return out.reshape(*out.shape[:-2], out.shape[-2] * out.shape[-1])

@@ -1,42 +1,73 @@
-"""The options that the functions share, for type checkers: overloads need not spell them out."""
+"""The options of attention, described once.
 
-from collections.abc import Sequence
-from typing import Literal, TypeAlias, TypedDict
+To add one:
 
-import numpy as np
-from numpy.typing import ArrayLike
+1. give it an entry in OPTIONS;
+2. give it a parameter and an entry under Parameters in each public function that takes it, and pass
+   it on to `check_call`, all in the order of OPTIONS; name its type in `_option_types`;
+3. in `check_call`, put an array among `arrays` and what the plan depends on among `values`, check
+   what is left, and give the compiled functions the result as a field of `Call`.
 
-from heedful.functional._dtypes import Array
+An array needs no more: it is taken as an array, checked when its shapes come for the first time,
+and kept apart from `out`. tests/python/functional/test_options.py finds each place that is missing.
+"""
 
-Align: TypeAlias = (
-    Literal["upper_left", "lower_right"]
-    | int
-    | Sequence[int]
-    | Sequence[Sequence[int]]
-    | Array
-    | None
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+from heedful.functional._restrictions import check_bias, check_mask, check_sink
+from heedful.functional._shapes import Axes
+
+_PACKED = ("attention_varlen", "attention_varlen_vjp")
+_ADDITIVE = ("additive_attention", "additive_attention_vjp")
+_NO_OUTPUT = ("attention_backward", "attention_scores", "attention_weights")
+
+
+class Option(NamedTuple):
+    """A keyword argument that means the same in every function that takes it.
+
+    kind : what depends on it
+        "array": read by the compiled functions; type and shape belong to the plan.
+        "value": a plain value that belongs to the plan.
+        "call": checked at every call.
+        "result": where results go, and which; no part of what is computed.
+    form : how its entry in a docstring begins, after the name
+    absent : the functions of attention that do not take it
+    check : for an array, whether its type and shape fit
+    """
+
+    name: str
+    default: Any
+    kind: Literal["array", "value", "call", "result"]
+    form: str
+    absent: tuple[str, ...] = ()
+    check: Callable[[Any, Axes], object] | None = None
+
+
+OPTIONS = (
+    Option("mask", None, "array", "array_like of bool", _PACKED, check_mask),
+    Option("bias", None, "array", "array_like of floats", _PACKED, check_bias),
+    Option("causal", False, "value", "bool, default False"),
+    Option("window", None, "value", "(left, right)"),
+    Option("align", None, "value", '{"upper_left", "lower_right"}, int or array_like of int'),
+    Option("q_lengths", None, "call", "array_like of int"),
+    Option("kv_lengths", None, "call", "array_like of int"),
+    # they belong to products of query and key; the weight of additive attention is its scale
+    Option("scale", None, "call", "float, optional", _ADDITIVE),
+    Option("softcap", None, "call", "float, optional", _ADDITIVE),
+    # its shape may depend on the number of sequences, which only a call knows
+    Option("alibi_slopes", None, "array", "array_like, (H,)"),
+    Option("sink", None, "array", "array_like of floats, (H,)", (), check_sink),
+    Option("dropout_p", 0.0, "call", "float, default 0", ("attention_scores",)),
+    Option("rng", None, "call", "None, int or numpy.random.Generator", ("attention_scores",)),
+    Option("layout", "bhld", "value", '{"bhld", "blhd"}', _PACKED),
+    Option("out", None, "result", "numpy.ndarray, optional", _NO_OUTPUT),
+    Option("return_lse", False, "result", "bool, default False", _NO_OUTPUT),
+    Option("return_weights", False, "result", "bool, default False", (*_NO_OUTPUT, *_PACKED)),
 )
-Window: TypeAlias = tuple[int | None, int | None] | None
-Rng: TypeAlias = int | np.random.Generator | None
-LayoutName: TypeAlias = Literal["bhld", "blhd"]
 
-
-class PositionOptions(TypedDict, total=False):
-    causal: bool
-    window: Window
-    align: Align
-    q_lengths: ArrayLike | None
-    kv_lengths: ArrayLike | None
-    scale: float | None
-    softcap: float | None
-    alibi_slopes: ArrayLike | None
-    sink: ArrayLike | None
-    dropout_p: float
-    rng: Rng
-    out: Array | None
-
-
-class Options(PositionOptions, total=False):
-    mask: ArrayLike | None
-    bias: ArrayLike | None
-    layout: LayoutName
+OPTION_NAMES = tuple(option.name for option in OPTIONS)
+INPUTS = ("query", "key", "value")
+ARRAYS = tuple(option for option in OPTIONS if option.kind == "array")
+# of all arrays of a call, in the order in which they are kept
+ARRAY_NAMES = (*INPUTS, *(option.name for option in ARRAYS))

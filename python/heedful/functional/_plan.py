@@ -15,26 +15,29 @@ from heedful.functional._dtypes import (
     as_array,
     computing_type,
     converted,
+    floating_type,
     gradient_type,
     readable,
     types_together,
 )
 from heedful.functional._layout import Shape, check_layout
-from heedful.functional._positions import Positions, check_diagonal, check_position
-from heedful.functional._restrictions import check_bias, check_mask, check_sink
+from heedful.functional._options import ARRAY_NAMES, ARRAYS, INPUTS
+from heedful.functional._positions import check_diagonal, check_offset
 from heedful.functional._shapes import check_axes
 
-PACKED = "packed"  # stands for a layout: (tokens, heads, depth) in "blhd", cut into sequences
-INPUTS = ("query", "key", "value")
-_MOST = 1024  # plans kept
+_MAX_PLANS = 1024
 
 Names: TypeAlias = tuple[str, ...]
-# batch, whether the rows stand before the heads, offset, left, right
-Rules: TypeAlias = tuple[Shape, bool, int, int, int]
-# query, key, value, mask, bias, alibi_slopes and sink as the caller gave them
-Given: TypeAlias = tuple[
-    Array, Array, Array, Array | None, Array | None, Array | None, Array | None
-]
+
+
+class Geometry(NamedTuple):
+    """How the arrays lie, and where the queries stand among the keys."""
+
+    batch: Shape
+    length_first: bool  # whether the rows stand before the heads
+    offset: int
+    left: int  # −1: no limit
+    right: int
 
 
 class Target(NamedTuple):
@@ -50,12 +53,12 @@ class Target(NamedTuple):
 class Plan:
     """Sizes, types and positions of all calls that look the same."""
 
-    def __init__(
-        self, given: Given, causal: Any, window: Any, align: Any, layout: str, names: Names
-    ) -> None:
-        query, key, value, mask, bias, alibi_slopes, sink = given
-        packed = layout is PACKED
-        length_first = packed or check_layout(layout)
+    def __init__(self, arrays: tuple[Any, ...], values: tuple[Any, ...], names: Names) -> None:
+        query, key, value = arrays[:3]
+        options = dict(zip(ARRAY_NAMES[3:], arrays[3:], strict=True))
+        bias, sink = options["bias"], options["sink"]
+        causal, window, align, layout, packed = values
+        length_first = check_layout(layout)
         types = types_together(query, key, value, names)
         if packed:
             _check_packed_axes(query, key, value)
@@ -63,17 +66,16 @@ class Plan:
         self.dtype = types[0]  # of query and out
         self.computing = computing_type(self.dtype)
         self.scale = 1.0 / math.sqrt(axes.depth) if axes.depth else 1.0
-        self.diagonal = check_diagonal(causal, window, align, alibi_slopes is not None)
-        position = Positions(None, 0, -1, -1)
-        if not packed:
-            position = check_position(self.diagonal, axes.query_length, axes.key_length)
-        self.rules: Rules = (axes.batch, length_first, *position[1:])
+        self.diagonal = check_diagonal(causal, window, align, options["alibi_slopes"] is not None)
         self.by_item = self.diagonal.by_item
-        if mask is not None:
-            check_mask(mask, axes.scores)
-        bias_type = None if bias is None else check_bias(bias, axes.scores)
-        if sink is not None:
-            check_sink(sink, axes.heads)
+        offset = 0
+        if not packed:
+            offset = check_offset(self.diagonal, axes.query_length, axes.key_length)
+        self.geometry = Geometry(axes.batch, length_first, offset, *self.diagonal.limits)
+        for option in ARRAYS:
+            if option.check is not None and options[option.name] is not None:
+                option.check(options[option.name], axes)
+        bias_type = None if bias is None else floating_type("bias", bias)
         # what has to be converted before it can be read, of query, key, value and bias
         self.conversions = tuple(
             None if array is None or dtype is None or readable(array, dtype) else dtype
@@ -118,52 +120,29 @@ class Plan:
         return Target(shape, repeated, given, wanted, finished)
 
 
-_plans: dict[Any, Plan] = {}
+plans: dict[bytes | None, Plan] = {}  # by native.describe, which tells all that decides them
 
 
 def find_plan(
-    query: Any,
-    key: Any,
-    value: Any,
-    mask: Any,
-    bias: Any,
-    alibi_slopes: Any,
-    sink: Any,
-    causal: Any,
-    window: Any,
-    align: Any,
-    layout: Any,
-    names: Names = INPUTS,
-) -> tuple[Plan, Given]:
-    """The plan, and the arrays as arrays. All that decides it is in the key: see describe.
+    arrays: tuple[Any, ...], values: tuple[Any, ...], names: Names
+) -> tuple[Plan, tuple[Any, ...]]:
+    """The plan of a call that is not known as it was written, and its arrays as arrays.
 
     `names` are those of query, key and value that messages may speak of.
     """
-    plan = _plans.get(
-        native.describe(
-            query, key, value, mask, bias, alibi_slopes, sink, layout, causal, window, align
-        )
+    arrays = tuple(
+        array if array is None and name not in INPUTS else as_array(name, array)
+        for name, array in zip(ARRAY_NAMES, arrays, strict=True)
     )
-    if plan is not None:  # then they are arrays already
-        return plan, (query, key, value, mask, bias, alibi_slopes, sink)
-    given: Given = (
-        as_array("query", query),
-        as_array("key", key),
-        as_array("value", value),
-        None if mask is None else as_array("mask", mask),
-        None if bias is None else as_array("bias", bias),
-        None if alibi_slopes is None else as_array("alibi_slopes", alibi_slopes),
-        None if sink is None else as_array("sink", sink),
-    )
-    description = native.describe(*given, layout, causal, window, align)
-    plan = _plans.get(description)
+    description = native.describe(arrays, values)
+    plan = plans.get(description)
     if plan is None:
-        plan = Plan(given, causal, window, align, layout, names)
+        plan = Plan(arrays, values, names)
         if description is not None:
-            if len(_plans) >= _MOST:  # shapes that change with every call fill it: start again
-                _plans.clear()
-            _plans[description] = plan
-    return plan, given
+            if len(plans) >= _MAX_PLANS:  # shapes that change with every call fill it: start again
+                plans.clear()
+            plans[description] = plan
+    return plan, arrays
 
 
 def _check_packed_axes(query: Array, key: Array, value: Array) -> None:

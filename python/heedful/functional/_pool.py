@@ -86,7 +86,7 @@ def attention_pool(
     array([9., 3.])
     """
     return_weights = flag("return_weights", return_weights)
-    with _own_words(x, query, key, mask, lengths):
+    with _translate_errors(x, query, key, mask, lengths):
         arrays, options, outward = _prepared(x, query, key, mask, lengths, scale)
         found = attention(*arrays, return_weights=return_weights, **options)
     if not return_weights:
@@ -119,12 +119,9 @@ def attention_pool_vjp(
     [(3, 5, 2), (2,)]
     """
     return_weights = flag("return_weights", return_weights)
-    with _own_words(x, query, key, mask, lengths):
+    with _translate_errors(x, query, key, mask, lengths):
         arrays, options, outward = _prepared(x, query, key, mask, lengths, scale)
-        call = check_call(
-            *arrays, options.get("mask"), options.get("bias"), False, None, None, None,
-            options.get("kv_lengths"), options.get("scale"), None, None, None, 0.0, None, "bhld",
-        )  # fmt: skip
+        call = check_call(*arrays, **options)
         result = forward_for_gradients(call, None, return_weights)
         found = returned(call, result, False, return_weights)
         # x alone is key and value: both gradients are added before they are rounded
@@ -177,14 +174,14 @@ def _prepared(
     return (rows, key[..., np.newaxis, :, :], x[..., np.newaxis, :, :]), options, outward
 
 
-class _own_words:  # read as a word: with _own_words(x, query, …):
-    """Within it, what attention refuses is said of the caller's own arguments.
+class _translate_errors:
+    """Within it, an error of attention becomes one about the arguments of attention_pool.
 
     They are checked only then: to check them takes longer than a small call.
     """
 
     def __init__(self, x: Any, query: Any, key: Any, mask: Any, lengths: Any) -> None:
-        self.given = x, query, key, mask, lengths
+        self.arguments = x, query, key, mask, lengths
 
     def __enter__(self) -> None:
         pass
@@ -193,7 +190,7 @@ class _own_words:  # read as a word: with _own_words(x, query, …):
         if kind is None or not issubclass(kind, (ValueError, TypeError, IndexError)):
             return
         try:
-            _check(*self.given)
+            _check(*self.arguments)
         except (ValueError, TypeError) as error:
             raise error from None
 

@@ -17,7 +17,7 @@ from heedful.functional._shapes import Axes
 ALIGNMENTS = ("upper_left", "lower_right")
 _READ_AS_THEY_ARE = (type(None), list, np.ndarray)  # lengths, by the compiled function
 _LEADING, _SEQUENCES = "that of the leading axes", "one for each sequence"
-_FAR = 2**58  # beyond every key, and sums of a few of it fit into 64 bits
+_MAX_DISTANCE = 2**58  # beyond every key, and sums of a few of it fit into 64 bits
 
 Lengths = int | NDArray[np.int64]  # one number for all items, or one for each
 
@@ -37,12 +37,10 @@ class Diagonal(NamedTuple):
     def by_item(self) -> bool:
         return isinstance(self.align, np.ndarray)
 
-
-class Positions(NamedTuple):
-    items: Items | None
-    offset: int
-    left: int  # −1: no limit
-    right: int
+    @property
+    def limits(self) -> tuple[int, int]:
+        """left and right as the compiled functions read them, −1: no limit."""
+        return _limit(self.left), _limit(self.right)
 
 
 def check_lengths(
@@ -57,9 +55,9 @@ def check_lengths(
     wrong = (numbers < 0) | (numbers > limit)
     if wrong.any():
         item = int(np.argmax(wrong))
-        most = limit if isinstance(limit, int) else int(limit[item])
+        maximum = limit if isinstance(limit, int) else int(limit[item])
         raise ValueError(
-            f"{name} must lie between 0 and {most}: got {int(numbers[item])} for item {item}"
+            f"{name} must lie between 0 and {maximum}: got {int(numbers[item])} for item {item}"
         )
     return numbers.astype(np.int64)
 
@@ -141,7 +139,7 @@ def check_diagonal(causal: Any, window: Any, align: Any, alibi: bool) -> Diagona
     return Diagonal(used, check_align(align), left, 0 if causal else right)
 
 
-def check_position(diagonal: Diagonal, query_length: int, key_length: int) -> Positions:
+def check_offset(diagonal: Diagonal, query_length: int, key_length: int) -> int:
     """Where the queries stand if no item has lengths or an offset of its own."""
     used, align, left, right = diagonal
     if used and align is None and query_length != key_length:
@@ -149,7 +147,7 @@ def check_position(diagonal: Diagonal, query_length: int, key_length: int) -> Po
     offset = 0
     if not diagonal.by_item:
         offset = int(offsets_of(diagonal, (), query_length, key_length))  # type: ignore[arg-type]
-    return Positions(None, _near(offset, left, right), _limit(left), _limit(right))
+    return _clamped_offset(offset, left, right)
 
 
 def check_items(
@@ -175,20 +173,16 @@ def check_items(
     if kv_lengths is not None:
         key_lengths = check_lengths("kv_lengths", kv_lengths, batch, key_length)
     offsets = offsets_of(diagonal, batch, query_lengths, key_lengths)
-    positions = items_of(
-        count, 0, query_lengths, 0, key_lengths, offsets, diagonal.left, diagonal.right
-    )
-    assert positions.items is not None
-    return positions.items
+    return items_of(count, 0, query_lengths, 0, key_lengths, offsets, diagonal.left, diagonal.right)
 
 
-def check_packed_positions(
+def check_packed_items(
     diagonal: Diagonal,
     rows: NDArray[np.int64],
     keys: NDArray[np.int64],
     q_lengths: Any,
     kv_lengths: Any,
-) -> Positions:
+) -> Items:
     """The same for packed sequences, which start and end where `rows` and `keys` say."""
     used, align, left, right = diagonal
     shape = (rows.size - 1,)
@@ -218,7 +212,7 @@ def items_of(
     offsets: Lengths | list[int],
     left: int | None,
     right: int | None,
-) -> Positions:
+) -> Items:
     items = np.empty((count, 5), np.int64)
     items[:, 0] = first_rows
     items[:, 1] = query_lengths
@@ -226,24 +220,25 @@ def items_of(
     items[:, 3] = key_lengths
     if isinstance(offsets, (int, list)):
         numbers = offsets if isinstance(offsets, list) else [offsets]
-        items[:, 4] = [_near(number, left, right) for number in numbers]
+        items[:, 4] = [_clamped_offset(number, left, right) for number in numbers]
     else:
         items[:, 4] = offsets
-    return Positions(items, 0, _limit(left), _limit(right))
+    return items
 
 
 def _limit(side: int | None) -> int:
-    return -1 if side is None else min(side, _FAR)
+    return -1 if side is None else min(side, _MAX_DISTANCE)
 
 
-def _near(offset: int, left: int | None, right: int | None) -> int:
+def _clamped_offset(offset: int, left: int | None, right: int | None) -> int:
     """An offset below 2**60 that lets the limited window see the same keys.
 
     Far beyond the keys only the window's edges matter, offset − left and offset + right: where a
-    limit was shortened to _FAR, the edge on that side is kept and the other one stays far away.
+    limit was shortened to _MAX_DISTANCE, the edge on that side is kept and the other one stays far
+    away.
     """
-    if left is not None and left > _FAR and offset > _FAR // 2:
-        return min(max(offset - left, -_FAR // 4), _FAR) + _FAR
-    if right is not None and right > _FAR and offset < -_FAR // 2:
-        return min(max(offset + right, -_FAR), _FAR // 4) - _FAR
-    return min(max(offset, -2 * _FAR), 2 * _FAR)
+    if left is not None and left > _MAX_DISTANCE and offset > _MAX_DISTANCE // 2:
+        return min(max(offset - left, -_MAX_DISTANCE // 4), _MAX_DISTANCE) + _MAX_DISTANCE
+    if right is not None and right > _MAX_DISTANCE and offset < -_MAX_DISTANCE // 2:
+        return min(max(offset + right, -_MAX_DISTANCE), _MAX_DISTANCE // 4) - _MAX_DISTANCE
+    return min(max(offset, -2 * _MAX_DISTANCE), 2 * _MAX_DISTANCE)

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from heedful.functional._dtypes import FLOAT64, Array, DType, floating_type, is_floating
 from heedful.functional._layout import Shape
-from heedful.functional._shapes import broadcasts
+from heedful.functional._shapes import Axes, broadcasts
 
 
 def _check_broadcasts(name: str, array: Array, scores: Shape) -> None:
@@ -15,14 +15,14 @@ def _check_broadcasts(name: str, array: Array, scores: Shape) -> None:
         )
 
 
-def check_mask(mask: Array, scores: Shape) -> None:
+def check_mask(mask: Array, axes: Axes) -> None:
     """Boolean, True where a query may attend."""
     if mask.dtype != np.bool_:
         raise TypeError(
             "mask must be boolean, True where a query may attend; "
             f"numbers to be added to the scores belong into bias: got type {mask.dtype}"
         )
-    _check_broadcasts("mask", mask, scores)
+    _check_broadcasts("mask", mask, axes.scores)
 
 
 def mask_or_bias(name: str, given: Array) -> tuple[Array | None, Array | None]:
@@ -34,10 +34,10 @@ def mask_or_bias(name: str, given: Array) -> tuple[Array | None, Array | None]:
     return None, given
 
 
-def check_bias(bias: Array, scores: Shape) -> DType:
+def check_bias(bias: Array, axes: Axes) -> DType:
     """The floating type that it is read in."""
     dtype = floating_type("bias", bias)
-    _check_broadcasts("bias", bias, scores)
+    _check_broadcasts("bias", bias, axes.scores)
     return dtype
 
 
@@ -54,7 +54,9 @@ def check_alibi_slopes(slopes: Array, heads: int, batch: Shape) -> NDArray[np.fl
     return slopes.reshape(-1, heads) if heads else np.empty((1, 0))
 
 
-def check_sink(sink: Array, heads: int) -> None:
+def check_sink(sink: Array, axes: Axes) -> None:
     floating_type("sink", sink)
-    if sink.shape != (heads,):
-        raise ValueError(f"sink must have shape {(heads,)}, one number a head: got {sink.shape}")
+    if sink.shape != (axes.heads,):
+        raise ValueError(
+            f"sink must have shape {(axes.heads,)}, one number a head: got {sink.shape}"
+        )

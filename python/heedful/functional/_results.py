@@ -9,8 +9,9 @@ from heedful._checks import named, refuse_masked
 from heedful._core._memory import empty
 from heedful.functional._call import Call
 from heedful.functional._dtypes import Array, DType
+from heedful.functional._options import ARRAY_NAMES
 
-_WORK = 100_000  # what numpy may spend on an overlap before it counts as one
+_MAX_OVERLAP_WORK = 100_000  # what numpy may spend on an overlap before it counts as one
 
 
 def allocate(name: str, shape: tuple[int, ...], dtype: DType, fill: float | None = None) -> Array:
@@ -56,9 +57,8 @@ def check_out(out: Any, call: Call) -> Array:
         raise ValueError("out must be aligned: got an unaligned array")
     if overlaps_itself(out):
         raise ValueError(f"out must not overlap itself: got strides {out.strides}")
-    assert call.given is not None
-    names = ("query", "key", "value", "mask", "bias", "alibi_slopes", "sink")
-    for name, array in zip(names, call.given, strict=True):
+    assert call.inputs is not None
+    for name, array in zip(ARRAY_NAMES, call.inputs, strict=True):
         if array is not None and overlap(out, array):
             raise ValueError(f"out must not overlap an input: it shares memory with {name}")
     if call.items is not None:
@@ -70,7 +70,7 @@ def overlap(one: Array, other: Array) -> bool:
     if not np.may_share_memory(one, other):
         return False
     try:
-        return np.shares_memory(one, other, max_work=_WORK)  # type: ignore[arg-type]
+        return np.shares_memory(one, other, max_work=_MAX_OVERLAP_WORK)  # type: ignore[arg-type]
     except np.exceptions.TooHardError:
         return True
 

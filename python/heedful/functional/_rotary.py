@@ -24,7 +24,7 @@ from heedful.functional._shapes import broadcast
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from heedful.functional._options import LayoutName
+    from heedful.functional._option_types import LayoutName
 
 
 def rotary_embedding(

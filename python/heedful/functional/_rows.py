@@ -66,8 +66,7 @@ def spans(rows: NDArray[np.int64] | None, length: int) -> Iterator[tuple[int, in
 
 
 def _cut(call: Call, first: int, last: int) -> Call:
-    """The same rules for the query rows [first, last): query 0 stands `first` places further on."""
-    batch, length_first, offset, left, right = call.rules
+    """The same call for the query rows [first, last): query 0 stands `first` places further on."""
     items, mask, bias = call.items, call.mask, call.bias
     if items is not None:
         items = items.copy()
@@ -79,7 +78,7 @@ def _cut(call: Call, first: int, last: int) -> Call:
         bias = bias[..., first:last, :]
     return call._replace(
         query=call.plan.axes.layout.rows(call.query, first, last),
-        rules=(batch, length_first, offset + first, left, right),
+        geometry=call.geometry._replace(offset=call.geometry.offset + first),
         items=items,
         mask=mask,
         bias=bias,

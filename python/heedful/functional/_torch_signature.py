@@ -10,7 +10,7 @@ from heedful._checks import flag
 from heedful.functional._call import check_call
 from heedful.functional._dtypes import as_array
 from heedful.functional._forward import forward_alone
-from heedful.functional._plan import INPUTS
+from heedful.functional._options import INPUTS
 from heedful.functional._restrictions import mask_or_bias
 from heedful.functional._shapes import broadcast_batches, broadcasts, check_axes, check_axes_left
 
@@ -106,8 +106,8 @@ def scaled_dot_product_attention(
     if attn_mask is not None:
         mask, bias = _checked_mask(attn_mask, query, key, value, plain)
     call = check_call(
-        query, key, value, mask, bias, is_causal, None, "upper_left", None, None,
-        scale, None, None, None, dropout_p, None, "bhld",
+        query, key, value, mask, bias, is_causal, align="upper_left", scale=scale,
+        dropout_p=dropout_p,
     )  # fmt: skip
     out = forward_alone(call, None)
     return out if plain else out[..., 0, :, :]

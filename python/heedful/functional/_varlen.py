@@ -5,22 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-import numpy as np
-from numpy.typing import NDArray
-
-from heedful._checks import flag, integer_array
+from heedful._checks import flag
 from heedful.functional._backward import Gradients, backward, pullback_of
-from heedful.functional._call import Call, finish_call
+from heedful.functional._call import check_call
 from heedful.functional._forward import forward, forward_alone, forward_for_gradients, returned
-from heedful.functional._plan import PACKED, find_plan
-from heedful.functional._positions import check_packed_positions
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from typing_extensions import Unpack
 
     from heedful.functional._dtypes import Array
-    from heedful.functional._options import Align, PositionOptions, Rng, Window
+    from heedful.functional._option_types import Align, PositionOptions, Rng, Window
 
 
 @overload
@@ -83,7 +78,7 @@ def attention_varlen(
     value : array_like, (key tokens, Hkv, Dv)
     cu_seqlens_q, cu_seqlens_k : array_like of int, (n + 1,)
         Where each sequence starts and the last one ends: from 0, never decreasing. They are copied,
-        then checked. Tokens behind the last sequence belong to none: their output is 0.
+        then checked. Tokens after the last sequence belong to none: their output is 0.
     align : {"upper_left", "lower_right"}, int or array_like of int (n,), optional
         As in :func:`attention`, with each sequence's own lengths. None needs as many queries as
         keys in every sequence where `causal`, `window` or `alibi_slopes` is used.
@@ -119,9 +114,9 @@ def attention_varlen(
     array([0.    , 0.7311, 2.    , 2.9526, 3.9814])
     """
     return_lse = flag("return_lse", return_lse)
-    call = check_packed_call(
-        query, key, value, cu_seqlens_q, cu_seqlens_k, causal, window, align, q_lengths,
-        kv_lengths, scale, softcap, alibi_slopes, sink, dropout_p, rng,
+    call = check_call(
+        query, key, value, None, None, causal, window, align, q_lengths, kv_lengths,
+        scale, softcap, alibi_slopes, sink, dropout_p, rng, "blhd", (cu_seqlens_q, cu_seqlens_k),
     )  # fmt: skip
     if not return_lse:
         return forward_alone(call, out)
@@ -207,66 +202,9 @@ def attention_varlen_vjp(
     array([0.7689, 1.2311, 0.0186, 0.1826, 2.7988])
     """
     return_lse = flag("return_lse", return_lse)
-    call = check_packed_call(
-        query, key, value, cu_seqlens_q, cu_seqlens_k, causal, window, align, q_lengths,
-        kv_lengths, scale, softcap, alibi_slopes, sink, dropout_p, rng,
+    call = check_call(
+        query, key, value, None, None, causal, window, align, q_lengths, kv_lengths,
+        scale, softcap, alibi_slopes, sink, dropout_p, rng, "blhd", (cu_seqlens_q, cu_seqlens_k),
     )  # fmt: skip
     result = forward_for_gradients(call, out, False)
     return returned(call, result, return_lse, False), pullback_of(call, result, backward)
-
-
-def check_packed_call(
-    query: Any,
-    key: Any,
-    value: Any,
-    cu_seqlens_q: Any,
-    cu_seqlens_k: Any,
-    causal: Any,
-    window: Any,
-    align: Any,
-    q_lengths: Any,
-    kv_lengths: Any,
-    scale: Any,
-    softcap: Any,
-    alibi_slopes: Any,
-    sink: Any,
-    dropout_p: Any,
-    rng: Any,
-) -> Call:
-    """Every rule for packed sequences: (tokens, H, D) is one item in layout "blhd", cut into n."""
-    plan, given = find_plan(
-        query, key, value, None, None, alibi_slopes, sink, causal, window, align, PACKED
-    )
-    rows = check_cu_seqlens("cu_seqlens_q", cu_seqlens_q, "query", plan.axes.query_length)
-    keys = check_cu_seqlens("cu_seqlens_k", cu_seqlens_k, "key", plan.axes.key_length)
-    if rows.size != keys.size:
-        raise ValueError(
-            "cu_seqlens_q and cu_seqlens_k must have the same length: "
-            f"got {rows.size} and {keys.size}"
-        )
-    batch = (rows.size - 1,)
-    items, offset, left, right = check_packed_positions(
-        plan.diagonal, rows, keys, q_lengths, kv_lengths
-    )
-    rules = (batch, True, offset, left, right)
-    return finish_call(plan, given, rules, items, batch, scale, softcap, dropout_p, rng)
-
-
-def check_cu_seqlens(name: str, given: Any, of: str, tokens: int) -> NDArray[np.int64]:
-    """A checked copy: from 0, never decreasing, within the array."""
-    numbers = integer_array(name, given)
-    if numbers.ndim != 1 or not numbers.size:
-        raise ValueError(f"{name} must have shape (n + 1,) for n sequences: got {numbers.shape}")
-    if numbers[0] != 0:
-        raise ValueError(f"{name} must start with 0: got {int(numbers[0])}")
-    falls = numbers[1:] < numbers[:-1]
-    if falls.any():
-        place = int(np.argmax(falls))
-        raise ValueError(
-            f"{name} must not decrease: got {int(numbers[place])}, then {int(numbers[place + 1])}"
-        )
-    if numbers[-1] > tokens:
-        raise ValueError(
-            f"{name} must end within {of}: {of} has {tokens} tokens, got {int(numbers[-1])}"
-        )
-    return numbers.astype(np.int64)

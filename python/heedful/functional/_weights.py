@@ -10,6 +10,7 @@ import numpy as np
 from heedful._checks import flag
 from heedful._core import native
 from heedful.functional._call import NO_VALUE, Call, check_call
+from heedful.functional._forward import run_weights
 from heedful.functional._results import allocate
 from heedful.functional._rows import check_rows, log_sums
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from heedful.functional._dtypes import Array
-    from heedful.functional._options import Align, LayoutName, Rng, Window
+    from heedful.functional._option_types import Align, LayoutName, Rng, Window
 
 
 def _check_rows(call: Call, rows: int | slice | Sequence[int] | Array | None) -> Array | None:
@@ -191,10 +192,7 @@ def attention_weights(
     shape = (*call.plan.axes.batch, *heads, count, call.plan.axes.key_length)
     weights = allocate("the weights", shape, call.plan.computing, 0)
     lse = log_sums(call, wanted)
-    native.attention_weights(
-        call.query, call.key, lse, weights, wanted, average_heads,
-        *call.shared, call.dropout_p, call.seed,
-    )  # fmt: skip
+    run_weights(call, lse, weights, wanted, average_heads)
     if average_heads and call.plan.axes.layout.axes < 3:
         weights = weights[None]  # the mean over the one head
     return _outward(call, weights, rows)

@@ -12,8 +12,8 @@ from heedful._core import native
 pytestmark = pytest.mark.once
 
 X = np.ones((1, 1, 3, 4), np.float32)
-RULES = ((1,), False, 0, -1, -1)
-RIGHT = (X, X, X, X.copy(), None, RULES, None, 1.0, 0.0, None, None, None, None, 0.0, 0)
+GEOMETRY = ((1,), False, 0, -1, -1)
+RIGHT = (X, X, X, X.copy(), None, GEOMETRY, None, 1.0, 0.0, None, None, None, None, 0.0, 0)
 
 
 def test_the_arguments_are_right() -> None:
@@ -31,8 +31,8 @@ def test_the_arguments_are_right() -> None:
         (7, "1", "must be real number"),
         (14, -1, "can't convert negative int"),
         (14, 2**64, "int too big|too large"),
-        (5, ((1.0,), *RULES[1:]), "integer"),
-        (5, RULES[:2], "out of range"),
+        (5, ((1.0,), *GEOMETRY[1:]), "integer"),
+        (5, GEOMETRY[:2], "out of range"),
     ],
 )
 def test_what_is_no_array_or_number_is_refused(place: int, wrong: Any, message: str) -> None:

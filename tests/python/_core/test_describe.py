@@ -24,7 +24,7 @@ def describe(**other: Any) -> bytes | None:
     options: dict[str, Any] = {"layout": "bhld", "causal": False, "window": None, "align": None}
     for name, value in other.items():
         (arrays if name in arrays else options)[name] = value
-    return native.describe(*arrays.values(), *options.values())
+    return native.describe(tuple(arrays.values()), tuple(options.values()))
 
 
 DIFFERENT: dict[str, dict[str, Any]] = {
@@ -63,6 +63,12 @@ def test_what_differs_in_anything_differs(one: str, other: str) -> None:
     assert first is not None
     assert second is not None
     assert first != second
+
+
+def test_how_many_arrays_and_values_there_are_counts() -> None:
+    assert native.describe((Q, None), ()) != native.describe((Q,), (None,))
+    assert native.describe((), ((1,), 1)) != native.describe((), (1, (1,)))
+    assert native.describe((), ()) is not None
 
 
 @pytest.mark.parametrize("case", DIFFERENT)

@@ -175,6 +175,8 @@ REFUSED: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
      "rng must be None, an integer or a numpy.random.Generator: got True"),
     # layout and what is returned
     ("layout", of(layout="hbld"), ValueError, "layout must be 'bhld' or 'blhd': got 'hbld'"),
+    ("layout_packed", of(layout="packed"), ValueError,
+     "layout must be 'bhld' or 'blhd': got 'packed'"),
     ("layout_number", of(layout=1), TypeError, "layout must be 'bhld' or 'blhd': got 1"),
     ("return_lse", of(return_lse=1), TypeError, "return_lse must be True or False: got 1"),
     ("return_weights", of(return_weights="yes"), TypeError,

@@ -7,15 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from every_option.function_table import EVERYWHERE, ROWS, Row, all_of
+from every_option.function_table import ELSEWHERE, EVERYWHERE, ROWS, Row, all_of
 from every_option.options import documented, in_signature
 from every_option.refusals import PUBLIC, Refusals
 
 import heedful
 
 OPTIONS = [(row, name) for row in ROWS for name in in_signature(row.function)]
-# options that are tested elsewhere: memory to write into, the order of axes, a seed
-ELSEWHERE = ("out", "layout", "rng", "mode", "enable_gqa")
 
 
 def shown(one: Any) -> str:

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 import heedful
-from heedful.functional._positions import items_of
+from heedful.functional._positions import Diagonal, items_of
 
 LQ, LK = 5, 7
 FAR = [2**31, 2**60, 2**58 + 1, 2**59 - 3, 2**61 + 1, 2**62 - 3, 2**63, 2**70 + 11]
@@ -53,8 +53,8 @@ def test_the_numbers_handed_over_mean_the_same_in_64_bits() -> None:
             *OFFSETS,
             *(side + shift for side in [left or 0, -(right or 0)] for shift in (-2, 0, 3, 6)),
         ]
-        items, _, low, high = items_of(len(edges), 0, LQ, 0, LK, edges, left, right)
-        assert items is not None
+        items = items_of(len(edges), 0, LQ, 0, LK, edges, left, right)
+        low, high = Diagonal("window", None, left, right).limits
         for offset, near in zip(edges, items[:, 4], strict=True):
             expected = allowed(offset, left, right)
             np.testing.assert_array_equal(

@@ -7,68 +7,22 @@ import subprocess
 import sys
 
 import pytest
+from every_option.options import documented, in_signature
 
 import heedful
 
 pytestmark = pytest.mark.once
 
-RESTRICTIONS = {
-    "mask": None,
-    "bias": None,
-    "causal": False,
-    "window": None,
-    "align": None,
-    "q_lengths": None,
-    "kv_lengths": None,
-    "scale": None,
-    "softcap": None,
-    "alibi_slopes": None,
-    "sink": None,
-}
-DROPOUT = {"dropout_p": 0.0, "rng": None}
-LAYOUT = {"layout": "bhld"}
-RETURNED = {"out": None, "return_lse": False, "return_weights": False}
-WHOLE = {**RESTRICTIONS, **DROPOUT, **LAYOUT, **RETURNED}
-PACKED = {
-    name: default
-    for name, default in WHOLE.items()
-    if name not in ("mask", "bias", "layout", "return_weights")
-}
-QKV = ["query", "key", "value"]
-ADDITIVE = {name: default for name, default in WHOLE.items() if name not in ("scale", "softcap")}
-SEQUENCES = [*QKV, "cu_seqlens_q", "cu_seqlens_k"]
 
-SIGNATURES = {
-    "attention": (QKV, WHOLE),
-    "attention_vjp": (QKV, WHOLE),
-    "additive_attention": ([*QKV, "weight"], ADDITIVE),
-    "additive_attention_vjp": ([*QKV, "weight"], ADDITIVE),
-    "attention_backward": (
-        ["dout", *QKV, "out", "lse"],
-        {"dlse": None, **RESTRICTIONS, **DROPOUT, **LAYOUT},
-    ),
-    "attention_scores": (["query", "key"], {**RESTRICTIONS, **LAYOUT, "rows": None}),
-    "attention_weights": (
-        ["query", "key"],
-        {**RESTRICTIONS, **DROPOUT, **LAYOUT, "rows": None, "average_heads": False},
-    ),
-    "attention_varlen": (SEQUENCES, PACKED),
-    "attention_varlen_vjp": (SEQUENCES, PACKED),
-    "merge_attention": (["outs", "lses"], LAYOUT),
-}
-
-
-@pytest.mark.parametrize("name", SIGNATURES)
-def test_arguments_have_these_names_order_and_defaults(name: str) -> None:
-    positional, options = SIGNATURES[name]
-    parameters = inspect.signature(getattr(heedful, name)).parameters.values()
+def test_merging_takes_pieces_and_the_order_of_their_axes() -> None:
+    signature = inspect.signature(heedful.merge_attention)
     assert [
-        each.name for each in parameters if each.kind is each.POSITIONAL_OR_KEYWORD
-    ] == positional
-    assert {each.name: each.default for each in parameters if each.kind is each.KEYWORD_ONLY} == (
-        options
-    )
-    assert not [each for each in parameters if each.kind in (each.VAR_KEYWORD, each.VAR_POSITIONAL)]
+        (each.name, each.default, each.kind.name) for each in signature.parameters.values()
+    ] == [
+        ("outs", inspect.Parameter.empty, "POSITIONAL_OR_KEYWORD"),
+        ("lses", inspect.Parameter.empty, "POSITIONAL_OR_KEYWORD"),
+        ("layout", "bhld", "KEYWORD_ONLY"),
+    ]
 
 
 def test_the_torch_signature_is_torchs() -> None:
@@ -96,14 +50,11 @@ def test_every_public_name_exists_and_is_documented() -> None:
         assert name == "__version__" or (entry.__doc__ or "").strip(), name
 
 
-@pytest.mark.parametrize("name", [*SIGNATURES, "scaled_dot_product_attention"])
+# those of the functions that take the options of attention: see test_options
+@pytest.mark.parametrize("name", ["merge_attention", "scaled_dot_product_attention"])
 def test_the_documentation_names_every_argument(name: str) -> None:
     function = getattr(heedful, name)
-    text = inspect.getdoc(function) or ""
-    if "As in :func:`" in text or "As in the forward call" in text:
-        return  # a list that refers to another one
-    for argument in inspect.signature(function).parameters:
-        assert argument in text, argument
+    assert documented(function) == in_signature(function)
 
 
 def run_in_a_new_process(program: str) -> str:

@@ -1,0 +1,44 @@
+"""The types of options, for type checkers: overloads need not spell the options out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, TypeAlias, TypedDict
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from heedful.functional._dtypes import Array
+
+Align: TypeAlias = (
+    Literal["upper_left", "lower_right"]
+    | int
+    | Sequence[int]
+    | Sequence[Sequence[int]]
+    | Array
+    | None
+)
+Window: TypeAlias = tuple[int | None, int | None] | None
+Rng: TypeAlias = int | np.random.Generator | None
+LayoutName: TypeAlias = Literal["bhld", "blhd"]
+
+
+class PositionOptions(TypedDict, total=False):
+    causal: bool
+    window: Window
+    align: Align
+    q_lengths: ArrayLike | None
+    kv_lengths: ArrayLike | None
+    scale: float | None
+    softcap: float | None
+    alibi_slopes: ArrayLike | None
+    sink: ArrayLike | None
+    dropout_p: float
+    rng: Rng
+    out: Array | None
+
+
+class Options(PositionOptions, total=False):
+    mask: ArrayLike | None
+    bias: ArrayLike | None
+    layout: LayoutName
