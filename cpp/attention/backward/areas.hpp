@@ -6,7 +6,7 @@
 
 #include "arrays/rows.hpp"
 #include "arrays/work_area.hpp"
-#include "attention/backward/task.hpp"
+#include "attention/backward/call.hpp"
 #include "attention/problem/panel.hpp"
 #include "attention/scores/mask.hpp"
 

@@ -6,7 +6,7 @@
 #pragma once
 
 #include "attention/backward/areas.hpp"
-#include "attention/backward/task.hpp"
+#include "attention/backward/call.hpp"
 #include "attention/scores/tile_rows.hpp"
 #include "kernels/prefetch.hpp"
 
