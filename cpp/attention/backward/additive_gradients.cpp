@@ -94,7 +94,7 @@ void take_columns(const AdditiveTile<T>& tile, const AdditiveGradients<T>& gradi
   QueryExponentials<T> queries;
   KeyExponentials<T> key;
   ColumnSums<T> sums;
-  T factor[additive_columns] = {};  // 0 behind the last column
+  T factor[additive_columns] = {};  // 0 past the last column
   for (std::ptrdiff_t c = 0; c < columns; ++c) factor[c] = 4 * tile.weight[begin + c];
   const T* const panel = tile.query_panel + begin * lanes;
   queries.load(panel, columns, lanes);

@@ -1,4 +1,4 @@
-// The work area of one task of the backward pass.
+// The work area of one task of the backward pass: what each buffer holds, and which share memory.
 #pragma once
 
 #include <algorithm>
@@ -6,7 +6,7 @@
 
 #include "arrays/rows.hpp"
 #include "arrays/work_area.hpp"
-#include "attention/backward/task.hpp"
+#include "attention/backward/call.hpp"
 #include "attention/problem/panel.hpp"
 #include "attention/scores/mask.hpp"
 
@@ -18,34 +18,46 @@ struct BackwardAreas {
 
   std::size_t size;
   std::ptrdiff_t depth, value_depth;  // D and Dv, whole vectors
+
+  // Of a panel of queries
   Panel<T>* panel;
-  T* query_rows;        // (lanes, depth)
-  T* dout_rows;         // (lanes, value_depth)
-  T* query_panel;       // (D, lanes), scaled
-  T* dout_panel;        // (Dv, lanes)
-  T* base;              // (lanes): weight = 2^(exponent · (score − base)) · factor
-  T* factor;            // (lanes)
-  T* delta;             // (lanes)
-  T* weights;           // (block, lanes): scores, then weights
-  T* dscores;           // (block, lanes): dweights, then dscores
-  T* mask;              // what mask_tile needs; then a copy of the scores
-  T* cap_slope;         // (block, lanes), with a softcap
-  T* kept;              // (block, lanes), with dropout
-  T* dquery;            // (D, lanes)
-  T* dquery_rows;       // (lanes, D)
-  T* dkey;              // (block, depth)
-  T* dvalue;            // (block, value_depth)
-  double* long_dkey;    // as dkey, with long_sums: what was taken out of it
+  T* delta_rows;   // (2, value_depth): a row of out and of dout
+  T* query_rows;   // (lanes, depth)
+  T* dout_rows;    // (lanes, value_depth)
+  T* query_panel;  // (D, lanes), scaled
+  T* dout_panel;   // (Dv, lanes)
+  T* base;         // (lanes): probability = 2^(exponent · (score − base)) · factor
+  T* factor;       // (lanes)
+  T* delta;        // (lanes)
+  T* dquery;       // (D, lanes)
+  T* dquery_rows;  // (lanes, D)
+
+  // Of the panel and the key tile, each (keys, lanes)
+  T* mask_buffer;     // what mask_tile needs
+  T* scores;          // −∞ where hidden
+  T* score_copy;      // for products that must leave out what is hidden
+  T* cap_slope;       // null without a softcap
+  T* kept;            // the factors of dropout; null without
+  T* dprobabilities;  // after dropout
+  T* probabilities;   // after dropout
+  T* dscores;         // what a bias gets
+  T* dproducts;       // what query · key gets: dscores, before a softcap
+
+  // Of the key tile
+  T* keys;              // (keys, depth), for keys that cannot be read in place
+  T* values;            // (keys, value_depth), likewise
+  T* dkey;              // (keys, depth)
+  T* dvalue;            // (keys, value_depth)
+  double* long_dkey;    // as dkey: what was taken out of it; null without long sums
   double* long_dvalue;  // as dvalue
-  double* bias_sums;    // (block), where the queries share a row of dbias: of one head
-  T* keys;              // (block, depth), for keys that cannot be read in place
-  T* values;            // (block, value_depth), likewise
+  double* bias_sums;    // (keys), of one head; null unless its queries share a row of dbias
 
   BackwardAreas(const BackwardCall<T>& call, std::byte* scratch) {
     const Problem& problem = call.problem;
-    const std::ptrdiff_t block = most_block_keys(problem);
+    const std::ptrdiff_t tile = BackwardCut<T>::max_tile_keys(problem);
     depth = padded<T>(problem.depth);
     value_depth = padded<T>(problem.value_depth);
+    const std::ptrdiff_t elements = tile * lanes;
     WorkArea area(scratch);
     panel = area.take<Panel<T>>(1);
     query_rows = area.take<T>(lanes * depth);
@@ -55,21 +67,30 @@ struct BackwardAreas {
     base = area.take<T>(lanes);
     factor = area.take<T>(lanes);
     delta = area.take<T>(lanes);
-    weights = area.take<T>(block * lanes);
-    dscores = area.take<T>(block * lanes);
-    mask = area.take<T>(std::max(block * lanes, mask_tile_size<T>(block)));
-    cap_slope = area.take<T>(problem.softcap > 0 ? block * lanes : 0);
-    kept = area.take<T>(problem.dropout_p > 0 ? block * lanes : 0);
+    scores = area.take<T>(elements);
+    dprobabilities = area.take<T>(elements);
+    mask_buffer = area.take<T>(std::max(elements, mask_tile_size<T>(tile)));
+    cap_slope = problem.softcap > 0 ? area.take<T>(elements) : nullptr;
+    kept = problem.dropout_p > 0 ? area.take<T>(elements) : nullptr;
     dquery = area.take<T>(problem.depth * lanes);
     dquery_rows = area.take<T>(lanes * problem.depth);
-    dkey = area.take<T>(block * depth);
-    dvalue = area.take<T>(block * value_depth);
-    long_dkey = area.take<double>(call.long_sums ? block * depth : 0);
-    long_dvalue = area.take<double>(call.long_sums ? block * value_depth : 0);
-    bias_sums = area.take<double>(call.sums_bias() ? block : 0);
-    keys = area.take<T>(call.tensors.key.template in_place<T>() ? 0 : block * depth);
-    values = area.take<T>(call.tensors.value.template in_place<T>() ? 0 : block * value_depth);
+    dkey = area.take<T>(tile * depth);
+    dvalue = area.take<T>(tile * value_depth);
+    const bool long_sums = call.cut.has_long_sums();
+    long_dkey = long_sums ? area.take<double>(tile * depth) : nullptr;
+    long_dvalue = long_sums ? area.take<double>(tile * value_depth) : nullptr;
+    bias_sums = call.bias_adds == BiasAdds::own_row ? area.take<double>(tile) : nullptr;
+    keys = area.take<T>(call.tensors.key.template in_place<T>() ? 0 : tile * depth);
+    values = area.take<T>(call.tensors.value.template in_place<T>() ? 0 : tile * value_depth);
     size = area.size();
+
+    // Here alone buffers share memory, so that those of a key tile stay in the L2 cache. Each is
+    // written when nobody reads the other any more:
+    delta_rows = dout_rows;    // delta is written before dout is loaded
+    probabilities = scores;    // each is made of the score at its place, by write_dscores,
+    dscores = dprobabilities;  // which reads both before it writes both
+    score_copy = mask_buffer;  // scores are whole by then, with mask and bias in them
+    dproducts = cap_slope ? probabilities : dscores;  // probabilities are in dvalue by then
   }
 };
 

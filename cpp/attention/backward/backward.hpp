@@ -1,21 +1,21 @@
 // Gradients of attention (Dao et al., "FlashAttention", 2022, appendix B.4), from out and lse of
 // the forward pass:
-//   weights = exp(score − lse)     dweights = dout valueᵀ     delta = Σ_d dout ∘ out − row_term
-//   dscore  = weights ∘ (dweights − delta)
-//   dquery  = scale · dscore key        dkey = scale · dscoreᵀ query        dvalue = weightsᵀ dout
+//   probability = exp(score − lse)             dprobability = dout valueᵀ + dweights
+//   dscore = probability ∘ (dprobability − delta)     delta = Σ_d dout ∘ out − row_term
+//   dquery = scale · dscore key     dkey = scale · dscoreᵀ query     dvalue = probabilityᵀ dout
 //   dout, out (B, H, Lq, Dv)   lse, row_term, delta (B, H, Lq)
-//   dweights (B, H, Lq, Lk), what is added to dout valueᵀ
+//   dweights (B, H, Lq, Lk)
 //   dquery (B, H, Lq, D)   dkey (B, Hkv, Lk, D)   dvalue (B, Hkv, Lk, Dv): in T, zeros on entry, as
 //   is dbias
 // Scores of additive attention have other gradients, see additive_gradients.hpp, and dweight.
 // row_term, dweights, dbias and dweight may be absent. lse may be that of more keys than these
 // (pieces merged).
 //
-// A task is a block of keys of one key/value head (and, where there are few blocks and many
-// queries, a chunk of the queries). It goes through the queries that see it, keeps its dkey and
-// dvalue to itself, and adds to dquery in the order of the blocks: each panel of queries has a turn
-// that passes from block to block. So there are no whole-size partial sums, and the same bits for
-// any number of threads. Sums over many queries are formed in levels, the last one in double.
+// A task is a key tile of one key/value head (and, where there are few key tiles and many queries,
+// a chunk of the queries). It goes through the queries that see it, keeps its dkey and dvalue to
+// itself, and adds to dquery in the order of the key tiles (in_order.hpp). So there are no
+// whole-size partial sums, and the same bits for any number of threads. Sums over many queries are
+// formed in levels, the last one in double.
 #pragma once
 
 #include "attention/backward/tensors.hpp"

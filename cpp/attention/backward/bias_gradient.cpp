@@ -25,7 +25,7 @@ void add_lane(char* row, std::ptrdiff_t stride, const T* from, std::ptrdiff_t ke
   }
 }
 
-// W keys of W lanes at a time, turned in registers. Two lanes may share a row, so rows are read
+// W keys of W lanes at a time, transposed in registers. Two lanes may share a row, so rows are read
 // and written one after another.
 template <class T>
 void add_square(char* const* rows, std::ptrdiff_t count, const T* from, std::ptrdiff_t step) {
@@ -46,6 +46,7 @@ void add_square(char* const* rows, std::ptrdiff_t count, const T* from, std::ptr
 template <class T>
 void add_bias_gradient(const TensorView& dbias, std::ptrdiff_t item, const Panel<T>& panel,
                        KeyRange keys, const T* dscores) {
+  if (keys.empty()) return;
   constexpr std::ptrdiff_t width = simd::lanes<T>, size = sizeof(T);
   const std::ptrdiff_t stride = dbias.column_stride, step = panel.lanes();
   const std::ptrdiff_t squares = stride == size ? keys.size() / width * width : 0;
@@ -88,11 +89,24 @@ void sum_bias_gradient(const Panel<T>& panel, std::ptrdiff_t keys, const T* dsco
   }
 }
 
+template <class T>
+void write_bias_gradient(const TensorView& dbias, std::ptrdiff_t item, std::ptrdiff_t head,
+                         KeyRange keys, const double* sums) {
+  char* const row = dbias.row(item, head, 0);
+  for (std::ptrdiff_t key = keys.begin; key < keys.end; ++key) {
+    *reinterpret_cast<T*>(row + key * dbias.column_stride) = static_cast<T>(sums[key - keys.begin]);
+  }
+}
+
 template void sum_bias_gradient(const Panel<float>&, std::ptrdiff_t, const float*, double*);
 template void sum_bias_gradient(const Panel<double>&, std::ptrdiff_t, const double*, double*);
 template void add_bias_gradient(const TensorView&, std::ptrdiff_t, const Panel<float>&, KeyRange,
                                 const float*);
 template void add_bias_gradient(const TensorView&, std::ptrdiff_t, const Panel<double>&, KeyRange,
                                 const double*);
+template void write_bias_gradient<float>(const TensorView&, std::ptrdiff_t, std::ptrdiff_t,
+                                         KeyRange, const double*);
+template void write_bias_gradient<double>(const TensorView&, std::ptrdiff_t, std::ptrdiff_t,
+                                          KeyRange, const double*);
 
 }  // namespace heedful

@@ -4,13 +4,30 @@
 #include <cstddef>
 
 #include "arrays/tensor_view.hpp"
+#include "attention/backward/tensors.hpp"
 #include "attention/problem/panel.hpp"
 #include "attention/problem/problem.hpp"
 
 namespace heedful {
 
-// dbias[query][key] += dscores[key][lane], in the order of the calls. An axis of dbias that is
-// broadcast has stride 0 and is summed over.
+// How the tasks add to dbias.
+enum class BiasAdds : unsigned char {
+  none,
+  own_row,      // one row for all queries of a head: a task sums it up and writes its keys once
+  with_dquery,  // rows of the panel's own: together with those of dquery
+  shared        // by several items or heads: in the order of tickets
+};
+
+inline BiasAdds bias_adds(const BackwardTensors& tensors) {
+  const TensorView& dbias = tensors.dbias;
+  if (!dbias) return BiasAdds::none;
+  if (tensors.shared_dbias) return BiasAdds::shared;
+  const bool one_row = dbias.row_stride == 0 && dbias.column_stride != 0;
+  return one_row ? BiasAdds::own_row : BiasAdds::with_dquery;
+}
+
+// dbias[query][key] += dscores[key][lane], in the order of the calls; without keys nothing is
+// touched. An axis of dbias that is broadcast has stride 0 and is summed over.
 //   dscores (keys, lanes) of the panel   dbias of type T
 template <class T>
 void add_bias_gradient(const TensorView& dbias, std::ptrdiff_t item, const Panel<T>& panel,
@@ -20,5 +37,10 @@ void add_bias_gradient(const TensorView& dbias, std::ptrdiff_t item, const Panel
 // rows are one. In double, because there may be millions of them.
 template <class T>
 void sum_bias_gradient(const Panel<T>& panel, std::ptrdiff_t keys, const T* dscores, double* sums);
+
+// dbias[key] = sums[key − keys.begin], for all queries of a head.
+template <class T>
+void write_bias_gradient(const TensorView& dbias, std::ptrdiff_t item, std::ptrdiff_t head,
+                         KeyRange keys, const double* sums);
 
 }  // namespace heedful

@@ -1,6 +1,7 @@
-// How the backward pass is cut into tasks: an item's keys into blocks, and where there are few
-// blocks, its queries into chunks of panels. The cut depends on the item's own shape alone, but for
-// a shared dbias, where every item is cut like the longest, so that all add to it in one order.
+// How the backward pass is cut into tasks: an item's keys into key tiles, and where there are few
+// of them, its queries into chunks of panels. The cut depends on the item's own shape alone, but
+// for a shared dbias, where every item has as many key tiles as the longest, so that all add to it
+// in one order.
 #pragma once
 
 #include <algorithm>
@@ -12,25 +13,18 @@
 
 namespace heedful {
 
+// A key tile against a chunk of the panels of queries, of each query head of its group.
+struct BackwardTask {
+  std::ptrdiff_t item, kv_head, key_tile, chunk;
+  double* dweight;  // (E), the task's own part; only in additive attention
+};
+
 template <class T>
 inline constexpr std::ptrdiff_t panel_rows = Panel<T>::max_lanes;
 
-// Most keys of a block. Each block turns all panels of queries and adds to all rows of dquery, so
-// longer ones cost less, until keys, values and both gradients leave the second cache.
-inline std::ptrdiff_t most_block_keys(const Problem& problem) {
-  const std::ptrdiff_t depths = std::max<std::ptrdiff_t>(problem.depth + problem.value_depth, 1);
-  return std::clamp<std::ptrdiff_t>(65536 / depths / 8 * 8, 32, 384);
-}
-
-// Keys of each block of an item but the last: even blocks. With dbias the cuts lie at the same
-// multiples for every item, so that a shared dbias has one order.
-inline std::ptrdiff_t block_keys(const Problem& problem, const BackwardTensors& tensors,
-                                 const Item& item) {
-  const std::ptrdiff_t most = most_block_keys(problem);
-  if (tensors.dbias) return most;
-  const std::ptrdiff_t blocks = std::max<std::ptrdiff_t>((item.keys + most - 1) / most, 1);
-  return std::max<std::ptrdiff_t>((item.keys + blocks * 8 - 1) / (blocks * 8) * 8, 8);
-}
+// Panels whose products are summed one after another. The sums of so many are added up in double:
+// the error of a sum in T grows with its terms, and there may be millions of queries.
+inline constexpr std::ptrdiff_t level_panels = 32;
 
 template <class T>
 class BackwardCut {
@@ -38,53 +32,71 @@ class BackwardCut {
   BackwardCut(const Problem& problem, const BackwardTensors& tensors)
       : problem_(problem), tensors_(tensors) {
     for (std::ptrdiff_t i = 0; i < problem.num_items; ++i) {
-      most_blocks_ = std::max(most_blocks_, own_blocks(i));
-      most_panels_ = std::max(most_panels_, own_panels(i));
+      max_key_tiles_ = std::max(max_key_tiles_, own_key_tiles(i));
+      max_panels_ = std::max(max_panels_, panels(i));
+    }
+    for (std::ptrdiff_t i = 0; i < problem.num_items; ++i) {
+      const std::ptrdiff_t longest_chunk = (panels(i) + chunks(i) - 1) / chunks(i);
+      has_long_sums_ |= longest_chunk * problem.group() > level_panels;
     }
   }
 
-  // Panels that hold queries of the item.
-  std::ptrdiff_t own_panels(std::ptrdiff_t item) const {
+  // Keys of the longest key tile. Each transposes all panels of queries and adds to all rows of
+  // dquery, so longer ones cost less, until keys, values and both gradients leave the L2 cache.
+  static std::ptrdiff_t max_tile_keys(const Problem& problem) {
+    const std::ptrdiff_t depths = std::max<std::ptrdiff_t>(problem.depth + problem.value_depth, 1);
+    return std::clamp<std::ptrdiff_t>(65536 / depths / 8 * 8, 32, 384);
+  }
+
+  std::ptrdiff_t key_tiles(std::ptrdiff_t item) const {
+    return tensors_.shared_dbias ? max_key_tiles_ : own_key_tiles(item);
+  }
+  // Its tasks meet each query only once.
+  bool has_one_key_tile(std::ptrdiff_t item) const { return key_tiles(item) == 1; }
+  KeyRange key_tile(std::ptrdiff_t item, std::ptrdiff_t index) const {
+    const std::ptrdiff_t keys = problem_.items[item].keys, size = tile_keys(item);
+    return {std::min(index * size, keys), std::min((index + 1) * size, keys)};
+  }
+
+  std::ptrdiff_t panels(std::ptrdiff_t item) const {
     return (problem_.items[item].queries + panel_rows<T> - 1) / panel_rows<T>;
   }
-  std::ptrdiff_t blocks(std::ptrdiff_t item) const {
-    return tensors_.shared_dbias ? most_blocks_ : own_blocks(item);
-  }
-  std::ptrdiff_t panels(std::ptrdiff_t item) const {
-    return tensors_.shared_dbias ? most_panels_ : own_panels(item);
-  }
-  // Where the blocks alone leave threads without work; dbias is added to by one chunk only.
+  // More than one where the key tiles alone leave threads without work; dbias is added to by one
+  // chunk only.
   std::ptrdiff_t chunks(std::ptrdiff_t item) const {
-    constexpr std::ptrdiff_t few_blocks = 4;     // with more there is work enough
+    constexpr std::ptrdiff_t few_key_tiles = 4;  // with more there is work enough
     constexpr std::ptrdiff_t chunk_panels = 20;  // fewest panels of a chunk
     constexpr std::ptrdiff_t max_chunks = 8;
-    if (tensors_.dbias || blocks(item) > few_blocks) return 1;
+    if (tensors_.dbias || key_tiles(item) > few_key_tiles) return 1;
     return std::clamp<std::ptrdiff_t>(panels(item) / chunk_panels, 1, max_chunks);
   }
   std::ptrdiff_t first_panel(std::ptrdiff_t item, std::ptrdiff_t chunk) const {
     return panels(item) * chunk / chunks(item);
   }
-  // The most panels that a task sums dkey and dvalue over.
-  std::ptrdiff_t most_summed() const {
-    std::ptrdiff_t most = 0;
-    for (std::ptrdiff_t i = 0; i < problem_.num_items; ++i) {
-      most = std::max(most, (panels(i) + chunks(i) - 1) / chunks(i));
-    }
-    return most * problem_.group();
-  }
 
-  std::ptrdiff_t most_blocks() const { return most_blocks_; }
-  std::ptrdiff_t most_panels() const { return most_panels_; }
+  std::ptrdiff_t max_key_tiles() const { return max_key_tiles_; }
+  std::ptrdiff_t max_panels() const { return max_panels_; }
+  // Some task sums dkey and dvalue over more than level_panels.
+  bool has_long_sums() const { return has_long_sums_; }
 
  private:
-  std::ptrdiff_t own_blocks(std::ptrdiff_t item) const {
-    const std::ptrdiff_t size = block_keys(problem_, tensors_, problem_.items[item]);
+  // Keys of each key tile of an item but the last: even tiles. With dbias the cuts lie at the same
+  // multiples for every item, so that a shared dbias has one order.
+  std::ptrdiff_t tile_keys(std::ptrdiff_t item) const {
+    const std::ptrdiff_t max = max_tile_keys(problem_), keys = problem_.items[item].keys;
+    if (tensors_.dbias) return max;
+    const std::ptrdiff_t tiles = std::max<std::ptrdiff_t>((keys + max - 1) / max, 1);
+    return std::max<std::ptrdiff_t>((keys + tiles * 8 - 1) / (tiles * 8) * 8, 8);
+  }
+  std::ptrdiff_t own_key_tiles(std::ptrdiff_t item) const {
+    const std::ptrdiff_t size = tile_keys(item);
     return (problem_.items[item].keys + size - 1) / size;
   }
 
   const Problem& problem_;
   const BackwardTensors& tensors_;
-  std::ptrdiff_t most_blocks_ = 0, most_panels_ = 0;
+  std::ptrdiff_t max_key_tiles_ = 0, max_panels_ = 0;
+  bool has_long_sums_ = false;
 };
 
 }  // namespace heedful

@@ -1,5 +1,8 @@
 #include "attention/backward/delta.hpp"
 
+#include <algorithm>
+
+#include "arrays/ragged_range.hpp"
 #include "arrays/rows.hpp"
 
 namespace heedful {
@@ -18,9 +21,31 @@ void write_delta(const BackwardTensors& tensors, std::ptrdiff_t value_depth, std
   }
 }
 
+template <class T>
+void write_deltas(const Problem& problem, const BackwardTensors& tensors, const BackwardCut<T>& cut,
+                  const Team& team) {
+  constexpr std::ptrdiff_t rows = 256;
+  const RaggedRange tasks(problem.num_items, problem.num_heads, [&](std::ptrdiff_t i) {
+    return cut.has_one_key_tile(i) ? 0 : (problem.items[i].queries + rows - 1) / rows;
+  });
+  const auto run = [&](std::ptrdiff_t index, Worker& worker) {
+    const RaggedRange::Place task = tasks[index];
+    const Item& item = problem.items[task.item];
+    const std::ptrdiff_t first = task.index * rows;
+    write_delta(tensors, problem.value_depth, task.item, task.head, item.query_begin + first,
+                std::min(rows, item.queries - first), reinterpret_cast<T*>(worker.scratch));
+  };
+  const auto bytes = static_cast<std::size_t>(2 * padded<T>(problem.value_depth)) * sizeof(T);
+  parallel_for(tasks.size(), team, std::max<std::size_t>(bytes, 64), run);
+}
+
 template void write_delta(const BackwardTensors&, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t,
                           std::ptrdiff_t, std::ptrdiff_t, float*);
 template void write_delta(const BackwardTensors&, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t,
                           std::ptrdiff_t, std::ptrdiff_t, double*);
+template void write_deltas(const Problem&, const BackwardTensors&, const BackwardCut<float>&,
+                           const Team&);
+template void write_deltas(const Problem&, const BackwardTensors&, const BackwardCut<double>&,
+                           const Team&);
 
 }  // namespace heedful

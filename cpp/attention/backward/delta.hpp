@@ -3,7 +3,10 @@
 
 #include <cstddef>
 
+#include "attention/backward/cut.hpp"
 #include "attention/backward/tensors.hpp"
+#include "attention/problem/problem.hpp"
+#include "parallel/parallel_for.hpp"
 
 namespace heedful {
 
@@ -12,5 +15,10 @@ namespace heedful {
 template <class T>
 void write_delta(const BackwardTensors& tensors, std::ptrdiff_t value_depth, std::ptrdiff_t item,
                  std::ptrdiff_t head, std::ptrdiff_t first, std::ptrdiff_t count, T* buffer);
+
+// Writes delta of all rows, but of the items with one key tile, whose tasks write it themselves.
+template <class T>
+void write_deltas(const Problem& problem, const BackwardTensors& tensors, const BackwardCut<T>& cut,
+                  const Team& team);
 
 }  // namespace heedful

@@ -3,7 +3,7 @@
 
 #include <cstddef>
 
-#include "attention/backward/task.hpp"
+#include "attention/backward/call.hpp"
 #include "parallel/parallel_for.hpp"
 
 namespace heedful {

@@ -2,18 +2,18 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <cstring>
 #include <limits>
 
 #include "attention/softmax/dropout.hpp"
+#include "attention/softmax/normalizer.hpp"
 #include "kernels/micro_kernel.hpp"
-#include "simd/exp2.hpp"
+#include "simd/packet.hpp"
 
 namespace heedful {
 namespace {
 
-// Rows in whole vectors: where they lie, or copied with zeros behind the last column. Rows far
-// apart are copied too, because they would share a few sets of the first cache.
+// Rows in whole vectors: where they lie, or copied with zeros past the last column. Rows far
+// apart are copied too, because they would share a few sets of the L1 cache.
 template <class T>
 Rows<T> whole_rows(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_t head,
                    std::ptrdiff_t first, std::ptrdiff_t count, std::ptrdiff_t columns, T* buffer) {
@@ -29,85 +29,56 @@ Rows<T> whole_rows(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_t h
   return {buffer, stride};
 }
 
-// Rows of query or dout, also turned into a panel.
+// Rows of query or dout, also transposed into a panel.
 template <class T>
-Rows<T> load_panel(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_t first_row,
-                   const Panel<T>& panel, std::ptrdiff_t columns, T factor, T* buffer, T* turned) {
+Rows<T> rows_and_panel(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_t first_row,
+                       const Panel<T>& panel, std::ptrdiff_t columns, T factor, T* buffer,
+                       T* transposed) {
   const Rows<T> rows = whole_rows(view, item, panel.head[0], first_row + panel.query[0],
                                   panel.count, columns, buffer);
   const T* from[Panel<T>::max_lanes];
   for (int lane = 0; lane < panel.lanes(); ++lane) {
     from[lane] = rows.data + std::min(lane, panel.count - 1) * rows.stride;
   }
-  rows_to_panel(from, panel.lanes(), columns, factor, turned);
+  rows_to_panel(from, panel.lanes(), columns, factor, transposed);
   return rows;
 }
 
+// dprobabilities[key][lane] += rows of the caller's dweights
 template <class T>
-T number_at(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_t head, std::ptrdiff_t row) {
-  return *reinterpret_cast<const T*>(view.row(item, head, row));
-}
-
-template <class T>
-void load_rows_of_panel(const BackwardCall<T>& call, std::ptrdiff_t item,
-                        const BackwardAreas<T>& areas, GradientTile<T>& tile) {
-  const Problem& problem = call.problem;
-  const BackwardTensors& tensors = call.tensors;
-  const Panel<T>& panel = *areas.panel;
-  const std::ptrdiff_t first = problem.items[item].query_begin;
-  tile.query = load_panel(tensors.query, item, first, panel, problem.depth, call.rule.query_factor,
-                          areas.query_rows, areas.query_panel);
-  tile.dout = load_panel(tensors.dout, item, first, panel, problem.value_depth, T{1},
-                         areas.dout_rows, areas.dout_panel);
-  for (int lane = 0; lane < panel.lanes(); ++lane) {
-    areas.base[lane] = call.scales.base(item, panel.head[lane], panel.query[lane]);
-    areas.factor[lane] = call.scales.factor(item, panel.head[lane], panel.query[lane]);
-    areas.delta[lane] =
-        number_at<T>(tensors.delta, item, panel.head[lane], first + panel.query[lane]);
-  }
-}
-
-// dweights[key][lane] += rows of the caller's dweights
-template <class T>
-void add_given_dweights(const BackwardCall<T>& call, std::ptrdiff_t item, KeyRange keys,
-                        const BackwardAreas<T>& areas) {
-  const Panel<T>& panel = *areas.panel;
-  const TensorView& view = call.tensors.dweights;
+void add_given_dweights(const TensorView& dweights, std::ptrdiff_t item, const Panel<T>& panel,
+                        KeyRange keys, T* dprobabilities) {
   for (int lane = 0; lane < panel.count; ++lane) {
-    const char* const row = view.row(item, panel.head[lane], panel.query[lane]);
+    const char* const row = dweights.row(item, panel.head[lane], panel.query[lane]);
     for (std::ptrdiff_t key = 0; key < keys.size(); ++key) {
-      areas.dscores[key * panel.lanes() + lane] +=
-          *reinterpret_cast<const T*>(row + (keys.begin + key) * view.column_stride);
+      dprobabilities[key * panel.lanes() + lane] +=
+          *reinterpret_cast<const T*>(row + (keys.begin + key) * dweights.column_stride);
     }
   }
 }
 
-// Scores and dweights into weights and dscores, in place.
-template <class T>
-void differentiate(const Panel<T>& panel, std::ptrdiff_t keys, bool partial, T exponent,
-                   const BackwardAreas<T>& areas, const T* kept) {
-  const auto exponents = simd::broadcast(exponent);
+// `partial`: some of the scores are −∞.
+template <class T, class Normalizer>
+void write_dscores(const Normalizer& normalizer, std::ptrdiff_t keys, int lanes, bool partial,
+                   const BackwardAreas<T>& areas) {
   const auto minus_infinity = simd::broadcast(-std::numeric_limits<T>::infinity());
   const auto zero = simd::broadcast(T{0});
-  const int lanes = panel.lanes();
   for (std::ptrdiff_t key = 0; key < keys; ++key) {
     for (int lane = 0; lane < lanes; lane += simd::lanes<T>) {
       const std::ptrdiff_t at = key * lanes + lane;
-      const auto score = simd::load(areas.weights + at);
-      auto weight =
-          simd::multiply(simd::exp2<T>(simd::multiply(
-                             simd::subtract(score, simd::load(areas.base + lane)), exponents)),
-                         simd::load(areas.factor + lane));
-      auto dweight = simd::load(areas.dscores + at);
-      if (kept) dweight = simd::multiply(dweight, simd::load(kept + at));
-      auto dscore = simd::multiply(weight, simd::subtract(dweight, simd::load(areas.delta + lane)));
+      const auto score = simd::load(areas.scores + at);
+      auto probability = normalizer.probability(score, simd::load(areas.base + lane),
+                                                simd::load(areas.factor + lane));
+      auto dprobability = simd::load(areas.dprobabilities + at);
+      if (areas.kept) dprobability = simd::multiply(dprobability, simd::load(areas.kept + at));
+      auto dscore = normalizer.dscore(probability, dprobability, simd::load(areas.delta + lane));
       if (partial) {  // a hidden key has no part in it, whatever base and dweights are
         const auto hidden = simd::equal(score, minus_infinity);
-        weight = simd::select(hidden, zero, weight);
+        probability = simd::select(hidden, zero, probability);
         dscore = simd::select(hidden, zero, dscore);
       }
-      if (kept) weight = simd::multiply(weight, simd::load(kept + at));
-      simd::store(areas.weights + at, weight);
+      if (areas.kept) probability = simd::multiply(probability, simd::load(areas.kept + at));
+      simd::store(areas.probabilities + at, probability);
       simd::store(areas.dscores + at, dscore);
     }
   }
@@ -116,46 +87,100 @@ void differentiate(const Panel<T>& panel, std::ptrdiff_t keys, bool partial, T e
 }  // namespace
 
 template <class T>
-GradientTile<T> score_gradients(const BackwardCall<T>& call, std::ptrdiff_t item, KeyRange block,
-                                TileRows<T>& key_rows, TileRows<T>& value_rows,
-                                const BackwardAreas<T>& areas, RowPrefetch& prefetch) {
+PanelRows<T> load_panel(const BackwardCall<T>& call, std::ptrdiff_t item,
+                        const BackwardAreas<T>& areas) {
   const Problem& problem = call.problem;
+  const BackwardTensors& tensors = call.tensors;
   const Panel<T>& panel = *areas.panel;
-  if (std::max(panel.some.begin, block.begin) >= std::min(panel.some.end, block.end)) return {};
-  GradientTile<T> gradients;
-  load_rows_of_panel(call, item, areas, gradients);
-  const ScoreTile<T> tile =
-      score_tile(problem, item, panel, block, call.rule, areas.query_panel, key_rows,
-                 ScoreAreas<T>{areas.weights, areas.mask, nullptr, areas.cap_slope});
-  if (tile.keys.empty()) return {};
-  const std::ptrdiff_t count = tile.keys.size();
-  const int lanes = panel.lanes();
-  const bool guard = tile.partial && !(key_rows.finite() && value_rows.finite() &&
-                                       all_finite(gradients.query, panel.count, areas.depth) &&
-                                       all_finite(gradients.dout, panel.count, areas.value_depth));
-  if (guard) {
-    std::memcpy(areas.mask, areas.weights, static_cast<std::size_t>(count * lanes) * sizeof(T));
+  const std::ptrdiff_t first = problem.items[item].query_begin;
+  const Rows<T> query = rows_and_panel(tensors.query, item, first, panel, problem.depth,
+                                       call.rule.query_factor, areas.query_rows, areas.query_panel);
+  const Rows<T> dout = rows_and_panel(tensors.dout, item, first, panel, problem.value_depth, T{1},
+                                      areas.dout_rows, areas.dout_panel);
+  for (int lane = 0; lane < panel.lanes(); ++lane) {
+    const std::ptrdiff_t head = panel.head[lane], row = panel.query[lane];
+    areas.base[lane] = call.scales.base(item, head, row);
+    areas.factor[lane] = call.scales.factor(item, head, row);
+    areas.delta[lane] = *reinterpret_cast<const T*>(tensors.delta.row(item, head, first + row));
   }
-
-  const Rows<T> rows = value_rows.from(tile.keys.begin);
-  multiply(Product<T>{count, problem.value_depth, panel.vectors, rows.data, rows.stride, 1,
-                      areas.dout_panel, lanes, areas.dscores, lanes},
-           prefetch);
-  if (call.tensors.dweights) add_given_dweights(call, item, tile.keys, areas);
-  const bool drops = problem.dropout_p > 0;
-  if (drops) keep(problem, item, panel, tile.keys, call.dropout_factor, areas.kept);
-  differentiate(panel, count, tile.partial, call.rule.exponent, areas,
-                drops ? areas.kept : nullptr);
-  gradients.keys = tile.keys;
-  gradients.guard = guard;
-  return gradients;
+  return {query, dout};
 }
 
-template GradientTile<float> score_gradients(const BackwardCall<float>&, std::ptrdiff_t, KeyRange,
-                                             TileRows<float>&, TileRows<float>&,
-                                             const BackwardAreas<float>&, RowPrefetch&);
-template GradientTile<double> score_gradients(const BackwardCall<double>&, std::ptrdiff_t, KeyRange,
-                                              TileRows<double>&, TileRows<double>&,
-                                              const BackwardAreas<double>&, RowPrefetch&);
+template <class T>
+ScoreTile<T> write_scores(const BackwardCall<T>& call, std::ptrdiff_t item, KeyTile<T>& tile,
+                          const BackwardAreas<T>& areas) {
+  return score_tile(call.problem, item, *areas.panel, tile.keys, call.rule, areas.query_panel,
+                    tile.key_rows,
+                    ScoreAreas<T>{areas.scores, areas.mask_buffer, nullptr, areas.cap_slope});
+}
+
+template <class T>
+const T* copy_scores(const ScoreTile<T>& seen, KeyTile<T>& tile, const PanelRows<T>& rows,
+                     const BackwardAreas<T>& areas) {
+  const Panel<T>& panel = *areas.panel;
+  if (!seen.partial || (tile.key_rows.finite() && tile.value_rows.finite() &&
+                        all_finite(rows.query, panel.count, areas.depth) &&
+                        all_finite(rows.dout, panel.count, areas.value_depth))) {
+    return nullptr;
+  }
+  std::copy_n(areas.scores, seen.keys.size() * panel.lanes(), areas.score_copy);
+  return areas.score_copy;
+}
+
+template <class T>
+void write_dprobabilities(const BackwardCall<T>& call, std::ptrdiff_t item, KeyRange keys,
+                          KeyTile<T>& tile, const BackwardAreas<T>& areas, RowPrefetch& prefetch) {
+  const Panel<T>& panel = *areas.panel;
+  const int lanes = panel.lanes();
+  const Rows<T> rows = tile.value_rows.from(keys.begin);
+  multiply(Product<T>{keys.size(), call.problem.value_depth, panel.vectors, rows.data, rows.stride,
+                      1, areas.dout_panel, lanes, areas.dprobabilities, lanes},
+           prefetch);
+  if (!call.tensors.dweights) return;
+  add_given_dweights(call.tensors.dweights, item, panel, keys, areas.dprobabilities);
+}
+
+template <class T>
+void write_dscores(const BackwardCall<T>& call, std::ptrdiff_t item, const ScoreTile<T>& seen,
+                   const BackwardAreas<T>& areas) {
+  const Panel<T>& panel = *areas.panel;
+  if (areas.kept) keep(call.problem, item, panel, seen.keys, call.dropout_factor, areas.kept);
+  with_normalizer(call.rule, [&](const auto& normalizer) {
+    write_dscores(normalizer, seen.keys.size(), panel.lanes(), seen.partial, areas);
+  });
+}
+
+template <class T>
+void write_dproducts(KeyRange keys, const BackwardAreas<T>& areas) {
+  if (!areas.cap_slope) return;
+  const std::ptrdiff_t count = keys.size() * areas.panel->lanes();
+  for (std::ptrdiff_t i = 0; i < count; ++i) {
+    areas.dproducts[i] = areas.dscores[i] * areas.cap_slope[i];
+  }
+}
+
+template PanelRows<float> load_panel(const BackwardCall<float>&, std::ptrdiff_t,
+                                     const BackwardAreas<float>&);
+template ScoreTile<float> write_scores(const BackwardCall<float>&, std::ptrdiff_t, KeyTile<float>&,
+                                       const BackwardAreas<float>&);
+template const float* copy_scores(const ScoreTile<float>&, KeyTile<float>&, const PanelRows<float>&,
+                                  const BackwardAreas<float>&);
+template void write_dprobabilities(const BackwardCall<float>&, std::ptrdiff_t, KeyRange,
+                                   KeyTile<float>&, const BackwardAreas<float>&, RowPrefetch&);
+template void write_dscores(const BackwardCall<float>&, std::ptrdiff_t, const ScoreTile<float>&,
+                            const BackwardAreas<float>&);
+template void write_dproducts(KeyRange, const BackwardAreas<float>&);
+
+template PanelRows<double> load_panel(const BackwardCall<double>&, std::ptrdiff_t,
+                                      const BackwardAreas<double>&);
+template ScoreTile<double> write_scores(const BackwardCall<double>&, std::ptrdiff_t,
+                                        KeyTile<double>&, const BackwardAreas<double>&);
+template const double* copy_scores(const ScoreTile<double>&, KeyTile<double>&,
+                                   const PanelRows<double>&, const BackwardAreas<double>&);
+template void write_dprobabilities(const BackwardCall<double>&, std::ptrdiff_t, KeyRange,
+                                   KeyTile<double>&, const BackwardAreas<double>&, RowPrefetch&);
+template void write_dscores(const BackwardCall<double>&, std::ptrdiff_t, const ScoreTile<double>&,
+                            const BackwardAreas<double>&);
+template void write_dproducts(KeyRange, const BackwardAreas<double>&);
 
 }  // namespace heedful

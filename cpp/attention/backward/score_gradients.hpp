@@ -1,28 +1,51 @@
-// Weights and score gradients of one panel of queries against one block of keys:
-//   weights[key][lane] = exp(score − lse), after dropout
-//   dscores[key][lane] = weight ∘ (dropout ∘ (value · dout + dweights) − delta), 0 where hidden
-// `areas.panel` says which queries: neighbours of one head. With a softcap, its slopes stay in the
-// areas too.
+// The phases of one panel of queries against one key tile, from what is loaded to the gradients of
+// the scores. The panel, neighbours of one head, is that of the areas; each phase reads and writes
+// the areas' buffers by their names.
 #pragma once
 
 #include "attention/backward/areas.hpp"
-#include "attention/backward/task.hpp"
-#include "attention/scores/tile_rows.hpp"
+#include "attention/backward/call.hpp"
+#include "attention/backward/key_tile.hpp"
+#include "attention/scores/score_tile.hpp"
 #include "kernels/prefetch.hpp"
 
 namespace heedful {
 
+// Rows of a panel, in whole vectors.
 template <class T>
-struct GradientTile {
-  KeyRange keys{0, 0};  // those computed; none of the others is seen
-  // hidden keys or queries hold NaN or ∞: see nonfinite.hpp; areas.mask holds the scores
-  bool guard = false;
-  Rows<T> query{nullptr, 0}, dout{nullptr, 0};  // of the panel, in whole vectors
+struct PanelRows {
+  Rows<T> query, dout;
 };
 
+// Loads query and dout, as rows and as panels, and base, factor and delta.
 template <class T>
-GradientTile<T> score_gradients(const BackwardCall<T>& call, std::ptrdiff_t item, KeyRange block,
-                                TileRows<T>& key_rows, TileRows<T>& value_rows,
-                                const BackwardAreas<T>& areas, RowPrefetch& prefetch);
+PanelRows<T> load_panel(const BackwardCall<T>& call, std::ptrdiff_t item,
+                        const BackwardAreas<T>& areas);
+
+// scores[key][lane], −∞ where hidden, and cap_slope with a softcap. No keys: nothing is seen.
+template <class T>
+ScoreTile<T> write_scores(const BackwardCall<T>& call, std::ptrdiff_t item, KeyTile<T>& tile,
+                          const BackwardAreas<T>& areas);
+
+// score_copy where something is hidden and something of tile or panel is NaN or ∞; else null.
+template <class T>
+const T* copy_scores(const ScoreTile<T>& seen, KeyTile<T>& tile, const PanelRows<T>& rows,
+                     const BackwardAreas<T>& areas);
+
+// dprobabilities[key][lane] = value · dout + dweights
+template <class T>
+void write_dprobabilities(const BackwardCall<T>& call, std::ptrdiff_t item, KeyRange keys,
+                          KeyTile<T>& tile, const BackwardAreas<T>& areas, RowPrefetch& prefetch);
+
+// Of scores and dprobabilities, in one pass, and 0 where hidden:
+//   probabilities[key][lane] = kept ∘ exp(score − lse)
+//   dscores[key][lane] = exp(score − lse) ∘ (kept ∘ dprobabilities − delta)
+template <class T>
+void write_dscores(const BackwardCall<T>& call, std::ptrdiff_t item, const ScoreTile<T>& seen,
+                   const BackwardAreas<T>& areas);
+
+// dproducts = dscores ∘ cap_slope; dscores itself without a softcap.
+template <class T>
+void write_dproducts(KeyRange keys, const BackwardAreas<T>& areas);
 
 }  // namespace heedful

@@ -1,0 +1,26 @@
+// What is the same for all tasks of one call of the backward pass.
+#pragma once
+
+#include "attention/backward/bias_gradient.hpp"
+#include "attention/backward/cut.hpp"
+#include "attention/backward/in_order.hpp"
+#include "attention/backward/tensors.hpp"
+#include "attention/forward/row_scale.hpp"
+#include "attention/problem/problem.hpp"
+#include "attention/problem/score_rule.hpp"
+
+namespace heedful {
+
+template <class T>
+struct BackwardCall {
+  const Problem& problem;
+  const BackwardTensors& tensors;
+  const BackwardCut<T>& cut;
+  const RowScales<T>& scales;
+  Tickets& tickets;
+  ScoreRule<T> rule;
+  T dropout_factor;
+  BiasAdds bias_adds;
+};
+
+}  // namespace heedful
