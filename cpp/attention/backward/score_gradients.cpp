@@ -57,10 +57,10 @@ void add_given_dweights(const TensorView& dweights, std::ptrdiff_t item, const P
   }
 }
 
-// `partial`: some of the scores are −∞.
+// `partial`: some of the scores are −∞. The areas are a copy, which no store of numbers can change.
 template <class T, class Normalizer>
 void write_dscores(const Normalizer& normalizer, std::ptrdiff_t keys, int lanes, bool partial,
-                   const BackwardAreas<T>& areas) {
+                   const BackwardAreas<T> areas) {
   const auto minus_infinity = simd::broadcast(-std::numeric_limits<T>::infinity());
   const auto zero = simd::broadcast(T{0});
   for (std::ptrdiff_t key = 0; key < keys; ++key) {
@@ -146,7 +146,7 @@ void write_dscores(const BackwardCall<T>& call, std::ptrdiff_t item, const Score
   const Panel<T>& panel = *areas.panel;
   if (areas.kept) keep(call.problem, item, panel, seen.keys, call.dropout_factor, areas.kept);
   with_normalizer(call.rule, [&](const auto& normalizer) {
-    write_dscores(normalizer, seen.keys.size(), panel.lanes(), seen.partial, areas);
+    write_dscores<T>(normalizer, seen.keys.size(), panel.lanes(), seen.partial, areas);
   });
 }
 
