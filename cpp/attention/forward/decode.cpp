@@ -89,8 +89,8 @@ void load_queries(const ForwardCall<T>& call, const RowTask& task, const Areas<T
     const char* const from =
         call.query.row(task.item, row.head, problem.items[task.item].query_begin + row.query);
     std::fill_n(areas.outs + r * areas.out_depth, areas.out_depth, T{0});
-    start_row(areas.maxima[r], areas.sums[r], task.first_part ? problem.sink : nullptr, row.head,
-              call.rule.unit);
+    start_row(areas.maxima[r], areas.sums[r], task.key_split == 0 ? problem.sink : nullptr,
+              row.head, call.rule.unit);
     if (areas.pairs) {
       std::memcpy(areas.paired_queries() + r * problem.depth, from,
                   static_cast<std::size_t>(problem.depth) * 2);
@@ -231,7 +231,8 @@ std::size_t decode_scratch(const ForwardCall<T>& call) {
 }
 
 template <class T>
-void decode(const ForwardCall<T>& call, const RowTask& task, const Part<T>& part, Worker& worker) {
+void decode(const ForwardCall<T>& call, const RowTask& task, const KeySplit<T>& part,
+            Worker& worker) {
   const Problem& problem = call.problem;
   const Areas<T> areas(call, worker.scratch);
   load_queries(call, task, areas);
@@ -258,7 +259,7 @@ void decode(const ForwardCall<T>& call, const RowTask& task, const Part<T>& part
 
 template std::size_t decode_scratch(const ForwardCall<float>&);
 template std::size_t decode_scratch(const ForwardCall<double>&);
-template void decode(const ForwardCall<float>&, const RowTask&, const Part<float>&, Worker&);
-template void decode(const ForwardCall<double>&, const RowTask&, const Part<double>&, Worker&);
+template void decode(const ForwardCall<float>&, const RowTask&, const KeySplit<float>&, Worker&);
+template void decode(const ForwardCall<double>&, const RowTask&, const KeySplit<double>&, Worker&);
 
 }  // namespace heedful
