@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "arrays/even_ranges.hpp"
 #include "arrays/row_loop.hpp"
 #include "parallel/scratch.hpp"
 
@@ -11,14 +12,9 @@ namespace heedful {
 namespace {
 
 // Ranges of rows: enough for many threads, few enough for their sums to be little work.
-struct Ranges {
-  std::ptrdiff_t rows, count;
-
-  explicit Ranges(std::ptrdiff_t number)
-      : rows(number), count(std::clamp<std::ptrdiff_t>(number / 16, 1, 64)) {}
-
-  std::ptrdiff_t begin(std::ptrdiff_t range) const { return rows * range / count; }
-};
+EvenRanges ranges_of(std::ptrdiff_t rows) {
+  return {rows, std::clamp<std::ptrdiff_t>(rows / 16, 1, 64)};
+}
 
 // Rows whose gradients are summed one after another in T.
 constexpr std::ptrdiff_t level_rows = 256;
@@ -132,7 +128,7 @@ void add_rows_in_pairs(T* sums, std::ptrdiff_t rows, std::ptrdiff_t columns) {
 template <class T>
 void norm_forward(const Norm<T>& norm, Matrix<const T> x, const T* bias, Matrix<T> y, T* mean,
                   T* rstd, const Team& team) {
-  const Ranges ranges(norm.rows);
+  const EvenRanges ranges = ranges_of(norm.rows);
   parallel_for(ranges.count, team_for(norm, team), 0, [&](std::ptrdiff_t range, Worker& worker) {
     for (std::ptrdiff_t row = ranges.begin(range); row < ranges.begin(range + 1); ++row) {
       if (row % 16 == 0) worker.check();
@@ -145,7 +141,7 @@ void norm_forward(const Norm<T>& norm, Matrix<const T> x, const T* bias, Matrix<
 template <class T>
 void norm_backward(const Norm<T>& norm, Matrix<const T> dy, Matrix<const T> x, const T* mean,
                    const T* rstd, Matrix<T> dx, T* dweight, T* dbias, const Team& team) {
-  const Ranges ranges(norm.rows);
+  const EvenRanges ranges = ranges_of(norm.rows);
   const std::ptrdiff_t columns = norm.columns;
   // one row of sums for each range: [range][column], and of long ranges what was taken out of it,
   // in double: the error of a sum in T grows with its rows

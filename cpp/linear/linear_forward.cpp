@@ -52,12 +52,11 @@ void few(const Call<T>& call) {
     std::fill_n(to + spread_stride - simd::lanes<T>, vectors.repeated(), T{0});
   }
   const std::ptrdiff_t row_bytes = inputs * static_cast<std::ptrdiff_t>(sizeof(T));
-  const std::ptrdiff_t tasks =
-      std::min(parts_of(outputs, 16), parts_of(outputs * row_bytes, task_bytes));
-  const std::ptrdiff_t most = parts_of(outputs, tasks);
+  const EvenRanges tasks{
+      outputs, std::min(parts_of(outputs, 16), parts_of(outputs * row_bytes, task_bytes))};
+  const std::ptrdiff_t most = parts_of(outputs, tasks.count);
   const auto run = [&](std::ptrdiff_t task, Worker& worker) {
-    const std::ptrdiff_t first = outputs * task / tasks;
-    const std::ptrdiff_t count = outputs * (task + 1) / tasks - first;
+    const std::ptrdiff_t first = tasks.begin(task), count = tasks.length(task);
     T* const sums = WorkArea(worker.scratch).take<T>(rows * most);
     const DotQueries<T> queries{spread.data(), rows, vectors};
     const std::ptrdiff_t stride = call.weight.stride;
@@ -74,7 +73,7 @@ void few(const Call<T>& call) {
   };
   WorkArea area(nullptr);
   area.take<T>(rows * most);
-  parallel_for(tasks, call.team, area.size(), run);
+  parallel_for(tasks.count, call.team, area.size(), run);
 }
 
 // ---- some rows

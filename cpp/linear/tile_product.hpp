@@ -83,7 +83,7 @@ struct TileAreas {
 // of 4 KB apart and so compete for few places of the first cache: copies of them cost more), or
 // where they are turned in a group of blocks, packed when its first one comes.
 template <class T>
-void place_rows(const TileProduct<T>& tile, const RowBlocks& rows, std::ptrdiff_t block,
+void place_rows(const TileProduct<T>& tile, const EvenRanges& rows, std::ptrdiff_t block,
                 std::ptrdiff_t k, T* area, Product<T>& product) {
   const std::ptrdiff_t row = rows.begin(block);
   product.a_step = 1;
@@ -111,7 +111,7 @@ void place_rows(const TileProduct<T>& tile, const RowBlocks& rows, std::ptrdiff_
 // Asks for what the next block of rows will read, a share of it before each panel, so that it is
 // there in time: A's rows where they are read in place, and C's where sums are added to them.
 template <class T>
-void fetch_next(const TileProduct<T>& tile, const RowBlocks& rows, std::ptrdiff_t block,
+void fetch_next(const TileProduct<T>& tile, const EvenRanges& rows, std::ptrdiff_t block,
                 std::ptrdiff_t k, const Product<T>& product, std::ptrdiff_t panel,
                 std::ptrdiff_t panels) {
   constexpr std::ptrdiff_t line = 64 / static_cast<std::ptrdiff_t>(sizeof(T));
@@ -151,7 +151,7 @@ template <class T, class Done>
 void multiply_tile(const TileProduct<T>& tile, const TileAreas<T>& areas, Worker& worker,
                    const Done& done) {
   const Panels<T> cut(tile.columns);
-  const RowBlocks rows(tile.rows);
+  const EvenRanges rows = row_blocks(tile.rows);
   const DepthBlocks<T> parts = tile.slice.count ? tile.slice : DepthBlocks<T>::all(tile.depth);
   for (std::ptrdiff_t part = parts.first; part < parts.last; ++part) {
     const std::ptrdiff_t begin = parts.begin(part);

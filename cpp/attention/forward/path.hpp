@@ -1,8 +1,8 @@
 // Which of the two loop nests computes an item. Its own shape alone chooses: they have other bits.
 //
-//             lanes are    reads keys and values           writes a row of scores
-//   decode    the depth    once, in order, from memory     in registers' order, key by key
-//   prefill   queries      once a panel, from L2           in panels [key][lane]
+//             lanes run over    keys and values are read
+//   decode    the depth         once for all rows, in the order in which they lie, from memory
+//   prefill   queries           once for each panel, a tile at a time, from L2
 #pragma once
 
 #include "attention/forward/decode.hpp"
