@@ -105,10 +105,8 @@ void turn_rows(const Rotary& call, const Team& team) {
       }
     }
   };
-  const double numbers =
-      static_cast<double>(call.items * call.heads) * static_cast<double>(call.rows * call.depth);
-  const Team size{numbers < 32768 ? 1 : team.threads, team.interrupted};
-  parallel_for(call.items * cut.head_tasks * cut.row_tasks, size, bytes, run);
+  parallel_for(call.items * cut.head_tasks * cut.row_tasks, threads_for(cost_of(call), team), bytes,
+               run);
 }
 
 template void turn_rows<float>(const Rotary&, const Team&);

@@ -167,7 +167,7 @@ template <class T>
 void linear_forward(const LinearSizes& sizes, Matrix<const T> x, Matrix<const T> weight,
                     const Epilogue<T>& epilogue, const Team& team) {
   if (sizes.rows == 0 || sizes.outputs == 0) return;
-  const Call<T> call{sizes, x, weight, epilogue, team_for(sizes, team)};
+  const Call<T> call{sizes, x, weight, epilogue, threads_for(cost_of(sizes), team)};
   if (sizes.rows <= few_rows && sizes.inputs >= simd::lanes<T>) return few(call);
   // numbers that are packed or turned: x and y, or the weight
   const auto rows = static_cast<double>(sizes.rows), outputs = static_cast<double>(sizes.outputs);

@@ -61,7 +61,7 @@ void linear_gradient_input(const LinearSizes& sizes, Matrix<const T> dy, Matrix<
   product.c = dx;
   product.accumulate = add;
   const TaskGrid<T> grid(sizes.rows, sizes.inputs, 512, 128);
-  multiply_in_tasks(product, grid, team_for(sizes, team), nothing_more);
+  multiply_in_tasks(product, grid, threads_for(cost_of(sizes), team), nothing_more);
 }
 
 template <class T>
@@ -82,9 +82,9 @@ void linear_gradient_weight(const LinearSizes& sizes, Matrix<const T> dy, Matrix
   // without inputs, one strip of no columns still sums dbias
   const TaskGrid<T> grid(sizes.outputs, sizes.inputs, 512, 64);
   if (sizes.rows > level_rows) {
-    multiply_in_levels(product, grid, team_for(sizes, team));
+    multiply_in_levels(product, grid, threads_for(cost_of(sizes), team));
   } else {
-    multiply_in_tasks(product, grid, team_for(sizes, team), nothing_more);
+    multiply_in_tasks(product, grid, threads_for(cost_of(sizes), team), nothing_more);
   }
   for (std::ptrdiff_t output = 0; output < row_sums.size(); ++output) {
     dbias[output] += static_cast<T>(row_sums[output]);

@@ -64,7 +64,7 @@ void attention_forward(const Problem& problem, const TensorView& query, const Te
                             &overflowed};
   const ForwardCut<T> cut(problem);
   KeySplits<T> key_splits(problem, [&](std::ptrdiff_t i) { return cut[i].key_splits; });
-  const Team used = team_for(problem, team);
+  const Team used = threads_for(cost_of(problem), team);
   const auto run = [&](std::ptrdiff_t index, Worker& worker) {
     const RowTask task = cut.task(index);
     const std::ptrdiff_t count = cut[task.item].key_splits;

@@ -179,7 +179,8 @@ void run(const Call<T>& call, bool average_heads, const Team& team) {
       first += count;
     }
   };
-  parallel_for(panels.size(), team_for(problem, team), Areas<T>(problem, nullptr).size, body);
+  parallel_for(panels.size(), threads_for(cost_of(problem), team), Areas<T>(problem, nullptr).size,
+               body);
 }
 
 }  // namespace
@@ -199,7 +200,7 @@ void attention_weights(const Problem& problem, const TensorView& query, const Te
                        const TensorView& lse, const TensorView& weights, const WantedRows& wanted,
                        bool average_heads, const Team& team) {
   const double heads = average_heads ? static_cast<double>(problem.num_heads) : 1;
-  const RowScales<T> scales(problem, query, key, lse, team_for(problem, team));
+  const RowScales<T> scales(problem, query, key, lse, threads_for(cost_of(problem), team));
   const Call<T> call{problem,
                      query,
                      key,

@@ -89,10 +89,8 @@ void merge_attention(const MergeSizes& sizes, const TensorView* outs, const Tens
       merge_row(sizes, outs, lses, out, lse, item, head, row, areas);
     }
   };
-  const double numbers = static_cast<double>(sizes.num_items * sizes.num_heads * sizes.rows) *
-                         static_cast<double>(sizes.pieces * (sizes.depth + 1));
-  const Team size = {numbers < 100e3 ? 1 : team.threads, team.interrupted};  // as team_for
-  parallel_for(tasks.size(), size, Areas<T>(sizes.depth, nullptr).size, run);
+  parallel_for(tasks.size(), threads_for(cost_of(sizes), team), Areas<T>(sizes.depth, nullptr).size,
+               run);
 }
 
 template void merge_attention<float>(const MergeSizes&, const TensorView*, const TensorView*,
