@@ -10,6 +10,7 @@
 
 #include "arrays/rows.hpp"
 #include "kernels/nonfinite.hpp"
+#include "kernels/prefetch.hpp"
 #include "kernels/row_vectors.hpp"
 #include "simd/half.hpp"
 #include "simd/packet.hpp"
@@ -26,7 +27,7 @@ struct Weighing {
   RowVectors<T> vectors;
   T* sums;
   std::ptrdiff_t sum_stride;
-  Ahead ahead;
+  LinePrefetch prefetch;
 };
 
 template <class T, class Stored, int WeightRows, int Vectors>
@@ -52,7 +53,7 @@ inline void weigh_block(const Weighing<T, Stored>& w, std::ptrdiff_t row, std::p
     }
 #pragma GCC unroll 16
     for (int v = 0; v < Vectors; ++v) {
-      w.ahead.template fetch<Stored>(key, (vector + v) * width);
+      w.prefetch.template line<Stored>(key, (vector + v) * width);
       const P value = simd::load(values + offsets[v]);
 #pragma GCC unroll 16
       for (int r = 0; r < WeightRows; ++r) {

@@ -6,6 +6,7 @@
 
 #include "arrays/even_ranges.hpp"
 #include "arrays/row_loop.hpp"
+#include "kernels/prefetch.hpp"
 #include "parallel/scratch.hpp"
 
 namespace heedful {
@@ -19,13 +20,11 @@ EvenRanges ranges_of(std::ptrdiff_t rows) {
 // Rows whose gradients are summed one after another in T.
 constexpr std::ptrdiff_t level_rows = 256;
 
-// Asks for the next row while this one is worked on in several passes, none of which reads far
+// Of the next row, prefetched while one is worked on in several passes, none of which reads far
 // enough ahead by itself.
 template <class T>
-void fetch(const T* row, std::ptrdiff_t columns) {
-  for (std::ptrdiff_t i = 0; i < columns; i += 64 / static_cast<std::ptrdiff_t>(sizeof(T))) {
-    simd::prefetch(row + i);
-  }
+std::ptrdiff_t row_bytes(const Norm<T>& norm) {
+  return norm.columns * static_cast<std::ptrdiff_t>(sizeof(T));
 }
 
 // Mean and 1 / √(variance) of numbers whose squares, or whose sum, pass the largest number: those
@@ -123,14 +122,14 @@ template <class T>
 void norm_forward(const Norm<T>& norm, Matrix<const T> x, const T* bias, Matrix<T> y, T* mean,
                   T* rstd, const Team& team) {
   const EvenRanges ranges = ranges_of(norm.rows);
-  parallel_for(
-      ranges.count, threads_for(cost_of(norm), team), 0, [&](std::ptrdiff_t range, Worker& worker) {
-        for (std::ptrdiff_t row = ranges.begin(range); row < ranges.begin(range + 1); ++row) {
-          if (row % 16 == 0) worker.check();
-          fetch(x.row(row + 1), norm.columns);
-          forward_row(norm, x.row(row), bias, y.row(row), mean ? mean + row : nullptr, rstd[row]);
-        }
-      });
+  const Team size = threads_for(cost_of(norm), team);
+  parallel_for(ranges.count, size, 0, [&](std::ptrdiff_t range, Worker& worker) {
+    for (std::ptrdiff_t row = ranges.begin(range); row < ranges.begin(range + 1); ++row) {
+      if (row % 16 == 0) worker.check();
+      prefetch_row(x.row(row + 1), row_bytes(norm));
+      forward_row(norm, x.row(row), bias, y.row(row), mean ? mean + row : nullptr, rstd[row]);
+    }
+  });
 }
 
 template <class T>
@@ -152,23 +151,23 @@ void norm_backward(const Norm<T>& norm, Matrix<const T> dy, Matrix<const T> x, c
       sums[i] = 0;
     }
   };
-  parallel_for(
-      ranges.count, threads_for(cost_of(norm), team), 0, [&](std::ptrdiff_t range, Worker& worker) {
-        T* const own_weights = dweight ? weights.data() + range * columns : nullptr;
-        T* const own_biases = dbias ? biases.data() + range * columns : nullptr;
-        const std::ptrdiff_t end = ranges.begin(range + 1);
-        for (std::ptrdiff_t row = ranges.begin(range); row < end;) {
-          for (const std::ptrdiff_t stop = std::min(row + level_rows, end); row < stop; ++row) {
-            if (row % 16 == 0) worker.check();
-            fetch(x.row(row + 1), norm.columns);
-            fetch(dy.row(row + 1), norm.columns);
-            backward_row(norm, dy.row(row), x.row(row), mean ? mean + row : nullptr, rstd[row],
-                         dx.row(row), own_weights, own_biases);
-          }
-          take_level(weights, long_weights, range);
-          take_level(biases, long_biases, range);
-        }
-      });
+  const Team size = threads_for(cost_of(norm), team);
+  parallel_for(ranges.count, size, 0, [&](std::ptrdiff_t range, Worker& worker) {
+    T* const own_weights = dweight ? weights.data() + range * columns : nullptr;
+    T* const own_biases = dbias ? biases.data() + range * columns : nullptr;
+    const std::ptrdiff_t end = ranges.begin(range + 1);
+    for (std::ptrdiff_t row = ranges.begin(range); row < end;) {
+      for (const std::ptrdiff_t stop = std::min(row + level_rows, end); row < stop; ++row) {
+        if (row % 16 == 0) worker.check();
+        prefetch_row(x.row(row + 1), row_bytes(norm));
+        prefetch_row(dy.row(row + 1), row_bytes(norm));
+        backward_row(norm, dy.row(row), x.row(row), mean ? mean + row : nullptr, rstd[row],
+                     dx.row(row), own_weights, own_biases);
+      }
+      take_level(weights, long_weights, range);
+      take_level(biases, long_biases, range);
+    }
+  });
   const auto add_up = [&](auto& sums, T* total) {
     if (total == nullptr) return;
     add_rows_in_pairs(sums.data(), ranges.count, columns);

@@ -62,9 +62,9 @@ void few(const Call<T>& call) {
     const std::ptrdiff_t stride = call.weight.stride;
     for (std::ptrdiff_t part = 0; part < count; part += weight_part) {
       const T* const weights = call.weight.row(first + part);
-      const Ahead ahead{reinterpret_cast<const char*>(weights + rows_ahead * stride),
-                        stride * static_cast<std::ptrdiff_t>(sizeof(T))};
-      dot_rows(queries, Rows<T>{weights, stride}, std::min(weight_part, count - part), ahead,
+      const LinePrefetch prefetch{reinterpret_cast<const char*>(weights + rows_ahead * stride),
+                                  stride * static_cast<std::ptrdiff_t>(sizeof(T))};
+      dot_rows(queries, Rows<T>{weights, stride}, std::min(weight_part, count - part), prefetch,
                sums + part, most);
     }
     for (std::ptrdiff_t row = 0; row < rows; ++row) {

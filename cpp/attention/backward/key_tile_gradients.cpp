@@ -9,7 +9,7 @@
 #include "attention/backward/score_gradients.hpp"
 #include "kernels/micro_kernel.hpp"
 #include "kernels/nonfinite.hpp"
-#include "kernels/prefetch.hpp"
+#include "kernels/product_prefetch.hpp"
 
 namespace heedful {
 namespace {

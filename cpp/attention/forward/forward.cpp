@@ -77,8 +77,7 @@ void attention_forward(const Problem& problem, const TensorView& query, const Te
     } else {
       // the other threads take the tasks between
       const std::ptrdiff_t next = index + used.threads;
-      const FetchAhead ahead =
-          next < cut.tasks() ? FetchAhead(call, task, cut.task(next)) : FetchAhead();
+      const NextTask ahead = next < cut.tasks() ? NextTask(call, task, cut.task(next)) : NextTask();
       prefill(call, task, own, ahead, worker);
     }
     if (flag.raised()) overflowed.store(true, std::memory_order_relaxed);

@@ -101,7 +101,7 @@ Outcome attend(const ForwardCall<T>& call, std::ptrdiff_t item, const Panel<T>& 
 
 template <class Products, class T>
 void run(const ForwardCall<T>& call, const RowTask& task, const KeySplit<T>& part,
-         const FetchAhead& ahead, Worker& worker) {
+         const NextTask& ahead, Worker& worker) {
   const Problem& problem = call.problem;
   const Item& item = problem.items[task.item];
   const Areas<Products> areas(call, worker.scratch);
@@ -174,7 +174,7 @@ std::size_t prefill_scratch(const ForwardCall<T>& call) {
 
 template <class T>
 void prefill(const ForwardCall<T>& call, const RowTask& task, const KeySplit<T>& part,
-             const FetchAhead& ahead, Worker& worker) {
+             const NextTask& ahead, Worker& worker) {
   if constexpr (may_pair<T>) {
     if (PairProducts::run(call)) return run<PairProducts>(call, task, part, ahead, worker);
   }
@@ -184,8 +184,8 @@ void prefill(const ForwardCall<T>& call, const RowTask& task, const KeySplit<T>&
 template std::size_t prefill_scratch(const ForwardCall<float>&);
 template std::size_t prefill_scratch(const ForwardCall<double>&);
 template void prefill(const ForwardCall<float>&, const RowTask&, const KeySplit<float>&,
-                      const FetchAhead&, Worker&);
+                      const NextTask&, Worker&);
 template void prefill(const ForwardCall<double>&, const RowTask&, const KeySplit<double>&,
-                      const FetchAhead&, Worker&);
+                      const NextTask&, Worker&);
 
 }  // namespace heedful

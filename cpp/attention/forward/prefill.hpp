@@ -24,6 +24,6 @@ std::size_t prefill_scratch(const ForwardCall<T>& call);
 
 template <class T>
 void prefill(const ForwardCall<T>& call, const RowTask& task, const KeySplit<T>& part,
-             const FetchAhead& ahead, Worker& worker);
+             const NextTask& ahead, Worker& worker);
 
 }  // namespace heedful

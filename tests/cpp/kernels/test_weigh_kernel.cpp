@@ -143,7 +143,7 @@ void stored_values_are_widened() {
                                     as.vectors,
                                     as.sums,
                                     as.sum_stride,
-                                    as.ahead});
+                                    as.prefetch});
       check(narrow.sums == wide.sums, "values of 16 bits are summed as those in float32");
     }
   }
