@@ -7,6 +7,7 @@
 
 #include "attention/softmax/dropout.hpp"
 #include "kernels/micro_kernel.hpp"
+#include "kernels/nonfinite.hpp"
 #include "simd/exp2.hpp"
 
 namespace heedful {

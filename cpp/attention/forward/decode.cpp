@@ -13,6 +13,7 @@
 #include "attention/softmax/online_softmax.hpp"
 #include "kernels/bfloat16_dot.hpp"
 #include "kernels/dot_kernel.hpp"
+#include "kernels/nonfinite.hpp"
 #include "kernels/row_vectors.hpp"
 #include "kernels/weigh_kernel.hpp"
 #include "simd/bfloat16_pairs.hpp"

@@ -8,6 +8,7 @@
 #include "arrays/rows.hpp"
 #include "arrays/work_area.hpp"
 #include "attention/softmax/shrunk_mean.hpp"
+#include "kernels/nonfinite.hpp"
 
 namespace heedful {
 namespace {

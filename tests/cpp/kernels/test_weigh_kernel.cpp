@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "check.hpp"
+#include "kernels/nonfinite.hpp"
 #include "kernels/weigh_kernel.hpp"
 #include "random_numbers.hpp"
 
