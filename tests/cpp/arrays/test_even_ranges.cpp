@@ -1,4 +1,6 @@
 // Even ranges: one after another without a gap, none longer than another by more than one.
+#include <initializer_list>
+
 #include "arrays/even_ranges.hpp"
 #include "check.hpp"
 

@@ -1,5 +1,6 @@
 // States of rows whose keys are split: each has its own place, and one task is the last to end.
 #include <algorithm>
+#include <initializer_list>
 #include <vector>
 
 #include "attention/forward/key_split.hpp"
