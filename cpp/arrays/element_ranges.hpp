@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cstddef>
 
-#include "parallel/parallel_for.hpp"
+#include "parallel/cost.hpp"
 
 namespace heedful {
 
@@ -15,9 +15,8 @@ inline constexpr std::ptrdiff_t task_numbers = 16384;
 // task_numbers.
 template <class Compute>
 void in_number_tasks(std::ptrdiff_t count, const Team& team, const Compute& compute) {
-  constexpr std::ptrdiff_t little = 2 * task_numbers;  // some microseconds
   const std::ptrdiff_t tasks = (count + task_numbers - 1) / task_numbers;
-  const Team size{count < little ? 1 : team.threads, team.interrupted};
+  const Team size = threads_for(Cost::of_elements(static_cast<double>(count)), team);
   parallel_for(tasks, size, 0, [&](std::ptrdiff_t task, Worker&) {
     const std::ptrdiff_t begin = task * task_numbers;
     compute(begin, std::min(task_numbers, count - begin));

@@ -1,6 +1,10 @@
 // Tasks, turns or rows of which every head of an item has some, one after another: item by item,
 // head by head. Their places are running sums, so memory grows with their number and not with the
 // items times the longest of them.
+//
+//   2 heads, counts 3, 0, 1      item      0 0 0 0 0 0 2 2
+//                                head      0 0 0 1 1 1 0 1
+//                                index     0 1 2 0 1 2 0 0
 #pragma once
 
 #include <algorithm>
@@ -19,29 +23,34 @@ class RaggedRange {
   // count_of(item): how many each head of the item has.
   template <class CountOf>
   RaggedRange(std::ptrdiff_t items, std::ptrdiff_t heads, const CountOf& count_of)
-      : heads_(heads), begins_(items + 1) {
-    begins_[0] = 0;
-    for (std::ptrdiff_t i = 0; i < items; ++i) begins_[i + 1] = begins_[i] + heads * count_of(i);
+      : items_(items + 1) {
+    std::ptrdiff_t size = 0;
+    for (std::ptrdiff_t i = 0; i < items; ++i) {
+      items_[i] = {size, count_of(i)};
+      size += heads * items_[i].count;
+    }
+    items_[items] = {size, 0};
   }
 
-  std::ptrdiff_t size() const { return *(begins_.end() - 1); }
-  std::ptrdiff_t count(std::ptrdiff_t item) const {
-    return (begins_[item + 1] - begins_[item]) / heads_;
-  }
+  std::ptrdiff_t size() const { return items_[items_.size() - 1].begin; }
+  std::ptrdiff_t count(std::ptrdiff_t item) const { return items_[item].count; }
   std::ptrdiff_t begin(std::ptrdiff_t item, std::ptrdiff_t head) const {
-    return begins_[item] + head * count(item);
+    return items_[item].begin + head * items_[item].count;
   }
   // 0 ≤ position < size()
   Place operator[](std::ptrdiff_t position) const {
-    const std::ptrdiff_t item =
-        std::upper_bound(begins_.begin(), begins_.end(), position) - begins_.begin() - 1;
-    const std::ptrdiff_t rest = position - begins_[item];
-    return {item, rest / count(item), rest % count(item)};
+    const auto begins_after = [](std::ptrdiff_t at, const OfItem& item) { return at < item.begin; };
+    const OfItem* const item =
+        std::upper_bound(items_.begin(), items_.end(), position, begins_after) - 1;
+    const std::ptrdiff_t rest = position - item->begin;
+    return {item - items_.begin(), rest / item->count, rest % item->count};
   }
 
  private:
-  std::ptrdiff_t heads_;
-  Buffer<std::ptrdiff_t> begins_;  // (items + 1)
+  struct OfItem {
+    std::ptrdiff_t begin, count;  // of all its heads; of each
+  };
+  Buffer<OfItem> items_;  // and where the last one ends
 };
 
 }  // namespace heedful

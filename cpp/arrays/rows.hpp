@@ -55,11 +55,4 @@ Rows<T> load_rows(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_t he
 template <class T>
 T dot(const T* a, const T* b, std::ptrdiff_t count);
 
-// Neither NaN nor ∞ among the numbers.
-template <class T>
-bool all_finite(Rows<T> rows, std::ptrdiff_t count, std::ptrdiff_t columns);
-// Of 16 bits, where `exponent` has the bits that are all ones in NaN and ∞.
-bool all_finite(Rows<std::uint16_t> rows, std::ptrdiff_t count, std::ptrdiff_t columns,
-                std::uint16_t exponent);
-
 }  // namespace heedful

@@ -23,8 +23,7 @@ void activate(Activation kind, const py::array& x, const py::array& y) {
   const T* const from = numbers_of<const T>(x);
   T* const to = numbers_of<T>(y);
   const std::ptrdiff_t count = y.size();
-  with_team(is_short(y),
-            [&](const Team& team) { activation_forward(kind, from, to, count, team); });
+  with_team(cost_of(y), [&](const Team& team) { activation_forward(kind, from, to, count, team); });
 }
 
 template <class T>
@@ -33,7 +32,7 @@ void activation_gradient(Activation kind, const py::array& before, const py::arr
   const T *const x = numbers_of<const T>(before), *const upstream = numbers_of<const T>(dy);
   T* const to = numbers_of<T>(dbefore);
   const std::ptrdiff_t count = dbefore.size();
-  with_team(is_short(dbefore),
+  with_team(cost_of(dbefore),
             [&](const Team& team) { activation_backward(kind, x, upstream, to, count, team); });
 }
 

@@ -54,7 +54,7 @@ py::object compute(Arguments& arguments, const py::object& weight, double* dweig
                                 &overflowed};
   const auto run = tensors.query.type == ElementType::float64 ? attention_backward<double>
                                                               : attention_backward<float>;
-  with_team(given.is_little(), [&](const Team& team) { run(problem, tensors, team); });
+  with_team(cost_of(given.problem), [&](const Team& team) { run(problem, tensors, team); });
   return py::bool_(overflowed.load());
 }
 

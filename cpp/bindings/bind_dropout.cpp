@@ -15,7 +15,7 @@ void drop(const Dropout& dropout, const py::array& x, const py::object& residual
   const T *const from = numbers_of<const T>(x), *const added = numbers_or_none<const T>(residual);
   T* const to = numbers_of<T>(y);
   const std::ptrdiff_t count = y.size();
-  with_team(is_short(y),
+  with_team(cost_of(y),
             [&](const Team& team) { drop_numbers(dropout, from, added, to, count, team); });
 }
 

@@ -28,7 +28,7 @@ py::object compute(Arguments& arguments, const py::object& weight) {
   const TensorView outs = batch.view(out), sums = batch.view_of_rows_or_none(lse);
   const auto run =
       queries.type == ElementType::float64 ? attention_forward<double> : attention_forward<float>;
-  with_team(given.is_little(),
+  with_team(cost_of(given.problem),
             [&](const Team& team) { run(problem, queries, keys, values, outs, sums, team); });
   return py::none();
 }

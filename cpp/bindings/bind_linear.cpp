@@ -10,9 +10,6 @@ namespace heedful {
 namespace py = pybind11;
 namespace {
 
-// Some microseconds of work: not worth giving the interpreter lock away.
-bool is_little(const LinearSizes& sizes) { return sizes.work() < 100e3; }
-
 template <class T>
 void linear(const LinearSizes& sizes, const py::array& x, const py::array& weight,
             const py::object& bias, const py::object& residual, Activation activation,
@@ -20,7 +17,7 @@ void linear(const LinearSizes& sizes, const py::array& x, const py::array& weigh
   const Epilogue<T> epilogue{numbers_or_none<T>(bias), matrix_or_none<const T>(residual),
                              activation, matrix_or_none<T>(before), matrix_of<T>(y)};
   const auto inputs = matrix_of<const T>(x), weights = matrix_of<const T>(weight);
-  with_team(is_little(sizes),
+  with_team(cost_of(sizes),
             [&](const Team& team) { linear_forward<T>(sizes, inputs, weights, epilogue, team); });
 }
 
@@ -41,7 +38,7 @@ void gradient_input(const py::array& dy, const py::array& weight, const py::arra
   const LinearSizes sizes{dy.shape(0), weight.shape(1), weight.shape(0)};
   const auto upstream = matrix_of<const T>(dy), weights = matrix_of<const T>(weight);
   const auto result = matrix_of<T>(dx);
-  with_team(is_little(sizes), [&](const Team& team) {
+  with_team(cost_of(sizes), [&](const Team& team) {
     linear_gradient_input<T>(sizes, upstream, weights, result, add, team);
   });
 }
@@ -61,7 +58,7 @@ void gradient_weight(const py::array& dy, const py::array& x, const py::array& d
   const auto upstream = matrix_of<const T>(dy), inputs = matrix_of<const T>(x);
   const auto result = matrix_of<T>(dweight);
   T* const sums = numbers_or_none<T>(dbias);
-  with_team(is_little(sizes), [&](const Team& team) {
+  with_team(cost_of(sizes), [&](const Team& team) {
     linear_gradient_weight<T>(sizes, upstream, inputs, result, sums, team);
   });
 }

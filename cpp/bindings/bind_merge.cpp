@@ -26,7 +26,7 @@ py::object merge(Arguments& arguments) {
   const TensorView result = batch.view(out), sums = batch.view_of_rows(lse);
   const auto compute =
       result.type == ElementType::float64 ? merge_attention<double> : merge_attention<float>;
-  with_team(false, [&](const Team& team) {
+  with_team(cost_of(sizes), [&](const Team& team) {
     compute(sizes, out_views.data(), lse_views.data(), result, sums, team);
   });
   return py::none();

@@ -15,8 +15,9 @@ py::object narrow_array(Arguments& arguments) {
   const auto* const from = static_cast<const float*>(wide.data());
   auto* const to = static_cast<char*>(narrowed.mutable_data());
   const ElementType type = readable_type(narrowed.dtype()).value();
-  const bool little = wide.size() < 10'000;
-  with_team(little, [&](const Team& team) { narrow(from, to, type, wide.size(), team); });
+  const std::ptrdiff_t count = wide.size();
+  with_team(Cost::of_elements(static_cast<double>(count)),
+            [&](const Team& team) { narrow(from, to, type, count, team); });
   return py::none();
 }
 

@@ -12,9 +12,6 @@ namespace heedful {
 namespace py = pybind11;
 namespace {
 
-// Some microseconds of work for a norm.
-constexpr std::ptrdiff_t short_norm = 16384;
-
 template <class T>
 void normalize(const py::array& x, const py::object& weight, const py::object& bias, double epsilon,
                const py::array& y, const py::object& mean, const py::array& rstd) {
@@ -24,7 +21,7 @@ void normalize(const py::array& x, const py::object& weight, const py::object& b
   const auto to = matrix_of<T>(y);
   const T* const added = numbers_or_none<const T>(bias);
   T *const means = numbers_or_none<T>(mean), *const scales = numbers_of<T>(rstd);
-  with_team(is_short(x, short_norm),
+  with_team(cost_of(norm),
             [&](const Team& team) { norm_forward<T>(norm, from, added, to, means, scales, team); });
 }
 
@@ -49,7 +46,7 @@ void norm_gradients(const py::array& dy, const py::array& x, const py::object& w
   const auto to = matrix_of<T>(dx);
   const T *const means = numbers_or_none<const T>(mean), *const scales = numbers_of<const T>(rstd);
   T *const weights = numbers_or_none<T>(dweight), *const biases = numbers_or_none<T>(dbias);
-  with_team(is_short(x, short_norm), [&](const Team& team) {
+  with_team(cost_of(norm), [&](const Team& team) {
     norm_backward<T>(norm, upstream, from, means, scales, to, weights, biases, team);
   });
 }

@@ -27,7 +27,7 @@ py::object rotary(Arguments& arguments) {
                     batch.view_without_heads(cos),
                     batch.view_without_heads(sin)};
   const auto compute = call.cos.type == ElementType::float64 ? turn_rows<double> : turn_rows<float>;
-  with_team(is_short(x), [&](const Team& team) { compute(call, team); });
+  with_team(cost_of(call), [&](const Team& team) { compute(call, team); });
   return py::none();
 }
 

@@ -26,7 +26,7 @@ void entropy(const py::array& logits, const py::array& labels, std::int64_t igno
   const auto rows = matrix_of<const T>(logits);
   const auto gradients = matrix_or_none<T>(dlogits);
   T* const to = numbers_of<T>(losses);
-  with_team(is_short(logits),
+  with_team(cost_of(problem),
             [&](const Team& team) { cross_entropy<T>(problem, rows, to, gradients, team); });
 }
 
@@ -48,7 +48,7 @@ void gradient_of_table(const py::array& dy, const py::array& ids, std::int64_t i
   const auto to = matrix_of<T>(dtable);
   const std::int64_t* const places = integers_of(ids);
   const std::ptrdiff_t rows = dy.shape(0), columns = dy.shape(1);
-  with_team(is_short(dy), [&](const Team& team) {
+  with_team(cost_of(dy), [&](const Team& team) {
     embedding_gradient<T>(rows, columns, from, places, ignored, to, team);
   });
 }
@@ -69,7 +69,7 @@ void adam(const AdamStep& options, const py::array& parameter, const py::array& 
   const T* const slopes = numbers_of<const T>(gradient);
   T *const means = numbers_of<T>(first), *const squares = numbers_of<T>(second);
   const std::ptrdiff_t count = parameter.size();
-  with_team(is_short(parameter), [&](const Team& team) {
+  with_team(cost_of(parameter), [&](const Team& team) {
     adam_step<T>(options, count, numbers, slopes, means, squares, team);
   });
 }

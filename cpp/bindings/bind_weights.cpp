@@ -32,7 +32,7 @@ py::object scores(Arguments& arguments) {
                    results = batch.view_of_scores(result);
   const auto compute =
       queries.type == ElementType::float64 ? attention_scores<double> : attention_scores<float>;
-  with_team(given.is_little(), [&](const Team& team) {
+  with_team(cost_of(given.problem), [&](const Team& team) {
     compute(given.problem, queries, keys, results, wanted, team);
   });
   return py::none();
@@ -55,7 +55,7 @@ py::object weights_with(Arguments& arguments, const py::object& weight) {
       average_heads ? batch.view_without_heads(result) : batch.view_of_scores(result);
   const auto compute =
       queries.type == ElementType::float64 ? attention_weights<double> : attention_weights<float>;
-  with_team(given.is_little(), [&](const Team& team) {
+  with_team(cost_of(given.problem), [&](const Team& team) {
     compute(given.problem, queries, keys, sums, results, wanted, average_heads, team);
   });
   return py::none();

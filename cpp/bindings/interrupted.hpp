@@ -3,7 +3,7 @@
 
 #include <type_traits>
 
-#include "parallel/parallel_for.hpp"
+#include "parallel/cost.hpp"
 
 namespace heedful {
 
@@ -15,21 +15,25 @@ bool interrupted();
 // Learns which thread that is. Called once, when the module is loaded.
 void remember_main_thread();
 
+// Whether a call is too short to release the interpreter lock: three microseconds. Releasing it
+// while other threads want it may mean waiting milliseconds to have it again.
+inline bool keeps_gil(const Cost& cost) { return cost.work() < 100e3; }
+
 namespace detail {
 void run_with_team(bool keep_lock, void (*compute)(void* function, const Team& team),
                    void* function);
 }  // namespace detail
 
 // Runs compute(team), which touches no Python object, without the interpreter lock and on as many
-// threads as the caller has chosen. What is `little`, a few microseconds of work, runs at once on
-// the calling thread, which keeps the lock: to give it away while other threads want it may mean to
-// wait milliseconds for it. Interrupted comes out as the signal handler's exception
-// (KeyboardInterrupt), std::bad_alloc as MemoryError.
+// threads as the caller has chosen; short calls at once, on the calling thread, which keeps the
+// lock. Interrupted comes out as the signal handler's exception (KeyboardInterrupt), std::bad_alloc
+// as MemoryError.
 template <class Function>
-void with_team(bool little, Function&& compute) {
+void with_team(const Cost& cost, Function&& compute) {
   using Plain = std::remove_reference_t<Function>;
   detail::run_with_team(
-      little, [](void* function, const Team& team) { (*static_cast<Plain*>(function))(team); },
+      keeps_gil(cost),
+      [](void* function, const Team& team) { (*static_cast<Plain*>(function))(team); },
       const_cast<void*>(static_cast<const void*>(&compute)));
 }
 

@@ -227,16 +227,4 @@ void Given::set_additive_weight(const py::object& weight) {
   problem.additive_stride = length(array, 2) == 1 ? 0 : length(array, 1);
 }
 
-bool Given::is_little() const {
-  double work = 0;  // multiply-adds, and at least as many as a row and a head cost in themselves
-  for (std::ptrdiff_t i = 0; i < problem.num_items; ++i) {
-    work += static_cast<double>(problem.items[i].queries + 1) *
-            static_cast<double>(problem.items[i].keys + 16);
-  }
-  work *= static_cast<double>(problem.num_heads) *
-          static_cast<double>(problem.depth * traits_of(problem.score_kind).work +
-                              problem.value_depth + 32);
-  return work < 100e3;
-}
-
 }  // namespace heedful

@@ -81,10 +81,6 @@ class Given {
   // such attention.
   void set_additive_weight(const pybind11::object& weight);
 
-  // Whether all is computed within some microseconds, so that it is not worth giving the
-  // interpreter lock away and waiting for it again.
-  bool is_little() const;
-
  private:
   Given(const pybind11::tuple& geometry, Arguments& arguments, const pybind11::array& query,
         const pybind11::array& key);

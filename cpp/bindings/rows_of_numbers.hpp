@@ -11,6 +11,7 @@
 
 #include "arrays/matrix.hpp"
 #include "kernels/activations.hpp"
+#include "parallel/cost.hpp"
 
 namespace heedful {
 
@@ -24,9 +25,9 @@ inline bool is_double(const pybind11::array& array) {
   return array.dtype().num() == pybind11::detail::npy_api::NPY_DOUBLE_;
 }
 
-// Some microseconds of element-wise work: too short to release the interpreter lock.
-inline bool is_short(const pybind11::array& array, std::ptrdiff_t elements = 8192) {
-  return array.size() < elements;
+// Of computing an array element by element.
+inline Cost cost_of(const pybind11::array& array) {
+  return Cost::of_elements(static_cast<double>(array.size()));
 }
 
 // The numbers of an array of T, const T for arrays that may be read-only.

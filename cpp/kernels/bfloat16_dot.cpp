@@ -16,12 +16,10 @@ struct PairWord {
 // On words, whole vectors of them.
 template <int QueryRows, int Keys>
 struct DotBlock<float, PairWord, QueryRows, Keys> {
-  HEEDFUL_PAIRS_TARGET static simd::Packet<float> run(const float* query_rows,
-                                                      std::ptrdiff_t query_stride,
-                                                      const PairWord* const* keys,
-                                                      const Ahead& ahead, std::ptrdiff_t first_key,
-                                                      const RowVectors<float>& vectors,
-                                                      const simd::Packet<float>&) {
+  HEEDFUL_PAIRS_TARGET static simd::Packet<float> run(
+      const float* query_rows, std::ptrdiff_t query_stride, const PairWord* const* keys,
+      const LinePrefetch& prefetch, std::ptrdiff_t first_key, const RowVectors<float>& vectors,
+      const simd::Packet<float>&) {
     using P = simd::Packet<float>;
     constexpr int width = simd::lanes<float>;
     const auto words = [](const void* from) {
@@ -37,7 +35,7 @@ struct DotBlock<float, PairWord, QueryRows, Keys> {
       simd::Words values[Keys];
 #pragma GCC unroll 16
       for (int key = 0; key < Keys; ++key) {
-        ahead.fetch<PairWord>(first_key + key, v * width);
+        prefetch.line<PairWord>(first_key + key, v * width);
         values[key] = words(keys[key] + v * width);
       }
 #pragma GCC unroll 16
@@ -54,12 +52,12 @@ struct DotBlock<float, PairWord, QueryRows, Keys> {
 };
 
 void dot_pair_rows(const std::uint16_t* queries, std::ptrdiff_t rows, std::ptrdiff_t depth,
-                   float factor, Rows<std::uint16_t> keys, std::ptrdiff_t count, const Ahead& ahead,
-                   float* scores, std::ptrdiff_t score_stride) {
+                   float factor, Rows<std::uint16_t> keys, std::ptrdiff_t count,
+                   const LinePrefetch& prefetch, float* scores, std::ptrdiff_t score_stride) {
   const DotQueries<float> words{reinterpret_cast<const float*>(queries), rows,
                                 RowVectors<float>(depth / 2)};
   dot_rows(words, Rows<PairWord>{reinterpret_cast<const PairWord*>(keys.data), keys.stride / 2},
-           count, ahead, scores, score_stride);
+           count, prefetch, scores, score_stride);
   for (std::ptrdiff_t row = 0; row < rows; ++row) {
     float* const of_row = scores + row * score_stride;
     for (std::ptrdiff_t key = 0; key < count; ++key) of_row[key] *= factor;

@@ -10,7 +10,7 @@
 #include <cstdint>
 
 #include "arrays/rows.hpp"
-#include "kernels/row_vectors.hpp"
+#include "kernels/prefetch.hpp"
 
 namespace heedful {
 
@@ -19,7 +19,7 @@ inline constexpr std::ptrdiff_t pair_columns = 2 * simd::lanes<float>;
 
 // queries (rows as dot_rows_of says, depth)   scores (rows, score_stride)
 void dot_pair_rows(const std::uint16_t* queries, std::ptrdiff_t rows, std::ptrdiff_t depth,
-                   float factor, Rows<std::uint16_t> keys, std::ptrdiff_t count, const Ahead& ahead,
-                   float* scores, std::ptrdiff_t score_stride);
+                   float factor, Rows<std::uint16_t> keys, std::ptrdiff_t count,
+                   const LinePrefetch& prefetch, float* scores, std::ptrdiff_t score_stride);
 
 }  // namespace heedful

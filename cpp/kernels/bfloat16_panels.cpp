@@ -92,12 +92,4 @@ void load_paired_rows(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_
   }
 }
 
-bool all_finite(const std::uint32_t* words, std::ptrdiff_t count) {
-  std::uint32_t odd = 0;
-  for (std::ptrdiff_t i = 0; i < count; ++i) {
-    odd |= (words[i] & 0x7F80u) == 0x7F80u || (words[i] & 0x7F800000u) == 0x7F800000u ? 1u : 0u;
-  }
-  return odd == 0;
-}
-
 }  // namespace heedful

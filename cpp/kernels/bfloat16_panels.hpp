@@ -36,7 +36,4 @@ void load_paired_rows(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_
                       std::ptrdiff_t first, std::ptrdiff_t count, std::ptrdiff_t columns,
                       std::uint32_t* words);
 
-// Neither NaN nor ∞ in either half of any word.
-bool all_finite(const std::uint32_t* words, std::ptrdiff_t count);
-
 }  // namespace heedful

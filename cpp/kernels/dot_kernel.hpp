@@ -9,6 +9,7 @@
 #include <cstddef>
 
 #include "arrays/rows.hpp"
+#include "kernels/prefetch.hpp"
 #include "kernels/row_vectors.hpp"
 #include "simd/half.hpp"
 #include "simd/packet.hpp"
@@ -68,7 +69,7 @@ inline simd::Packet<T> sum_block(const simd::Packet<T> (&sums)[Keys][QueryRows])
 template <class T, class Stored, int QueryRows, int Keys>
 struct DotBlock {
   static simd::Packet<T> run(const T* query_rows, std::ptrdiff_t query_stride,
-                             const Stored* const* keys, const Ahead& ahead,
+                             const Stored* const* keys, const LinePrefetch& prefetch,
                              std::ptrdiff_t first_key, const RowVectors<T>& vectors,
                              const simd::Packet<T>& counted) {
     using P = simd::Packet<T>;
@@ -83,7 +84,7 @@ struct DotBlock {
     for (std::ptrdiff_t v = 0; v <= last; ++v) {
       P values[Keys];
 #pragma GCC unroll 16
-      for (int key = 0; key < Keys; ++key) ahead.fetch<Stored>(first_key + key, v * width);
+      for (int key = 0; key < Keys; ++key) prefetch.line<Stored>(first_key + key, v * width);
       if (v < last) {
 #pragma GCC unroll 16
         for (int key = 0; key < Keys; ++key) values[key] = simd::load(keys[key] + v * width);
@@ -109,8 +110,8 @@ struct DotBlock {
 
 template <class T, class Stored, int QueryRows>
 inline void dot_keys(const DotQueries<T>& queries, std::ptrdiff_t first_row, Rows<Stored> keys,
-                     std::ptrdiff_t count, const Ahead& ahead, const simd::Packet<T>& counted,
-                     T* scores, std::ptrdiff_t score_stride) {
+                     std::ptrdiff_t count, const LinePrefetch& prefetch,
+                     const simd::Packet<T>& counted, T* scores, std::ptrdiff_t score_stride) {
   constexpr int group = dot_group<T, QueryRows>, block = dot_block_keys<T, QueryRows>;
   const T* const query_rows = queries.data + first_row * queries.stride();
   const std::ptrdiff_t rows = std::min<std::ptrdiff_t>(QueryRows, queries.rows - first_row);
@@ -126,8 +127,9 @@ inline void dot_keys(const DotQueries<T>& queries, std::ptrdiff_t first_row, Row
         // behind the last key: once more that one, and its sum is left out
         from[key] = keys.data + std::min(begin + b * block + key, count - 1) * keys.stride;
       }
-      blocks[b] = DotBlock<T, Stored, QueryRows, block>::run(
-          query_rows, queries.stride(), from, ahead, begin + b * block, queries.vectors, counted);
+      blocks[b] =
+          DotBlock<T, Stored, QueryRows, block>::run(query_rows, queries.stride(), from, prefetch,
+                                                     begin + b * block, queries.vectors, counted);
     }
     alignas(64) T sums[simd::lanes<T>];
     simd::store(sums, simd::sum_lanes<T, block, group / block>(blocks));
@@ -141,7 +143,7 @@ inline void dot_keys(const DotQueries<T>& queries, std::ptrdiff_t first_row, Row
 // scores (rows, score_stride); what lies behind the last key stays as it is.
 template <class T, class Stored>
 void dot_rows(const DotQueries<T>& queries, Rows<Stored> keys, std::ptrdiff_t count,
-              const Ahead& ahead, T* scores, std::ptrdiff_t score_stride) {
+              const LinePrefetch& prefetch, T* scores, std::ptrdiff_t score_stride) {
   alignas(64) T kept[simd::lanes<T>];
   std::memset(kept, 0xFF, sizeof kept);
   std::memset(kept, 0, static_cast<std::size_t>(queries.vectors.repeated()) * sizeof(T));
@@ -151,11 +153,11 @@ void dot_rows(const DotQueries<T>& queries, Rows<Stored> keys, std::ptrdiff_t co
     T* const to = scores + row * score_stride;
     const std::ptrdiff_t here = std::min<std::ptrdiff_t>(dot_rows_of(queries.rows - row), most);
     if (here == 1) {
-      dot_keys<T, Stored, 1>(queries, row, keys, count, ahead, counted, to, score_stride);
+      dot_keys<T, Stored, 1>(queries, row, keys, count, prefetch, counted, to, score_stride);
     } else if (here == 2) {
-      dot_keys<T, Stored, 2>(queries, row, keys, count, ahead, counted, to, score_stride);
+      dot_keys<T, Stored, 2>(queries, row, keys, count, prefetch, counted, to, score_stride);
     } else if constexpr (most == 4) {
-      dot_keys<T, Stored, 4>(queries, row, keys, count, ahead, counted, to, score_stride);
+      dot_keys<T, Stored, 4>(queries, row, keys, count, prefetch, counted, to, score_stride);
     }
   }
 }

@@ -1,17 +1,40 @@
-// Products over a tile where some keys are hidden from some queries and something is NaN or ∞: 0 ·
-// NaN is NaN, so what is hidden must be left out, not multiplied by zero. Slow, and rarely needed:
-// only where something is hidden and something is not finite. The order of the sums is the
-// micro-kernel's, so finite results have the same bits.
-//   scores [key][lane], −∞ where hidden
+// NaN and ∞ behind a mask: when they must be guarded against, and the loops that do.
+//
+// What is hidden has weight 0 and takes part in a product all the same, for 0 · finite is 0; but
+// 0 · NaN and 0 · ∞ are NaN. So where something of a tile is hidden, and something that it is
+// multiplied with is not finite, one of these takes the place of the product: it leaves out what is
+// hidden. They are slow, and rarely needed. Their sums have the order of the product's, so finite
+// results have the same bits.
+//
+//   guarded_columns   out of prefill, and of overflow.hpp; dquery
+//   guarded_rows      dkey, dvalue
+//   guarded_weigh     out of decode
+//   multiply_seen     out of prefill on pairs of bfloat16, in bfloat16_kernel.hpp: it needs the
+//                     instructions of that file
+//   take<guard>       all gradients of additive scores, in backward/additive_gradients.cpp: there
+//                     the guard is a selection within the loop over tanh
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <limits>
 
 #include "arrays/rows.hpp"
+#include "kernels/weigh_kernel.hpp"
 #include "simd/packet.hpp"
 
 namespace heedful {
+
+// Neither NaN nor ∞ among the numbers.
+template <class T>
+bool all_finite(Rows<T> rows, std::ptrdiff_t count, std::ptrdiff_t columns);
+// Of 16 bits, where `exponent` has the bits that are all ones in NaN and ∞.
+bool all_finite(Rows<std::uint16_t> rows, std::ptrdiff_t count, std::ptrdiff_t columns,
+                std::uint16_t exponent);
+// Neither NaN nor ∞ in either half of any word.
+bool all_finite(const std::uint32_t* words, std::ptrdiff_t count);
+
+// In the loops: scores [key][lane], −∞ where hidden.
 
 // sum[column][lane] (+)= Σ_key rows[key][column] · weights[key][lane]
 template <class T>
@@ -50,6 +73,17 @@ void guarded_rows(const T* scores, const T* weights, Rows<T> rows, std::ptrdiff_
       T* const to = sum + key * sum_stride + column;
       simd::store(to, simd::add(simd::load(to), total));
     }
+  }
+}
+
+// What weigh() computes.   scores (rows, weight_stride)
+template <class T>
+void guarded_weigh(const T* scores, const Weighing<T>& w) {
+  constexpr std::ptrdiff_t width = simd::lanes<T>;
+  for (std::ptrdiff_t v = 0; v < w.vectors.count; ++v) {
+    const Rows<T> values{w.values.data + w.vectors.offset(v), w.values.stride};
+    guarded_rows(scores, w.weights, values, w.rows, w.weight_stride, w.keys, width,
+                 w.sums + v * width, w.sum_stride);
   }
 }
 

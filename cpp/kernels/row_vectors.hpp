@@ -45,19 +45,4 @@ struct RowVectors {
   }
 };
 
-// Rows that will be wanted soon: while row i of some others is worked on, row i of these is
-// fetched. Memory answers late; that the processor reads ahead by itself is not enough where every
-// line is worked on as much as here (half the speed was measured).
-struct Ahead {
-  const char* rows;
-  std::ptrdiff_t stride;  // in bytes
-
-  // The line of a column of numbers of that type. Asked for with every vector, though a line may
-  // hold some: once a line was 3 to 10 % slower.
-  template <class Stored>
-  void fetch(std::ptrdiff_t row, std::ptrdiff_t column) const {
-    simd::prefetch(rows + row * stride + column * static_cast<std::ptrdiff_t>(sizeof(Stored)));
-  }
-};
-
 }  // namespace heedful

@@ -9,7 +9,7 @@
 #include <cstddef>
 
 #include "arrays/rows.hpp"
-#include "kernels/nonfinite.hpp"
+#include "kernels/prefetch.hpp"
 #include "kernels/row_vectors.hpp"
 #include "simd/half.hpp"
 #include "simd/packet.hpp"
@@ -26,7 +26,7 @@ struct Weighing {
   RowVectors<T> vectors;
   T* sums;
   std::ptrdiff_t sum_stride;
-  Ahead ahead;
+  LinePrefetch prefetch;
 };
 
 template <class T, class Stored, int WeightRows, int Vectors>
@@ -52,7 +52,7 @@ inline void weigh_block(const Weighing<T, Stored>& w, std::ptrdiff_t row, std::p
     }
 #pragma GCC unroll 16
     for (int v = 0; v < Vectors; ++v) {
-      w.ahead.template fetch<Stored>(key, (vector + v) * width);
+      w.prefetch.template line<Stored>(key, (vector + v) * width);
       const P value = simd::load(values + offsets[v]);
 #pragma GCC unroll 16
       for (int r = 0; r < WeightRows; ++r) {
@@ -102,18 +102,6 @@ void weigh(const Weighing<T, Stored>& w) {
       return weigh_vectors<T, Stored, 2>(w, row);
     case 1:
       return weigh_vectors<T, Stored, 1>(w, row);
-  }
-}
-
-// The same where scores (rows, weight_stride) of −∞ hide values that may be NaN: slow, and rarely
-// needed; see nonfinite.hpp.
-template <class T>
-void guarded_weigh(const T* scores, const Weighing<T>& w) {
-  constexpr std::ptrdiff_t width = simd::lanes<T>;
-  for (std::ptrdiff_t v = 0; v < w.vectors.count; ++v) {
-    const Rows<T> values{w.values.data + w.vectors.offset(v), w.values.stride};
-    guarded_rows(scores, w.weights, values, w.rows, w.weight_stride, w.keys, width,
-                 w.sums + v * width, w.sum_stride);
   }
 }
 

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "arrays/element_ranges.hpp"
+
 namespace heedful {
 namespace {
 
@@ -34,12 +36,9 @@ void step_numbers(const AdamStep& options, std::ptrdiff_t count, T* __restrict p
 template <class T>
 void adam_step(const AdamStep& options, std::ptrdiff_t count, T* parameter, const T* gradient,
                T* first, T* second, const Team& team) {
-  constexpr std::ptrdiff_t task_numbers = 32768;
-  const std::ptrdiff_t tasks = (count + task_numbers - 1) / task_numbers;
-  parallel_for(tasks, team, 0, [&](std::ptrdiff_t task, Worker&) {
-    const std::ptrdiff_t begin = task * task_numbers;
-    step_numbers(options, std::min(task_numbers, count - begin), parameter + begin,
-                 gradient + begin, first + begin, second + begin);
+  in_number_tasks(count, team, [&](std::ptrdiff_t begin, std::ptrdiff_t numbers) {
+    step_numbers(options, numbers, parameter + begin, gradient + begin, first + begin,
+                 second + begin);
   });
 }
 

@@ -69,12 +69,10 @@ T row_loss(const CrossEntropy<T>& problem, const T* logits, std::int64_t label, 
 template <class T>
 void cross_entropy(const CrossEntropy<T>& problem, Matrix<const T> logits, T* losses,
                    Matrix<T> dlogits, const Team& team) {
-  const double numbers = static_cast<double>(problem.rows) * static_cast<double>(problem.classes);
   const std::ptrdiff_t together =  // rows of a task
       std::clamp<std::ptrdiff_t>(16384 / std::max<std::ptrdiff_t>(problem.classes, 1), 1, 1024);
   const std::ptrdiff_t tasks = (problem.rows + together - 1) / together;
-  const Team size{numbers < 16384 ? 1 : team.threads, team.interrupted};
-  parallel_for(tasks, size, 0, [&](std::ptrdiff_t task, Worker&) {
+  parallel_for(tasks, threads_for(cost_of(problem), team), 0, [&](std::ptrdiff_t task, Worker&) {
     const std::ptrdiff_t end = std::min((task + 1) * together, problem.rows);
     for (std::ptrdiff_t row = task * together; row < end; ++row) {
       T* const gradient = dlogits ? dlogits.row(row) : nullptr;

@@ -8,7 +8,7 @@
 #include <cstdint>
 
 #include "arrays/matrix.hpp"
-#include "parallel/parallel_for.hpp"
+#include "parallel/cost.hpp"
 
 namespace heedful {
 
@@ -19,6 +19,13 @@ struct CrossEntropy {
   std::int64_t ignored;
   T smoothing, factor;
 };
+
+// Each logit is gone through twice or more.
+template <class T>
+Cost cost_of(const CrossEntropy<T>& problem) {
+  return Cost::of_elements(2 * static_cast<double>(problem.rows) *
+                           static_cast<double>(problem.classes));
+}
 
 template <class T>
 void cross_entropy(const CrossEntropy<T>& problem, Matrix<const T> logits, T* losses,

@@ -72,8 +72,8 @@ void embedding_gradient(std::ptrdiff_t rows, std::ptrdiff_t columns, Matrix<cons
                         const std::int64_t* ids, std::int64_t ignored, Matrix<T> dtable,
                         const Team& team) {
   const std::ptrdiff_t tasks = (columns + task_columns<T> - 1) / task_columns<T>;
-  const double numbers = static_cast<double>(rows) * static_cast<double>(columns);
-  const Team size{numbers < 32768 ? 1 : team.threads, team.interrupted};
+  const Team size = threads_for(
+      Cost::of_elements(static_cast<double>(rows) * static_cast<double>(columns)), team);
   if (rows > many_rows) {
     const RowsById by_id(ids, rows, ignored);
     return parallel_for(tasks, size, 0, [&](std::ptrdiff_t task, Worker& worker) {

@@ -7,7 +7,7 @@
 #include <cstdint>
 
 #include "arrays/matrix.hpp"
-#include "parallel/parallel_for.hpp"
+#include "parallel/cost.hpp"
 
 namespace heedful {
 

@@ -4,38 +4,27 @@
 #include <cmath>
 #include <limits>
 
+#include "arrays/even_ranges.hpp"
 #include "arrays/row_loop.hpp"
+#include "kernels/prefetch.hpp"
 #include "parallel/scratch.hpp"
 
 namespace heedful {
 namespace {
 
 // Ranges of rows: enough for many threads, few enough for their sums to be little work.
-struct Ranges {
-  std::ptrdiff_t rows, count;
-
-  explicit Ranges(std::ptrdiff_t number)
-      : rows(number), count(std::clamp<std::ptrdiff_t>(number / 16, 1, 64)) {}
-
-  std::ptrdiff_t begin(std::ptrdiff_t range) const { return rows * range / count; }
-};
+EvenRanges ranges_of(std::ptrdiff_t rows) {
+  return {rows, std::clamp<std::ptrdiff_t>(rows / 16, 1, 64)};
+}
 
 // Rows whose gradients are summed one after another in T.
 constexpr std::ptrdiff_t level_rows = 256;
 
-template <class T>
-Team team_for(const Norm<T>& norm, const Team& team) {
-  const double numbers = static_cast<double>(norm.rows) * static_cast<double>(norm.columns);
-  return {numbers < 32768 ? 1 : team.threads, team.interrupted};
-}
-
-// Asks for the next row while this one is worked on in several passes, none of which reads far
+// Of the next row, prefetched while one is worked on in several passes, none of which reads far
 // enough ahead by itself.
 template <class T>
-void fetch(const T* row, std::ptrdiff_t columns) {
-  for (std::ptrdiff_t i = 0; i < columns; i += 64 / static_cast<std::ptrdiff_t>(sizeof(T))) {
-    simd::prefetch(row + i);
-  }
+std::ptrdiff_t row_bytes(const Norm<T>& norm) {
+  return norm.columns * static_cast<std::ptrdiff_t>(sizeof(T));
 }
 
 // Mean and 1 / √(variance) of numbers whose squares, or whose sum, pass the largest number: those
@@ -132,11 +121,12 @@ void add_rows_in_pairs(T* sums, std::ptrdiff_t rows, std::ptrdiff_t columns) {
 template <class T>
 void norm_forward(const Norm<T>& norm, Matrix<const T> x, const T* bias, Matrix<T> y, T* mean,
                   T* rstd, const Team& team) {
-  const Ranges ranges(norm.rows);
-  parallel_for(ranges.count, team_for(norm, team), 0, [&](std::ptrdiff_t range, Worker& worker) {
+  const EvenRanges ranges = ranges_of(norm.rows);
+  const Team size = threads_for(cost_of(norm), team);
+  parallel_for(ranges.count, size, 0, [&](std::ptrdiff_t range, Worker& worker) {
     for (std::ptrdiff_t row = ranges.begin(range); row < ranges.begin(range + 1); ++row) {
       if (row % 16 == 0) worker.check();
-      fetch(x.row(row + 1), norm.columns);
+      prefetch_row(x.row(row + 1), row_bytes(norm));
       forward_row(norm, x.row(row), bias, y.row(row), mean ? mean + row : nullptr, rstd[row]);
     }
   });
@@ -145,7 +135,7 @@ void norm_forward(const Norm<T>& norm, Matrix<const T> x, const T* bias, Matrix<
 template <class T>
 void norm_backward(const Norm<T>& norm, Matrix<const T> dy, Matrix<const T> x, const T* mean,
                    const T* rstd, Matrix<T> dx, T* dweight, T* dbias, const Team& team) {
-  const Ranges ranges(norm.rows);
+  const EvenRanges ranges = ranges_of(norm.rows);
   const std::ptrdiff_t columns = norm.columns;
   // one row of sums for each range: [range][column], and of long ranges what was taken out of it,
   // in double: the error of a sum in T grows with its rows
@@ -161,15 +151,16 @@ void norm_backward(const Norm<T>& norm, Matrix<const T> dy, Matrix<const T> x, c
       sums[i] = 0;
     }
   };
-  parallel_for(ranges.count, team_for(norm, team), 0, [&](std::ptrdiff_t range, Worker& worker) {
+  const Team size = threads_for(cost_of(norm), team);
+  parallel_for(ranges.count, size, 0, [&](std::ptrdiff_t range, Worker& worker) {
     T* const own_weights = dweight ? weights.data() + range * columns : nullptr;
     T* const own_biases = dbias ? biases.data() + range * columns : nullptr;
     const std::ptrdiff_t end = ranges.begin(range + 1);
     for (std::ptrdiff_t row = ranges.begin(range); row < end;) {
       for (const std::ptrdiff_t stop = std::min(row + level_rows, end); row < stop; ++row) {
         if (row % 16 == 0) worker.check();
-        fetch(x.row(row + 1), norm.columns);
-        fetch(dy.row(row + 1), norm.columns);
+        prefetch_row(x.row(row + 1), row_bytes(norm));
+        prefetch_row(dy.row(row + 1), row_bytes(norm));
         backward_row(norm, dy.row(row), x.row(row), mean ? mean + row : nullptr, rstd[row],
                      dx.row(row), own_weights, own_biases);
       }

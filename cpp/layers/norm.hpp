@@ -11,7 +11,7 @@
 #pragma once
 
 #include "arrays/matrix.hpp"
-#include "parallel/parallel_for.hpp"
+#include "parallel/cost.hpp"
 
 namespace heedful {
 
@@ -21,6 +21,11 @@ struct Norm {
   const T* weight;
   T epsilon;
 };
+
+template <class T>
+Cost cost_of(const Norm<T>& norm) {
+  return Cost::of_elements(static_cast<double>(norm.rows) * static_cast<double>(norm.columns));
+}
 
 template <class T>
 void norm_forward(const Norm<T>& norm, Matrix<const T> x, const T* bias, Matrix<T> y, T* mean,

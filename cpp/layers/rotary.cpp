@@ -5,6 +5,7 @@
 
 #include "arrays/row_loop.hpp"
 #include "arrays/rows.hpp"
+#include "kernels/prefetch.hpp"
 #include "simd/packet.hpp"
 
 namespace heedful {
@@ -42,11 +43,6 @@ void turn_neighbours(const T* x, const T* cos, const T* sin, std::ptrdiff_t pair
     y[2 * i] = first * cos[i] - second * sin[i];
     y[2 * i + 1] = second * cos[i] + first * sin[i];
   }
-}
-
-// Asks for a row that is read soon: where rows lie apart, no processor reads ahead by itself.
-void fetch(const char* row, std::ptrdiff_t bytes) {
-  for (std::ptrdiff_t i = 0; i < bytes; i += 64) simd::prefetch(row + i);
 }
 
 // Rows of one item that share a task: those of a head, or those of all heads where these lie closer
@@ -100,15 +96,14 @@ void turn_rows(const Rotary& call, const Team& team) {
     T* const area = reinterpret_cast<T*>(worker.scratch);
     for (std::ptrdiff_t row = begin; row < std::min(begin + cut.rows, call.rows); ++row) {
       for (std::ptrdiff_t head = first; head < first + cut.heads; ++head) {
-        fetch(call.x.row(item, head, row + 1), row_bytes);
+        // where rows lie apart, no processor reads ahead by itself
+        prefetch_row(call.x.row(item, head, row + 1), row_bytes);
         turn_row(call, item, head, row, area);
       }
     }
   };
-  const double numbers =
-      static_cast<double>(call.items * call.heads) * static_cast<double>(call.rows * call.depth);
-  const Team size{numbers < 32768 ? 1 : team.threads, team.interrupted};
-  parallel_for(call.items * cut.head_tasks * cut.row_tasks, size, bytes, run);
+  parallel_for(call.items * cut.head_tasks * cut.row_tasks, threads_for(cost_of(call), team), bytes,
+               run);
 }
 
 template void turn_rows<float>(const Rotary&, const Team&);

@@ -6,7 +6,7 @@
 #pragma once
 
 #include "arrays/tensor_view.hpp"
-#include "parallel/parallel_for.hpp"
+#include "parallel/cost.hpp"
 
 namespace heedful {
 
@@ -17,6 +17,11 @@ struct Rotary {
   // cos and sin are of T, their columns side by side; y is of the type of x, and may be x.
   TensorView x, y, cos, sin;
 };
+
+inline Cost cost_of(const Rotary& call) {
+  return Cost::of_elements(static_cast<double>(call.items * call.heads) *
+                           static_cast<double>(call.rows * call.depth));
+}
 
 template <class T>
 void turn_rows(const Rotary& call, const Team& team);

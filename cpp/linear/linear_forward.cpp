@@ -52,20 +52,19 @@ void few(const Call<T>& call) {
     std::fill_n(to + spread_stride - simd::lanes<T>, vectors.repeated(), T{0});
   }
   const std::ptrdiff_t row_bytes = inputs * static_cast<std::ptrdiff_t>(sizeof(T));
-  const std::ptrdiff_t tasks =
-      std::min(parts_of(outputs, 16), parts_of(outputs * row_bytes, task_bytes));
-  const std::ptrdiff_t most = parts_of(outputs, tasks);
+  const EvenRanges tasks{
+      outputs, std::min(parts_of(outputs, 16), parts_of(outputs * row_bytes, task_bytes))};
+  const std::ptrdiff_t most = parts_of(outputs, tasks.count);
   const auto run = [&](std::ptrdiff_t task, Worker& worker) {
-    const std::ptrdiff_t first = outputs * task / tasks;
-    const std::ptrdiff_t count = outputs * (task + 1) / tasks - first;
+    const std::ptrdiff_t first = tasks.begin(task), count = tasks.length(task);
     T* const sums = WorkArea(worker.scratch).take<T>(rows * most);
     const DotQueries<T> queries{spread.data(), rows, vectors};
     const std::ptrdiff_t stride = call.weight.stride;
     for (std::ptrdiff_t part = 0; part < count; part += weight_part) {
       const T* const weights = call.weight.row(first + part);
-      const Ahead ahead{reinterpret_cast<const char*>(weights + rows_ahead * stride),
-                        stride * static_cast<std::ptrdiff_t>(sizeof(T))};
-      dot_rows(queries, Rows<T>{weights, stride}, std::min(weight_part, count - part), ahead,
+      const LinePrefetch prefetch{reinterpret_cast<const char*>(weights + rows_ahead * stride),
+                                  stride * static_cast<std::ptrdiff_t>(sizeof(T))};
+      dot_rows(queries, Rows<T>{weights, stride}, std::min(weight_part, count - part), prefetch,
                sums + part, most);
     }
     for (std::ptrdiff_t row = 0; row < rows; ++row) {
@@ -74,7 +73,7 @@ void few(const Call<T>& call) {
   };
   WorkArea area(nullptr);
   area.take<T>(rows * most);
-  parallel_for(tasks, call.team, area.size(), run);
+  parallel_for(tasks.count, call.team, area.size(), run);
 }
 
 // ---- some rows
@@ -168,7 +167,7 @@ template <class T>
 void linear_forward(const LinearSizes& sizes, Matrix<const T> x, Matrix<const T> weight,
                     const Epilogue<T>& epilogue, const Team& team) {
   if (sizes.rows == 0 || sizes.outputs == 0) return;
-  const Call<T> call{sizes, x, weight, epilogue, team_for(sizes, team)};
+  const Call<T> call{sizes, x, weight, epilogue, threads_for(cost_of(sizes), team)};
   if (sizes.rows <= few_rows && sizes.inputs >= simd::lanes<T>) return few(call);
   // numbers that are packed or turned: x and y, or the weight
   const auto rows = static_cast<double>(sizes.rows), outputs = static_cast<double>(sizes.outputs);

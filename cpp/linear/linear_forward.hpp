@@ -7,22 +7,19 @@
 
 #include "arrays/matrix.hpp"
 #include "linear/epilogue.hpp"
-#include "parallel/parallel_for.hpp"
+#include "parallel/cost.hpp"
 
 namespace heedful {
 
 struct LinearSizes {
   std::ptrdiff_t rows, inputs, outputs;  // N, In, Out
-
-  double work() const {  // multiply-adds
-    return static_cast<double>(rows) * static_cast<double>(inputs + 1) *
-           static_cast<double>(outputs);
-  }
 };
 
-// The team, or its caller alone where handing out the work takes longer than doing it.
-inline Team team_for(const LinearSizes& sizes, const Team& team) {
-  return {sizes.work() < 200e3 ? 1 : team.threads, team.interrupted};
+// Of the layer and of each of its gradients.
+inline Cost cost_of(const LinearSizes& sizes) {
+  const double rows = static_cast<double>(sizes.rows), inputs = static_cast<double>(sizes.inputs);
+  const double outputs = static_cast<double>(sizes.outputs);
+  return {rows * (inputs + 1) * outputs, (rows + outputs) * inputs, rows * outputs};
 }
 
 template <class T>

@@ -25,21 +25,21 @@ void multiply_in_levels(TileProduct<T> product, const TaskGrid<T>& grid, const T
   const Matrix<T> c = product.c;
   const Matrix<const T> a = product.a, b = product.b;
   const std::ptrdiff_t depth = product.depth, columns = product.columns;
-  const std::ptrdiff_t levels = parts_of(depth, level_rows);
+  const EvenRanges levels{depth, parts_of(depth, level_rows)};
   Buffer<T> sums(product.rows * columns);
   Buffer<double> total(product.rows * columns, zeroed);
   product.c = {sums.data(), columns};
   product.accumulate = false;
   Patience patience(team);
-  for (std::ptrdiff_t level = 0; level < levels; ++level) {
+  for (std::ptrdiff_t level = 0; level < levels.count; ++level) {
     patience.check();
-    const std::ptrdiff_t begin = depth * level / levels;
-    product.depth = depth * (level + 1) / levels - begin;
+    const std::ptrdiff_t begin = levels.begin(level);
+    product.depth = levels.length(level);
     product.a.data = a.row(begin);
     product.b.data = b.row(begin);
     multiply_in_tasks(product, grid, team, nothing_more);
     parallel_for(product.rows, team, 0, [&](std::ptrdiff_t row, Worker&) {
-      const bool last = level + 1 == levels;
+      const bool last = level + 1 == levels.count;
       for (std::ptrdiff_t i = row * columns; i < (row + 1) * columns; ++i) {
         total[i] += static_cast<double>(sums[i]);
         if (last) c.row(row)[i - row * columns] += static_cast<T>(total[i]);
@@ -61,7 +61,7 @@ void linear_gradient_input(const LinearSizes& sizes, Matrix<const T> dy, Matrix<
   product.c = dx;
   product.accumulate = add;
   const TaskGrid<T> grid(sizes.rows, sizes.inputs, 512, 128);
-  multiply_in_tasks(product, grid, team_for(sizes, team), nothing_more);
+  multiply_in_tasks(product, grid, threads_for(cost_of(sizes), team), nothing_more);
 }
 
 template <class T>
@@ -82,9 +82,9 @@ void linear_gradient_weight(const LinearSizes& sizes, Matrix<const T> dy, Matrix
   // without inputs, one strip of no columns still sums dbias
   const TaskGrid<T> grid(sizes.outputs, sizes.inputs, 512, 64);
   if (sizes.rows > level_rows) {
-    multiply_in_levels(product, grid, team_for(sizes, team));
+    multiply_in_levels(product, grid, threads_for(cost_of(sizes), team));
   } else {
-    multiply_in_tasks(product, grid, team_for(sizes, team), nothing_more);
+    multiply_in_tasks(product, grid, threads_for(cost_of(sizes), team), nothing_more);
   }
   for (std::ptrdiff_t output = 0; output < row_sums.size(); ++output) {
     dbias[output] += static_cast<T>(row_sums[output]);

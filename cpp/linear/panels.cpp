@@ -40,7 +40,7 @@ void pack_panels(Matrix<const T> b, bool turned, const DepthPart& part, std::ptr
 }
 
 template <class T>
-void pack_blocks(Matrix<const T> a, const RowBlocks& blocks, std::ptrdiff_t first,
+void pack_blocks(Matrix<const T> a, const EvenRanges& blocks, std::ptrdiff_t first,
                  std::ptrdiff_t last, std::ptrdiff_t depth, T* packed) {
   const std::ptrdiff_t count = last - first;
   std::ptrdiff_t begins[group_blocks + 1];
@@ -89,9 +89,9 @@ void sum_block(const T* block, std::ptrdiff_t depth, T* sums) {
 
 template void pack_panels(Matrix<const float>, bool, const DepthPart&, std::ptrdiff_t, float*);
 template void pack_panels(Matrix<const double>, bool, const DepthPart&, std::ptrdiff_t, double*);
-template void pack_blocks(Matrix<const float>, const RowBlocks&, std::ptrdiff_t, std::ptrdiff_t,
+template void pack_blocks(Matrix<const float>, const EvenRanges&, std::ptrdiff_t, std::ptrdiff_t,
                           std::ptrdiff_t, float*);
-template void pack_blocks(Matrix<const double>, const RowBlocks&, std::ptrdiff_t, std::ptrdiff_t,
+template void pack_blocks(Matrix<const double>, const EvenRanges&, std::ptrdiff_t, std::ptrdiff_t,
                           std::ptrdiff_t, double*);
 template void sum_block(const float*, std::ptrdiff_t, float*);
 template void sum_block(const double*, std::ptrdiff_t, double*);

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstddef>
 
+#include "arrays/even_ranges.hpp"
 #include "arrays/matrix.hpp"
 #include "arrays/rows.hpp"
 #include "kernels/micro_kernel.hpp"
@@ -24,7 +25,7 @@ struct Panels {
         count((vectors + max_vectors - 1) / max_vectors) {}
 
   std::ptrdiff_t begin(std::ptrdiff_t panel) const {
-    return vectors * panel / count * simd::lanes<T>;
+    return EvenRanges{vectors, count}.begin(panel) * simd::lanes<T>;
   }
   std::ptrdiff_t lanes(std::ptrdiff_t panel) const { return begin(panel + 1) - begin(panel); }
   // Lanes that stand for a column.
@@ -54,19 +55,14 @@ inline constexpr std::ptrdiff_t group_blocks = 8;
 inline std::ptrdiff_t block_distance(std::ptrdiff_t depth) { return (depth + 4) * block_rows; }
 
 // How rows are cut into blocks: evenly, because a block of one row would wait for its loads.
-struct RowBlocks {
-  std::ptrdiff_t rows, count;
-
-  explicit RowBlocks(std::ptrdiff_t number)
-      : rows(number), count((number + block_rows - 1) / block_rows) {}
-
-  std::ptrdiff_t begin(std::ptrdiff_t block) const { return rows * block / count; }
-};
+inline EvenRanges row_blocks(std::ptrdiff_t rows) {
+  return {rows, (rows + block_rows - 1) / block_rows};
+}
 
 // blocks[block][k][row] of the row blocks [first, last) of A, at most group_blocks, which lies
 // turned: a[k][row]. Rows that a block lacks are 0.
 template <class T>
-void pack_blocks(Matrix<const T> a, const RowBlocks& blocks, std::ptrdiff_t first,
+void pack_blocks(Matrix<const T> a, const EvenRanges& blocks, std::ptrdiff_t first,
                  std::ptrdiff_t last, std::ptrdiff_t depth, T* packed);
 
 // sums[row] = Σ_k block[k][row] of one block.

@@ -44,7 +44,7 @@ struct TaskGrid {
   // First column of a strip.
   std::ptrdiff_t begin(std::ptrdiff_t strip) const {
     const std::ptrdiff_t vectors = padded<T>(columns) / simd::lanes<T>;
-    return vectors * strip / strips * simd::lanes<T>;
+    return EvenRanges{vectors, strips}.begin(strip) * simd::lanes<T>;
   }
   // Columns of a strip.
   std::ptrdiff_t width(std::ptrdiff_t strip) const {
@@ -54,8 +54,8 @@ struct TaskGrid {
   // All ranges of a strip, then the next strip.
   Tile tile(std::ptrdiff_t task) const {
     const std::ptrdiff_t strip = task / cuts, cut = task % cuts;
-    const std::ptrdiff_t row = rows * cut / cuts;
-    return {row, rows * (cut + 1) / cuts - row, begin(strip), width(strip)};
+    const EvenRanges ranges{rows, cuts};
+    return {ranges.begin(cut), ranges.length(cut), begin(strip), width(strip)};
   }
   // As large as any of them.
   Tile largest() const { return {0, parts_of(rows, cuts), 0, strip_columns<T>}; }
@@ -101,11 +101,13 @@ struct Strips {
 template <class T>
 void pack_strips(Matrix<const T> b, bool turned, std::ptrdiff_t depth, const TaskGrid<T>& grid,
                  const Strips& strips, const Team& team, T* packed) {
-  const std::ptrdiff_t pieces = parts_of(depth, 128), origin = grid.begin(strips.first);
-  parallel_for(strips.count() * pieces, team, 0, [&](std::ptrdiff_t task, Worker&) {
-    const std::ptrdiff_t strip = strips.first + task / pieces, piece = task % pieces;
-    const std::ptrdiff_t begin = depth * piece / pieces, column = grid.begin(strip);
-    const DepthPart part{begin, depth * (piece + 1) / pieces - begin, depth};
+  const EvenRanges pieces{depth, parts_of(depth, 128)};
+  const std::ptrdiff_t origin = grid.begin(strips.first);
+  parallel_for(strips.count() * pieces.count, team, 0, [&](std::ptrdiff_t task, Worker&) {
+    const std::ptrdiff_t strip = strips.first + task / pieces.count;
+    const std::ptrdiff_t piece = task % pieces.count;
+    const std::ptrdiff_t begin = pieces.begin(piece), column = grid.begin(strip);
+    const DepthPart part{begin, pieces.length(piece), depth};
     const T* const from = turned ? b.row(column) + begin : b.row(begin) + column;
     T* const to = packed + depth * (column - origin);
     pack_panels<T>({from, b.stride}, turned, part, grid.width(strip), to);
@@ -138,18 +140,19 @@ void multiply_in_tasks(const TileProduct<T>& whole, const TaskGrid<T>& grid, con
   }
   const auto blocks = DepthBlocks<T>::all(whole.depth);
   const std::ptrdiff_t block = parts_of(whole.depth, blocks.count);  // the longest
-  const std::ptrdiff_t groups =
-      parts_of(grid.strips, std::max<std::ptrdiff_t>(most_numbers / (block * strip_columns<T>), 1));
+  const std::ptrdiff_t group_strips =
+      std::max<std::ptrdiff_t>(most_numbers / (block * strip_columns<T>), 1);
+  const EvenRanges groups{grid.strips, parts_of(grid.strips, group_strips)};
   const std::ptrdiff_t width =
-      std::min(padded<T>(grid.columns), parts_of(grid.strips, groups) * strip_columns<T>);
+      std::min(padded<T>(grid.columns), parts_of(grid.strips, groups.count) * strip_columns<T>);
   const std::ptrdiff_t slices =
       parts_of(blocks.count, std::max<std::ptrdiff_t>(most_numbers / (block * width), 1));
   const PackedPanels<T> panels(parts_of(blocks.count, slices) * block * width);
   Patience patience(team);
-  for (std::ptrdiff_t turn = 0; turn < groups * slices; ++turn) {
+  for (std::ptrdiff_t turn = 0; turn < groups.count * slices; ++turn) {
     patience.check();
     const std::ptrdiff_t group = turn / slices, slice = turn % slices;
-    const Strips strips{grid.strips * group / groups, grid.strips * (group + 1) / groups};
+    const Strips strips{groups.begin(group), groups.begin(group + 1)};
     TileProduct<T> product = whole;
     product.slice = blocks.slice(slice, slices);
     product.depth = product.slice.begin(product.slice.last);

@@ -13,6 +13,7 @@
 #include <cstddef>
 
 #include "arrays/work_area.hpp"
+#include "kernels/prefetch.hpp"
 #include "linear/panels.hpp"
 #include "parallel/parallel_for.hpp"
 
@@ -83,7 +84,7 @@ struct TileAreas {
 // of 4 KB apart and so compete for few places of the first cache: copies of them cost more), or
 // where they are turned in a group of blocks, packed when its first one comes.
 template <class T>
-void place_rows(const TileProduct<T>& tile, const RowBlocks& rows, std::ptrdiff_t block,
+void place_rows(const TileProduct<T>& tile, const EvenRanges& rows, std::ptrdiff_t block,
                 std::ptrdiff_t k, T* area, Product<T>& product) {
   const std::ptrdiff_t row = rows.begin(block);
   product.a_step = 1;
@@ -108,25 +109,20 @@ void place_rows(const TileProduct<T>& tile, const RowBlocks& rows, std::ptrdiff_
   }
 }
 
-// Asks for what the next block of rows will read, a share of it before each panel, so that it is
-// there in time: A's rows where they are read in place, and C's where sums are added to them.
+// What the next block of rows will read, a part of it before each panel, so that it is there in
+// time: A's rows where they are read in place, and C's where sums are added to them.
 template <class T>
-void fetch_next(const TileProduct<T>& tile, const RowBlocks& rows, std::ptrdiff_t block,
-                std::ptrdiff_t k, const Product<T>& product, std::ptrdiff_t panel,
-                std::ptrdiff_t panels) {
-  constexpr std::ptrdiff_t line = 64 / static_cast<std::ptrdiff_t>(sizeof(T));
+void prefetch_next(const TileProduct<T>& tile, const EvenRanges& rows, std::ptrdiff_t block,
+                   std::ptrdiff_t k, const Product<T>& product, std::ptrdiff_t panel,
+                   std::ptrdiff_t panels) {
+  constexpr std::ptrdiff_t size = sizeof(T);
   if (block + 1 >= rows.count) return;
-  const std::ptrdiff_t begin = rows.begin(block + 1), count = rows.begin(block + 2) - begin;
-  for (std::ptrdiff_t row = begin + count * panel / panels;
-       row < begin + count * (panel + 1) / panels; ++row) {
-    if (!tile.a_turned) {
-      const T* const a = tile.a.row(row) + k;
-      for (std::ptrdiff_t i = 0; i < product.depth; i += line) simd::prefetch(a + i);
-    }
-    if (product.accumulate && !tile.c_padded) {
-      const T* const c = tile.c.row(row);
-      for (std::ptrdiff_t i = 0; i < tile.columns; i += line) simd::prefetch(c + i);
-    }
+  const std::ptrdiff_t begin = rows.begin(block + 1);
+  const EvenRanges parts{rows.length(block + 1), panels};
+  for (std::ptrdiff_t row = begin + parts.begin(panel); row < begin + parts.begin(panel + 1);
+       ++row) {
+    if (!tile.a_turned) prefetch_row(tile.a.row(row) + k, product.depth * size);
+    if (product.accumulate && !tile.c_padded) prefetch_row(tile.c.row(row), tile.columns * size);
   }
 }
 
@@ -151,7 +147,7 @@ template <class T, class Done>
 void multiply_tile(const TileProduct<T>& tile, const TileAreas<T>& areas, Worker& worker,
                    const Done& done) {
   const Panels<T> cut(tile.columns);
-  const RowBlocks rows(tile.rows);
+  const EvenRanges rows = row_blocks(tile.rows);
   const DepthBlocks<T> parts = tile.slice.count ? tile.slice : DepthBlocks<T>::all(tile.depth);
   for (std::ptrdiff_t part = parts.first; part < parts.last; ++part) {
     const std::ptrdiff_t begin = parts.begin(part);
@@ -176,7 +172,7 @@ void multiply_tile(const TileProduct<T>& tile, const TileAreas<T>& areas, Worker
       place_rows(tile, rows, block, begin, areas.blocks, product);
       for (std::ptrdiff_t panel = 0; panel < cut.count; ++panel) {
         const std::ptrdiff_t lanes = cut.lanes(panel);
-        fetch_next(tile, rows, block, begin, product, panel, cut.count);
+        prefetch_next(tile, rows, block, begin, product, panel, cut.count);
         product.vectors = static_cast<int>(lanes / simd::lanes<T>);
         product.b = panels + held * cut.begin(panel) + skipped * lanes;
         product.b_step = lanes;

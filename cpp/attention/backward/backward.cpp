@@ -37,7 +37,7 @@ Buffer<BackwardTask> ordered_tasks(const Problem& problem, const BackwardCut<T>&
 template <class T>
 void attention_backward(const Problem& problem, const BackwardTensors& tensors,
                         const Team& whole_team) {
-  const Team team = team_for(problem, whole_team);
+  const Team team = threads_for(cost_of(problem), whole_team);
   const RowScales<T> scales(problem, tensors.query, tensors.key, tensors.lse, team);
   const BackwardCut<T> cut(problem, tensors);
   write_deltas(problem, tensors, cut, team);

@@ -7,7 +7,7 @@
 #include "attention/backward/areas.hpp"
 #include "attention/backward/call.hpp"
 #include "attention/scores/tile_rows.hpp"
-#include "kernels/prefetch.hpp"
+#include "kernels/product_prefetch.hpp"
 
 namespace heedful {
 

@@ -24,7 +24,7 @@
 #include "attention/backward/in_order.hpp"
 #include "attention/backward/key_tile.hpp"
 #include "attention/backward/score_gradients.hpp"
-#include "kernels/prefetch.hpp"
+#include "kernels/product_prefetch.hpp"
 
 namespace heedful {
 namespace {

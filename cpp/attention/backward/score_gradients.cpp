@@ -7,6 +7,7 @@
 #include "attention/softmax/dropout.hpp"
 #include "attention/softmax/normalizer.hpp"
 #include "kernels/micro_kernel.hpp"
+#include "kernels/nonfinite.hpp"
 #include "simd/packet.hpp"
 
 namespace heedful {

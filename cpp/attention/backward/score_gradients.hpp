@@ -7,7 +7,7 @@
 #include "attention/backward/call.hpp"
 #include "attention/backward/key_tile.hpp"
 #include "attention/scores/score_tile.hpp"
-#include "kernels/prefetch.hpp"
+#include "kernels/product_prefetch.hpp"
 
 namespace heedful {
 

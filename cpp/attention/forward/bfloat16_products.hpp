@@ -20,6 +20,7 @@
 #include "attention/softmax/online_softmax.hpp"
 #include "kernels/bfloat16_kernel.hpp"
 #include "kernels/bfloat16_panels.hpp"
+#include "kernels/nonfinite.hpp"
 #include "simd/bfloat16_pairs.hpp"
 
 namespace heedful {

@@ -13,6 +13,7 @@
 #include "attention/softmax/online_softmax.hpp"
 #include "kernels/bfloat16_dot.hpp"
 #include "kernels/dot_kernel.hpp"
+#include "kernels/nonfinite.hpp"
 #include "kernels/row_vectors.hpp"
 #include "kernels/weigh_kernel.hpp"
 #include "simd/bfloat16_pairs.hpp"
@@ -89,8 +90,8 @@ void load_queries(const ForwardCall<T>& call, const RowTask& task, const Areas<T
     const char* const from =
         call.query.row(task.item, row.head, problem.items[task.item].query_begin + row.query);
     std::fill_n(areas.outs + r * areas.out_depth, areas.out_depth, T{0});
-    start_row(areas.maxima[r], areas.sums[r], task.first_part ? problem.sink : nullptr, row.head,
-              call.rule.unit);
+    start_row(areas.maxima[r], areas.sums[r], task.key_split == 0 ? problem.sink : nullptr,
+              row.head, call.rule.unit);
     if (areas.pairs) {
       std::memcpy(areas.paired_queries() + r * problem.depth, from,
                   static_cast<std::size_t>(problem.depth) * 2);
@@ -136,7 +137,7 @@ bool look(const ForwardCall<T>& call, const RowTask& task, KeyRange tile, const 
 
 // How far ahead rows are fetched, in bytes: some hundred lines, of which memory delivers one each
 // few nanoseconds.
-constexpr std::ptrdiff_t fetch_ahead = 12288;
+constexpr std::ptrdiff_t prefetch_distance = 12288;
 
 template <class T>
 void attend(const ForwardCall<T>& call, const RowTask& task, KeyRange tile, KeyRange next,
@@ -151,21 +152,21 @@ void attend(const ForwardCall<T>& call, const RowTask& task, KeyRange tile, KeyR
   const RowSource key_source{call.key, task.item, task.kv_head, first};
   const RowSource value_source{call.value, task.item, task.kv_head, first};
   const auto distance = [](const TensorView& view, std::ptrdiff_t columns) {
-    return fetch_ahead / std::max<std::ptrdiff_t>(columns * element_size(view.type), 256);
+    return prefetch_distance / std::max<std::ptrdiff_t>(columns * element_size(view.type), 256);
   };
   const DotQueries<T> queries{areas.queries, task.rows, areas.key_vectors};
   work_ahead(key_source, tile, value_source, tile, distance(call.key, problem.depth),
-             [&](KeyRange part, const Ahead& ahead) {
+             [&](KeyRange part, const LinePrefetch& prefetch) {
                T* const scores = areas.scores + (part.begin - tile.begin);
                if constexpr (simd::compiled_bfloat16_pairs && sizeof(T) == sizeof(float)) {
                  if (areas.pairs) {
                    return dot_pair_rows(areas.paired_queries(), task.rows, problem.depth,
                                         call.rule.query_factor, key_source.halves(part.begin),
-                                        part.size(), ahead, scores, areas.tile);
+                                        part.size(), prefetch, scores, areas.tile);
                  }
                }
                with_stored(key_source, keys, part, problem.depth, [&](auto rows) {
-                 dot_rows(queries, rows, part.size(), ahead, scores, areas.tile);
+                 dot_rows(queries, rows, part.size(), prefetch, scores, areas.tile);
                });
              });
   for (std::ptrdiff_t r = 0; r < task.rows; ++r) {
@@ -190,12 +191,12 @@ void attend(const ForwardCall<T>& call, const RowTask& task, KeyRange tile, KeyR
   if (problem.value_depth == 0) return;
   work_ahead(
       value_source, tile, key_source, next, distance(call.value, problem.value_depth),
-      [&](KeyRange part, const Ahead& ahead) {
+      [&](KeyRange part, const LinePrefetch& prefetch) {
         const std::ptrdiff_t at = part.begin - tile.begin;
         const auto weighing = [&](auto rows) {
           return Weighing<T, std::remove_const_t<std::remove_pointer_t<decltype(rows.data)>>>{
               task.rows,           part.size(), areas.scores + at, areas.tile, rows,
-              areas.value_vectors, areas.outs,  areas.out_depth,   ahead};
+              areas.value_vectors, areas.outs,  areas.out_depth,   prefetch};
         };
         if (guard) {
           guarded_weigh(areas.guard + at, weighing(values.from(part.begin)));
@@ -231,7 +232,8 @@ std::size_t decode_scratch(const ForwardCall<T>& call) {
 }
 
 template <class T>
-void decode(const ForwardCall<T>& call, const RowTask& task, const Part<T>& part, Worker& worker) {
+void decode(const ForwardCall<T>& call, const RowTask& task, const KeySplit<T>& part,
+            Worker& worker) {
   const Problem& problem = call.problem;
   const Areas<T> areas(call, worker.scratch);
   load_queries(call, task, areas);
@@ -258,7 +260,7 @@ void decode(const ForwardCall<T>& call, const RowTask& task, const Part<T>& part
 
 template std::size_t decode_scratch(const ForwardCall<float>&);
 template std::size_t decode_scratch(const ForwardCall<double>&);
-template void decode(const ForwardCall<float>&, const RowTask&, const Part<float>&, Worker&);
-template void decode(const ForwardCall<double>&, const RowTask&, const Part<double>&, Worker&);
+template void decode(const ForwardCall<float>&, const RowTask&, const KeySplit<float>&, Worker&);
+template void decode(const ForwardCall<double>&, const RowTask&, const KeySplit<double>&, Worker&);
 
 }  // namespace heedful

@@ -4,6 +4,7 @@
 // p · value row by row.
 #pragma once
 
+#include "attention/forward/key_split.hpp"
 #include "attention/problem/row_task.hpp"
 #include "parallel/parallel_for.hpp"
 
@@ -17,6 +18,7 @@ template <class T>
 std::size_t decode_scratch(const ForwardCall<T>& call);
 
 template <class T>
-void decode(const ForwardCall<T>& call, const RowTask& task, const Part<T>& part, Worker& worker);
+void decode(const ForwardCall<T>& call, const RowTask& task, const KeySplit<T>& part,
+            Worker& worker);
 
 }  // namespace heedful

@@ -10,6 +10,7 @@
 
 #include "arrays/rows.hpp"
 #include "attention/problem/row_task.hpp"
+#include "kernels/nonfinite.hpp"
 #include "parallel/parallel_for.hpp"
 
 namespace heedful {

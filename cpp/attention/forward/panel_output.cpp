@@ -74,7 +74,7 @@ void write_lse(const ForwardCall<T>& call, std::ptrdiff_t item, const Panel<T>& 
 
 template <class T>
 void write_part(const Problem& problem, const Panel<T>& panel, std::ptrdiff_t first_row,
-                const RunningSoftmax<T>& state, const Part<T>& part, T* rows) {
+                const RunningSoftmax<T>& state, const KeySplit<T>& part, T* rows) {
   alignas(64) T factors[Panel<T>::max_lanes];
   T* to[Panel<T>::max_lanes];
   for (int lane = 0; lane < panel.lanes(); ++lane) {
@@ -105,8 +105,8 @@ template void write_lse(const ForwardCall<float>&, std::ptrdiff_t, const Panel<f
 template void write_lse(const ForwardCall<double>&, std::ptrdiff_t, const Panel<double>&,
                         const RunningSoftmax<double>&);
 template void write_part(const Problem&, const Panel<float>&, std::ptrdiff_t,
-                         const RunningSoftmax<float>&, const Part<float>&, float*);
+                         const RunningSoftmax<float>&, const KeySplit<float>&, float*);
 template void write_part(const Problem&, const Panel<double>&, std::ptrdiff_t,
-                         const RunningSoftmax<double>&, const Part<double>&, double*);
+                         const RunningSoftmax<double>&, const KeySplit<double>&, double*);
 
 }  // namespace heedful

@@ -2,6 +2,7 @@
 // and stride, or the state of rows whose other keys belong to other tasks.
 #pragma once
 
+#include "attention/forward/key_split.hpp"
 #include "attention/problem/panel.hpp"
 #include "attention/problem/row_task.hpp"
 #include "attention/softmax/online_softmax.hpp"
@@ -43,6 +44,6 @@ void write_lse(const ForwardCall<T>& call, std::ptrdiff_t item, const Panel<T>& 
 // The state itself, of the rows from first_row of the part on.   rows (1, Dv)
 template <class T>
 void write_part(const Problem& problem, const Panel<T>& panel, std::ptrdiff_t first_row,
-                const RunningSoftmax<T>& state, const Part<T>& part, T* rows);
+                const RunningSoftmax<T>& state, const KeySplit<T>& part, T* rows);
 
 }  // namespace heedful

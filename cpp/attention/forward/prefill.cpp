@@ -110,8 +110,8 @@ Outcome attend(const ForwardCall<T>& call, std::ptrdiff_t item, const Panel<T>& 
 }
 
 template <class Products, class T>
-void run(const ForwardCall<T>& call, const RowTask& task, const Part<T>& part,
-         const FetchAhead& ahead, Worker& worker) {
+void run(const ForwardCall<T>& call, const RowTask& task, const KeySplit<T>& part,
+         const NextTask& ahead, Worker& worker) {
   const Problem& problem = call.problem;
   const Item& item = problem.items[task.item];
   const Areas<Products> areas(call, worker.scratch);
@@ -130,7 +130,7 @@ void run(const ForwardCall<T>& call, const RowTask& task, const Part<T>& part,
     areas.products.load_queries(task.item, panel, static_cast<int>(p), areas.rows);
     RunningSoftmax<T> state = areas.state(problem, p);
     for (int lane = 0; lane < panel.lanes(); ++lane) {
-      start_row(state.maximum[lane], state.sum[lane], task.first_part ? problem.sink : nullptr,
+      start_row(state.maximum[lane], state.sum[lane], task.key_split == 0 ? problem.sink : nullptr,
                 panel.head[lane], call.rule.unit);
     }
     outcomes[p] = areas.products.start(panel, state) ? Outcome::in_panel : Outcome::none;
@@ -183,8 +183,8 @@ std::size_t prefill_scratch(const ForwardCall<T>& call) {
 }
 
 template <class T>
-void prefill(const ForwardCall<T>& call, const RowTask& task, const Part<T>& part,
-             const FetchAhead& ahead, Worker& worker) {
+void prefill(const ForwardCall<T>& call, const RowTask& task, const KeySplit<T>& part,
+             const NextTask& ahead, Worker& worker) {
   if constexpr (may_pair<T>) {
     if (PairProducts::run(call)) return run<PairProducts>(call, task, part, ahead, worker);
   }
@@ -193,9 +193,9 @@ void prefill(const ForwardCall<T>& call, const RowTask& task, const Part<T>& par
 
 template std::size_t prefill_scratch(const ForwardCall<float>&);
 template std::size_t prefill_scratch(const ForwardCall<double>&);
-template void prefill(const ForwardCall<float>&, const RowTask&, const Part<float>&,
-                      const FetchAhead&, Worker&);
-template void prefill(const ForwardCall<double>&, const RowTask&, const Part<double>&,
-                      const FetchAhead&, Worker&);
+template void prefill(const ForwardCall<float>&, const RowTask&, const KeySplit<float>&,
+                      const NextTask&, Worker&);
+template void prefill(const ForwardCall<double>&, const RowTask&, const KeySplit<double>&,
+                      const NextTask&, Worker&);
 
 }  // namespace heedful

@@ -7,6 +7,7 @@
 //   values    out [dv][lane], turned back at the end
 #pragma once
 
+#include "attention/forward/key_split.hpp"
 #include "attention/forward/next_task.hpp"
 #include "attention/problem/row_task.hpp"
 #include "kernels/micro_kernel.hpp"
@@ -22,7 +23,7 @@ template <class T>
 std::size_t prefill_scratch(const ForwardCall<T>& call);
 
 template <class T>
-void prefill(const ForwardCall<T>& call, const RowTask& task, const Part<T>& part,
-             const FetchAhead& ahead, Worker& worker);
+void prefill(const ForwardCall<T>& call, const RowTask& task, const KeySplit<T>& part,
+             const NextTask& ahead, Worker& worker);
 
 }  // namespace heedful

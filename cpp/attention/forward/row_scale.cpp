@@ -38,14 +38,6 @@ T factor_of(T maximum, T sum, T natural, T lse) {
   return std::exp(more) / sum;
 }
 
-std::ptrdiff_t count_rows(const Problem& problem, Buffer<std::ptrdiff_t>& first_rows) {
-  first_rows[0] = 0;
-  for (std::ptrdiff_t i = 0; i < problem.num_items; ++i) {
-    first_rows[i + 1] = first_rows[i] + problem.num_heads * problem.items[i].queries;
-  }
-  return first_rows[problem.num_items];
-}
-
 }  // namespace
 
 template <class T>
@@ -64,35 +56,28 @@ void RowScales<T>::set(std::ptrdiff_t row, T lse, const ScoreRule<T>& rule) {
 template <class T>
 RowScales<T>::RowScales(const Problem& problem, const TensorView& query, const TensorView& key,
                         const TensorView& lse, const Team& team)
-    : problem_(problem), first_rows_(problem.num_items + 1) {
-  const std::ptrdiff_t rows = count_rows(problem, first_rows_);
-  bases_ = Buffer<T>(rows);
-  factors_ = Buffer<T>(rows);
-
+    : rows_(problem.num_items, problem.num_heads,
+            [&](std::ptrdiff_t i) { return problem.items[i].queries; }),
+      bases_(rows_.size()),
+      factors_(rows_.size()) {
   Problem scores_only = problem;
   scores_only.value_depth = 0;
   scores_only.sink = nullptr;
   const TensorView none;
   const ForwardCall<T> call{scores_only, query, key, key, none, none, score_rule<T>(problem), T{1}};
   const std::ptrdiff_t group = problem.group();
-  Buffer<std::ptrdiff_t> first_tasks(problem.num_items + 1);
-  first_tasks[0] = 0;
-  const auto tiles_of = [&](const Item& item) {
-    return (group * item.queries + prefill_rows<T> - 1) / prefill_rows<T>;
-  };
-  for (std::ptrdiff_t i = 0; i < problem.num_items; ++i) {
-    first_tasks[i + 1] = first_tasks[i] + problem.num_kv_heads * tiles_of(problem.items[i]);
-  }
+  const RaggedRange tasks(problem.num_items, problem.num_kv_heads, [&](std::ptrdiff_t i) {
+    return (group * problem.items[i].queries + prefill_rows<T> - 1) / prefill_rows<T>;
+  });
 
   const auto run = [&](std::ptrdiff_t index, Worker& worker) {
-    const std::ptrdiff_t i =
-        std::upper_bound(first_tasks.begin(), first_tasks.end(), index) - first_tasks.begin() - 1;
+    const RaggedRange::Place place = tasks[index];
+    const std::ptrdiff_t i = place.item, kv_head = place.head;
     const Item& item = problem.items[i];
-    const std::ptrdiff_t kv_head = (index - first_tasks[i]) / tiles_of(item);
-    const std::ptrdiff_t first = (index - first_tasks[i]) % tiles_of(item) * prefill_rows<T>;
+    const std::ptrdiff_t first = place.index * prefill_rows<T>;
     const std::ptrdiff_t count = std::min(prefill_rows<T>, group * item.queries - first);
-    const std::ptrdiff_t begin = first_rows_[i] + kv_head * group * item.queries + first;
-    const RowTask task{i, kv_head, first, count, {0, item.keys}, true};
+    const std::ptrdiff_t begin = rows_.begin(i, kv_head * group) + first;
+    const RowTask task{i, kv_head, first, count, {0, item.keys}, 0};
     const auto lse_of = [&](std::ptrdiff_t r) {
       const Row row = row_of(problem, task, r);
       return *reinterpret_cast<const T*>(lse.row(i, row.head, item.query_begin + row.query));
@@ -110,7 +95,7 @@ RowScales<T>::RowScales(const Problem& problem, const TensorView& query, const T
     }
     if (!any_great) return;
     T maxima[prefill_rows<T>], sums[prefill_rows<T>];
-    prefill(call, task, Part<T>{nullptr, maxima, sums}, FetchAhead(), worker);
+    prefill(call, task, KeySplit<T>{nullptr, maxima, sums}, NextTask(), worker);
     for (std::ptrdiff_t r = 0; r < count; ++r) {
       const T value = lse_of(r);
       if (!recomputes(r) || std::isinf(maxima[r]) != (sums[r] == 0)) continue;
@@ -118,7 +103,7 @@ RowScales<T>::RowScales(const Problem& problem, const TensorView& query, const T
       factors_[begin + r] = factor_of(maxima[r], sums[r], call.rule.natural, value);
     }
   };
-  parallel_for(first_tasks[problem.num_items], team, prefill_scratch(call), run);
+  parallel_for(tasks.size(), team, prefill_scratch(call), run);
 }
 
 template class RowScales<float>;

@@ -8,6 +8,7 @@
 
 #include <cstddef>
 
+#include "arrays/ragged_range.hpp"
 #include "arrays/tensor_view.hpp"
 #include "attention/problem/problem.hpp"
 #include "attention/scores/score_tile.hpp"
@@ -24,21 +25,17 @@ class RowScales {
             const TensorView& lse, const Team& team);
 
   T base(std::ptrdiff_t item, std::ptrdiff_t head, std::ptrdiff_t query) const {
-    return bases_[index(item, head, query)];
+    return bases_[rows_.begin(item, head) + query];
   }
   T factor(std::ptrdiff_t item, std::ptrdiff_t head, std::ptrdiff_t query) const {
-    return factors_[index(item, head, query)];
+    return factors_[rows_.begin(item, head) + query];
   }
 
  private:
   void set(std::ptrdiff_t row, T lse, const ScoreRule<T>& rule);
-  std::ptrdiff_t index(std::ptrdiff_t item, std::ptrdiff_t head, std::ptrdiff_t query) const {
-    return first_rows_[item] + head * problem_.items[item].queries + query;
-  }
 
-  const Problem& problem_;
-  Buffer<std::ptrdiff_t> first_rows_;  // (items + 1)
-  Buffer<T> bases_, factors_;          // (rows of all items and heads)
+  RaggedRange rows_;
+  Buffer<T> bases_, factors_;  // (rows)
 };
 
 }  // namespace heedful

@@ -8,7 +8,7 @@
 
 #include "arrays/tensor_view.hpp"
 #include "attention/scores/tile_rows.hpp"
-#include "kernels/row_vectors.hpp"
+#include "kernels/prefetch.hpp"
 #include "simd/half.hpp"
 
 namespace heedful {
@@ -22,7 +22,7 @@ struct RowSource {
   Rows<std::uint16_t> halves(std::ptrdiff_t key) const {
     return {reinterpret_cast<const std::uint16_t*>(row(key)), view.row_stride / 2};
   }
-  Ahead from(std::ptrdiff_t key) const { return {row(key), view.row_stride}; }
+  LinePrefetch from(std::ptrdiff_t key) const { return {row(key), view.row_stride}; }
 };
 
 // Calls work(keys, ahead) for the parts of a tile: while the first is worked on, rows of the same

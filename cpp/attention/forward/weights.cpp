@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "arrays/ragged_range.hpp"
 #include "arrays/work_area.hpp"
 #include "attention/forward/row_scale.hpp"
 #include "attention/problem/key_tiles.hpp"
@@ -141,12 +142,15 @@ template <class T>
 void run(const Call<T>& call, bool average_heads, const Team& team) {
   const Problem& problem = call.problem;
   constexpr std::ptrdiff_t lanes = Panel<T>::max_lanes;
-  const std::ptrdiff_t panels = (call.wanted.count + lanes - 1) / lanes;
-  const std::ptrdiff_t result_heads = average_heads ? 1 : problem.num_heads;
+  const RaggedRange panels(
+      problem.num_items, average_heads ? 1 : problem.num_heads, [&](std::ptrdiff_t item) {
+        const std::ptrdiff_t own = problem.items[item].queries;
+        const std::ptrdiff_t count =
+            call.wanted.rows ? call.wanted.count : std::min(call.wanted.count, own);
+        return (count + lanes - 1) / lanes;
+      });
   const auto body = [&](std::ptrdiff_t index, Worker& worker) {
-    const std::ptrdiff_t panel = index % panels;
-    const std::ptrdiff_t result_head = index / panels % result_heads;
-    const std::ptrdiff_t item = index / panels / result_heads;
+    const auto [item, result_head, panel] = panels[index];
     const Areas<T> areas(problem, worker.scratch);
     const std::ptrdiff_t queries = problem.items[item].queries;
     const std::ptrdiff_t end = std::min((panel + 1) * lanes, call.wanted.count);
@@ -175,8 +179,8 @@ void run(const Call<T>& call, bool average_heads, const Team& team) {
       first += count;
     }
   };
-  parallel_for(problem.num_items * result_heads * panels, team_for(problem, team),
-               Areas<T>(problem, nullptr).size, body);
+  parallel_for(panels.size(), threads_for(cost_of(problem), team), Areas<T>(problem, nullptr).size,
+               body);
 }
 
 }  // namespace
@@ -196,7 +200,7 @@ void attention_weights(const Problem& problem, const TensorView& query, const Te
                        const TensorView& lse, const TensorView& weights, const WantedRows& wanted,
                        bool average_heads, const Team& team) {
   const double heads = average_heads ? static_cast<double>(problem.num_heads) : 1;
-  const RowScales<T> scales(problem, query, key, lse, team_for(problem, team));
+  const RowScales<T> scales(problem, query, key, lse, threads_for(cost_of(problem), team));
   const Call<T> call{problem,
                      query,
                      key,

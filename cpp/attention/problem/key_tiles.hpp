@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstddef>
 
+#include "arrays/even_ranges.hpp"
 #include "attention/problem/problem.hpp"
 
 namespace heedful {
@@ -19,21 +20,21 @@ inline std::ptrdiff_t tile_keys(const Problem& problem) {
 // set-up.
 class KeyTiles {
  public:
-  KeyTiles(KeyRange keys, std::ptrdiff_t tile) : keys_(keys) {
-    count_ = keys.size() <= most(tile) ? 1 : (keys.size() + tile - 1) / tile;
-    if (keys.empty()) count_ = 0;
+  KeyTiles(KeyRange keys, std::ptrdiff_t tile) : begin_(keys.begin), tiles_{keys.size(), 1} {
+    if (keys.size() > most(tile)) tiles_.count = (keys.size() + tile - 1) / tile;
+    if (keys.empty()) tiles_.count = 0;
   }
   // Keys of the longest tile.
   static std::ptrdiff_t most(std::ptrdiff_t tile) { return tile + tile / 2; }
 
-  std::ptrdiff_t count() const { return count_; }
+  std::ptrdiff_t count() const { return tiles_.count; }
   KeyRange operator[](std::ptrdiff_t i) const {
-    return {keys_.begin + keys_.size() * i / count_, keys_.begin + keys_.size() * (i + 1) / count_};
+    return {begin_ + tiles_.begin(i), begin_ + tiles_.begin(i + 1)};
   }
 
  private:
-  KeyRange keys_;
-  std::ptrdiff_t count_;
+  std::ptrdiff_t begin_;
+  EvenRanges tiles_;
 };
 
 }  // namespace heedful

@@ -8,7 +8,7 @@
 
 #include "arrays/tensor_view.hpp"
 #include "attention/problem/score_kind.hpp"
-#include "parallel/parallel_for.hpp"
+#include "parallel/cost.hpp"
 
 namespace heedful {
 
@@ -58,24 +58,26 @@ struct Problem {
   std::ptrdiff_t group() const { return num_kv_heads > 0 ? num_heads / num_kv_heads : 0; }
 };
 
-// Multiply-adds of scores and weighted sums, no matter what is hidden. A row against a few keys
-// counts as one against 16: reading and writing it takes as long.
-inline double multiply_adds(const Problem& problem) {
-  double pairs = 0;
+// What a forward pass costs, no matter what is hidden; a backward pass costs some times as much.
+inline Cost cost_of(const Problem& problem) {
+  constexpr double head_elements = 500;  // to begin and end a task takes as long
+  double items = 0, queries = 0, keys = 0, pairs = 0;
   for (std::ptrdiff_t i = 0; i < problem.num_items; ++i) {
-    const Item& item = problem.items[i];
-    const std::ptrdiff_t keys = item.keys > 0 ? std::max<std::ptrdiff_t>(item.keys, 16) : 0;
-    pairs += static_cast<double>(item.queries) * static_cast<double>(keys);
+    const double own = static_cast<double>(problem.items[i].queries);
+    if (own == 0) continue;
+    items += 1;
+    queries += own;
+    keys += static_cast<double>(problem.items[i].keys);
+    pairs += own * static_cast<double>(problem.items[i].keys);
   }
-  return pairs * static_cast<double>(problem.num_heads) *
-         static_cast<double>(problem.depth * traits_of(problem.score_kind).work +
-                             problem.value_depth);
-}
-
-// Work of less than ten microseconds stays on the calling thread: helpers that are awake take one
-// to come, those that sleep ten.
-inline Team team_for(const Problem& problem, const Team& team) {
-  return {multiply_adds(problem) < 300e3 ? 1 : team.threads, team.interrupted};
+  const double heads = static_cast<double>(problem.num_heads);
+  const double kv_heads = static_cast<double>(problem.num_kv_heads);
+  const double depth = static_cast<double>(problem.depth);
+  const double value_depth = static_cast<double>(problem.value_depth);
+  const double score_work = static_cast<double>(traits_of(problem.score_kind).work);
+  return {heads * pairs * (depth * score_work + value_depth),
+          kv_heads * keys * (depth + value_depth),
+          heads * (queries * (depth + value_depth) + pairs) + kv_heads * items * head_elements};
 }
 
 // Keys [begin, end) of an item.

@@ -30,17 +30,7 @@ struct ForwardCall {
 struct RowTask {
   std::ptrdiff_t item, kv_head, first_row, rows;
   KeyRange keys;
-  bool first_part;  // the one that counts the sink
-};
-
-// Where the state of the rows goes when other tasks see other keys of the same rows. Without arrays
-// the task sees all keys and writes the results themselves.
-//   out (rows, Dv)   maximum, sum (rows)
-template <class T>
-struct Part {
-  T* out = nullptr;
-  T* maximum = nullptr;
-  T* sum = nullptr;
+  std::ptrdiff_t key_split;  // which of those of the rows; the first one counts the sink
 };
 
 struct Row {

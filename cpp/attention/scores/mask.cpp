@@ -7,6 +7,7 @@
 #include "arrays/rows.hpp"
 #include "attention/problem/score_unit.hpp"
 #include "attention/scores/bias_row.hpp"
+#include "kernels/prefetch.hpp"
 #include "simd/packet.hpp"
 
 namespace heedful {
@@ -82,17 +83,14 @@ bool read_bits(const TensorView& mask, std::ptrdiff_t item, const Panel<T>& pane
   return some_seen != 0;
 }
 
-// Brings the rows of bias near while scores are computed.
+// The rows of bias, while scores are computed.
 template <class T>
-void fetch(const TensorView& bias, std::ptrdiff_t item, const Panel<T>& panel, KeyRange keys) {
+void prefetch(const TensorView& bias, std::ptrdiff_t item, const Panel<T>& panel, KeyRange keys) {
   if (bias.column_stride != element_size(bias.type)) return;
-  constexpr std::ptrdiff_t line = 64;
   for (int lane = 0; lane < panel.count; ++lane) {
-    const char* const row = bias.row(item, panel.head[lane], panel.query[lane]);
-    const char* const end = row + keys.end * bias.column_stride;
-    for (const char* at = row + keys.begin * bias.column_stride; at < end; at += line) {
-      simd::prefetch(at);
-    }
+    prefetch_row(
+        bias.row(item, panel.head[lane], panel.query[lane]) + keys.begin * bias.column_stride,
+        keys.size() * bias.column_stride);
   }
 }
 
@@ -159,7 +157,7 @@ MaskTile<T> mask_tile(const Problem& problem, std::ptrdiff_t item, const Panel<T
   if (!shows) {
     tile.keys.end = tile.keys.begin;
   } else if (problem.bias) {
-    fetch(problem.bias, item, panel, keys);
+    prefetch(problem.bias, item, panel, keys);
   }
   return tile;
 }

@@ -6,6 +6,7 @@
 
 #include "arrays/rows.hpp"
 #include "attention/problem/problem.hpp"
+#include "kernels/nonfinite.hpp"
 
 namespace heedful {
 

@@ -4,9 +4,11 @@
 #include <cmath>
 #include <limits>
 
+#include "arrays/ragged_range.hpp"
 #include "arrays/rows.hpp"
 #include "arrays/work_area.hpp"
 #include "attention/softmax/shrunk_mean.hpp"
+#include "kernels/nonfinite.hpp"
 
 namespace heedful {
 namespace {
@@ -79,20 +81,17 @@ template <class T>
 void merge_attention(const MergeSizes& sizes, const TensorView* outs, const TensorView* lses,
                      const TensorView& out, const TensorView& lse, const Team& team) {
   const std::ptrdiff_t chunks = (sizes.rows + task_rows - 1) / task_rows;
+  const RaggedRange tasks(sizes.num_items, sizes.num_heads, [&](std::ptrdiff_t) { return chunks; });
   const auto run = [&](std::ptrdiff_t index, Worker& worker) {
     const Areas<T> areas(sizes.depth, worker.scratch);
-    const std::ptrdiff_t head = index / chunks % sizes.num_heads;
-    const std::ptrdiff_t item = index / chunks / sizes.num_heads;
-    const std::ptrdiff_t first = index % chunks * task_rows;
+    const auto [item, head, chunk] = tasks[index];
+    const std::ptrdiff_t first = chunk * task_rows;
     for (std::ptrdiff_t row = first; row < std::min(first + task_rows, sizes.rows); ++row) {
       merge_row(sizes, outs, lses, out, lse, item, head, row, areas);
     }
   };
-  const double numbers = static_cast<double>(sizes.num_items * sizes.num_heads * sizes.rows) *
-                         static_cast<double>(sizes.pieces * (sizes.depth + 1));
-  const Team size = {numbers < 100e3 ? 1 : team.threads, team.interrupted};  // as team_for
-  parallel_for(sizes.num_items * sizes.num_heads * chunks, size,
-               Areas<T>(sizes.depth, nullptr).size, run);
+  parallel_for(tasks.size(), threads_for(cost_of(sizes), team), Areas<T>(sizes.depth, nullptr).size,
+               run);
 }
 
 template void merge_attention<float>(const MergeSizes&, const TensorView*, const TensorView*,

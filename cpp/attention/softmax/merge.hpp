@@ -6,13 +6,19 @@
 #pragma once
 
 #include "arrays/tensor_view.hpp"
-#include "parallel/parallel_for.hpp"
+#include "parallel/cost.hpp"
 
 namespace heedful {
 
 struct MergeSizes {
   std::ptrdiff_t pieces, num_items, num_heads, rows, depth;
 };
+
+inline Cost cost_of(const MergeSizes& sizes) {
+  const double rows = static_cast<double>(sizes.num_items * sizes.num_heads * sizes.rows);
+  const double pieces = static_cast<double>(sizes.pieces), depth = static_cast<double>(sizes.depth);
+  return {rows * pieces * depth, rows * pieces * depth, rows * (pieces + depth)};
+}
 
 template <class T>
 void merge_attention(const MergeSizes& sizes, const TensorView* outs, const TensorView* lses,

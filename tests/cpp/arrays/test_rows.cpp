@@ -1,5 +1,4 @@
-// Rows of the caller's arrays: converted, turned into panels and back, read in place or copied,
-// looked at for NaN and ∞.
+// Rows of the caller's arrays: converted, turned into panels and back, read in place or copied.
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -206,38 +205,6 @@ void dot_is_a_dot_product() {
 }
 
 template <class T>
-void anything_that_is_not_finite_is_found_wherever_it_stands() {
-  constexpr T infinity = std::numeric_limits<T>::infinity();
-  constexpr T nan = std::numeric_limits<T>::quiet_NaN();
-  for (const std::ptrdiff_t columns : {1, 5, 15, 16, 17, 35}) {
-    constexpr std::ptrdiff_t rows = 3;
-    const std::ptrdiff_t stride = columns + 2;
-    auto memory = numbers<T>(rows * stride, nan);  // what lies between the rows does not count
-    RandomNumbers random(11);
-    for (std::ptrdiff_t i = 0; i < rows * stride; ++i) {
-      if (i % stride >= columns) continue;
-      memory[static_cast<std::size_t>(i)] =
-          static_cast<T>(random.between(-1, 1)) * std::numeric_limits<T>::max();
-    }
-    check(all_finite(Rows<T>{memory.data(), stride}, rows, columns), "great numbers are finite");
-    bool found = true;
-    for (std::ptrdiff_t i = 0; i < rows * stride; ++i) {
-      if (i % stride >= columns) continue;
-      for (const T odd : {nan, infinity, -infinity}) {
-        T& number = memory[static_cast<std::size_t>(i)];
-        const T kept = number;
-        number = odd;
-        found &= !all_finite(Rows<T>{memory.data(), stride}, rows, columns);
-        number = kept;
-      }
-    }
-    check(found, "NaN, ∞ and −∞ are found at every position");
-    check(all_finite(Rows<T>{memory.data(), stride}, 0, columns), "no rows are finite");
-    check(all_finite(Rows<T>{memory.data(), stride}, rows, 0), "rows without columns are finite");
-  }
-}
-
-template <class T>
 void everything() {
   check(padded<T>(0) == 0 && padded<T>(1) == simd::lanes<T> &&
             padded<T>(simd::lanes<T>) == simd::lanes<T> &&
@@ -249,7 +216,6 @@ void everything() {
   rows_are_turned_into_a_panel_and_back<T>();
   rows_are_read_in_place_or_copied_with_zeros_behind<T>();
   dot_is_a_dot_product<T>();
-  anything_that_is_not_finite_is_found_wherever_it_stands<T>();
 }
 
 }  // namespace

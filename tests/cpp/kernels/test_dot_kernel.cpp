@@ -38,7 +38,7 @@ void scores_are_dot_products() {
             to[(vectors.count - 1) * width + i] = 0;
           }
         }
-        const Ahead nowhere{reinterpret_cast<const char*>(key_rows.data()), 0};
+        const LinePrefetch nowhere{reinterpret_cast<const char*>(key_rows.data()), 0};
         dot_rows(DotQueries<T>{spread.data(), rows, vectors}, Rows<T>{key_rows.data(), key_stride},
                  keys, nowhere, scores.data(), score_stride);
         bool right = true;
@@ -86,7 +86,7 @@ void a_row_has_the_same_bits_among_others() {
     }
     std::vector<T> scores(static_cast<std::size_t>(rows * keys));
     dot_rows(DotQueries<T>{spread.data(), rows, vectors}, Rows<T>{key_rows.data(), depth}, keys,
-             Ahead{reinterpret_cast<const char*>(key_rows.data()), 0}, scores.data(), keys);
+             LinePrefetch{reinterpret_cast<const char*>(key_rows.data()), 0}, scores.data(), keys);
     if (rows == 1) alone = scores;
     for (std::ptrdiff_t row = 0; row < rows; ++row) {
       check(std::equal(alone.begin(), alone.end(), scores.begin() + row * keys),
@@ -109,7 +109,7 @@ void an_infinite_number_is_counted_once() {
     }
     float score = 0;
     dot_rows(DotQueries<float>{spread.data(), 1, vectors}, Rows<float>{key.data(), depth}, 1,
-             Ahead{reinterpret_cast<const char*>(key.data()), 0}, &score, 1);
+             LinePrefetch{reinterpret_cast<const char*>(key.data()), 0}, &score, 1);
     check(score == -std::numeric_limits<float>::infinity(), "-1 · ∞ among finite numbers is -∞");
   }
 }
@@ -131,7 +131,7 @@ void stored_keys_are_widened() {
       std::vector<float> queries(static_cast<std::size_t>((rows + 3) * vectors.count * width));
       for (float& number : queries) number = static_cast<float>(random.between(-1, 1));
       const DotQueries<float> spread{queries.data(), rows, vectors};
-      const Ahead nowhere{reinterpret_cast<const char*>(wide.data()), 0};
+      const LinePrefetch nowhere{reinterpret_cast<const char*>(wide.data()), 0};
       std::vector<float> scores(static_cast<std::size_t>(rows * keys)), expected(scores.size());
       dot_rows(spread, Rows<Stored>{stored.data(), stride}, keys, nowhere, scores.data(), keys);
       dot_rows(spread, Rows<float>{wide.data(), stride}, keys, nowhere, expected.data(), keys);

@@ -1,6 +1,7 @@
 // Guarded products: the micro-kernel's bits where everything is finite, and nothing of what is
-// hidden where it is not.
+// hidden where it is not; and all that is not finite is found.
 #include <cmath>
+#include <cstdint>
 #include <cstring>
 #include <limits>
 #include <vector>
@@ -139,10 +140,61 @@ void what_is_seen_reaches_exactly_those_who_see_it() {
 }
 
 template <class T>
+void anything_that_is_not_finite_is_found_wherever_it_stands() {
+  constexpr T infinity = std::numeric_limits<T>::infinity();
+  constexpr T nan = std::numeric_limits<T>::quiet_NaN();
+  for (const std::ptrdiff_t columns : {1, 5, 15, 16, 17, 35}) {
+    constexpr std::ptrdiff_t rows = 3;
+    const std::ptrdiff_t stride = columns + 2;
+    std::vector<T> memory(static_cast<std::size_t>(rows * stride),
+                          nan);  // what lies between the rows does not count
+    RandomNumbers random(11);
+    for (std::ptrdiff_t i = 0; i < rows * stride; ++i) {
+      if (i % stride >= columns) continue;
+      memory[static_cast<std::size_t>(i)] =
+          static_cast<T>(random.between(-1, 1)) * std::numeric_limits<T>::max();
+    }
+    check(all_finite(Rows<T>{memory.data(), stride}, rows, columns), "great numbers are finite");
+    bool found = true;
+    for (std::ptrdiff_t i = 0; i < rows * stride; ++i) {
+      if (i % stride >= columns) continue;
+      for (const T odd : {nan, infinity, -infinity}) {
+        T& number = memory[static_cast<std::size_t>(i)];
+        const T kept = number;
+        number = odd;
+        found &= !all_finite(Rows<T>{memory.data(), stride}, rows, columns);
+        number = kept;
+      }
+    }
+    check(found, "NaN, ∞ and −∞ are found at every position");
+    check(all_finite(Rows<T>{memory.data(), stride}, 0, columns), "no rows are finite");
+    check(all_finite(Rows<T>{memory.data(), stride}, rows, 0), "rows without columns are finite");
+  }
+}
+
+void in_either_half_of_any_word_too() {
+  std::vector<std::uint32_t> words(71, 0x7F7FFF7Fu);  // the greatest numbers, of either sign
+  const auto count = static_cast<std::ptrdiff_t>(words.size());
+  check(all_finite(words.data(), count), "the greatest numbers are finite");
+  bool found = true;
+  for (const std::uint32_t odd : {0x7F80u, 0xFF80u, 0x7FC0u, 0x7F81u}) {
+    for (std::size_t i = 0; i < words.size(); ++i) {
+      for (const std::uint32_t word : {odd | 0x3F800000u, odd << 16 | 0x3F80u}) {
+        words[i] = word;
+        found &= !all_finite(words.data(), count);
+      }
+      words[i] = 0;
+    }
+  }
+  check(found, "NaN and ∞ are found in either half of any word");
+}
+
+template <class T>
 void everything() {
   finite_products_have_the_bits_of_the_micro_kernel<T>();
   what_is_hidden_has_no_effect<T>();
   what_is_seen_reaches_exactly_those_who_see_it<T>();
+  anything_that_is_not_finite_is_found_wherever_it_stands<T>();
 }
 
 }  // namespace
@@ -151,5 +203,6 @@ void everything() {
 int main() {
   heedful::everything<float>();
   heedful::everything<double>();
+  heedful::in_either_half_of_any_word_too();
   return heedful::summary();
 }

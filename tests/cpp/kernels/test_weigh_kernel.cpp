@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "check.hpp"
+#include "kernels/nonfinite.hpp"
 #include "kernels/weigh_kernel.hpp"
 #include "random_numbers.hpp"
 
@@ -143,7 +144,7 @@ void stored_values_are_widened() {
                                     as.vectors,
                                     as.sums,
                                     as.sum_stride,
-                                    as.ahead});
+                                    as.prefetch});
       check(narrow.sums == wide.sums, "values of 16 bits are summed as those in float32");
     }
   }

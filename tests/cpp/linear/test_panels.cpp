@@ -57,7 +57,7 @@ void blocks_hold_every_number_and_sum() {
   for (const std::ptrdiff_t rows : {1, 7, 8, 9, 61, 64, 97}) {
     for (const std::ptrdiff_t depth : {1, 4, 7, 97}) {
       const Numbers<T> a(depth, rows, 1);
-      const RowBlocks blocks(rows);
+      const EvenRanges blocks = row_blocks(rows);
       const std::ptrdiff_t last = std::min(blocks.count, group_blocks);
       std::vector<T> packed(static_cast<std::size_t>(group_blocks * block_distance(depth)));
       pack_blocks<T>({a.data.data(), a.stride}, blocks, 0, last, depth, packed.data());

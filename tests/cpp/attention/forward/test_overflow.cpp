@@ -4,6 +4,7 @@
 
 #include "attention/forward/forward.hpp"
 #include "attention/forward/overflow.hpp"
+#include "attention/softmax/shrunk_mean.hpp"
 #include "check.hpp"
 #include "example.hpp"
 

@@ -8,7 +8,7 @@ namespace {
 
 void rows_are_counted_head_by_head() {
   Example example({2, 6, 2, 7, 11, 5, 3}, ElementType::float32);
-  const RowTask task{0, 1, 5, 16, {0, 11}, true};
+  const RowTask task{0, 1, 5, 16, {0, 11}, 0};
   bool right = true;
   for (std::ptrdiff_t row = 0; row < 16; ++row) {
     const Row place = row_of(example.problem, task, row);

@@ -1,0 +1,42 @@
+// Rows that are prefetched: each once, in their order, and no more than there are. Addresses that
+// are no memory do no harm.
+#include "check.hpp"
+#include "kernels/prefetch.hpp"
+
+namespace heedful {
+namespace {
+
+TensorView view_of(char* data, std::ptrdiff_t column_stride) {
+  static const std::ptrdiff_t offsets[] = {0, 1000};
+  return {data, ElementType::float32, offsets, 500, 52, column_stride};
+}
+
+void a_run_goes_on_where_it_was() {
+  char memory[2000];
+  RowRun run = RowRun::of(view_of(memory, 4), 1, 1, 2, 7, 13);
+  check(run.data == memory + 1000 + 500 + 104 && run.bytes == 52, "where the rows lie");
+  check(run.next(3) == 3 && run.data == memory + 1604 + 3 * 52, "three rows on");
+  check(run.next(9) == 4 && run.count == 0 && run.next(1) == 0, "no more than there are");
+  check(RowRun::of(view_of(memory, 8), 1, 1, 2, 7, 13).count == 0, "no rows of spread columns");
+}
+
+void runs_follow_one_another() {
+  char memory[2000];
+  RowPrefetch prefetch;
+  for (int run = 0; run < 4; ++run) {
+    prefetch.add(view_of(memory, 4), 0, 0, 0, run % 2 == 0 ? 3 : 0, 13);
+    prefetch.add(view_of(memory, 8), 0, 0, 0, 3, 13);
+  }
+  for (int i = 0; i < 5; ++i) prefetch.next(2);
+  prefetch_row(nullptr, 1000);
+  check(true, "all rows and some more were asked for");
+}
+
+}  // namespace
+}  // namespace heedful
+
+int main() {
+  heedful::a_run_goes_on_where_it_was();
+  heedful::runs_follow_one_another();
+  return heedful::summary();
+}
