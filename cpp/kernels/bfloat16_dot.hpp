@@ -9,8 +9,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "arrays/prefetch.hpp"
 #include "arrays/rows.hpp"
-#include "kernels/prefetch.hpp"
 
 namespace heedful {
 

@@ -8,8 +8,8 @@
 #include <algorithm>
 #include <cstddef>
 
+#include "arrays/prefetch.hpp"
 #include "arrays/rows.hpp"
-#include "kernels/prefetch.hpp"
 #include "kernels/row_vectors.hpp"
 #include "simd/half.hpp"
 #include "simd/packet.hpp"

@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <cstddef>
 
+#include "arrays/prefetch.hpp"
 #include "kernels/micro_kernel.hpp"
-#include "kernels/prefetch.hpp"
 
 namespace heedful {
 

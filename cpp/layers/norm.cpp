@@ -5,8 +5,8 @@
 #include <limits>
 
 #include "arrays/even_ranges.hpp"
+#include "arrays/prefetch.hpp"
 #include "arrays/row_loop.hpp"
-#include "kernels/prefetch.hpp"
 #include "parallel/scratch.hpp"
 
 namespace heedful {

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "arrays/prefetch.hpp"
 #include "arrays/row_loop.hpp"
 #include "arrays/rows.hpp"
-#include "kernels/prefetch.hpp"
 #include "simd/packet.hpp"
 
 namespace heedful {

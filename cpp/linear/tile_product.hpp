@@ -12,8 +12,8 @@
 
 #include <cstddef>
 
+#include "arrays/prefetch.hpp"
 #include "arrays/work_area.hpp"
-#include "kernels/prefetch.hpp"
 #include "linear/panels.hpp"
 #include "parallel/parallel_for.hpp"
 

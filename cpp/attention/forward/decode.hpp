@@ -4,8 +4,8 @@
 // p · value row by row.
 #pragma once
 
-#include "attention/forward/key_split.hpp"
 #include "attention/problem/row_task.hpp"
+#include "attention/softmax/key_split.hpp"
 #include "parallel/parallel_for.hpp"
 
 namespace heedful {

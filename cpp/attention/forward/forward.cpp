@@ -5,11 +5,11 @@
 
 #include "attention/forward/cut.hpp"
 #include "attention/forward/decode.hpp"
-#include "attention/forward/key_split.hpp"
 #include "attention/forward/next_task.hpp"
 #include "attention/forward/overflow.hpp"
 #include "attention/forward/prefill.hpp"
 #include "attention/softmax/dropout.hpp"
+#include "attention/softmax/key_split.hpp"
 #include "attention/softmax/online_softmax.hpp"
 #include "simd/overflow_flag.hpp"
 

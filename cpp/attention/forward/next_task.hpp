@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <cstddef>
 
+#include "arrays/prefetch.hpp"
 #include "attention/problem/row_task.hpp"
-#include "kernels/prefetch.hpp"
 
 namespace heedful {
 

@@ -2,9 +2,9 @@
 // and stride, or the state of rows whose other keys belong to other tasks.
 #pragma once
 
-#include "attention/forward/key_split.hpp"
 #include "attention/problem/panel.hpp"
 #include "attention/problem/row_task.hpp"
+#include "attention/softmax/key_split.hpp"
 #include "attention/softmax/online_softmax.hpp"
 
 namespace heedful {

@@ -7,9 +7,9 @@
 //   values    out [dv][lane], turned back at the end
 #pragma once
 
-#include "attention/forward/key_split.hpp"
 #include "attention/forward/next_task.hpp"
 #include "attention/problem/row_task.hpp"
+#include "attention/softmax/key_split.hpp"
 #include "kernels/micro_kernel.hpp"
 #include "parallel/parallel_for.hpp"
 

@@ -6,9 +6,9 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "arrays/prefetch.hpp"
 #include "arrays/tensor_view.hpp"
 #include "attention/scores/tile_rows.hpp"
-#include "kernels/prefetch.hpp"
 #include "simd/half.hpp"
 
 namespace heedful {

@@ -4,10 +4,10 @@
 #include <cstdint>
 #include <limits>
 
+#include "arrays/prefetch.hpp"
 #include "arrays/rows.hpp"
 #include "attention/problem/score_unit.hpp"
 #include "attention/scores/bias_row.hpp"
-#include "kernels/prefetch.hpp"
 #include "simd/packet.hpp"
 
 namespace heedful {

@@ -1,7 +1,7 @@
 // Rows that are prefetched: each once, in their order, and no more than there are. Addresses that
 // are no memory do no harm.
+#include "arrays/prefetch.hpp"
 #include "check.hpp"
-#include "kernels/prefetch.hpp"
 
 namespace heedful {
 namespace {

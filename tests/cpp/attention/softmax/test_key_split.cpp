@@ -3,7 +3,7 @@
 #include <initializer_list>
 #include <vector>
 
-#include "attention/forward/key_split.hpp"
+#include "attention/softmax/key_split.hpp"
 #include "check.hpp"
 
 namespace heedful {
