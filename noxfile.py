@@ -27,12 +27,13 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style, types, spelling, and that imports go down the house."""
+    """Check style, types, spelling, and the directions of imports and includes."""
     session.install(*nox.project.dependency_groups(PROJECT, "lint"))
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("mypy")
     session.run("lint-imports", "--no-cache", env={"PYTHONPATH": "python"})
+    session.run("python", "tests/house.py")
     session.run("codespell")
     files = [str(file) for kind in ("hpp", "cpp") for file in Path().rglob(f"*.{kind}")]
     files = [file for file in files if Path(file).parts[0] not in SKIPPED_FOLDERS]
