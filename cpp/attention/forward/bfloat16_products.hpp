@@ -127,7 +127,7 @@ class PairProducts {
           call.problem.dropout_p > 0 ? state.sum : products_.rounded_sum(panel, state);
       float factors[Panel<float>::max_lanes];
       for (int lane = 0; lane < panel.count; ++lane) {
-        factors[lane] = out_factor(sums[lane], call.dropout_factor);
+        factors[lane] = out_factor(call.rule, sums[lane], call.dropout_factor);
       }
       PairProduct product{panel.count,
                           turned.pairs,

@@ -212,7 +212,7 @@ void write_result(const ForwardCall<T>& call, const RowTask& task, std::ptrdiff_
                   const Areas<T>& areas) {
   const Problem& problem = call.problem;
   const Row row = row_of(problem, task, r);
-  const T factor = out_factor(areas.sums[r], call.dropout_factor);
+  const T factor = out_factor(call.rule, areas.sums[r], call.dropout_factor);
   char* const to =
       call.out.row(task.item, row.head, problem.items[task.item].query_begin + row.query);
   const bool in_place = problem.value_depth >= simd::lanes<T> && call.out.template in_place<T>();
@@ -221,7 +221,7 @@ void write_result(const ForwardCall<T>& call, const RowTask& task, std::ptrdiff_
   if (!in_place) {
     write_row(areas.row, to, call.out.type, call.out.column_stride, problem.value_depth);
   }
-  write_lse(call, task.item, row, log_sum_exp(areas.maxima[r], areas.sums[r], call.rule.natural));
+  write_lse(call, task.item, row, log_sum_exp(call.rule, areas.maxima[r], areas.sums[r]));
 }
 
 }  // namespace

@@ -28,7 +28,7 @@ void merge(const ForwardCall<T>& call, const RowTask& task, const KeySplit<T>* p
     with_normalizer(call.rule, [&](const auto& normalizer) {
       merge_rows(normalizer, maxima, sums, count, r, factors, maximum, sum);
     });
-    const T factor = out_factor(sum, call.dropout_factor);
+    const T factor = out_factor(call.rule, sum, call.dropout_factor);
     std::fill_n(out, problem.value_depth, T{0});
     for (std::ptrdiff_t p = 0; p < count; ++p) {
       if (factors[p] == 0) continue;
@@ -42,7 +42,7 @@ void merge(const ForwardCall<T>& call, const RowTask& task, const KeySplit<T>* p
     char* const to =
         call.out.row(task.item, row.head, problem.items[task.item].query_begin + row.query);
     write_row(out, to, call.out.type, call.out.column_stride, problem.value_depth);
-    write_lse(call, task.item, row, log_sum_exp(maximum, sum, call.rule.natural));
+    write_lse(call, task.item, row, log_sum_exp(call.rule, maximum, sum));
   }
 }
 

@@ -173,7 +173,7 @@ void write_means(const ForwardCall<T>& call, std::ptrdiff_t item, const Areas<T>
   const T largest = largest_number<T>(call.out.type);
   for (int lane = 0; lane < panel.count; ++lane) {
     const Row row{panel.head[lane], panel.query[lane]};
-    const T factor = out_factor(areas.sum[lane], call.dropout_factor);
+    const T factor = out_factor(call.rule, areas.sum[lane], call.dropout_factor);
     read_out(call, item, row, areas.row);
     for (std::ptrdiff_t column = 0; column < problem.value_depth; ++column) {
       if (std::isfinite(areas.row[column])) continue;

@@ -31,7 +31,7 @@ void write_weighted(const ForwardCall<T>& call, std::ptrdiff_t item, const Panel
                     Rows<T> values, T* rows) {
   T factors[Panel<T>::max_lanes];
   for (int lane = 0; lane < panel.count; ++lane) {
-    factors[lane] = out_factor(state.sum[lane], call.dropout_factor);
+    factors[lane] = out_factor(call.rule, state.sum[lane], call.dropout_factor);
   }
   // the rows of a panel of one head are a stride apart
   const bool in_place = call.out.template in_place<T>() && panel.one_head;
@@ -53,7 +53,7 @@ void write_out(const ForwardCall<T>& call, std::ptrdiff_t item, const Panel<T>& 
   alignas(64) T factors[Panel<T>::max_lanes];
   T* to[Panel<T>::max_lanes];
   for (int lane = 0; lane < panel.lanes(); ++lane) {
-    factors[lane] = out_factor(state.sum[lane], call.dropout_factor);
+    factors[lane] = out_factor(call.rule, state.sum[lane], call.dropout_factor);
     to[lane] = in_place && lane < panel.count
                    ? reinterpret_cast<T*>(row_of_out(call, item, panel, lane))
                    // lanes without a row share one
@@ -68,7 +68,7 @@ void write_lse(const ForwardCall<T>& call, std::ptrdiff_t item, const Panel<T>& 
                const RunningSoftmax<T>& state) {
   for (int lane = 0; lane < panel.count; ++lane) {
     write_lse(call, item, Row{panel.head[lane], panel.query[lane]},
-              log_sum_exp(state.maximum[lane], state.sum[lane], call.rule.natural));
+              log_sum_exp(call.rule, state.maximum[lane], state.sum[lane]));
   }
 }
 

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <type_traits>
 
 #include "arrays/work_area.hpp"
 #include "attention/forward/prefill.hpp"
@@ -23,9 +22,9 @@ bool may_pass_range(const ScoreRule<T>& rule) {
 }
 
 template <class T>
-T factor_of(T maximum, T sum, T natural, T lse) {
+T factor_of(const ScoreRule<T>& rule, T maximum, T sum, T lse) {
   if (sum == 0) return 0;
-  const T own = log_sum_exp(maximum, sum, natural);
+  const T own = log_sum_exp(rule, maximum, sum);
   // What the given lse counts besides these keys; a difference within rounding is none. Where units
   // are below the rounding of lse, sums that cancel may have left more of it in the scores.
   constexpr T epsilon = std::numeric_limits<T>::epsilon();
@@ -42,15 +41,11 @@ T factor_of(T maximum, T sum, T natural, T lse) {
 
 template <class T>
 void RowScales<T>::set(std::ptrdiff_t row, T lse, const ScoreRule<T>& rule) {
-  const T base = lse == -std::numeric_limits<T>::infinity() ? -lse : lse / rule.natural;
-  bases_[row] = base;
-  // Makes good what was rounded away of base, and of the exponent: in a row of many keys or great
-  // scores base is many units off, and all weights would be off by as many roundings.
-  using Wide = std::conditional_t<std::is_same_v<T, float>, double, long double>;
-  constexpr Wide ln_2 = static_cast<Wide>(0.693147180559945309417232121458L);
-  const Wide rest =
-      static_cast<Wide>(base) * static_cast<Wide>(rule.exponent) * ln_2 - static_cast<Wide>(lse);
-  factors_[row] = std::isfinite(rest) ? static_cast<T>(1 + rest) : T{1};
+  with_normalizer(rule, [&](const auto& normalizer) {
+    const auto scale = normalizer.scale(lse);
+    bases_[row] = scale.base;
+    factors_[row] = scale.factor;
+  });
 }
 
 template <class T>
@@ -100,7 +95,7 @@ RowScales<T>::RowScales(const Problem& problem, const TensorView& query, const T
       const T value = lse_of(r);
       if (!recomputes(r) || std::isinf(maxima[r]) != (sums[r] == 0)) continue;
       bases_[begin + r] = sums[r] == 0 ? std::numeric_limits<T>::infinity() : maxima[r];
-      factors_[begin + r] = factor_of(maxima[r], sums[r], call.rule.natural, value);
+      factors_[begin + r] = factor_of(call.rule, maxima[r], sums[r], value);
     }
   };
   parallel_for(tasks.size(), team, prefill_scratch(call), run);

@@ -9,7 +9,7 @@ namespace heedful {
 // use(normaliser); another one is one more case here.
 template <class T, class Use>
 auto with_normalizer(const ScoreRule<T>& rule, const Use& use) {
-  return use(Softmax<T>{rule.exponent});
+  return use(Softmax<T>{rule.exponent, rule.natural});
 }
 
 }  // namespace heedful

@@ -103,16 +103,15 @@ void add_row(const Normalizer& normalizer, T* scores, std::ptrdiff_t keys, T& ma
   sum += simd::sum(total);
 }
 
-// lse = ln Σ e^(natural · score), −∞ where nothing was seen.
 template <class T>
-T log_sum_exp(T maximum, T sum, T natural) {
-  return sum == 0 ? -std::numeric_limits<T>::infinity() : maximum * natural + std::log(sum);
+T out_factor(const ScoreRule<T>& rule, T sum, T factor) {
+  return with_normalizer(
+      rule, [=](const auto& normalizer) { return normalizer.out_factor(sum, factor); });
 }
-
-// What sums of weighted values are multiplied by at the end; 0 where nothing was seen.
 template <class T>
-T out_factor(T sum, T factor) {
-  return sum == 0 ? T{0} : factor / sum;
+T log_sum_exp(const ScoreRule<T>& rule, T maximum, T sum) {
+  return with_normalizer(rule,
+                         [=](const auto& normalizer) { return normalizer.lse(maximum, sum); });
 }
 
 // Merges `splits` states of one row, in their order: factors[split] is what its out counts.

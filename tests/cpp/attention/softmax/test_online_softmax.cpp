@@ -67,7 +67,7 @@ struct State {
       greatest = std::max(greatest, scored.scores[static_cast<std::size_t>(i)]);
     }
     RunningSoftmax<T> state{maximum.data(), sum.data(), out.data()};
-    add_tile(Softmax<T>{T(exponent)}, state, weights.data(), end - begin, lanes, columns,
+    add_tile(Softmax<T>{T(exponent), T{1}}, state, weights.data(), end - begin, lanes, columns,
              raised.data());
     for (std::ptrdiff_t column = 0; column < columns; ++column) {
       for (std::ptrdiff_t i = 0; i < (end - begin) * lanes; ++i) {
@@ -80,11 +80,11 @@ struct State {
   T result(std::ptrdiff_t column, int lane) const {
     const auto at = static_cast<std::size_t>(lane);
     return out[static_cast<std::size_t>(column * static_cast<std::ptrdiff_t>(sum.size()) + lane)] *
-           out_factor(sum[at], T(1));
+           Softmax<T>{}.out_factor(sum[at], T(1));
   }
   T lse(int lane) const {
-    return log_sum_exp(maximum[static_cast<std::size_t>(lane)], sum[static_cast<std::size_t>(lane)],
-                       T(natural));
+    const auto at = static_cast<std::size_t>(lane);
+    return Softmax<T>{T(exponent), T(natural)}.lse(maximum[at], sum[at]);
   }
 };
 
@@ -159,7 +159,8 @@ void rows_that_see_nothing_stay_nothing() {
   check(state.lse(1) == nothing<T> && state.result(0, 1) == 0, "so lse is −∞ and out is 0");
   state.add(scored, 30, 60);
   check(state.lse(2) > nothing<T>, "a row that sees its first key late has a sum from then on");
-  check(log_sum_exp(nothing<T>, T{0}, T(natural)) == nothing<T> && out_factor(T{0}, T(2)) == 0,
+  check(Softmax<T>{T{1}, T(natural)}.lse(nothing<T>, T{0}) == nothing<T> &&
+            Softmax<T>{}.out_factor(T{0}, T(2)) == 0,
         "nothing divides by nothing");
 }
 
@@ -169,8 +170,8 @@ void a_sink_takes_its_share() {
   const double sinks[] = {1.0, 2.5};
   start_row(maximum, sum, sinks, 1);
   check(sum == 1, "a sink counts as one key");
-  close(log_sum_exp(maximum, sum, T{1}), 2.5, 1e-6, "alone, lse is the sink");
-  check(out_factor(sum, T(3)) == 3, "and out is divided by its weight");
+  close(Softmax<T>{T(log2_e), T{1}}.lse(maximum, sum), 2.5, 1e-6, "alone, lse is the sink");
+  check(Softmax<T>{}.out_factor(sum, T(3)) == 3, "and out is divided by its weight");
   const double none = -std::numeric_limits<double>::infinity();
   start_row(maximum, sum, &none, 0);
   check(maximum == nothing<T> && sum == 0, "a sink of −∞ is none");
@@ -221,7 +222,7 @@ void merged_parts_equal_the_whole() {
   }
   for (int lane = 0; lane < scored.lanes; ++lane) {
     T factors[4], maximum = 0, sum = 0;
-    merge_rows(Softmax<T>{T(exponent)}, maxima, sums, 4, lane, factors, maximum, sum);
+    merge_rows(Softmax<T>{T(exponent), T{1}}, maxima, sums, 4, lane, factors, maximum, sum);
     check(factors[1] == 0, "a part that saw nothing counts nothing");
     check(maximum == whole.maximum[static_cast<std::size_t>(lane)],
           "the maximum is the greatest of the parts");
