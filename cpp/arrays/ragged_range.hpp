@@ -10,7 +10,7 @@
 #include <algorithm>
 #include <cstddef>
 
-#include "parallel/scratch.hpp"
+#include "arrays/small_buffer.hpp"
 
 namespace heedful {
 
@@ -22,20 +22,18 @@ class RaggedRange {
 
   // count_of(item): how many each head of the item has.
   template <class CountOf>
-  RaggedRange(std::ptrdiff_t items, std::ptrdiff_t heads, const CountOf& count_of)
-      : items_(items + 1) {
-    std::ptrdiff_t size = 0;
+  RaggedRange(std::ptrdiff_t items, std::ptrdiff_t heads, const CountOf& count_of) : items_(items) {
     for (std::ptrdiff_t i = 0; i < items; ++i) {
-      items_[i] = {size, count_of(i)};
-      size += heads * items_[i].count;
+      items_[i] = {size_, count_of(i)};
+      size_ += heads * items_[i].count;
     }
-    items_[items] = {size, 0};
   }
 
-  std::ptrdiff_t size() const { return items_[items_.size() - 1].begin; }
+  std::ptrdiff_t size() const { return size_; }
   std::ptrdiff_t count(std::ptrdiff_t item) const { return items_[item].count; }
   std::ptrdiff_t begin(std::ptrdiff_t item, std::ptrdiff_t head) const {
-    return items_[item].begin + head * items_[item].count;
+    const OfItem& of_item = items_[item];
+    return of_item.begin + head * of_item.count;
   }
   // 0 ≤ position < size()
   Place operator[](std::ptrdiff_t position) const {
@@ -50,7 +48,9 @@ class RaggedRange {
   struct OfItem {
     std::ptrdiff_t begin, count;  // of all its heads; of each
   };
-  Buffer<OfItem> items_;  // and where the last one ends
+
+  SmallBuffer<OfItem, 8> items_;
+  std::ptrdiff_t size_ = 0;
 };
 
 }  // namespace heedful

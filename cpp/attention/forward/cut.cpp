@@ -56,8 +56,8 @@ ItemCut cut_item(const Problem& problem, const Item& item) {
 }
 
 template <class T>
-Buffer<ItemCut> cut_items(const Problem& problem) {
-  Buffer<ItemCut> cuts(problem.num_items);
+ItemCuts cut_items(const Problem& problem) {
+  ItemCuts cuts(problem.num_items);
   std::ptrdiff_t tasks = 0;
   for (std::ptrdiff_t i = 0; i < problem.num_items; ++i) {
     cuts[i] = cut_item<T>(problem, problem.items[i]);

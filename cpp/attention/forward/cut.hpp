@@ -7,9 +7,9 @@
 #include <cstddef>
 
 #include "arrays/ragged_range.hpp"
+#include "arrays/small_buffer.hpp"
 #include "attention/forward/path.hpp"
 #include "attention/problem/row_task.hpp"
-#include "parallel/scratch.hpp"
 
 namespace heedful {
 
@@ -25,6 +25,8 @@ struct ItemCut {
   std::ptrdiff_t tasks() const { return row_blocks * key_splits; }
 };
 
+using ItemCuts = SmallBuffer<ItemCut, 4>;
+
 template <class T>
 class ForwardCut {
  public:
@@ -36,7 +38,7 @@ class ForwardCut {
 
  private:
   const Problem& problem_;
-  Buffer<ItemCut> items_;
+  ItemCuts items_;
   RaggedRange tasks_;
 };
 
