@@ -1,4 +1,4 @@
-"""What a layer looks like when it is printed, and in a notebook."""
+"""Representations of a layer: repr, the table of summary, and HTML for notebooks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def title(layer: Node) -> str:
 
 
 def text(layer: Node) -> str:
-    """One line for each layer, indented; layers that look alike and follow each other as one."""
+    """One line for each layer, indented; consecutive layers with equal text as one."""
     inside = list(layer.layers_inside())
     if not inside:
         return title(layer)
@@ -24,7 +24,7 @@ def text(layer: Node) -> str:
 
 
 def _together(items: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Equal neighbours of one list under one name: layers.0-5."""
+    """Consecutive equal layers of one list under one name: layers.0-5."""
     runs: list[tuple[str, str, str]] = []  # first name, last name, what it is
     for name, shown in items:
         kind = name.rpartition(".")[0]
@@ -45,11 +45,11 @@ class Row(NamedTuple):
     name: str
     title: str
     shapes: str
-    numbers: str  # how many, without those that were shown before
+    numbers: str  # count, without parameters shown before
 
 
 def rows(layer: Node) -> list[Row]:
-    """All layers with their parameters, from the outside inwards."""
+    """All layers with their parameters, outermost first."""
     found: list[Row] = []
     shown: set[int] = set()
 
@@ -93,7 +93,7 @@ def table(layer: Node) -> str:
 
 def html(layer: Node) -> str:
     """The table for a notebook. All text is escaped: names come from users."""
-    from html import escape  # only now: it is slow to import, and few look at a notebook
+    from html import escape  # only now: it is slow to import, and needed in notebooks alone
 
     body = "".join(
         f'<tr><td style="text-align:left;padding-left:{1.2 * row.depth + 0.5:.1f}em">'

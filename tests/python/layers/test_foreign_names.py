@@ -35,7 +35,7 @@ def test_methods_of_other_libraries_are_pointed_to() -> None:
     [
         (lambda: MultiHeadAttention(num_heads=2, key_dim=16), r"write num_heads \* key_dim"),
         (lambda: MultiHeadAttention(embed_dim=6, num_heads=2), "write d_model"),
-        (lambda: MultiHeadAttention(6, 2, batch_first=True), "items always come first"),
+        (lambda: MultiHeadAttention(6, 2, batch_first=True), "the batch is always the first axis"),
         (lambda: Embedding(input_dim=5, output_dim=3), "write num_embeddings"),
         (lambda: LayerNorm(3, epsilon=1e-6), "write eps"),
         (lambda: Dropout(p=0.1), "write rate"),
