@@ -174,7 +174,7 @@ def test_the_best_weights_are_saved(rng: np.random.Generator, tmp_path: Any) -> 
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
-def test_a_bar_moves_where_somebody_looks(
+def test_a_bar_moves_where_is_interactive(
     rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("tqdm")

@@ -18,9 +18,9 @@ _INDEX = f"{_WHOLE}.index.json"
 
 
 def read_checkpoint(path: AnyPath, shapes: Shapes | None = None) -> dict[str, Array]:
-    """The arrays of a safetensors file, of an index's shards, or of a folder that has one of both.
+    """The arrays of a safetensors file, of an index's shards, or of a folder with either.
 
-    In a folder model.safetensors comes first, as for transformers.
+    In a folder model.safetensors takes precedence, as in transformers.
     """
     check_path(path)
     place = Path(path)
@@ -50,7 +50,7 @@ def read_checkpoint(path: AnyPath, shapes: Shapes | None = None) -> dict[str, Ar
 
 
 def _shards(index: Path) -> dict[str, str]:
-    """Which file each name stands in, as an index says; it may have been written by anybody."""
+    """The file of each name according to an index; the index is not trusted."""
     try:
         found = json.loads(index.read_text(encoding="utf-8"), object_pairs_hook=_once)["weight_map"]
         if not isinstance(found, dict) or not found:

@@ -155,8 +155,8 @@ def test_means_of_errors(rng: np.random.Generator) -> None:
     [
         ("mse", "precision", ValueError, r"write Precision\(threshold=…\)"),
         ("mae", "f1", ValueError, "'f1' needs binary_crossentropy as the loss"),
-        ("sparse_categorical_crossentropy", "auc", ValueError, "the metric auc is of yes and no"),
-        ("categorical_crossentropy", [Recall()], ValueError, "metric recall is of yes and no"),
+        ("sparse_categorical_crossentropy", "auc", ValueError, "the metric auc is binary"),
+        ("categorical_crossentropy", [Recall()], ValueError, "metric recall is binary"),
         ("binary_crossentropy", [AUC], TypeError, r"got AUC: write AUC\(\)"),
         ("binary_crossentropy", ["kappa"], ValueError, "metrics must be 'accuracy', 'auc', 'prec"),
     ],
