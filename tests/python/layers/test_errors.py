@@ -199,7 +199,7 @@ CASES: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
     ("top_p", lambda: L.LanguageModel(9, 6, 2, 1).generate([[1]], top_p=0), ValueError,
      "top_p must be above 0 and at most 1: got 0"),
     ("no_model", lambda: L.generate(np.tanh, [[1]]), TypeError,
-     "model must be a model that writes: got <ufunc 'tanh'>"),
+     "model must be a generative model: got <ufunc 'tanh'>"),
 ]  # fmt: skip
 
 

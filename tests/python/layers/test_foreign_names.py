@@ -108,7 +108,7 @@ def test_a_layer_that_nobody_has_is_answered_by_python() -> None:
     [
         ("max_new_tokens", "write max_length, which does not count the prompt"),
         ("eos_token_id", "write stop"),
-        ("pad_token_id", "leave it out, prompts and results have lengths of their own"),
+        ("pad_token_id", "leave it out, prompts and results have their own lengths"),
         ("do_sample", r"write temperature=1\.0 to draw tokens, nothing to take the best"),
         ("num_return_sequences", "give the prompt as many times"),
         ("repetition_penalty", "wrap the model in Steps of your own"),

@@ -53,8 +53,8 @@ def test_gradients_of_weights_are_taken(rng: np.random.Generator) -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda layer, x: layer(x[..., :5]), "query must have 6 numbers in its last axis"),
-        (lambda layer, x: layer(x, x[..., :5]), "key must have 6 numbers in its last axis"),
+        (lambda layer, x: layer(x[..., :5]), "query must have 6 elements in its last axis"),
+        (lambda layer, x: layer(x, x[..., :5]), "key must have 6 elements in its last axis"),
         (lambda layer, x: layer(x[0, 0]), "query must have positions and features as axes"),
         (lambda layer, x: layer(x, None, x), "key must be given where value is"),
         (lambda layer, x: layer(x, x, x[:, :2]), "value and key must have the same length"),
