@@ -14,13 +14,13 @@ from heedful.benchmark import peers
 from heedful.benchmark.shapes import DECODE, FORWARD, SHAPES, Case
 
 DESCRIPTION = (
-    "Check every library's result against float64, then time them in turns, "
+    "Check every library's result against float64, then time them alternately, "
     "each in a process of its own."
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options that choose cases; see add_run_arguments for those of the run itself."""
+    """The options that select cases; see add_run_arguments for those of the run itself."""
     parser.add_argument(
         "--shapes", nargs="+", choices=sorted(SHAPES), metavar="NAME",
         default=[shape.name for shape in (*FORWARD, *DECODE)],
@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def run_cases(arguments: argparse.Namespace, cases: Sequence[Case]) -> int:
-    """Measure, print as it goes, write the JSON; the exit code: 1 for a wrong result of heedful."""
+    """Measure, print each case, write the JSON; the exit code: 1 for a wrong result of heedful."""
     from heedful.benchmark import harness, report
 
     where = report.machine()
@@ -94,7 +94,7 @@ def run_cases(arguments: argparse.Namespace, cases: Sequence[Case]) -> int:
 
 
 def command_line() -> str:
-    """How this run was started, as somebody else would type it."""
+    """The command that reproduces this run."""
     words = sys.argv[1:]
     script = Path(sys.argv[0])
     if script.name == "__main__.py" or script.stem == "heedful":  # as a module, or pip's script

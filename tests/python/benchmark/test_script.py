@@ -51,9 +51,9 @@ def test_what_a_worker_cannot_do_is_said(process: ScriptProcess) -> None:
 
 
 def test_libraries_are_compared_round_by_round() -> None:
-    # the machine halves its speed in the second round: neither ratio nor share shall know
+    # the machine halves its speed in the second round: neither ratio nor fraction may change
     turns = Turns({"own": [1.0, 2.0, 1.0], "other": [3.0, 6.0, 3.0]}, [8.0, 4.0, 8.0])
     assert turns.ratio("own", "other") == 3
     assert turns.ratio("own", "nobody") is None
-    assert turns.share("own", 4e9) == 0.5
+    assert turns.fraction("own", 4e9) == 0.5
     assert str(turns) == "own 1000 ms, other 3000 ms"

@@ -153,7 +153,7 @@ def test_a_dense_with_a_way_around_it_is_refused(tmp_path: Path) -> None:
     modules(tmp_path, None, "Dense")
     write(tmp_path / "2_Dense" / "config.json",
           {"in_features": 12, "out_features": 12, "use_residual": True})  # fmt: skip
-    with pytest.raises(ValueError, match="a Dense must have no way around it"):
+    with pytest.raises(ValueError, match="a Dense must have no residual connection"):
         SentenceEncoder(tmp_path)
 
 
@@ -236,7 +236,7 @@ def test_a_text_may_be_cut_from_the_left(tmp_path: Path) -> None:
     [
         (0, ValueError, "max_length must be at least 1: got 0"),
         (-3, ValueError, "max_length must be at least 1: got -3"),
-        (2, ValueError, "max_length must be at least 3, for the model adds 2 tokens to each text"),
+        (2, ValueError, "max_length must be at least 3, as the model adds 2 tokens to each text"),
         (22, ValueError, "max_length must be at most 21, the model's: got 22"),
         (1.5, TypeError, "max_length must be an integer: got 1.5"),
         (True, TypeError, "max_length must be an integer: got True"),
@@ -267,7 +267,7 @@ def test_a_model_in_shards(tmp_path: Path) -> None:
 
 
 def test_halves_of_surrogate_pairs_are_refused(folder: Path) -> None:
-    with pytest.raises(ValueError, match=r"texts must be whole Unicode, .*: got 'a\\ud800'"):
+    with pytest.raises(ValueError, match=r"texts must be valid Unicode, .*: got 'a\\ud800'"):
         SentenceEncoder(folder).encode(["good", "a\ud800"])
 
 
@@ -278,7 +278,7 @@ def test_halves_of_surrogate_pairs_are_refused(folder: Path) -> None:
 def test_another_output_than_vectors_of_tokens_is_refused(settings: Any, tmp_path: Path) -> None:
     bert(tmp_path)
     write(tmp_path / "sentence_bert_config.json", settings)
-    with pytest.raises(ValueError, match="the encoder must give its last hidden states"):
+    with pytest.raises(ValueError, match="the encoder must return its last hidden states"):
         SentenceEncoder(tmp_path)
 
 

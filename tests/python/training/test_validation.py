@@ -77,7 +77,12 @@ def with_validation(x: Any, y: Any, form: str) -> Any:
 @pytest.mark.parametrize(
     ("x", "y", "kind", "message"),
     [
-        (np.ones((7, 5)), np.zeros(7), ValueError, "must have 4 elements in its last axis: got .*5"),
+        (
+            np.ones((7, 5)),
+            np.zeros(7),
+            ValueError,
+            "must have 4 elements in its last axis: got .*5",
+        ),
         (np.ones(7), np.zeros(7), ValueError, "validation_data must fit the model and the loss"),
         (np.ones((7, 4)), np.zeros((7, 3)), ValueError, "target must have the shape of prediction"),
         (np.full((7, 4), "a"), np.zeros(7), TypeError, "x must hold real numbers"),
