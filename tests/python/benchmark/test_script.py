@@ -1,4 +1,4 @@
-"""Scripts whose worker computes what is no case of attention."""
+"""Scripts whose worker computes cases other than attention."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,7 +42,7 @@ def test_a_script_prepares_and_is_timed(process: ScriptProcess) -> None:
     assert min(times) > 0
 
 
-def test_what_a_worker_cannot_do_is_said(process: ScriptProcess) -> None:
+def test_a_worker_reports_failures(process: ScriptProcess) -> None:
     with pytest.raises(WorkerDied, match=r"heedful: TypeError: 'int' object is not iterable"):
         process.ask("prepare", numbers=1)
     with pytest.raises(WorkerDied, match="heedful: KeyError: 'product'"):

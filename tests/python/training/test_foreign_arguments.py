@@ -1,4 +1,4 @@
-"""Words of Keras for compile, fit, evaluate and predict are answered; what is known is known."""
+"""Arguments of Keras for compile, fit, evaluate and predict get a hint or work."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ X, Y = np.ones((6, 4)), np.ones(6)
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda m: m.fit(X, Y, initial_epoch=3), "fit does not know initial_epoch: fit goes on"),
+        (lambda m: m.fit(X, Y, initial_epoch=3), "fit does not know initial_epoch: fit continues"),
         (lambda m: m.fit(X, Y, steps=3), "fit does not know steps: write steps_per_epoch"),
         (lambda m: m.fit(X, Y, validation_freq=2), "validation is after each epoch"),
         (lambda m: m.fit(X, Y, validation_batch_size=2), "batch_size is that of validation"),
@@ -37,7 +37,7 @@ X, Y = np.ones((6, 4)), np.ones(6)
         (lambda m: m.fit(X, Y, wrong=3), r"fit\(\) got an unexpected keyword argument 'wrong'"),
     ],
 )
-def test_words_of_keras_are_answered(call: Any, message: str) -> None:
+def test_arguments_of_keras_get_a_hint(call: Any, message: str) -> None:
     with pytest.raises(TypeError, match=message):
         call(network())
 

@@ -62,7 +62,7 @@ def assert_same(found: Any, expected: Any) -> None:
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("count", [0, 1, 7, 64, 67])
 @pytest.mark.parametrize("way", ["array", "generator"])
-def test_each_output_is_put_together(form: str, count: int, way: str, rng: Any) -> None:
+def test_each_output_is_concatenated(form: str, count: int, way: str, rng: Any) -> None:
     x = rng.standard_normal((count, 3)).astype(np.float32)
     model = Two(FORMS[form])
     if way == "array":
@@ -90,7 +90,9 @@ def test_each_output_is_put_together(form: str, count: int, way: str, rng: Any) 
          r"alike .*output\[1\] is not"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_put_together_is_told(form: Any, kind: Any, message: str) -> None:
+def test_outputs_that_cannot_be_concatenated_are_reported(
+    form: Any, kind: Any, message: str
+) -> None:
     with pytest.raises(kind, match=message):
         Two(form).predict(np.ones((48, 3)) if "(1, 3)" not in message else np.ones((33, 3)))
 

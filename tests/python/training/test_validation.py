@@ -41,7 +41,7 @@ def test_batches_of_validation_may_be_plain_numbers() -> None:
     assert model.evaluated[-1] == [5, 6]
 
 
-def test_so_many_batches_are_for_validation() -> None:
+def test_validation_uses_validation_steps_batches() -> None:
     for given in (numbered(10), list(batches(5)), Loader(5)):
         model = seen()
         model.fit(*numbered(6), epochs=3, batch_size=2, validation_data=given, validation_steps=2,
@@ -114,7 +114,7 @@ def test_the_error_names_the_validation_set() -> None:
         )  # fmt: skip
 
 
-def test_what_is_for_validation_is_tried_out_only_where_it_differs() -> None:
+def test_validation_data_is_tried_only_where_it_differs() -> None:
     model = seen()
     model.fit(*numbered(6), epochs=2, validation_data=numbered(4), verbose=False)
     assert len(model.evaluated) == 2
@@ -125,7 +125,7 @@ def test_what_is_for_validation_is_tried_out_only_where_it_differs() -> None:
 
 def test_one_loader_may_be_for_both() -> None:
     class Begins:
-        """Begins anew for all who iterate it, as loaders with workers of their own may do."""
+        """Restarts for all iterators, as loaders with their own workers may do."""
 
         def __init__(self) -> None:
             self.rest: list[Any] = []

@@ -1,4 +1,4 @@
-"""Callbacks: what they see, what they keep, and that none is left behind."""
+"""Callbacks: what they receive, what they keep, and that on_end is called for all."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def assert_equal(found: dict[str, Any], expected: dict[str, Any]) -> None:
 
 
 class Remember(Callback):
-    """Weights and optimizer behind each epoch."""
+    """Weights and optimizer after each epoch."""
 
     def __init__(self) -> None:
         self.states: list[Any] = []
@@ -74,7 +74,7 @@ def test_a_file_that_could_not_be_written_is_not_the_best(
     assert best.best == np.inf
 
 
-def test_early_stopping_watches_each_fit_by_itself(rng: np.random.Generator) -> None:
+def test_early_stopping_monitors_each_fit_by_itself(rng: np.random.Generator) -> None:
     x, y = points(rng)
     model, stopping = network(optimizer=SGD(lr=0.1)), EarlyStopping("loss", patience=2)
     model.fit(x, y, epochs=3, callbacks=stopping, verbose=False, rng=0)
@@ -83,7 +83,7 @@ def test_early_stopping_watches_each_fit_by_itself(rng: np.random.Generator) -> 
     assert stopping.best == min(model.history["loss"][3:])
 
 
-def test_the_best_weights_come_back_with_their_optimizer(
+def test_the_best_weights_are_restored_with_their_optimizer(
     rng: np.random.Generator, tmp_path: Path
 ) -> None:
     x, y = points(rng)
@@ -120,7 +120,7 @@ def test_an_interrupted_training_keeps_its_last_batch(error: Any, rng: np.random
     assert_equal(model.optimizer.state_dict(), stop.last[1])
 
 
-def test_all_callbacks_end_where_one_fails(rng: np.random.Generator) -> None:
+def test_all_callbacks_end_if_one_fails(rng: np.random.Generator) -> None:
     x, y = points(rng)
     ended = []
 
@@ -190,7 +190,7 @@ def test_a_callback_that_stopped_one_fit_does_not_stop_the_next(rng: np.random.G
     assert len(model.history["loss"]) == 4
 
 
-def test_a_number_nobody_knows_needs_a_direction() -> None:
+def test_an_unknown_value_needs_a_mode() -> None:
     for name in ("val_kappa", "kappa", "gini", "val_los"):
         with pytest.raises(ValueError, match=f'"min" or "max" for monitor=\'{name}\''):
             EarlyStopping(name)
@@ -215,7 +215,7 @@ def test_callbacks_are_refused_in_one_sentence(rng: np.random.Generator) -> None
             call()
 
 
-def test_a_number_that_will_not_be_there_is_told_before_the_first_step(
+def test_a_missing_value_is_an_error_before_the_first_step(
     rng: np.random.Generator, tmp_path: Path
 ) -> None:
     x, y = points(rng)

@@ -1,4 +1,4 @@
-"""AUC, precision, recall and F1: those of scikit-learn over a whole epoch, however it is cut."""
+"""AUC, precision, recall and F1: those of scikit-learn over a whole epoch, however it is split."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_an_epoch_is_exact_over_its_batches(
 
 
 @pytest.mark.parametrize("kind", ["mask", "numbers"])
-def test_what_weighs_0_is_left_out(kind: str, rng: np.random.Generator) -> None:
+def test_weight_0_is_left_out(kind: str, rng: np.random.Generator) -> None:
     z, y = drawn(rng, (211, 5), True)
     weight = rng.random((211, 5)) < 0.7
     given = weight if kind == "mask" else weight * rng.random((211, 5))

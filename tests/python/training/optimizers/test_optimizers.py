@@ -123,7 +123,7 @@ def test_schedules_rise_and_fall() -> None:
 
 
 @pytest.mark.parametrize("kind", [SGD, Adam, AdamW])
-def test_a_loaded_state_goes_on_with_the_same_bits(kind: Any) -> None:
+def test_a_loaded_state_resumes_with_the_same_bits(kind: Any) -> None:
     options = {"momentum": 0.9} if kind is SGD else {}
     model = ready(np.float32)
     optimizer = kind(model, 0.01, **options)
@@ -193,7 +193,7 @@ def test_regularizers_are_checked_where_they_are_given(name: str) -> None:
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("kind", [SGD, Adam, AdamW, NAdam, RMSprop])
 def test_a_parameter_without_axes_steps_as_one_of_a_single_number(kind: Any, dtype: Any) -> None:
-    """NumPy gives numbers, not arrays, for sums and products of such arrays."""
+    """NumPy returns scalars, not arrays, for sums and products of such arrays."""
 
     class Number(Layer):
         def __init__(self, shape: tuple[int, ...]) -> None:
