@@ -58,7 +58,7 @@ def check_target(path: AnyPath) -> None:
     if Path(path).is_symlink():
         shown += f", a link to {str(target)!r}"
     if not target.parent.is_dir():
-        raise FileNotFoundError(f"path must lie in a folder that is there: got {shown}")
+        raise FileNotFoundError(f"path must be in an existing folder: got {shown}")
     if target.is_dir():
         raise IsADirectoryError(f"path must be a file: got the folder {shown}")
     _check_replaced(target, path)

@@ -108,7 +108,7 @@ def gradcheck(
     gradients = _as_sequence(pullback(*cotangents))
     if len(gradients) != len(inputs):
         raise ValueError(
-            f"the pullback must give a gradient for each of {len(inputs)} inputs: "
+            f"the pullback must return a gradient for each of {len(inputs)} inputs: "
             f"got {len(gradients)}"
         )
     for number, (point, gradient) in enumerate(zip(points, gradients, strict=True)):

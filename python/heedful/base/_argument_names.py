@@ -6,7 +6,7 @@ import re
 from types import TracebackType
 
 
-class argument_names:  # read as a word: with argument_names(kv_lengths="lengths"):
+class argument_names:  # used as a statement: with argument_names(kv_lengths="lengths"):
     """Within it, messages of ValueError and TypeError use the caller's argument names.
 
     For checks further inside: in a function, or in a layer that a user may have written.

@@ -77,9 +77,9 @@ def hint_for(arguments: Iterable[str], taken: Iterable[str]) -> str:
     for name in arguments:
         own, hint = _ARGUMENTS.get(name, ("", ""))
         if name not in known and (own in known or (hint and not own)):
-            return f"{name} is not known here: {hint or f'write {own}'}"
+            return f"{name} is not supported: {hint or f'write {own}'}"
         if name in _WEIGHTS and name not in known and known & _LENGTHS:
-            return f"{name} is not known here: the attention inside, as self_attn, has the weights"
+            return f"{name} is not supported: the attention inside, as self_attn, has the weights"
     return ""
 
 

@@ -1,4 +1,4 @@
-"""A parameter: an array that is learned, its gradient, and whether it may change."""
+"""A parameter: a trainable array, its gradient, and whether it may change."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from heedful.functional._dtypes import finite_cast
 
 
 class Parameter:
-    """One array that is learned. Layers that share it hold the same object.
+    """A trainable array. Layers that share it hold the same object.
 
     Attributes
     ----------

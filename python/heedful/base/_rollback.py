@@ -8,7 +8,7 @@ from typing import Any
 from heedful.functional import KVCache
 
 
-class rollback:  # read as a word: with rollback(caches):
+class rollback:  # used as a statement: with rollback(caches):
     """Within it, an exception restores every cache to its state at the start.
 
     A model fills the caches of its layers one after another: if a later one fails, the earlier

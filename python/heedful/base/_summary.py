@@ -45,7 +45,7 @@ class Row(NamedTuple):
     name: str
     title: str
     shapes: str
-    numbers: str  # count, without parameters shown before
+    elements: str  # their count, without parameters shown before
 
 
 def rows(layer: Node) -> list[Row]:
@@ -63,8 +63,8 @@ def rows(layer: Node) -> list[Row]:
             for key, parameter in own
         ]
         shown.update(id(parameter) for _, parameter in own)
-        numbers = "unbuilt" if inner.awaited else f"{count:,}" if own else ""
-        found.append(Row(depth, name, title(inner), ", ".join(shapes), numbers))
+        elements = "unbuilt" if inner.awaited else f"{count:,}" if own else ""
+        found.append(Row(depth, name, title(inner), ", ".join(shapes), elements))
         for child, deeper in inner.layers_inside():
             add(child, deeper, depth + 1)
 
@@ -82,9 +82,9 @@ def table(layer: Node) -> str:
     """The table as text."""
     cells = [
         ("  " * row.depth + (f"{row.name}: " if row.name else "") + row.title, row.shapes,
-         row.numbers) for row in rows(layer)
+         row.elements) for row in rows(layer)
     ]  # fmt: skip
-    cells = [("layer", "parameters", "numbers"), *cells, ("all", "", total(layer))]
+    cells = [("layer", "parameters", "elements"), *cells, ("all", "", total(layer))]
     wide = [max(len(row[column]) for row in cells) for column in range(3)]
     lines = [f"{a:{wide[0]}}  {b:{wide[1]}}  {c:>{wide[2]}}" for a, b, c in cells]
     rule = "-" * len(lines[0])
@@ -100,11 +100,11 @@ def html(layer: Node) -> str:
         f"{escape(row.name)}</td>"
         f'<td style="text-align:left">{escape(row.title)}</td>'
         f'<td style="text-align:left">{escape(row.shapes)}</td>'
-        f'<td style="text-align:right">{row.numbers}</td></tr>'
+        f'<td style="text-align:right">{row.elements}</td></tr>'
         for row in rows(layer)
     )
     return (
-        "<table><thead><tr><th>name</th><th>layer</th><th>parameters</th><th>numbers</th></tr>"
+        "<table><thead><tr><th>name</th><th>layer</th><th>parameters</th><th>elements</th></tr>"
         f"</thead><tbody>{body}</tbody>"
         f'<tfoot><tr><th colspan="3" style="text-align:left">all</th>'
         f'<th style="text-align:right">{total(layer)}</th></tr></tfoot></table>'

@@ -45,10 +45,10 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"out of {', '.join(peers.MODULES)} (default: all that are installed)",
     )  # fmt: skip
     parser.add_argument(
-        "--rounds", type=_positive_int, default=7, help="turns of each library (default: 7)"
+        "--rounds", type=_positive_int, default=7, help="rounds of each library (default: 7)"
     )
     parser.add_argument(
-        "--seconds", type=_positive_float, default=0.3, help="length of a turn (default: 0.3)"
+        "--seconds", type=_positive_float, default=0.3, help="length of a round (default: 0.3)"
     )
     parser.add_argument(
         "--threads", type=_positive_int, default=_cores(), help="default: all cores"

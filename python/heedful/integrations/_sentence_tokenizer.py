@@ -86,7 +86,7 @@ def _length(
     number = next((number for number in candidates if number is not None), longest)
     if isinstance(number, float) and number >= 1:
         number = int(min(number, longest))
-    if isinstance(number, int) and number > longest:  # 10³⁰ stands for no limit
+    if isinstance(number, int) and number > longest:  # 10³⁰ means no limit
         return longest
     return size("max_seq_length", number)
 

@@ -55,7 +55,7 @@ def with_hints(method: Callable[P, R]) -> Callable[P, R]:
         taken = signature(method).parameters
         for name in options:
             if name in _ARGUMENTS and name not in taken:
-                raise TypeError(f"{method.__name__} does not know {name}: {_ARGUMENTS[name]}")
+                raise TypeError(f"{method.__name__} has no argument {name}: {_ARGUMENTS[name]}")
         return method(*given, **options)
 
     return call

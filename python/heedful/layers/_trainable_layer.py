@@ -144,7 +144,7 @@ class Layer(Module):
         callbacks : list of Callback or functions
             See :mod:`heedful.training`.
         shuffle : bool, default True
-            The order of examples in arrays, anew in each epoch.
+            Shuffle the examples of arrays, again in each epoch.
         verbose : bool, 0, 1, 2 or "auto", default True
             Print a line for each epoch, and show a bar where tqdm is installed; 2: no bar.
         rng : None, int or numpy.random.Generator

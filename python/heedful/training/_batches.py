@@ -91,7 +91,7 @@ class Table:
                 f"{'; several inputs are a tuple, a list is one array' * isinstance(x, list)}"
             )
         if not self.count:
-            raise ValueError(f"{name}x must have one example at least: got none")
+            raise ValueError(f"{name}x must have at least one example: got none")
         self.weight = None if weight is None else checked_weights(weight)
         if self.weight is not None and len(self.weight) != self.count:
             raise ValueError(

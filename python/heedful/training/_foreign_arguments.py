@@ -38,4 +38,4 @@ def _check(kind: type[Any], arguments: Set[str]) -> None:
     taken = signature(kind.__init__).parameters
     for name in arguments:
         if name in _ARGUMENTS and name not in taken:
-            raise TypeError(f"{kind.__name__} does not know {name}: write {_ARGUMENTS[name]}")
+            raise TypeError(f"{kind.__name__} has no argument {name}: write {_ARGUMENTS[name]}")

@@ -53,7 +53,7 @@ class InputBatches:
             inputs = Inputs(f"batch {number}, x", _without_targets(given, number))
             yield InputBatch(inputs.by_position, inputs.by_name, inputs.count)
         if not number:
-            raise ValueError("x must give one batch at least: got none")
+            raise ValueError("x must yield at least one batch: got none")
 
 
 def _without_targets(given: Any, number: int) -> Any:

@@ -127,7 +127,7 @@ class Run:
 
     def _warn_of_the_end(self, name: str, steps: str) -> None:
         warnings.warn(
-            f"{name} gave fewer batches than {steps} asks for: training stopped with "
+            f"{name} yielded fewer batches than {steps} requires: training stopped with "
             f"{self.trainer.epochs} of {self.last} epochs",
             UserWarning,
             stacklevel=6,

@@ -47,7 +47,7 @@ class Stream:
         for number, given in enumerate(started or self.given, 1):
             yield _batch(given, f"{self.name}batch {number}, ")
         if not number:
-            raise ValueError(f"{self.name}x must give one batch at least: got none")
+            raise ValueError(f"{self.name}x must yield at least one batch: got none")
 
 
 Data: TypeAlias = Table | Stream
@@ -60,7 +60,7 @@ def as_data(x: Any, y: Any, weight: Any, name: str = "") -> Data:
     iterable = hasattr(x, "__iter__") and not hasattr(x, "__array__")
     if not iterable or isinstance(x, (str, bytes, dict, tuple)) or _is_plain_list(x):
         raise ValueError(
-            f"{name}y must be given, unless {name}x gives batches (x, y): got {named(x)}"
+            f"{name}y must be given, unless {name}x yields batches (x, y): got {named(x)}"
         )
     if weight is not None:
         raise ValueError("sample_weight must be part of the batches: (x, y, sample_weight)")

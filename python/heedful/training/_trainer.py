@@ -116,13 +116,14 @@ class Trainer:
         if isinstance(self.loss, LOSSES):
             raise TypeError(
                 f"the loss {type(self.loss).__name__} is for a model with one output, and this one "
-                f"gives {found}: write a model that gives what is learned, or a loss of your own, "
+                f"returns {found}: write a model with that output alone, or your own loss, "
                 "(loss, gradients) = f(target, outputs)"
             )
         for name, metric in self.metrics:
             if not isinstance(metric, OfFunction):
                 raise TypeError(
-                    f"the metric {name} is for a model with one output, and this one gives {found}"
+                    f"the metric {name} is for a model with one output, and this one returns "
+                    f"{found}"
                 )
 
     def _check_targets(self, batch: Batch, prediction: Any, class_weight: ClassWeight) -> None:

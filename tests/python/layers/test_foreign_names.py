@@ -126,7 +126,7 @@ def test_options_of_transformers_generate_get_a_hint(option: str, hint: str) -> 
         lambda **o: layers.generate(language, [[1]], **o),
         lambda **o: transformer.generate([[1]], start=1, **o),
     ):
-        with pytest.raises(TypeError, match=f"generate: {option} is not known here: {hint}"):
+        with pytest.raises(TypeError, match=f"generate: {option} is not supported: {hint}"):
             call(**{option: 1})
         with pytest.raises(TypeError, match=r"generate\(\) got an unexpected .* 'wrong'"):
             call(wrong=1)

@@ -206,7 +206,7 @@ def test_what_numpy_makes_an_array_of_is_one(rng: np.random.Generator) -> None:
 @pytest.mark.parametrize(
     ("x", "message"),
     [
-        (lambda x: iter(()), "x must give one batch at least: got none"),
+        (lambda x: iter(()), "x must yield at least one batch: got none"),
         (lambda x: iter([(x, x, x, x)]), r"batch 1 must be x, \(x,\), \(x, y\) or"),
         (lambda x: iter([x, 3.0]), "batch 2, x must be arrays of examples"),
         (lambda x: iter([{}]), "batch 1, x must be arrays of examples"),

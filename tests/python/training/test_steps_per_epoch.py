@@ -64,7 +64,7 @@ def test_a_generator_that_ends_too_early_ends_the_training(
         def on_end(self) -> None:
             ended.append("end")
 
-    message = rf"x gave fewer batches than steps_per_epoch asks for: .* {epochs} of 6 epochs"
+    message = rf"x yielded fewer batches than steps_per_epoch requires: .* {epochs} of 6 epochs"
     with pytest.warns(UserWarning, match=message) as warned:
         history = model.fit(
             batches(count), epochs=6, steps_per_epoch=4, callbacks=Ends(), verbose=False
@@ -82,7 +82,7 @@ def test_a_generator_with_enough_batches_gives_no_warning() -> None:
     model = seen()
     model.fit(batches(8), epochs=2, steps_per_epoch=4, verbose=False)
     assert model.optimizer.steps == 8
-    with pytest.raises(ValueError, match="x must give one batch at least: got none"):
+    with pytest.raises(ValueError, match="x must yield at least one batch: got none"):
         model.fit(iter(()), steps_per_epoch=3, verbose=False)
 
 

@@ -58,7 +58,8 @@ def test_validation_uses_validation_steps_batches() -> None:
 @pytest.mark.parametrize(("count", "epochs"), [(5, 3), (4, 3), (1, 1)])
 def test_a_generator_for_validation_that_ends_ends_the_training(count: int, epochs: int) -> None:
     model = seen()
-    with pytest.warns(UserWarning, match="validation_data gave fewer batches than validation_ste"):
+    message = "validation_data yielded fewer batches than validation_steps requires"
+    with pytest.warns(UserWarning, match=message):
         history = model.fit(
             *numbered(6), epochs=9, validation_data=batches(count), validation_steps=2,
             callbacks=EarlyStopping(patience=9, restore_best=False), verbose=False,

@@ -58,7 +58,7 @@ def _gradient_times_input(model: Layer, x: Array) -> Array:
         dy[:, index] = 1.0
         dx = backward(dy.reshape(y.shape))
         if not isinstance(dx, np.ndarray) or dx.shape != x.shape:
-            raise TypeError(f"model must give a gradient of x: got {named(dx)}")
+            raise TypeError(f"model must return a gradient of x: got {named(dx)}")
         sums += np.abs(x.astype(np.float64) * dx)
         index += 1
     importances: Array = sums.reshape(len(x), -1, x.shape[-1]).mean(1) / outputs

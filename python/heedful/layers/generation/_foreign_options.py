@@ -45,7 +45,7 @@ def with_generation_hints(function: Callable[Taken, Result]) -> Callable[Taken, 
     def call(*args: Taken.args, **options: Taken.kwargs) -> Result:
         for name in options:
             if name in _GENERATION:
-                raise TypeError(f"generate: {name} is not known here: {_GENERATION[name]}")
+                raise TypeError(f"generate: {name} is not supported: {_GENERATION[name]}")
         return function(*args, **options)
 
     return call

@@ -40,7 +40,7 @@ def read_prompts(prompts: Any) -> list[Array]:
         tokens = int64_array(f"prompts[{index}]", prompt)
         if tokens.ndim != 1 or not tokens.size:
             raise ValueError(
-                f"prompts[{index}] must be one token at least in one row: got shape "
+                f"prompts[{index}] must be at least one token in one row: got shape "
                 f"{tokens.shape}{'; one prompt is [tokens]' * (not tokens.ndim)}"
             )
         found.append(tokens)

@@ -157,7 +157,7 @@ class SegmentRecurrentLM(Typed):
         tokens = as_array("tokens", tokens)
         if tokens.ndim != 2 or not tokens.shape[1]:
             raise ValueError(
-                f"tokens must be (B, L), one token at least of each text: got shape {tokens.shape}"
+                f"tokens must be (B, L), at least one token of each text: got shape {tokens.shape}"
             )
         segment = size("segment", segment)
         logits, memory = self(tokens[:, :segment], return_memory=True)

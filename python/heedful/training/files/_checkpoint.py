@@ -45,7 +45,7 @@ def read_checkpoint(path: AnyPath, shapes: Shapes | None = None) -> dict[str, Ar
     tensors, found = read_shards(shards, shapes)
     for name, shard in shard_of.items():
         if name not in found or Path(found[name]).name != shard:
-            raise ValueError(f"{printable(name)} must stand in {shard!r}, as {place.name} says")
+            raise ValueError(f"{printable(name)} must be in {shard!r}, as {place.name} says")
     return tensors
 
 
@@ -69,7 +69,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in pairs:
         if name in found:
-            raise ValueError(f"{named(name)} stands in it twice")
+            raise ValueError(f"{named(name)} is in it twice")
         found[name] = value
     return found
 
@@ -80,4 +80,4 @@ def _check_name(shard: Any) -> None:
         raise ValueError(f"shards must be .safetensors files: got {named(shard)}")
     inside = Path(shard).name == shard == PureWindowsPath(shard).name
     if not inside or "\0" in shard:
-        raise ValueError(f"shards must stand in the folder of the index: got {named(shard)}")
+        raise ValueError(f"shards must be in the folder of the index: got {named(shard)}")

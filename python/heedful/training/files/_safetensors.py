@@ -57,7 +57,7 @@ def read_shards(
             for name in file.keys():  # noqa: SIM118, no mapping
                 if name in place:
                     raise ValueError(
-                        f"{printable(name)} must stand in one shard: got it in "
+                        f"{printable(name)} must be in one shard: got it in "
                         f"{_last(place[name])} and in {_last(path)}"
                     )
                 place[name] = path

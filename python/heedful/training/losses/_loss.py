@@ -70,12 +70,12 @@ def _check_end(loss: Any, probabilities: bool | None) -> None:
     name = type(loss).__name__
     if loss.from_logits and probabilities:
         raise ValueError(
-            f"loss must take what the model gives: {name} takes logits and the model ends in a "
+            f"loss must fit the output of the model: {name} takes logits and the model ends in a "
             f"sigmoid or softmax, so write {name}(from_logits=False) or leave the activation out"
         )
     if not loss.from_logits and probabilities is False:
         raise ValueError(
-            f"loss must take what the model gives: {name}(from_logits=False) takes probabilities "
+            f"loss must fit the output of the model: {name}(from_logits=False) takes probabilities "
             f"and the model ends without a sigmoid or softmax, so write {name}() or add one"
         )
 

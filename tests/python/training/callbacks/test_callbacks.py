@@ -69,7 +69,7 @@ def test_a_file_that_could_not_be_written_is_not_the_best(
         def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
             folder.rmdir()
 
-    with pytest.raises(FileNotFoundError, match="path must lie in a folder that is there"):
+    with pytest.raises(FileNotFoundError, match="path must be in an existing folder"):
         model.fit(x, y, callbacks=[Remove(), best], verbose=False)
     assert best.best == np.inf
 
@@ -205,7 +205,7 @@ def test_an_unknown_value_needs_a_mode() -> None:
 def test_callbacks_are_refused_in_one_sentence(rng: np.random.Generator) -> None:
     for call, kind, message in (
         (lambda: EarlyStopping(restore_best_weights=True), TypeError,  # type: ignore[call-arg]
-         "EarlyStopping does not know restore_best_weights: write restore_best"),
+         "EarlyStopping has no argument restore_best_weights: write restore_best"),
         (lambda: EarlyStopping(min_delta=-0.1), ValueError, "min_delta must not be negative"),
         (lambda: EarlyStopping(None), TypeError, "monitor must be a name in the history"),
         (lambda: network().fit(*points(rng), callbacks=[EarlyStopping]), TypeError,
@@ -224,7 +224,7 @@ def test_a_missing_value_is_an_error_before_the_first_step(
         (EarlyStopping("kappa", mode="max"), ValueError, r"monitor must be one of \['loss', 'accu"),
         (BestCheckpoint(tmp_path / "no" / "best"), ValueError, "needs a validation set"),
         (BestCheckpoint(tmp_path / "no" / "best", "loss"), FileNotFoundError,
-         "path must lie in a folder that is there"),
+         "path must be in an existing folder"),
     ):  # fmt: skip
         model = network()
         with pytest.raises(kind, match=message):

@@ -161,8 +161,8 @@ GOOD = {"0.weight": FIRST, "1.bias": FIRST, "0.bias": SECOND, "1.weight": SECOND
         ({**GOOD, "1.bias": f"\0{FIRST}"}, "in the folder of the index: got"),
         ({**GOOD, "1.bias": "pytorch_model.bin"}, "must be .safetensors files: got 'pytorch_mo"),
         ({**GOOD, "1.bias": 3}, "must be .safetensors files: got 3"),
-        ({**GOOD, "1.bias": SECOND}, f"1.bias must stand in '{SECOND}', as model.safetensors.ind"),
-        ({**GOOD, "more": SECOND}, f"more must stand in '{SECOND}', as model.safetensors.index"),
+        ({**GOOD, "1.bias": SECOND}, f"1.bias must be in '{SECOND}', as model.safetensors.ind"),
+        ({**GOOD, "more": SECOND}, f"more must be in '{SECOND}', as model.safetensors.index"),
         ({}, "weight_map must be a mapping of names to files: got {}"),
         ([FIRST], "weight_map must be a mapping of names to files: got "),
         (None, "weight_map must be a mapping of names to files: got None"),
@@ -183,7 +183,7 @@ def test_a_wrong_index_loads_nothing(weight_map: Any, message: str, sharded: Pat
         ("[]", "is none"),
         ("{}", "is none, 'weight_map'"),
         ("[" * 100_000, "is none"),
-        ('{"weight_map": {"a": "x.safetensors", "a": "y.safetensors"}}', "'a' stands in it twice"),
+        ('{"weight_map": {"a": "x.safetensors", "a": "y.safetensors"}}', "'a' is in it twice"),
     ],
 )
 def test_what_is_no_index_is_refused(text: str, message: str, sharded: Path) -> None:
@@ -208,7 +208,7 @@ def test_a_name_in_two_shards_is_refused(sharded: Path) -> None:
     state = network().state_dict()
     names = ("0.bias", "1.weight", "1.bias")
     library.save_file({name: state[name] for name in names}, sharded / SECOND)
-    with pytest.raises(ValueError, match=f"1.bias must stand in one shard: got it in '{FIRST}' an"):
+    with pytest.raises(ValueError, match=f"1.bias must be in one shard: got it in '{FIRST}' an"):
         load_weights(network(), sharded)
 
 

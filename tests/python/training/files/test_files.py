@@ -261,7 +261,7 @@ def test_what_was_frozen_is_frozen_again(trained: Sequential, tmp_path: Path) ->
 
 def test_a_folder_that_is_missing_is_named(trained: Sequential, tmp_path: Path) -> None:
     for save in (save_weights, save_training):
-        with pytest.raises(FileNotFoundError, match=r"folder that is there: got '.*no/state'"):
+        with pytest.raises(FileNotFoundError, match=r"existing folder: got '.*no/state'"):
             save(trained, tmp_path / "no" / "state")
         with pytest.raises(IsADirectoryError, match="path must be a file: got the folder"):
             save(trained, tmp_path)
