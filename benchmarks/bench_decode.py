@@ -7,7 +7,7 @@ from heedful.benchmark.topic import Topic, main
 BANDWIDTH = dict.fromkeys(("v2", "v3", "v4"), 0.75)
 
 GOALS = {
-    Case(shape, dtype): Goal(ratio=2.0, share=BANDWIDTH if dtype == "float32" else {})
+    Case(shape, dtype): Goal(ratio=2.0, fraction=BANDWIDTH if dtype == "float32" else {})
     for dtype in ("float32", "bfloat16", "float16")
     for shape in DECODE
 }

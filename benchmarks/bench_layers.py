@@ -108,9 +108,9 @@ def lines_of(harness: Harness, processes: dict[str, ScriptProcess], case: Case) 
     reason = reason or ("" if case.ratio else "no goal")
     ratio = turns.ratio("heedful", best)
     yield at_least(case.what, case.ratio or 1.0, ratio, "x torch", str(turns), reason)
-    if case.share is not None and case.operations is not None:
-        share = turns.share("heedful", case.operations)
-        yield at_least(case.what, case.share, share, f"of the {harness.peak.meaning}")
+    if case.fraction is not None and case.operations is not None:
+        fraction = turns.fraction("heedful", case.operations)
+        yield at_least(case.what, case.fraction, fraction, f"of the {harness.peak.meaning}")
 
 
 def difference(own: list[float], theirs: list[float]) -> float:

@@ -29,7 +29,7 @@ class Product:
     inputs: int
     outputs: int
     ratio: float  # to torch
-    share: float | None = None  # of the FMA peak
+    fraction: float | None = None  # of the FMA peak
 
     @property
     def operations(self) -> float:
@@ -184,11 +184,11 @@ def lines_of(
     if "heedful" not in right:
         return
     turns = take_turns(harness, right)
-    share, ratio = turns.share("heedful", product.operations), turns.ratio("heedful", "torch")
-    limit = f"{share:.0%} of the {harness.peak.meaning}; {turns}"
+    fraction, ratio = turns.fraction("heedful", product.operations), turns.ratio("heedful", "torch")
+    limit = f"{fraction:.0%} of the {harness.peak.meaning}; {turns}"
     yield at_least(str(product), product.ratio, ratio, "x torch", limit, forced_level())
-    if product.share is not None:
-        yield at_least(str(product), product.share, share, f"of the {harness.peak.meaning}")
+    if product.fraction is not None:
+        yield at_least(str(product), product.fraction, fraction, f"of the {harness.peak.meaning}")
 
 
 TOPIC = Topic("linear", __doc__, other=linear_lines)

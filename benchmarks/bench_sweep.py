@@ -50,8 +50,8 @@ class Swept:
             for one in (found.own, *map(found.of, LIBRARIES[1:]))
         ]
         ratio = "      –" if found.ratio is None else f"{found.ratio:7.2f}"
-        share = None if found.own is None else found.share(found.own)
-        limit = "" if share is None else f"{share:.0%}"
+        fraction = None if found.own is None else found.fraction(found.own)
+        limit = "" if fraction is None else f"{fraction:.0%}"
         cells = "".join(f"{cell:>11}" for cell in times)
         return f"{ratio}{cells}{limit:>6}  {found.case}{'  ' * bool(self.fault)}{self.fault}"
 

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from heedful import _interpreter as _interpreter  # first: it says where nothing else can go on
+from heedful import _interpreter as _interpreter  # first: it reports unsupported ones
 from heedful._config import show_config
 from heedful._threads import get_num_threads, num_threads, set_num_threads
 from heedful._version import __version__
@@ -27,7 +27,7 @@ from heedful.functional import (
     scaled_dot_product_attention,
 )
 
-if TYPE_CHECKING:  # imported when they are asked for, see __getattr__
+if TYPE_CHECKING:  # imported on first access, see __getattr__
     from heedful import benchmark as benchmark
     from heedful import data as data
     from heedful import functional as functional
@@ -66,7 +66,7 @@ _PARTS = {"benchmark", "data", "functional", "integrations", "layers", "testing"
 
 
 def __getattr__(name: str) -> Any:
-    """The parts of the package, each imported when it is first asked for."""
+    """Subpackages, each imported on first access."""
     if name in _PARTS:
         from importlib import import_module
 

@@ -15,7 +15,7 @@ PICTURE = Path("heedful_digits.png")
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        super().error(printable(message))  # it may quote names of files
+        super().error(printable(message))  # it may quote file names
 
 
 def parser() -> argparse.ArgumentParser:
@@ -39,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
     )
     digits.add_argument(
         "--show", type=_test_image, nargs="+", default=[], metavar="NUMBER",
-        help="the test images to show: odd numbers from 1 to 1795 (default: three telling ones)",
+        help="the test images to show: odd numbers from 1 to 1795 (default: three examples)",
     )  # fmt: skip
     picture = digits.add_mutually_exclusive_group()
     picture.add_argument(
@@ -53,7 +53,7 @@ def parser() -> argparse.ArgumentParser:
     search.add_arguments(
         commands.add_parser(
             "search",
-            help="rank the passages of a folder's documents by how close they come to a question",
+            help="rank the passages of a folder's documents by their similarity to a question",
             description=search.DESCRIPTION,
         )
     )
@@ -61,7 +61,7 @@ def parser() -> argparse.ArgumentParser:
     bench.add_arguments(
         commands.add_parser(
             "bench",
-            help="compare the speed with the libraries that are installed",
+            help="compare the speed with that of installed libraries",
             description=bench.DESCRIPTION,
         )
     )
@@ -69,7 +69,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _program() -> str:
-    """How it was started: by the name of the script that pip installs, or as a module."""
+    """The command as the user typed it: the script that pip installs, or the module."""
     started = Path(sys.argv[0] if sys.argv else "").stem
     return "heedful" if started == "heedful" else "python -m heedful"
 
@@ -99,7 +99,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with any_text():
         try:
             return _flushed(words)
-        except BrokenPipeError:  # the reader, say `head`, has seen enough
+        except BrokenPipeError:  # the reader, such as `head`, has closed the pipe
             code = 1
         except (OSError, ImportError) as error:
             print(f"{_program()}: {printable(str(error))}", file=sys.stderr)
@@ -111,7 +111,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _flushed(words: Sequence[str]) -> int:
-    """Here a reader that has gone away can be told from a mistake; at the exit it no longer can."""
+    """Run and flush: here a closed pipe is distinguishable from other errors, at exit it is not."""
     try:
         return _run(parser().parse_args(words))
     finally:

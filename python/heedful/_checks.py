@@ -1,4 +1,4 @@
-"""Single values given by the caller: numbers, integers, flags and words, each with its message."""
+"""Checks of single arguments: numbers, integers, flags and strings, each with its message."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 
 def named(value: object) -> str:
-    """How an error message shows what came."""
+    """How an error message shows a value."""
     if isinstance(value, np.ndarray):
         return f"an array of shape {value.shape} and type {value.dtype}"
     text = " ".join(repr(value).split())  # in one line
@@ -48,7 +48,7 @@ def real(name: str, value: Any) -> float:
 def _is_real(value: Any) -> bool:
     if isinstance(value, Complex):
         return isinstance(value, Real)
-    # an array of no axes, or a scalar of a type that registers nowhere, as bfloat16's
+    # an array without axes, or a scalar of a type not registered in `numbers`, such as bfloat16
     dtype = getattr(value, "dtype", None)
     return (
         getattr(value, "shape", None) == ()
@@ -100,7 +100,7 @@ def one_of(name: str, value: object, words: Sequence[str]) -> str:
 
 
 def integers(name: str, given: Any) -> list[int]:
-    """Exact Python integers, flattened: numbers beyond 64 bits stay what they are."""
+    """Exact Python integers, flattened: those beyond 64 bits are kept exactly."""
     return [int(number) for number in integer_array(name, given).ravel()]
 
 
@@ -112,7 +112,7 @@ def integer_array(name: str, given: Any) -> np.ndarray[Any, Any]:
             wrong = next(number for number in array.flat if not is_integer(number))
             raise TypeError(f"{name} must be integers: got {named(wrong)}")
         return array
-    # not copied by the same call: PyTorch's tensors warn when NumPy asks them for a copy
+    # not copied by the same call: PyTorch's tensors warn when NumPy requests a copy
     array = as_array(name, given)
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name} must be integers: got type {array.dtype}")
@@ -133,12 +133,12 @@ def int64_array(name: str, given: Any, limit: int = 2**63 - 1) -> NDArray[np.int
 
 
 def positions(name: str, given: Any) -> NDArray[np.int64]:
-    """Integers that float64, in which angles are computed, tells from their neighbours."""
+    """Integers that float64, in which angles are computed, represents exactly."""
     return int64_array(name, given, 2**53)
 
 
 def _objects(name: str, given: Any) -> np.ndarray[Any, Any]:
-    """The elements of nested lists as they are: NumPy would make floats of mixed large integers."""
+    """The elements of nested lists as they are: NumPy would make mixed large integers floats."""
     refuse_masked(name, given)
     try:
         return np.array(given, dtype=object)
@@ -147,7 +147,7 @@ def _objects(name: str, given: Any) -> np.ndarray[Any, Any]:
 
 
 def size(name: str, value: Any) -> int:
-    """A number of something that there must be at least one of."""
+    """A count of at least 1."""
     if not is_integer(value):
         raise TypeError(f"{name} must be an integer: got {named(value)}")
     if value < 1:
@@ -158,10 +158,10 @@ def size(name: str, value: Any) -> int:
 
 
 def as_array(name: str, given: ArrayLike) -> np.ndarray[Any, Any]:
-    """An array of any type, the given one where it is one already.
+    """An array of any type; no copy where the argument is one already.
 
-    The one door for what callers give as arrays: a masked array, whose mask NumPy would drop, is
-    refused, alone and within lists.
+    Every array argument is converted here: a masked array, whose mask NumPy would drop, is
+    rejected, alone and within lists.
     """
     if type(given) is np.ndarray:
         return given
@@ -176,7 +176,7 @@ def as_array(name: str, given: ArrayLike) -> np.ndarray[Any, Any]:
 
 def refuse_masked(name: str, given: Any) -> None:
     """A TypeError for a masked array, alone and within lists."""
-    # numpy.ma is slow to import, and who has a masked array has imported it
+    # numpy.ma is slow to import, and a caller with a masked array has imported it
     module = sys.modules.get("numpy.ma")
     if module is not None and _holds(given, module.MaskedArray):
         hint = ", use mask=" if name in ("query", "key", "value", "x") else ""
@@ -184,7 +184,7 @@ def refuse_masked(name: str, given: Any) -> None:
 
 
 def _holds(given: Any, kind: type, depth: int = 64) -> bool:
-    """Whether something is of a kind, or a list of it; as deep as NumPy's axes go."""
+    """Whether a value is of a type, or a list that holds one, nested up to NumPy's axes."""
     if not isinstance(given, (list, tuple)):
         return isinstance(given, kind)
     types = set(map(type, given))  # at the speed of compiled code: lists of numbers may be long
@@ -200,7 +200,7 @@ def _holds(given: Any, kind: type, depth: int = 64) -> bool:
 def each_of(
     name: str, given: Sequence[Any] | None, count: int, kind: type[Any] | None = None
 ) -> Sequence[Any]:
-    """One thing for each layer, of this kind; None for each where there are none."""
+    """One item per layer, of this type; None for each layer if the argument is None."""
     if given is None:
         return [None] * count
     if isinstance(given, str) or not isinstance(given, Sequence):
@@ -214,12 +214,12 @@ def each_of(
 
 
 def is_bfloat16(dtype: np.dtype[Any]) -> bool:
-    # by name, for ml_dtypes is imported by the caller or by nobody
+    # by name: heedful does not import ml_dtypes
     return dtype.kind == "V" and dtype.name == "bfloat16"
 
 
 def numbers(name: str, given: ArrayLike) -> np.ndarray[Any, Any]:
-    """An array of real numbers: what is converted from another kind would be wrong in silence."""
+    """An array of real numbers: a conversion from another kind would be silently wrong."""
     array = as_array(name, given)
     if array.dtype.kind not in "fiub" and not is_bfloat16(array.dtype):
         raise TypeError(f"{name} must hold real numbers: got {named(array)}")

@@ -31,13 +31,12 @@ def show_config(mode: Literal["stdout"] = "stdout") -> None: ...
 @overload
 def show_config(mode: Literal["dicts"]) -> Config: ...
 def show_config(mode: str = "stdout") -> Config | None:
-    """Print what this installation of heedful is and what it runs on, one line an entry.
+    """Print this installation's versions, build and hardware, one line per entry.
 
     Parameters
     ----------
     mode : {"stdout", "dicts"}
-        "stdout" prints, "dicts" returns a dictionary instead; the words of
-        :func:`numpy.show_config`.
+        "stdout" prints, "dicts" returns a dictionary instead, as in :func:`numpy.show_config`.
 
     Returns
     -------
@@ -47,20 +46,20 @@ def show_config(mode: str = "stdout") -> Config | None:
         heedful, numpy, python, platform
             versions
         level, levels
-            the processor level in use, and all that are installed and run here;
+            the processor level in use, and all that are installed and supported here;
             the environment variable HEEDFUL_ISA chooses among them before the import
         features
-            the processor's vector extensions that heedful knows of
+            the processor's vector extensions that heedful recognises
         threads, cores, quota
-            threads that a call takes when nobody says otherwise; the cores that this process
-            may run on; and the processors that its container pays for, 0 for no limit
+            threads that a call uses by default; the cores that this process may run on; and the
+            CPU quota of its container in processors, 0 for no limit
         openmp_runtimes
             the OpenMP libraries that are loaded in this process
         bfloat16
-            "pairs" where the module in use multiplies two bfloat16 numbers at a time
-            (AVX512-BF16, at the level v4), "widened" where it makes float32 of them first
+            "pairs" where the module in use multiplies pairs of bfloat16 elements
+            (AVX512-BF16, at level v4), "widened" where it converts them to float32 first
         module
-            the file of the compiled module, where there is one
+            the file of the compiled module, if there is one
 
         All other entries say how that file was compiled.
 
@@ -106,7 +105,7 @@ def _cores() -> int:
 
 
 def _openmp_runtimes() -> list[str]:
-    """The OpenMP libraries mapped into this process; empty where it cannot be told."""
+    """The OpenMP libraries mapped into this process; empty where that is unknown."""
     try:
         with open("/proc/self/maps") as maps:
             files = {line.split()[-1] for line in maps if "/" in line}

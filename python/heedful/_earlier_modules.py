@@ -1,10 +1,10 @@
-"""Modules under their names of earlier versions, by which pickles find what is inside."""
+"""Former names of modules, by which pickles of earlier versions refer to their classes."""
 
 from __future__ import annotations
 
 import sys
 
-# package → name of a module in it → where that is now
+# package → former name of a module in it → present module
 _MOVED = {
     "heedful.layers": {
         "_activations": "heedful.layers.blocks._activations",
@@ -63,6 +63,6 @@ _MOVED = {
 
 
 def register(package: str) -> None:
-    """Lets the imported modules of a package be found by their earlier names, too."""
+    """Register the imported modules of a package under their former names, too."""
     for earlier, name in _MOVED[package].items():
         sys.modules[f"{package}.{earlier}"] = sys.modules[name]

@@ -1,6 +1,6 @@
-"""Which interpreter of the process this is: pybind11 serves the others from Python 3.12 on.
+"""Sub-interpreters: pybind11 supports them from Python 3.12 on.
 
-Imported ahead of NumPy, whose own word for it says nothing of the way out.
+Imported before NumPy, whose own error message names no remedy.
 """
 
 import sys
@@ -20,14 +20,14 @@ def check_interpreter() -> None:
 
 
 def _is_main() -> bool:
-    """True also where nobody can tell."""
+    """Whether this is the main interpreter; True also where that is unknown."""
     if sys.implementation.name != "cpython":  # the others have no sub-interpreters
         return True
     try:
         import ctypes  # NumPy imports it in any case
     except ImportError:
         return _is_main_by_number()
-    # prototypes of our own: those that ctypes.pythonapi hands out are everybody's
+    # own prototypes: those of ctypes.pythonapi are shared by the whole process
     state = ctypes.PYFUNCTYPE(ctypes.c_void_p)
     here = state(("PyInterpreterState_Get", ctypes.pythonapi))
     main = state(("PyInterpreterState_Main", ctypes.pythonapi))

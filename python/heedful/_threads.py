@@ -1,6 +1,6 @@
 """How many threads a call uses: this thread's number, else the process's, else the default.
 
-The compiled module keeps the numbers, where a call finds them without asking Python.
+The compiled module stores the numbers, so that a call reads them without Python.
 """
 
 import os
@@ -12,8 +12,8 @@ from heedful._core import native
 
 __all__ = ["get_num_threads", "num_threads", "set_num_threads"]
 
-# A slip of the pen must not start threads and reserve work areas without end.
-_MOST = max(1024, os.cpu_count() or 1)
+# A typo must not start threads and reserve scratch memory without bound.
+_MAX_THREADS = max(1024, os.cpu_count() or 1)
 
 
 def set_num_threads(n: int | None) -> None:
@@ -36,7 +36,7 @@ def set_num_threads(n: int | None) -> None:
 
     See Also
     --------
-    num_threads : for a block of code on one thread, which goes before this number.
+    num_threads : for a block of code in one thread; it takes precedence over this number.
 
     Notes
     -----
@@ -59,7 +59,7 @@ def get_num_threads() -> int:
     Returns
     -------
     int
-        The number of the innermost `num_threads` block around, else that of `set_num_threads`,
+        The number of the innermost enclosing `num_threads` block, else that of `set_num_threads`,
         else the default.
 
     Examples
@@ -75,7 +75,7 @@ def get_num_threads() -> int:
 def num_threads(n: int) -> AbstractContextManager[int]:
     """Use `n` threads within a ``with`` block, for calls of this thread only.
 
-    Other threads go on as before. Blocks may be nested: the innermost counts. Also usable as a
+    Other threads are not affected. Blocks may be nested: the innermost applies. Also usable as a
     decorator.
 
     Parameters
@@ -86,7 +86,7 @@ def num_threads(n: int) -> AbstractContextManager[int]:
     Returns
     -------
     context manager
-        It gives `n` to the ``as`` clause.
+        Its ``as`` target is `n`.
 
     Raises
     ------
@@ -118,6 +118,8 @@ def _checked(n: object) -> int:
     if isinstance(n, bool) or not isinstance(n, Integral):
         raise TypeError(f"n must be a number of threads, an integer: got {n!r}")
     number = int(n)
-    if not 1 <= number <= _MOST:
-        raise ValueError(f"n must be a number of threads between 1 and {_MOST}: got {number}")
+    if not 1 <= number <= _MAX_THREADS:
+        raise ValueError(
+            f"n must be a number of threads between 1 and {_MAX_THREADS}: got {number}"
+        )
     return number

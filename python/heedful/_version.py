@@ -1,3 +1,3 @@
-"""The version, in the one place that both the build and the package read."""
+"""The version, in one place for both the build and the package."""
 
 __version__ = "0.1.0.dev0"

@@ -1,4 +1,4 @@
-"""Files that are written as a whole or not at all."""
+"""Atomic writes: a file is written as a whole or not at all."""
 
 from __future__ import annotations
 
@@ -22,51 +22,51 @@ def check_path(path: AnyPath) -> None:
 
 @contextmanager
 def whole_file(path: AnyPath) -> Iterator[Path]:
-    """An empty file beside `path`, to be written; at the end it takes the place of `path`.
+    """A temporary file beside `path`, to be written; at the end it replaces `path`.
 
-    After an error, or Ctrl-C, `path` is what it was and the other file is gone. A new file has the
-    mode that the umask leaves, as by `open`; an old one hands on its mode, and its owner where that
-    is allowed. Symbolic links stay: what they lead to is written.
+    After an error, or Ctrl-C, `path` is unchanged and the temporary file is removed. A new file has
+    the mode that the umask leaves, as by `open`; an existing one keeps its mode, and its owner if
+    permitted. Symbolic links stay: their target is written.
     """
     target = Path(os.path.realpath(path))
     _check_replaced(target, path)
     before = target.stat() if target.exists() else None
-    beside = target.with_name(f".{secrets.token_hex(8)}.part")  # not longer than a name may be
+    temporary = target.with_name(f".{secrets.token_hex(8)}.part")  # within the limit of names
     try:
-        mode = _created(beside)
-        yield beside
+        mode = _created(temporary)
+        yield temporary
         if before is None:
-            beside.chmod(mode)
+            temporary.chmod(mode)
         else:
-            _make_like(beside, before)
-        beside.replace(target)
+            _copy_mode(temporary, before)
+        temporary.replace(target)
     except OSError as error:
-        if error.filename is None or not _is_of(error, beside):
+        if error.filename is None or not _is_of(error, temporary):
             raise
-        # the caller does not know the name of the file beside it
+        # the name of the temporary file means nothing to the caller
         raise OSError(error.errno, error.strerror, os.fspath(path)) from None
     finally:
         with suppress(OSError):
-            beside.unlink()
+            temporary.unlink()
 
 
 def check_target(path: AnyPath) -> None:
-    """Refuses what no file can be written to: before a long computation, not after it."""
+    """Reject a path that cannot be written: before a long computation, not after it."""
     check_path(path)
     target = Path(os.path.realpath(path))
     shown = repr(os.fspath(path))
     if Path(path).is_symlink():
         shown += f", a link to {str(target)!r}"
     if not target.parent.is_dir():
-        raise FileNotFoundError(f"path must lie in a folder that is there: got {shown}")
+        raise FileNotFoundError(f"path must be in an existing folder: got {shown}")
     if target.is_dir():
         raise IsADirectoryError(f"path must be a file: got the folder {shown}")
     _check_replaced(target, path)
 
 
 def _check_replaced(target: Path, path: AnyPath) -> None:
-    """What stands there may be a file that may be written, and nothing else."""
-    if target.is_symlink():  # which leads to itself
+    """An existing target must be a regular file with write permission."""
+    if target.is_symlink():  # a link to itself
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), os.fspath(path))
     if not target.exists() or target.is_dir():  # a folder cannot be replaced
         return
@@ -78,7 +78,7 @@ def _check_replaced(target: Path, path: AnyPath) -> None:
 
 
 def _created(path: Path) -> int:
-    """Makes the file, which must not be there, and says which mode the umask left it."""
+    """Create the file, which must not exist; returns the mode that the umask left it."""
     descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
     try:
         return stat.S_IMODE(os.fstat(descriptor).st_mode)
@@ -86,8 +86,8 @@ def _created(path: Path) -> int:
         os.close(descriptor)
 
 
-def _make_like(path: Path, before: os.stat_result) -> None:
-    """Owner first: a change of it takes bits of the mode away."""
+def _copy_mode(path: Path, before: os.stat_result) -> None:
+    """Owner first: changing it clears bits of the mode."""
     if hasattr(os, "chown"):
         for owner in ((before.st_uid, -1), (-1, before.st_gid)):
             with suppress(OSError):  # only root may give files away

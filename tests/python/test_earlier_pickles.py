@@ -5,8 +5,11 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
+from copy import copy
 
 import pytest
+
+from heedful.layers import Linear
 
 NAMES = """
 heedful.layers._activations Activation GELU ReLU SiLU Sigmoid Softmax Tanh
@@ -44,7 +47,6 @@ heedful.training._binary_cross_entropy BinaryCrossEntropy
 heedful.training._binary_metrics AUC F1 Precision Recall
 heedful.training._callbacks Callback
 heedful.training._categorical_cross_entropy CategoricalCrossEntropy SparseCategoricalCrossEntropy
-heedful.training._ending Suspicion
 heedful.training._gradient_norm gradient_norm
 heedful.training._history History
 heedful.training._losses Loss
@@ -80,6 +82,23 @@ def test_what_an_earlier_pickle_names_is_found(module: str, name: str) -> None:
     assert found is getattr(package, name, found)
     assert found.__name__ == name
     assert pickle.loads(pickle.dumps(found)) is found
+
+
+def test_a_renamed_class_is_found() -> None:
+    found = pickle.loads(by_name("heedful.training._ending", "Suspicion"))
+    assert found.__name__ == "LogitsCheck"
+    assert pickle.loads(pickle.dumps(found)) is found
+
+
+def test_a_renamed_attribute_of_a_compiled_model_is_found() -> None:
+    model = Linear(3, 1, rng=0)
+    model.compile("adam", "mse")
+    trainer = vars(model)["_trainer"]
+    earlier = copy(trainer)
+    vars(earlier)["suspicion"] = vars(earlier).pop("logits_check")
+    found = pickle.loads(pickle.dumps(earlier))
+    assert isinstance(found.logits_check, type(trainer.logits_check))
+    assert not hasattr(found, "suspicion")
 
 
 @pytest.mark.parametrize("module", ["heedful.layers._linear", "heedful.training._optimizers"])

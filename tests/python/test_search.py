@@ -71,16 +71,16 @@ def test_ten_questions_find_their_passage(folder: Path) -> None:
 @pytest.mark.peer
 @pytest.mark.slow
 def test_ten_questions_find_their_passage_among_pieces_too(folder: Path) -> None:
-    """As the command does it: long tables are cut, and what stands at their ends is seen."""
+    """As the command does it: long tables are split, and text at their ends is found."""
     pytest.importorskip("tokenizers")
-    from heedful._command.cutting import Cutter
+    from heedful._command.splitting import Splitter
     from heedful.integrations.sentences import SentenceEncoder, find_minilm
 
     try:
         encoder = SentenceEncoder(find_minilm())
     except ModuleNotFoundError as error:
         pytest.skip(str(error))
-    passages = list(Cutter(encoder).cut(read_passages(folder, (".txt",))))
+    passages = list(Splitter(encoder).split(read_passages(folder, (".txt",))))
     close = command.closeness(encoder, passages, list(QUESTIONS))
     places = {}
     for (question, topic), row in zip(QUESTIONS.items(), close, strict=True):
@@ -119,7 +119,7 @@ def test_passages_are_paragraphs_with_their_line(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-def test_files_that_are_no_text_are_passed_by(tmp_path: Path) -> None:
+def test_files_that_are_no_text_are_skipped(tmp_path: Path) -> None:
     (tmp_path / "good.txt").write_text("words", encoding="utf-8")
     (tmp_path / "bad.txt").write_bytes(b"\xff\xfe\x00")
     (tmp_path / "other.bin").write_text("words", encoding="utf-8")
@@ -131,7 +131,7 @@ def test_endings_are_those_of_names_in_any_case() -> None:
     assert command._endings(["TXT", ".Md"]) == (".txt", ".md")
 
 
-def test_folders_of_tools_are_passed_by(tmp_path: Path) -> None:
+def test_folders_of_tools_are_skipped(tmp_path: Path) -> None:
     for folder in (".git", ".venv", "node_modules/deep", "build", "__pycache__", "docs", "myenv"):
         (tmp_path / folder).mkdir(parents=True)
         (tmp_path / folder / "text.txt").write_text("words", encoding="utf-8")

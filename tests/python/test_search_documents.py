@@ -1,4 +1,4 @@
-"""What cannot be read is passed by and told; the rest is searched."""
+"""What cannot be read is skipped and reported; everything else is searched."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from heedful._command import documents
-from heedful._command.documents import PassedBy
+from heedful._command.documents import Skipped
 from heedful._command.search import read_passages
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="pipes, links and names as POSIX has")
@@ -20,10 +20,10 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="pipes, links and nam
 
 def search(folder: Path) -> tuple[list[str], list[str]]:
     """Names of what is read, and the lines on what is not."""
-    told = PassedBy(folder)
+    skipped = Skipped(folder)
     names = [str(passage.path.relative_to(folder)) for passage in
-             read_passages(folder, (".txt",), told)]  # fmt: skip
-    return names, told.lines
+             read_passages(folder, (".txt",), skipped)]  # fmt: skip
+    return names, skipped.lines
 
 
 def make_pipe(path: Path) -> None:
@@ -58,11 +58,11 @@ def make_socket(path: Path) -> None:
     ids=["pipe", "socket", "device", "loop", "dangling", "folder", "root", "latin", "utf16",
          "binary", "huge"],
 )  # fmt: skip
-def test_what_is_no_text_is_passed_by_and_told(make: Any, reason: str, tmp_path: Path) -> None:
+def test_what_is_no_text_is_skipped_and_reported(make: Any, reason: str, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("words", encoding="utf-8")
     make(tmp_path / "b.txt")
     (tmp_path / "c.txt").write_text("words", encoding="utf-8")
-    assert search(tmp_path) == (["a.txt", "c.txt"], [f"passed by b.txt: {reason}"])
+    assert search(tmp_path) == (["a.txt", "c.txt"], [f"skipped b.txt: {reason}"])
 
 
 def refuse(monkeypatch: pytest.MonkeyPatch, name: str, error: OSError) -> None:
@@ -88,7 +88,7 @@ def refuse(monkeypatch: pytest.MonkeyPatch, name: str, error: OSError) -> None:
     ],
 )
 @pytest.mark.parametrize("name", ["closed", "closed.txt"])
-def test_what_may_not_be_read_or_vanishes_is_passed_by_and_told(
+def test_what_may_not_be_read_or_vanishes_is_skipped_and_reported(
     name: str, error: OSError, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = tmp_path / name
@@ -100,14 +100,14 @@ def test_what_may_not_be_read_or_vanishes_is_passed_by_and_told(
     (tmp_path / "z").mkdir()
     (tmp_path / "z" / "z.txt").write_text("words", encoding="utf-8")
     refuse(monkeypatch, name, error)
-    assert search(tmp_path) == (["a.txt", "z/z.txt"], [f"passed by {name}: {reason}"])
+    assert search(tmp_path) == (["a.txt", "z/z.txt"], [f"skipped {name}: {reason}"])
 
 
 @pytest.mark.skipif(getattr(os, "geteuid", int)() == 0, reason="root may enter everything")
-def test_a_folder_that_may_not_be_entered_is_passed_by_and_told(tmp_path: Path) -> None:
+def test_a_folder_that_may_not_be_entered_is_skipped_and_reported(tmp_path: Path) -> None:
     (tmp_path / "closed").mkdir(mode=0)
     (tmp_path / "a.txt").write_text("words", encoding="utf-8")
-    assert search(tmp_path) == (["a.txt"], ["passed by closed: Permission denied"])
+    assert search(tmp_path) == (["a.txt"], ["skipped closed: Permission denied"])
 
 
 def test_folders_may_be_deeper_than_calls(tmp_path: Path) -> None:
@@ -119,33 +119,33 @@ def test_folders_may_be_deeper_than_calls(tmp_path: Path) -> None:
     before = sys.getrecursionlimit()
     sys.setrecursionlimit(len(inspect.stack()) + 70)
     try:
-        names, told = search(tmp_path)
+        names, skipped = search(tmp_path)
     finally:
         sys.setrecursionlimit(before)
-    assert (len(names), told) == (1, [])
+    assert (len(names), skipped) == (1, [])
 
 
 def test_many_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for index in range(23):
         (tmp_path / f"{index:02}.txt").write_bytes(b"\xff")
-    told = PassedBy(tmp_path)
-    assert list(read_passages(tmp_path, (".txt",), told)) == []
-    told.show()
+    skipped = Skipped(tmp_path)
+    assert list(read_passages(tmp_path, (".txt",), skipped)) == []
+    skipped.show()
     shown = capsys.readouterr()
     assert shown.out == ""
     lines = shown.err.splitlines()
-    assert lines[0] == "passed by 00.txt: not in UTF-8"
-    assert lines[-2:] == ["passed by 09.txt: not in UTF-8", "and 13 more passed by"]
+    assert lines[0] == "skipped 00.txt: not in UTF-8"
+    assert lines[-2:] == ["skipped 09.txt: not in UTF-8", "skipped 13 more"]
 
 
-def test_names_that_command_a_terminal_are_told_in_signs(tmp_path: Path) -> None:
+def test_control_characters_in_names_are_escaped(tmp_path: Path) -> None:
     names = (b"a\xff\x1b[2J.txt", b"b\n.txt", "c\x9b\u202e.txt".encode())
     for name in names:
         Path(os.fsdecode(os.path.join(os.fsencode(tmp_path), name))).write_bytes(b"\xff")
-    _, told = search(tmp_path)
-    assert told == [
-        "passed by a\\udcff\\x1b[2J.txt: not in UTF-8", "passed by b\\n.txt: not in UTF-8",
-        "passed by c\\x9b\\u202e.txt: not in UTF-8",
+    _, skipped = search(tmp_path)
+    assert skipped == [
+        "skipped a\\udcff\\x1b[2J.txt: not in UTF-8", "skipped b\\n.txt: not in UTF-8",
+        "skipped c\\x9b\\u202e.txt: not in UTF-8",
     ]  # fmt: skip
 
 

@@ -19,7 +19,7 @@ SCALES = (10.0, 20.0, 50.0, 100.0, 200.0, 500.0)
 
 @dataclass(frozen=True)
 class Half:
-    """One half of the images: `number[i]` is the place of image i in the whole set."""
+    """One half of the images: `number[i]` is the index of image i in the whole set."""
 
     number: Array  # (N,)
     images: Array  # (N, 8, 8) uint8
@@ -28,7 +28,7 @@ class Half:
 
 
 def halves() -> tuple[Half, Half]:
-    """Even-numbered images to learn from, odd-numbered ones to be tested on."""
+    """The training half, of even-numbered images, and the test half, of odd-numbered ones."""
     images, labels = load_digits()
     pixels = images.reshape(len(images), 64).astype(np.float32)
     pixels /= np.linalg.norm(pixels, axis=1, keepdims=True)
@@ -57,7 +57,7 @@ def nearest(train: Half, test: Half) -> Array:
 
 def leave_one_out(train: Half) -> dict[float, float]:
     """Accuracy on the training half for each scale, every image classified by all the others."""
-    others = ~np.eye(len(train.labels), dtype=bool)  # an image may not attend to itself
+    others = ~np.eye(len(train.labels), dtype=bool)  # no image attends to itself
     values = one_hot(train.labels)
     return {
         scale: accuracy(
@@ -69,7 +69,7 @@ def leave_one_out(train: Half) -> dict[float, float]:
 
 
 def best_scale(accuracies: dict[float, float]) -> float:
-    """The scale with the highest accuracy; among equals the smallest, which attends most widely."""
+    """The scale with the highest accuracy; among equals the smallest, with the softest weights."""
     highest = max(accuracies.values())
     return min(scale for scale, reached in accuracies.items() if reached == highest)
 
@@ -84,7 +84,7 @@ def numpy_attention(query: Array, key: Array, value: Array, scale: float) -> Arr
 def times(
     functions: dict[str, Callable[[], object]], rounds: int = 9, calls: int = 5, pause: float = 0.04
 ) -> dict[str, float]:
-    """Median seconds of each function, in turns: the threads of one rest before the next starts."""
+    """Median seconds of each function, interleaved, with a pause that lets threads go to sleep."""
     seconds: dict[str, list[float]] = {name: [] for name in functions}
     for _ in range(rounds):
         for name, function in functions.items():
@@ -98,9 +98,9 @@ def times(
 
 
 def examples(out: Array, labels: Array) -> list[tuple[str, int]]:
-    """Telling rows of the test half: recognised at once, after some thought, and not at all."""
+    """Instructive rows of the test half: recognised clearly, narrowly, and not at all."""
     predicted = out.argmax(axis=-1)
-    certainty = out.max(axis=-1).round(4)  # the last bits must not choose
+    certainty = out.max(axis=-1).round(4)  # the last bits must not decide
     right = predicted == labels
     found = [
         ("recognised at once", int(np.argmax(np.where(right, certainty, -np.inf)))),

@@ -17,7 +17,7 @@ def draw(image: NDArray[Any]) -> list[str]:
 
 
 def side_by_side(columns: Sequence[Sequence[str]], gap: str = "   ") -> str:
-    """Blocks of lines next to each other, each filled up to the width of an image."""
+    """Blocks of lines next to each other, each padded to the width of an image."""
     height = max(len(column) for column in columns)
     filled = [[*column, *[""] * (height - len(column))] for column in columns]
     return "\n".join(

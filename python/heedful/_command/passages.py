@@ -1,4 +1,4 @@
-"""Passages of texts: paragraphs, with the titles that stand above them."""
+"""Passages of texts: paragraphs, with the titles above them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-_WORDS = 120  # of a passage, where its lines allow it
-# "# Title", "<h1>Title</h1>"; a title underlined with signs, with or without a line above it
+_WORDS = 120  # of a passage, to the next end of a line
+# "# Title", "<h1>Title</h1>"; a title underlined with punctuation, with or without an overline
 _TITLE = re.compile(r"#{1,6} .*|<h[1-6].*</h[1-6]>", re.IGNORECASE)
 _RULE = re.compile(r"([=\-~^\"'#*+.:_`])\1\1+")
 
@@ -17,7 +17,7 @@ class Passage(NamedTuple):
     path: Path
     line: int
     text: str
-    title: str = ""  # what stands above it
+    title: str = ""  # the title above it
     text_line: int = 0  # where the text begins, if that is not `line`
 
     @property
@@ -30,7 +30,7 @@ class Passage(NamedTuple):
 
 
 def paragraphs(path: Path, text: str) -> Iterator[Passage]:
-    """What stands between empty lines; another one begins at the line after so many words."""
+    """Text between empty lines; a long one is split at the end of the line after _WORDS words."""
     lines: list[str] = []
     first, words = 1, 0
     for number, line in enumerate([*text.splitlines(), ""], 1):
@@ -45,7 +45,7 @@ def paragraphs(path: Path, text: str) -> Iterator[Passage]:
 
 
 def with_titles(passages: Iterable[Passage]) -> Iterator[Passage]:
-    """Titles stand in front of the passage that follows; at the end of a file, alone."""
+    """Titles joined to the passage that follows; at the end of a file they stay alone."""
     above: list[Passage] = []
     for passage in passages:
         if _is_title(passage.text):

@@ -1,4 +1,4 @@
-"""The picture of the main job: test images, what they attend to, and what follows from it."""
+"""The picture of the main job: test images, the training images attended to, and the answer."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Row:
 
 
 def save(rows: Sequence[Row], heading: str, path: Path) -> None:
-    """Draw the rows and write them to `path`; its ending chooses the format."""
+    """Draw the rows and write them to `path`; its extension selects the format."""
     from matplotlib.figure import Figure  # without pyplot: no window system, no global state
 
     figure = Figure(figsize=(12.0, 0.8 + 2.05 * len(rows)), dpi=120, facecolor="white")
@@ -43,8 +43,8 @@ def save(rows: Sequence[Row], heading: str, path: Path) -> None:
     )  # fmt: skip
     for index, row in enumerate(rows):
         _draw_row(figure, grid, index, row, last=index == len(rows) - 1)
-    with whole_file(path) as beside:
-        figure.savefig(beside, format=path.suffix[1:].lower())
+    with whole_file(path) as temporary:
+        figure.savefig(temporary, format=path.suffix[1:].lower())
 
 
 def _draw_row(figure: Any, grid: Any, index: int, row: Row, last: bool) -> None:

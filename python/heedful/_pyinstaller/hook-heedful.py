@@ -1,7 +1,7 @@
-"""PyInstaller's hook: the modules and the data that heedful loads by name, which it cannot see.
+"""PyInstaller's hook: the modules and data that heedful loads by name, which it cannot detect.
 
-Left out are the benchmarks and the command line, for they would bring along every framework that
-is installed; an application that imports them by their names has them all the same.
+The benchmarks and the command line are excluded, as they would include every framework that is
+installed; an application that imports them by name still includes them.
 """
 
 from PyInstaller.utils.hooks import collect_data_files, collect_submodules

@@ -1,1 +1,1 @@
-"""What training needs of a model, and layers are built upon."""
+"""The base of layers: what training needs of a model."""

@@ -1,4 +1,4 @@
-"""Arguments in errors as the caller named them, where they are forwarded under other names."""
+"""Argument names in errors as the caller used them, where they are forwarded under other names."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import re
 from types import TracebackType
 
 
-class argument_names:  # read as a word: with argument_names(kv_lengths="lengths"):
-    """Within it, messages of ValueError and TypeError name arguments as the caller knows them.
+class argument_names:  # used as a statement: with argument_names(kv_lengths="lengths"):
+    """Within it, messages of ValueError and TypeError use the caller's argument names.
 
-    For what is checked further inside: by a function, or by a layer that a user may have written.
+    For checks further inside: in a function, or in a layer that a user may have written.
     """
 
     __slots__ = ("names",)

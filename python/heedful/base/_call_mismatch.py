@@ -1,4 +1,4 @@
-"""What a layer takes, where a call does not fit it: users wrote layer(x), Python says compute."""
+"""Errors of calls that do not match a layer: users wrote layer(x), Python's error says compute."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from heedful.base._foreign_arguments import hint_for
 def call_mismatch(
     compute: Callable[..., Any], training: bool, inputs: tuple[Any, ...], options: Mapping[str, Any]
 ) -> str | None:
-    """Why ``layer(*inputs, **options)`` cannot be given to its `compute`; None where it can."""
-    from inspect import Parameter, signature  # only now: nobody needs it whose calls fit
+    """Why ``layer(*inputs, **options)`` does not match its `compute`; None where it does."""
+    from inspect import Parameter, signature  # only now: needed for errors alone
 
     found = signature(compute)
-    own, *others = found.parameters.values()  # mode comes from the layer
+    own, *others = found.parameters.values()  # mode is passed by the layer
     try:
         found.bind(None, *inputs, **options)
     except TypeError as error:

@@ -1,4 +1,4 @@
-"""Freezable: which parameters of a layer learn."""
+"""Freezable: which parameters of a layer are trained."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Freezable:
-    """What every layer can do to its parameters, those that are made later included."""
+    """Freezes and unfreezes the parameters of a layer, also those that are created later."""
 
     if TYPE_CHECKING:
 
@@ -23,20 +23,20 @@ class Freezable:
         def named_layers(self) -> Iterator[tuple[str, Node]]: ...
 
     def freeze(self, *names: str) -> None:
-        """Leaves parameters as they are in training, all or those of patterns such as "encoder.*".
+        """Keeps parameters constant in training, all or those of patterns such as "encoder.*".
 
-        What is made at the first call only, as in :class:`Dense`, is frozen then. Layers that are
-        added later learn, such as a new head.
+        Parameters that are created at the first call, as in :class:`Dense`, are frozen then. Layers
+        that are added later, such as a new head, are trained.
         """
         self._set_trainable(names, False)
 
     def unfreeze(self, *names: str) -> None:
-        """Lets parameters learn again, all or those of patterns."""
+        """Makes parameters trainable again, all or those of patterns."""
         self._set_trainable(names, True)
 
     @property
     def trainable(self) -> bool:
-        """Whether any parameter learns; assigning is `freeze` or `unfreeze` of all."""
+        """Whether any parameter is trainable; assigning freezes or unfreezes all."""
         made = any(own.trainable for _, own in self.named_parameters())
         return made or any(True in layer.awaited.values() for _, layer in self.named_layers())
 
@@ -45,7 +45,7 @@ class Freezable:
         self._set_trainable((), flag("trainable", given))
 
     def _set_trainable(self, names: tuple[str, ...], trainable: bool) -> None:
-        """Everything is checked first: after an error all is as it was."""
+        """Everything is checked first: after an error nothing has changed."""
         found: list[Parameter] = []
         later: list[tuple[Node, str]] = []
         for pattern in names or ("*",):

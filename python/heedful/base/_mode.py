@@ -1,4 +1,4 @@
-"""Whether a layer is used or trained, which is what every layer of a model is told."""
+"""Mode: training or inference, as passed to every layer of a model."""
 
 from typing import NamedTuple
 
@@ -6,17 +6,17 @@ import numpy as np
 
 
 class Mode(NamedTuple):
-    """How a pass through a model is made.
+    """The mode of a forward pass.
 
     training : a backward pass may follow, so what it needs is kept; dropout is active
-    rng : where dropout and noise draw from; unused otherwise
+    rng : the generator of dropout and noise; unused otherwise
     """
 
     training: bool
     rng: np.random.Generator | None
 
     def seed(self) -> int:
-        """A seed for one call of a function that draws from counters."""
+        """A seed for one call of a function with a counter-based generator."""
         assert self.rng is not None
         return int(self.rng.integers(0, 2**64, dtype=np.uint64))
 

@@ -1,4 +1,4 @@
-"""Module: what every layer and every model is, but for how it is trained."""
+"""Module: the base class of every layer and model, without training."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from heedful.base._types import Array, Backward, Rng, generator
 
 
 class Module(Freezable):
-    """A function with parameters, made of such functions; ``Layer`` adds how it is trained.
+    """A function with parameters, composed of such functions; ``Layer`` adds training.
 
-    See :class:`heedful.layers.Layer`, which is what users write.
+    See :class:`heedful.layers.Layer`, which users subclass.
     """
 
     _parameters: dict[str, Parameter]
 
-    # names of parameters that are made at the first call, and whether they will be trainable
+    # names of parameters that are created at the first call, and whether they will be trainable
     awaited: Mapping[str, bool] = MappingProxyType({})
 
     def __new__(cls, *_: Any, **options: Any) -> Module:
@@ -62,10 +62,10 @@ class Module(Freezable):
         )
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
-        """The result alone: nothing is kept, and dropout does nothing.
+        """The result alone: nothing is kept for a backward pass, and dropout is inactive.
 
         Shapes are those of `compute`. Any number of threads may call at the same time. A call that
-        raises leaves the caches that it was given as they were.
+        raises leaves the caches passed to it unchanged.
         """
         if "cache" in options or "caches" in options:
             with rollback(options.get("cache"), options.get("caches")):
@@ -73,16 +73,16 @@ class Module(Freezable):
         return self.computed(INFERENCE, *inputs, **options)[0]
 
     def forward(self, *inputs: Any, rng: Rng = None, **options: Any) -> tuple[Any, Backward]:
-        """The result, and a function that takes gradients back through this computation, once.
+        """The result, and a function that propagates gradients back through this computation, once.
 
         Shapes are those of `compute`; a gradient has the shape of what it is the gradient of. Any
-        number of threads may call, and go back one after another: they share the gradients of the
-        parameters.
+        number of threads may call, and run their backward functions one after another: they share
+        the gradients of the parameters.
 
         Parameters
         ----------
         rng : None, int or numpy.random.Generator
-            Where dropout and noise draw from: the system, a seed, or the given generator.
+            Generator of dropout and noise: seeded by the system, by an integer, or the given one.
         """
         y, backward = self.computed(Mode(True, generator(rng)), *inputs, **options)
         return y, single_use(y, backward)
@@ -110,7 +110,7 @@ class Module(Freezable):
         return own.value
 
     def parameter(self, name: str) -> Parameter:
-        """The holder of one of this layer's own parameters, with its gradient; see `Parameter`."""
+        """The `Parameter` of one of this layer's own parameters, with its gradient."""
         own = self._parameters.get(name) or dict(self.parameters_here()).get(name)
         if own is None:
             here = [found for found, _ in self.parameters_here()]
@@ -118,7 +118,7 @@ class Module(Freezable):
         return own
 
     def own_parameters(self) -> dict[str, Parameter]:
-        """The holders of the parameters that are attributes of this layer themselves."""
+        """The parameters that are attributes of this layer themselves."""
         return self._parameters
 
     def parameters_here(self) -> Iterator[tuple[str, Parameter]]:
@@ -133,7 +133,7 @@ class Module(Freezable):
         self.parameter(name).add(gradient)
 
     def layers_inside(self) -> Iterator[tuple[str, Module]]:
-        """The layers that this one is made of, by name; those of lists as ``name.0``, ``name.1``"""
+        """The direct sublayers, by name; those of lists as ``name.0``, ``name.1``"""
         for name, value in vars(self).items():
             if isinstance(value, Module):
                 yield name, value
@@ -169,27 +169,27 @@ class Module(Freezable):
     def grads(self) -> dict[str, Array]:
         """Gradients summed since the last `zero_grad`, named as in `parameters`.
 
-        A parameter that nothing was added for, such as one that the computation did not use, has
-        none, and an optimizer leaves it as it is.
+        A parameter without a gradient, such as one that the computation did not use, is absent, and
+        an optimizer leaves it unchanged.
         """
         found = self.distinct_parameters().items()
         return {name: own.grad for name, own in found if own.grad is not None}
 
     def zero_grad(self) -> None:
-        """Forgets all gradients: `grads` is empty until the next backward function is called."""
+        """Clears all gradients: `grads` is empty until the next backward function is called."""
         for parameter in self.distinct_parameters().values():
             parameter.clear()
 
     @property
     def parameter_count(self) -> int:
-        """Numbers in all parameters, shared ones once; a ValueError where some are not made yet."""
+        """Elements of all parameters, shared ones once; a ValueError if some do not exist yet."""
         check_built(self)
         return sum(own.value.size for own in self.distinct_parameters().values())
 
     # --- state
 
     def builder(self, name: str, arrays: Mapping[str, Array]) -> Callable[[], object]:
-        """What makes the parameters in `awaited` as wide as these arrays of a state are.
+        """A function that creates the parameters in `awaited` with the widths of these arrays.
 
         `name` is that of the layer, for messages; a ValueError where the arrays do not fit.
         """
@@ -198,7 +198,7 @@ class Module(Freezable):
     def state_dict(self) -> dict[str, Array]:
         """A copy of every parameter, under every name that it has.
 
-        A ValueError where some are made at the first call only, and there was none.
+        A ValueError if some are created at the first call, and there was none.
         """
         check_built(self)
         return {name: parameter.value.copy() for name, parameter in self.named_parameters()}
@@ -206,42 +206,43 @@ class Module(Freezable):
     def load_state_dict(self, state: Mapping[str, ArrayLike], strict: bool = True) -> Mismatch:
         """Copies arrays into the parameters of the same name.
 
-        Everything is checked first: after an error all parameters are what they were.
+        Everything is checked first: after an error all parameters are unchanged.
 
         Parameters
         ----------
         state : mapping of dotted names to arrays
-            A shared parameter may have one of its names there, or all with the same numbers.
-            Parameters that would be made at the first call are made as wide as the arrays.
+            A shared parameter may be there under one of its names, or under all with equal arrays.
+            Parameters that are created at the first call get the widths of the arrays.
         strict : bool, default True
-            Every parameter must be there and nothing else. Otherwise what is there is taken over.
+            Every parameter must be there and nothing else. Otherwise the names in common are
+            loaded.
 
         Returns
         -------
         (missing, unexpected)
-            Names that were found on one side only.
+            Names that are on one side only.
 
         Raises
         ------
         ValueError
             Names that are missing or unexpected where `strict`; an array of another shape.
         TypeError
-            An array that does not hold numbers, or no mapping.
+            An array that does not hold numbers, or a state that is not a mapping.
         """
         return load_state(self, check_state(state), strict)
 
     def ends_in(self, before: str | None) -> str | None:
-        """The activation that the result comes out of, by name: "sigmoid", "softmax"; "linear" for
-        none, "constant" where it is always the same; None where that cannot be seen.
+        """The output activation by name: "sigmoid", "softmax"; "linear" for none, "constant" where
+        the output is always the same; None where it is unknown.
 
-        `before` is that of x, which layers such as Dropout pass on.
+        `before` is that of x, which layers such as Dropout pass through.
         """
         return None
 
-    # --- to be looked at
+    # --- representation
 
     def extra_repr(self) -> str:
-        """What stands in the brackets of the representation."""
+        """The text in the brackets of the representation."""
         return ""
 
     def summary(self) -> None:

@@ -1,4 +1,4 @@
-"""Node: what those see of a module who walk through it: its name, parts, parameters and repr."""
+"""Node: the interface of a module to code that traverses it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from heedful.base._types import Array
 
 
 class Node(Protocol):
-    """See :class:`heedful.base._module.Module`, which is one."""
+    """See :class:`heedful.base._module.Module`, which implements it."""
 
     awaited: Mapping[str, bool]
 

@@ -1,4 +1,4 @@
-"""A parameter: an array that is learned, its gradient, and whether it may change."""
+"""A parameter: a trainable array, its gradient, and whether it may change."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from heedful.functional._dtypes import finite_cast
 
 
 class Parameter:
-    """One array that is learned. Layers that share it hold the same object.
+    """A trainable array. Layers that share it hold the same object.
 
     Attributes
     ----------
     value : numpy.ndarray
-        Changed in place and never exchanged, so whoever holds the array sees it learn.
+        Changed in place and never replaced, so every reference to the array stays valid.
     grad : numpy.ndarray or None
-        Sum of the gradients since the last `clear`. None where nothing was added since: optimizers
-        then leave the parameter as it is.
+        Sum of the gradients since the last `clear`. None if nothing was added since: optimizers
+        then leave the parameter unchanged.
     trainable : bool
-        Where it is False no gradient is computed, and optimizers pass it by.
+        If False no gradient is computed, and optimizers skip it.
     regularizer
         A penalty that fit adds to the loss, see :mod:`heedful.training`; None for none.
     """
@@ -34,13 +34,13 @@ class Parameter:
 
     def __init__(self, value: Array) -> None:
         given = numbers("value", value)
-        # compiled steps go through the memory from end to end
+        # compiled optimizer steps traverse the memory linearly
         value = np.require(given, floating(given.dtype), ["C", "ALIGNED"])
         self.value: Array = value.reshape(given.shape)
         if not self.value.flags.writeable:
             self.value = self.value.copy()
         self.grad: Array | None = None
-        self._spare: Array | None = None  # memory of the gradient before, for the next one
+        self._spare: Array | None = None  # memory of the last gradient, for the next one
         self.trainable = True
         self.regularizer: Any = None
         _OWNERS[id(self.value)] = self
@@ -51,12 +51,12 @@ class Parameter:
 
     def __setstate__(self, state: tuple[None, dict[str, Any]]) -> None:
         self._spare = None
-        for name, held in state[1].items():  # of a copy, or out of a pickle
+        for name, held in state[1].items():  # of a copy, or from a pickle
             setattr(self, name, held)
         _OWNERS[id(self.value)] = self
 
     def buffer(self) -> Array | None:
-        """Where a gradient is added, 0 at first; None if the parameter is frozen."""
+        """The array that gradients are added to, 0 initially; None if the parameter is frozen."""
         if not self.trainable:
             return None
         if self.grad is None:
@@ -73,7 +73,7 @@ class Parameter:
                 f"a gradient must have the parameter's shape {self.value.shape}: "
                 f"got {gradient.shape}"
             )
-        if self.grad is None:  # a copy: nobody else writes it
+        if self.grad is None:  # a copy: no other reference may write to it
             memory = self._memory()
             with np.errstate(all="ignore"):
                 memory[...] = gradient
@@ -82,7 +82,7 @@ class Parameter:
             plus(self.grad, gradient, out=self.grad)
 
     def clear(self) -> None:
-        """There is no gradient until something is added; its memory serves the next one."""
+        """Remove the gradient; its memory is reused for the next one."""
         if self.grad is not None:
             self._spare, self.grad = self.grad, None
 
@@ -91,7 +91,7 @@ class Parameter:
         self.trainable, self.grad, self._spare = False, None, None
 
     def _memory(self) -> Array:
-        # fresh memory comes page by page, but what somebody still looks at is not written again:
+        # fresh memory costs page faults, but an array that is still referenced is not overwritten:
         # one reference is the slot's, one the argument's
         if self._spare is None or sys.getrefcount(self._spare) > 2:
             return np.empty_like(self.value)
@@ -99,14 +99,14 @@ class Parameter:
         return spare
 
     def assign(self, name: str, given: Any) -> None:
-        """Takes over the numbers of an array of the same shape."""
+        """Copy the elements of an array of the same shape."""
         array = checked(name, given, self.value)
         if array.dtype != self.value.dtype:
             array = finite_cast(array, self.value.dtype)
         self.value[...] = array
 
 
-# by the address of the array, which a parameter keeps as long as it lives
+# by the id of the array, which a parameter references during its whole life
 _OWNERS: WeakValueDictionary[int, Parameter] = WeakValueDictionary()
 
 
@@ -117,7 +117,7 @@ def owner_of(array: Any) -> Parameter | None:
 
 
 def checked(name: str, given: Any, like: Array) -> Array:
-    """The given numbers, if they can stand where `like` stands."""
+    """The argument as an array, if it has the shape of `like`."""
     array = numbers(name, given)
     if array.shape != like.shape:
         raise ValueError(f"{name} must have shape {like.shape}: got {array.shape}")

@@ -1,4 +1,4 @@
-"""rollback: what an inference that fails has put into caches is taken out again."""
+"""rollback: an inference that fails leaves its caches unchanged."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 from heedful.functional import KVCache
 
 
-class rollback:  # read as a word: with rollback(caches):
-    """Within it, an exception leaves every cache as it was at the start.
+class rollback:  # used as a statement: with rollback(caches):
+    """Within it, an exception restores every cache to its state at the start.
 
-    A model fills the caches of its layers one after another: where a later one fails, those before
-    would hold rows that the next try puts there again.
+    A model fills the caches of its layers one after another: if a later one fails, the earlier
+    ones would hold rows that the next attempt appends again.
     """
 
     __slots__ = ("before",)
 
     def __init__(self, *given: Any) -> None:
-        # rows that count are never written again, so to know which they are is enough
+        # valid rows are never overwritten, so their lengths are enough
         self.before = [(cache, vars(cache).copy()) for cache in _caches(given)]
 
     def __enter__(self) -> None:

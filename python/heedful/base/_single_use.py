@@ -1,4 +1,4 @@
-"""A closure that is called once."""
+"""Backward functions that are called once."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from heedful.base._types import Backward
 
 
 def single_use(y: Any, backward: Backward) -> Backward:
-    """Calls `backward` at its first call and lets go of it, and of all arrays that it keeps.
+    """Calls `backward` at its first call and releases it, with all arrays that it keeps.
 
-    Where y is an array, its gradient must be numbers of its shape: nothing is broadcast in silence.
-    What is refused is refused before, so that the closure can be called with the right thing.
+    If y is an array, its gradient must be numbers of its shape: nothing is broadcast silently.
+    A wrong gradient is rejected before the call, so the closure can still be called with a right
+    one.
     """
     kept: list[Backward] = [backward]
     shapes = [

@@ -1,4 +1,4 @@
-"""The state of a layer: arrays by name, out of a model and into one."""
+"""The state of a layer: arrays by name, saved from a model and loaded into one."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 class Mismatch(NamedTuple):
-    """Names that `load_state_dict` met on one side only."""
+    """Names that `load_state_dict` found on one side only."""
 
     missing: list[str]
     unexpected: list[str]
 
 
 def check_built(layer: Node) -> None:
-    """Refuses what has no parameters yet."""
+    """Reject a layer whose parameters do not exist yet."""
     for name, inner in layer.named_layers():
         if inner.awaited:
             shown = type(inner).__name__ + (f" {name!r}" if name else "")
@@ -45,7 +45,7 @@ def check_state(given: Any) -> Mapping[str, Any]:
 
 
 def load_state(layer: Node, state: Mapping[str, Any], strict: bool) -> Mismatch:
-    """Everything is checked first: after an error all parameters are what they were."""
+    """Everything is checked first: after an error all parameters are unchanged."""
     strict, own = flag("strict", strict), dict(layer.named_parameters())
     awaiting = [(name, inner) for name, inner in layer.named_layers() if inner.awaited]
     awaited = [dotted(name, inside) for name, inner in awaiting for inside in inner.awaited]
@@ -71,13 +71,13 @@ def load_state(layer: Node, state: Mapping[str, Any], strict: bool) -> Mismatch:
 
 
 def _taken(name: str, given: Any, like: Array) -> Array:
-    """Of a parameter itself a copy: it may be another one of this model, and be written before."""
+    """A copy if it is a parameter: that may belong to this model, and be overwritten before."""
     array = checked(name, given, like)
     return array if owner_of(array) is None else array.copy()
 
 
 def _builder(name: str, layer: Node, arrays: Mapping[str, Array]) -> Callable[[], object]:
-    """What makes the parameters of a layer for these arrays, which fit it."""
+    """A function that creates the parameters of a layer for these arrays, which fit it."""
     own = {inside: arrays.get(dotted(name, inside)) for inside in layer.awaited}
     given = {inside: array for inside, array in own.items() if array is not None}
     return layer.builder(name, given) if given else _nothing
@@ -99,8 +99,8 @@ def _check_shared(own: Mapping[str, Parameter], arrays: Mapping[str, Array]) -> 
             )
 
 
-def _few(names: list[str], most: int = 5) -> str:
+def _few(names: list[str], limit: int = 5) -> str:
     if not names:
         return "nothing"
-    shown = ", ".join(map(printable, names[:most]))  # of a file that anybody wrote
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+    shown = ", ".join(map(printable, names[:limit]))  # of a file of unknown origin
+    return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"

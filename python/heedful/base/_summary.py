@@ -1,4 +1,4 @@
-"""What a layer looks like when it is printed, and in a notebook."""
+"""Representations of a layer: repr, the table of summary, and HTML for notebooks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def title(layer: Node) -> str:
 
 
 def text(layer: Node) -> str:
-    """One line for each layer, indented; layers that look alike and follow each other as one."""
+    """One line for each layer, indented; consecutive layers with equal text as one."""
     inside = list(layer.layers_inside())
     if not inside:
         return title(layer)
@@ -24,7 +24,7 @@ def text(layer: Node) -> str:
 
 
 def _together(items: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Equal neighbours of one list under one name: layers.0-5."""
+    """Consecutive equal layers of one list under one name: layers.0-5."""
     runs: list[tuple[str, str, str]] = []  # first name, last name, what it is
     for name, shown in items:
         kind = name.rpartition(".")[0]
@@ -45,11 +45,11 @@ class Row(NamedTuple):
     name: str
     title: str
     shapes: str
-    numbers: str  # how many, without those that were shown before
+    elements: str  # their count, without parameters shown before
 
 
 def rows(layer: Node) -> list[Row]:
-    """All layers with their parameters, from the outside inwards."""
+    """All layers with their parameters, outermost first."""
     found: list[Row] = []
     shown: set[int] = set()
 
@@ -63,8 +63,8 @@ def rows(layer: Node) -> list[Row]:
             for key, parameter in own
         ]
         shown.update(id(parameter) for _, parameter in own)
-        numbers = "unbuilt" if inner.awaited else f"{count:,}" if own else ""
-        found.append(Row(depth, name, title(inner), ", ".join(shapes), numbers))
+        elements = "unbuilt" if inner.awaited else f"{count:,}" if own else ""
+        found.append(Row(depth, name, title(inner), ", ".join(shapes), elements))
         for child, deeper in inner.layers_inside():
             add(child, deeper, depth + 1)
 
@@ -82,9 +82,9 @@ def table(layer: Node) -> str:
     """The table as text."""
     cells = [
         ("  " * row.depth + (f"{row.name}: " if row.name else "") + row.title, row.shapes,
-         row.numbers) for row in rows(layer)
+         row.elements) for row in rows(layer)
     ]  # fmt: skip
-    cells = [("layer", "parameters", "numbers"), *cells, ("all", "", total(layer))]
+    cells = [("layer", "parameters", "elements"), *cells, ("all", "", total(layer))]
     wide = [max(len(row[column]) for row in cells) for column in range(3)]
     lines = [f"{a:{wide[0]}}  {b:{wide[1]}}  {c:>{wide[2]}}" for a, b, c in cells]
     rule = "-" * len(lines[0])
@@ -93,18 +93,18 @@ def table(layer: Node) -> str:
 
 def html(layer: Node) -> str:
     """The table for a notebook. All text is escaped: names come from users."""
-    from html import escape  # only now: it is slow to import, and few look at a notebook
+    from html import escape  # only now: it is slow to import, and needed in notebooks alone
 
     body = "".join(
         f'<tr><td style="text-align:left;padding-left:{1.2 * row.depth + 0.5:.1f}em">'
         f"{escape(row.name)}</td>"
         f'<td style="text-align:left">{escape(row.title)}</td>'
         f'<td style="text-align:left">{escape(row.shapes)}</td>'
-        f'<td style="text-align:right">{row.numbers}</td></tr>'
+        f'<td style="text-align:right">{row.elements}</td></tr>'
         for row in rows(layer)
     )
     return (
-        "<table><thead><tr><th>name</th><th>layer</th><th>parameters</th><th>numbers</th></tr>"
+        "<table><thead><tr><th>name</th><th>layer</th><th>parameters</th><th>elements</th></tr>"
         f"</thead><tbody>{body}</tbody>"
         f'<tfoot><tr><th colspan="3" style="text-align:left">all</th>'
         f'<th style="text-align:right">{total(layer)}</th></tr></tfoot></table>'

@@ -11,7 +11,7 @@ from heedful.base._types import Array
 
 @np.errstate(all="ignore")
 def plus(one: Any, other: Any, out: Array | None = None) -> Array:
-    """one + other; what leaves the range becomes inf or 0, whatever numpy.errstate says."""
+    """one + other; overflow gives inf and underflow 0, whatever numpy.errstate says."""
     total: Array = np.add(one, other, out=out)
     return total
 
@@ -25,5 +25,5 @@ def times(array: Array, factor: Any) -> Array:
 
 @np.errstate(all="ignore")
 def add_sum_of_rows(rows: Array, total: Array) -> None:
-    """total += Σ rows, likewise; summed in float64, as there may be very many."""
+    """total += Σ rows, likewise; accumulated in float64, as there may be very many."""
     total += rows.sum(0, dtype=np.float64)

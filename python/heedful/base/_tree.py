@@ -1,4 +1,4 @@
-"""What a layer is made of: things in its attributes, alone or in lists, tuples and dicts."""
+"""Traversal of a layer's attributes: objects alone or in lists, tuples and dicts."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ CONTAINERS = (list, tuple, dict)
 def within(
     name: str, container: Any, kind: type[Kind], around: tuple[int, ...] = ()
 ) -> Iterator[tuple[str, Kind]]:
-    """The things of a kind in a container, by dotted name: ``name.0``, ``name.key``."""
+    """The objects of a type in a container, by dotted name: ``name.0``, ``name.key``."""
     items = container.values() if isinstance(container, dict) else container
-    # a vocabulary may be long: what holds nothing is passed by at the speed of compiled code
+    # a vocabulary may be long: containers without such objects are skipped at compiled speed
     if not any(issubclass(found, (kind, *CONTAINERS)) for found in set(map(type, items))):
         return
     around = (*around, id(container))
@@ -27,5 +27,5 @@ def within(
 
 
 def dotted(*names: str) -> str:
-    """The name of what is inside; a layer itself has the empty name."""
+    """The joined name of a nested object; a layer itself has the empty name."""
     return ".".join(name for name in names if name)

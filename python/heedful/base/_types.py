@@ -1,4 +1,4 @@
-"""The words in which layers speak of arrays and functions."""
+"""Type aliases of arrays and functions in layers."""
 
 from collections.abc import Callable
 from typing import Any, TypeAlias
@@ -16,7 +16,7 @@ Backward: TypeAlias = Callable[..., Any]
 
 
 def floating(dtype: DTypeLike | None) -> DType:
-    """The type that a layer computes in."""
+    """The floating type that a layer computes in."""
     try:  # NumPy reads None as float64
         found = None if dtype is None else np.dtype(dtype)
     except TypeError:

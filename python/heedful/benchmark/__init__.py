@@ -1,5 +1,5 @@
-"""Comparison with other libraries: named shapes, checks against float64, times in turns.
+"""Comparison with other libraries: named shapes, checks against float64, interleaved timing.
 
-It lives in the package, so that `python -m heedful bench` works wherever heedful is installed.
-Nothing else of heedful imports it, and it imports another framework only in a process of its own.
+It is part of the package, so that `python -m heedful bench` works wherever heedful is installed.
+No other module of heedful imports it, and it imports other frameworks only in separate processes.
 """

@@ -1,4 +1,4 @@
-"""The worker's end of a process: commands come in and answers go out as lines of JSON."""
+"""The worker's end of a process: reads commands and writes answers as lines of JSON."""
 
 import json
 import os
@@ -17,9 +17,9 @@ class Worker(Protocol):
 
 
 def serve(start: Callable[[], Worker]) -> None:
-    """Answer on standard output what standard input asks, until that ends."""
+    """Answer the commands of standard input on standard output, until the end of the input."""
     channel = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what a library prints must not come between the answers
+    os.dup2(2, 1)  # output of a library must not mix with the answers
     for answer in _answers(start, iter(sys.stdin.readline, "")):
         channel.write(json.dumps(answer) + "\n")
         channel.flush()
@@ -36,7 +36,7 @@ def _answers(start: Callable[[], Worker], lines: Iterator[str]) -> Iterator[Answ
         command = json.loads(line)
         try:
             yield getattr(worker, command.pop("do"))(**command)
-        except Exception as error:  # the other end reports it and goes on
+        except Exception as error:  # the other end reports it and continues
             yield _failed(error)
 
 
@@ -45,7 +45,7 @@ def _failed(error: Exception) -> Answer:
 
 
 def rest(longest: float = 0.6) -> None:
-    """Until no thread of this process spins any more: some pools do for 200 ms after their work."""
+    """Wait until no thread of this process spins: some pools do for 200 ms after their work."""
     end = time.monotonic() + longest
     while time.monotonic() < end:
         before = time.process_time()

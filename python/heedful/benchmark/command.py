@@ -14,13 +14,13 @@ from heedful.benchmark import peers
 from heedful.benchmark.shapes import DECODE, FORWARD, SHAPES, Case
 
 DESCRIPTION = (
-    "Check every library's result against float64, then time them in turns, "
+    "Check every library's result against float64, then time them alternately, "
     "each in a process of its own."
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options that choose cases; see add_run_arguments for those of the run itself."""
+    """The options that select cases; see add_run_arguments for those of the run itself."""
     parser.add_argument(
         "--shapes", nargs="+", choices=sorted(SHAPES), metavar="NAME",
         default=[shape.name for shape in (*FORWARD, *DECODE)],
@@ -45,10 +45,10 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"out of {', '.join(peers.MODULES)} (default: all that are installed)",
     )  # fmt: skip
     parser.add_argument(
-        "--rounds", type=_positive_int, default=7, help="turns of each library (default: 7)"
+        "--rounds", type=_positive_int, default=7, help="rounds of each library (default: 7)"
     )
     parser.add_argument(
-        "--seconds", type=_positive_float, default=0.3, help="length of a turn (default: 0.3)"
+        "--seconds", type=_positive_float, default=0.3, help="length of a round (default: 0.3)"
     )
     parser.add_argument(
         "--threads", type=_positive_int, default=_cores(), help="default: all cores"
@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def run_cases(arguments: argparse.Namespace, cases: Sequence[Case]) -> int:
-    """Measure, print as it goes, write the JSON; the exit code: 1 for a wrong result of heedful."""
+    """Measure, print each case, write the JSON; the exit code: 1 for a wrong result of heedful."""
     from heedful.benchmark import harness, report
 
     where = report.machine()
@@ -94,7 +94,7 @@ def run_cases(arguments: argparse.Namespace, cases: Sequence[Case]) -> int:
 
 
 def command_line() -> str:
-    """How this run was started, as somebody else would type it."""
+    """The command that reproduces this run."""
     words = sys.argv[1:]
     script = Path(sys.argv[0])
     if script.name == "__main__.py" or script.stem == "heedful":  # as a module, or pip's script

@@ -1,4 +1,4 @@
-"""Shapes drawn at random, the same ones on every machine."""
+"""Random shapes, the same ones on every machine."""
 
 import math
 
@@ -8,14 +8,14 @@ from heedful.benchmark.shapes import Case, Shape
 
 SEED = 20_261_121
 COUNT = 60
-WORK = 50e9  # operations, masks or not: some tenths of a second on two cores
-SCORES = 1e9  # bytes of a whole matrix of scores, which some libraries hold
+WORK = 50e9  # operations, masks ignored: some tenths of a second on two cores
+SCORES = 1e9  # bytes of a whole matrix of scores, which some libraries store
 ARRAYS = 4e8  # bytes of query, key, value and output together
 RESTRICTIONS = ("", "padding", "mask")
 
 
 def drawn_cases(count: int = COUNT, seed: int = SEED) -> list[Case]:
-    """float32 forward on shapes that nobody chose."""
+    """float32 forward on random shapes."""
     rng = np.random.default_rng(seed)
     return [Case(_draw(rng, f"drawn_{number:02d}")) for number in range(count)]
 
@@ -25,7 +25,7 @@ def _draw(rng: np.random.Generator, name: str) -> Shape:
     length = _length(rng)
     depth = int(rng.integers(8, 257))
     causal = bool(rng.random() < 0.5)
-    # attention from one sequence to another: causal would have to say how they are aligned
+    # cross-attention: causal would need an alignment of the two sequences
     keys = length if causal or rng.random() < 0.7 else _length(rng)
     restriction = RESTRICTIONS[rng.choice(3, p=[0.5, 0.25, 0.25])]
     grouped = bool(rng.random() < 0.5)
@@ -52,10 +52,10 @@ def _fits(shape: Shape) -> bool:
 
 
 def _length(rng: np.random.Generator) -> int:
-    """From 1 to 5000: half of them every number alike, half every order of magnitude alike."""
+    """From 1 to 5000: half of them uniform, half log-uniform."""
     return int(rng.integers(1, 5001)) if rng.random() < 0.5 else _logarithmic(rng, 5000)
 
 
 def _logarithmic(rng: np.random.Generator, high: int) -> int:
-    """A number from 1 to high, as likely between 1 and 10 as between 10 and 100."""
+    """A log-uniform integer from 1 to high."""
     return int(math.exp(rng.uniform(0, math.log(high + 1))))

@@ -1,4 +1,4 @@
-"""What a benchmark wants to see, and the line that says whether it holds."""
+"""Goals of a benchmark, and the line that reports whether one is met."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class Line:
     goal: str
     figure: str
     holds: bool | None  # None: cannot be judged here
-    limit: str = ""  # percent of the peak or of the memory bandwidth, where that says something
+    limit: str = ""  # percent of the peak or of the memory bandwidth, where meaningful
     reason: str = ""  # why it cannot be judged
 
     def __str__(self) -> str:
         notes = [text for text in (self.limit, self.reason) if text]
-        behind = f" ({'; '.join(notes)})" if notes else ""
-        return f"{WORDS[self.holds]:<10}  {self.what}: {self.figure}, goal {self.goal}{behind}"
+        suffix = f" ({'; '.join(notes)})" if notes else ""
+        return f"{WORDS[self.holds]:<10}  {self.what}: {self.figure}, goal {self.goal}{suffix}"
 
     def as_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -39,7 +39,7 @@ class Line:
 def at_least(
     what: str, wanted: float, reached: float | None, unit: str, limit: str = "", reason: str = ""
 ) -> Line:
-    """A figure that shall be that large; with a reason, or without a figure, it is not judged."""
+    """A lower bound of a figure; with a reason, or without a figure, it is not judged."""
     if reached is None:
         return Line(what, f"≥ {wanted:g} {unit}", "–", None, limit, reason or "not measured")
     holds = None if reason else reached >= wanted
@@ -48,16 +48,16 @@ def at_least(
 
 @dataclasses.dataclass(frozen=True)
 class Goal:
-    """What one case shall reach."""
+    """The goals of one case."""
 
-    ratio: float | None = None  # as fast as `against`, that many times
+    ratio: float | None = None  # speed relative to `against`
     against: str = ""  # a library; empty: the best peer
     # of the FMA peak, for a decoding step of the memory bandwidth; by processor level
-    share: dict[str, float] = dataclasses.field(default_factory=dict)
+    fraction: dict[str, float] = dataclasses.field(default_factory=dict)
 
     @property
     def libraries(self) -> tuple[str, ...] | None:
-        """Those that have to be measured; None for all."""
+        """The libraries to be measured; None for all."""
         return ("heedful", self.against) if self.against else None
 
     def lines(self, comparison: Comparison) -> list[Line]:
@@ -67,21 +67,21 @@ class Goal:
             reason = {**comparison.left_out, **comparison.wrong}.get("heedful", "not measured")
             return [Line(what, "a result", "–", False, reason=reason)]
         name = comparison.case.limit_name
-        share = comparison.share(own)
-        # of a tiny call it says nothing
-        limit = "" if share is None or share < 0.01 else f"{share:.0%} of the {name}"
+        fraction = comparison.fraction(own)
+        # meaningless for a tiny call
+        limit = "" if fraction is None or fraction < 0.01 else f"{fraction:.0%} of the {name}"
         if self.ratio is not None:
             found.append(self._ratio_line(comparison, own, limit))
-        if self.share:
+        if self.fraction:
             level = str(heedful.show_config(mode="dicts")["level"])
-            wanted = self.share.get(level, self.share["v4"])
+            wanted = self.fraction.get(level, self.fraction["v4"])
             goal = f"≥ {wanted:.0%} of the {name}"
-            if share is None:
+            if fraction is None:
                 found.append(Line(what, goal, "–", None, reason="the limit is not known here"))
             else:
-                unjudged = "" if level in self.share else f"no goal for level {level}"
-                holds = None if unjudged else share >= wanted
-                found.append(Line(what, goal, f"{share:.1%} of the {name}", holds, "", unjudged))
+                unjudged = "" if level in self.fraction else f"no goal for level {level}"
+                holds = None if unjudged else fraction >= wanted
+                found.append(Line(what, goal, f"{fraction:.1%} of the {name}", holds, "", unjudged))
         return found
 
     def _ratio_line(self, comparison: Comparison, own: Measured, limit: str) -> Line:
@@ -101,15 +101,15 @@ class Goal:
 
 @dataclasses.dataclass(frozen=True)
 class OwnGoal:
-    """heedful shall be at least `factor` times as fast on one case as on another.
+    """A goal that heedful is at least `factor` times as fast on one case as on another.
 
-    The two take turns in one process, so that both have the same machine.
+    The two alternate in one process, so that both have the same conditions.
     """
 
     case: Case
     other: Case
     factor: float
-    reason: str = ""  # why it is no goal on this processor
+    reason: str = ""  # why it does not apply on this processor
 
     def line(self, race: Race, threads: int) -> Line:
         case, other = (Entry(one, "heedful", threads) for one in (self.case, self.other))
@@ -118,15 +118,15 @@ class OwnGoal:
         for entry in (case, other):
             reason = race.wrong.get(entry) or race.left_out.get(entry) or reason
         failed = case in race.wrong or other in race.wrong
-        share = race.share(case)
-        limit = "" if share is None else f"{share:.0%} of the {self.case.limit_name}"
+        fraction = race.fraction(case)
+        limit = "" if fraction is None else f"{fraction:.0%} of the {self.case.limit_name}"
         wanted = round(self.factor, 3)
         line = at_least(str(self.case), wanted, race.ratio(case, other), unit, limit, reason)
         return dataclasses.replace(line, holds=False) if failed else line
 
 
 def own_races(goals: list[OwnGoal]) -> list[list[OwnGoal]]:
-    """Goals that share what they are compared with: one race each."""
+    """Goals grouped by the case that they are compared with: one race each."""
     others = dict.fromkeys(goal.other for goal in goals)
     return [[goal for goal in goals if goal.other == other] for other in others]
 
@@ -139,9 +139,9 @@ def own_lines(harness: Harness, goals: list[OwnGoal]) -> list[Line]:
 
 
 def forced_level() -> str:
-    """Why figures beside other libraries are no verdict in this run; empty when they are."""
+    """Why comparisons with other libraries are not judged in this run; empty if they are."""
     config = heedful.show_config(mode="dicts")
     level, best = str(config["level"]), "v4" if "avx512f" in config["features"] else "v3"
     if level in ("native", best) or not config["features"]:
         return ""
-    return f"heedful was held to level {level}, the others were not"
+    return f"heedful was restricted to level {level}, the others were not"

@@ -1,4 +1,4 @@
-"""Check every result against float64, then let the libraries take turns at the clock."""
+"""Check every result against float64, then time the libraries alternately."""
 
 import dataclasses
 import statistics
@@ -15,9 +15,9 @@ from heedful.benchmark.race import Entry, Race, Runner, rotated
 from heedful.benchmark.shapes import Case, make_inputs
 from heedful.benchmark.worker import encode_case
 
-SLOPE = 0.1  # with dropout: how far from 1 the part of the exact output in the result may be
-SLOW, ENOUGH = 1.0, 3  # a call of more than a second need not be repeated more than three times
-TRIALS = 2  # rounds in which all ways of a library run; then only the fastest
+SLOPE = 0.1  # with dropout: tolerance of the projection of the result on the exact output, about 1
+SLOW, ENOUGH = 1.0, 3  # a call of more than a second is repeated at most three times
+TRIALS = 2  # rounds in which all ways of a library run; after them only the fastest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Measured:
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """All libraries on one case, heedful first, and the machine's own speed in the same minutes."""
+    """All libraries on one case, heedful first, and the machine's own speed at the same time."""
 
     case: Case
     measured: list[Measured]
@@ -55,14 +55,14 @@ class Comparison:
 
     @property
     def ratio(self) -> float | None:
-        """How many times as fast as the best peer heedful is."""
+        """The speed of heedful relative to the best peer."""
         if self.own is None or self.best_peer is None:
             return None
         return self.best_peer.median / self.own.median
 
-    def share(self, one: Measured) -> float | None:
-        """Its speed as a share of the machine's; None where that cannot be told."""
-        return self.case.share(one.median, self.peak_gflops, self.peak_bandwidth)
+    def fraction(self, one: Measured) -> float | None:
+        """Its speed as a fraction of the machine's; None if unknown."""
+        return self.case.fraction(one.median, self.peak_gflops, self.peak_bandwidth)
 
     def of(self, library: str) -> Measured | None:
         return next((one for one in self.measured if one.library == library), None)
@@ -111,7 +111,7 @@ class Harness:
 
     @property
     def libraries(self) -> list[str]:
-        """Those that run, in the order in which they were asked for."""
+        """The running libraries, in the order in which they were requested."""
         return list(self.versions)
 
     def compare(
@@ -121,7 +121,7 @@ class Harness:
         rounds: int | None = None,
         threads: int | None = None,
     ) -> Comparison:
-        """All libraries, or only those, on one case."""
+        """All libraries, or the given ones, on one case."""
         names = [name for name in self.libraries if libraries is None or name in libraries]
         count = threads or self.threads
         race = self.race([Entry(case, name, count) for name in names], rounds)
@@ -135,7 +135,7 @@ class Harness:
         )
 
     def race(self, entries: Sequence[Entry], rounds: int | None = None) -> Race:
-        """Prepare and check all entries, then time those whose result is right, in turns."""
+        """Prepare and check all entries, then time those with a right result alternately."""
         threads = sorted({entry.threads for entry in entries} or {self.threads})
         race = Race({}, {}, {}, {n: [] for n in threads}, {n: [] for n in threads})
         self._check(entries, race)
@@ -145,14 +145,14 @@ class Harness:
                 if (read := self.peak.bandwidth(count)) is not None:
                     race.bandwidth[count].append(read)
             for runner in rotated(list(race.runners.values()), turn):
-                if runner.entry in race.runners:  # its process may have died in another's turn
+                if runner.entry in race.runners:  # its process may have died meanwhile
                     self._take_turn(runner, turn, race)
         for runner in race.runners.values():
             runner.keep_fastest()
         return race
 
     def _check(self, entries: Sequence[Entry], race: Race) -> None:
-        """Keep the ways that are right; name the others."""
+        """Keep the ways with a right result; report the others."""
         self._forget()
         expected: dict[Case, tuple[oracle.Sample, list[oracle.Array]]] = {}
         for slot, entry in enumerate(entries):
@@ -177,7 +177,7 @@ class Harness:
                 race.runners[entry] = Runner(entry, slot, ways, {number: [] for number in ways})
 
     def _forget(self) -> None:
-        """What earlier races left in the workers goes; one that died is started when needed."""
+        """Release the cases of earlier races; a worker that died is restarted when needed."""
         for place, worker in list(self._workers.items()):
             try:
                 worker.ask("forget")
@@ -209,14 +209,14 @@ class Harness:
         return len(set(answer.get("digests", ["", "no answer"]))) == 1
 
     def memory(self, case: Case, libraries: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """What each library answers to the question of memory, each in a fresh process."""
+        """Peak memory of each library, each in a fresh process."""
         answers = {}
         for name in [name for name in self.libraries if name in libraries]:
             if (name, self.threads) in self._workers:
                 self._workers.pop((name, self.threads)).close()
             entry = Entry(case, name, self.threads)
             race = Race({}, {}, {}, {}, {})
-            answer = self._ask(entry, race, "memory", case=encode_case(case), patience=900.0)
+            answer = self._ask(entry, race, "memory", case=encode_case(case), timeout=900.0)
             answers[name] = answer or {"failed": race.left_out[entry]}
         return answers
 
@@ -231,7 +231,7 @@ class Harness:
         return worker
 
     def _ask(self, entry: Entry, race: Race, do: str, **arguments: Any) -> dict[str, Any]:
-        """The worker's answer; empty, with the reason noted, when there is none."""
+        """The worker's answer; empty, with the reason recorded, if there is none."""
         place = (entry.library, entry.threads)
         worker = self._workers.get(place) or self._start(*place)
         if worker is None:
@@ -239,7 +239,7 @@ class Harness:
             return {}
         try:
             answer = worker.ask(do, **arguments)
-        except WorkerDied as reason:  # the next question starts a new process
+        except WorkerDied as reason:  # the next command starts a new process
             self._workers.pop(place).close()
             for lost in [one for one in race.runners if (one.library, one.threads) == place]:
                 race.left_out[lost] = str(reason)
@@ -254,8 +254,8 @@ class Harness:
 
 
 def _judge(case: Case, rows: list[oracle.Array], right: list[oracle.Array]) -> tuple[float, float]:
-    """How wrong the rows are, and how wrong they may be."""
-    if case.dropout_p:  # which weights were dropped is each library's own affair
+    """The error of the rows, and its tolerance."""
+    if case.dropout_p:  # each library drops different weights
         return abs(oracle.slope(rows, right) - 1), SLOPE
     return oracle.error(rows, right), oracle.TOLERANCE[case.dtype]
 

@@ -1,7 +1,7 @@
-"""What bench_layers measures, in heedful and in PyTorch: the same layers, weights and inputs.
+"""The cases of bench_layers, in heedful and in PyTorch: the same layers, weights and inputs.
 
-A case gives, for each library, one or more ways to compute it; the fastest of a library counts.
-Ways return an array that tells whether both computed the same.
+A case has, for each library, one or more ways to compute it; the fastest of a library counts.
+Ways return an array to check that both compute the same.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ Way = Callable[[], Array]
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """One line of the table; sizes in the letters of the layers."""
+    """One line of the table."""
 
     kind: str  # encoder, decode, train, sentences or linear
     what: str
     ratio: float | None  # to torch; None: measured and not judged
     sizes: tuple[int, ...] = ()  # B, L or rows in the cache, d_model, heads, dff, layers
     rate: float = 0.0
-    share: float | None = None  # of the FMA peak
+    fraction: float | None = None  # of the FMA peak
     memory: bool = False
 
     @property
@@ -51,17 +51,17 @@ CASES = [
          (32, 128, 384, 6, 1536, 6), memory=True),
     Case("train", "the same with dropout 0.1", None, (32, 128, 384, 6, 1536, 6), rate=0.1),
     Case("sentences", "MiniLM, 64 sentences", 1.5),
-    Case("linear", "linear layer (4096, 768)·(768, 3072)", None, (4096, 768, 3072), share=0.85),
+    Case("linear", "linear layer (4096, 768)·(768, 3072)", None, (4096, 768, 3072), fraction=0.85),
 ]  # fmt: skip
 
 
 def ways_of(library: str, case: Case) -> dict[str, Way]:
-    """Ways by their names, ready to be called again and again."""
+    """Ways by name, ready to be called repeatedly."""
     return (_own if library == "heedful" else _torch)(case)
 
 
 def sentences() -> list[str]:
-    """64 of Python's documentation, of different length."""
+    """64 passages of Python's documentation, of different lengths."""
     from pydoc_data.topics import topics
 
     found = [
@@ -109,7 +109,7 @@ def _own(case: Case) -> dict[str, Way]:
     full, last = cache.lengths, np.ascontiguousarray(x[:, length:])
 
     def step() -> Array:
-        cache.lengths = full  # the row that the step before put there is written anew
+        cache.lengths = full  # the row of the previous step is overwritten
         return np.asarray(layer(last, cache=cache))
 
     return {"": step}
@@ -167,7 +167,7 @@ def _torch(case: Case) -> dict[str, Way]:
 
 
 def _layer_by_hand(layer: Any, x: Any, cache: Any = None, first: int = 0) -> Any:
-    """The layer in PyTorch's fused operations; keys and values are written behind the first."""
+    """The layer in PyTorch's fused operations; keys and values are cached from row `first` on."""
     functional = _import("torch.nn.functional")
     attn = layer.self_attn
     batch, length, width = x.shape
@@ -175,9 +175,9 @@ def _layer_by_hand(layer: Any, x: Any, cache: Any = None, first: int = 0) -> Any
     shape = (batch, length, 3, attn.num_heads, width // attn.num_heads)
     query, key, value = projected.view(shape).permute(2, 0, 3, 1, 4)
     if cache is not None:
-        for room, new in zip(cache, (key, value), strict=True):
-            room[:, :, first : first + length] = new
-        key, value = (room[:, :, : first + length] for room in cache)
+        for buffer, new in zip(cache, (key, value), strict=True):
+            buffer[:, :, first : first + length] = new
+        key, value = (buffer[:, :, : first + length] for buffer in cache)
     y = functional.scaled_dot_product_attention(
         query, key, value, is_causal=cache is not None and length > 1
     )
@@ -232,7 +232,7 @@ def _inference(call: Callable[[], Any]) -> Way:
 
 
 def _import(name: str) -> Any:
-    """A module that type checkers need not know."""
+    """A module that type checkers need not have."""
     return import_module(name)
 
 

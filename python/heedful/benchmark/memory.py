@@ -12,12 +12,12 @@ from heedful.benchmark.shapes import Case, make_inputs
 
 
 def measure(library: Library, case: Case) -> dict[str, Any]:
-    """Highest resident size during a call, less what was there before and what came out.
+    """Peak resident size during a call, minus that before it and the outputs.
 
-    A call with short sequences goes first: starting threads and loading code does not count.
+    A call with short sequences first excludes the memory of starting threads and loading code.
     """
     if not sys.platform.startswith("linux"):
-        return {"failed": "peak memory is read from /proc, which this system has not"}
+        return {"failed": "peak memory is read from /proc, which this system does not have"}
     short = dataclasses.replace(case.shape, Lq=64, Lk=64)
     for way in library.ways(
         dataclasses.replace(case, shape=short), make_inputs(Case(short, case.dtype))
@@ -32,16 +32,16 @@ def measure(library: Library, case: Case) -> dict[str, Any]:
 
 
 def highest(call: Callable[[], object]) -> int:
-    """The highest resident size during a call, less what was there before, in bytes."""
+    """The peak resident size during a call, minus that before it, in bytes."""
     _trim()
     before = _status("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # VmHWM starts again from here
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # resets VmHWM
     call()
     return _status("VmHWM") - before
 
 
 def _status(name: str) -> int:
-    """A size in bytes out of /proc/self/status."""
+    """A size in bytes from /proc/self/status."""
     for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
         if line.startswith(name + ":"):
             return int(line.split()[1]) * 1024
@@ -49,7 +49,7 @@ def _status(name: str) -> int:
 
 
 def _trim() -> None:
-    """Give freed memory back, so that it is not counted as there before."""
+    """Return freed memory to the system, so that it does not count as used before."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)

@@ -1,4 +1,4 @@
-"""The right answer, in float64, for the rows that a check looks at."""
+"""The exact result, in float64, for a sample of rows."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,15 +10,15 @@ from heedful.benchmark.shapes import Case, Inputs, default_scale
 
 Array = NDArray[Any]
 
-# Largest error allowed, relative to the largest entry of the expected rows. In float32 libraries
-# reach 1e-6 to 1e-5; in the 16-bit types some round between their steps, too.
+# Tolerance of the error, relative to the largest element of the expected rows. In float32 libraries
+# reach 1e-6 to 1e-5; in the 16-bit types some also round intermediate results.
 TOLERANCE = {"float64": 1e-10, "float32": 1e-4, "float16": 4e-3, "bfloat16": 6e-2}
 BLOCK = 512  # query rows whose scores are held at once
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Where to look: one item, one key/value head with the query heads that share it, some rows."""
+    """A sample: one item, one key/value head with the query heads that share it, some rows."""
 
     item: int
     kv_head: int
@@ -28,7 +28,7 @@ class Sample:
 
 
 def choose_sample(case: Case) -> Sample:
-    """The last item and head, where mistakes in strides show; first, last and middle rows."""
+    """The last item and head, which reveal errors in strides; first, last and middle rows."""
     shape = case.shape
     group = shape.H // shape.Hkv
     kv_head = shape.Hkv - 1
@@ -113,7 +113,7 @@ def take(sample: Sample, arrays: list[Array]) -> list[Array]:
 
 
 def error(rows: list[Array], right: list[Array]) -> float:
-    """The largest deviation, relative to the largest entry of each array; infinite for NaN."""
+    """The largest deviation, relative to the largest element of each array; infinite for NaN."""
     worst = 0.0
     for got, want in zip(rows, right, strict=True):
         if got.shape != want.shape or not np.isfinite(got).all():
@@ -123,5 +123,5 @@ def error(rows: list[Array], right: list[Array]) -> float:
 
 
 def slope(rows: list[Array], right: list[Array]) -> float:
-    """How much of the right output a result with dropout holds: 1 on average."""
+    """The projection of a result with dropout on the exact output: 1 on average."""
     return float((rows[0] * right[0]).sum() / (right[0] * right[0]).sum())

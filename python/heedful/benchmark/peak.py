@@ -1,4 +1,4 @@
-"""What the machine can do at most, measured between the turns of the libraries."""
+"""The peak performance of the machine, measured between the rounds of the libraries."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ from heedful.benchmark.process import interpreter
 
 SECONDS = 0.08  # of each measurement
 
-# What a level of heedful can use at most is the peak that its speed is a share of.
+# The peak of a level: that of the vector instructions that heedful can use at it.
 VECTORS = {"v2": "SSE", "v3": "AVX2 FMA", "v4": "AVX-512 FMA", "native": "FMA"}
 
 
@@ -21,9 +21,9 @@ def _level() -> str:
 
 
 class MachinePeak:
-    """float32 multiply-adds and memory reads a second, by a small program compiled on the spot.
+    """float32 multiply-adds and memory reads per second, by a small program compiled on demand.
 
-    Without a C++ compiler, NumPy's best product of large matrices stands in for the first.
+    Without a C++ compiler, NumPy's fastest product of large matrices replaces the first.
     """
 
     def __init__(self) -> None:
@@ -39,13 +39,13 @@ class MachinePeak:
         self._folder.cleanup()
 
     def gflops(self, threads: int) -> float:
-        """float32 operations a second, in 1e9."""
+        """float32 operations per second, in 1e9."""
         if self._program is None:
             return self._run(threads, interpreter(), "-c", _MATRIX_PRODUCT)
         return self._run(threads, str(self._program), "fma", str(threads), str(SECONDS))
 
     def bandwidth(self, threads: int) -> float | None:
-        """Bytes read a second, in 1e9; None without a compiler."""
+        """Bytes read per second, in 1e9; None without a compiler."""
         if self._program is None:
             return None
         return self._run(threads, str(self._program), "read", str(threads), str(SECONDS))
@@ -73,7 +73,7 @@ print(2 * 2048**3 / min(times) * 1e-9)
 
 
 def _build(folder: Path) -> Path | None:
-    """Compile the program for heedful's level, or return None when that cannot be done."""
+    """Compile the program for heedful's level; None if that fails."""
     level = _level()
     architecture = level if level == "native" else f"x86-64-{level}"
     compiler = os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++")

@@ -11,7 +11,7 @@ from pathlib import Path
 import heedful
 from heedful.benchmark.channel import Answer
 
-PATIENCE = 120.0  # seconds until an answer is given up
+TIMEOUT = 120.0  # seconds to wait for an answer
 
 
 def interpreter() -> str:
@@ -48,7 +48,7 @@ class WorkerProcess:
         )
         self._unread = b""
         try:
-            answer = self._answer(PATIENCE)
+            answer = self._answer(TIMEOUT)
             if "failed" in answer:
                 raise WorkerDied(answer["failed"])
         except WorkerDied:
@@ -56,14 +56,14 @@ class WorkerProcess:
             raise
         self.version = str(answer["version"])
 
-    def ask(self, do: str, *, patience: float = PATIENCE, **arguments: object) -> Answer:
+    def ask(self, do: str, *, timeout: float = TIMEOUT, **arguments: object) -> Answer:
         """Send one command and wait for its answer."""
         assert self._process.stdin is not None
         try:
             self._process.stdin.write((json.dumps({"do": do, **arguments}) + "\n").encode())
         except BrokenPipeError:
             raise WorkerDied("the process ended") from None
-        return self._answer(patience)
+        return self._answer(timeout)
 
     def close(self) -> None:
         self._process.kill()
@@ -72,13 +72,13 @@ class WorkerProcess:
             if stream is not None:
                 stream.close()
 
-    def _answer(self, patience: float) -> Answer:
+    def _answer(self, timeout: float) -> Answer:
         assert self._process.stdout is not None
         descriptor = self._process.stdout.fileno()
         while b"\n" not in self._unread:
-            ready, _, _ = select.select([descriptor], [], [], patience)
+            ready, _, _ = select.select([descriptor], [], [], timeout)
             if not ready:
-                raise WorkerDied(f"no answer within {patience:.0f} s")
+                raise WorkerDied(f"no answer within {timeout:.0f} s")
             part = os.read(descriptor, 1 << 20)
             if not part:
                 raise WorkerDied(f"the process ended with code {self._process.wait()}")
@@ -89,7 +89,7 @@ class WorkerProcess:
 
 
 def _environment(threads: int) -> dict[str, str]:
-    """Every library reads its number of threads from somewhere else."""
+    """Every library reads its number of threads from another variable."""
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     source = str(Path(heedful.__file__).parents[1])
     path = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))

@@ -1,4 +1,4 @@
-"""What the measurements say, as text for people and as JSON for programs."""
+"""Reports of the measurements, as text for people and as JSON for programs."""
 
 import os
 import platform
@@ -11,7 +11,7 @@ from heedful.benchmark.harness import Comparison, Harness, Measured
 
 
 def machine() -> dict[str, Any]:
-    """Where the times were taken."""
+    """The machine that the times were measured on."""
     return {
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0))
@@ -25,7 +25,7 @@ def machine() -> dict[str, Any]:
 
 
 def load() -> float | None:
-    """Programs that were computing during the last minute, None where the system does not tell."""
+    """The load average of the last minute, None if the system has none."""
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
 
 
@@ -47,7 +47,7 @@ def _processor() -> str:
 def as_json(
     harness: Harness, where: dict[str, Any], command: str, comparisons: list[Comparison]
 ) -> dict[str, Any]:
-    """Everything measured; `where` is the machine as it was before."""
+    """Everything measured; `where` describes the machine before the run."""
     return {
         "command": command,
         "date": time.strftime("%Y-%m-%d"),
@@ -76,12 +76,12 @@ def introduction(harness: Harness, where: dict[str, Any]) -> str:
         f"each library in a process of its own, {harness.rounds} rounds, times of single calls",
     ]
     if where["load"] is not None and where["load"] > 0.3 * where["cores"]:
-        lines.append(f"other programs are computing (load {where['load']:.1f}): judge with care")
+        lines.append(f"other programs are running (load {where['load']:.1f}): judge with care")
     return "\n".join(lines)
 
 
 def table(comparison: Comparison, meaning: str) -> str:
-    """One case: a line for each library, fastest first behind heedful."""
+    """One case: a line for each library, heedful first, then the others by speed."""
     case = comparison.case
     limit = f"{meaning} {comparison.peak_gflops:.0f} GFLOP/s"
     if comparison.peak_bandwidth is not None:
@@ -105,11 +105,11 @@ def table(comparison: Comparison, meaning: str) -> str:
 def _line(one: Measured, comparison: Comparison) -> str:
     own = comparison.own
     ratio = "" if own is None or one is own else f"{one.median / own.median:7.2f} x as fast"
-    share = comparison.share(one)
+    fraction = comparison.fraction(one)
     return (
         f"  {one.library + ' ' + one.way:<38}{duration(one.best):>10}{duration(one.median):>10}"
         f"{one.spread:>8.0%}{comparison.case.rate(one.median):>9.1f}"
-        f"{'' if share is None else format(share, '.0%'):>9}  {ratio}"
+        f"{'' if fraction is None else format(fraction, '.0%'):>9}  {ratio}"
     ).rstrip()
 
 

@@ -1,4 +1,4 @@
-"""Benchmarks of what is no case of attention: a script whose worker computes it in each library."""
+"""Benchmarks other than attention: scripts whose worker computes a case in each library."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 class ScriptWorker:
-    """One library in its process; a script adds how its calls are prepared."""
+    """One library in its process; a script adds the preparation of its calls."""
 
     version = ""
 
     def __init__(self, library: str, threads: int) -> None:
         self.library = library
-        self.calls: dict[str, Callable[[], object]] = {}  # ways to compute what was prepared
+        self.calls: dict[str, Callable[[], object]] = {}  # ways to compute the prepared case
         heedful.set_num_threads(threads)
         if library == "torch":
             import torch
@@ -32,7 +32,7 @@ class ScriptWorker:
             torch.set_num_threads(threads)
 
     def turn(self, way: str, seconds: float) -> Answer:
-        """The times of single calls for about that long, once the threads are awake."""
+        """The times of single calls for about `seconds`, after a call that wakes the threads."""
         call = self.calls[way]
         call()
         times: list[float] = []
@@ -66,7 +66,7 @@ class ScriptProcess(WorkerProcess):
 def script_processes(
     script: str, harness: Harness, libraries: Sequence[str]
 ) -> Iterator[dict[str, ScriptProcess]]:
-    """A process for each library that was asked for."""
+    """A process for each requested library."""
     with contextlib.ExitStack() as stack:
         processes = {}
         for name in libraries:
@@ -78,23 +78,23 @@ def script_processes(
 
 @dataclasses.dataclass(frozen=True)
 class Turns:
-    """What came out when libraries took turns."""
+    """The times of libraries that were timed alternately."""
 
-    times: Mapping[str, list[float]]  # name: the median seconds of every turn
+    times: Mapping[str, list[float]]  # name: the median seconds of every round
     gflops: list[float]  # the machine's peak before every round
 
     def seconds(self, name: str) -> float:
         return statistics.median(self.times[name])
 
     def ratio(self, name: str, other: str) -> float | None:
-        """How many times as fast as the other: the median over the rounds."""
+        """Speed relative to the other: the median over the rounds."""
         if name not in self.times or other not in self.times:
             return None
         pairs = zip(self.times[other], self.times[name], strict=True)
         return statistics.median(slow / fast for slow, fast in pairs)
 
-    def share(self, name: str, operations: float) -> float:
-        """Of the machine's peak."""
+    def fraction(self, name: str, operations: float) -> float:
+        """Its speed as a fraction of the machine's peak."""
         return operations / self.seconds(name) * 1e-9 / statistics.median(self.gflops)
 
     def __str__(self) -> str:
@@ -102,7 +102,7 @@ class Turns:
 
 
 def take_turns(harness: Harness, turns: Mapping[str, Callable[[float], list[float]]]) -> Turns:
-    """Let each measure in every round."""
+    """Time each library once in every round."""
     times: dict[str, list[float]] = {name: [] for name in turns}
     gflops = []
     for _ in range(harness.rounds):

@@ -1,4 +1,4 @@
-"""Named shapes of real models, the cases made of them, and their inputs."""
+"""Named shapes of real models, cases with these shapes, and their inputs."""
 
 import dataclasses
 import math
@@ -27,8 +27,8 @@ class Shape:
     bias: bool = False  # floating, (1, 1, Lq, Lk)
     mask: bool = False  # boolean, (1, 1, Lq, Lk), nine of ten entries True
     padding: tuple[int, int] | None = None  # each item's number of keys, uniform in [low, high]
-    window: tuple[int, int] | None = None  # keys seen before and after each query's own place
-    ragged: str = ""  # the queries have the keys' lengths, too: "padded", or "packed" end to end
+    window: tuple[int, int] | None = None  # visible keys before and after each query's position
+    ragged: str = ""  # queries have the keys' lengths, too: "padded", or "packed" end to end
 
     def __str__(self) -> str:
         heads = f"{self.H}" if self.Hkv == self.H else f"{self.H}/{self.Hkv}"
@@ -45,7 +45,7 @@ class Shape:
 
     @property
     def flops(self) -> float:
-        """Of the two products: half where causal, those inside a window, all with other masks."""
+        """Of the two products: half if causal, those inside a window, all with other masks."""
         pairs = self.Lq * self.Lk * (0.5 if self.causal else 1.0)
         if self.window is not None:
             left, right = self.window
@@ -55,7 +55,7 @@ class Shape:
 
     @property
     def rows(self) -> tuple[int, int]:
-        """How many queries and how many keys every item has at least."""
+        """Minimum number of queries and of keys of an item."""
         if self.padding is None:
             return self.Lq, self.Lk
         low = self.padding[0]
@@ -63,7 +63,7 @@ class Shape:
 
     @property
     def cache_elements(self) -> int:
-        """Keys and values: what a decoding step has to read."""
+        """Elements of keys and values, which a decoding step reads."""
         return 2 * self.B * self.Hkv * self.Lk * self.D
 
 
@@ -117,12 +117,12 @@ class Case:
 
     @property
     def flops(self) -> float:
-        """Backward recomputes the scores and takes four products more: 5 where forward takes 2."""
+        """Backward recomputes the scores and has four more products: 5 to the 2 of forward."""
         return self.shape.flops * (3.5 if self.backward else 1.0)
 
     @property
     def reads_memory(self) -> bool:
-        """A decoding step is bound by the reading of keys and values, all else by products."""
+        """Whether the case is memory-bound: a decoding step is, all others are compute-bound."""
         return self.shape.Lq == 1
 
     def rate(self, seconds: float) -> float:
@@ -131,10 +131,10 @@ class Case:
             return self.shape.cache_elements * numpy_dtype(self.dtype).itemsize / seconds * 1e-9
         return self.flops / seconds * 1e-9
 
-    def share(self, seconds: float, gflops: float, bandwidth: float | None) -> float | None:
-        """The rate as a share of what the machine can do.
+    def fraction(self, seconds: float, gflops: float, bandwidth: float | None) -> float | None:
+        """The rate as a fraction of the machine's peak.
 
-        None where it cannot be told: no bandwidth measured, or products that padding saves.
+        None if unknown: without a measured bandwidth, or with products that padding saves.
         """
         limit = bandwidth if self.reads_memory else gflops
         if limit is None or self.shape.padding is not None:
@@ -150,7 +150,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Inputs:
-    """Contiguous arrays, the same in every process because the shape's sizes are the seed."""
+    """Contiguous arrays, the same in every process as the seed is derived from the sizes."""
 
     query: Array  # (B, H, Lq, D)
     key: Array  # (B, Hkv, Lk, D)
@@ -159,7 +159,7 @@ class Inputs:
     bias: Array | None  # (1, 1, Lq, Lk)
     mask: NDArray[np.bool_] | None  # (1, 1, Lq, Lk)
     kv_lengths: NDArray[np.int64] | None  # (B,)
-    q_lengths: NDArray[np.int64] | None  # the same numbers where the shape is ragged
+    q_lengths: NDArray[np.int64] | None  # equal to kv_lengths if the shape is ragged
     window: tuple[int, int] | None
 
     @property
@@ -190,9 +190,7 @@ def numpy_dtype(name: str) -> np.dtype[Any]:
 
 def make_inputs(case: Case) -> Inputs:
     shape, dtype = case.shape, numpy_dtype(case.dtype)
-    sizes = dataclasses.replace(
-        shape, name="", ragged=""
-    )  # ragged or not, the numbers are the same
+    sizes = dataclasses.replace(shape, name="", ragged="")  # the same values, ragged or not
     rng = np.random.default_rng(zlib.crc32(repr(sizes).encode()))
 
     def normal(*sizes: int) -> Array:
@@ -218,7 +216,7 @@ def make_inputs(case: Case) -> Inputs:
 
 
 def kept(case: Case) -> float:
-    """The share of all pairs of a query and a key that may attend."""
+    """The fraction of all pairs of a query and a key that is not masked."""
     shape, inputs = case.shape, make_inputs(case)
     if inputs.q_lengths is not None:
         return float((inputs.q_lengths**2).mean()) / (shape.Lq * shape.Lk)

@@ -22,13 +22,13 @@ QUICK = {"rounds": 2, "seconds": 0.05}
 
 @dataclasses.dataclass(frozen=True)
 class Topic:
-    """What is measured together: a script in benchmarks/ each."""
+    """Cases that are measured together: one script in benchmarks/."""
 
     name: str
     description: str
     goals: Mapping[Case, Goal] = dataclasses.field(default_factory=dict)
     own_goals: Sequence[OwnGoal] = ()
-    other: Callable[[Harness], Iterator[Line]] | None = None  # what is no comparison of cases
+    other: Callable[[Harness], Iterator[Line]] | None = None  # other than cases
 
     @property
     def shapes(self) -> list[str]:
@@ -37,7 +37,7 @@ class Topic:
 
 
 def run_topics(description: str, topics: Sequence[Topic], argv: Sequence[str] | None = None) -> int:
-    """Measure, print as it goes, then all lines once more; the exit code.
+    """Measure, print each result, then all lines again; the exit code.
 
     It is 1 for a wrong result of heedful or, with --strict, a missed goal.
     """
@@ -77,7 +77,7 @@ def _parser(description: str, topics: Sequence[Topic]) -> argparse.ArgumentParse
                         help=f"only these of {', '.join(shapes)}")  # fmt: skip
     parser.add_argument(
         "--quick", action="store_true",
-        help="few and short turns: shows that all runs, judges nothing well",
+        help="few and short rounds: a smoke test, not a reliable measurement",
     )  # fmt: skip
     parser.add_argument("--strict", action="store_true", help="exit with 1 when a goal is missed")
     add_run_arguments(parser)
@@ -85,7 +85,7 @@ def _parser(description: str, topics: Sequence[Topic]) -> argparse.ArgumentParse
 
 
 class _Run:
-    """What was found so far. A case that two topics share is measured once."""
+    """The results so far. A case that two topics share is measured once."""
 
     def __init__(self, harness: Harness, shapes: Sequence[str]) -> None:
         self.comparisons: dict[Case, Comparison] = {}
@@ -97,21 +97,21 @@ class _Run:
     def measure(self, topic: Topic) -> None:
         print(f"\n== {topic.name}: {topic.description.splitlines()[0]}", flush=True)
         for case, goal in topic.goals.items():
-            if not self._asked_for(case):
+            if not self._is_selected(case):
                 continue
             if case not in self.comparisons:
                 self.comparisons[case] = self._harness.compare(case, goal.libraries)
                 meaning = self._harness.peak.meaning
                 print("\n" + report.table(self.comparisons[case], meaning), flush=True)
             self._add(topic, goal.lines(self.comparisons[case]))
-        own = [goal for goal in topic.own_goals if self._asked_for(goal.case)]
+        own = [goal for goal in topic.own_goals if self._is_selected(goal.case)]
         for goals in own_races(own):
             self._add(topic, own_lines(self._harness, goals))
         if topic.other is not None:
             for line in topic.other(self._harness):
                 self._add(topic, [line])
 
-    def _asked_for(self, case: Case) -> bool:
+    def _is_selected(self, case: Case) -> bool:
         return case.shape.name in self._shapes and (self._bfloat16 or case.dtype != "bfloat16")
 
     def _add(self, topic: Topic, lines: Sequence[Line]) -> None:
@@ -121,7 +121,7 @@ class _Run:
 
 
 def summary(lines: Sequence[tuple[str, Line]]) -> str:
-    """All lines, and how many of them hold."""
+    """All lines, and the number that hold."""
     rows = [
         [topic, line.what, line.goal, line.figure, line.limit, _verdict(line)]
         for topic, line in lines
@@ -136,11 +136,11 @@ def summary(lines: Sequence[tuple[str, Line]]) -> str:
 
 
 def counts(verdicts: Sequence[bool | None]) -> str:
-    """One sentence about all of them."""
+    """A sentence that counts them."""
     judged = [holds for holds in verdicts if holds is not None]
-    left = len(verdicts) - len(judged)
-    behind = f"; {left} cannot be judged here" if left else ""
-    return f"{sum(judged)} of {len(judged)} goals hold{behind}"
+    unjudged = len(verdicts) - len(judged)
+    suffix = f"; {unjudged} cannot be judged here" if unjudged else ""
+    return f"{sum(judged)} of {len(judged)} goals hold{suffix}"
 
 
 def _verdict(line: Line) -> str:
@@ -149,7 +149,7 @@ def _verdict(line: Line) -> str:
 
 
 def main(topic: Topic, worker: Callable[[str, int], Worker] | None = None) -> None:
-    """What a script of one topic does; with `--worker LIBRARY THREADS` it is its worker."""
+    """The main function of a script; with `--worker LIBRARY THREADS` it runs as its worker."""
     if worker is not None and sys.argv[1:2] == ["--worker"]:
         serve(lambda: worker(sys.argv[2], int(sys.argv[3])))
     else:

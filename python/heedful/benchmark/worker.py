@@ -16,12 +16,12 @@ from heedful.benchmark import memory, oracle, peers
 from heedful.benchmark.channel import Answer, rest, serve
 from heedful.benchmark.shapes import Case, Shape, make_inputs, numpy_dtype
 
-CACHES = 256e6  # bytes: more than a processor's cache holds
-SMALL = 16e6  # bytes of keys and values that may well still be in the cache at the next step
+CACHES = 256e6  # bytes: larger than a processor's cache
+SMALL = 16e6  # bytes of keys and values that may still be in the cache at the next step
 
 
 class Timed:
-    """One way to compute a case, ready to be called again and again."""
+    """One way to compute a case, ready to be called repeatedly."""
 
     def __init__(self, ways: list[peers.Way]) -> None:
         self._ways = ways  # the same on one or several copies of the inputs
@@ -29,7 +29,7 @@ class Timed:
         self._last = 0.0  # seconds of the latest call
 
     def first(self, sample: oracle.Sample) -> Answer:
-        """Call every copy once, and hand out the sampled rows."""
+        """Call every copy once, and return the sampled rows."""
         for way in self._ways:
             with way.mode():
                 start = time.perf_counter()
@@ -39,14 +39,14 @@ class Timed:
         return {"name": way.name, "rows": [array.tolist() for array in rows]}
 
     def turn(self, seconds: float) -> list[float]:
-        """Time calls for about that long: for each measurement the seconds of a single call."""
+        """Time calls for about `seconds`: for each measurement the seconds of a single call."""
         with self._ways[0].mode():
             if self._last < 0.5:
                 self._time(1)  # wakes the threads, fills the caches
             times: list[float] = []
             spent = 0.0
             while not times or spent + self._last < seconds:
-                # the clock costs, too: very short calls are timed several at once
+                # reading the clock costs time: very short calls are timed several at once
                 calls = max(1, min(1000, int(2e-4 / max(self._last, 1e-9))))
                 elapsed = self._time(calls)
                 spent += elapsed
@@ -77,18 +77,18 @@ class Worker:
         self._slots: dict[int, list[Timed]] = {}
 
     def forget(self) -> Answer:
-        """Give the memory of all cases back."""
+        """Release the memory of all cases."""
         self._slots.clear()
         gc.collect()
         return {}
 
     def prepare(self, slot: int, case: Answer, sample: Answer) -> Answer:
-        """Build the case, compute it once in every way, and hand out the sampled rows."""
-        asked = decode_case(case)
-        inputs = make_inputs(asked)
-        copies = [inputs, *(copy.deepcopy(inputs) for _ in range(_copies(asked) - 1))]
+        """Build the case, compute it once in every way, and return the sampled rows."""
+        decoded = decode_case(case)
+        inputs = make_inputs(decoded)
+        copies = [inputs, *(copy.deepcopy(inputs) for _ in range(_copies(decoded) - 1))]
         try:
-            ways = [self._library.ways(asked, one) for one in copies]
+            ways = [self._library.ways(decoded, one) for one in copies]
         except peers.Unsupported as reason:
             return {"unsupported": str(reason)}
         timed = [Timed(list(same)) for same in zip(*ways, strict=True)]
@@ -97,15 +97,15 @@ class Worker:
         return {"ways": answers}
 
     def turn(self, slot: int, way: int, seconds: float) -> Answer:
-        """Time calls for about that long, then wait until the library's threads are at rest."""
+        """Time calls for about `seconds`, then wait until the library's threads are idle."""
         times = self._slots[slot][way].turn(seconds)
         rest()
         return {"times": times}
 
     def digests(self, case: Answer, threads: list[int]) -> Answer:
-        """A hash of all results for each number of threads; of heedful, which promises the same."""
-        asked = decode_case(case)
-        way = self._library.ways(asked, make_inputs(asked))[0]
+        """A hash of all results for each number of threads; all equal in heedful."""
+        decoded = decode_case(case)
+        way = self._library.ways(decoded, make_inputs(decoded))[0]
         found = []
         for count in threads:
             with heedful.num_threads(count):
@@ -118,18 +118,18 @@ class Worker:
 
     def memory(self, case: Answer) -> Answer:
         """Peak memory beyond inputs and outputs of the first call of that size."""
-        asked = decode_case(case)
+        decoded = decode_case(case)
         try:
-            return memory.measure(self._library, asked)
+            return memory.measure(self._library, decoded)
         except peers.Unsupported as reason:
             return {"unsupported": str(reason)}
 
 
 def _copies(case: Case) -> int:
-    """How many copies of the inputs the calls go round.
+    """The number of copies of the inputs that calls cycle through.
 
     A decoding step reads keys and values once, and before the next one on the same layer those of
-    all other layers are read. Calls on one copy would find a part of it in the processor's cache.
+    all other layers are read. Calls on one copy would find part of it in the processor's cache.
     """
     cache = case.shape.cache_elements * numpy_dtype(case.dtype).itemsize
     return math.ceil(CACHES / cache) if case.reads_memory and cache > SMALL else 1

@@ -1,4 +1,4 @@
-"""Small real data that comes with the package."""
+"""A small real data set, included in the package."""
 
 from heedful.data._digits import load_digits
 

@@ -42,7 +42,7 @@ def load_digits() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
 
 
 def _missing() -> str:
-    """What helps where the file was left out."""
+    """The hint where the file is missing."""
     if getattr(sys, "frozen", False):
         return "heedful's data were left out of the application (--collect-data heedful)"
     return "heedful's data are missing (pip install --force-reinstall heedful)"

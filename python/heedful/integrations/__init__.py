@@ -1,4 +1,4 @@
-"""Bridges to other packages; each is imported only where it is asked for."""
+"""Integrations with other packages, each imported on first access."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -1,4 +1,4 @@
-"""What a sentence-transformers model does behind its encoder, as its files say it."""
+"""The modules of a sentence-transformers model after its encoder, read from its files."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ _ACTIVATIONS = {
 
 
 class SentenceModules(NamedTuple):
-    """The encoder's folder, and what makes one vector of its vectors."""
+    """The encoder's folder, and the pooling and later modules."""
 
     encoder: Path
     mode: Mode
-    behind: list[Callable[[Array], Array]]  # (B, E) → (B, E')
+    later: list[Callable[[Array], Array]]  # (B, E) → (B, E'), in order after the pooling
     include_prompt: bool = True
 
     def __call__(self, y: Array, lengths: Array, prompt: int = 0) -> Array:
-        """y (B, L, E) of texts that are `lengths` (B,) long → vectors (B, E').
+        """y (B, L, E) of texts of `lengths` (B,) → vectors (B, E').
 
         The first `prompt` tokens are the prompt's.
         """
         vectors = pooled(self.mode, y, lengths, 0 if self.include_prompt else prompt)
-        for function in self.behind:
+        for function in self.later:
             vectors = function(vectors)
         return vectors
 
 
-@np.errstate(all="ignore")  # small numbers may underflow
+@np.errstate(all="ignore")  # small elements may underflow
 def normalised(vectors: Array) -> Array:
     """Each divided by its norm."""
     found: Array = vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
@@ -47,10 +47,10 @@ def normalised(vectors: Array) -> Array:
 
 
 def read_modules(folder: Path, normalize: bool | None) -> SentenceModules:
-    """What modules.json lists.
+    """The modules that modules.json lists.
 
-    Without one: what 1_Pooling says, and a norm; without that, too, the mean and no norm, as
-    sentence-transformers reads a model that was made for something else.
+    Without that file: the pooling of 1_Pooling, and a norm; without that, too, the mean and no
+    norm, as sentence-transformers reads a model that is not a sentence model.
     `normalize` overrides whether vectors are divided by their norm.
     """
     listed = read_json(folder / "modules.json")
@@ -60,22 +60,22 @@ def read_modules(folder: Path, normalize: bool | None) -> SentenceModules:
     names = [kind for kind, _ in kinds]
     if names[:2] != ["Transformer", "Pooling"]:
         raise ValueError(f"modules.json must begin with Transformer and Pooling: got {names}")
-    (_, encoder), (_, pooling), *rest = kinds
-    behind: list[Callable[[Array], Array]] = []
-    for kind, place in rest:
+    (_, encoder), (_, pooling), *others = kinds
+    later: list[Callable[[Array], Array]] = []
+    for kind, place in others:
         if kind == "Dense":
-            behind.append(_dense(place))
+            later.append(_dense(place))
         elif kind == "Normalize":
             _check_whole(read_json(place / "config.json") or {}, kind)
             if normalize is not False:
-                behind.append(normalised)
-        elif kind != "Dropout":  # which does nothing in inference
+                later.append(normalised)
+        elif kind != "Dropout":  # the identity in inference
             raise ValueError(f"modules.json must list Dense and Normalize alone: got {kind!r}")
-    if normalize and normalised not in behind[-1:]:
-        behind.append(normalised)
+    if normalize and normalised not in later[-1:]:
+        later.append(normalised)
     config = read_json(pooling / "config.json")
     mode = "mean" if config is None else pooling_mode(config)
-    return SentenceModules(encoder, mode, behind, _includes_prompt(config))
+    return SentenceModules(encoder, mode, later, _includes_prompt(config))
 
 
 def _unlisted(folder: Path, normalize: bool | None) -> SentenceModules:
@@ -83,8 +83,8 @@ def _unlisted(folder: Path, normalize: bool | None) -> SentenceModules:
     if normalize is None:
         normalize = config is not None
     mode = "mean" if config is None else pooling_mode(config)
-    behind = [normalised] if normalize else []
-    return SentenceModules(folder, mode, list(behind), _includes_prompt(config))
+    later = [normalised] if normalize else []
+    return SentenceModules(folder, mode, list(later), _includes_prompt(config))
 
 
 def _includes_prompt(config: dict[str, Any] | None) -> bool:
@@ -92,7 +92,7 @@ def _includes_prompt(config: dict[str, Any] | None) -> bool:
 
 
 def _module(folder: Path, entry: Any) -> tuple[str, Path]:
-    """The kind of a module and its folder, which is the model's or lies in it."""
+    """The type of a module and its folder, which is the model's or inside it."""
     try:
         kind, place = str(entry["type"]).rpartition(".")[2], PurePosixPath(entry["path"])
     except (KeyError, TypeError):
@@ -105,7 +105,7 @@ def _module(folder: Path, entry: Any) -> tuple[str, Path]:
 
 
 class _Dense(Layer):
-    """With the names that the file has."""
+    """A layer with the parameter names of the file."""
 
     def __init__(self, linear: Linear) -> None:
         self.linear = linear
@@ -115,7 +115,7 @@ def _dense(place: Path) -> Linear:
     config = read_json(place / "config.json") or {}
     _check_whole(config, "Dense")
     if config.get("use_residual"):
-        raise ValueError("a Dense must have no way around it: got use_residual true")
+        raise ValueError("a Dense must have no residual connection: got use_residual true")
     name = str(config.get("activation_function", "Tanh")).rpartition(".")[2]
     if name not in _ACTIVATIONS:
         raise ValueError(
@@ -130,7 +130,7 @@ def _dense(place: Path) -> Linear:
 
 
 def _check_whole(config: dict[str, Any], kind: str) -> None:
-    """A module may say what it reads and writes: here it is the vector of the text."""
+    """Require that a module's input and output, if stated, are the vector of the text."""
     for name in ("module_input_name", "module_output_name"):
         given = config.get(name) or "sentence_embedding"
         if given != "sentence_embedding":

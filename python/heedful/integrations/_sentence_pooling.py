@@ -1,4 +1,4 @@
-"""One vector of the vectors of a text's tokens."""
+"""Pooling: one vector from the vectors of a text's tokens."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Array: TypeAlias = np.ndarray[Any, Any]
 Mode = str | tuple[str, ...]
 
 MODES = ("cls", "mean", "max", "mean_sqrt_len", "weightedmean", "lasttoken")
-# the names of a pooling's config.json, in the order in which several are put side by side
+# the names of a pooling's config.json, in the order in which several are concatenated
 _KEYS = {
     "pooling_mode_cls_token": "cls",
     "pooling_mode_max_tokens": "max",
@@ -27,10 +27,10 @@ def pooled(mode: Mode, y: Array, lengths: Array, first: int = 0) -> Array:
 
     ::
 
-        cls  the first       lasttoken  the last      max  the greatest of each feature
+        cls  the first       lasttoken  the last      max  the maximum of each feature
         mean  sum / n        mean_sqrt_len  sum / √n  weightedmean  Σ i y_i / Σ i,  i = 1, 2, …
 
-    Several modes give their vectors side by side, (B, modes · E).
+    The vectors of several modes are concatenated, (B, modes · E).
     """
     if not isinstance(mode, str):
         return np.concatenate([pooled(one, y, lengths, first) for one in mode], axis=-1)
@@ -42,8 +42,8 @@ def pooled(mode: Mode, y: Array, lengths: Array, first: int = 0) -> Array:
             return np.asarray(y[items, np.where(lengths > first, first, 0)])
         return np.asarray(np.where((lengths > first)[:, None], y[items, lengths - 1], 0))
     if mode == "max":
-        greatest: Array = np.where(counted[..., None], y, -np.inf).max(1)
-        return greatest.astype(y.dtype)
+        maximum: Array = np.where(counted[..., None], y, -np.inf).max(1)
+        return maximum.astype(y.dtype)
     weights = counted.astype(y.dtype)
     if mode == "weightedmean":
         weights *= (place + 1).astype(y.dtype)
@@ -55,11 +55,11 @@ def pooled(mode: Mode, y: Array, lengths: Array, first: int = 0) -> Array:
 
 
 def pooling_mode(config: dict[str, Any]) -> Mode:
-    """What a pooling's config.json asks for; where it asks for none, the mean."""
-    asked = [key for key, value in config.items() if key.startswith("pooling_mode_") and value]
-    known = [key for key in _KEYS if key in asked]
+    """The modes in a pooling's config.json; the mean if there are none."""
+    requested = [key for key, value in config.items() if key.startswith("pooling_mode_") and value]
+    known = [key for key in _KEYS if key in requested]
     modes = [_KEYS[key] for key in known]
-    modes += [key.removeprefix("pooling_mode_") for key in asked if key not in _KEYS]
+    modes += [key.removeprefix("pooling_mode_") for key in requested if key not in _KEYS]
     if "pooling_mode" in config:  # as later versions write it
         given = config["pooling_mode"]
         modes = [given] if isinstance(given, str) else list(given)

@@ -1,4 +1,4 @@
-"""The tokenizer of a sentence model, set up as transformers and sentence-transformers do it."""
+"""The tokenizer of a sentence model, configured as by transformers and sentence-transformers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from heedful._checks import named, size
 
-# the first one that says anything counts
+# the first non-empty one applies
 _SETTINGS = [
     f"sentence_{kind}_config.json"
     for kind in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
@@ -17,9 +17,9 @@ _OWN_CLASS = {"bert": "BertTokenizer", "distilbert": "BertTokenizer", "roberta":
 
 
 def read_tokenizer(folder: Path, kind: str, max_length: int | None, longest: int) -> Any:
-    """The tokenizer in a folder: it cuts texts at `max_length` tokens, or where the model says.
+    """The tokenizer in a folder: it truncates texts to `max_length` tokens, or as configured.
 
-    `kind` is the model_type of config.json; `longest` is how many tokens the model can read.
+    `kind` is the model_type of config.json; `longest` is the model's maximum number of tokens.
     """
     from tokenizers import Tokenizer
 
@@ -28,27 +28,27 @@ def read_tokenizer(folder: Path, kind: str, max_length: int | None, longest: int
         raise FileNotFoundError(f"folder must have a tokenizer.json: got {str(folder)!r}")
     tokenizer = Tokenizer.from_file(str(path))
     settings = _settings(folder)
-    told = dict(read_json(folder / "tokenizer_config.json") or {})
-    asked = dict(settings.get("processor_kwargs") or settings.get("tokenizer_args") or {})
-    _normalize(tokenizer, {**told, **asked}, kind)
+    config = dict(read_json(folder / "tokenizer_config.json") or {})
+    overrides = dict(settings.get("processor_kwargs") or settings.get("tokenizer_args") or {})
+    _normalize(tokenizer, {**config, **overrides}, kind)
     if settings.get("do_lower_case"):
         _lower(tokenizer)
-    # the file may ask for other lengths, cut and filled up, whatever the model can read
+    # the file may have other settings of truncation and padding than the model needs
     tokenizer.no_padding()
-    length = _length(max_length, asked, settings, told, longest)
-    least = int(tokenizer.num_special_tokens_to_add(False)) + 1
-    if length < least:
+    length = _length(max_length, overrides, settings, config, longest)
+    minimum = int(tokenizer.num_special_tokens_to_add(False)) + 1
+    if length < minimum:
         raise ValueError(
-            f"max_length must be at least {least}, for the model adds {least - 1} tokens to each "
-            f"text: got {length}"
+            f"max_length must be at least {minimum}, as the model adds {minimum - 1} tokens to "
+            f"each text: got {length}"
         )
-    side = {**told, **asked}.get("truncation_side", "right")
+    side = {**config, **overrides}.get("truncation_side", "right")
     tokenizer.enable_truncation(length, direction=side)
     return tokenizer
 
 
 def read_json(path: Path) -> Any:
-    """What a file says; None where there is none."""
+    """The content of a file; None if there is none."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -56,7 +56,7 @@ def read_json(path: Path) -> Any:
 
 
 def _settings(folder: Path) -> dict[str, Any]:
-    """Of sentence_bert_config.json or its like."""
+    """The content of sentence_bert_config.json or its equivalent, checked."""
     found: dict[str, Any] = next(filter(None, (read_json(folder / name) for name in _SETTINGS)), {})
     task = found.get("transformer_task") or "feature-extraction"
     output = found.get("module_output_name") or "token_embeddings"
@@ -64,35 +64,35 @@ def _settings(folder: Path) -> dict[str, Any]:
     vectors = text.get("method_output_name", "last_hidden_state")
     if (task, output, vectors) != ("feature-extraction", "token_embeddings", "last_hidden_state"):
         raise ValueError(
-            "the encoder must give its last hidden states, one for each token: "
+            "the encoder must return its last hidden states, one for each token: "
             f"got {task}, {output}, {vectors}"
         )
     return found
 
 
 def _length(
-    given: int | None, asked: dict[str, Any], settings: dict[str, Any], told: dict[str, Any],
-    longest: int,
+    given: int | None, overrides: dict[str, Any], settings: dict[str, Any],
+    config: dict[str, Any], longest: int,
 ) -> int:  # fmt: skip
-    """Tokens of a text that are read: the first of these that is said, `longest` at most."""
+    """Maximum number of tokens of a text: the first of these that is set, at most `longest`."""
     if given is not None:
         if size("max_length", given) > longest:
             raise ValueError(f"max_length must be at most {longest}, the model's: got {given}")
         return given
-    said = [
-        asked.get("model_max_length"), settings.get("max_seq_length"),
-        told.get("model_max_length"), told.get("max_len"),
+    candidates = [
+        overrides.get("model_max_length"), settings.get("max_seq_length"),
+        config.get("model_max_length"), config.get("max_len"),
     ]  # fmt: skip
-    number = next((number for number in said if number is not None), longest)
+    number = next((number for number in candidates if number is not None), longest)
     if isinstance(number, float) and number >= 1:
         number = int(min(number, longest))
-    if isinstance(number, int) and number > longest:  # 10³⁰ stands for no limit
+    if isinstance(number, int) and number > longest:  # 10³⁰ means no limit
         return longest
     return size("max_seq_length", number)
 
 
 def _normalize(tokenizer: Any, config: dict[str, Any], kind: str) -> None:
-    """What tokenizer_config.json says, tokenizer.json does not overrule: as in transformers."""
+    """tokenizer_config.json takes precedence over tokenizer.json, as in transformers."""
     from tokenizers import normalizers, pre_tokenizers
 
     name = config.get("tokenizer_class") or _OWN_CLASS.get(kind, "")

@@ -1,6 +1,6 @@
-"""Data parallel training: several processes or machines learn from one batch together.
+"""Data-parallel training: several processes or machines train on one batch together.
 
-Each process has the same model, looks at its own share of the examples, and before each step the
+Each process has the same model and its own shard of the examples, and before each step the
 gradients of all are averaged. Needs the package mpi4py and an MPI; a script is started as
 
     mpiexec -n 4 python -m mpi4py script.py
@@ -26,37 +26,37 @@ AnyOptimizer = TypeVar("AnyOptimizer", bound=Optimizer)
 
 
 def data_parallel(optimizer: AnyOptimizer, comm: Any = None) -> AnyOptimizer:
-    """The same optimizer, which averages the gradients of all processes before each step.
+    """Make an optimizer average the gradients of all processes before each step.
 
     Parameters
     ----------
     optimizer : Optimizer
-        Of the same settings in every process, as the model is of the same weights: made with the
+        With the same settings in every process, and a model with the same weights: made with the
         same `rng`, or loaded. The first step checks the weights.
     comm : mpi4py.MPI.Comm, optional
-        The processes that learn together; None is all of them.
+        The processes that train together; None is all of them.
 
     Returns
     -------
     optimizer
-        The one that was given, for a plain loop or for `compile`.
+        The argument itself, for a training loop or for `compile`.
 
     Raises
     ------
     ImportError
-        mpi4py is not there.
+        mpi4py is not installed.
     ValueError
-        At the first step: weights that are not the same in all processes. At any: a parameter that
-        is frozen in some of them only.
+        At the first step: weights that differ between processes. At any step: a parameter that is
+        frozen in some processes only.
 
     Notes
     -----
     A parameter that only some processes used has a gradient in all: the mean, with 0 for the
-    others. Where all shares are of one size, the mean of their gradients is the gradient of the
-    whole batch: n processes with batches of b examples learn as one process with batches of n · b.
-    Every process takes the same number of steps, so give each as many examples (`share` does), and
-    all the same validation data. A process uses all processors unless it is told otherwise:
-    on one machine give each its part by :func:`heedful.set_num_threads`.
+    others. If all shards have the same size, the mean of their gradients is the gradient of the
+    whole batch: n processes with batches of b examples train like one with batches of n · b.
+    Every process must take the same number of steps, so give each the same number of examples (as
+    `share` does), and all the same validation data. By default a process uses all processors: on
+    one machine divide them with :func:`heedful.set_num_threads`.
 
     Examples
     --------
@@ -76,10 +76,10 @@ def data_parallel(optimizer: AnyOptimizer, comm: Any = None) -> AnyOptimizer:
 
 
 def share(count: int, comm: Any = None) -> Array:
-    """Which of `count` examples this process learns from: row numbers, as many in each process.
+    """Indices of this process's shard of `count` examples, of the same length in each process.
 
-    They are dealt out one by one. Where they do not go round, the last processes take some of the
-    first examples once more.
+    They are distributed round-robin. If they cannot be divided evenly, the last processes get some
+    of the first examples again.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def share(count: int, comm: Any = None) -> Array:
 
 
 class _Exchange:
-    """What an optimizer calls before each step."""
+    """Averages gradients; called by an optimizer before each step."""
 
     def __init__(self, comm: Any) -> None:
         self.comm = comm
@@ -107,14 +107,14 @@ class _Exchange:
         if not self.checked:
             self._check(found)
             self.checked = True
-        # one message of all processes to all, so that either all go on or none does
-        there = [own.grad is not None for _, own in found]
-        learns = [own.trainable for _, own in found]
-        here = np.array([there, learns, np.logical_not(learns)], np.uint8)
+        # one reduction over all processes, so that either all continue or none does
+        present = [own.grad is not None for _, own in found]
+        trainable = [own.trainable for _, own in found]
+        here = np.array([present, trainable, np.logical_not(trainable)], np.uint8)
         anywhere = np.empty_like(here)
         self.comm.Allreduce(here, anywhere, op=_mpi().MAX)
-        used, some_learn, some_do_not = anywhere.astype(bool)
-        differs = np.flatnonzero(some_learn & some_do_not)
+        used, some_trainable, some_frozen = anywhere.astype(bool)
+        differs = np.flatnonzero(some_trainable & some_frozen)
         if len(differs):
             raise ValueError(
                 "the same parameters must be frozen in all processes: "
@@ -127,7 +127,7 @@ class _Exchange:
             self._average([gradient for gradient in gradients if gradient.dtype == dtype])
 
     def _average(self, gradients: list[Array]) -> None:
-        """One message for all: many small ones would wait for each other."""
+        """One message for all: many small ones would add up their latencies."""
         sums = np.concatenate([gradient.ravel() for gradient in gradients])
         self.comm.Allreduce(_mpi().IN_PLACE, sums)
         sums /= self.comm.size
@@ -153,7 +153,7 @@ def _mpi() -> Any:
         from mpi4py import MPI
     except ImportError as error:
         raise ImportError(
-            f"several processes learn together by the package mpi4py and an MPI, such as "
+            f"data-parallel training needs the package mpi4py and an MPI, such as "
             f"pip install mpi4py mpich: {error}"
         ) from None
     return MPI

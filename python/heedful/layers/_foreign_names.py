@@ -1,4 +1,4 @@
-"""Layers, and arguments of training, by their names in Keras and PyTorch: what to write instead."""
+"""Layers and arguments of training under their Keras and PyTorch names: what to write instead."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import ParamSpec, TypeVar
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_LOADS_AHEAD = "write x as an iterable that loads ahead, such as PyTorch's DataLoader"
+_PREFETCHES = "write x as an iterable that prefetches, such as PyTorch's DataLoader"
 _LEFT_OUT = "leave it out"
 
-_WORDS = {
+_ARGUMENTS = {
     "auto_scale_loss": _LEFT_OUT,
     "callbacks": "fit alone calls them",
     "class_weight": "write sample_weight, class_weight is for training",
@@ -20,12 +20,12 @@ _WORDS = {
     "data": "write x",
     "epoch": "write epochs",
     "generator": "write x",
-    "initial_epoch": "fit goes on after the epochs of the fit before, epochs more of them",
+    "initial_epoch": "fit continues after the epochs of the previous fit, for epochs more",
     "jit_compile": _LEFT_OUT,
     "learning_rate": "write optimizer=Adam(lr=…)",
-    "loss_weights": "write a loss of your own, which adds several up",
+    "loss_weights": "write a loss of your own that adds several",
     "lr": "write optimizer=Adam(lr=…)",
-    "max_queue_size": _LOADS_AHEAD,
+    "max_queue_size": _PREFETCHES,
     "nb_epoch": "write epochs",
     "num_epochs": "write epochs",
     "return_dict": "write evaluate(…)._asdict()",
@@ -33,38 +33,38 @@ _WORDS = {
     "steps": "write steps_per_epoch",
     "steps_per_epoch": "write steps",
     "steps_per_execution": _LEFT_OUT,
-    "use_multiprocessing": _LOADS_AHEAD,
+    "use_multiprocessing": _PREFETCHES,
     "validation_batch_size": "batch_size is that of validation as well",
     "validation_freq": "validation is after each epoch",
     "validation_set": "write validation_data",
     "validation_steps": "write steps",
-    "weighted_metrics": "write metrics, which leave out what weighs 0 and count the rest alike",
-    "workers": _LOADS_AHEAD,
+    "weighted_metrics": "write metrics, which skip weight 0 and count all other weights equally",
+    "workers": _PREFETCHES,
 }
 
 
-def answering(method: Callable[P, R]) -> Callable[P, R]:
-    """A method that answers these words; what else is wrong Python says."""
+def with_hints(method: Callable[P, R]) -> Callable[P, R]:
+    """A method whose errors explain these arguments; Python reports whatever else is wrong."""
 
     @wraps(method)
     def call(*given: P.args, **options: P.kwargs) -> R:
-        if not _WORDS.keys() & options.keys():
+        if not _ARGUMENTS.keys() & options.keys():
             return method(*given, **options)
-        from inspect import signature  # only now: hardly anybody needs it
+        from inspect import signature  # only now: rarely needed
 
         taken = signature(method).parameters
         for name in options:
-            if name in _WORDS and name not in taken:
-                raise TypeError(f"{method.__name__} does not know {name}: {_WORDS[name]}")
+            if name in _ARGUMENTS and name not in taken:
+                raise TypeError(f"{method.__name__} has no argument {name}: {_ARGUMENTS[name]}")
         return method(*given, **options)
 
     return call
 
 
-_BY_FIRST_X = "leave it out, the width of the first x is taken"
+_FROM_FIRST_X = "leave it out, the width of the first x is taken"
 _LAYERS = {
-    "InputLayer": _BY_FIRST_X,
-    "Input": _BY_FIRST_X,
+    "InputLayer": _FROM_FIRST_X,
+    "Input": _FROM_FIRST_X,
     "Attention": "write heedful.attention for a call, MultiHeadAttention for a layer",
     "GroupedQueryAttention": "write MultiHeadAttention(d_model, num_heads, num_kv_heads=…)",
     "MultiheadAttention": "write MultiHeadAttention",
@@ -84,7 +84,7 @@ _LAYERS = {
 def no_such_layer(name: str) -> Exception:
     """The error for a name that heedful.layers lacks.
 
-    An ImportError where there is an answer: ``from heedful.layers import …`` drops the words of an
+    An ImportError where there is a hint: ``from heedful.layers import …`` drops the message of an
     AttributeError.
     """
     if name in _LAYERS:

@@ -1,4 +1,4 @@
-"""Layer: a module with the methods by which a Keras user trains it."""
+"""Layer: a module with Keras's methods of training."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from heedful.base._module import Module
 from heedful.base._types import Rng
-from heedful.layers._foreign_names import answering
+from heedful.layers._foreign_names import with_hints
 
 if TYPE_CHECKING:
     from heedful.training import History
 
-# heedful.training is imported when it is asked for: who only uses a model does not wait for it
+# heedful.training is imported on first use: inference alone does not need it
 
 
 class Layer(Module):
@@ -20,14 +20,14 @@ class Layer(Module):
 
     ::
 
-        y = layer(x)                           inference: keeps nothing, drops nothing out
+        y = layer(x)                           inference: keeps nothing, no dropout
         y, backward = layer.forward(x, rng=0)  training: the closure keeps what it needs
         dx = backward(dy)                      adds the parameters' gradients to layer.grads
 
     A layer or a parameter that is an attribute of a layer, alone or in lists and dicts, is part of
-    it. Parameters are ordinary arrays: ``layer.weight`` is one, numbers assigned to it are copied
-    into it, and it stays the same array for ever. Only another layer's parameter is not copied but
-    shared: ``projection.weight = embedding.weight`` ties the two, as in PyTorch.
+    it. Parameters are ordinary arrays: ``layer.weight`` is one, values assigned to it are copied
+    into it, and it remains the same array. Only another layer's parameter is not copied but shared:
+    ``projection.weight = embedding.weight`` ties the two, as in PyTorch.
 
     To write a layer of your own, assign parameters and layers in ``__init__`` and write `compute`::
 
@@ -44,12 +44,12 @@ class Layer(Module):
 
                 return y, backward
 
-    What `compute` is given as `mode` it gives to the layers it consists of.
+    `compute` passes its `mode` to the layers inside.
 
-    Bits: results are the same to the bit for every number of threads. They are for an item alone
-    and in a batch too, unless a dense product inside has at most 8 rows in one case and more in the
-    other, see :class:`Linear`; and but for dropout, which counts the item's place, and
-    :class:`RelativeAttention`, some of whose products are NumPy's.
+    Reproducibility: results are bitwise identical for every number of threads, and for an item
+    alone and in a batch. Exceptions to the latter: a dense product inside with at most 8 rows in
+    one case and more in the other, see :class:`Linear`; dropout, which depends on the item's
+    position; and :class:`RelativeAttention`, some of whose products are NumPy's.
 
     Threads: any number of threads may call a layer, also at the same time, as long as none of them
     changes its parameters. Closures of the same layer add their gradients one after another.
@@ -57,7 +57,7 @@ class Layer(Module):
 
     # --- training
 
-    @answering
+    @with_hints
     def compile(
         self, optimizer: Any = "adam", loss: Any = None, metrics: Sequence[Any] | None = None
     ) -> None:
@@ -71,15 +71,14 @@ class Layer(Module):
             "binary_crossentropy", "sparse_categorical_crossentropy", "categorical_crossentropy",
             "mean_squared_error" or "mse", "mean_absolute_error" or "mae", "huber", or
             ``loss, dprediction = f(target, prediction)``. By name, cross-entropies are from logits
-            unless the model ends in a sigmoid or softmax that can be seen: where the end is inside
-            a layer of your own, write ``BinaryCrossEntropy(from_logits=False)``. A warning tells
-            where all outputs of an epoch were in [0, 1] and taken as logits. Of a model with
-            several outputs a function gets the tuple, and returns a tuple of gradients.
+            unless the model's last layer is known to be a sigmoid or softmax: if it is inside a
+            layer of your own, write ``BinaryCrossEntropy(from_logits=False)``. A warning is issued
+            if all outputs of an epoch were in [0, 1] and taken as logits. For a model with several
+            outputs a function gets the tuple, and returns a tuple of gradients.
         metrics : sequence of str or functions
             "accuracy", "mae", "mse"; of binary cross-entropy "auc", "precision", "recall" and
             "f1", or :class:`Precision` with another threshold; or ``f(target, prediction)``, a mean
-            over all targets, whatever their weights. The same name once more gets a number behind
-            it.
+            over all targets, whatever their weights. A duplicate name gets a number at its end.
         """
         from heedful.training._fit import compile_model
 
@@ -87,7 +86,7 @@ class Layer(Module):
             raise ValueError("loss must be given: got None")
         compile_model(self, optimizer, loss, metrics)
 
-    @answering
+    @with_hints
     def fit(
         self,
         x: Any,
@@ -114,49 +113,50 @@ class Layer(Module):
             The inputs, examples along the first axis; a tuple by position, a dict by name. A list
             is one array, as in NumPy, not several inputs.
             Without y: an iterable of batches, (x, y) or (x, y, sample_weight), such as a list,
-            PyTorch's DataLoader, or a generator: one that ends lasts for one epoch, one that does
-            not needs steps_per_epoch.
+            PyTorch's DataLoader, or a generator: a finite one lasts for one epoch, an infinite one
+            needs steps_per_epoch.
         y : array_like, optional
             Targets. All are checked before the first step.
         epochs : int, default 1
-            How often every example is seen. Another fit goes on where this one ends.
+            Number of passes over the data. Another fit continues from this one.
         batch_size : int, default 32
-            Of arrays; an iterable has batches of its own.
+            For arrays; an iterable has batches of its own.
         steps_per_epoch : int, optional
-            An epoch is so many batches. The next one goes on behind them, and what is at its end
-            begins anew; a generator that ends too early ends the training, with a warning. Another
-            fit begins anew.
+            Number of batches in an epoch. The next epoch continues after them, and data at their
+            end restart; a generator that ends too early ends the training, with a warning. Another
+            fit restarts the data.
         validation_data : (x, y), (x, y, sample_weight) or iterable of batches, optional
-            Evaluated behind each epoch. A list of pairs is a list of batches. Whether the model
-            takes it is tried out before the first step.
+            Evaluated after each epoch. A list of pairs is a list of batches. Whether the model
+            accepts it is checked before the first step.
         validation_split : float, optional
-            Instead: the share of the examples, the last ones as they were given, that are for
+            Instead: the fraction of the examples, the last ones in their order, that are for
             validation.
         validation_steps : int, optional
-            Evaluates so many batches at most, the first ones each time; of a generator the next.
+            Maximum number of batches to evaluate, the first ones each time; of a generator the
+            next.
         sample_weight : array_like, (N,), or with more axes of y, such as (N, L), optional
-            True and False: what counts. The loss is the mean over what counts, so False is for
-            padding. Numbers multiply the losses, whose mean is over all, as in Keras. Metrics
-            leave out what weighs 0 and count the rest alike.
+            Booleans are a mask: the loss is the mean over True, so False is for padding. Numbers
+            multiply the losses, whose mean is over all, as in Keras. Metrics skip weight 0 and
+            count all other weights equally.
         class_weight : dict, optional
             ``{label: weight}``, for training only: multiplies the losses of targets of this
             label, of binary and sparse categorical cross-entropy; 1 for labels left out.
         callbacks : list of Callback or functions
             See :mod:`heedful.training`.
         shuffle : bool, default True
-            The order of examples in arrays, anew in each epoch.
+            Shuffle the examples of arrays, again in each epoch.
         verbose : bool, 0, 1, 2 or "auto", default True
             Print a line for each epoch, and show a bar where tqdm is installed; 2: no bar.
         rng : None, int or numpy.random.Generator
-            Order of the examples and dropout: the same seed gives the same bits. None goes on with
-            the generator of the fit before.
+            Order of the examples and dropout: the same seed gives the same bits. None continues
+            with the generator of the previous fit.
 
         Returns
         -------
         History
             Of the epochs of this fit, as in Keras. That of all epochs since compile is
-            ``model.history``, after an interruption, too; NaN where an epoch lacks a number, as one
-            without a validation set does.
+            ``model.history``, also after an interruption; NaN where an epoch lacks a value, such as
+            one without a validation set.
 
         Raises
         ------
@@ -164,12 +164,13 @@ class Layer(Module):
             The loss or a gradient of a batch is not finite. The weights are those before that
             batch, and finite.
         KeyboardInterrupt
-            Ctrl-C. The weights are those of the last batch that was finished, whatever callbacks
-            would have put back at the end.
+            Ctrl-C. The weights are those of the last finished batch, whatever callbacks would have
+            restored at the end.
 
         Examples
         --------
-        Sequences of different lengths, whose padding is neither attended to nor learned:
+        Sequences of different lengths, whose padding is neither attended to nor counted in the
+        loss:
 
         >>> import numpy as np
         >>> from heedful.layers import Autoencoder
@@ -191,20 +192,20 @@ class Layer(Module):
             shuffle=shuffle, verbose=verbose, rng=rng,
         )  # fmt: skip
 
-    @answering
+    @with_hints
     def evaluate(
         self, x: Any, y: Any = None, *, batch_size: int = 32, steps: int | None = None,
         sample_weight: Any = None, verbose: bool | int | str = False,
     ) -> Any:  # fmt: skip
-        """(loss, metrics…) over all examples, a tuple with names; arguments as of `fit`.
+        """(loss, metrics…) over all examples, a named tuple; arguments as in `fit`.
 
-        `steps` is the number of batches after which it ends, as of a generator that does not.
+        `steps` is the number of batches to evaluate, for example of an infinite generator.
         """
         from heedful.training._fit import evaluate
 
         return evaluate(self, x, y, batch_size, steps, sample_weight, verbose)
 
-    @answering
+    @with_hints
     def predict(
         self, x: Any, *, batch_size: int = 32, steps: int | None = None,
         verbose: bool | int | str = False,
@@ -215,18 +216,18 @@ class Layer(Module):
         ----------
         x : array_like, or a tuple of them, or a dict of them
             As of `fit`. Or an iterable of batches, such as a DataLoader, a generator, or a list of
-            tuples: (x,), (x, y), (x, y, sample_weight), whose targets are passed by, or x alone,
+            tuples: (x,), (x, y), (x, y, sample_weight), whose targets are ignored, or x alone,
             an array or a dict. Several inputs are a tuple in it: ((a, b),).
         batch_size : int, default 32
-            Of arrays; an iterable has batches of its own.
+            For arrays; an iterable has batches of its own.
         steps : int, optional
-            The number of batches after which it ends, as of a generator that does not.
+            Number of batches to predict, for example of an infinite generator.
         verbose : bool, 0, 1, 2 or "auto", default False
 
         Returns
         -------
         numpy.ndarray
-            Or tuples, lists and dicts of arrays, as the model gives them: each array has all
+            Or tuples, lists and dicts of arrays, as the model returns them: each array has all
             examples along its first axis.
 
         Raises
@@ -240,7 +241,7 @@ class Layer(Module):
 
     @property
     def history(self) -> History:
-        """What all fits have seen since compile."""
+        """Loss and metrics of all epochs since compile."""
         from heedful.training._trainer import trainer_of
 
         return trainer_of(self).history

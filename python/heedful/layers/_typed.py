@@ -1,4 +1,4 @@
-"""Typed: a layer that computes in one floating type; Stateless: in that of what it is given."""
+"""Typed: a layer that computes in one floating type; Stateless: in that of its input."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 class Typed(Layer):
     """A layer that computes in one floating type, `dtype`.
 
-    What it is given, real numbers of any type, is converted to it, and what it gives is of it.
+    Inputs, real numbers of any type, are converted to it; outputs have it.
     """
 
     dtype: DType
@@ -26,11 +26,11 @@ class Typed(Layer):
         self.dtype = floating(dtype)
 
     def array(self, name: str, given: ArrayLike, width: int | None = None) -> Array:
-        """An input as an array of the layer's type, its last axis `width` long."""
+        """An input as an array of the layer's type, with a last axis of length `width`."""
         return as_typed(name, numbers(name, given), self.dtype, width)
 
     def optional(self, name: str, shape: tuple[int, ...]) -> Array | None:
-        """A parameter that a layer may lack, fit for compiled functions."""
+        """An optional parameter, checked for compiled functions."""
         value: Array | None = getattr(self, name)
         if value is None:
             return None
@@ -40,7 +40,7 @@ class Typed(Layer):
         return value
 
     def gradient(self, given: ArrayLike, shape: tuple[int, ...]) -> Array:
-        """What comes back: an array of the layer's type, of the very shape that went out."""
+        """An incoming gradient, as an array of the layer's type and exactly of this shape."""
         array = self.array("dy", given)
         if array.shape != shape:
             raise ValueError(f"dy must have shape {shape}: got {array.shape}")
@@ -48,7 +48,7 @@ class Typed(Layer):
 
 
 class Stateless(Layer):
-    """A layer that computes in `dtype`, or where that is None in the type of what it is given.
+    """A layer that computes in `dtype`, or if that is None in the type of its input.
 
     ======================================  =========
     given                                   computed in, and returned
@@ -64,12 +64,12 @@ class Stateless(Layer):
         self.dtype = None if dtype is None else floating(dtype)
 
     def array(self, name: str, given: ArrayLike, width: int | None = None) -> Array:
-        """An input as an array of the type that is computed in, its last axis `width` long."""
+        """An input as an array of the computing type, with a last axis of length `width`."""
         array = numbers(name, given)
         return as_typed(name, array, self.dtype or _own_type(array.dtype), width)
 
     def gradient(self, given: ArrayLike, shape: tuple[int, ...], dtype: DType) -> Array:
-        """What comes back, of the type and the very shape of what went out."""
+        """An incoming gradient, as an array of this type and exactly of this shape."""
         array = as_typed("dy", numbers("dy", given), dtype)
         if array.shape != shape:
             raise ValueError(f"dy must have shape {shape}: got {array.shape}")
@@ -77,14 +77,14 @@ class Stateless(Layer):
 
 
 def as_typed(name: str, array: Array, dtype: DType, width: int | None = None) -> Array:
-    """The array as compiled functions read it: of this type, aligned, its last axis so long."""
+    """The array as compiled functions need it: of this type, aligned, of this width."""
     if array.dtype != dtype:
         array = finite_cast(array, dtype)
-    if not array.flags.aligned:  # compiled functions go from number to number
+    if not array.flags.aligned:  # compiled functions read element by element
         array = array.copy()
     if width is not None and (array.ndim == 0 or array.shape[-1] != width):
         raise ValueError(
-            f"{name} must have {width} numbers in its last axis: got shape {array.shape}"
+            f"{name} must have {width} elements in its last axis: got shape {array.shape}"
         )
     return array
 

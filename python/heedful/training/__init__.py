@@ -1,4 +1,4 @@
-"""Training: losses, optimizers, schedules, and all that fit needs."""
+"""Training: losses, metrics, optimizers, schedules, callbacks, files, and fit itself."""
 
 from heedful import _earlier_modules
 from heedful.base._regularizers import L1, L1L2, L2

@@ -14,25 +14,25 @@ from heedful.training.losses._sample_weights import checked_weights
 
 
 class Batch(NamedTuple):
-    """What a step learns from.
+    """The examples of one training step.
 
     inputs : by position and by name
-    name : what messages call the targets
+    name : name of the targets in messages
     """
 
-    by_place: tuple[Array, ...]
+    by_position: tuple[Array, ...]
     by_name: dict[str, Array]
     target: Array
     weight: Array | None
     name: str
 
     def is_like(self, other: Batch) -> bool:
-        """Whether a model that takes the other can take this one: widths and kinds of numbers."""
+        """Whether both have the same shapes of an example and kinds of dtype."""
         return bool(_kinds(self) == _kinds(other))
 
 
 def _kinds(batch: Batch) -> Any:
-    arrays = dict(enumerate(batch.by_place)) | batch.by_name | {"": batch.target}
+    arrays = dict(enumerate(batch.by_position)) | batch.by_name | {"": batch.target}
     return {name: (array.shape[1:], array.dtype.kind) for name, array in arrays.items()}
 
 
@@ -44,14 +44,14 @@ class Inputs:
 
     def __init__(self, name: str, given: Any) -> None:
         self.by_name: dict[str, Array] = {}
-        self.by_place: tuple[Array, ...] = ()
+        self.by_position: tuple[Array, ...] = ()
         if isinstance(given, dict):
             self.by_name = {key: as_array(name, array) for key, array in given.items()}
         elif isinstance(given, tuple):
-            self.by_place = tuple(as_array(name, array) for array in given)
+            self.by_position = tuple(as_array(name, array) for array in given)
         else:
-            self.by_place = (_as_one(name, given),)
-        arrays = [*self.by_place, *self.by_name.values()]
+            self.by_position = (_as_one(name, given),)
+        arrays = [*self.by_position, *self.by_name.values()]
         if not arrays or any(array.ndim == 0 for array in arrays):
             raise ValueError(f"{name} must be arrays of examples: got {named(given)}")
         counts = {len(array) for array in arrays}
@@ -60,12 +60,12 @@ class Inputs:
         (self.count,) = counts
 
     def take(self, rows: Any) -> tuple[tuple[Array, ...], dict[str, Array]]:
-        by_place = tuple(array[rows] for array in self.by_place)
-        return by_place, {name: array[rows] for name, array in self.by_name.items()}
+        by_position = tuple(array[rows] for array in self.by_position)
+        return by_position, {name: array[rows] for name, array in self.by_name.items()}
 
 
 def _as_one(name: str, given: Any) -> Array:
-    """A list is one array, as in NumPy; who has several inputs may have meant another thing."""
+    """A list is one array, as in NumPy; the error hints at a tuple for several inputs."""
     several = isinstance(given, list) and bool(given)
     several = several and all(isinstance(item, np.ndarray) and item.ndim for item in given)
     if several and len({item.shape for item in given}) > 1:
@@ -91,7 +91,7 @@ class Table:
                 f"{'; several inputs are a tuple, a list is one array' * isinstance(x, list)}"
             )
         if not self.count:
-            raise ValueError(f"{name}x must have one example at least: got none")
+            raise ValueError(f"{name}x must have at least one example: got none")
         self.weight = None if weight is None else checked_weights(weight)
         if self.weight is not None and len(self.weight) != self.count:
             raise ValueError(
@@ -105,37 +105,37 @@ class Table:
         return -(-self.count // batch_size)
 
     def take(self, rows: Any, name: str = "y") -> Batch:
-        by_place, by_name = self.inputs.take(rows)
+        by_position, by_name = self.inputs.take(rows)
         weight = None if self.weight is None else self.weight[rows]
-        return Batch(by_place, by_name, self.targets[rows], weight, name)
+        return Batch(by_position, by_name, self.targets[rows], weight, name)
 
     def first(self, count: int) -> Batch:
         return self.take(slice(0, count), f"{self.name}y")
 
     def batches(self, batch_size: int, rng: np.random.Generator | None = None) -> Iterator[Batch]:
-        """In order, or in the order that is drawn."""
+        """In order, or shuffled if there is a generator."""
         order = None if rng is None else rng.permutation(self.count)
         for rows in slices(self.count, batch_size, order):
             yield self.take(rows)
 
-    def split(self, share: Any) -> tuple[Table, Table]:
-        """All but the last examples, and the last, of which there are this share."""
-        share = real("validation_split", share)
-        first = math.floor(self.count * (1 - share)) if 0 < share < 1 else 0
+    def split(self, fraction: Any) -> tuple[Table, Table]:
+        """The first examples, and this fraction of them at the end."""
+        fraction = real("validation_split", fraction)
+        first = math.floor(self.count * (1 - fraction)) if 0 < fraction < 1 else 0
         if not 0 < first < self.count:
             raise ValueError(
                 "validation_split must lie between 0 and 1 and leave examples on both sides: "
-                f"got {share} of {self.count}"
+                f"got {fraction} of {self.count}"
             )
         return self._rows(slice(0, first), ""), self._rows(slice(first, None), "validation ")
 
     def _rows(self, rows: slice, name: str) -> Table:
-        by_place, by_name, targets, weight, _ = self.take(rows)
-        return Table(by_name or by_place, targets, weight, name)
+        by_position, by_name, targets, weight, _ = self.take(rows)
+        return Table(by_name or by_position, targets, weight, name)
 
 
 def slices(count: int, batch_size: int, order: Array | None = None) -> Iterator[Any]:
-    """The rows of each batch, the last one may be smaller."""
+    """The rows of each batch; the last one may be smaller."""
     for first in range(0, count, batch_size):
         last = min(first + batch_size, count)
         yield slice(first, last) if order is None else order[first:last]

@@ -58,21 +58,21 @@ def fit(
     )  # fmt: skip
     if rng is not None or trainer.rng is None:
         trainer.rng = generator(rng)
-    begun: list[Callback] = []
+    started: list[Callback] = []
     try:
         trainer.unchecked = run.unchecked
         for callback in run.callbacks:
             callback.model, callback.stop = model, False
-            begun.append(callback)
+            started.append(callback)
             callback.on_begin(model)
         run.train()
     except BaseException:
-        end(begun, interrupted=True)
+        end(started, interrupted=True)
         raise
     finally:
         memory.release()
         trainer.unchecked = []
-    end(begun, interrupted=False)
+    end(started, interrupted=False)
     return run.history
 
 
@@ -108,7 +108,7 @@ def predict(model: Module, x: Any, batch_size: int, steps: int | None, verbose: 
     _, bar = as_verbose(verbose)
     outputs = Outputs()
     with Progress(batches.count, "predict", bar) as progress:
-        for by_place, by_name, count in batches:
-            outputs.add(model(*by_place, **by_name), count)
+        for by_position, by_name, count in batches:
+            outputs.add(model(*by_position, **by_name), count)
             progress.advance({})
-    return outputs.together()
+    return outputs.concatenated()

@@ -1,4 +1,4 @@
-"""Words that other libraries have for what is called otherwise here."""
+"""Arguments of other libraries that have different names here."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ARGUMENTS = {
 
 
 class ArgumentHints:
-    """A class that answers arguments of other libraries with the words that it knows."""
+    """A class whose errors suggest heedful's name for an argument of other libraries."""
 
     def __new__(cls, *_: Any, **options: Any) -> Any:
         _check(cls, options.keys())
@@ -33,9 +33,9 @@ class ArgumentHints:
 def _check(kind: type[Any], arguments: Set[str]) -> None:
     if not _ARGUMENTS.keys() & arguments:
         return
-    from inspect import signature  # only now: hardly anybody needs it
+    from inspect import signature  # only now: rarely needed
 
     taken = signature(kind.__init__).parameters
     for name in arguments:
         if name in _ARGUMENTS and name not in taken:
-            raise TypeError(f"{kind.__name__} does not know {name}: write {_ARGUMENTS[name]}")
+            raise TypeError(f"{kind.__name__} has no argument {name}: write {_ARGUMENTS[name]}")

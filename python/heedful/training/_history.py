@@ -1,4 +1,4 @@
-"""History: what fit has seen, epoch by epoch."""
+"""History: the loss and metrics of each epoch of fit."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import math
 
 
 class History:
-    """Numbers of every epoch, by name.
+    """Loss and metrics of every epoch, by name.
 
     `fit` returns the one of its own epochs; that of all epochs since compile is ``model.history``.
 
     Attributes
     ----------
     history : dict of list
-        "loss", the metrics, and with a validation set the same with "val_" in front. All columns
-        have a row for each epoch: NaN where an epoch lacks a number, as one without a validation
-        set does.
+        "loss", the metrics, and with a validation set the same prefixed by "val_". All columns
+        have a row for each epoch: NaN where an epoch lacks a value, such as one without a
+        validation set.
     epoch : list of int
         Numbers of the epochs, from 0 for the first since compile.
     """

@@ -1,4 +1,4 @@
-"""InputBatches: what a model predicts from, batch by batch, without targets."""
+"""InputBatches: inputs for predict, batch by batch, without targets."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from typing import Any, NamedTuple
 from heedful._checks import named
 from heedful.base._types import Array
 from heedful.training._batches import Inputs, slices
-from heedful.training._stream import gives_batches
+from heedful.training._stream import yields_batches
 
 
 class InputBatch(NamedTuple):
-    by_place: tuple[Array, ...]
+    by_position: tuple[Array, ...]
     by_name: dict[str, Array]
     examples: int
 
 
 class InputBatches:
-    """Arrays cut into batches of a size, or an iterable of batches, which may have targets."""
+    """Arrays split into batches of a size, or an iterable of batches, which may have targets."""
 
     def __init__(self, x: Any, batch_size: int, steps: int | None) -> None:
         self.batch_size, self.steps = batch_size, steps
-        self.given: Inputs | Iterable[Any] = x if gives_batches(x) else Inputs("x", x)
+        self.given: Inputs | Iterable[Any] = x if yields_batches(x) else Inputs("x", x)
 
     @property
     def count(self) -> int | None:
-        """Batches, as far as that is known."""
+        """Number of batches, None if unknown."""
         if isinstance(self.given, Inputs):
             there = -(-self.given.count // self.batch_size)
         else:
@@ -45,15 +45,15 @@ class InputBatches:
             whole = self.given
             for rows in slices(whole.count, self.batch_size):
                 yield InputBatch(*whole.take(rows), rows.stop - rows.start)
-            if not whole.count:  # no example: its outputs still have a shape
+            if not whole.count:  # no example: the outputs still have a shape
                 yield InputBatch(*whole.take(slice(0, 0)), 0)
             return
         number = 0
         for number, given in enumerate(self.given, 1):
             inputs = Inputs(f"batch {number}, x", _without_targets(given, number))
-            yield InputBatch(inputs.by_place, inputs.by_name, inputs.count)
+            yield InputBatch(inputs.by_position, inputs.by_name, inputs.count)
         if not number:
-            raise ValueError("x must give one batch at least: got none")
+            raise ValueError("x must yield at least one batch: got none")
 
 
 def _without_targets(given: Any, number: int) -> Any:

@@ -1,4 +1,4 @@
-"""Outputs: what a model gives for the examples of each batch, put together."""
+"""Outputs: the outputs of a model for each batch, concatenated."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from heedful.base._types import Array
 
 
 class Outputs:
-    """One array, or tuples, lists and dicts of them, nested as deep as the model likes.
+    """One array, or tuples, lists and dicts of them, nested to any depth.
 
-    Every array has the examples as its first axis; what is None is so in every batch.
+    Every array has the examples as its first axis; an output that is None is None in every batch.
     """
 
     def __init__(self) -> None:
@@ -24,12 +24,12 @@ class Outputs:
         """The outputs for a batch of `count` examples."""
         self.batches.append(_checked(found, count, "output"))
 
-    def together(self) -> Any:
-        return _together(self.batches, "output")
+    def concatenated(self) -> Any:
+        return _concatenated(self.batches, "output")
 
 
 def _checked(found: Any, count: int, name: str) -> Any:
-    """The same with arrays in the place of what is like one."""
+    """The same structure, with array-likes converted to arrays."""
     if found is None:
         return None
     if isinstance(found, Mapping):
@@ -51,17 +51,17 @@ def _checked(found: Any, count: int, name: str) -> Any:
     return array
 
 
-def _together(batches: list[Any], name: str) -> Any:
+def _concatenated(batches: list[Any], name: str) -> Any:
     first = batches[0]
     if any(_kind(batch) != _kind(first) for batch in batches):
         raise ValueError(f"predict needs outputs that are alike in all batches: {name} is not")
     if first is None:
         return None
     if isinstance(first, dict):
-        return {key: _together([b[key] for b in batches], f"{name}[{key!r}]") for key in first}
+        return {key: _concatenated([b[key] for b in batches], f"{name}[{key!r}]") for key in first}
     if isinstance(first, (tuple, list)):
         columns = zip(*batches, strict=True)
-        parts = [_together(list(column), f"{name}[{at}]") for at, column in enumerate(columns)]
+        parts = [_concatenated(list(column), f"{name}[{at}]") for at, column in enumerate(columns)]
         return _like(first, parts)
     shapes = sorted({batch.shape[1:] for batch in batches})
     if len(shapes) > 1:
@@ -74,7 +74,7 @@ def _together(batches: list[Any], name: str) -> Any:
 
 
 def _kind(found: Any) -> Any:
-    """What must be the same in every batch."""
+    """The structure, which must be the same in every batch."""
     if isinstance(found, dict):
         return dict, frozenset(found)
     if isinstance(found, (tuple, list)):
@@ -83,7 +83,7 @@ def _kind(found: Any) -> Any:
 
 
 def _like(found: Any, parts: list[Any]) -> Any:
-    """A tuple, a list or a tuple with names, as it was found."""
+    """A tuple, a list or a named tuple, as in `found`."""
     if isinstance(found, list):
         return parts
     return type(found)(*parts) if hasattr(found, "_fields") else tuple(parts)

@@ -1,4 +1,4 @@
-"""Passes: the batches of data, epoch by epoch."""
+"""Passes: the batches of each epoch."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ class Passes:
 
     Parameters
     ----------
-    goes_on : bool
-        Whether an epoch of `steps` batches begins where the one before ended, and what ends begins
-        anew. Otherwise each begins anew, except of an iterator, which cannot.
+    resumes : bool
+        Whether an epoch of `steps` batches begins where the one before ended, and data at their
+        end restart. Otherwise each epoch restarts, except that of an iterator, which cannot.
 
     Attributes
     ----------
     ended : bool
-        An iterator has given its last batch before an epoch was complete.
+        An iterator was exhausted before an epoch was complete.
     """
 
-    def __init__(self, data: Data, batch_size: int, steps: int | None, goes_on: bool) -> None:
+    def __init__(self, data: Data, batch_size: int, steps: int | None, resumes: bool) -> None:
         self.data, self.batch_size, self.steps = data, batch_size, steps
         self.once = isinstance(data, Stream) and data.once
-        self.goes_on = steps is not None and (goes_on or self.once)
+        self.resumes = steps is not None and (resumes or self.once)
         self.ended = False
         self._pass: Iterator[Batch] | None = None
 
     @property
     def count(self) -> int | None:
-        """Batches of an epoch, as far as that is known."""
-        there = self.data.steps(self.batch_size)
-        if self.steps is None or (there is not None and not self.goes_on):
-            return there if self.steps is None else min(there or 0, self.steps)
+        """Number of batches of an epoch, None if unknown."""
+        available = self.data.steps(self.batch_size)
+        if self.steps is None or (available is not None and not self.resumes):
+            return available if self.steps is None else min(available or 0, self.steps)
         return self.steps
 
     def epoch(self, rng: np.random.Generator | None = None) -> Iterator[Batch]:
-        """In order, or in the order that is drawn at the beginning of each pass."""
-        if not self.goes_on:
+        """In order, or shuffled at the beginning of each pass if there is a generator."""
+        if not self.resumes:
             yield from islice(self.data.batches(self.batch_size, rng), self.steps)
             return
         for _ in range(self.steps or 0):

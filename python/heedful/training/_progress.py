@@ -1,4 +1,4 @@
-"""A bar that moves while an epoch is computed, by tqdm where it is installed."""
+"""The progress bar of an epoch, by tqdm where it is installed."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from heedful._checks import is_integer, named
 
 
 class Progress:
-    """The bar of one epoch; nothing where tqdm is missing or nobody looks."""
+    """The bar of one epoch; nothing where tqdm is missing or the output is not interactive."""
 
     def __init__(self, steps: int | None, title: str, shown: bool) -> None:
         self.bar: Any = None
-        if shown and somebody_looks():
+        if shown and is_interactive():
             try:
                 from tqdm.auto import tqdm
             except ImportError:
                 return
-            with warnings.catch_warnings():  # a notebook without widgets has a bar of letters
+            with warnings.catch_warnings():  # a notebook without widgets has a text bar
                 warnings.simplefilter("ignore")
                 self.bar = tqdm(total=steps, desc=title, leave=False)
 
@@ -43,13 +43,13 @@ class Progress:
 
     @staticmethod
     def line(title: str, logs: dict[str, float]) -> None:
-        """What stays of an epoch."""
+        """The line that is printed after an epoch."""
         shown = "  ".join(f"{name} {value:.4f}" for name, value in logs.items())
         print(f"{title}  {shown}", flush=True)
 
 
-def somebody_looks() -> bool:
-    """At a terminal or in a notebook, whose stderr is no terminal."""
+def is_interactive() -> bool:
+    """Whether stderr is a terminal, or this is a notebook, whose stderr is not."""
     if sys.stderr is not None and sys.stderr.isatty():
         return True
     shell_of = getattr(sys.modules.get("IPython"), "get_ipython", None)
@@ -58,7 +58,7 @@ def somebody_looks() -> bool:
 
 
 def as_verbose(given: Any) -> tuple[bool, bool]:
-    """Whether lines are printed, and whether a bar is shown; Keras's numbers are known."""
+    """Whether lines are printed, and whether a bar is shown; Keras's numbers are accepted."""
     if isinstance(given, (bool, np.bool_)):
         return bool(given), bool(given)
     if is_integer(given) and given in (0, 1, 2):

@@ -20,7 +20,7 @@ from heedful.training.metrics._totals import Totals
 
 
 class Run:
-    """What fit does, checked as far as it can be before the first batch."""
+    """One call of fit, with everything checked that can be before the first batch."""
 
     def __init__(
         self, trainer: Trainer, data: Passes, validation: Passes | None, *, epochs: int,
@@ -41,7 +41,7 @@ class Run:
 
     @property
     def unchecked(self) -> list[Data]:
-        """What can be looked at before the first step."""
+        """The data that can be checked before the first step."""
         data = self.data.data
         validation = None if self.validation is None else self.validation.data
         found: list[Data] = [data] if isinstance(data, Table) else []
@@ -77,9 +77,9 @@ class Run:
             for callback in self.callbacks:
                 callback.on_epoch_begin(trainer.epochs, {})
             logs = self._epoch()
-            trainer.suspicion.tell()
+            trainer.logits_check.warn()
             if logs is None:
-                self._tell_of_the_end("x", "steps_per_epoch")
+                self._warn_of_the_end("x", "steps_per_epoch")
                 break
             if self.validation is not None:
                 logs |= self._validate(self.validation)
@@ -91,15 +91,15 @@ class Run:
             for callback in self.callbacks:
                 callback.on_epoch_end(trainer.epochs - 1, logs)
             if self.data.ended:
-                self._tell_of_the_end("x", "steps_per_epoch")
+                self._warn_of_the_end("x", "steps_per_epoch")
             if self.validation is not None and self.validation.ended:
-                self._tell_of_the_end("validation_data", "validation_steps")
+                self._warn_of_the_end("validation_data", "validation_steps")
             if self._stopped() or self._ended():
                 break
         vars(model).pop("stop_training", None)
 
     def _epoch(self) -> dict[str, float] | None:
-        """Means of the loss and the metrics; None where there is no batch any more."""
+        """Means of the loss and the metrics; None where no batch is left."""
         trainer = self.trainer
         total, index = Totals(trainer.metrics), -1
         title = f"epoch {trainer.epochs + 1}"
@@ -117,7 +117,7 @@ class Run:
         return None if index < 0 else total.means()
 
     def _stopped(self) -> bool:
-        """Whether a callback ends the training, in its own way or in Keras's."""
+        """Whether a callback ends the training, by `stop` or by Keras's `stop_training`."""
         keras = bool(vars(self.trainer.model).get("stop_training", False))
         return keras or any(callback.stop for callback in self.callbacks)
 
@@ -125,9 +125,9 @@ class Run:
         """Whether an iterator has no more batches for the next epoch."""
         return self.data.ended or (self.validation is not None and self.validation.ended)
 
-    def _tell_of_the_end(self, name: str, steps: str) -> None:
+    def _warn_of_the_end(self, name: str, steps: str) -> None:
         warnings.warn(
-            f"{name} gave fewer batches than {steps} asks for: training stopped with "
+            f"{name} yielded fewer batches than {steps} requires: training stopped with "
             f"{self.trainer.epochs} of {self.last} epochs",
             UserWarning,
             stacklevel=6,
@@ -147,7 +147,7 @@ class Run:
 
 
 def _same_iterable(data: Data, validation: Data) -> bool:
-    """A loader that begins anew for validation would not go on for training."""
+    """Whether both are one loader, whose restart for validation would end the training pass."""
     if isinstance(data, Stream) and isinstance(validation, Stream):
         return data.given is validation.given
     return False

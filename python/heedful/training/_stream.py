@@ -1,4 +1,4 @@
-"""Stream: examples that come batch by batch from an iterable."""
+"""Stream: examples from an iterable of batches."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from heedful.training._batches import Batch, Table
 class Stream:
     """An iterable of batches (x, y) or (x, y, sample_weight).
 
-    One that can be iterated again, such as a PyTorch DataLoader, is iterated once an epoch; a
-    generator lasts for one.
+    One that can be iterated repeatedly, such as a PyTorch DataLoader, is iterated once per epoch; a
+    generator lasts for one epoch.
     """
 
     def __init__(self, given: Iterable[Any], name: str = "") -> None:
         self.given, self.name = given, name
-        self._begun: Iterator[Any] | None = None
+        self._started: Iterator[Any] | None = None
 
     @property
     def once(self) -> bool:
@@ -35,19 +35,19 @@ class Stream:
             return None
 
     def first(self, count: int) -> Batch | None:
-        """The first batch, with which the next pass begins all the same."""
-        rest = iter(self.given)
-        given = list(islice(rest, 1))
-        self._begun = chain(given, rest)
+        """The first batch; the next pass still begins with it."""
+        iterator = iter(self.given)
+        given = list(islice(iterator, 1))
+        self._started = chain(given, iterator)
         return _batch(given[0], f"{self.name}batch 1, ") if given else None
 
     def batches(self, batch_size: int, rng: np.random.Generator | None = None) -> Iterator[Batch]:
-        """In the order of the iterable, whose batches are what they are."""
-        begun, self._begun, number = self._begun, None, 0
-        for number, given in enumerate(begun or self.given, 1):
+        """In the order of the iterable, with its own sizes."""
+        started, self._started, number = self._started, None, 0
+        for number, given in enumerate(started or self.given, 1):
             yield _batch(given, f"{self.name}batch {number}, ")
         if not number:
-            raise ValueError(f"{self.name}x must give one batch at least: got none")
+            raise ValueError(f"{self.name}x must yield at least one batch: got none")
 
 
 Data: TypeAlias = Table | Stream
@@ -60,7 +60,7 @@ def as_data(x: Any, y: Any, weight: Any, name: str = "") -> Data:
     iterable = hasattr(x, "__iter__") and not hasattr(x, "__array__")
     if not iterable or isinstance(x, (str, bytes, dict, tuple)) or _is_plain_list(x):
         raise ValueError(
-            f"{name}y must be given, unless {name}x gives batches (x, y): got {named(x)}"
+            f"{name}y must be given, unless {name}x yields batches (x, y): got {named(x)}"
         )
     if weight is not None:
         raise ValueError("sample_weight must be part of the batches: (x, y, sample_weight)")
@@ -71,7 +71,7 @@ def as_validation(given: Any) -> Data | None:
     """(x, y), (x, y, sample_weight), or an iterable of such batches."""
     if given is None:
         return None
-    # a tuple of two or three is one (x, y), and so is a list but for one of such tuples
+    # a tuple of two or three is one (x, y), and so is a list unless it holds such tuples
     if (holds_batches(given) and (isinstance(given, list) or len(given) not in (2, 3))) or (
         _is_list_of_pairs(given)
     ):
@@ -79,7 +79,7 @@ def as_validation(given: Any) -> Data | None:
     if isinstance(given, (tuple, list)):
         if len(given) in (2, 3) and given[1] is not None:
             return as_data(given[0], given[1], given[2] if len(given) == 3 else None, "validation ")
-    elif gives_batches(given):
+    elif yields_batches(given):
         return Stream(given, "validation ")
     raise ValueError(
         "validation_data must be (x, y) or (x, y, sample_weight), or an iterable of such batches: "
@@ -87,8 +87,8 @@ def as_validation(given: Any) -> Data | None:
     )
 
 
-def gives_batches(given: Any) -> bool:
-    """An iterable that is no array, and nothing that NumPy makes one of."""
+def yields_batches(given: Any) -> bool:
+    """Whether this is an iterable of batches: no array, and nothing that NumPy converts to one."""
     if isinstance(given, (Sequence, Mapping, array)):
         return holds_batches(given)
     arrays = hasattr(given, "__array__") or hasattr(given, "__array_interface__")
@@ -123,7 +123,7 @@ def _holds_an_array(item: Any) -> bool:
 
 
 def _first(item: Any) -> Any:
-    """An array, or something that is as good as one to tell whether there is an axis."""
+    """The first item, or a list in its place if it is a container: either has an axis."""
     first = item[0]
     return [first] if isinstance(first, (dict, tuple, list)) else first
 

@@ -1,4 +1,4 @@
-"""Trainer: what compile puts together and fit works with."""
+"""Trainer: what compile sets up and fit uses."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from heedful.training._stream import Data
 from heedful.training._uninterrupted import uninterrupted
 from heedful.training.losses._class_weight import ClassWeight
 from heedful.training.losses._loss import LOSSES, as_loss, call_loss, several
-from heedful.training.losses._probabilities import Suspicion, ends_in_probabilities
+from heedful.training.losses._probabilities import LogitsCheck, ends_in_probabilities
 from heedful.training.metrics._metrics import OfFunction, as_metrics
 from heedful.training.metrics._totals import Totals
 from heedful.training.optimizers._names import as_optimizer
@@ -33,19 +33,19 @@ class Trainer:
     optimizer : Optimizer
     history : History
     rng : numpy.random.Generator or None
-        What batches are drawn and numbers dropped out with; fit makes it.
+        Generator of the shuffling and of dropout; set by fit.
     epochs : int
-        Done so far.
+        Completed so far.
     unchecked : list of Data
-        What is looked at before the first step: targets all at once, and whether the model can
-        take what is for validation.
+        Data to be checked before the first step: all targets, and whether the model accepts the
+        validation data.
     """
 
     def __init__(self, model: Module, optimizer: Any, loss: Any, metrics: Any) -> None:
         probabilities = ends_in_probabilities(model)
         self.model = model
         self.loss = as_loss(loss, probabilities)
-        self.suspicion = Suspicion(self.loss, probabilities)
+        self.logits_check = LogitsCheck(self.loss, probabilities)
         self.metrics = as_metrics(metrics, self.loss)
         self.optimizer = as_optimizer(optimizer, model)
         self.history = History()
@@ -53,11 +53,16 @@ class Trainer:
         self.epochs = 0
         self.unchecked: list[Data] = []
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        if "suspicion" in state:  # its name in earlier pickles
+            self.logits_check = vars(self).pop("suspicion")
+
     def train_on_batch(self, batch: Batch, where: str, class_weight: ClassWeight) -> Totals:
         """One step; weights and optimizer change together or not at all."""
-        prediction, backward = self.model.forward(*batch.by_place, rng=self.rng, **batch.by_name)
+        prediction, backward = self.model.forward(*batch.by_position, rng=self.rng, **batch.by_name)
         self._check_outputs(prediction)
-        parameters = list(self.model.distinct_parameters().values())  # some are made by forward
+        parameters = list(self.model.distinct_parameters().values())  # forward creates some
         penalised = _penalised(parameters)
         self._check_targets(batch, prediction, class_weight)
         weight = class_weight.apply(batch.weight, batch.target)
@@ -65,7 +70,7 @@ class Trainer:
         loss += _penalty(penalised)
         if not np.isfinite(loss):
             raise FloatingPointError(self._stopped(f"the loss is {loss}", where, batch))
-        self.suspicion.look(prediction)
+        self.logits_check.observe(prediction)
         for own in parameters:
             own.clear()
         if isinstance(prediction, tuple):
@@ -83,11 +88,11 @@ class Trainer:
         return totals
 
     def evaluate(self, passes: Passes, title: str = "", shown: bool = False) -> dict[str, float]:
-        """Of one epoch; NaN where an iterator has no batch any more."""
+        """The loss and metrics of one epoch; NaN where an iterator has no batch left."""
         total, data = Totals(self.metrics), passes.data
         with Progress(passes.count, title, shown) as progress:
             for index, batch in enumerate(passes.epoch()):
-                prediction = self.model(*batch.by_place, **batch.by_name)
+                prediction = self.model(*batch.by_position, **batch.by_name)
                 self._check_outputs(prediction)
                 if isinstance(data, Table) and index == 0:
                     self._check_table(data, batch, prediction)
@@ -104,24 +109,25 @@ class Trainer:
         return Totals.of(self.metrics, self.loss, loss, target, prediction, weight)
 
     def _check_outputs(self, prediction: Any) -> None:
-        """heedful's own losses and metrics are of one array; a loss of one's own gets all."""
+        """heedful's own losses and metrics take one array; a custom loss gets all outputs."""
         found = several(prediction)
         if not found:
             return
         if isinstance(self.loss, LOSSES):
             raise TypeError(
                 f"the loss {type(self.loss).__name__} is for a model with one output, and this one "
-                f"gives {found}: write a model that gives what is learned, or a loss of your own, "
+                f"returns {found}: write a model with that output alone, or your own loss, "
                 "(loss, gradients) = f(target, outputs)"
             )
         for name, metric in self.metrics:
             if not isinstance(metric, OfFunction):
                 raise TypeError(
-                    f"the metric {name} is for a model with one output, and this one gives {found}"
+                    f"the metric {name} is for a model with one output, and this one returns "
+                    f"{found}"
                 )
 
     def _check_targets(self, batch: Batch, prediction: Any, class_weight: ClassWeight) -> None:
-        """Before the first step all targets, as soon as the number of classes is known."""
+        """Check all targets before the first step, as soon as the number of classes is known."""
         if self.unchecked:
             class_weight.check(prediction)
         for data in self.unchecked:
@@ -133,7 +139,7 @@ class Trainer:
         self._check_batch(batch, prediction)
 
     def _check_table(self, table: Table, batch: Batch, prediction: Any) -> None:
-        """All targets of a table, if they are of the kind of the batch's."""
+        """Check all targets of a table, if their shape is like that of the batch's."""
         checked = getattr(self.loss, "checked", None)
         if checked is None or several(prediction):
             return
@@ -143,12 +149,12 @@ class Trainer:
             checked(table.targets, (table.count, *shape[1:]), table.weight, f"{table.name}y")
 
     def _check_validation(self, data: Data, batch: Batch) -> None:
-        """What differs from the batch that is learned from is tried out."""
+        """Try validation data whose shapes or types differ from those of the training batch."""
         first = data.first(len(batch.target))
         if first is None or first.is_like(batch):
             return
         try:
-            prediction = self.model(*first.by_place, **first.by_name)
+            prediction = self.model(*first.by_position, **first.by_name)
             self._check_outputs(prediction)
             call_loss(self.loss, first.target, prediction, first.weight)
         except (LookupError, TypeError, ValueError) as error:
@@ -156,7 +162,7 @@ class Trainer:
             raise kind(f"validation_data must fit the model and the loss: {error}") from error
 
     def _check_batch(self, batch: Batch, prediction: Any) -> None:
-        """What comes batch by batch is checked so, under its name."""
+        """Check the targets of a stream, batch by batch, under their name."""
         checked = getattr(self.loss, "checked", None)
         if checked is not None and batch.name != "y":
             checked(batch.target, np.shape(prediction), batch.weight, batch.name)
@@ -165,7 +171,7 @@ class Trainer:
         found = self.model.distinct_parameters().items()
         lost = [name for name, own in found if not np.isfinite(own.value).all()]
         state = f"{lost[0]} is not finite" if lost else "the weights are those before it"
-        inputs = [*batch.by_place, *batch.by_name.values()]
+        inputs = [*batch.by_position, *batch.by_name.values()]
         known = all(np.isfinite(x).all() for x in inputs if x.dtype.kind == "f")
         hint = "" if known else "; the inputs of this batch are not finite"
         return f"{reason} in {where}: training stopped, {state}{hint}"
@@ -188,5 +194,5 @@ def trainer_of(model: Module) -> Trainer:
 
 
 def evaluation(logs: dict[str, float]) -> Any:
-    """The numbers as a tuple with names, as ``loss, accuracy = model.evaluate(x, y)`` wants."""
+    """The values as a named tuple, for ``loss, accuracy = model.evaluate(x, y)``."""
     return namedtuple("Evaluation", logs)(**logs)

@@ -1,4 +1,4 @@
-"""A step that Ctrl-C does not cut in two."""
+"""A step that Ctrl-C does not interrupt halfway."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Lets what is inside finish; a Ctrl-C meanwhile is raised behind it.
+    """Lets the block finish; a Ctrl-C meanwhile is raised after it.
 
-    Signals reach the main thread only, so elsewhere there is nothing to do.
+    Signals reach the main thread only, so in other threads there is nothing to do.
     """
-    heard: list[tuple[int, Any]] = []
-    handler = _replace_handler(lambda number, frame: heard.append((number, frame)))
+    received: list[tuple[int, Any]] = []
+    handler = _replace_handler(lambda number, frame: received.append((number, frame)))
     if handler is None:
         yield
         return
@@ -24,12 +24,12 @@ def uninterrupted() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, handler)
-    if heard:
-        handler(*heard[0])
+    if received:
+        handler(*received[0])
 
 
 def _replace_handler(replacement: Callable[[int, Any], None]) -> Callable[..., Any] | None:
-    """Puts another one in the place of SIGINT's handler, which is returned; None if it cannot."""
+    """Replaces SIGINT's handler and returns the old one; None where that is impossible."""
     handler = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(handler):
         return None

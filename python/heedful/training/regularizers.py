@@ -1,4 +1,4 @@
-"""Regularizers under the names that Keras has for them: ``regularizers.l2(0.01)``."""
+"""Regularizers under their Keras names: ``regularizers.l2(0.01)``."""
 
 from heedful.base._regularizers import L1, L1L2, L2
 

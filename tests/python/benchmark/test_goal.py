@@ -49,13 +49,13 @@ def test_the_ratio_is_that_to_the_fastest_library_or_to_the_one_named() -> None:
     assert verdicts(Goal(ratio=3.1, against="torch"), **times) == [False]
 
 
-def test_a_share_is_that_of_the_peak() -> None:
-    assert verdicts(Goal(share={"v4": 0.49}), heedful=2.0) == [True]
-    assert verdicts(Goal(share={"v4": 0.51}), heedful=2.0) == [False]
+def test_a_fraction_is_that_of_the_peak() -> None:
+    assert verdicts(Goal(fraction={"v4": 0.49}), heedful=2.0) == [True]
+    assert verdicts(Goal(fraction={"v4": 0.51}), heedful=2.0) == [False]
 
 
 def test_one_goal_of_two_parts_gives_two_lines() -> None:
-    goal = Goal(ratio=1.5, share={"v4": 0.6})
+    goal = Goal(ratio=1.5, fraction={"v4": 0.6})
     assert verdicts(goal, heedful=2.0, torch=4.0) == [True, False]
 
 
@@ -66,17 +66,17 @@ def test_what_was_not_measured_never_holds() -> None:
     assert verdicts(Goal(ratio=2.0), torch=4.0) == [False]
 
 
-def test_below_the_own_level_a_share_has_its_own_goal_and_ratios_are_only_shown(
+def test_below_the_own_level_a_fraction_has_its_own_goal_and_ratios_are_only_shown(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    goal = Goal(ratio=3.0, share={"v4": 0.9, "v3": 0.4})
+    goal = Goal(ratio=3.0, fraction={"v4": 0.9, "v3": 0.4})
     assert verdicts(goal, heedful=2.0, torch=4.0) == [False, False]
     at_level(monkeypatch, HELD)
     assert verdicts(goal, heedful=2.0, torch=4.0) == [None, True]
     assert goal.lines(comparison(heedful=2.0, torch=4.0))[0].figure == "2.00 x torch"
-    at_level(monkeypatch, OLDER)  # nobody has more there
+    at_level(monkeypatch, OLDER)  # no library is restricted there
     assert verdicts(goal, heedful=2.0, torch=4.0) == [False, True]
-    assert verdicts(Goal(share={"v4": 0.1}), heedful=2.0) == [None]
+    assert verdicts(Goal(fraction={"v4": 0.1}), heedful=2.0) == [None]
 
 
 def race(**seconds: list[float]) -> tuple[Race, list[Case]]:

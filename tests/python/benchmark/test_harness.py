@@ -103,7 +103,7 @@ def test_the_ratio_is_that_to_the_fastest_other_library(
     assert [one.calls for one in comparison.measured] == [6, 6, 6]
 
 
-def test_libraries_take_turns_and_another_one_begins_each_round(
+def test_libraries_alternate_and_another_one_begins_each_round(
     compare: Callable[..., harness.Comparison],
 ) -> None:
     compare()
@@ -168,7 +168,7 @@ def test_cases_of_one_library_race_on_a_machine_that_gets_slower(
     assert race.ratio(entries[0], Entry(OTHER, "heedful", 2)) is None
 
 
-def test_a_process_that_dies_takes_all_its_entries_along(played: pytest.MonkeyPatch) -> None:
+def test_a_process_that_dies_removes_all_its_entries(played: pytest.MonkeyPatch) -> None:
     class Dying(Worker):
         def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
             if do == "turn" and self.threads == 2:

@@ -142,7 +142,7 @@ def test_torch_is_also_called_in_the_way_that_reads_each_key_once() -> None:
     assert names["grouped"] == names["plain"] == ["SDPA"]
 
 
-def test_the_bits_of_every_number_of_threads_are_told() -> None:
+def test_digests_of_every_number_of_threads_are_returned() -> None:
     worker = WorkerProcess("heedful", threads=2)
     try:
         case = encode_case(Case(PLAIN, backward=True))

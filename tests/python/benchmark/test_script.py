@@ -1,4 +1,4 @@
-"""Scripts whose worker computes what is no case of attention."""
+"""Scripts whose worker computes cases other than attention."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,7 +42,7 @@ def test_a_script_prepares_and_is_timed(process: ScriptProcess) -> None:
     assert min(times) > 0
 
 
-def test_what_a_worker_cannot_do_is_said(process: ScriptProcess) -> None:
+def test_a_worker_reports_failures(process: ScriptProcess) -> None:
     with pytest.raises(WorkerDied, match=r"heedful: TypeError: 'int' object is not iterable"):
         process.ask("prepare", numbers=1)
     with pytest.raises(WorkerDied, match="heedful: KeyError: 'product'"):
@@ -51,9 +51,9 @@ def test_what_a_worker_cannot_do_is_said(process: ScriptProcess) -> None:
 
 
 def test_libraries_are_compared_round_by_round() -> None:
-    # the machine halves its speed in the second round: neither ratio nor share shall know
+    # the machine halves its speed in the second round: neither ratio nor fraction may change
     turns = Turns({"own": [1.0, 2.0, 1.0], "other": [3.0, 6.0, 3.0]}, [8.0, 4.0, 8.0])
     assert turns.ratio("own", "other") == 3
     assert turns.ratio("own", "nobody") is None
-    assert turns.share("own", 4e9) == 0.5
+    assert turns.fraction("own", 4e9) == 0.5
     assert str(turns) == "own 1000 ms, other 3000 ms"

@@ -60,7 +60,7 @@ def test_packed_and_padded_hold_the_same_numbers() -> None:
         Shape("odd", 3, 2, 2, 11, 17, 5, window=(2, 3)),
     ],
 )
-def test_the_share_that_is_kept_is_that_of_pairs_that_may_attend(shape: Shape) -> None:
+def test_the_kept_fraction_is_that_of_visible_pairs(shape: Shape) -> None:
     inputs = make_inputs(Case(shape))
     pairs = 0
     for b in range(shape.B):

@@ -1,4 +1,4 @@
-"""Processes that average their gradients learn as one process does from the whole batch."""
+"""Processes that average their gradients train like one process with the whole batch."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from heedful.training import Adam
 
 pytestmark = pytest.mark.slow
 
-# What one process does alone on whole batches, and each of several on its share.
+# What one process does alone on whole batches, and each of several on its shard.
 PROGRAM = """
 import json, sys
 import numpy as np
@@ -101,7 +101,7 @@ def run(tmp_path: Path, how: str, processes: int = 0) -> subprocess.CompletedPro
 
 
 @pytest.mark.parametrize("how", ["loop", "fit"])
-def test_two_processes_learn_as_one(tmp_path: Path, how: str) -> None:
+def test_two_processes_train_as_one(tmp_path: Path, how: str) -> None:
     both, one = run(tmp_path, how, 2), run(tmp_path, how)
     assert both.returncode == 0, both.stderr
     found, wanted = json.loads(both.stdout), json.loads(one.stdout)
@@ -135,10 +135,10 @@ class Comm:
 
 
 @pytest.mark.parametrize("count", [1, 2, 9, 10, 11])
-def test_shares_are_of_one_size_and_leave_nothing_out(count: int) -> None:
-    shares: list[Any] = [share(count, Comm(rank)) for rank in range(3)]
-    assert {len(rows) for rows in shares} == {-(-count // 3)}
-    dealt = np.stack(shares, 1).ravel()
+def test_shards_have_one_size_and_cover_all(count: int) -> None:
+    shards: list[Any] = [share(count, Comm(rank)) for rank in range(3)]
+    assert {len(rows) for rows in shards} == {-(-count // 3)}
+    dealt = np.stack(shards, 1).ravel()
     np.testing.assert_array_equal(dealt, np.arange(len(dealt)) % count)
 
 
@@ -260,4 +260,4 @@ def test_freezing_in_some_processes_only_is_refused_in_all(monkeypatch: pytest.M
         return "not refused"
 
     message = "step 1: the same parameters must be frozen in all processes: b.weight is in some"
-    assert all(told.startswith(message) for told in in_threads(3, work))
+    assert all(error.startswith(message) for error in in_threads(3, work))

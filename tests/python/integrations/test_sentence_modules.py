@@ -1,4 +1,4 @@
-"""What stands behind the encoder of a sentence model is done, or refused by name."""
+"""Modules after the encoder of a sentence model are applied, or rejected by name."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_a_dense_layer_and_the_norm_come_in_their_order(
     np.testing.assert_allclose(read_modules(folder, False)(y, lengths), dense, atol=1e-6)
 
 
-def test_a_model_without_a_norm_gives_none_unless_it_is_asked_for(tmp_path: Path) -> None:
+def test_a_model_without_a_norm_has_none_unless_requested(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, [TRANSFORMER, POOLING], {"pooling_mode_cls_token": True})
     y, lengths = np.array([[[3.0, 4.0]]], np.float32), np.array([1])
     np.testing.assert_array_equal(read_modules(folder, None)(y, lengths), [[3, 4]])
@@ -132,7 +132,7 @@ def test_a_model_without_a_norm_gives_none_unless_it_is_asked_for(tmp_path: Path
 
 @pytest.mark.slow
 @pytest.mark.peer
-def test_an_encoder_that_looks_at_the_first_token_alone(tmp_path: Path) -> None:
+def test_an_encoder_that_reads_the_first_token_alone(tmp_path: Path) -> None:
     pytest.importorskip("tokenizers")
     try:
         minilm = find_minilm()

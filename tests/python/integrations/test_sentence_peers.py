@@ -101,7 +101,7 @@ def test_each_pooling(mode: str, folder: Path) -> None:
     compare(folder)
 
 
-def test_several_poolings_stand_side_by_side(folder: Path) -> None:
+def test_several_poolings_are_concatenated(folder: Path) -> None:
     modules(folder, {"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": True,
                      "pooling_mode_max_tokens": True}, "Normalize")  # fmt: skip
     change(folder / "tokenizer_config.json", model_max_length=20)
@@ -109,7 +109,7 @@ def test_several_poolings_stand_side_by_side(folder: Path) -> None:
     assert encoder.encode("a").shape == (36,)
 
 
-def test_a_plain_encoder_gives_the_mean_as_it_is(folder: Path) -> None:
+def test_a_plain_encoder_gives_the_mean_without_a_norm(folder: Path) -> None:
     change(folder / "tokenizer_config.json", model_max_length=20)
     compare(folder)
 
@@ -148,25 +148,25 @@ def test_a_model_that_sentence_transformers_saved(activation: str, tmp_path: Pat
     assert encoder.encode(["a", "b"]).shape == (2, 5)
 
 
-def test_a_dense_with_a_way_around_it_is_refused(tmp_path: Path) -> None:
+def test_a_dense_with_a_residual_connection_is_refused(tmp_path: Path) -> None:
     bert(tmp_path)
     modules(tmp_path, None, "Dense")
     write(tmp_path / "2_Dense" / "config.json",
           {"in_features": 12, "out_features": 12, "use_residual": True})  # fmt: skip
-    with pytest.raises(ValueError, match="a Dense must have no way around it"):
+    with pytest.raises(ValueError, match="a Dense must have no residual connection"):
         SentenceEncoder(tmp_path)
 
 
 @pytest.mark.parametrize("in_tokenizer", [True, False, None])
-@pytest.mark.parametrize("asked", [True, False, None])
-@pytest.mark.parametrize("told", [True, False, None])
-def test_letters_are_lowered_where_it_is_asked_for(
-    told: bool | None, asked: bool | None, in_tokenizer: bool | None, tmp_path: Path
+@pytest.mark.parametrize("override", [True, False, None])
+@pytest.mark.parametrize("configured", [True, False, None])
+def test_text_is_lowercased_where_configured(
+    configured: bool | None, override: bool | None, in_tokenizer: bool | None, tmp_path: Path
 ) -> None:
     bert(tmp_path)
     modules(tmp_path)
-    change(tmp_path / "tokenizer_config.json", do_lower_case=told)
-    change(tmp_path / "sentence_bert_config.json", do_lower_case=asked, max_seq_length=15)
+    change(tmp_path / "tokenizer_config.json", do_lower_case=configured)
+    change(tmp_path / "sentence_bert_config.json", do_lower_case=override, max_seq_length=15)
     path = tmp_path / "tokenizer.json"
     text = json.loads(path.read_text(encoding="utf-8"))
     text["normalizer"]["lowercase"] = bool(in_tokenizer)
@@ -176,29 +176,29 @@ def test_letters_are_lowered_where_it_is_asked_for(
 
 @pytest.mark.parametrize("entry", [{"strip_accents": False}, {"tokenize_chinese_chars": False},
                                    {"strip_accents": True, "do_lower_case": False}])  # fmt: skip
-def test_what_else_the_tokenizer_is_told(entry: dict[str, Any], tmp_path: Path) -> None:
+def test_other_settings_of_the_tokenizer(entry: dict[str, Any], tmp_path: Path) -> None:
     bert(tmp_path)
     change(tmp_path / "tokenizer_config.json", **entry)
     compare(tmp_path)
 
 
-@pytest.mark.parametrize("asked", [True, False])
-def test_letters_of_roberta_are_lowered_too(asked: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("lower", [True, False])
+def test_text_of_roberta_is_lowercased_too(lower: bool, tmp_path: Path) -> None:
     roberta(tmp_path)
     modules(tmp_path)
-    write(tmp_path / "sentence_roberta_config.json", {"do_lower_case": asked, "max_seq_length": 20})
+    write(tmp_path / "sentence_roberta_config.json", {"do_lower_case": lower, "max_seq_length": 20})
     compare(tmp_path)
 
 
 @pytest.mark.parametrize("space", [True, False])
-def test_a_space_in_front_of_roberta_s_first_word(space: bool, tmp_path: Path) -> None:
+def test_a_space_before_roberta_s_first_word(space: bool, tmp_path: Path) -> None:
     roberta(tmp_path)
     change(tmp_path / "tokenizer_config.json", add_prefix_space=space, model_max_length=21)
     compare(tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("settings", "told", "length"),
+    ("settings", "default", "length"),
     [
         ({"max_seq_length": 7}, 11, 7),
         ({"max_seq_length": None}, 11, 11),
@@ -211,9 +211,9 @@ def test_a_space_in_front_of_roberta_s_first_word(space: bool, tmp_path: Path) -
         ({"max_seq_length": 7, "tokenizer_args": {"model_max_length": 9}}, 11, 9),
     ],
 )
-def test_the_length_is_the_model_s(settings: Any, told: Any, length: int, folder: Path) -> None:
+def test_the_length_is_the_model_s(settings: Any, default: Any, length: int, folder: Path) -> None:
     modules(folder)
-    change(folder / "tokenizer_config.json", model_max_length=told)
+    change(folder / "tokenizer_config.json", model_max_length=default)
     if settings is not None:
         write(folder / "sentence_bert_config.json", settings)
     encoder = SentenceEncoder(folder)
@@ -225,7 +225,7 @@ def test_the_length_is_the_model_s(settings: Any, told: Any, length: int, folder
     encoder.encode(TEXTS[3] * 5)
 
 
-def test_a_text_may_be_cut_from_the_left(tmp_path: Path) -> None:
+def test_a_text_may_be_truncated_on_the_left(tmp_path: Path) -> None:
     bert(tmp_path)
     change(tmp_path / "tokenizer_config.json", truncation_side="left", model_max_length=9)
     compare(tmp_path, ["the cat sat on a mat. " * 5])
@@ -236,7 +236,7 @@ def test_a_text_may_be_cut_from_the_left(tmp_path: Path) -> None:
     [
         (0, ValueError, "max_length must be at least 1: got 0"),
         (-3, ValueError, "max_length must be at least 1: got -3"),
-        (2, ValueError, "max_length must be at least 3, for the model adds 2 tokens to each text"),
+        (2, ValueError, "max_length must be at least 3, as the model adds 2 tokens to each text"),
         (22, ValueError, "max_length must be at most 21, the model's: got 22"),
         (1.5, TypeError, "max_length must be an integer: got 1.5"),
         (True, TypeError, "max_length must be an integer: got True"),
@@ -249,7 +249,7 @@ def test_a_length_that_cannot_be_is_refused(
         SentenceEncoder(roberta(tmp_path), length)
 
 
-def test_a_length_may_be_asked_for(folder: Path) -> None:
+def test_a_length_may_be_given(folder: Path) -> None:
     encoder = SentenceEncoder(folder, max_length=7)
     peer = library.SentenceTransformer(str(folder), device="cpu")
     peer.max_seq_length = 7
@@ -266,8 +266,8 @@ def test_a_model_in_shards(tmp_path: Path) -> None:
     np.testing.assert_array_equal(SentenceEncoder(tmp_path).encode(TEXTS), whole)
 
 
-def test_halves_of_surrogate_pairs_are_refused(folder: Path) -> None:
-    with pytest.raises(ValueError, match=r"texts must be whole Unicode, .*: got 'a\\ud800'"):
+def test_lone_surrogates_are_refused(folder: Path) -> None:
+    with pytest.raises(ValueError, match=r"texts must be valid Unicode, .*: got 'a\\ud800'"):
         SentenceEncoder(folder).encode(["good", "a\ud800"])
 
 
@@ -278,7 +278,7 @@ def test_halves_of_surrogate_pairs_are_refused(folder: Path) -> None:
 def test_another_output_than_vectors_of_tokens_is_refused(settings: Any, tmp_path: Path) -> None:
     bert(tmp_path)
     write(tmp_path / "sentence_bert_config.json", settings)
-    with pytest.raises(ValueError, match="the encoder must give its last hidden states"):
+    with pytest.raises(ValueError, match="the encoder must return its last hidden states"):
         SentenceEncoder(tmp_path)
 
 

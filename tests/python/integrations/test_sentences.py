@@ -38,7 +38,7 @@ def encoder(folder: Path) -> SentenceEncoder:
     return SentenceEncoder(folder)
 
 
-def test_texts_of_like_meaning_are_close(encoder: SentenceEncoder) -> None:
+def test_texts_of_similar_meaning_are_close(encoder: SentenceEncoder) -> None:
     vectors = encoder.encode(TEXTS)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
     closeness = vectors @ vectors.T

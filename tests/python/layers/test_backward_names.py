@@ -64,7 +64,7 @@ def test_gradients_of_weights_match_finite_differences(name: str, rng: np.random
 
 
 @pytest.mark.parametrize("name", WITH_WEIGHTS)
-def test_what_is_wrong_is_told_and_can_be_put_right(name: str) -> None:
+def test_errors_are_reported_and_can_be_corrected(name: str) -> None:
     layer = WITH_WEIGHTS[name]()
     (y, weights), backward = layer.forward(X, return_weights=True)
     with pytest.raises(ValueError, match="dweights must have shape"):
@@ -108,7 +108,7 @@ def test_gradients_of_a_layer_of_one_s_own_have_its_names() -> None:
     np.testing.assert_array_equal(backward(y[0], dright=y[1]), 5 * X)
 
 
-def test_a_closure_that_was_called_says_so_whatever_it_is_given() -> None:
+def test_a_closure_that_was_called_raises_whatever_its_arguments() -> None:
     y, backward = L.ReLU().forward(X)
     backward(dy=y)
     for call in (lambda: backward(y), lambda: backward(dy=y), lambda: backward(y, y)):

@@ -1,4 +1,4 @@
-"""Words of Keras and PyTorch that are not known here are answered with the word that is."""
+"""Names of Keras and PyTorch that differ here get an error with heedful's name."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from heedful.layers import (
 )
 
 
-def test_methods_of_other_libraries_are_pointed_to() -> None:
+def test_methods_of_other_libraries_get_a_hint() -> None:
     layer = Linear(3, 7)
     assert not hasattr(layer, "save_weights")
     with pytest.raises(AttributeError, match=r"write heedful\.training\.save_weights\(model, path"):
@@ -35,14 +35,14 @@ def test_methods_of_other_libraries_are_pointed_to() -> None:
     [
         (lambda: MultiHeadAttention(num_heads=2, key_dim=16), r"write num_heads \* key_dim"),
         (lambda: MultiHeadAttention(embed_dim=6, num_heads=2), "write d_model"),
-        (lambda: MultiHeadAttention(6, 2, batch_first=True), "items always come first"),
+        (lambda: MultiHeadAttention(6, 2, batch_first=True), "the batch is always the first axis"),
         (lambda: Embedding(input_dim=5, output_dim=3), "write num_embeddings"),
         (lambda: LayerNorm(3, epsilon=1e-6), "write eps"),
         (lambda: Dropout(p=0.1), "write rate"),
         (lambda: EncoderLayer(6, nhead=2), "write num_heads"),
     ],
 )
-def test_arguments_of_other_libraries_are_answered(make: Any, hint: str) -> None:
+def test_arguments_of_other_libraries_get_a_hint(make: Any, hint: str) -> None:
     with pytest.raises(TypeError, match=hint):
         make()
 
@@ -56,7 +56,7 @@ def test_arguments_of_other_libraries_are_answered(make: Any, hint: str) -> None
         ("training", r"model\.forward\(x\) is training"),
     ],
 )
-def test_options_of_other_libraries_are_answered(option: str, hint: str) -> None:
+def test_options_of_other_libraries_get_a_hint(option: str, hint: str) -> None:
     layer = MultiHeadAttention(6, 2)
     for call in (layer, layer.forward):
         with pytest.raises(TypeError, match=f"MultiHeadAttention takes .*{option}.*; .*{hint}"):
@@ -65,12 +65,12 @@ def test_options_of_other_libraries_are_answered(option: str, hint: str) -> None
         BertEncoder(9, 6, 2, 1, 8, 5)([[1]], token_type_ids=[[0]])
 
 
-def test_what_nobody_knows_is_answered_by_python() -> None:
+def test_unknown_arguments_are_reported_by_python() -> None:
     with pytest.raises(TypeError, match="unexpected keyword argument 'wrong'"):
         Linear(2, 2, wrong=1)  # type: ignore[call-arg]
 
 
-def test_a_layer_of_one_s_own_may_have_such_words() -> None:
+def test_a_layer_of_one_s_own_may_have_such_arguments() -> None:
     class Own(Layer):
         def __init__(self, p: float, **more: Any) -> None:
             self.share, self.more = p, more
@@ -88,7 +88,7 @@ def test_keras_s_order_of_an_embedding_is_ours() -> None:
 
 
 @pytest.mark.parametrize("name", ["InputLayer", "Input"])
-def test_a_layer_that_only_keras_needs_is_answered(name: str) -> None:
+def test_a_layer_that_only_keras_needs_gets_a_hint(name: str) -> None:
     with pytest.raises(ImportError, match=f"has no {name}: leave it out, the width of the first"):
         exec(f"from heedful.layers import {name}")
     with pytest.raises(ImportError, match="leave it out"):
@@ -97,7 +97,7 @@ def test_a_layer_that_only_keras_needs_is_answered(name: str) -> None:
         _ = layers.TransformerEncoderLayer
 
 
-def test_a_layer_that_nobody_has_is_answered_by_python() -> None:
+def test_an_unknown_layer_is_reported_by_python() -> None:
     assert not hasattr(layers, "Wrong")
     with pytest.raises(ImportError, match="cannot import name 'Wrong'"):
         exec("from heedful.layers import Wrong")
@@ -108,7 +108,7 @@ def test_a_layer_that_nobody_has_is_answered_by_python() -> None:
     [
         ("max_new_tokens", "write max_length, which does not count the prompt"),
         ("eos_token_id", "write stop"),
-        ("pad_token_id", "leave it out, prompts and results have lengths of their own"),
+        ("pad_token_id", "leave it out, prompts and results have their own lengths"),
         ("do_sample", r"write temperature=1\.0 to draw tokens, nothing to take the best"),
         ("num_return_sequences", "give the prompt as many times"),
         ("repetition_penalty", "wrap the model in Steps of your own"),
@@ -117,7 +117,7 @@ def test_a_layer_that_nobody_has_is_answered_by_python() -> None:
         ("input_ids", "write prompts"),
     ],
 )
-def test_options_of_transformers_generate_are_answered(option: str, hint: str) -> None:
+def test_options_of_transformers_generate_get_a_hint(option: str, hint: str) -> None:
     language, segments = layers.LanguageModel(9, 6, 2, 1), layers.SegmentRecurrentLM(9, 6, 2, 1)
     transformer = layers.Transformer(9, 9, 6, 2, 1, 8)
     for call in (
@@ -126,7 +126,7 @@ def test_options_of_transformers_generate_are_answered(option: str, hint: str) -
         lambda **o: layers.generate(language, [[1]], **o),
         lambda **o: transformer.generate([[1]], start=1, **o),
     ):
-        with pytest.raises(TypeError, match=f"generate: {option} is not known here: {hint}"):
+        with pytest.raises(TypeError, match=f"generate: {option} is not supported: {hint}"):
             call(**{option: 1})
         with pytest.raises(TypeError, match=r"generate\(\) got an unexpected .* 'wrong'"):
             call(wrong=1)

@@ -18,7 +18,7 @@ def outputs(result: Any) -> Any:
     return result[0] if isinstance(result, tuple) else result
 
 
-def test_every_layer_stands_in_the_table(rng: np.random.Generator) -> None:
+def test_every_layer_is_in_the_table(rng: np.random.Generator) -> None:
     def kinds(layer: layers.Layer) -> set[type]:
         return {type(layer)}.union(*(kinds(inner) for _, inner in layer.layers_inside()))
 

@@ -1,4 +1,4 @@
-"""What holds for every layer: parameters, gradients, state, sharing, freezing, threads, looks."""
+"""What holds for every layer: parameters, gradients, state, sharing, freezing, threads, repr."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_parameters_are_the_arrays_that_the_layer_uses() -> None:
     np.testing.assert_array_equal(layer(np.eye(2)), [[3], [4]])
 
 
-def test_numbers_that_are_assigned_are_copied() -> None:
+def test_assigned_values_are_copied() -> None:
     layer, weight = Linear(2, 1, bias=False), np.array([[3.0, 4.0]])
     held = layer.weight
     layer.weight = weight
@@ -104,7 +104,7 @@ def test_inference_keeps_nothing(rng: np.random.Generator) -> None:
 
 @pytest.mark.parametrize("layer", [Linear(6, 4, rng=0), LayerNorm(6), ReLU(), Encoder(1, 6, 2, 8)],
                          ids=lambda layer: type(layer).__name__)  # fmt: skip
-def test_inputs_may_lie_in_any_way(layer: Layer, rng: np.random.Generator) -> None:
+def test_inputs_may_have_any_layout(layer: Layer, rng: np.random.Generator) -> None:
     x = rng.standard_normal((2, 5, 6)).astype(np.float32)
     wide = np.zeros((2, 10, 12), np.float32)
     wide[:, ::2, ::2] = x
@@ -143,7 +143,7 @@ def test_a_shared_parameter_is_one() -> None:
     )
 
 
-def test_a_layer_that_stands_twice_is_one() -> None:
+def test_a_layer_that_is_used_twice_is_one() -> None:
     layer = Linear(3, 3, rng=0)
     twice = Sequential(layer, layer)
     assert list(twice.parameters()) == ["0.weight", "0.bias"]
@@ -177,7 +177,7 @@ def test_a_frozen_weight_leaves_the_bias_to_learn() -> None:
         assert layer.grads
 
 
-def test_zero_grad_starts_again() -> None:
+def test_zero_grad_clears() -> None:
     layer = model()
     for _ in range(2):
         layer.zero_grad()
@@ -209,7 +209,7 @@ def test_a_state_that_does_not_fit_changes_nothing(change: Any, message: str) ->
         np.testing.assert_array_equal(array, before[name])
 
 
-def test_a_state_may_fit_in_part_where_that_is_asked_for() -> None:
+def test_a_state_may_fit_in_part_if_not_strict() -> None:
     layer = model()
     found = layer.load_state_dict({"2.bias": [5, 6], "more": 1}, strict=False)
     np.testing.assert_array_equal(layer[2].bias, [5, 6])
@@ -268,7 +268,7 @@ def test_the_page_shows_counts_and_escapes_what_users_wrote() -> None:
     assert "<script>" not in page
     assert "&lt;script&gt;" in page
     assert "weight (4, 3) frozen" in page
-    assert ">26<" in page  # 16 + 10 numbers
+    assert ">26<" in page  # 16 + 10 elements
 
 
 def test_what_is_not_there_is_named() -> None:

@@ -64,7 +64,7 @@ def test_norms(norm: Any, kind: str, rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize("kind", ["equal", "positive"])
-def test_embeddings_of_which_one_comes_again_and_again(kind: str, rng: np.random.Generator) -> None:
+def test_embeddings_with_one_frequent_token(kind: str, rng: np.random.Generator) -> None:
     ids, dy = rng.integers(0, 11, ROWS), rows(rng, kind)
     ids[: ROWS // 2] = 3
     found = gradients(Embedding(13, WIDTH, rng=0), ids, dy)["weight"]

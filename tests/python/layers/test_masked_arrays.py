@@ -1,4 +1,4 @@
-"""Layers, losses and training refuse masked arrays wherever they take an array."""
+"""Layers, losses and training reject masked arrays wherever they take an array."""
 
 from __future__ import annotations
 

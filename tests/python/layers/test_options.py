@@ -1,4 +1,4 @@
-"""What layers take is in their signatures, and what is wrong is told in the caller's words."""
+"""The options of layers are in their signatures, and errors use the caller's argument names."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_every_option_has_a_name(kind: type[L.Layer]) -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 @pytest.mark.parametrize("option", ["wrong", "key", "return_weights", "residual", "mode"])
-def test_an_unknown_option_is_told_in_the_name_of_the_layer_that_was_called(
+def test_an_unknown_option_is_reported_with_the_name_of_the_called_layer(
     case: LayerCase, option: str, rng: np.random.Generator
 ) -> None:
     layer, inputs = case.make(np.float32, 0), case.inputs(rng)
@@ -43,7 +43,7 @@ def test_an_unknown_option_is_told_in_the_name_of_the_layer_that_was_called(
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in OPEN])
-def test_an_unknown_argument_is_told_in_the_name_of_the_layer_that_was_made(kind: Any) -> None:
+def test_an_unknown_argument_is_reported_with_the_name_of_the_new_layer(kind: Any) -> None:
     needed = [
         p for p in list(inspect.signature(kind.__init__).parameters.values())[1:]
         if p.default is p.empty and p.kind is not p.VAR_POSITIONAL
@@ -55,7 +55,7 @@ def test_an_unknown_argument_is_told_in_the_name_of_the_layer_that_was_made(kind
         kind(**arguments, wrong=1)
 
 
-def test_weights_of_a_model_are_asked_of_its_attention() -> None:
+def test_weights_of_a_model_are_those_of_its_attention() -> None:
     for option in ("return_weights", "need_weights"):
         for layer in (L.EncoderLayer(6, 2, 8), L.Encoder(1, 6, 2, 8)):
             with pytest.raises(TypeError, match="the attention inside, as self_attn, has the wei"):
@@ -94,7 +94,7 @@ WRONG = {"dtype": "float16", "rng": "a", "activation": "elu", "positions": "none
 @pytest.mark.parametrize(
     ("make", "arguments"), MODELS, ids=lambda one: getattr(one, "__name__", "")
 )
-def test_a_wrong_argument_is_told_by_its_name(
+def test_a_wrong_argument_is_reported_by_its_name(
     make: Callable[..., Any], arguments: dict[str, Any]
 ) -> None:
     names = list(inspect.signature(make).parameters)
@@ -146,7 +146,7 @@ CALLS: list[tuple[str, Callable[..., Any], dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize("case", CALLS, ids=lambda case: case[0])
-def test_a_wrong_option_is_told_by_its_name(case: Any) -> None:
+def test_a_wrong_option_is_reported_by_its_name(case: Any) -> None:
     name, call, options = case
     call()
     taken = set(inspect.signature(getattr(L, name).compute).parameters)

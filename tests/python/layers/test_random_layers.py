@@ -19,7 +19,7 @@ from random_layers.transformer import decoder_cases, encoder_cases
 
 pytestmark = [pytest.mark.peer, pytest.mark.slow]
 
-# what is drawn, and its share of all cases
+# what is drawn, and its fraction of all cases
 KINDS = {
     "attention": (attention_cases, 0.3),
     "encoder": (encoder_cases, 0.15),

@@ -24,7 +24,7 @@ LARGEST = float(np.finfo(np.float32).max)
 @pytest.mark.parametrize("columns", [3, 17, 64])
 @pytest.mark.parametrize("size", [1e15, 1e19, 1e25, 1e36])
 @pytest.mark.parametrize("kind", [LayerNorm, RMSNorm])
-def test_norms_of_huge_numbers(kind: Any, size: float, columns: int) -> None:
+def test_norms_of_huge_elements(kind: Any, size: float, columns: int) -> None:
     x = np.random.default_rng(0).standard_normal((5, columns)) * size
     x[1] += 10 * size  # the sum passes the largest number, or nearly
     narrow, wide = kind(columns), kind(columns, dtype="float64")
@@ -36,7 +36,7 @@ def test_norms_of_huge_numbers(kind: Any, size: float, columns: int) -> None:
     np.testing.assert_allclose(narrow.grads["weight"], wide.grads["weight"], rtol=1e-3)
 
 
-def test_the_mean_of_the_largest_numbers() -> None:
+def test_the_mean_of_the_largest_elements() -> None:
     for number in (LARGEST, -LARGEST, LARGEST / 3):
         x = np.full((2, 7, 5), number, np.float32)
         np.testing.assert_allclose(GlobalAveragePooling()(x), x[:, 0], rtol=1e-6)
@@ -82,7 +82,7 @@ def test_float64_inputs_beyond_float32_stay_finite() -> None:
 
 
 @pytest.mark.parametrize("lowest", [np.finfo(float).min, -LARGEST])
-def test_added_masks_hide_nothing_that_is_finite(lowest: float) -> None:
+def test_additive_masks_hide_no_finite_score(lowest: float) -> None:
     layer = MultiHeadAttention(6, 2, rng=0)
     x = np.random.default_rng(0).standard_normal((2, 5, 6))
     mask = np.zeros((5, 5))

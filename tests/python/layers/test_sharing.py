@@ -163,7 +163,7 @@ class Forgetful(Layer):
 
 
 @pytest.mark.parametrize("result", [np.ones((2, 3)), None, (1, 2), (1, 2, 3)])
-def test_a_compute_that_forgets_its_backward_is_told_so(result: Any) -> None:
+def test_a_compute_without_a_backward_function_is_an_error(result: Any) -> None:
     layer = Forgetful(result)
     for call in (layer, layer.forward, Sequential(layer), Sequential(Linear(3, 3), layer).forward):
         with pytest.raises(TypeError, match=r"Forgetful\.compute must return \(y, backward\): got"):
@@ -196,7 +196,7 @@ def test_a_tied_padding_vector_learns_from_the_projection_as_in_torch() -> None:
     assert model.grads["target_embedding.weight"][0].any()
 
 
-def test_torch_teaches_a_tied_padding_vector_too() -> None:
+def test_torch_trains_a_tied_padding_vector_too() -> None:
     torch = pytest.importorskip("torch")
     embedding = torch.nn.Embedding(7, 3, padding_idx=0)
     projection = torch.nn.Linear(3, 7, bias=False)

@@ -48,7 +48,7 @@ def test_two_steps_end_at_the_same_bits(name: str, rng: np.random.Generator) -> 
 
 
 @pytest.mark.parametrize("called", [True, False])
-def test_a_closure_lets_go_of_its_arrays(called: bool, rng: np.random.Generator) -> None:
+def test_a_closure_releases_its_arrays(called: bool, rng: np.random.Generator) -> None:
     """Once it is called, or dropped, nothing of the computation is left."""
     model = layers.Encoder(2, E, 4, 301, rng=0)
     x = rng.standard_normal((B, L, E)).astype(np.float32)

@@ -43,7 +43,7 @@ def numbers(dtype: Any) -> Any:
 
 @pytest.mark.parametrize("name", STATELESS)
 @pytest.mark.parametrize(("given", "expected"), TYPES, ids=lambda one: np.dtype(one).str)
-def test_a_layer_without_parameters_has_the_type_of_what_comes(
+def test_a_layer_without_parameters_has_the_type_of_its_input(
     name: str, given: Any, expected: Any
 ) -> None:
     layer, x = STATELESS[name](), numbers(given)
@@ -59,7 +59,7 @@ def test_a_layer_without_parameters_has_the_type_of_what_comes(
 
 
 @pytest.mark.parametrize("name", STATELESS)
-def test_a_type_that_was_asked_for_is_kept(name: str) -> None:
+def test_a_requested_type_is_kept(name: str) -> None:
     for dtype in (np.float32, np.float64):
         layer = STATELESS[name](dtype=dtype)
         for given in (np.float32, np.float64, np.float16):
@@ -90,7 +90,7 @@ def test_lists_count_as_numpy_reads_them() -> None:
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("given", [np.float16, np.float32, np.float64, np.int64])
-def test_a_way_around_a_layer_has_the_layer_s_type(dtype: Any, given: Any) -> None:
+def test_a_residual_connection_has_the_layer_s_type(dtype: Any, given: Any) -> None:
     layer, x = Residual(Linear(6, 6, dtype=dtype, rng=0)), numbers(given)
     assert layer(x).dtype == dtype
     y, backward = layer.forward(x)

@@ -1,4 +1,4 @@
-"""Copies of a compiled model: they go on with the same bits."""
+"""Copies of a compiled model continue with the same bits."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from heedful.training import L2, SGD, Adam, AdamW, WarmupCosine
     ["adam", SGD(lr=0.1, momentum=0.9), AdamW(lr=WarmupCosine(0.1, 2, 9), clip_norm=1.0)],
     ids=["adam", "sgd", "adamw"],
 )
-def test_a_copy_goes_on_with_the_same_bits(
+def test_a_copy_continues_with_the_same_bits(
     way: Any, epochs: int, optimizer: Any, rng: np.random.Generator
 ) -> None:
     x, y = points(rng)

@@ -1,4 +1,4 @@
-"""What fit takes as data: arrays, shares of them, and batches from anywhere."""
+"""The data that fit takes: arrays, fractions of them, and iterables of batches."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_the_last_rows_are_for_validation(rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize("kind", ["loader", "list", "generator", "weights"])
-def test_batches_are_learned_from_as_they_come(kind: str, rng: np.random.Generator) -> None:
+def test_batches_are_trained_on_in_order(kind: str, rng: np.random.Generator) -> None:
     x, y = points(rng)
     one, other = network(), network()
     options: Any = {"sample_weight": rng.random(120)} if kind == "weights" else {}
@@ -104,14 +104,14 @@ def test_pytorch_s_loader_gives_batches(rng: np.random.Generator) -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda m, x, y: m.fit(x[:0], y[:0]), "x must have one example at least: got none"),
-        (lambda m, x, y: m.evaluate(x[:0], y[:0]), "x must have one example at least: got none"),
+        (lambda m, x, y: m.fit(x[:0], y[:0]), "x must have at least one example: got none"),
+        (lambda m, x, y: m.evaluate(x[:0], y[:0]), "x must have at least one example: got none"),
         (lambda m, x, y: m.fit(x, y, validation_data=(x[:0], y[:0])),
-         "validation x must have one example at least"),
-        (lambda m, x, y: m.fit(iter(())), "x must give one batch at least: got none"),
-        (lambda m, x, y: m.evaluate([]), "y must be given, unless x gives batches"),
-        (lambda m, x, y: m.fit(x), r"y must be given, unless x gives batches \(x, y\)"),
-        (lambda m, x, y: m.fit((x, y)), r"y must be given, unless x gives batches \(x, y\)"),
+         "validation x must have at least one example"),
+        (lambda m, x, y: m.fit(iter(())), "x must yield at least one batch: got none"),
+        (lambda m, x, y: m.evaluate([]), "y must be given, unless x yields batches"),
+        (lambda m, x, y: m.fit(x), r"y must be given, unless x yields batches \(x, y\)"),
+        (lambda m, x, y: m.fit((x, y)), r"y must be given, unless x yields batches \(x, y\)"),
         (lambda m, x, y: m.fit(iter([(x, y)]), epochs=2),
          "epochs must be 1 for batches of an iterator, .* got 2"),
         (lambda m, x, y: m.fit(x, y, validation_data=iter([(x, y)]), epochs=2),
@@ -234,7 +234,7 @@ def test_a_loss_must_return_its_gradient(rng: np.random.Generator) -> None:
 @pytest.mark.parametrize(
     ("verbose", "lines"), [(True, 1), (False, 0), (0, 0), (1, 1), (2, 1), ("auto", 1)]
 )
-def test_verbose_is_known_as_keras_has_it(
+def test_verbose_takes_keras_s_values(
     verbose: Any, lines: int, rng: np.random.Generator, capsys: Any
 ) -> None:
     x, y = points(rng)

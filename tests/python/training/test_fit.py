@@ -58,7 +58,7 @@ def test_the_listing_of_a_keras_user_runs(rng: np.random.Generator, capsys: Any)
     assert model.predict(x).shape == (320, 1)
 
 
-def test_a_model_learns(rng: np.random.Generator) -> None:
+def test_a_model_is_trained(rng: np.random.Generator) -> None:
     x, y = points(rng)
     model = network(optimizer=Adam(lr=0.03))
     history = model.fit(x, y, epochs=20, validation_data=points(rng), verbose=False)
@@ -69,7 +69,7 @@ def test_a_model_learns(rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize("last", ["sigmoid", None])
-def test_the_end_of_a_model_says_what_its_output_is(last: Any, rng: np.random.Generator) -> None:
+def test_the_output_activation_of_a_model(last: Any, rng: np.random.Generator) -> None:
     x, y = points(rng)
     model = Sequential(Dense(1, activation=last, rng=0))
     model.compile(SGD(lr=0.5), "binary_crossentropy", ["accuracy"])
@@ -89,7 +89,7 @@ def test_a_seed_gives_the_same_bits(rng: np.random.Generator) -> None:
     assert any((states[0][name] != states[2][name]).any() for name in states[0])
 
 
-def test_a_saved_training_goes_on_with_the_same_bits(
+def test_a_saved_training_resumes_with_the_same_bits(
     rng: np.random.Generator, tmp_path: Any
 ) -> None:
     x, y = points(rng)
@@ -118,7 +118,7 @@ def test_inputs_may_be_several(rng: np.random.Generator) -> None:
 
 
 def test_targets_that_do_not_count_do_not_count_in_any_batch(rng: np.random.Generator) -> None:
-    """The loss is the mean over all targets that count, however batches share them out."""
+    """The loss is the mean over all targets that count, however they are split into batches."""
     x, y = rng.standard_normal((4, 6, 5)), rng.integers(0, 3, (4, 6))
     y[0, 1:] = y[3, 2:] = -1
     model = Sequential([Linear(5, 3, rng=0, dtype=np.float64)])
@@ -146,7 +146,7 @@ def test_regularizers_are_part_of_loss_and_gradient(rng: np.random.Generator) ->
     )
 
 
-def test_early_stopping_puts_the_best_weights_back(rng: np.random.Generator) -> None:
+def test_early_stopping_restores_the_best_weights(rng: np.random.Generator) -> None:
     x, y = points(rng)
     states, losses = [], []
 
@@ -174,7 +174,7 @@ def test_the_best_weights_are_saved(rng: np.random.Generator, tmp_path: Any) -> 
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
-def test_a_bar_moves_where_somebody_looks(
+def test_a_bar_moves_where_output_is_interactive(
     rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("tqdm")

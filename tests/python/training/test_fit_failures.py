@@ -59,7 +59,7 @@ def test_a_callback_that_raises_leaves_a_usable_model(rng: np.random.Generator) 
 
 
 @pytest.mark.parametrize("moment", ["forward", "backward", "step"])
-def test_ctrl_c_keeps_what_was_learned(moment: str) -> None:
+def test_ctrl_c_keeps_the_trained_weights(moment: str) -> None:
     """A step is made whole or not at all; history has the epochs that were finished."""
     run(
         f"moment = {moment!r}"

@@ -1,4 +1,4 @@
-"""Words of Keras for compile, fit, evaluate and predict are answered; what is known is known."""
+"""Arguments of Keras for compile, fit, evaluate and predict get a hint or work."""
 
 from __future__ import annotations
 
@@ -18,26 +18,32 @@ X, Y = np.ones((6, 4)), np.ones(6)
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda m: m.fit(X, Y, initial_epoch=3), "fit does not know initial_epoch: fit goes on"),
-        (lambda m: m.fit(X, Y, steps=3), "fit does not know steps: write steps_per_epoch"),
+        (
+            lambda m: m.fit(X, Y, initial_epoch=3),
+            "fit has no argument initial_epoch: fit continues",
+        ),
+        (lambda m: m.fit(X, Y, steps=3), "fit has no argument steps: write steps_per_epoch"),
         (lambda m: m.fit(X, Y, validation_freq=2), "validation is after each epoch"),
         (lambda m: m.fit(X, Y, validation_batch_size=2), "batch_size is that of validation"),
-        (lambda m: m.fit(X, Y, workers=2), "an iterable that loads ahead"),
+        (lambda m: m.fit(X, Y, workers=2), "an iterable that prefetches"),
         (lambda m: m.evaluate(X, Y, return_dict=True), r"write evaluate\(…\)\._asdict\(\)"),
-        (lambda m: m.evaluate(X, Y, callbacks=[]), "evaluate does not know callbacks: fit alone"),
+        (lambda m: m.evaluate(X, Y, callbacks=[]), "evaluate has no argument callbacks: fit alone"),
         (lambda m: m.evaluate(X, Y, class_weight={}), "write sample_weight"),
-        (lambda m: m.predict(X, steps_per_epoch=1), "predict does not know steps_per_epoch: write"),
+        (
+            lambda m: m.predict(X, steps_per_epoch=1),
+            "predict has no argument steps_per_epoch: write",
+        ),
         (lambda m: m.compile("adam", "mse", weighted_metrics=["mae"]), "write metrics, which"),
         (lambda m: m.compile("adam", "mse", loss_weights=[1]), "a loss of your own"),
         (lambda m: m.compile("adam", "mse", learning_rate=0.1), r"write optimizer=Adam\(lr=…\)"),
-        (lambda m: m.fit(X, Y, epoch=3), "fit does not know epoch: write epochs"),
-        (lambda m: RMSprop(rho=0.9), "RMSprop does not know rho: write alpha"),
-        (lambda m: NAdam(beta_1=0.9), "NAdam does not know beta_1: write betas"),
-        (lambda m: NAdam(learning_rate=0.9), "NAdam does not know learning_rate: write lr"),
+        (lambda m: m.fit(X, Y, epoch=3), "fit has no argument epoch: write epochs"),
+        (lambda m: RMSprop(rho=0.9), "RMSprop has no argument rho: write alpha"),
+        (lambda m: NAdam(beta_1=0.9), "NAdam has no argument beta_1: write betas"),
+        (lambda m: NAdam(learning_rate=0.9), "NAdam has no argument learning_rate: write lr"),
         (lambda m: m.fit(X, Y, wrong=3), r"fit\(\) got an unexpected keyword argument 'wrong'"),
     ],
 )
-def test_words_of_keras_are_answered(call: Any, message: str) -> None:
+def test_arguments_of_keras_get_a_hint(call: Any, message: str) -> None:
     with pytest.raises(TypeError, match=message):
         call(network())
 

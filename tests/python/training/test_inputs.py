@@ -29,7 +29,7 @@ def test_a_tuple_is_several_inputs() -> None:
     np.testing.assert_array_equal(layer.predict((x, memory)), layer(x, memory))
 
 
-def test_a_list_that_was_meant_as_several_inputs_is_told_so() -> None:
+def test_a_list_that_was_meant_as_several_inputs_gets_a_hint() -> None:
     with pytest.raises(ValueError, match=r"each of 2 examples: .* several inputs are a tuple"):
         model().fit([X, X], np.ones((4, 1)), verbose=False)
     with pytest.raises(ValueError, match=r"x must be one array, or a tuple .* \(4, 3\), \(4, 2\)"):

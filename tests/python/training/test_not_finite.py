@@ -1,4 +1,4 @@
-"""Gradients, rates and data that are not finite: told with their place, before they are written."""
+"""Gradients, rates and data that are not finite: reported by location, before they are written."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_large_gradients_are_clipped(scale: float, rng: np.random.Generator) -> 
         np.testing.assert_allclose(array, states[1][name], rtol=1e-5)
 
 
-def test_inputs_that_are_not_finite_are_told_of(rng: np.random.Generator) -> None:
+def test_inputs_that_are_not_finite_are_reported(rng: np.random.Generator) -> None:
     x, y = points(rng)
     x[17, 2] = np.inf
     with pytest.raises(FloatingPointError, match="the inputs of this batch are not finite"):
@@ -107,7 +107,7 @@ def test_a_rate_can_be_changed() -> None:
         optimizer.lr = -1.0
 
 
-def test_validation_data_that_is_not_finite_is_told_of_once(rng: np.random.Generator) -> None:
+def test_validation_data_that_is_not_finite_is_warned_of_once(rng: np.random.Generator) -> None:
     x, y = points(rng)
     model = network()
     with pytest.warns(UserWarning, match="val_loss is nan in epoch 1") as found:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from small_training import network, points
 
-from heedful.training._progress import somebody_looks
+from heedful.training._progress import is_interactive
 
 
 def shell(config: Any) -> Any:
@@ -34,7 +34,7 @@ def test_a_bar_is_shown_in_notebooks(
     seen = io.StringIO()
     monkeypatch.setitem(sys.modules, "IPython", shell(config))
     monkeypatch.setattr(sys, "stderr", seen)
-    assert somebody_looks() is looks
+    assert is_interactive() is looks
     x, y = points(rng)
     model = network()
     model.fit(x, y)

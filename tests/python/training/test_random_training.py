@@ -16,7 +16,7 @@ from random_layers.optimizers import optimizer_cases
 
 pytestmark = [pytest.mark.peer, pytest.mark.slow]
 
-# what is drawn, and its share of all cases
+# what is drawn, and its fraction of all cases
 KINDS = {"loss": (loss_cases, 0.2), "optimizer": (optimizer_cases, 0.2)}
 
 

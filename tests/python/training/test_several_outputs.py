@@ -62,7 +62,7 @@ def assert_same(found: Any, expected: Any) -> None:
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("count", [0, 1, 7, 64, 67])
 @pytest.mark.parametrize("way", ["array", "generator"])
-def test_each_output_is_put_together(form: str, count: int, way: str, rng: Any) -> None:
+def test_each_output_is_concatenated(form: str, count: int, way: str, rng: Any) -> None:
     x = rng.standard_normal((count, 3)).astype(np.float32)
     model = Two(FORMS[form])
     if way == "array":
@@ -90,7 +90,9 @@ def test_each_output_is_put_together(form: str, count: int, way: str, rng: Any) 
          r"alike .*output\[1\] is not"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_put_together_is_told(form: Any, kind: Any, message: str) -> None:
+def test_outputs_that_cannot_be_concatenated_are_reported(
+    form: Any, kind: Any, message: str
+) -> None:
     with pytest.raises(kind, match=message):
         Two(form).predict(np.ones((48, 3)) if "(1, 3)" not in message else np.ones((33, 3)))
 
@@ -204,7 +206,7 @@ def test_what_numpy_makes_an_array_of_is_one(rng: np.random.Generator) -> None:
 @pytest.mark.parametrize(
     ("x", "message"),
     [
-        (lambda x: iter(()), "x must give one batch at least: got none"),
+        (lambda x: iter(()), "x must yield at least one batch: got none"),
         (lambda x: iter([(x, x, x, x)]), r"batch 1 must be x, \(x,\), \(x, y\) or"),
         (lambda x: iter([x, 3.0]), "batch 2, x must be arrays of examples"),
         (lambda x: iter([{}]), "batch 1, x must be arrays of examples"),

@@ -1,4 +1,4 @@
-"""Epochs of so many batches, ends in their midst, and the history of each fit."""
+"""steps_per_epoch, ends within an epoch, and the history of each fit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from small_training import network, points
 from heedful.training import BestCheckpoint, Callback, EarlyStopping
 
 
-def test_an_endless_generator_is_learned_from_batch_by_batch() -> None:
+def test_an_infinite_generator_is_trained_on_batch_by_batch() -> None:
     model = seen()
     history = model.fit(endless(), epochs=3, steps_per_epoch=4, verbose=False)
     assert model.learned == [[2.0 * at, 2.0 * at + 1] for at in range(12)]
@@ -21,7 +21,7 @@ def test_an_endless_generator_is_learned_from_batch_by_batch() -> None:
 
 
 @pytest.mark.parametrize("kind", ["arrays", "list", "loader"])
-def test_what_is_at_its_end_begins_anew(kind: str) -> None:
+def test_data_at_their_end_restart(kind: str) -> None:
     model = seen()
     given: Any = {"list": list(batches(5)), "loader": Loader(5)}.get(kind)
     data = numbered(10) if kind == "arrays" else (given,)
@@ -34,7 +34,7 @@ def test_what_is_at_its_end_begins_anew(kind: str) -> None:
     assert [first for first, _ in model.learned[12:]] == [0, 2, 4, 6, 8, 0, 2]
 
 
-def test_shuffled_arrays_are_gone_through_before_anything_comes_again() -> None:
+def test_shuffled_arrays_are_exhausted_before_they_repeat() -> None:
     model = seen()
     model.fit(*numbered(10), batch_size=2, epochs=5, steps_per_epoch=4, verbose=False, rng=0)
     firsts = np.concatenate(model.learned).reshape(4, 10)
@@ -64,13 +64,13 @@ def test_a_generator_that_ends_too_early_ends_the_training(
         def on_end(self) -> None:
             ended.append("end")
 
-    message = rf"x gave fewer batches than steps_per_epoch asks for: .* {epochs} of 6 epochs"
-    with pytest.warns(UserWarning, match=message) as told:
+    message = rf"x yielded fewer batches than steps_per_epoch requires: .* {epochs} of 6 epochs"
+    with pytest.warns(UserWarning, match=message) as warned:
         history = model.fit(
             batches(count), epochs=6, steps_per_epoch=4, callbacks=Ends(), verbose=False
         )
-    assert len(told) == 1
-    assert told[0].filename == __file__
+    assert len(warned) == 1
+    assert warned[0].filename == __file__
     assert len(model.learned) == count == model.optimizer.steps
     assert ended == [*range(epochs), "end"]
     assert len(history["loss"]) == epochs
@@ -78,16 +78,16 @@ def test_a_generator_that_ends_too_early_ends_the_training(
     assert len(last) == (left or 4)
 
 
-def test_a_generator_that_has_enough_is_not_told_of() -> None:
+def test_a_generator_with_enough_batches_gives_no_warning() -> None:
     model = seen()
     model.fit(batches(8), epochs=2, steps_per_epoch=4, verbose=False)
     assert model.optimizer.steps == 8
-    with pytest.raises(ValueError, match="x must give one batch at least: got none"):
+    with pytest.raises(ValueError, match="x must yield at least one batch: got none"):
         model.fit(iter(()), steps_per_epoch=3, verbose=False)
 
 
 class Stop(Callback):
-    """Ends the training in the second epoch, behind its third batch."""
+    """Ends the training in the second epoch, after its third batch."""
 
     def __init__(self, way: str) -> None:
         self.way, self.seen = way, [0, 0]
@@ -116,7 +116,7 @@ class OnTrainBatch(Stop):
 
 @pytest.mark.parametrize("way", ["own", "keras"])
 @pytest.mark.parametrize("kind", [OnBatch, OnTrainBatch])
-def test_a_stop_inside_an_epoch_is_behind_the_batch(kind: Any, way: str, rng: Any) -> None:
+def test_a_stop_inside_an_epoch_is_after_the_batch(kind: Any, way: str, rng: Any) -> None:
     x, y = points(rng)
     model, stop = network(), kind(way)
     history = model.fit(
@@ -179,7 +179,7 @@ def test_is_refused_before_the_first_step(call: Any, message: str) -> None:
     assert model.optimizer.steps == 0
 
 
-def test_watchers_work_with_epochs_of_steps(rng: np.random.Generator, tmp_path: Any) -> None:
+def test_monitors_work_with_epochs_of_steps(rng: np.random.Generator, tmp_path: Any) -> None:
     pytest.importorskip("safetensors")
     x, y = points(rng)
     model = network()

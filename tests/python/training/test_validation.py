@@ -41,7 +41,7 @@ def test_batches_of_validation_may_be_plain_numbers() -> None:
     assert model.evaluated[-1] == [5, 6]
 
 
-def test_so_many_batches_are_for_validation() -> None:
+def test_validation_uses_validation_steps_batches() -> None:
     for given in (numbered(10), list(batches(5)), Loader(5)):
         model = seen()
         model.fit(*numbered(6), epochs=3, batch_size=2, validation_data=given, validation_steps=2,
@@ -58,7 +58,8 @@ def test_so_many_batches_are_for_validation() -> None:
 @pytest.mark.parametrize(("count", "epochs"), [(5, 3), (4, 3), (1, 1)])
 def test_a_generator_for_validation_that_ends_ends_the_training(count: int, epochs: int) -> None:
     model = seen()
-    with pytest.warns(UserWarning, match="validation_data gave fewer batches than validation_ste"):
+    message = "validation_data yielded fewer batches than validation_steps requires"
+    with pytest.warns(UserWarning, match=message):
         history = model.fit(
             *numbered(6), epochs=9, validation_data=batches(count), validation_steps=2,
             callbacks=EarlyStopping(patience=9, restore_best=False), verbose=False,
@@ -77,7 +78,12 @@ def with_validation(x: Any, y: Any, form: str) -> Any:
 @pytest.mark.parametrize(
     ("x", "y", "kind", "message"),
     [
-        (np.ones((7, 5)), np.zeros(7), ValueError, "must have 4 numbers in its last axis: got .*5"),
+        (
+            np.ones((7, 5)),
+            np.zeros(7),
+            ValueError,
+            "must have 4 elements in its last axis: got .*5",
+        ),
         (np.ones(7), np.zeros(7), ValueError, "validation_data must fit the model and the loss"),
         (np.ones((7, 4)), np.zeros((7, 3)), ValueError, "target must have the shape of prediction"),
         (np.full((7, 4), "a"), np.zeros(7), TypeError, "x must hold real numbers"),
@@ -109,7 +115,7 @@ def test_the_error_names_the_validation_set() -> None:
         )  # fmt: skip
 
 
-def test_what_is_for_validation_is_tried_out_only_where_it_differs() -> None:
+def test_validation_data_is_tried_only_where_it_differs() -> None:
     model = seen()
     model.fit(*numbered(6), epochs=2, validation_data=numbered(4), verbose=False)
     assert len(model.evaluated) == 2
@@ -120,7 +126,7 @@ def test_what_is_for_validation_is_tried_out_only_where_it_differs() -> None:
 
 def test_one_loader_may_be_for_both() -> None:
     class Begins:
-        """Begins anew for all who iterate it, as loaders with workers of their own may do."""
+        """Restarts for all iterators, as loaders with their own workers may do."""
 
         def __init__(self) -> None:
             self.rest: list[Any] = []

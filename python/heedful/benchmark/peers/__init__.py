@@ -8,7 +8,7 @@ from heedful.benchmark.peers._library import Library, Unsupported, Way
 
 __all__ = ["MODULES", "Library", "Unsupported", "Way", "load", "missing"]
 
-# What has to be installed for each; heedful first, the others in the order of the tables.
+# The modules that each needs; heedful first, the others in the order of the tables.
 MODULES = {
     "heedful": (),
     "torch": ("torch",),
@@ -25,6 +25,6 @@ def missing(name: str) -> list[str]:
 
 
 def load(name: str, threads: int) -> Library:
-    """Import the library, which computes with that many threads from now on."""
+    """Import the library and set its number of threads."""
     create: Callable[[int], Library] = import_module(f"heedful.benchmark.peers._{name}").create
     return create(threads)

@@ -1,4 +1,4 @@
-"""heedful itself, called as its users call it."""
+"""heedful itself, by its public API."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -39,7 +39,7 @@ class Heedful:
 
 
 def _packed(case: Case, inputs: Inputs) -> Way:
-    """The sequences one after another, without what pads them: (tokens, heads, depth)."""
+    """The sequences packed end to end without padding: (tokens, heads, depth)."""
     lengths = inputs.q_lengths
     assert lengths is not None
     starts = np.concatenate([[0], np.cumsum(lengths)])
@@ -73,7 +73,7 @@ def _way(
     options: dict[str, Any],
     arrange: Callable[[list[Array]], list[Array]],
 ) -> Way:
-    """A call of the one function, or of the other and its pullback."""
+    """A call of `attend`, or of `attend_vjp` and its pullback."""
 
     def forward() -> Any:
         return attend(*arrays, **options)

@@ -15,7 +15,7 @@ class Jax:
     name = "jax"
 
     def __init__(self, threads: int) -> None:
-        # XLA computes on all processors that it finds when it starts, and obeys no variable
+        # XLA uses all processors available at its start, and no environment variable limits it
         if hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
         self._jax: Any = import_module("jax")
@@ -31,7 +31,7 @@ class Jax:
 
         def device(
             array: NDArray[Any],
-        ) -> Any:  # JAX keeps the heads behind the length: (B, L, H, D)
+        ) -> Any:  # JAX has the heads after the length: (B, L, H, D)
             return jax.device_put(np.ascontiguousarray(array.swapaxes(1, 2)))
 
         arrays = [device(a) for a in (inputs.query, inputs.key, inputs.value)]

@@ -1,4 +1,4 @@
-"""What the harness wants to know of a library."""
+"""The interface of a library to the harness."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -11,27 +11,27 @@ from heedful.benchmark.shapes import Case, Inputs
 
 
 class Unsupported(Exception):
-    """The library does not offer what the case asks for; the message says what."""
+    """The library does not support the case; the message gives the reason."""
 
 
 @dataclass(frozen=True)
 class Way:
-    """One way to compute a case, inputs already in the form that the library likes best.
+    """One way to compute a case, with inputs already in the library's preferred form.
 
-    `run` is what is timed; `read` turns its result into NumPy arrays (B, H, L, D):
-    out, or out, dquery, dkey, dvalue.
+    `run` is timed; `read` converts its result to NumPy arrays (B, H, L, D): out, or out, dquery,
+    dkey, dvalue.
     """
 
     name: str
     run: Callable[[], Any]
     read: Callable[[Any], list[NDArray[Any]]]
     held: object = None  # kept alive as long as the way
-    # a mode of the library that a user sets once around many calls: not timed
+    # a mode of the library that users set once around many calls: not timed
     mode: Callable[[], AbstractContextManager[Any]] = nullcontext
 
 
 def refuse_ragged(case: Case) -> None:
-    """No other library takes lengths of the queries; a goal compares heedful with itself there."""
+    """No other library has lengths of queries; goals compare heedful with itself there."""
     if case.shape.ragged:
         raise Unsupported("no lengths of the queries")
 
@@ -41,5 +41,5 @@ class Library(Protocol):
     version: str
 
     def ways(self, case: Case, inputs: Inputs) -> list[Way]:
-        """All ways worth trying; the fastest is the one that counts. Raises Unsupported."""
+        """All ways worth trying; the fastest counts. Raises Unsupported."""
         ...

@@ -1,4 +1,4 @@
-"""Plain NumPy: the equation as it is written, with the whole matrix of weights in memory."""
+"""Plain NumPy: the equation as written, with the whole matrix of weights in memory."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ class NumPy:
         if case.dtype not in ("float32", "float64"):
             raise Unsupported(f"no fast products of {case.dtype}")
         group = shape.H // shape.Hkv
-        # query heads of a group side by side: (B, Hkv, group · Lq, D), so that no key is repeated
+        # query heads of a group as rows: (B, Hkv, group · Lq, D), so that no key is repeated
         query = inputs.query.reshape(shape.B, shape.Hkv, group * shape.Lq, shape.D)
         dout = inputs.dout.reshape(query.shape)
         key, value = inputs.key, inputs.value
@@ -74,7 +74,7 @@ class NumPy:
 
 
 def _additive(case: Case, inputs: Inputs, group: int) -> Array | None:
-    """Everything that restricts, as one array to add: (B or 1, 1, group · Lq or 1, Lk)."""
+    """All restrictions as one additive array: (B or 1, 1, group · Lq or 1, Lk)."""
     shape = case.shape
     bias = inputs.bias
     seen = inputs.seen

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from heedful.benchmark.peers._library import Unsupported, Way, refuse_ragged
 from heedful.benchmark.shapes import Case, Inputs, numpy_dtype
 
-# asked for f16, it computes in bfloat16 where the processor has that: 18 times the error
+# with f16 it computes in bfloat16 where the processor supports that: 18 times the error
 PRECISION = {"float32": "f32", "float16": "f32", "bfloat16": "bf16"}
 
 
@@ -42,12 +42,12 @@ class OpenVino:
             request.set_input_tensor(place, tensor)
 
         def run() -> Any:
-            request.infer()  # its inputs are set, its output stays where it is
+            request.infer()  # its inputs are set, its output is not copied
             return request.get_output_tensor(0)
 
         def read(result: Any) -> list[NDArray[Any]]:
             data = result.data
-            if case.dtype == "bfloat16":  # OpenVINO shows these bits as float16
+            if case.dtype == "bfloat16":  # OpenVINO returns these bits as float16
                 data = data.view(numpy_dtype("bfloat16"))
             return [data.astype(np.float32)]
 

@@ -49,12 +49,12 @@ class Torch:
             return [Way("SDPA", forward_backward, read)]
         ways = [Way("SDPA", forward, read, mode=torch.inference_mode)]
         if shape.Hkv != shape.H and set(options) == {"dropout_p", "enable_gqa"}:
-            # nothing tells the queries apart: those of a group can stand below one another, and
-            # each key is read once, which torch does not do by itself
-            below = query.view(shape.B, shape.Hkv, -1, shape.D)
+            # without a mask the queries of a group can be rows of one head, so that each key is
+            # read once, which torch does not do by itself
+            stacked = query.view(shape.B, shape.Hkv, -1, shape.D)
 
             def grouped() -> Any:
-                return [attend(below, key, value).view(query.shape)]
+                return [attend(stacked, key, value).view(query.shape)]
 
             ways.append(Way("SDPA, grouped", grouped, read, mode=torch.inference_mode))
         return ways
@@ -63,7 +63,7 @@ class Torch:
         seen = inputs.seen
         if case.shape.causal and seen is None and inputs.bias is None:
             return {"is_causal": True}
-        if case.shape.causal:  # torch refuses both: one mask that holds everything
+        if case.shape.causal:  # torch does not accept both: one combined mask
             causal = np.tri(case.shape.Lq, case.shape.Lk, dtype=bool)[None, None]
             seen = causal if seen is None else seen & causal
         if inputs.bias is None:

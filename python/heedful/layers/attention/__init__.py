@@ -1,1 +1,1 @@
-"""Layers that attend."""
+"""Attention layers."""

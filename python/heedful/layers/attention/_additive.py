@@ -1,4 +1,4 @@
-"""AdditiveAttention: where to look, decided by a small network instead of by a product."""
+"""AdditiveAttention: scores from a small network instead of a dot product."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class AdditiveAttention(Typed):
     d_model : int
         Width of query.
     units : int, optional
-        E, the width of what is compared; None is d_model.
+        E, the width of projected queries and keys; None is d_model.
     kdim : int, optional
         Width of key; None is d_model. value may have any width.
     bias : bool, default False
@@ -45,7 +45,7 @@ class AdditiveAttention(Typed):
     dropout : float, default 0
         Of attention weights, in training.
     sink : bool, default False
-        Whether a score that has no value is learned, for what a query need not attend to.
+        Whether a score without a value is learned, so that a query may attend to nothing.
     alibi : bool or float, default False
         Whether distances are subtracted from the scores, with slope 2^(−8), or the slope itself.
     dtype : {float32, float64}
@@ -68,7 +68,7 @@ class AdditiveAttention(Typed):
     and keys and values are the encoder's; "concat" in Luong et al. 2015, whose one matrix is W and
     U side by side. Keras's ``AdditiveAttention`` has no projections, its scale is v: that is
     :func:`heedful.additive_attention`.
-    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
+    Computes in `dtype`, whatever the input; threads may share it, see :class:`Layer`.
 
     Examples
     --------
@@ -126,7 +126,7 @@ class AdditiveAttention(Typed):
         Parameters
         ----------
         key, value : array_like, optional
-            Without key the query attends to itself, without value key is the value.
+            Without key: self-attention. Without value: key is the value.
         mask : array_like, optional
             Boolean, True where a query may attend, or floating: added to the scores. Broadcasts to
             (…, Lq, Lk); padding (B, Lk) is ``mask[:, None, :]``, or `kv_lengths`.
@@ -138,15 +138,15 @@ class AdditiveAttention(Typed):
         Returns
         -------
         y, backward
-            ``backward(dy)`` gives the gradient of query, or of (query, key), or of (query, key,
-            value): of what was given. With `return_weights` it is ``backward(dy, dweights)``, where
-            dweights may be None.
+            ``backward(dy)`` returns the gradient of query, or of (query, key), or of (query, key,
+            value): of the arguments given. With `return_weights` it is ``backward(dy, dweights)``,
+            where dweights may be None.
         """
         if key is None and value is not None:
             raise ValueError("key must be given where value is: got None")
-        alone, key_is_value = key is None, value is None
+        self_attention, key_is_value = key is None, value is None
         query = _rows("query", self.array("query", query, self.d_model))
-        key = query if alone else key
+        key = query if self_attention else key
         key = _rows("key", self.array("key", key, self.kdim))
         value = key if key_is_value else _rows("value", self.array("value", value))
         q, back_query = self.query_proj.compute(mode, query)
@@ -184,7 +184,7 @@ class AdditiveAttention(Typed):
             if not key_is_value:
                 return dquery, dkey, dvalue
             dkey = plus(dkey, dvalue)
-            return plus(dquery, dkey) if alone else (dquery, dkey)
+            return plus(dquery, dkey) if self_attention else (dquery, dkey)
 
         return ((y, weights[0][..., 0, :, :]) if weights else y), backward
 

@@ -1,4 +1,4 @@
-"""FeatureAttention: the features of an example, each weighed by how much it matters."""
+"""FeatureAttention: the features of an example, weighted by a softmax over them."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ from heedful.layers.blocks._linear import Linear
 class FeatureAttention(Typed):
     """y = F · x ∘ a with a = softmax(W x + b) over the F features.
 
-    Multiplied by F, so that equal weights leave x as it is. ``layer(x)`` gives y (…, F), of the
-    shape of x; ``layer(x, return_weights=True)`` gives (y, a), where a (…, F) are the weights of
+    Multiplied by F, so that equal weights leave x unchanged. ``layer(x)`` returns y (…, F), of the
+    shape of x; ``layer(x, return_weights=True)`` returns (y, a), where a (…, F) are the weights of
     the features of each example, from 0 to 1 with the sum 1.
 
-    A weight is not yet an importance: layers that follow can undo it, and training from other
-    random numbers can end with other weights. :meth:`importance` measures which features decide.
-    A penalty on W, ``layer.scores.parameter("weight").regularizer = L2(0.1)``, makes the weights
-    agree better between trainings, see examples/feature_attention.py.
+    A weight is not an importance: later layers can undo it, and training from another seed can end
+    with other weights. :meth:`importance` measures which features matter. A penalty on W,
+    ``layer.scores.parameter("weight").regularizer = L2(0.1)``, makes the weights agree better
+    between trainings, see examples/feature_attention.py.
 
     Parameters
     ----------
     num_features : int
         F.
     scaled : bool, default True
-        False leaves the factor F out.
+        False omits the factor F.
     dtype : {float32, float64}
     rng : None, int or numpy.random.Generator
 
@@ -46,7 +46,7 @@ class FeatureAttention(Typed):
     -----
     Weights of attention that explain nothing: Jain and Wallace 2019,
     https://arxiv.org/abs/1902.10186.
-    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
+    Computes in `dtype`, whatever the input; threads may share it, see :class:`Layer`.
 
     Examples
     --------
@@ -86,10 +86,10 @@ class FeatureAttention(Typed):
         @np.errstate(all="ignore")
         def backward(dy: Any, dweights: Any = None) -> Array:
             dy = self.gradient(dy, y.shape) * self.factor
-            pull = dy * x
+            total = dy * x  # the gradient of the weights
             if dweights is not None:
-                pull = pull + self.array("dweights", dweights)
-            dscores = weights * (pull - (pull * weights).sum(-1, keepdims=True))
+                total = total + self.array("dweights", dweights)
+            dscores = weights * (total - (total * weights).sum(-1, keepdims=True))
             dx: Array = dy * weights + back(dscores)
             return dx
 
@@ -113,15 +113,15 @@ class FeatureAttention(Typed):
         model : Layer
             Trained; it takes x and contains this layer, or is this layer.
         x : array_like, (N, …, F)
-            Examples, best such that the training has not seen; with more axes, as in sequences, a
+            Examples, preferably not from the training set; with more axes, as in sequences, a
             feature is the same one at all positions of an example.
         y : array_like, optional
             Targets for "permutation", as `evaluate` takes them; "gradient" needs none.
         kind : {"gradient", "permutation"}
         metric : str or function, optional
-            For "permutation": "accuracy", "mae", or ``f(target, prediction)``, the better the
-            greater, such as those of sklearn.metrics; an error is counted negative. None is minus
-            the loss that the model is compiled with.
+            For "permutation": "accuracy", "mae", or ``f(target, prediction)``, higher is better,
+            such as those of sklearn.metrics; errors such as "mae" are negated. None is minus the
+            loss that the model is compiled with.
         n_repeats : int, default 5
             For "permutation": how often each feature is permuted.
         batch_size : int, default 256
@@ -141,20 +141,20 @@ class FeatureAttention(Typed):
             x of another width, or without examples; no y for "permutation"; an unknown metric; a
             model without this layer.
         TypeError
-            A model that is none; a metric that is a class; a model without a gradient of x.
+            A model that is not a layer; a metric that is a class; a model without a gradient of x.
         RuntimeError
             "permutation" with the loss or the accuracy of a model that is not compiled.
 
         Notes
         -----
-        Neither changes the model or its gradients, and nothing is dropped out. "gradient" takes
-        one backward pass for each output, "permutation" F · `n_repeats` predictions.
+        Neither changes the model or its gradients, and dropout is inactive. "gradient" takes one
+        backward pass for each output, "permutation" F · `n_repeats` predictions.
 
-        Gradient × input compares with x = 0, so standardise the features; where the model ends in
-        a sigmoid or softmax, examples that it is sure of count little. Shrikumar et al. 2017,
+        Gradient × input compares with x = 0, so standardise the features; if the model ends in a
+        sigmoid or softmax, confident predictions contribute little. Shrikumar et al. 2017,
         https://arxiv.org/abs/1704.02685. Permutation: Breiman 2001,
         https://doi.org/10.1023/A:1010933404324; as in scikit-learn's ``permutation_importance``.
-        Features that tell the same share their importance or stand in for each other in both.
+        In both, correlated features share their importance or substitute for each other.
 
         Examples
         --------

@@ -58,7 +58,7 @@ def _gradient_times_input(model: Layer, x: Array) -> Array:
         dy[:, index] = 1.0
         dx = backward(dy.reshape(y.shape))
         if not isinstance(dx, np.ndarray) or dx.shape != x.shape:
-            raise TypeError(f"model must give a gradient of x: got {named(dx)}")
+            raise TypeError(f"model must return a gradient of x: got {named(dx)}")
         sums += np.abs(x.astype(np.float64) * dx)
         index += 1
     importances: Array = sums.reshape(len(x), -1, x.shape[-1]).mean(1) / outputs
@@ -66,9 +66,9 @@ def _gradient_times_input(model: Layer, x: Array) -> Array:
 
 
 def without_dropout(model: Layer) -> Layer:
-    """A copy that computes in training what the model computes in inference, and learns nothing.
+    """A frozen copy that computes in training what the model computes in inference.
 
-    So the gradients of the model's own parameters stay what they are.
+    So the gradients of the model's own parameters are unchanged.
     """
     model = deepcopy(model)
     model.freeze()
@@ -83,7 +83,7 @@ def without_dropout(model: Layer) -> Layer:
 def permutation_importance(
     score: Callable[[Array], float], x: Array, n_repeats: int, rng: np.random.Generator
 ) -> FeatureImportance:
-    """score(x) − score(x with one feature permuted among the examples), a column a repetition."""
+    """score(x) − score(x with one feature permuted among the examples), a column per repetition."""
     before, permuted = score(x), x.copy()
     importances = np.empty((x.shape[-1], n_repeats))
     for feature, row in enumerate(importances):
@@ -95,7 +95,7 @@ def permutation_importance(
 
 
 def score_of(model: Layer, y: Any, metric: Any, batch_size: int) -> Callable[[Array], float]:
-    """A function of x, the better the greater: the metric, or minus the loss or the error."""
+    """A function of x, higher is better: the metric, or minus the loss or the error."""
     if metric is None:
         return lambda x: -float(model.evaluate(x, y, batch_size=batch_size).loss)
     from heedful.training.metrics._binary import BINARY
@@ -103,7 +103,7 @@ def score_of(model: Layer, y: Any, metric: Any, batch_size: int) -> Callable[[Ar
 
     if callable(metric) and not isinstance(metric, (type, *BINARY)):
         return lambda x: float(metric(y, model.predict(x, batch_size=batch_size)))
-    # it tells whether the model gives logits or probabilities, and of how many classes
+    # the loss determines whether the outputs are logits or probabilities, and the kind of target
     loss = getattr(vars(model).get("_trainer"), "loss", None)
     _, measured = as_metric("metric", metric, loss)
     sign = -1.0 if isinstance(measured, (AbsoluteError, SquaredError)) else 1.0

@@ -1,4 +1,4 @@
-"""Projections of queries, keys and values, from the one or three arrays that they are made of."""
+"""Projections to queries, keys and values, of one to three input arrays."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from heedful.layers.blocks._rows import as_rows
 
 
 class Projected(Protocol):
-    """A layer whose own parameters these are: its heads, and the widths of its inputs."""
+    """The layer that owns the parameters: its heads, and the widths of its inputs."""
 
     d_model: int
     num_kv_heads: int
@@ -32,7 +32,7 @@ class Projected(Protocol):
 
 
 def make_projections(layer: Projected, bias: bool, rng: np.random.Generator) -> None:
-    """The parameters of a new layer: one weight where q, k and v are made of the same width."""
+    """Create the parameters of a layer: one weight if all inputs have the same width."""
     narrow = layer.num_kv_heads * layer.depth
     rows = {"q": layer.d_model, "k": narrow, "v": narrow}
     widths = {"q": layer.d_model, "k": layer.kdim, "v": layer.vdim}
@@ -47,9 +47,9 @@ def make_projections(layer: Projected, bias: bool, rng: np.random.Generator) -> 
 
 
 class Projections:
-    """Projects the inputs of one call, and takes gradients back to them.
+    """Projects the inputs of one call, and propagates gradients back to them.
 
-    Inputs that are the same array are projected together, by neighbouring rows of the weight.
+    Inputs that are the same array are projected together, by adjacent rows of the weight.
     """
 
     def __init__(self, layer: Projected, query: Any, key: Any, value: Any) -> None:
@@ -57,7 +57,7 @@ class Projections:
         narrow = layer.num_kv_heads * layer.depth
         self.rows = (layer.d_model, narrow, narrow)  # outputs of q, k, v
         self.begins = (0, layer.d_model, layer.d_model + narrow)
-        # whose gradient that of q, k, v is part of
+        # the argument to whose gradient each of q, k, v contributes
         self.arguments = (0, 0, 0) if key is None else (0, 1, 1) if value is None else (0, 1, 2)
         query = layer.array("query", query, layer.d_model)
         key = layer.array("key", query if key is None else key, layer.kdim)
@@ -82,16 +82,16 @@ class Projections:
 
     @property
     def is_self(self) -> bool:
-        """Queries, keys and values are of one sequence."""
+        """Whether queries, keys and values are from one sequence."""
         return self.arguments == (0, 0, 0)
 
     def project_query(self) -> Array:
         return self._project(0, 1)[0]
 
     def _project(self, first: int, last: int) -> list[Array]:
-        """Parts [first, last) of q, k, v, which are made of one input."""
+        """Items [first, last) of q, k, v, which have the same input."""
         x, depth = self.inputs[first], self.layer.depth
-        weight = self._cut(self._weight(first).value, first, last)
+        weight = self._slice(self._weight(first).value, first, last)
         rows = as_rows(x)
         y = empty((len(rows), len(weight)), self.layer.dtype)
         own = self.layer.own_parameters().get("in_proj_bias")
@@ -110,11 +110,11 @@ class Projections:
         for part, (x, dy) in enumerate(zip(self.inputs, gradients, strict=True)):
             rows = as_rows(x)
             dy = as_rows(dy.reshape(*dy.shape[:-2], self.rows[part]))
-            more = self.arguments[part] < len(found)
-            if not more:
+            accumulate = self.arguments[part] < len(found)
+            if not accumulate:
                 found.append(empty(rows.shape, self.layer.dtype))
-            weight = self._cut(self._weight(part).value, part, part + 1)
-            native.linear_gradient_input(dy, weight, found[-1], more)
+            weight = self._slice(self._weight(part).value, part, part + 1)
+            native.linear_gradient_input(dy, weight, found[-1], accumulate)
             self._add_gradients(part, dy, rows)
         shaped = [
             dx.reshape(self.inputs[self.arguments.index(argument)].shape)
@@ -129,17 +129,17 @@ class Projections:
             dbias = dbias[self.begins[part] :][: self.rows[part]]
         dweight = self._weight(part).buffer()
         if dweight is not None:
-            native.linear_gradient_weight(dy, x, self._cut(dweight, part, part + 1), dbias)
+            native.linear_gradient_weight(dy, x, self._slice(dweight, part, part + 1), dbias)
         elif dbias is not None:
             add_sum_of_rows(dy, dbias)
 
     def _weight(self, part: int) -> Parameter:
-        """The parameter that q, k or v is made by."""
+        """The weight that projects to q, k or v."""
         own = self.layer.own_parameters()
         return own.get("in_proj_weight") or own[f"{'qkv'[part]}_proj_weight"]
 
-    def _cut(self, weight: Array, first: int, last: int) -> Array:
-        """The rows of parts [first, last), where the weight has those of all."""
+    def _slice(self, weight: Array, first: int, last: int) -> Array:
+        """The rows for items [first, last) of q, k, v, if the weight is a joint one."""
         if "in_proj_weight" not in self.layer.own_parameters():
             return weight
         return weight[self.begins[first] : self.begins[last - 1] + self.rows[last - 1]]

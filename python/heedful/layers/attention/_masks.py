@@ -1,4 +1,4 @@
-"""Masks as layers take them: none that could mean two things."""
+"""Masks of layers: ambiguous shapes are errors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def mask_or_bias(mask: Any, bias: Any = None) -> dict[str, Any]:
     if mask is None:
         return {"mask": None, "bias": bias}
     mask = as_array("mask", mask)
-    if mask.dtype == np.bool_ or mask.dtype.kind in "iu":  # attention refuses integers aloud
+    if mask.dtype == np.bool_ or mask.dtype.kind in "iu":  # attention rejects integers
         return {"mask": mask, "bias": bias}
     check_floating("mask", mask)
     return {"mask": None, "bias": mask if bias is None else _added(mask, as_array("bias", bias))}
@@ -27,7 +27,7 @@ def mask_or_bias(mask: Any, bias: Any = None) -> dict[str, Any]:
 
 @np.errstate(all="ignore")
 def _added(mask: Array, bias: Array) -> Array:
-    """Their sum, in which finite stays finite: what is far below other scores is not hidden."""
+    """Their sum, in which finite stays finite: a key with a very low score is not hidden."""
     total: Array = mask + bias
     over = np.isinf(total) & np.isfinite(mask) & np.isfinite(bias)
     if over.any():
@@ -38,7 +38,7 @@ def _added(mask: Array, bias: Array) -> Array:
 def check_mask_of_heads(given: Any, query: Shape, key: Shape, keys_are_known: bool = True) -> Any:
     """A mask for scores (…, H, Lq, Lk) of a query (…, Lq, E) and a key (…, Lk, E).
 
-    NumPy would read (B, Lq, Lk) as (H, Lq, Lk) wherever B and H are equal, or one of them 1.
+    NumPy would broadcast (B, Lq, Lk) as (H, Lq, Lk) if B and H are equal, or one of them is 1.
     """
     if given is None:
         return None
@@ -54,7 +54,7 @@ def check_mask_of_heads(given: Any, query: Shape, key: Shape, keys_are_known: bo
 
 
 def check_mask_of_rows(given: Any, query: Shape, key: Shape) -> Any:
-    """A mask for scores (…, Lq, Lk), where there are no heads."""
+    """A mask for scores (…, Lq, Lk), without heads."""
     if given is None:
         return None
     mask = as_array("mask", given)
@@ -63,7 +63,7 @@ def check_mask_of_rows(given: Any, query: Shape, key: Shape) -> Any:
 
 
 def _check_flat(mask: Array, scores: tuple[int, int], padding: str) -> None:
-    """Of one axis or two: the same for all items."""
+    """Check a mask of one axis or two, which is the same for all items."""
     pairs = zip(reversed(mask.shape), reversed(scores), strict=False)
     if mask.ndim <= 2 and not all(size in (1, wanted) for size, wanted in pairs):
         raise ValueError(

@@ -1,4 +1,4 @@
-"""MultiHeadAttention: several attentions side by side, between learned projections."""
+"""MultiHeadAttention: several attention heads in parallel, between learned projections."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class MultiHeadAttention(Typed):
     d_model : int
         Width E of query and of y.
     num_heads : int
-        H; it must divide d_model. A head is D = E / H wide.
+        H; it must divide d_model. The width of a head is D = E / H.
     num_kv_heads : int, optional
         Heads of key and value, which must divide H; query heads share them in groups. None is H.
     kdim, vdim : int, optional
@@ -48,27 +48,27 @@ class MultiHeadAttention(Typed):
         Of attention weights, in training.
     bias : bool, default True
     causal : bool, default False
-        Whether calls are causal unless they say something else.
+        Default of calls.
     rotary : bool or float, default False
-        Turn queries and keys by their positions before they meet; a number is the base of the
-        angles, see :func:`heedful.rotary_embedding`.
+        Rotate queries and keys by their positions before the dot products; a number is the base of
+        the angles, see :func:`heedful.rotary_embedding`.
     scale : float, optional
-        Factor on the products; None is 1 / √D, 1 leaves them as they are.
+        Factor of the dot products; None is 1 / √D, 1 leaves them unscaled.
     softcap : float, optional
         cap(s) = softcap · tanh(s / softcap).
     sink : bool, default False
-        Whether each head learns a score that has no value, for what it need not attend to.
+        Whether each head learns a score without a value, so that it may attend to nothing.
     alibi : bool or array_like, (H,), default False
         Whether distances are subtracted from the scores, with slopes 2^(−8/H), 2^(−16/H), …, 2^(−8)
         of the heads where H is a power of 2, see the paper for other H; or the slopes themselves.
-        Queries stand where `align` says.
+        `align` gives the positions of the queries.
     dtype : {float32, float64}
     rng : None, int or numpy.random.Generator
 
     Attributes
     ----------
     in_proj_weight : numpy.ndarray, (E + 2 · Hkv · D, E)
-        Wq, Wk and Wv, one below the other; where kdim or vdim differ from E there are
+        Wq, Wk and Wv, stacked; if kdim or vdim differ from E there are
         q_proj_weight, k_proj_weight and v_proj_weight instead.
     in_proj_bias : numpy.ndarray, (E + 2 · Hkv · D,), or None
     out_proj : Linear
@@ -78,10 +78,10 @@ class MultiHeadAttention(Typed):
     Notes
     -----
     Vaswani et al. 2017, https://arxiv.org/abs/1706.03762. Named ``nn.MultiheadAttention`` in
-    PyTorch, with the same parameters; there True in a mask hides, here it shows.
+    PyTorch, with the same parameters; there True in a mask hides a key, here False does.
     Grouped heads: Ainslie et al. 2023, https://arxiv.org/abs/2305.13245. ALiBi: Press et al. 2022,
     https://arxiv.org/abs/2108.12409. Sinks: Xiao et al. 2024, https://arxiv.org/abs/2309.17453.
-    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
+    Computes in `dtype`, whatever the input; threads may share it, see :class:`Layer`.
 
     Examples
     --------
@@ -178,21 +178,20 @@ class MultiHeadAttention(Typed):
         Parameters
         ----------
         key, value : array_like, optional
-            Without key the query attends to itself, without value key is the value.
+            Without key: self-attention. Without value: key is the value.
         mask : array_like, optional
             Boolean, True where a query may attend, or floating: added to the scores. (Lq, Lk), the
-            same for all, or with the axes of all scores: (B, 1, Lq, Lk), (1, H, Lq, Lk), …. One of
-            three axes is refused, for it could be of items or of heads. Padding (B, Lk) is
+            same for all, or with the axes of all scores: (B, 1, Lq, Lk), (1, H, Lq, Lk), …. Three
+            axes are an error, as the first could be items or heads. Padding (B, Lk) is
             ``mask[:, None, None, :]``, or `kv_lengths`.
         bias, window, align, q_lengths, kv_lengths
             As in :func:`heedful.attention`.
         causal : bool, optional
-            None is what the layer was made with.
+            None is the layer's default.
         cache : KVCache, optional
-            Without key: keys and values of query are put behind those of the cache, and query
-            attends to all; `kv_lengths` is the number of new rows that count. With key: its keys
-            and values are computed at the first call and read from the cache afterwards.
-            Not in training.
+            Without key: keys and values of query are appended to the cache, and query attends to
+            all; `kv_lengths` is the number of valid new rows. With key: its keys and values are
+            computed at the first call and read from the cache afterwards. Not in training.
         residual : numpy.ndarray, (…, Lq, E), optional
             Added to y; its gradient is that of y.
         return_weights : bool, default False
@@ -201,9 +200,9 @@ class MultiHeadAttention(Typed):
         Returns
         -------
         y, backward
-            ``backward(dy)`` gives the gradient of query, or of (query, key), or of (query, key,
-            value): of what was given. With `return_weights` it is ``backward(dy, dweights)``, where
-            dweights may be None.
+            ``backward(dy)`` returns the gradient of query, or of (query, key), or of (query, key,
+            value): of the arguments given. With `return_weights` it is ``backward(dy, dweights)``,
+            where dweights may be None.
         """
         causal = self.causal if causal is None else causal
         projections = Projections(self, query, key, value)
@@ -223,30 +222,30 @@ class MultiHeadAttention(Typed):
             q, k, v = self._with_cache(cache, projections, options)
         else:
             q, k, v = projections.project()
-            q, k = self._turned(q, 0), self._turned(k, 0)
+            q, k = self._rotated(q, 0), self._rotated(k, 0)
         if not mode.training:
             with argument_names(alibi_slopes="alibi"):
-                heads, weights = _apart(attention(q, k, v, **options), return_weights)
+                heads, weights = _split(attention(q, k, v, **options), return_weights)
             y, _ = self.out_proj.compute(mode, joined(heads), residual)
-            return ((y, weights) if return_weights else y), _nothing
+            return ((y, weights) if return_weights else y), _no_backward
         if self.dropout:
             options |= {"dropout_p": self.dropout, "rng": mode.seed()}
         with argument_names(alibi_slopes="alibi"):
             out, pullback = attention_vjp(q, k, v, **options)
-        heads, weights = _apart(out, return_weights)
+        heads, weights = _split(out, return_weights)
         y, back_out = self.out_proj.compute(mode, joined(heads), residual)
 
         def backward(dy: Any, dweights: Any = None) -> Any:
             gradients = pullback(back_out(dy).reshape(heads.shape), dweights=dweights)
             if gradients.sink is not None:
                 self.add_gradient("sink", gradients.sink)
-            dq, dk = (self._turned(d, 0, inverse=True) for d in gradients[:2])
+            dq, dk = (self._rotated(d, 0, inverse=True) for d in gradients[:2])
             return projections.backward(dq, dk, gradients.value)
 
         return ((y, weights) if return_weights else y), backward
 
-    def _turned(self, heads: Array, first: Any, inverse: bool = False) -> Array:
-        """Queries or keys (…, L, H, D) turned by their positions, which begin at `first`."""
+    def _rotated(self, heads: Array, first: Any, inverse: bool = False) -> Array:
+        """Queries or keys (…, L, H, D) rotated by their positions, which begin at `first`."""
         if not self.rotary:
             return heads
         if isinstance(first, np.ndarray):
@@ -256,7 +255,7 @@ class MultiHeadAttention(Typed):
     def _with_cache(
         self, cache: KVCache, projections: Projections, options: dict[str, Any]
     ) -> tuple[Array, Array, Array]:
-        """Queries, and the keys and values that the cache holds then."""
+        """Queries, and the keys and values of the updated cache."""
         shape, lengths = projections.inputs[0].shape, cache.lengths
         empty = not len(lengths)
         if len(shape) != 3 or (not empty and shape[0] != len(lengths)):
@@ -264,7 +263,7 @@ class MultiHeadAttention(Typed):
             raise ValueError(
                 f"query must have shape ({items}, L, {self.d_model}) with this cache: got {shape}"
             )
-        if not projections.is_self:  # the same keys for every step: computed at the first
+        if not projections.is_self:  # the same keys at every step: computed at the first
             if self.rotary:
                 raise ValueError("cache of another sequence needs a layer without rotary")
             if empty:
@@ -276,7 +275,7 @@ class MultiHeadAttention(Typed):
         else:
             first = 0 if empty else cache.lengths
             q, k, v = projections.project()
-            q, k = self._turned(q, first), self._turned(k, first)
+            q, k = self._rotated(q, first), self._rotated(k, first)
             before = cache.append(k.swapaxes(-2, -3), v.swapaxes(-2, -3), options["kv_lengths"])
             options |= {"kv_lengths": cache.lengths, "align": before}
         return q, cache.key.swapaxes(-2, -3), cache.value.swapaxes(-2, -3)
@@ -291,9 +290,9 @@ class MultiHeadAttention(Typed):
         return shown + self.scores.shown() + ("" if self.sink is None else ", sink=True")
 
 
-def _apart(out: Any, with_weights: bool) -> tuple[Array, Array | None]:
+def _split(out: Any, with_weights: bool) -> tuple[Array, Array | None]:
     return out if with_weights else (out, None)
 
 
-def _nothing(*_: Any) -> None:
+def _no_backward(*_: Any) -> None:
     raise AssertionError("an inference has no backward")

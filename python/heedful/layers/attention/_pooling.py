@@ -1,4 +1,4 @@
-"""AttentionPooling: one vector for a sequence, each position weighed by how much it matters."""
+"""AttentionPooling: one vector for a sequence, by attention of a learned query."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class AttentionPooling(Typed):
     d_model : int
         E, the width of x.
     hidden : int, optional
-        Width of the layer that looks at x first.
+        Width of a tanh layer that the scores are computed from.
     num_queries : int, default 1
-        How many vectors a sequence gets, each with a query of its own.
+        Number of vectors for a sequence, each with a query of its own.
     scale : float, optional
         None is 1 / √E without `hidden`, and 1 with it.
     dtype : {float32, float64}
@@ -44,7 +44,7 @@ class AttentionPooling(Typed):
     -----
     Bahdanau et al. 2014, https://arxiv.org/abs/1409.0473; with a learned query: Yang et al. 2016,
     Hierarchical Attention Networks.
-    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
+    Computes in `dtype`, whatever the input; threads may share it, see :class:`Layer`.
 
     Examples
     --------
@@ -78,14 +78,14 @@ class AttentionPooling(Typed):
         self, mode: Mode, x: Any, *, mask: Any = None, lengths: Any = None,
         return_weights: bool = False,
     ) -> tuple[Any, Backward]:  # fmt: skip
-        """x (…, L, E) → y (…, E), or (…, num_queries, E) where there are several.
+        """x (…, L, E) → y (…, E), or (…, num_queries, E) for several.
 
         Parameters
         ----------
         mask : array_like, (…, L), optional
-            Boolean, True where a position counts, or floating: added to the scores.
+            Boolean, True for valid positions, or floating: added to the scores.
         lengths : array_like of int (…), optional
-            How many positions of each sequence count, the first ones.
+            Number of valid positions of each sequence, the first ones.
         return_weights : bool, default False
             Return (y, weights) with weights (…, L) or (…, num_queries, L);
             ``backward(dy, dweights)`` takes a gradient of both.
@@ -98,16 +98,16 @@ class AttentionPooling(Typed):
             if mask.shape != x.shape[:-1]:
                 raise ValueError(f"mask must have shape {x.shape[:-1]}: got {mask.shape}")
             mask = np.expand_dims(mask, (-2, -3))
-        looked, back_linear = x, None
+        key, back_linear = x, None
         if self.linear is not None:
-            looked, back_linear = self.linear.compute(mode, x)
+            key, back_linear = self.linear.compute(mode, x)
         options: dict[str, Any] = {
             "kv_lengths": lengths, "return_weights": return_weights,
             "scale": 1.0 if self.scale is None and self.linear is not None else self.scale,
             **mask_or_bias(mask),
         }  # fmt: skip
         one_head = np.expand_dims(x, -3)
-        arrays = self.query, np.expand_dims(looked, -3), one_head
+        arrays = self.query, np.expand_dims(key, -3), one_head
         pullback = None
         with argument_names(kv_lengths="lengths"):
             if mode.training:
@@ -115,7 +115,7 @@ class AttentionPooling(Typed):
             else:
                 out = attention(*arrays, **options)
         pooled, *weights = out if return_weights else (out,)
-        y = self._outward(pooled, x)
+        y = self._squeezed(pooled, x)
 
         def backward(dy: Any, dweights: Any = None) -> Array:
             assert pullback is not None
@@ -124,15 +124,15 @@ class AttentionPooling(Typed):
                 dweights = self.array("dweights", dweights).reshape(weights[0].shape)
             gradients = pullback(dy, dweights=dweights)
             self.add_gradient("query", gradients.query)
-            dlooked = gradients.key.reshape(looked.shape)
+            dkey = gradients.key.reshape(key.shape)
             if back_linear is not None:
-                dlooked = back_linear(dlooked)
-            dx: Array = gradients.value.reshape(x.shape) + dlooked
+                dkey = back_linear(dkey)
+            dx: Array = gradients.value.reshape(x.shape) + dkey
             return dx
 
-        return ((y, self._outward(weights[0], x)) if weights else y), backward
+        return ((y, self._squeezed(weights[0], x)) if weights else y), backward
 
-    def _outward(self, array: Array, x: Array) -> Array:
+    def _squeezed(self, array: Array, x: Array) -> Array:
         """(…, 1, num_queries, N) without the axes of length 1."""
         rows = () if self.num_queries == 1 else (self.num_queries,)
         return array.reshape(*x.shape[:-2], *rows, array.shape[-1])

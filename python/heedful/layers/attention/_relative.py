@@ -1,4 +1,4 @@
-"""RelativeAttention: causal self-attention to a segment and to a memory before it, by distance."""
+"""RelativeAttention: causal attention to a segment and the memory before it, by distance."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from heedful.layers.blocks._positions import sinusoids
 
 
 class RelativeAttention(Typed):
-    """Causal attention whose scores depend on contents and on distances.
+    """Causal attention whose scores depend on content and on distance.
 
     ::
 
         score[i, j] = ((q[i] + u) · k[j] + (q[i] + w) · r[distance]) / √D      distance = i + M − j
 
-    with k and v made of the memory's M rows and the segment's L rows, r of sinusoids of distances,
-    and u, w learned.
+    with k and v projected from the memory's M rows and the segment's L rows, r from sinusoids of
+    distances, and u, w learned.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class RelativeAttention(Typed):
     Notes
     -----
     Dai et al. 2019, Transformer-XL, https://arxiv.org/abs/1901.02860.
-    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
+    Computes in `dtype`, whatever the input; threads may share it, see :class:`Layer`.
 
     Examples
     --------
@@ -81,8 +81,8 @@ class RelativeAttention(Typed):
     ) -> tuple[Array, Backward]:  # fmt: skip
         """x (B, L, E), memory (B, M, E) → y (B, L, E).
 
-        ``backward(dy)`` gives dx, and (dx, dmemory) where there is a memory. `memory_lengths` (B,)
-        says how many rows of each memory count, the last ones.
+        ``backward(dy)`` returns dx, or (dx, dmemory) with a memory. `memory_lengths` (B,) is the
+        number of valid rows of each memory, the last ones.
         """
         x = self.array("x", x, self.d_model)
         if x.ndim != 3:
@@ -98,17 +98,17 @@ class RelativeAttention(Typed):
 
         q, back_query = self.query.compute(mode, x)
         kv, back_key = self.key_value.compute(mode, np.concatenate([memory, x], 1))
-        # the row of the greatest distance first
+        # the row of the maximum distance first
         angles = sinusoids(np.arange(keys)[::-1], width, self.dtype)
         r, back_distance = self.distance.compute(mode, angles)
         q, r = q.reshape(batch, length, *heads), r.reshape(keys, *heads)
         k, v = (kv[..., half].reshape(batch, keys, *heads) for half in _halves(width))
         factor = self.dtype.type(1 / np.sqrt(self.depth))
-        placed = (q + self.position_bias).swapaxes(1, 2) * factor  # (B, H, L, D)
-        by_row = placed @ r.transpose(1, 2, 0)  # (B, H, L, keys), by distance
+        biased = (q + self.position_bias).swapaxes(1, 2) * factor  # (B, H, L, D)
+        by_row = biased @ r.transpose(1, 2, 0)  # (B, H, L, keys), by distance
         options: dict[str, Any] = {
             "bias": shifted(by_row), "causal": True, "align": before, "layout": "blhd",
-            "mask": _remembered(memory_lengths, batch, before, keys),
+            "mask": _memory_mask(memory_lengths, batch, before, keys),
         }  # fmt: skip
         content = q + self.content_bias
         if not mode.training:
@@ -124,12 +124,12 @@ class RelativeAttention(Typed):
             gradients = pullback(back_out(dy).reshape(out.shape))
             assert gradients.bias is not None
             drow = shifted_back(gradients.bias)
-            dplaced = (drow @ r.swapaxes(0, 1)).swapaxes(1, 2) * factor  # (B, L, H, D)
-            dr = np.einsum("bhlk,bhld->khd", drow, placed, optimize=True)
+            dbiased = (drow @ r.swapaxes(0, 1)).swapaxes(1, 2) * factor  # (B, L, H, D)
+            dr = np.einsum("bhlk,bhld->khd", drow, biased, optimize=True)
             back_distance(dr.reshape(keys, width))
-            for name, of_rows in (("content_bias", gradients.query), ("position_bias", dplaced)):
+            for name, of_rows in (("content_bias", gradients.query), ("position_bias", dbiased)):
                 self.add_gradient(name, of_rows.sum((0, 1), dtype=np.float64).astype(self.dtype))
-            dq = (gradients.query + dplaced).reshape(x.shape)
+            dq = (gradients.query + dbiased).reshape(x.shape)
             dkv = np.concatenate([gradients.key, gradients.value], 2).reshape(kv.shape)
             drows = back_key(dkv)
             dx: Array = back_query(dq) + drows[:, before:]
@@ -145,8 +145,8 @@ def _halves(width: int) -> tuple[slice, slice]:
     return slice(0, width), slice(width, 2 * width)
 
 
-def _remembered(lengths: Any, batch: int, before: int, keys: int) -> Array | None:
-    """Which keys exist, (B, 1, 1, K): the last ones of each memory, and the segment's."""
+def _memory_mask(lengths: Any, batch: int, before: int, keys: int) -> Array | None:
+    """Valid keys, (B, 1, 1, K): the last ones of each memory, and the segment's."""
     if lengths is None:
         return None
     given = integer_array("memory_lengths", lengths)
@@ -160,10 +160,10 @@ def _remembered(lengths: Any, batch: int, before: int, keys: int) -> Array | Non
 
 
 def shifted(by_row: Array) -> Array:
-    """Scores by distance as scores by key: a view, row i begins L − 1 − i further to the right.
+    """Scores by distance as scores by key: a view, row i begins at column L − 1 − i.
 
-    by_row (…, L, K), the greatest distance first; what lies beyond the diagonal is of other rows
-    and hidden by causality.
+    by_row (…, L, K), the maximum distance first; elements beyond the diagonal belong to other rows
+    and are hidden by causality.
     """
     by_row = np.ascontiguousarray(by_row)
     length, keys = by_row.shape[-2:]
@@ -175,7 +175,7 @@ def shifted(by_row: Array) -> Array:
 
 
 def shifted_back(by_key: Array) -> Array:
-    """The gradient of `shifted`'s argument: zero beyond the diagonal, so nothing is lost."""
+    """The gradient of `shifted`'s argument; that of its result is zero beyond the diagonal."""
     length, keys = by_key.shape[-2:]
     by_row = np.zeros_like(by_key)
     for row in range(length):

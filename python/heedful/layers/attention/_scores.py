@@ -1,4 +1,4 @@
-"""How an attention layer makes scores of products: scale, softcap and ALiBi's slopes."""
+"""How an attention layer converts dot products to scores: scale, softcap and ALiBi's slopes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Scores(NamedTuple):
         )
 
     def shown(self) -> str:
-        """As the end of a representation: what is not the default."""
+        """The end of a representation: settings that differ from the defaults."""
         parts = [("scale", self.scale), ("softcap", self.softcap)]
         shown = "".join(f", {name}={number:g}" for name, number in parts if number is not None)
         return shown + ("" if self.alibi_slopes is None else ", alibi=True")

@@ -1,1 +1,1 @@
-"""Layers that attention and models are made of."""
+"""Layers that attention and models are composed of."""

@@ -1,4 +1,4 @@
-"""The activations that compiled functions know, by name."""
+"""The names of activations in compiled functions."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from heedful._checks import named
 NAMES = ("relu", "gelu", "gelu_tanh", "silu", "tanh", "sigmoid")
 _SYNONYMS = {
     "linear": None, "swish": "silu", "gelu_python": "gelu",
-    # the same formula in different words of Hugging Face's
+    # one formula under several names in Hugging Face
     "gelu_new": "gelu_tanh", "gelu_fast": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh",
     "gelu_python_tanh": "gelu_tanh", "gelu_accurate": "gelu_tanh",
 }  # fmt: skip
 
 
 def activation_name(given: object) -> str | None:
-    """The name as compiled functions know it; None for none."""
+    """The name in compiled functions; None for none."""
     if given is None:
         return None
     if isinstance(given, str):

@@ -1,4 +1,4 @@
-"""Activations as layers and as functions: what happens to each number by itself, and softmax."""
+"""Activations as layers: element-wise ones, and softmax."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from heedful.layers.blocks._activation_names import activation_name
 
 
 class Activation(Stateless):
-    """y = f(x), number by number.
+    """y = f(x), element-wise.
 
     ============  ==========================================================
     "relu"        max(x, 0)
@@ -76,7 +76,7 @@ class Activation(Stateless):
 
 
 class ReLU(Activation):
-    """max(x, 0), number by number.
+    """max(x, 0), element-wise.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ class GELU(Activation):
 
 
 class SiLU(ReLU):
-    """x σ(x), also called swish, number by number.
+    """x σ(x), also called swish, element-wise.
 
     Parameters
     ----------
@@ -140,7 +140,7 @@ class SiLU(ReLU):
 
 
 class Tanh(ReLU):
-    """tanh(x), number by number.
+    """tanh(x), element-wise.
 
     Parameters
     ----------
@@ -159,7 +159,7 @@ class Tanh(ReLU):
 
 
 class Sigmoid(ReLU):
-    """1 / (1 + exp(−x)), number by number.
+    """1 / (1 + exp(−x)), element-wise.
 
     Parameters
     ----------

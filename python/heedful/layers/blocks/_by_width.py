@@ -1,4 +1,4 @@
-"""ByWidth: a layer that learns from its first x how wide its parameters must be."""
+"""ByWidth: a layer that takes the width of its parameters from its first x."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Kind = TypeVar("Kind", bound=Layer)
 
 
 class _Building:
-    """One lock for all layers: one of its own would keep a layer from being copied."""
+    """One lock for all layers: a layer with a lock of its own could not be copied."""
 
     lock = Lock()
 
@@ -32,10 +32,10 @@ if hasattr(os, "register_at_fork"):  # another thread of the parent may have hel
 
 
 class ByWidth(Typed, Generic[Kind]):
-    """A layer around another one, which is made at the first call or by a state that is loaded.
+    """A layer around another one, which is created at the first call or when a state is loaded.
 
-    place : the attribute that the inner layer becomes, None until then
-    shapes : of its parameters by name; None where an axis is as long as x is wide
+    place : the attribute of the inner layer, None until then
+    shapes : of its parameters by name; None for an axis of the width of x
     """
 
     place: str
@@ -51,12 +51,12 @@ class ByWidth(Typed, Generic[Kind]):
         raise NotImplementedError
 
     def inner(self, x: Array) -> Kind:
-        """The inner layer, made for this x if there is none yet."""
+        """The inner layer, created for this x if there is none yet."""
         found: Kind | None = getattr(self, self.place)
         return self.build(x.shape[-1]) if found is None else found
 
     def build(self, width: int) -> Kind:
-        """Makes the inner layer, unless another thread was first."""
+        """Creates the inner layer, unless another thread already did."""
         with _Building.lock:
             found: Kind | None = getattr(self, self.place)
             if found is not None:
@@ -98,7 +98,7 @@ class ByWidth(Typed, Generic[Kind]):
 
 
 def check_rows(x: Array) -> None:
-    """A row of features for each example: N numbers alone would be taken for one row."""
+    """Require a row of features for each example: N numbers would be taken as one row."""
     if x.ndim < 2:
         raise ValueError(
             f"x must be (…, width), a row of features for each example: got {x.shape}; for "
@@ -107,5 +107,5 @@ def check_rows(x: Array) -> None:
 
 
 def unbuilt_or(layer: ByWidth[Any], shown: str) -> str:
-    """How a layer shows itself, with a word on whether it is built."""
+    """The representation of a layer, with its build state."""
     return ", ".join(part for part in (shown, ByWidth.extra_repr(layer)) if part)

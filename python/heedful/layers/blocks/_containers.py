@@ -1,4 +1,4 @@
-"""Sequential and Residual: layers one after another, and a way around them."""
+"""Sequential and Residual: layers in sequence, and a skip connection."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from heedful.base._mode import Mode
 from heedful.base._sums import plus
 from heedful.base._types import Backward
 from heedful.layers._trainable_layer import Layer
-from heedful.layers.blocks._stack import unwound
+from heedful.layers.blocks._stack import chained
 
 
 class Sequential(Layer):
-    """Layers one after another; a list of layers is accepted as well.
+    """Layers in sequence; a list of layers is accepted as well.
 
-    What a call is given beside x, by position or by name, goes to the first layer.
+    Arguments of a call other than x, by position or by name, are passed to the first layer.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class Sequential(Layer):
             self.add(layer)
 
     def add(self, layer: Layer) -> None:
-        """Puts a layer behind the last."""
+        """Appends a layer."""
         if not isinstance(layer, Layer):
             raise TypeError(f"layers must be layers: got {named(layer)}")
         self.inner.append(layer)
@@ -63,7 +63,7 @@ class Sequential(Layer):
         return self.inner[index]
 
     def compute(self, mode: Mode, x: Any, *more: Any, **options: Any) -> tuple[Any, Backward]:
-        """x (…) as the first layer wants it → y (…) as the last one gives it, in its dtype."""
+        """x (…) as the first layer takes it → y (…) as the last one returns it, in its dtype."""
         closures: list[Backward] = []
         for layer in self.inner:
             x, closure = layer.computed(mode, x, *more, **options)
@@ -71,7 +71,7 @@ class Sequential(Layer):
             if mode.training:
                 closures.append(closure)
 
-        return x, unwound(closures)
+        return x, chained(closures)
 
     def ends_in(self, before: str | None) -> str | None:
         for layer in self.inner:

@@ -1,4 +1,4 @@
-"""Dropout: numbers set to zero at random while a model is trained."""
+"""Dropout: elements set to zero at random in training."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from heedful.layers._typed import Stateless
 
 
 class Dropout(Stateless):
-    """In training each number is 0 with probability `rate`, the others are divided by 1 − rate.
+    """In training each element is 0 with probability `rate`, the others are divided by 1 − rate.
 
-    In inference nothing happens. Which numbers are dropped depends on a seed, drawn once a call,
-    and on their places alone: going back it is the same ones, and no mask is kept.
+    In inference it is the identity. Which elements are dropped depends only on a seed, drawn once
+    per call, and on their positions: the backward pass drops the same ones, and no mask is stored.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ class Dropout(Stateless):
 
     Notes
     -----
-    In inference y is x itself, as in PyTorch, where x is an array of this type: no copy.
+    In inference y is x itself without a copy, as in PyTorch, if x is an array of this type.
     Srivastava et al. 2014, https://jmlr.org/papers/v15/srivastava14a.html. Named ``nn.Dropout`` in
     PyTorch.
     Computes in `dtype`, or in the floating type of x: float32 for 16 bits, float64 for integers;
@@ -57,8 +57,8 @@ class Dropout(Stateless):
     ) -> tuple[Array, Backward]:
         """x (…) → y, of the same shape; `residual` is added to y.
 
-        `in_place`: x is written over, or where the function back is told so, the gradient that it
-        is given; nobody else needs them then.
+        `in_place` overwrites x, and as an argument of the backward function its gradient; nothing
+        else may need them.
         """
         x = self.array("x", x)
         if residual is not None:

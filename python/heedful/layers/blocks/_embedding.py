@@ -27,12 +27,12 @@ class Embedding(Typed):
     d_model : int
         Width of a vector.
     padding_idx : int, optional
-        A token whose vector is 0 at first and gets no gradient from here, so that it never learns
-        unless the weight is shared: what else uses it, such as a projection, teaches it, as in
+        A token whose vector is 0 initially and gets no gradient from this layer. It stays 0 unless
+        the weight is shared with another layer, such as a projection, that updates it, as in
         PyTorch.
     dtype : {float32, float64}
     rng : None, int or numpy.random.Generator
-        For the first vectors: standard normal numbers, as PyTorch's.
+        For the initial vectors: standard normal, as in PyTorch.
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class Embedding(Typed):
     Notes
     -----
     Named ``nn.Embedding`` in PyTorch, with the same parameter.
-    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
+    Computes in `dtype`, whatever the input; threads may share it, see :class:`Layer`.
 
     Examples
     --------
@@ -100,7 +100,7 @@ def check_tokens(name: str, given: Any, count: int) -> Array:
     """Integers in [0, count)."""
     tokens = as_array(name, given)
     if tokens.dtype.kind not in "iu":
-        # what Keras users have: whole numbers in a float array, an empty list
+        # as Keras users have them: integral values in a float array, an empty list
         finite = tokens.dtype.kind == "f" and bool(np.isfinite(tokens).all())
         whole = finite and bool((tokens == np.floor(tokens)).all())
         if not whole:
@@ -112,6 +112,6 @@ def check_tokens(name: str, given: Any, count: int) -> Array:
 
 
 def add_rows(total: Array, tokens: Array, rows: Array, skip: int | None) -> None:
-    """total[token] += its rows, those of a token in the order in which they come."""
+    """total[token] += its rows, added in order for each token."""
     ids = np.require(tokens, np.int64, ["C", "ALIGNED"])
     native.embedding_gradient(rows, ids, -1 if skip is None else skip, total)

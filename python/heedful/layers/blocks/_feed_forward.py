@@ -1,4 +1,4 @@
-"""FeedForward: two linear layers with an activation between them, for each position by itself."""
+"""FeedForward: two linear layers with an activation between them, at each position."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class FeedForward(Layer):
     Parameters
     ----------
     d_model, dff : int
-        Width of x and y, and width between.
+        Width of x and y, and of the hidden layer.
     rate : float, default 0
         Of dropout between the two.
     activation : str, default "relu"
@@ -33,7 +33,7 @@ class FeedForward(Layer):
     Notes
     -----
     Vaswani et al. 2017, https://arxiv.org/abs/1706.03762, section 3.3.
-    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
+    Computes in `dtype`, whatever the input; threads may share it, see :class:`Layer`.
 
     Examples
     --------
@@ -72,8 +72,8 @@ def feed_forward(
     x: Any,
     residual: Array | None = None,
 ) -> tuple[Array, Backward]:
-    # Linear's results and gradients are fresh arrays that it does not keep; of what else a user may
-    # have put in its place nobody knows
+    # Linear's results and gradients are fresh arrays that it does not keep; those of a layer that a
+    # user has put in its place may not be
     own = type(linear1) is Linear and type(linear2) is Linear
     inner, back1 = linear1.compute(mode, x)
     inner, drop = dropout.compute(mode, inner, in_place=own)

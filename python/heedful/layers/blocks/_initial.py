@@ -1,4 +1,4 @@
-"""What parameters are before they learn."""
+"""Initial values of parameters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Layers under the names that Keras has for them."""
+"""Layers under their Keras names."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ class Dense(ByWidth[Linear]):
         loss.
     dtype : {float32, float64}
     rng : None, int or numpy.random.Generator
-        For the first weights: Glorot's, as in Keras, with a bias of 0.
+        For the initial weights: Glorot's, as in Keras, with a bias of 0.
 
     Attributes
     ----------
     linear : Linear
-        Once the width is known: from the first call, or from a state that is loaded.
+        Once the width is known: from the first call, or from a loaded state.
 
     Notes
     -----
-    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
+    Computes in `dtype`, whatever the input; threads may share it, see :class:`Layer`.
 
     Examples
     --------
@@ -119,7 +119,7 @@ class LayerNormalization(ByWidth[LayerNorm]):
     Parameters
     ----------
     axis : int, default -1
-        The last one is the only one.
+        Only the last one is supported.
     epsilon : float, default 1e-3
     center : bool, default True
         Whether there is a beta.
@@ -128,12 +128,12 @@ class LayerNormalization(ByWidth[LayerNorm]):
     Attributes
     ----------
     norm : LayerNorm
-        Once the width is known: from the first call, or from a state that is loaded.
+        Once the width is known: from the first call, or from a loaded state.
 
     Notes
     -----
-    :class:`LayerNorm` as Keras knows it; the width is that of the first x.
-    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
+    :class:`LayerNorm` with Keras's arguments; the width is that of the first x.
+    Computes in `dtype`, whatever the input; threads may share it, see :class:`Layer`.
 
     Examples
     --------

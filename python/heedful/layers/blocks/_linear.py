@@ -1,4 +1,4 @@
-"""Linear: x Wᵀ + b, with an activation behind it, on heedful's own micro-kernel."""
+"""Linear: x Wᵀ + b, with a fused activation, on heedful's own micro-kernel."""
 
 from __future__ import annotations
 
@@ -29,11 +29,10 @@ class Linear(Typed):
         Widths of x and y.
     bias : bool, default True
     activation : str, optional
-        "relu", "gelu", "gelu_tanh", "silu", "tanh" or "sigmoid", computed while the products are
-        in the cache.
+        "relu", "gelu", "gelu_tanh", "silu", "tanh" or "sigmoid", fused into the product.
     dtype : {float32, float64}
     rng : None, int or numpy.random.Generator
-        For the first weights: uniform within ±1/√in_features, as PyTorch's.
+        For the initial weights: uniform within ±1/√in_features, as in PyTorch.
 
     Attributes
     ----------
@@ -43,10 +42,10 @@ class Linear(Typed):
     Notes
     -----
     Named ``nn.Linear`` in PyTorch, with the same parameters.
-    The same bits for every number of threads. Up to 8 rows of x, those of all leading axes
-    together, are summed in another order than 9 and more: so an item has the same bits alone and in
-    a batch where both have at most 8 rows, or both have more.
-    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
+    Results are bitwise identical for every number of threads. With up to 8 rows of x, over all
+    leading axes, sums have another order than with 9 and more: an item has the same bits alone and
+    in a batch if both have at most 8 rows, or both have more.
+    Computes in `dtype`, whatever the input; threads may share it, see :class:`Layer`.
 
     Examples
     --------
@@ -91,7 +90,7 @@ class Linear(Typed):
     ) -> tuple[Array, Backward]:
         """x (…, in_features) → y (…, out_features); `residual`, of y's shape, is added to y.
 
-        The gradient of residual is that of y, so backward gives that of x alone.
+        The gradient of residual is that of y, so backward returns that of x alone.
         """
         x = self.array("x", x, self.in_features)
         shape, activation = x.shape, self.activation
@@ -116,7 +115,7 @@ class Linear(Typed):
         def backward(dy: Any) -> Array:
             dy = as_rows(self.gradient(dy, out_shape))
             if before is not None and activation is not None:
-                # in the place of what it is computed from: fresh memory costs more than the work
+                # in place: fresh memory costs more than the computation
                 native.activation_backward(activation, before, np.ascontiguousarray(dy), before)
                 dy = before
             self.add_gradients(dy, rows)
@@ -127,7 +126,7 @@ class Linear(Typed):
         return y.reshape(out_shape), backward
 
     def add_gradients(self, dy: Array, x: Array) -> None:
-        """dW += dyᵀ x, db += Σ dy, of rows."""
+        """dW += dyᵀ x, db += Σ dy, over rows."""
         dweight = self.parameter("weight").buffer()
         dbias = None if self.bias is None else self.parameter("bias").buffer()
         if dweight is not None:

@@ -1,4 +1,4 @@
-"""LayerNorm and RMSNorm: each position scaled to the same size."""
+"""LayerNorm and RMSNorm: normalisation over the features of each position."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ class LayerNorm(Typed):
     Attributes
     ----------
     weight, bias : numpy.ndarray, (d_model,)
-        1 and 0 at first.
+        1 and 0 initially.
 
     Notes
     -----
     Ba, Kiros and Hinton 2016, https://arxiv.org/abs/1607.06450. Named ``nn.LayerNorm`` in PyTorch,
     with the same parameters.
-    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
+    Computes in `dtype`, whatever the input; threads may share it, see :class:`Layer`.
 
     Examples
     --------
@@ -88,18 +88,18 @@ class RMSNorm(Typed):
     d_model : int
         Width of x.
     eps : float, optional
-        None is the spacing of numbers at 1 in the layer's type, as in PyTorch.
+        None is the machine epsilon of the layer's type, as in PyTorch.
     dtype : {float32, float64}
 
     Attributes
     ----------
     weight : numpy.ndarray, (d_model,)
-        1 at first.
+        1 initially.
 
     Notes
     -----
     Zhang and Sennrich 2019, https://arxiv.org/abs/1910.07467. Named ``nn.RMSNorm`` in PyTorch.
-    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
+    Computes in `dtype`, whatever the input; threads may share it, see :class:`Layer`.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Pooling and flattening: what stands between the positions of a sequence and one answer."""
+"""Pooling and flattening: from the positions of a sequence to one vector."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from heedful.layers._typed import Stateless
 
 
 class GlobalAveragePooling(Stateless):
-    """y = mean of x over its positions, those that `mask` leaves.
+    """y = mean of x over its positions, or over those where `mask` is True.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class GlobalAveragePooling(Stateless):
         super().__init__(dtype)
 
     def compute(self, mode: Mode, x: Any, mask: Any = None) -> tuple[Array, Backward]:
-        """x (…, L, E), mask (…, L) of bool → y (…, E); 0 where no position is left."""
+        """x (…, L, E), mask (…, L) of bool → y (…, E); 0 if all positions are masked."""
         x = self.array("x", x)
         if x.ndim < 2:
             raise ValueError(f"x must have positions and features as axes: got shape {x.shape}")
@@ -69,19 +69,19 @@ class GlobalAveragePooling(Stateless):
 
 @np.errstate(all="ignore")
 def _mean(x: Array, count: Array | int) -> Array:
-    """Σ x / count over the positions; within the range of x, though the sum may not be."""
+    """Σ x / count over the positions; finite for finite x, even if the sum overflows."""
     y: Array = (x.sum(-2) / count).astype(x.dtype, copy=False)
     if not np.isfinite(y).all():
         shrink = x.dtype.type(2.0**-64)
-        inside: Array = (x * shrink).sum(-2) / count / shrink
-        most = x.dtype.type(np.finfo(x.dtype).max)
-        over = np.isinf(inside) & ~np.isinf(x).any(-2)  # by rounding
-        y = np.where(np.isfinite(y), y, np.where(over, np.copysign(most, inside), inside))
+        scaled: Array = (x * shrink).sum(-2) / count / shrink
+        largest = x.dtype.type(np.finfo(x.dtype).max)
+        over = np.isinf(scaled) & ~np.isinf(x).any(-2)  # by rounding
+        y = np.where(np.isfinite(y), y, np.where(over, np.copysign(largest, scaled), scaled))
     return y
 
 
 class Flatten(Stateless):
-    """All axes but the first as one; y is a view of x where the memory allows it, as in NumPy.
+    """All axes but the first as one; y is a view of x if its strides allow it, as in NumPy.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ class Flatten(Stateless):
         super().__init__(dtype)
 
     def compute(self, mode: Mode, x: Any) -> tuple[Array, Backward]:
-        """x (N, …) → y (N, numbers of an item)."""
+        """x (N, …) → y (N, elements of an item)."""
         x = self.array("x", x)
         if x.ndim == 0:
             raise ValueError("x must have one axis at least: got a single number")

@@ -1,4 +1,4 @@
-"""Positions: sinusoidal and learned vectors that are added, and rotary ones that turn."""
+"""Position encodings: sinusoidal and learned vectors that are added, and rotary ones."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def sinusoids(positions: Array, d_model: int, dtype: DType) -> Array:
 
 
 class SinusoidalPositions(Stateless):
-    """y = x + position vectors, which are computed and not learned.
+    """y = x + position vectors, which are fixed and not learned.
 
     ::
 
@@ -89,7 +89,7 @@ class LearnedPositions(Typed):
 
     Notes
     -----
-    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
+    Computes in `dtype`, whatever the input; threads may share it, see :class:`Layer`.
 
     Examples
     --------
@@ -118,7 +118,7 @@ class LearnedPositions(Typed):
         return self.at(x, rows)
 
     def at(self, x: Array, rows: Array, skip: int | None = None) -> tuple[Array, Backward]:
-        """x (…, L, E) and the position of each of its rows; the position `skip` does not learn."""
+        """x (…, L, E) and the position of each of its rows; position `skip` gets no gradient."""
         if rows.size and not 0 <= rows.min() <= rows.max() < self.max_length:
             raise ValueError(
                 f"positions must lie in [0, {self.max_length}): "
@@ -142,7 +142,7 @@ class LearnedPositions(Typed):
 
 
 def rows_of(x: Array, first: Any) -> Array:
-    """The position of each row of x (…, L, E): (L,), or (…, L) where items start elsewhere."""
+    """The position of each row of x (…, L, E): (L,), or (…, L) if starts differ between items."""
     if x.ndim < 2:
         raise ValueError(f"x must have positions and features as axes: got shape {x.shape}")
     begins = positions("first", first if is_integer(first) else as_array("first", first))
@@ -155,7 +155,7 @@ def rows_of(x: Array, first: Any) -> Array:
 
 
 class RotaryPositions(Stateless):
-    """Turns pairs of features by the position, see :func:`heedful.rotary_embedding`.
+    """Rotates pairs of features by the position, see :func:`heedful.rotary_embedding`.
 
     For queries and keys (…, H, L, D); MultiHeadAttention does it by itself with ``rotary=True``.
 

@@ -1,4 +1,4 @@
-"""Arrays as rows: what compiled functions read."""
+"""Arrays as rows, for compiled functions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from heedful.base._types import Array
 
 
 def as_rows(array: Array) -> Array:
-    """(…, width) as (rows, width), contiguous along the last axis; a copy only where it must be."""
+    """(…, width) as (rows, width), contiguous along the last axis; a copy only if necessary."""
     rows = (
         array.reshape(-1, array.shape[-1])
         if array.shape[-1]

@@ -1,4 +1,4 @@
-"""Stack: layers of one kind one after another, as Encoder and Decoder are."""
+"""Stack: a sequence of layers of one type, the base of Encoder and Decoder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Kind = TypeVar("Kind", bound=Typed)
 
 
 class Stack(Typed, Generic[Kind]):
-    """N layers of one kind, and a norm behind the last where it is asked for."""
+    """N layers of one type, and an optional final norm."""
 
     layers: list[Kind]
     norm: LayerNorm | None
@@ -31,13 +31,13 @@ class Stack(Typed, Generic[Kind]):
         self.norm = LayerNorm(d_model, eps, bias, dtype=dtype) if wanted else None
 
 
-def unwound(closures: list[Backward]) -> Backward:
-    """The closures one after another, the last first."""
+def chained(closures: list[Backward]) -> Backward:
+    """The composition of backward functions, from the last to the first."""
 
     def backward(dy: Any, dweights: Any = None) -> Any:
-        if dweights is not None:  # of a last layer that gives weights too
+        if dweights is not None:  # of a last layer that returns weights too
             dy = closures.pop()(dy, dweights)
-        while closures:  # each lets go of its arrays as soon as it is done
+        while closures:  # each releases its arrays as soon as it has run
             dy = closures.pop()(dy)
         return dy
 
@@ -45,5 +45,5 @@ def unwound(closures: list[Backward]) -> Backward:
 
 
 def given_options(**options: Any) -> dict[str, Any]:
-    """The options that the caller gave: a layer that a user put inside need not know the others."""
+    """The options that the caller gave: a user's layer inside need not have the others."""
     return {name: value for name, value in options.items() if value is not None}

@@ -1,4 +1,4 @@
-"""What stands around attention and feed-forward in a Transformer: residual, dropout, norm."""
+"""The residual connection, dropout and norm around attention and feed-forward."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from heedful.base._types import Array, Backward
 from heedful.layers.blocks._dropout import Dropout
 from heedful.layers.blocks._norm import LayerNorm, RMSNorm
 
-# from x and what is to be added to the result, to the result and its backward
+# from x and an optional residual to be added, to the result and its backward function
 Function: TypeAlias = Callable[[Array, Array | None], tuple[Array, Backward]]
 
 
@@ -19,18 +19,18 @@ def sublayer(
     mode: Mode, x: Array, norm: LayerNorm | RMSNorm, dropout: Dropout, before: bool,
     function: Function,
 ) -> tuple[Array, Backward]:  # fmt: skip
-    """norm(x + dropout(f(x))), or x + dropout(f(norm(x))) where the norm stands before.
+    """norm(x + dropout(f(x))), or x + dropout(f(norm(x))) if `before`.
 
-    The gradients of further inputs that f's backward gives come behind that of x.
+    The gradients of further inputs that f's backward function returns follow that of x.
     """
-    inner, back_before = norm.compute(mode, x) if before else (x, _same)
+    inner, back_before = norm.compute(mode, x) if before else (x, _identity)
     if mode.training and dropout.rate:
         y, back = function(inner, None)
         y, drop = dropout.compute(mode, y, x)
     else:
         y, back = function(inner, x)
-        drop = _same
-    y, back_after = (y, _same) if before else norm.compute(mode, y)
+        drop = _identity
+    y, back_after = (y, _identity) if before else norm.compute(mode, y)
 
     def backward(dy: Any) -> Any:
         dsum = back_after(dy)
@@ -43,5 +43,5 @@ def sublayer(
     return y, backward
 
 
-def _same(dy: Any) -> Any:
+def _identity(dy: Any) -> Any:
     return dy

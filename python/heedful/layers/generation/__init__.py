@@ -1,1 +1,1 @@
-"""Tokens after a prompt, from a model that scores the next one."""
+"""Text generation: tokens after a prompt, from a model that scores the next one."""

@@ -1,4 +1,4 @@
-"""Beam search: the best beginnings of each sequence are continued side by side."""
+"""Beam search: the best prefixes of each sequence are extended in parallel."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ def beam_search(
     stop token are finished sequences, and the `beams` best of the others are the next beams.
     """
     searches = [_Search(beams, penalty, max_length) for _ in prompts]
-    going = np.arange(len(prompts))  # the prompt of each row of the model
+    active = np.arange(len(prompts))  # the prompt of each row of the model
     scores = steps.start(prompts)
     for length in range(1, max_length + 1):
-        logs = _log_softmax(scores, going)
+        logs = _log_softmax(scores, active)
         stopping = np.isin(np.arange(logs.shape[-1]), stops)
-        # a row is a beam: as many of a prompt as there are, none where its search has ended
+        # a row is a beam; prompts whose search has ended have none
         parents: list[Array] = []
         tokens: list[Array] = []
-        for prompt in np.unique(going):
-            rows = np.flatnonzero(going == prompt)
+        for prompt in np.unique(active):
+            rows = np.flatnonzero(active == prompt)
             beam, token = searches[prompt].advance(logs[rows], stopping, length)
             parents.append(rows[beam])
             tokens.append(token)
         rows = np.concatenate(parents)
         if not rows.size or length == max_length:
             break
-        going = going[rows]
+        active = active[rows]
         steps.reorder(rows)
         scores = steps.step(np.concatenate(tokens))
     return [np.array(search.best(), np.int64) for search in searches]
 
 
 class _Search:
-    """The beams of one prompt, and the best sequence that a stop token has finished."""
+    """The beams of one prompt, and its best finished sequence."""
 
     def __init__(self, beams: int, penalty: float, max_length: int) -> None:
         self.beams, self.penalty, self.max_length = beams, penalty, max_length
@@ -56,7 +56,7 @@ class _Search:
     def advance(self, logs: Array, stopping: Array, length: int) -> tuple[Array, Array]:
         """Log-probabilities (beams, vocabulary) of the next token → parents and tokens of beams.
 
-        None are left where no beam can become better than what is finished.
+        None are left if no beam can become better than the best finished sequence.
         """
         vocabulary = logs.shape[-1]
         totals = self.totals[:, None] + logs
@@ -79,24 +79,24 @@ class _Search:
         return parents, tokens
 
     def _may_improve(self, total: float, length: int) -> bool:
-        # a sum of logarithms only falls; a longer sequence divides it by more, if penalty > 0
+        # the sum of log p only decreases; a longer sequence divides it by more, if penalty > 0
         longest = self.max_length if self.penalty > 0 else length + 1
         return self._rating(total, longest) > self.finished_rating
 
     def best(self) -> list[int]:
-        """Beams that max_length has cut off compete with what is finished."""
+        """The best of the finished sequence and the beams that max_length truncated."""
         if self.rows and self._rating(self.totals[0], len(self.rows[0])) > self.finished_rating:
             return self.rows[0]
         return self.finished
 
     def _rating(self, total: float, length: int) -> float:
-        """Rises with total / length^penalty; its logarithm, as the power may overflow."""
-        lost = -float(total)
-        return math.inf if lost <= 0 else self.penalty * math.log(length) - math.log(lost)
+        """Increases with total / length^penalty; a logarithm, as the power may overflow."""
+        cost = -float(total)
+        return math.inf if cost <= 0 else self.penalty * math.log(length) - math.log(cost)
 
 
 def _highest(values: Array, count: int) -> Array:
-    """Indices of the highest values, the highest first and equal ones in their order."""
+    """Indices of the highest values in descending order, equal ones by index."""
     kept = np.arange(len(values))
     if count < len(values):
         kept = np.flatnonzero(values >= np.partition(values, -count)[-count])

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
-_SCORES = "wrap the model in Steps of your own, which change the scores"
+_SCORES = "wrap the model in Steps of your own that change the scores"
 _GENERATION = {
     "max_new_tokens": "write max_length, which does not count the prompt",
     "eos_token_id": "write stop",
     "stop_strings": "write stop, of tokens",
     "stopping_criteria": "write stop, of tokens",
-    "pad_token_id": "leave it out, prompts and results have lengths of their own",
+    "pad_token_id": "leave it out, prompts and results have their own lengths",
     "bos_token_id": "put it in front of each prompt",
     "decoder_start_token_id": "write start, of a Transformer",
     "attention_mask": "leave it out, prompts of different lengths are lists without padding",
@@ -38,14 +38,14 @@ Taken = ParamSpec("Taken")
 Result = TypeVar("Result")
 
 
-def answers_generation(function: Callable[Taken, Result]) -> Callable[Taken, Result]:
-    """A generate that answers options of transformers with its own; others Python refuses."""
+def with_generation_hints(function: Callable[Taken, Result]) -> Callable[Taken, Result]:
+    """A generate whose errors explain options of transformers; Python reports unknown ones."""
 
     @wraps(function)
     def call(*args: Taken.args, **options: Taken.kwargs) -> Result:
         for name in options:
             if name in _GENERATION:
-                raise TypeError(f"generate: {name} is not known here: {_GENERATION[name]}")
+                raise TypeError(f"generate: {name} is not supported: {_GENERATION[name]}")
         return function(*args, **options)
 
     return call

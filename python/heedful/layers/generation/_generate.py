@@ -1,4 +1,4 @@
-"""generate: tokens written one after another, by choice, by chance or by beam search."""
+"""generate: tokens one by one, greedily, by sampling or by beam search."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 from heedful._checks import finite, integers, named, positive, probability, size
 from heedful.base._types import Array, Rng, generator
 from heedful.layers.generation._beam import beam_search
-from heedful.layers.generation._foreign_options import answers_generation
+from heedful.layers.generation._foreign_options import with_generation_hints
 from heedful.layers.generation._sampling import Sampler
 from heedful.layers.generation._steps import Generative, Steps, read_prompts
 
 
-@answers_generation
+@with_generation_hints
 def generate(
     model: Steps | Any,
     prompts: Any,
@@ -29,7 +29,7 @@ def generate(
     length_penalty: float = 1.0,
     rng: Rng = None,
 ) -> list[Array]:
-    """Writes on behind each prompt.
+    """Continues each prompt.
 
     ::
 
@@ -37,46 +37,46 @@ def generate(
         temperature > 0     a token drawn with the probabilities softmax(scores / temperature),
                             of the top_k highest, and of the fewest that together reach top_p
         num_beams > 1       the sequence with the highest Σ log p / length^length_penalty found
-                            while the num_beams best beginnings are continued
+                            while the num_beams best prefixes are extended
 
     Parameters
     ----------
     model : LanguageModel, Transformer or Steps
-        A :class:`Transformer` is asked by its own ``generate``.
+        Of a :class:`Transformer` call its own ``generate``.
     prompts : sequence of sequences of int
         Lengths may differ.
     stop : int or sequence of int, optional
         The token, or the tokens, that end a sequence; it is not part of the result.
     max_length : int, default 100
-        Tokens written at most, those of the prompt not counted: max_new_tokens of transformers.
+        Maximum number of new tokens, without the prompt: max_new_tokens of transformers.
     temperature : float, optional
-        None is 1 where `top_k` or `top_p` is given, and 0 otherwise.
+        None is 1 if `top_k` or `top_p` is given, and 0 otherwise.
     top_k : int, optional
-        Of equal scores those of the lower tokens count.
+        Ties go to the lower tokens.
     top_p : float, optional
         Above 0 and at most 1.
     num_beams : int, default 1
         Of all continuations of the beams by one token, those of the `num_beams` best that end in a
         stop token are finished sequences, and the `num_beams` best of the others the next beams.
     length_penalty : float, default 1
-        length counts the stop token. Below 0 short sequences win, 0 is Σ log p.
+        length counts the stop token. Below 0 favours short sequences, 0 is Σ log p.
     rng : None, int or numpy.random.Generator
-        Where tokens are drawn from.
+        Generator of the sampling.
 
     Returns
     -------
     list of numpy.ndarray of int
-        For each prompt what was written behind it, with the prompt in front for a LanguageModel.
+        The continuation of each prompt, after the prompt itself for a LanguageModel.
 
     Raises
     ------
     FloatingPointError
-        The model's scores hold NaN, or nothing finite.
+        The model's scores hold NaN, or no finite element.
 
     Notes
     -----
     Top-p: Holtzman et al. 2019, https://arxiv.org/abs/1904.09751. A beam search ends when no
-    beam can become better than what is finished: ``early_stopping="never"`` of transformers.
+    beam can become better than the finished one: ``early_stopping="never"`` of transformers.
 
     Examples
     --------
@@ -90,7 +90,7 @@ def generate(
     max_length = size("max_length", max_length)
     stops = np.array(_tokens("stop", () if stop is None else stop), np.int64)
     longest = max((len(prompt) for prompt in prompts), default=0) + max_length
-    # the last token that is written is not read
+    # the last new token is not read
     if steps.longest is not None and longest - 1 > steps.longest:
         raise ValueError(
             f"prompt and max_length must not be longer than the model's {steps.longest} "
@@ -102,20 +102,20 @@ def generate(
         if temperature or top_k is not None or top_p is not None:
             raise ValueError("num_beams above 1 cannot be combined with drawing tokens")
         penalty = finite("length_penalty", length_penalty)
-        written = beam_search(steps, prompts, stops, max_length, int(num_beams), penalty)
+        continuations = beam_search(steps, prompts, stops, max_length, int(num_beams), penalty)
     else:
         if temperature is None:
             temperature = 0 if top_k is None and top_p is None else 1
         sampler = Sampler(
             0.0 if temperature == 0 else positive("temperature", temperature),
             None if top_k is None else size("top_k", top_k),
-            None if top_p is None else _share(top_p),
+            None if top_p is None else _top_p(top_p),
             generator(rng),
         )
-        written = _one_by_one(steps, prompts, stops, max_length, sampler)
+        continuations = _sample(steps, prompts, stops, max_length, sampler)
     if not with_prompt:
-        return written
-    return [np.concatenate(pair) for pair in zip(prompts, written, strict=True)]
+        return continuations
+    return [np.concatenate(pair) for pair in zip(prompts, continuations, strict=True)]
 
 
 def _tokens(name: str, given: Any) -> list[int]:
@@ -126,38 +126,38 @@ def _tokens(name: str, given: Any) -> list[int]:
     return found
 
 
-def _share(top_p: Any) -> float:
+def _top_p(top_p: Any) -> float:
     if not probability("top_p", top_p):
         raise ValueError(f"top_p must be above 0 and at most 1: got {named(top_p)}")
     return float(top_p)
 
 
 def _steps_of(model: Any) -> tuple[Steps, bool]:
-    """Those of a model, and whether the prompt stands in front of what it writes."""
+    """The steps of a model, and whether results include the prompt."""
     if hasattr(model, "generation_steps"):
         generative: Generative = model
         return generative.generation_steps(), True
     if not all(hasattr(model, name) for name in ("start", "step", "reorder", "longest")):
-        raise TypeError(f"model must be a model that writes: got {named(model)}")
+        raise TypeError(f"model must be a generative model: got {named(model)}")
     steps: Steps = model
     return steps, False
 
 
-def _one_by_one(
+def _sample(
     steps: Steps, prompts: list[Array], stops: Array, max_length: int, sampler: Sampler
 ) -> list[Array]:
-    written: list[list[int]] = [[] for _ in prompts]
-    going = np.arange(len(prompts))  # which sequence each row of the model is
+    continuations: list[list[int]] = [[] for _ in prompts]
+    active = np.arange(len(prompts))  # the sequence of each row of the model
     scores = steps.start(prompts)
     for length in range(1, max_length + 1):
-        tokens = sampler(scores, going)
+        tokens = sampler(scores, active)
         kept = ~np.isin(tokens, stops)
         for row in np.flatnonzero(kept):
-            written[going[row]].append(int(tokens[row]))
+            continuations[active[row]].append(int(tokens[row]))
         if not kept.any() or length == max_length:
             break
         if not kept.all():
             steps.reorder(np.flatnonzero(kept))
-            going, tokens = going[kept], tokens[kept]
+            active, tokens = active[kept], tokens[kept]
         scores = steps.step(tokens)
-    return [np.array(tokens, np.int64) for tokens in written]
+    return [np.array(tokens, np.int64) for tokens in continuations]

@@ -10,7 +10,7 @@ from heedful.base._types import Array
 
 
 def check_scores(scores: Array, prompts: Array) -> None:
-    """Refuses NaN, infinity and nothing but −infinity; `prompts` says which one each row is of."""
+    """Reject rows with NaN, infinity or only −infinity; `prompts` (B,) are their prompts."""
     wrong = np.flatnonzero(~np.isfinite(scores.max(-1)))  # the maximum of NaN is NaN
     if wrong.size:
         raise FloatingPointError(
@@ -20,7 +20,7 @@ def check_scores(scores: Array, prompts: Array) -> None:
 
 
 class Sampler(NamedTuple):
-    """The highest score at temperature 0, otherwise a draw among those that are left."""
+    """The highest score at temperature 0, otherwise a sample from the remaining tokens."""
 
     temperature: float
     top_k: int | None
@@ -34,22 +34,22 @@ class Sampler(NamedTuple):
         if self.temperature == 0:
             best: Array = scores.argmax(-1)
             return best
-        # the maximum first: a low temperature takes the other scores to −infinity, and not all
+        # the maximum first: a low temperature may then make the others −infinity, but not all
         scores = scores.astype(np.float64) - scores.max(-1, keepdims=True)
         scores /= self.temperature
         order = np.argsort(-scores, -1, kind="stable")
-        chances = np.exp(np.take_along_axis(scores, order, -1))
-        if self.top_k is not None:  # equal scores count in the order of their tokens
-            chances[:, self.top_k :] = 0
-        chances /= chances.sum(-1, keepdims=True)
-        sums = chances.cumsum(-1)
-        if self.top_p is not None:  # what lies behind the first that reaches top_p
-            chances[sums - chances >= self.top_p] = 0
-            chances[:, 0] = np.maximum(chances[:, 0], np.finfo(float).tiny)
-            sums = chances.cumsum(-1)
+        p = np.exp(np.take_along_axis(scores, order, -1))
+        if self.top_k is not None:  # ties in the order of the tokens
+            p[:, self.top_k :] = 0
+        p /= p.sum(-1, keepdims=True)
+        sums = p.cumsum(-1)
+        if self.top_p is not None:  # all after the first that reaches top_p
+            p[sums - p >= self.top_p] = 0
+            p[:, 0] = np.maximum(p[:, 0], np.finfo(float).tiny)
+            sums = p.cumsum(-1)
         drawn = self.rng.random(len(scores))[:, None] * sums[:, -1:]
-        # never one of chance 0, where the draw and the sum are equal by rounding
-        last = chances.shape[-1] - 1 - np.argmax(chances[:, ::-1] > 0, -1)
+        # never one of probability 0, where the draw and the sum are equal by rounding
+        last = p.shape[-1] - 1 - np.argmax(p[:, ::-1] > 0, -1)
         places = np.minimum((sums <= drawn).sum(-1), last)
         tokens: Array = np.take_along_axis(order, places[:, None], -1)[:, 0]
         return tokens

@@ -1,4 +1,4 @@
-"""What generation asks of a model: scores for the next token of each sequence, and caches."""
+"""Steps: the protocol of generative models, which score the next token of each sequence."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from heedful.base._types import Array
 
 
 class Steps(Protocol):
-    """A model that writes, with what it remembers of the sequences that it has begun."""
+    """A generative model, with the state of the sequences that it has begun."""
 
-    longest: int | None  # tokens of a sequence at most
+    longest: int | None  # maximum number of tokens of a sequence
 
     def start(self, prompts: list[Array]) -> Array:
-        """Reads the prompts: scores (B, vocabulary) for the token behind each."""
+        """Reads the prompts: scores (B, vocabulary) for the token after each."""
 
     def step(self, tokens: Array) -> Array:
-        """Reads one more token (B,) of each sequence: scores for the token behind it."""
+        """Reads one more token (B,) of each sequence: scores for the token after it."""
 
     def reorder(self, items: Array) -> None:
-        """Sequence i goes on as what sequence ``items[i]`` was."""
+        """Sequence i continues sequence ``items[i]``."""
 
 
 class Generative(Protocol):
-    """A model that brings its own steps; what it writes is returned with the prompt in front."""
+    """A model that provides its own steps; results include the prompt."""
 
     def generation_steps(self) -> Steps:
-        """New ones, which have read nothing."""
+        """New steps, without sequences."""
 
 
 def read_prompts(prompts: Any) -> list[Array]:
@@ -40,7 +40,7 @@ def read_prompts(prompts: Any) -> list[Array]:
         tokens = int64_array(f"prompts[{index}]", prompt)
         if tokens.ndim != 1 or not tokens.size:
             raise ValueError(
-                f"prompts[{index}] must be one token at least in one row: got shape "
+                f"prompts[{index}] must be at least one token in one row: got shape "
                 f"{tokens.shape}{'; one prompt is [tokens]' * (not tokens.ndim)}"
             )
         found.append(tokens)

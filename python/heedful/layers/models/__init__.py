@@ -1,1 +1,1 @@
-"""Whole models, and the stacks that they are made of."""
+"""Whole models, and the stacks that they are composed of."""

@@ -1,4 +1,4 @@
-"""Autoencoder: a sequence through a narrow place and back."""
+"""Autoencoder: a sequence compressed to a code and reconstructed from it."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ from heedful.layers.models._encoder import Encoder
 
 
 class Autoencoder(Typed):
-    """Writes a sequence again from a few numbers that it makes of it.
+    """Reconstructs a sequence from a code of a few features.
 
     ::
 
         code = W · pool(encoder(W_in x + positions))         (B, code_size)
         y    = W_out decoder(positions, memory = W' code)     (B, L, features)
 
-    so that what a sequence has in common with others must be learned.
+    so that the model must learn what sequences have in common.
 
     Parameters
     ----------
     num_features : int
         Width of a row of x.
     code_size : int
-        Numbers that a sequence is reduced to.
+        Number of features that a sequence is reduced to.
     d_model, num_heads, num_layers, dff : int
         Of the encoder and of the decoder; dff None is 4 · d_model.
     num_queries : int, default 1
         Vectors that the encoder's result is pooled to before it becomes the code.
     max_length : int, default 512
-        Longest sequence.
+        Maximum length of a sequence.
     rate : float, default 0
         Of dropout.
     dtype : {float32, float64}
@@ -48,7 +48,7 @@ class Autoencoder(Typed):
 
     Notes
     -----
-    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
+    Computes in `dtype`, whatever the input; threads may share it, see :class:`Layer`.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""BertEncoder: tokens that see each other in both directions, and weights trained elsewhere."""
+"""BertEncoder: a bidirectional encoder that loads pretrained weights."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from heedful.layers.blocks._norm import LayerNorm
 from heedful.layers.blocks._positions import LearnedPositions, rows_of
 from heedful.layers.models._bert_names import from_checkpoint
 from heedful.layers.models._encoder import Encoder
-from heedful.layers.models._ragged import filled_up
+from heedful.layers.models._ragged import padded_if_ragged
 
 
 class BertEncoder(Typed):
-    """Tokens to a vector for each, in the light of all others.
+    """Tokens to contextual vectors.
 
     ::
 
@@ -40,19 +40,19 @@ class BertEncoder(Typed):
     max_length : int, default 512
         Positions.
     segments : int, default 2
-        Kinds of segment; 0 for models that have none.
+        Number of segment types; 0 for models without segments.
     rate : float, default 0.1
         Of dropout.
     activation : str, default "gelu"
     eps : float, default 1e-12
         Of the norms.
     pooler : bool, default False
-        Whether there is a layer that makes one vector of the first token's.
+        Whether there is a dense layer with tanh for the vector of the first token.
     padding_idx : int, optional
-        RoBERTa's way of counting: this token, wherever it stands, has the position `padding_idx`,
-        and the others count on from padding_idx + 1 without it; neither its vector nor that
-        position learns. None, BERT's way, counts every token. What is not seen by others is said
-        by `lengths` or `mask` alone.
+        RoBERTa's positions: this token, wherever it is, has the position `padding_idx`, and the
+        others count from padding_idx + 1 without it; neither its vector nor that position is
+        trained. None, BERT's positions, counts every token. Only `lengths` or `mask` hide tokens
+        from others.
     first_position : int, optional
         Of the first token; None is 0, or padding_idx + 1.
     dtype : {float32, float64}
@@ -62,9 +62,9 @@ class BertEncoder(Typed):
     -----
     Devlin et al. 2018, https://arxiv.org/abs/1810.04805. `load_state_dict` accepts the names of
     Hugging Face's BERT, RoBERTa, XLM-RoBERTa, CamemBERT, MiniLM and DistilBERT checkpoints, and
-    :func:`bert_from_config` makes a model of the size that a checkpoint's config.json states.
-    :func:`heedful.training.load_weights` reads their files, in shards too.
-    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
+    :func:`bert_from_config` creates a model with the sizes of a checkpoint's config.json.
+    :func:`heedful.training.load_weights` reads their files, also shards.
+    Computes in `dtype`, whatever the input; threads may share it, see :class:`Layer`.
 
     Examples
     --------
@@ -125,15 +125,15 @@ class BertEncoder(Typed):
         Parameters
         ----------
         lengths : array_like of int (B,), optional
-            How many tokens of each sequence count, the first ones. Lists of different lengths say
-            it by themselves; y is as long as the longest then, rows behind a text mean nothing.
+            Number of valid tokens of each sequence, the first ones. Lists of different lengths
+            imply it; y is as long as the longest then, rows past the end of a text are undefined.
         mask : array_like of bool (B, L), optional
-            Which tokens count, for those that are not the first ones.
+            Which tokens are valid, if those are not the first ones.
         segments : array_like of int, (B, L) or (L,), optional
-            The kind of segment of each token; None is 0.
+            The segment type of each token; None is 0.
         """
         if lengths is None and mask is None:
-            tokens, lengths = filled_up("tokens", tokens, self.padding_idx or 0)
+            tokens, lengths = padded_if_ragged("tokens", tokens, self.padding_idx or 0)
         tokens = as_array("tokens", tokens)
         x, back_tokens = self.token_embedding.compute(mode, tokens)
         x, back_positions = self.positions.at(x, self._positions(tokens, x), self.padding_idx)
@@ -159,7 +159,7 @@ class BertEncoder(Typed):
         return y, backward
 
     def _positions(self, tokens: Array, x: Array) -> Array:
-        """The position of each token of x (…, L, E): (L,), or (…, L) where some are not counted."""
+        """The position of each token of x (…, L, E): (L,), or (…, L) if some are not counted."""
         if self.padding_idx is None:
             return rows_of(x, self.first_position)
         counted = tokens != self.padding_idx
@@ -175,10 +175,10 @@ class BertEncoder(Typed):
         return np.broadcast_to(kinds, shape)
 
     def load_state_dict(self, state: Mapping[str, ArrayLike], strict: bool = True) -> Mismatch:
-        """As of :class:`Layer`; names of Hugging Face's checkpoints are understood too.
+        """As in :class:`Layer`; names of Hugging Face's checkpoints are accepted too.
 
-        What a checkpoint has beyond the encoder, heads of language models and buffers, is passed
-        by; a pooler too, unless the model has one.
+        Tensors of a checkpoint outside the encoder, heads of language models and buffers, are
+        ignored; a pooler too, unless the model has one.
         """
         return super().load_state_dict(
             from_checkpoint(check_state(state), self.pooler is not None), strict
@@ -201,6 +201,6 @@ def _as_mask(given: Any, shape: tuple[int, ...]) -> Array:
     mask = as_array("mask", given)
     if mask.shape != shape:
         raise ValueError(f"mask must have shape {shape}: got {mask.shape}")
-    if mask.dtype.kind not in "biu":  # 0 in a mask that is added means the contrary
+    if mask.dtype.kind not in "biu":  # 0 in an additive mask means the opposite
         raise TypeError(f"mask must be boolean, or 1 and 0: got {named(mask)}")
     return mask.astype(np.bool_)[:, None, None, :]

@@ -1,4 +1,4 @@
-"""A BertEncoder of the size that a checkpoint's config.json states."""
+"""A BertEncoder with the sizes of a checkpoint's config.json."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from heedful.layers.models._bert import BertEncoder
 _ROBERTA = ("roberta", "xlm-roberta", "camembert")
 _KINDS = ("bert", "distilbert", *_ROBERTA)
 
-# BertEncoder's name → the config's, and what transformers takes where the config does not say it
+# BertEncoder's name → the config's, and the default of transformers
 _NAMES: dict[str, tuple[str, Any]] = {
     "vocabulary": ("vocab_size", 30522), "d_model": ("hidden_size", 768),
     "num_heads": ("num_attention_heads", 12), "num_layers": ("num_hidden_layers", 12),
@@ -33,22 +33,22 @@ _SYNONYMS = {
 
 
 def bert_from_config(config: Mapping[str, Any], **options: Any) -> BertEncoder:
-    """A BertEncoder of the size that a checkpoint's config.json states.
+    """A BertEncoder with the sizes of a checkpoint's config.json.
 
     Parameters
     ----------
     config : mapping
         With Hugging Face's names: vocab_size, hidden_size, num_attention_heads, …. Its model_type
-        must be bert, distilbert, roberta, xlm-roberta or camembert; MiniLM's is bert. What is
-        absent or null is what transformers takes for that model_type; pad_token_id, by which the
-        last three count positions, is 1 then.
+        must be bert, distilbert, roberta, xlm-roberta or camembert; MiniLM's is bert. Absent or
+        null values are the defaults of transformers for that model_type; pad_token_id, from which
+        the last three count positions, is 1 then.
     **options
-        Of :class:`BertEncoder`, which override it.
+        Of :class:`BertEncoder`, overriding `config`.
 
     Raises
     ------
     ValueError
-        A model that is no such encoder, or has other positions than learned ones.
+        A model of another type, or with other than learned positions.
 
     Examples
     --------
@@ -62,7 +62,7 @@ def bert_from_config(config: Mapping[str, Any], **options: Any) -> BertEncoder:
     if placed != "absolute":
         raise ValueError(f"position_embedding_type must be 'absolute': got {named(placed)}")
     if config.get("is_decoder"):
-        raise ValueError("is_decoder must be False: a BertEncoder sees in both directions")
+        raise ValueError("is_decoder must be False: a BertEncoder is bidirectional")
     names = _DISTILBERT if kind == "distilbert" else _NAMES
     found = {own: _value(config, *theirs) for own, theirs in names.items()}
     if kind == "distilbert":

@@ -1,4 +1,4 @@
-"""Checkpoints of the BERT family in the names of BertEncoder."""
+"""Checkpoints of the BERT family under the names of BertEncoder."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ _IN_LAYER = {
 _PARTS = (("query", "q_lin"), ("key", "k_lin"), ("value", "v_lin"))
 _PROJECTION = re.compile(r"attention\.(?:self\.)?(query|key|value|q_lin|k_lin|v_lin)\.(.*)")
 _LAYER = re.compile(r"(?:encoder|transformer)\.layer\.(\d+)\.(.*)")
-_BESIDE = re.compile(
+_IGNORED = re.compile(
     r"(cls|lm_head|classifier|qa_outputs|vocab_\w+|pre_classifier)\.|.*position_ids"
 )
 
 
 def from_checkpoint(state: Mapping[str, ArrayLike], pooler: bool) -> dict[str, ArrayLike]:
-    """The same arrays under the names of BertEncoder; q, k and v of a layer as one."""
+    """The same arrays under the names of BertEncoder; q, k and v of a layer concatenated."""
     found: dict[str, ArrayLike] = {}
     parts: dict[str, dict[str, Any]] = {}  # name of the whole → part → array
     for given, array in state.items():
         name = _without_prefix(given).replace(".gamma", ".weight").replace(".beta", ".bias")
-        if _BESIDE.match(name) or (name.startswith("pooler.") and not pooler):
+        if _IGNORED.match(name) or (name.startswith("pooler.") and not pooler):
             continue
         layer = _LAYER.match(name)
         if layer is None:

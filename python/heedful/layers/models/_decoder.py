@@ -1,4 +1,4 @@
-"""DecoderLayer and Decoder: causal self-attention, cross-attention and feed-forward, N times."""
+"""DecoderLayer and Decoder: N times causal self-attention, cross-attention and feed-forward."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from heedful.layers.blocks._sublayer import sublayer
 
 
 class DecoderCache(NamedTuple):
-    """What one decoder layer keeps from step to step."""
+    """The caches of one decoder layer, for self-attention and cross-attention."""
 
     own: KVCache
     memory: KVCache
 
 
 class DecoderLayer(Typed):
-    """Causal self-attention, attention to a memory, and feed-forward.
+    """Causal self-attention, cross-attention to a memory, and feed-forward.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class DecoderLayer(Typed):
     num_kv_heads, scale, softcap, sink
         Of both attentions, see :class:`MultiHeadAttention`.
     rotary, alibi
-        Of the self-attention, as the memory's positions are not those of x.
+        Of the self-attention, as positions of memory and x are unrelated.
     dtype : {float32, float64}
     rng : None, int or numpy.random.Generator
 
@@ -54,7 +54,7 @@ class DecoderLayer(Typed):
     -----
     Vaswani et al. 2017, https://arxiv.org/abs/1706.03762. Named ``nn.TransformerDecoderLayer`` in
     PyTorch, with the same parameters; there a causal mask must be given, here it is the default.
-    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
+    Computes in `dtype`, whatever the input; threads may share it, see :class:`Layer`.
 
     Examples
     --------
@@ -116,15 +116,16 @@ class DecoderLayer(Typed):
         memory_lengths: Any = None,
         cache: DecoderCache | None = None,
     ) -> tuple[Array, Backward]:
-        """x (…, L, E), memory (…, M, E) → y (…, L, E); backward gives (dx, dmemory).
+        """x (…, L, E), memory (…, M, E) → y (…, L, E); backward returns (dx, dmemory).
 
         Parameters
         ----------
         mask, lengths, causal
-            Which positions of x a position of x may attend to; a mask is as of
-            :class:`MultiHeadAttention`, lengths (…) say how many count, the first ones.
+            Which positions of x a position of x may attend to; a mask is as in
+            :class:`MultiHeadAttention`, lengths (…) are the numbers of valid positions, the first
+            ones.
         memory_mask, memory_lengths
-            Which positions of memory it may attend to, in the same way.
+            Which positions of memory it may attend to, likewise.
         cache : DecoderCache, optional
             See ``MultiHeadAttention.compute``.
         """
@@ -142,7 +143,7 @@ class DecoderLayer(Typed):
                     residual=residual,
                 )  # fmt: skip
 
-        def look(x: Array, residual: Array | None) -> tuple[Any, Backward]:
+        def attend_to_memory(x: Array, residual: Array | None) -> tuple[Any, Backward]:
             with argument_names(
                 query="x", key="memory", mask="memory_mask", kv_lengths="memory_lengths"
             ):
@@ -155,13 +156,13 @@ class DecoderLayer(Typed):
             return feed_forward(mode, self.linear1, self.dropout, self.linear2, x, residual)
 
         first = self.norm_first
-        x, back_attend = sublayer(mode, x, self.norm1, self.dropout, first, attend)
-        x, back_look = sublayer(mode, x, self.norm2, self.dropout, first, look)
+        x, back_self = sublayer(mode, x, self.norm1, self.dropout, first, attend)
+        x, back_cross = sublayer(mode, x, self.norm2, self.dropout, first, attend_to_memory)
         x, back_feed = sublayer(mode, x, self.norm3, self.dropout, first, feed)
 
         def backward(dy: Any) -> tuple[Array, Array]:
-            dx, dmemory = back_look(back_feed(dy))
-            return back_attend(dx), dmemory
+            dx, dmemory = back_cross(back_feed(dy))
+            return back_self(dx), dmemory
 
         return x, backward
 
@@ -170,30 +171,30 @@ class DecoderLayer(Typed):
 
 
 def _check_batches(x: tuple[int, ...], memory: tuple[int, ...]) -> None:
-    """One memory for each sequence, or one for all."""
+    """Require one memory for each sequence, or one for all."""
     if broadcast(x, memory) != x:
         raise ValueError(f"memory and x must have the same leading axes: {memory} and {x}")
 
 
 class Decoder(Stack[DecoderLayer]):
-    """N decoder layers, and a norm behind the last if it is asked for.
+    """N decoder layers, and an optional final norm.
 
     Parameters
     ----------
     num_layers : int
     d_model, num_heads, dff, rate, activation, norm_first, eps, bias
-        Of each :class:`DecoderLayer`; eps and bias of the last norm too.
+        Of each :class:`DecoderLayer`; eps and bias of the final norm too.
     num_kv_heads, rotary, scale, softcap, sink, alibi
         See :class:`DecoderLayer`.
     norm : bool, optional
-        Whether a norm stands behind the last layer; None: where `norm_first` is True.
+        Whether there is a final norm; None: if `norm_first`.
     dtype : {float32, float64}
     rng : None, int or numpy.random.Generator
 
     Notes
     -----
     Named ``nn.TransformerDecoder`` in PyTorch, with the same parameters.
-    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
+    Computes in `dtype`, whatever the input; threads may share it, see :class:`Layer`.
 
     Examples
     --------
@@ -256,14 +257,14 @@ class Decoder(Stack[DecoderLayer]):
         memory_lengths: Any = None,
         caches: list[DecoderCache] | None = None,
     ) -> tuple[Array, Backward]:
-        """x (…, L, E), memory (…, M, E) → y (…, L, E); backward gives (dx, dmemory).
+        """x (…, L, E), memory (…, M, E) → y (…, L, E); backward returns (dx, dmemory).
 
         Parameters
         ----------
         mask, lengths, causal, memory_mask, memory_lengths
             Of every layer, see ``DecoderLayer.compute``.
         caches : list of DecoderCache, optional
-            One for each layer, as `new_caches` gives them.
+            One for each layer, from `new_caches`.
         """
         given = given_options(
             mask=mask, lengths=lengths, memory_mask=memory_mask, memory_lengths=memory_lengths
@@ -284,7 +285,7 @@ class Decoder(Stack[DecoderLayer]):
             if back_norm is not None:
                 dy = back_norm(dy)
             dy, dmemory = closures.pop()(dy)
-            while closures:  # each lets go of its arrays as soon as it is done
+            while closures:  # each releases its arrays as soon as it has run
                 dy, more = closures.pop()(dy)
                 dmemory = plus(dmemory, more, out=dmemory)
             return dy, dmemory

@@ -1,4 +1,4 @@
-"""EncoderLayer and Encoder: self-attention and feed-forward, N times."""
+"""EncoderLayer and Encoder: N times self-attention and feed-forward."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from heedful.layers.blocks._dropout import Dropout
 from heedful.layers.blocks._feed_forward import feed_forward
 from heedful.layers.blocks._linear import Linear
 from heedful.layers.blocks._norm import LayerNorm
-from heedful.layers.blocks._stack import Stack, given_options, unwound
+from heedful.layers.blocks._stack import Stack, chained, given_options
 from heedful.layers.blocks._sublayer import sublayer
 
 
 class EncoderLayer(Typed):
-    """Self-attention and feed-forward, each with a way around it, dropout and a norm.
+    """Self-attention and feed-forward, each with a residual connection, dropout and a norm.
 
     ::
 
@@ -36,14 +36,14 @@ class EncoderLayer(Typed):
     dff : int, default 2048
         Width inside the feed-forward block.
     rate : float, default 0.1
-        Of dropout: of attention weights, inside the feed-forward block and behind each of the two.
+        Of dropout: of attention weights, inside the feed-forward block and after each of the two.
     activation : str, default "relu"
         See :class:`Linear`.
     norm_first : bool, default False
     eps : float, default 1e-5
         Of the norms.
     bias : bool, default True
-        Whether linear layers and norms have one.
+        Whether linear layers and norms have a bias.
     num_kv_heads, causal, rotary, scale, softcap, sink, alibi
         See :class:`MultiHeadAttention`.
     dtype : {float32, float64}
@@ -51,10 +51,10 @@ class EncoderLayer(Typed):
 
     Notes
     -----
-    Vaswani et al. 2017, https://arxiv.org/abs/1706.03762; the norm first: Xiong et al. 2020,
+    Vaswani et al. 2017, https://arxiv.org/abs/1706.03762; pre-norm: Xiong et al. 2020,
     https://arxiv.org/abs/2002.04745. Named ``nn.TransformerEncoderLayer`` in PyTorch, with the same
     parameters.
-    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
+    Computes in `dtype`, whatever the input; threads may share it, see :class:`Layer`.
 
     Examples
     --------
@@ -119,7 +119,7 @@ class EncoderLayer(Typed):
         Parameters
         ----------
         mask, bias, causal, window, align, q_lengths, kv_lengths, cache
-            Of the attention of x to itself, see ``MultiHeadAttention.compute``.
+            Of the self-attention, see ``MultiHeadAttention.compute``.
         """
         x = self.array("x", x, self.self_attn.d_model)
         given = given_options(
@@ -144,24 +144,24 @@ class EncoderLayer(Typed):
 
 
 class Encoder(Stack[EncoderLayer]):
-    """N encoder layers, and a norm behind the last if it is asked for.
+    """N encoder layers, and an optional final norm.
 
     Parameters
     ----------
     num_layers : int
     d_model, num_heads, dff, rate, activation, norm_first, eps, bias
-        Of each :class:`EncoderLayer`; eps and bias of the last norm too.
+        Of each :class:`EncoderLayer`; eps and bias of the final norm too.
     num_kv_heads, causal, rotary, scale, softcap, sink, alibi
         See :class:`MultiHeadAttention`.
     norm : bool, optional
-        Whether a norm stands behind the last layer; None: where `norm_first` is True.
+        Whether there is a final norm; None: if `norm_first`.
     dtype : {float32, float64}
     rng : None, int or numpy.random.Generator
 
     Notes
     -----
     Named ``nn.TransformerEncoder`` in PyTorch, with the same parameters.
-    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
+    Computes in `dtype`, whatever the input; threads may share it, see :class:`Layer`.
 
     Examples
     --------
@@ -245,4 +245,4 @@ class Encoder(Stack[EncoderLayer]):
             x, closure = self.norm.compute(mode, x)
             closures.append(closure)
 
-        return x, unwound(closures)
+        return x, chained(closures)

@@ -1,4 +1,4 @@
-"""EncoderDecoder: an encoder, and a decoder that attends to what it made."""
+"""EncoderDecoder: an encoder, and a decoder that attends to its output."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from heedful.layers.models._encoder import Encoder
 
 
 class EncoderDecoder(Typed):
-    """An encoder and a decoder that attends to what the encoder made.
+    """An encoder and a decoder that attends to the encoder's output.
 
     Parameters
     ----------
     d_model, num_heads : int
     num_encoder_layers, num_decoder_layers : int, default 6
     dff, rate, activation, norm_first, eps, bias
-        Of each layer, see :class:`EncoderLayer`; eps and bias of the two last norms too.
+        Of each layer, see :class:`EncoderLayer`; eps and bias of the two final norms too.
     num_kv_heads, rotary, scale, softcap, sink, alibi
         See :class:`EncoderLayer` and :class:`DecoderLayer`.
     dtype : {float32, float64}
@@ -34,7 +34,7 @@ class EncoderDecoder(Typed):
     -----
     Vaswani et al. 2017, https://arxiv.org/abs/1706.03762. Named ``nn.Transformer`` in PyTorch, with
     the same parameters; there a causal mask for the target must be given, here it is the default.
-    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
+    Computes in `dtype`, whatever the input; threads may share it, see :class:`Layer`.
 
     Examples
     --------
@@ -83,7 +83,7 @@ class EncoderDecoder(Typed):
         self, mode: Mode, source: Any, target: Any, *, source_lengths: Any = None,
         target_lengths: Any = None, causal: bool = True,
     ) -> tuple[Array, Backward]:  # fmt: skip
-        """source (…, M, E), target (…, L, E) → y (…, L, E); backward gives (dsource, dtarget)."""
+        """source (…, M, E), target (…, L, E) → y (…, L, E); backward: (dsource, dtarget)."""
         with argument_names(x="source", kv_lengths="source_lengths"):
             memory, back_encoder = self.encoder.compute(mode, source, kv_lengths=source_lengths)
         with argument_names(x="target", memory="source", lengths="target_lengths",

@@ -1,4 +1,4 @@
-"""LanguageModel: a Transformer that writes on, one token after another."""
+"""LanguageModel: a causal Transformer that generates one token after another."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from heedful.layers.blocks._dropout import Dropout
 from heedful.layers.blocks._embedding import Embedding
 from heedful.layers.blocks._linear import Linear
 from heedful.layers.blocks._positions import LearnedPositions, SinusoidalPositions
-from heedful.layers.generation._foreign_options import answers_generation
+from heedful.layers.generation._foreign_options import with_generation_hints
 from heedful.layers.generation._generate import generate
 from heedful.layers.models._encoder import Encoder
 from heedful.layers.models._ragged import padded
 
 
 class LanguageModel(Typed):
-    """Tokens to scores for the token that follows each.
+    """Tokens to logits of the next token at each position.
 
     Parameters
     ----------
@@ -36,28 +36,28 @@ class LanguageModel(Typed):
     dff : int, optional
         None is 4 · d_model.
     max_length : int, default 1024
-        Longest sequence, where positions are learned.
+        Maximum length of a sequence, if positions are learned.
     rate : float, default 0.1
-        Of dropout, see :class:`EncoderLayer`; also behind the embedding.
+        Of dropout, see :class:`EncoderLayer`; also after the embedding.
     positions : {"learned", "sinusoidal", "rotary", "alibi"}
-        Vectors that are added to those of the tokens; or queries and keys are turned, or distances
+        Vectors that are added to those of the tokens; or queries and keys are rotated, or distances
         subtracted from the scores, see :class:`MultiHeadAttention`.
     tied : bool, default True
         Whether the projection shares the embedding's weight.
     num_kv_heads, scale, softcap, sink
         See :class:`MultiHeadAttention`.
     window : int, optional
-        How many tokens before it a token attends to at most; None is all.
+        Maximum number of previous tokens that a token attends to; None is all.
     activation : str, default "gelu"
     dtype : {float32, float64}
     rng : None, int or numpy.random.Generator
 
     Notes
     -----
-    Radford et al. 2019, Language Models are Unsupervised Multitask Learners: norms stand before
-    each block and behind the last. Weights of embeddings are normal with deviation 0.02 at first,
+    Radford et al. 2019, Language Models are Unsupervised Multitask Learners: pre-norm, and a final
+    norm. Initial weights of embeddings are normal with standard deviation 0.02, those of
     projections into the residual path are smaller by √(2 · num_layers).
-    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
+    Computes in `dtype`, whatever the input; threads may share it, see :class:`Layer`.
 
     Examples
     --------
@@ -126,10 +126,10 @@ class LanguageModel(Typed):
         Parameters
         ----------
         lengths : array_like of int (B,), optional
-            How many tokens of each sequence count. As no token looks ahead, those behind change
-            nothing but the caches.
+            Number of valid tokens of each sequence. As attention is causal, padding after them
+            affects the caches alone.
         caches : list of KVCache, optional
-            One for each layer; tokens follow those that they hold.
+            One for each layer; tokens follow those in the caches.
         """
         each_of("caches", caches, len(self.encoder.layers), KVCache)
         x, back_embedding = self.embedding.compute(mode, tokens)
@@ -157,19 +157,19 @@ class LanguageModel(Typed):
     def generation_steps(self) -> LanguageSteps:
         return LanguageSteps(self)
 
-    @answers_generation
+    @with_generation_hints
     def generate(
         self, prompts: ArrayLike | list[Any], *, stop: int | Sequence[int] | None = None,
         max_length: int = 100, temperature: float | None = None, top_k: int | None = None,
         top_p: float | None = None, num_beams: int = 1, length_penalty: float = 1.0,
         rng: Rng = None,
     ) -> list[Array]:  # fmt: skip
-        """What the model writes behind each prompt, prompt included.
+        """Each prompt with its continuation.
 
         Parameters
         ----------
         prompts : sequence of sequences of int
-            One token each at least; their lengths may differ.
+            At least one token each; their lengths may differ.
         stop, max_length, temperature, top_k, top_p, num_beams, length_penalty, rng
             See :func:`heedful.layers.generate`.
         """
@@ -184,7 +184,7 @@ class LanguageModel(Typed):
 
 
 class LanguageSteps:
-    """A language model whose caches hold what was read."""
+    """The steps of a language model, with the caches of the tokens read."""
 
     def __init__(self, model: LanguageModel) -> None:
         self.model, self.longest = model, model.max_length

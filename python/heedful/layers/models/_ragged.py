@@ -1,4 +1,4 @@
-"""Sequences of different lengths side by side."""
+"""Sequences of different lengths as one padded array."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from heedful.base._types import Array
 
 
 def padded(rows: list[Array], fill: int = 0) -> tuple[Array, Array]:
-    """Rows of tokens side by side (B, L), filled up at their ends, and their lengths."""
+    """Rows of tokens as an array (B, L), padded at their ends, and their lengths."""
     lengths = np.array([len(row) for row in rows], np.int64)
     tokens = np.full((len(rows), lengths.max(initial=0)), fill, np.int64)
     for place, row in zip(tokens, rows, strict=True):
@@ -19,8 +19,8 @@ def padded(rows: list[Array], fill: int = 0) -> tuple[Array, Array]:
     return tokens, lengths
 
 
-def filled_up(name: str, given: Any, fill: int = 0) -> tuple[Any, Array | None]:
-    """What was given and None; a list of sequences of different lengths as `padded` gives it."""
+def padded_if_ragged(name: str, given: Any, fill: int = 0) -> tuple[Any, Array | None]:
+    """The argument and None; or for sequences of different lengths what `padded` returns."""
     if not isinstance(given, (list, tuple)):
         return given, None
     if not all(isinstance(row, (list, tuple, np.ndarray)) for row in given):
@@ -29,5 +29,5 @@ def filled_up(name: str, given: Any, fill: int = 0) -> tuple[Any, Array | None]:
         return given, None
     rows = [integer_array(f"{name}[{index}]", row) for index, row in enumerate(given)]
     if any(row.ndim != 1 for row in rows):
-        return given, None  # refused where it is used
+        return given, None  # an error where it is used
     return padded([row.astype(np.int64) for row in rows], fill)

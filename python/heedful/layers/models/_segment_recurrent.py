@@ -1,4 +1,4 @@
-"""SegmentRecurrentLM: a language model that reads segment by segment and remembers the last."""
+"""SegmentRecurrentLM: a language model that reads segment by segment, with a memory."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from heedful.layers.blocks._dropout import Dropout
 from heedful.layers.blocks._embedding import Embedding
 from heedful.layers.blocks._linear import Linear
 from heedful.layers.blocks._norm import LayerNorm
-from heedful.layers.blocks._stack import unwound
-from heedful.layers.generation._foreign_options import answers_generation
+from heedful.layers.blocks._stack import chained
+from heedful.layers.generation._foreign_options import with_generation_hints
 from heedful.layers.generation._generate import generate
 from heedful.layers.models._segment_recurrent_layer import SegmentRecurrentLayer
 
@@ -27,8 +27,7 @@ class SegmentRecurrentLM(Typed):
     """A causal language model for texts of any length.
 
     The hidden states of the last rows of one segment are the memory of the next: a layer attends to
-    them as to its own rows, so what is read reaches back further with every layer, and positions
-    are distances.
+    them as to its own rows, so the context grows with every layer, and positions are relative.
 
     Parameters
     ----------
@@ -38,7 +37,7 @@ class SegmentRecurrentLM(Typed):
     dff : int, optional
         None is 4 · d_model.
     memory_length : int, default 128
-        Rows that are remembered, M.
+        Number of rows in the memory, M.
     rate : float, default 0.1
         Of dropout.
     tied : bool, default True
@@ -50,9 +49,9 @@ class SegmentRecurrentLM(Typed):
 
     Notes
     -----
-    Dai et al. 2019, Transformer-XL, https://arxiv.org/abs/1901.02860; norms stand before each block
-    unless ``norm_first=False``.
-    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
+    Dai et al. 2019, Transformer-XL, https://arxiv.org/abs/1901.02860; pre-norm unless
+    ``norm_first=False``.
+    Computes in `dtype`, whatever the input; threads may share it, see :class:`Layer`.
 
     Examples
     --------
@@ -109,9 +108,9 @@ class SegmentRecurrentLM(Typed):
         Parameters
         ----------
         memory : list of numpy.ndarray (B, M, E), optional
-            One for each layer, as the call for the segment before returned it.
+            One for each layer, as returned by the call for the previous segment.
         memory_lengths : array_like of int (B,), optional
-            How many rows of each memory count, the last ones.
+            Number of valid rows of each memory, the last ones.
         return_memory : bool, default False
         """
         own = each_of("memory", memory, len(self.layers))
@@ -121,11 +120,11 @@ class SegmentRecurrentLM(Typed):
             own = [self._memory(index, given, x.shape) for index, given in enumerate(own)]
         x, drop = self.dropout.compute(mode, x)
         closures: list[Backward] = []
-        remembered: list[Array] = []
+        new_memory: list[Array] = []
         for layer, old in zip(self.layers, own, strict=True):
             if return_memory:
                 seen = x if old is None else np.concatenate([old, x], 1)
-                remembered.append(seen[:, max(0, seen.shape[1] - self.memory_length) :].copy())
+                new_memory.append(seen[:, max(0, seen.shape[1] - self.memory_length) :].copy())
             x, closure = layer.compute(mode, x, old, memory_lengths)
             if mode.training:
                 closures.append(closure)
@@ -133,15 +132,15 @@ class SegmentRecurrentLM(Typed):
             x, closure = self.norm.compute(mode, x)
             closures.append(closure)
         logits, back_projection = self.projection.compute(mode, x)
-        back_layers = unwound(closures)
+        back_layers = chained(closures)
 
         def backward(dlogits: Any) -> None:
             back_embedding(drop(back_layers(back_projection(dlogits))))
 
-        return ((logits, remembered) if return_memory else logits), backward
+        return ((logits, new_memory) if return_memory else logits), backward
 
     def _memory(self, index: int, given: Any, shape: tuple[int, ...]) -> Array:
-        """That of one layer, for x of a shape (B, L, E)."""
+        """The memory of one layer, checked for x of a shape (B, L, E)."""
         memory = self.array(f"memory[{index}]", given)
         if memory.ndim != 3 or (memory.shape[0], memory.shape[2]) != (shape[0], shape[-1]):
             raise ValueError(
@@ -151,14 +150,14 @@ class SegmentRecurrentLM(Typed):
         return memory
 
     def read(self, tokens: Any, segment: int = 512) -> tuple[Array, list[Array]]:
-        """A long text segment by segment: the last segment's logits, and the memory behind it.
+        """A long text segment by segment: the last segment's logits, and the memory after it.
 
-        tokens (B, L), at least one of each text; logits (B, its length, vocabulary).
+        tokens (B, L) with L ≥ 1; logits (B, length of the last segment, vocabulary).
         """
         tokens = as_array("tokens", tokens)
         if tokens.ndim != 2 or not tokens.shape[1]:
             raise ValueError(
-                f"tokens must be (B, L), one token at least of each text: got shape {tokens.shape}"
+                f"tokens must be (B, L), at least one token of each text: got shape {tokens.shape}"
             )
         segment = size("segment", segment)
         logits, memory = self(tokens[:, :segment], return_memory=True)
@@ -171,14 +170,14 @@ class SegmentRecurrentLM(Typed):
     def generation_steps(self) -> SegmentSteps:
         return SegmentSteps(self)
 
-    @answers_generation
+    @with_generation_hints
     def generate(
         self, prompts: Any, *, stop: int | Sequence[int] | None = None,
         max_length: int = 100, temperature: float | None = None, top_k: int | None = None,
         top_p: float | None = None, num_beams: int = 1, length_penalty: float = 1.0,
         rng: Rng = None,
     ) -> list[Array]:  # fmt: skip
-        """What the model writes behind each prompt, prompt included.
+        """Each prompt with its continuation.
 
         Parameters
         ----------
@@ -197,7 +196,7 @@ class SegmentRecurrentLM(Typed):
 
 
 class SegmentSteps:
-    """A segment-recurrent model, whose memory is all that it needs."""
+    """The steps of a segment-recurrent model, with its memory."""
 
     longest: int | None = None
 
@@ -213,7 +212,7 @@ class SegmentSteps:
         self.lengths = np.array([memory[0].shape[1] for memory in memories])
         rows = int(self.lengths.max())
         self.memory = [
-            np.concatenate([_filled_up(memory[layer], rows) for memory in memories])
+            np.concatenate([_padded(memory[layer], rows) for memory in memories])
             for layer in range(len(self.model.layers))
         ]
         return np.concatenate([logits[:, -1] for logits, _ in found])
@@ -231,6 +230,6 @@ class SegmentSteps:
         self.lengths = self.lengths[items]
 
 
-def _filled_up(memory: Array, rows: int) -> Array:
+def _padded(memory: Array, rows: int) -> Array:
     """Memory (1, M, E) with rows of zeros in front."""
     return np.pad(memory, ((0, 0), (rows - memory.shape[1], 0), (0, 0)))

@@ -34,7 +34,7 @@ class SegmentRecurrentLayer(Typed):
 
     Notes
     -----
-    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
+    Computes in `dtype`, whatever the input; threads may share it, see :class:`Layer`.
     """
 
     def __init__(
@@ -54,13 +54,13 @@ class SegmentRecurrentLayer(Typed):
     def compute(
         self, mode: Mode, x: Any, memory: Any = None, memory_lengths: Any = None
     ) -> tuple[Array, Backward]:
-        """x (B, L, E), memory (B, M, E) → y (B, L, E), as of :class:`RelativeAttention`; but no
-        gradient goes into memory.
+        """x (B, L, E), memory (B, M, E) → y (B, L, E), as in :class:`RelativeAttention`, but
+        without a gradient of memory.
         """
         x = self.array("x", x, self.self_attn.d_model)
         first = self.norm_first
         back_memory: Backward | None = None
-        if first and memory is not None:  # read as x is
+        if first and memory is not None:  # normalised as x is
             memory = self.array("memory", memory, self.self_attn.d_model)
             memory, back_memory = self.norm1.compute(mode, memory)
 

@@ -1,4 +1,4 @@
-"""Transformer: an encoder that reads a sequence, and a decoder that writes another one."""
+"""Transformer: an encoder of a source sequence, and a decoder that generates a target."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from heedful.layers.blocks._dropout import Dropout
 from heedful.layers.blocks._embedding import Embedding, check_tokens
 from heedful.layers.blocks._linear import Linear
 from heedful.layers.blocks._positions import SinusoidalPositions
-from heedful.layers.generation._foreign_options import answers_generation
+from heedful.layers.generation._foreign_options import with_generation_hints
 from heedful.layers.generation._generate import generate
 from heedful.layers.models._decoder import DecoderCache
 from heedful.layers.models._encoder_decoder import EncoderDecoder
-from heedful.layers.models._ragged import filled_up, padded
+from heedful.layers.models._ragged import padded, padded_if_ragged
 
 
 class Transformer(EncoderDecoder):
-    """Tokens of a source and of a target to scores for the next target token.
+    """Tokens of a source and of a target to logits of the next target token.
 
     ::
 
@@ -41,18 +41,18 @@ class Transformer(EncoderDecoder):
     num_layers : int, default 6
         Of the encoder, and of the decoder.
     dff, rate, activation, norm_first, eps, bias
-        See :class:`EncoderLayer`; the projection has a bias in any case.
+        See :class:`EncoderLayer`; the projection always has a bias.
     positions : {"sinusoidal", "rotary", "alibi"}
-        Sines and cosines that are added to the vectors; or queries and keys are turned, or
-        distances subtracted from the scores, where a sequence attends to itself.
+        Sines and cosines that are added to the vectors; or queries and keys are rotated, or
+        distances subtracted from the scores, in self-attention.
     num_kv_heads, scale, softcap, sink
         See :class:`MultiHeadAttention`.
     padding_idx : int, optional
-        A token that fills sequences up at their ends: nobody attends to it, and its vectors stay 0
+        A token that pads sequences at their ends: it is never attended to, and its vectors stay 0
         unless the target's is tied.
     tied : bool, default False
         Whether the projection shares the weight of the target's embedding. Then the vector of
-        `padding_idx` learns too, by the scores for that token, as it does in PyTorch.
+        `padding_idx` is trained too, by the logits of that token, as in PyTorch.
     dtype : {float32, float64}
     rng : None, int or numpy.random.Generator
 
@@ -67,7 +67,7 @@ class Transformer(EncoderDecoder):
     -----
     Vaswani et al. 2017, https://arxiv.org/abs/1706.03762. The encoder and the decoder have the
     parameters of PyTorch's ``nn.Transformer``.
-    Computes in `dtype`, whatever it is given; threads may share it, see :class:`Layer`.
+    Computes in `dtype`, whatever the input; threads may share it, see :class:`Layer`.
 
     Examples
     --------
@@ -150,7 +150,7 @@ class Transformer(EncoderDecoder):
     ) -> tuple[Array, Backward]:  # fmt: skip
         """source (B, M) and target (B, L) of tokens → logits (B, L, target_vocabulary).
 
-        `source_lengths` (B,) says how many tokens of each source count; None: those before the
+        `source_lengths` (B,) is the number of valid tokens of each source; None: those before the
         padding at the end, if there is a `padding_idx`. Sources of different lengths may be lists.
         """
         source, source_lengths = self._read(source, source_lengths)
@@ -169,19 +169,19 @@ class Transformer(EncoderDecoder):
         return logits, backward
 
     def _read(self, source: Any, lengths: Any) -> tuple[Array, Any]:
-        """Sources (B, M), and how many tokens of each count; None for all."""
+        """Sources (B, M), and the number of valid tokens of each; None for all."""
         padding = self.padding_idx
-        filled, found = filled_up("source", source, padding or 0)
-        tokens = as_array("source", filled)
+        rectangular, found = padded_if_ragged("source", source, padding or 0)
+        tokens = as_array("source", rectangular)
         if lengths is None and padding is not None and tokens.ndim:
             kept = tokens != padding
-            # the place behind the last token that is none
+            # the position after the last token that is not padding
             last = kept.shape[-1] - np.argmax(kept[..., ::-1], -1) if kept.size else 0
             found = np.where(kept.any(-1), last, 0)
         return tokens, found if lengths is None else lengths
 
     def encode(self, source: Any, source_lengths: Any = None) -> Array:
-        """What the decoder attends to: tokens (B, M) → memory (B, M, E)."""
+        """The memory of the decoder: tokens (B, M) → memory (B, M, E)."""
         source, source_lengths = self._read(source, source_lengths)
         x, _ = self._embed(INFERENCE, self.source_embedding, source)
         with argument_names(kv_lengths="source_lengths"):
@@ -198,14 +198,14 @@ class Transformer(EncoderDecoder):
         logits: Array = self.projection(y)
         return logits
 
-    @answers_generation
+    @with_generation_hints
     def generate(
         self, source: Any, *, start: int, stop: int | Sequence[int] | None = None,
         max_length: int = 100, temperature: float | None = None, top_k: int | None = None,
         top_p: float | None = None, num_beams: int = 1, length_penalty: float = 1.0,
         rng: Rng = None, source_lengths: Any = None,
     ) -> list[Array]:  # fmt: skip
-        """The targets that the model writes, token by token.
+        """The targets that the model generates, token by token.
 
         Parameters
         ----------
@@ -215,7 +215,7 @@ class Transformer(EncoderDecoder):
         stop : int or sequence of int, optional
             The token, or the tokens, that end a target; it is not part of the result.
         max_length : int, default 100
-            Tokens of a target at most.
+            Maximum number of tokens of a target.
         temperature, top_k, top_p, num_beams, length_penalty, rng
             See :func:`heedful.layers.generate`.
 
@@ -244,7 +244,7 @@ class Transformer(EncoderDecoder):
 
 
 class TransformerSteps:
-    """A decoder that attends to encoded sources."""
+    """The steps of a decoder, with the encoded sources."""
 
     longest: int | None = None
 

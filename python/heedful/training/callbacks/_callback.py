@@ -12,12 +12,12 @@ Logs = dict[str, float]
 
 
 class Callback:
-    """What fit calls. Set ``stop = True`` to end the training.
+    """Base class of callbacks of fit. Set ``stop = True`` to end the training.
 
-    It ends behind the epoch; behind the batch, if it was set there, as in on_batch_end: then the
-    epoch is one of the batches that it had, with its validation and its row in the history.
+    It ends after the epoch; after the batch, if it was set there, as in on_batch_end: then the
+    epoch consists of the batches so far, with its validation and its row in the history.
 
-    A plain function ``f(epoch, logs)`` is accepted in its place, and called behind each epoch.
+    A plain function ``f(epoch, logs)`` is accepted in its place, and called after each epoch.
     Keras's names work, too: on_train_begin and on_train_end beside on_begin and on_end,
     on_train_batch_end beside on_batch_end, and ``self.model.stop_training = True``.
 
@@ -31,7 +31,7 @@ class Callback:
         In on_end: whether the training was ended by Ctrl-C or an error.
     """
 
-    model: Any  # a Layer: those stand upon training, which imports none
+    model: Any  # a Layer, which training does not import
     stop = False
     interrupted = False
 
@@ -46,17 +46,17 @@ class Callback:
         """Before an epoch; the first is 0."""
 
     def on_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """Behind a step, with the means of the epoch so far; the first batch of an epoch is 0."""
+        """After a step, with the means of the epoch so far; the first batch of an epoch is 0."""
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """The same, by Keras's name."""
         self.on_batch_end(batch, logs)
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
-        """Behind an epoch, with what history gets."""
+        """After an epoch, with the values that are added to the history."""
 
     def on_end(self) -> None:
-        """Behind the last epoch; also when fit was interrupted."""
+        """After the last epoch; also when fit was interrupted."""
         self.on_train_end({})
 
     def on_train_end(self, logs: Logs | None = None) -> None:
@@ -87,7 +87,7 @@ def as_callbacks(given: Any) -> list[Callback]:
 
 
 def end(callbacks: Iterable[Callback], interrupted: bool) -> None:
-    """Ends all of them, also where one of them fails."""
+    """Calls on_end of all, also where one of them fails."""
     first: Exception | None = None
     for callback in callbacks:
         callback.interrupted = interrupted
@@ -95,7 +95,7 @@ def end(callbacks: Iterable[Callback], interrupted: bool) -> None:
             callback.on_end()
         except Exception as error:
             first = first or error
-    if first is not None and interrupted:  # what ended the training is told first
+    if first is not None and interrupted:  # the error that ended the training takes precedence
         warnings.warn(f"a callback failed in on_end: {first!r}", RuntimeWarning, stacklevel=2)
     elif first is not None:
         raise first

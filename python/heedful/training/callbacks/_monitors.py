@@ -1,4 +1,4 @@
-"""Callbacks that follow one number of the history."""
+"""Callbacks that monitor one value of the history."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from heedful.training.files._weights import save_weights
 
 
 class Monitor(ArgumentHints, Callback):
-    """Follows one number of the logs.
+    """Monitors one value of the logs.
 
     Attributes
     ----------
     best : float
-        Its best value so far; before the first one infinite, on the worse side.
+        Its best value so far; initially infinite, with the sign of the worst.
     """
 
     def __init__(self, monitor: str, mode: str, min_delta: float) -> None:
@@ -35,7 +35,7 @@ class Monitor(ArgumentHints, Callback):
         self.best = self.sign * np.inf
 
     def check(self, names: list[str], validated: bool) -> None:
-        """Before the first epoch: whether there will be such a number."""
+        """Before the first epoch: whether there will be such a value."""
         if self.monitor in names:
             return
         if self.monitor.removeprefix("val_") in names and not validated:
@@ -54,10 +54,10 @@ class Monitor(ArgumentHints, Callback):
 
 
 class EarlyStopping(Monitor):
-    """Ends the training when a number has not become better for `patience` epochs.
+    """Ends the training when a value has not improved for `patience` epochs.
 
-    Each fit is watched by itself, as in Keras: the best value of the fit before, perhaps on other
-    data, is forgotten when the next one begins.
+    Each fit is monitored by itself, as in Keras: the best value of the previous fit, perhaps on
+    other data, is reset when the next one begins.
 
     Parameters
     ----------
@@ -65,14 +65,14 @@ class EarlyStopping(Monitor):
         A name in the history.
     patience : int, default 1
     min_delta : float, default 0
-        What counts as better.
+        Minimum change that counts as an improvement.
     mode : {"auto", "min", "max"}
-        Which way is better; "auto" is up for accuracies, AUC, precision, recall and F1, down for
-        losses and errors, and refuses to guess for other names.
+        Whether lower or higher is better; "auto" is "max" for accuracies, AUC, precision, recall
+        and F1, "min" for losses and errors, and an error for other names.
     restore_best : bool, default True
-        Whether weights and optimizer of the best epoch are put back at the end. Not where the
-        training was interrupted: then all is that of the last batch that was finished. History
-        and the number of epochs done are those of all epochs.
+        Whether weights and optimizer of the best epoch are restored at the end. Not if the training
+        was interrupted: then all are those of the last finished batch. History and the number of
+        epochs are those of all epochs.
     """
 
     def __init__(
@@ -109,13 +109,13 @@ class EarlyStopping(Monitor):
 class BestCheckpoint(Monitor):
     """Saves the weights of the best epoch so far, as safetensors.
 
-    Another fit with the same callback goes on where this one ends, as in Keras: the file is
-    replaced by what is better than `best`, over all fits.
+    Another fit with the same callback continues from this one, as in Keras: the file is replaced
+    where the value improves on `best`, over all fits.
 
     Parameters
     ----------
     path : str or path
-        Its folder must be there.
+        Its folder must exist.
     monitor, mode, min_delta
         As of :class:`EarlyStopping`.
     """
@@ -129,7 +129,7 @@ class BestCheckpoint(Monitor):
         self.path = path
 
     def on_begin(self, model: Any) -> None:
-        check_target(self.path)  # before an epoch is computed in vain
+        check_target(self.path)  # before an epoch is computed for nothing
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         before = self.best
@@ -146,7 +146,7 @@ def _direction(monitor: str, mode: str) -> str:
     if mode != "auto":
         return mode
     name = monitor.removeprefix("val_")
-    last = re.sub(r"_\d+$", "", name).split("_")[-1]  # a second one has a number behind it
+    last = re.sub(r"_\d+$", "", name).split("_")[-1]  # a duplicate name has a number at its end
     if last in ("acc", "accuracy", "auc", "f1", "precision", "recall") or name.startswith("acc"):
         return "max"
     if last in ("loss", "mae", "mse", "error"):

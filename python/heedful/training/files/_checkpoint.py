@@ -18,9 +18,9 @@ _INDEX = f"{_WHOLE}.index.json"
 
 
 def read_checkpoint(path: AnyPath, shapes: Shapes | None = None) -> dict[str, Array]:
-    """The arrays of a safetensors file, of an index's shards, or of a folder that has one of both.
+    """The arrays of a safetensors file, of an index's shards, or of a folder with either.
 
-    In a folder model.safetensors comes first, as for transformers.
+    In a folder model.safetensors takes precedence, as in transformers.
     """
     check_path(path)
     place = Path(path)
@@ -45,12 +45,12 @@ def read_checkpoint(path: AnyPath, shapes: Shapes | None = None) -> dict[str, Ar
     tensors, found = read_shards(shards, shapes)
     for name, shard in shard_of.items():
         if name not in found or Path(found[name]).name != shard:
-            raise ValueError(f"{printable(name)} must stand in {shard!r}, as {place.name} says")
+            raise ValueError(f"{printable(name)} must be in {shard!r}, as {place.name} says")
     return tensors
 
 
 def _shards(index: Path) -> dict[str, str]:
-    """Which file each name stands in, as an index says; it may have been written by anybody."""
+    """The file of each name according to an index; the index is not trusted."""
     try:
         found = json.loads(index.read_text(encoding="utf-8"), object_pairs_hook=_once)["weight_map"]
         if not isinstance(found, dict) or not found:
@@ -69,7 +69,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in pairs:
         if name in found:
-            raise ValueError(f"{named(name)} stands in it twice")
+            raise ValueError(f"{named(name)} is in it twice")
         found[name] = value
     return found
 
@@ -80,4 +80,4 @@ def _check_name(shard: Any) -> None:
         raise ValueError(f"shards must be .safetensors files: got {named(shard)}")
     inside = Path(shard).name == shard == PureWindowsPath(shard).name
     if not inside or "\0" in shard:
-        raise ValueError(f"shards must stand in the folder of the index: got {named(shard)}")
+        raise ValueError(f"shards must be in the folder of the index: got {named(shard)}")

@@ -1,4 +1,4 @@
-"""safetensors files: arrays and text, read with care and written as a whole."""
+"""safetensors files: arrays and text, validated when read and written atomically."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from heedful.base._types import Array
 
 Shapes = Mapping[str, tuple[int, ...]]
 
-# by the names of safetensors; float8 and what has fewer bits needs scales that stand elsewhere
+# by the names of safetensors; float8 and narrower types need scales that are stored elsewhere
 _TYPES = {"F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U64", "U32", "U16", "U8", "BOOL"}
 
 
@@ -35,7 +35,7 @@ def read_tensors(
 ) -> tuple[dict[str, Array], dict[str, str]]:
     """The arrays of a safetensors file and its text; bfloat16 as float32.
 
-    Where `shapes` says what shape a name has, it is compared before anything is read.
+    Shapes of names that are in `shapes` are compared before anything is read.
     """
     with _open(path) as file:
         _check(file, shapes or {})
@@ -45,9 +45,9 @@ def read_tensors(
 def read_shards(
     paths: Sequence[AnyPath], shapes: Shapes | None = None
 ) -> tuple[dict[str, Array], dict[str, AnyPath]]:
-    """The arrays of several files, and which file each name stands in.
+    """The arrays of several files, and the file of each name.
 
-    All are checked before the first is read. A name that stands in two of them is a ValueError.
+    All are checked before the first is read. A name in two of them is a ValueError.
     """
     place: dict[str, AnyPath] = {}
     with ExitStack() as stack:
@@ -57,7 +57,7 @@ def read_shards(
             for name in file.keys():  # noqa: SIM118, no mapping
                 if name in place:
                     raise ValueError(
-                        f"{printable(name)} must stand in one shard: got it in "
+                        f"{printable(name)} must be in one shard: got it in "
                         f"{_last(place[name])} and in {_last(path)}"
                     )
                 place[name] = path
@@ -68,15 +68,15 @@ def read_shards(
 
 
 def write_tensors(tensors: dict[str, Array], path: AnyPath, text: dict[str, str]) -> None:
-    """Whole or not at all, see `whole_file`."""
+    """Atomically, see `whole_file`."""
     library = _library()
     from safetensors import SafetensorError
 
     check_target(path)
-    with whole_file(path) as beside:
+    with whole_file(path) as temporary:
         ready = {name: np.asarray(array, order="C") for name, array in tensors.items()}
         try:
-            library.save_file(ready, beside, metadata=text)
+            library.save_file(ready, temporary, metadata=text)
         except SafetensorError as error:  # a full disk is one, too
             raise OSError(
                 f"path could not be written: {os.fspath(path)!r}, {printable(str(error))}"
@@ -91,7 +91,7 @@ def _open(path: AnyPath) -> Any:
 
     if Path(path).is_dir():
         raise IsADirectoryError(f"path must be a file: got the folder {os.fspath(path)!r}")
-    if Path(path).exists() and not Path(path).is_file():  # to open a pipe would wait for its writer
+    if Path(path).exists() and not Path(path).is_file():  # opening a pipe would block
         raise OSError(f"path must be a file: got {os.fspath(path)!r}, a device or a pipe")
     try:
         return safe_open(path, framework="numpy")
@@ -123,7 +123,7 @@ def _arrays(path: AnyPath, file: Any) -> dict[str, Array]:
 
 
 def _bfloat16(path: AnyPath, names: set[str]) -> dict[str, Array]:
-    """As float32, exactly: NumPy has no such type, and the package that has it may be absent."""
+    """As float32, exactly: NumPy has no bfloat16, and ml_dtypes may be absent."""
     from safetensors import deserialize
 
     found: dict[str, Array] = {}

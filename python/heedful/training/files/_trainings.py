@@ -1,4 +1,4 @@
-"""Files of trainings: all that the steps to come depend on."""
+"""Files of trainings: the complete state that later steps depend on."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from heedful.training.losses._loss import described
 
 
 def save_training(model: Module, path: AnyPath) -> None:
-    """Writes all that a training depends on: weights, which of them are frozen, optimizer,
-    generator, history, epochs done.
+    """Writes the complete state of a training: weights, which of them are frozen, optimizer,
+    generator, history, number of epochs.
 
-    After `load_training` into a model that was made and compiled alike, `fit` goes on as if it had
-    not been interrupted, bit for bit. Where it has `steps_per_epoch`, it begins the data anew.
+    After `load_training` into a model that was made and compiled alike, `fit` resumes as if it had
+    not been interrupted, bit for bit. With `steps_per_epoch`, it restarts the data.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def save_training(model: Module, path: AnyPath) -> None:
 def load_training(model: Module, path: AnyPath) -> None:
     """Reads what `save_training` wrote into a model that was made and compiled alike.
 
-    Parameters that were frozen are frozen, the others are not.
+    Parameters that were frozen are frozen, all others are trainable.
 
     Parameters
     ----------
@@ -71,13 +71,13 @@ def load_training(model: Module, path: AnyPath) -> None:
     _check_alike(progress.kind, json.loads(json.dumps(kind)))
     parts: dict[str, dict[str, Array]] = {"model": {}, "optimizer": {}}
     for name, array in tensors.items():
-        part, _, rest = name.partition(".")
-        parts.setdefault(part, {})[rest] = array
+        part, _, inner = name.partition(".")
+        parts.setdefault(part, {})[inner] = array
     _check_types(model, parts["model"])
     before = [(own, own.value.copy()) for own in model.distinct_parameters().values()]
     try:
         model.load_state_dict(parts["model"])
-        _check_types(model, parts["model"])  # of what was made for these arrays just now
+        _check_types(model, parts["model"])  # of parameters just created for these arrays
         trainer.optimizer.load_state_dict(parts["optimizer"])
     except (TypeError, ValueError):
         for parameter, value in before:
@@ -123,7 +123,7 @@ class _Progress(NamedTuple):
 
 
 def _progress(text: str) -> _Progress:
-    """What a file says of a training; it may have been written by anybody."""
+    """The state of a training in a file, which is not trusted."""
     try:
         found = json.loads(text)
         history = {str(name): [float(n) for n in ns] for name, ns in found["history"].items()}

@@ -1,4 +1,4 @@
-"""Files of weights, as every library of transformers reads and writes them."""
+"""Files of weights, in the format that all Transformer libraries read and write."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def save_weights(model: Module, path: AnyPath) -> None:
     ----------
     model : Layer
     path : str or path
-        An existing file is replaced, as a whole, and keeps its mode; of a symbolic link, the file
-        that it leads to.
+        An existing file is replaced atomically and keeps its mode; of a symbolic link, its target
+        is.
 
     Raises
     ------
     OSError
-        A path that cannot be written, a full disk: the file that was there is what it was.
+        A path that cannot be written, a full disk: an existing file is unchanged.
 
     Examples
     --------
@@ -43,15 +43,15 @@ def save_weights(model: Module, path: AnyPath) -> None:
 def load_weights(model: Module, path: AnyPath, strict: bool = True) -> Any:
     """Reads parameters that heedful, PyTorch or Hugging Face wrote as safetensors.
 
-    Numbers of float64, float32, float16, bfloat16, integers and booleans are converted to the
-    model's type; float8 and narrower types are refused.
+    float64, float32, float16, bfloat16, integers and booleans are converted to the model's type;
+    float8 and narrower types are rejected.
 
     Parameters
     ----------
     model : Layer
     path : str or path
-        A safetensors file; an index, such as model.safetensors.index.json, beside the shards that
-        it lists; or a folder with model.safetensors or model.safetensors.index.json.
+        A safetensors file; an index, such as model.safetensors.index.json, in the folder of the
+        shards that it lists; or a folder with model.safetensors or model.safetensors.index.json.
     strict : bool, default True
         See :meth:`Layer.load_state_dict`.
 
@@ -63,11 +63,11 @@ def load_weights(model: Module, path: AnyPath, strict: bool = True) -> Any:
     ------
     ValueError
         Names or shapes that do not fit; an index that names a file outside of its folder, or a
-        shard that has not what the index says. Parameters are what they were.
+        shard without the tensors that the index lists. Parameters are unchanged.
     TypeError
-        Numbers of another type.
+        Elements of another type.
     safetensors.SafetensorError
-        A file that is no safetensors file, or a part of one; the message names it.
+        A file that is not a safetensors file, or truncated; the message names it.
     """
     model, strict = checked_model(model), flag("strict", strict)
     shapes = {name: own.value.shape for name, own in model.named_parameters()}

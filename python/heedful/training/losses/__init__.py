@@ -1,1 +1,1 @@
-"""Losses, and what targets and weights they take."""
+"""Losses, and the targets and sample weights that they take."""

@@ -1,4 +1,4 @@
-"""The cross-entropy of yes and no."""
+"""Binary cross-entropy."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 from heedful._checks import flag, probability
 from heedful.base._types import Array
 from heedful.training.losses._prediction import FLOOR, check_probabilities, floating, sigmoid
-from heedful.training.losses._sample_weights import Weights
-from heedful.training.losses._targets import check_chances, real_targets
+from heedful.training.losses._sample_weights import SampleWeights
+from heedful.training.losses._targets import check_probability_targets, real_targets
 
 
 class BinaryCrossEntropy:
@@ -20,7 +20,8 @@ class BinaryCrossEntropy:
     ----------
     from_logits : bool, default True
         False: predictions are probabilities, and p = prediction, as of a model that ends in a
-        sigmoid. Logarithms are those of 1e-30 at least, and of half an ulp of 1 beside 1.
+        sigmoid. p is clipped to at least 1e-30, and 1 − p to at least half an ulp of 1, before the
+        logarithm.
     label_smoothing : float, default 0
         s: a target t becomes t (1 − s) + s / 2.
 
@@ -43,9 +44,9 @@ class BinaryCrossEntropy:
     ) -> tuple[float, Array]:
         """target, in [0, 1], has the shape of prediction; a last axis of 1 may be left out.
 
-        sample_weight has the first axes of target or all: True and False say what counts, such as
-        False for padding, and the mean is that of what counts. Numbers multiply the losses, and
-        the mean is over all of them, as in Keras.
+        sample_weight has the first axes of target or all: a boolean one is a mask, such as False
+        for padding, and the mean is over its True elements. Numbers multiply the losses, and the
+        mean is over all of them, as in Keras.
         """
         prediction = floating(prediction)
         t, weights = self.checked(target, prediction.shape, sample_weight)
@@ -67,15 +68,15 @@ class BinaryCrossEntropy:
         return loss, (weights.apply(gradient) / count).astype(prediction.dtype)
 
     def count(self, target: Any, sample_weight: Any = None) -> int:
-        """Targets that the mean is taken over."""
-        return Weights(sample_weight, np.shape(target)).count
+        """Number of targets that the mean is taken over."""
+        return SampleWeights(sample_weight, np.shape(target)).count
 
     def checked(
         self, target: Any, shape: tuple[int, ...], sample_weight: Any = None, where: str = "target"
-    ) -> tuple[Array, Weights]:
+    ) -> tuple[Array, SampleWeights]:
         classes = len(shape) > 1 and shape[-1] > 1 and np.shape(target) == shape[:-1]
         hint = "; one label of several classes needs the loss sparse_categorical_crossentropy"
         t = real_targets(target, shape, hint * classes)
-        weights = Weights(sample_weight, shape)
-        check_chances(t, weights, where)
+        weights = SampleWeights(sample_weight, shape)
+        check_probability_targets(t, weights, where)
         return t, weights

@@ -1,4 +1,4 @@
-"""Cross-entropies of classes, given as integers or as shares."""
+"""Cross-entropies of classes, given as integers or as class probabilities."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 from heedful._checks import as_array, flag, int64_array, is_integer, named, probability
 from heedful._core import native
 from heedful.base._types import Array
-from heedful.training.losses._prediction import as_rows, floating, logs
-from heedful.training.losses._sample_weights import Weights
+from heedful.training.losses._prediction import as_rows, floating, log_probabilities
+from heedful.training.losses._sample_weights import SampleWeights
 from heedful.training.losses._targets import (
+    check_class_probabilities,
     check_classes,
-    check_shares,
     class_targets,
     real_targets,
 )
@@ -26,11 +26,11 @@ class SparseCategoricalCrossEntropy:
     ----------
     from_logits : bool, default True
         False: predictions are probabilities, and p = prediction, as of a model that ends in a
-        softmax. Logarithms are those of 1e-30 at least.
+        softmax. p is clipped to at least 1e-30 before the logarithm.
     label_smoothing : float, default 0
         s: the target becomes 1 − s + s/C, every other class s/C, of C classes.
     ignore_index : int, optional
-        A target that does not count, such as padding.
+        A target that is ignored, such as padding.
 
     Examples
     --------
@@ -54,7 +54,7 @@ class SparseCategoricalCrossEntropy:
         self.ignore_index = ignore_index
 
     def count(self, target: Any, sample_weight: Any = None) -> int:
-        """Targets that the mean is taken over."""
+        """Number of targets that the mean is taken over."""
         labels = as_array("target", target)
         return self._weights(labels, sample_weight).count
 
@@ -69,7 +69,7 @@ class SparseCategoricalCrossEntropy:
         """
         prediction = floating(prediction)
         labels, weights = self.checked(target, prediction.shape, sample_weight)
-        # a label that no class has, where none is to be ignored
+        # a label of no class, if none is ignored
         ignored = -1 if self.ignore_index is None else int(self.ignore_index)
         if weights.counted is not None:
             labels = np.where(weights.counted, labels, ignored)
@@ -84,15 +84,15 @@ class SparseCategoricalCrossEntropy:
 
     def checked(
         self, target: Any, shape: tuple[int, ...], sample_weight: Any = None, where: str = "target"
-    ) -> tuple[Array, Weights]:
+    ) -> tuple[Array, SampleWeights]:
         found = class_targets(target, shape)
         weights = self._weights(found.given, sample_weight)
         check_classes(found, shape[-1], weights, where)
         return found.labels, weights
 
-    def _weights(self, labels: Array, sample_weight: Any) -> Weights:
+    def _weights(self, labels: Array, sample_weight: Any) -> SampleWeights:
         counted = None if self.ignore_index is None else labels != self.ignore_index
-        return Weights(sample_weight, labels.shape, counted)
+        return SampleWeights(sample_weight, labels.shape, counted)
 
     def _of_rows(self, flat: Array, rows: Array, ignored: int, count: int) -> tuple[Array, Array]:
         smooth = self.label_smoothing
@@ -105,9 +105,9 @@ class SparseCategoricalCrossEntropy:
         places = np.where(counted, flat, 0)[:, None]
         np.put_along_axis(wanted, places, 1 - smooth + smooth / classes, 1)
         wanted[~counted] = 0
-        log_chances, chances = logs(rows, False)
-        losses = -np.where(counted[:, None], wanted * log_chances, 0).sum(-1)
-        return losses, -wanted / chances * rows.dtype.type(1 / count)
+        log_p, probabilities = log_probabilities(rows, False)
+        losses = -np.where(counted[:, None], wanted * log_p, 0).sum(-1)
+        return losses, -wanted / probabilities * rows.dtype.type(1 / count)
 
 
 class CategoricalCrossEntropy:
@@ -143,24 +143,24 @@ class CategoricalCrossEntropy:
         wanted = weights.only(target).astype(prediction.dtype)
         wanted = wanted * (1 - smooth) + smooth / prediction.shape[-1]
         count = max(weights.count, 1)
-        log_chances, chances = logs(prediction, self.from_logits)
-        loss = float(-weights.apply(wanted * log_chances).sum(dtype=np.float64) / count)
+        log_p, probabilities = log_probabilities(prediction, self.from_logits)
+        loss = float(-weights.apply(wanted * log_p).sum(dtype=np.float64) / count)
         if self.from_logits:
-            gradient = chances * wanted.sum(-1, keepdims=True) - wanted
+            gradient = probabilities * wanted.sum(-1, keepdims=True) - wanted
         else:
-            gradient = -wanted / chances
+            gradient = -wanted / probabilities
         return loss, weights.apply(gradient) * prediction.dtype.type(1 / count)
 
     def count(self, target: Any, sample_weight: Any = None) -> int:
-        """Targets that the mean is taken over."""
-        return Weights(sample_weight, np.shape(target)[:-1]).count
+        """Number of targets that the mean is taken over."""
+        return SampleWeights(sample_weight, np.shape(target)[:-1]).count
 
     def checked(
         self, target: Any, shape: tuple[int, ...], sample_weight: Any = None, where: str = "target"
-    ) -> tuple[Array, Weights]:
+    ) -> tuple[Array, SampleWeights]:
         whole = np.ndim(target) and np.shape(target) in (shape[:-1], (*shape[:-1], 1))
         hint = "; classes as integers need the loss sparse_categorical_crossentropy"
         target = real_targets(target, shape, hint if whole else "")
-        weights = Weights(sample_weight, shape[:-1])
-        check_shares(target, weights, where)
+        weights = SampleWeights(sample_weight, shape[:-1])
+        check_class_probabilities(target, weights, where)
         return target, weights

@@ -1,4 +1,4 @@
-"""ClassWeight: how much the targets of each class count in training."""
+"""ClassWeight: the weight of each class in the training loss."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from heedful.training.losses._sample_weights import Masked, checked_weights
 
 
 class ClassWeight:
-    """{label: weight}; a label that has none weighs 1. None or an empty one changes nothing."""
+    """{label: weight}; 1 for other labels. None or an empty dict has no effect."""
 
     def __init__(self, given: Any, loss: Any) -> None:
         self.by_label: dict[int, float] = {}
@@ -38,14 +38,14 @@ class ClassWeight:
         self.binary = isinstance(loss, BinaryCrossEntropy)
 
     def check(self, prediction: Any) -> None:
-        """As soon as the number of classes is known."""
+        """Check the labels as soon as the number of classes is known."""
         for label in self.by_label:
             classes = 2 if self.binary else np.shape(prediction)[-1]
             if not 0 <= label < classes:
                 raise ValueError(f"class_weight must have labels in [0, {classes}): got {label}")
 
     def apply(self, weight: Any, target: Array) -> Any:
-        """Weights of a batch, with those of the targets' classes."""
+        """Sample weights of a batch, times the weights of the targets' classes."""
         if not self.by_label:
             return weight
         factors = np.ones(target.shape)

@@ -1,4 +1,4 @@
-"""Losses: how far predictions are from what they should be, and which way is down."""
+"""Losses: the protocol, the built-in ones by name, and checks of what a loss returns."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LOSSES = (*CROSS_ENTROPIES, *REGRESSION)
 class Loss(Protocol):
     """``loss, dprediction = loss_fn(target, prediction)``: a number, and its gradient.
 
-    One that is to be used with weights of samples takes them as a third argument.
+    A loss that supports sample weights takes them as a third argument.
     """
 
     def __call__(self, target: Any, prediction: Array) -> tuple[float, Array]: ...
@@ -48,10 +48,10 @@ _NAMES: dict[str, Callable[..., Loss]] = {
 
 
 def as_loss(given: Any, probabilities: bool | None) -> Loss:
-    """A loss by its name or as it is.
+    """A loss by name, or the argument itself if it is one.
 
-    `probabilities` tells what a model ends in: True for a sigmoid or softmax, False for neither,
-    None where that cannot be seen.
+    `probabilities` is the kind of the model's output: True after a sigmoid or softmax, False
+    otherwise, None where it is unknown.
     """
     if isinstance(given, type):
         raise TypeError(f"loss must be a loss, not its class: write {given.__name__}()")
@@ -70,18 +70,18 @@ def _check_end(loss: Any, probabilities: bool | None) -> None:
     name = type(loss).__name__
     if loss.from_logits and probabilities:
         raise ValueError(
-            f"loss must take what the model gives: {name} takes logits and the model ends in a "
+            f"loss must fit the output of the model: {name} takes logits and the model ends in a "
             f"sigmoid or softmax, so write {name}(from_logits=False) or leave the activation out"
         )
     if not loss.from_logits and probabilities is False:
         raise ValueError(
-            f"loss must take what the model gives: {name}(from_logits=False) takes probabilities "
+            f"loss must fit the output of the model: {name}(from_logits=False) takes probabilities "
             f"and the model ends without a sigmoid or softmax, so write {name}() or add one"
         )
 
 
 def call_loss(loss: Any, target: Any, prediction: Any, weight: Any) -> tuple[float, Any]:
-    """What a loss returns, if that is a number and a gradient."""
+    """The number and the gradient that a loss returns, checked."""
     if weight is None:
         found = loss(target, prediction)
     else:
@@ -92,8 +92,8 @@ def call_loss(loss: Any, target: Any, prediction: Any, weight: Any) -> tuple[flo
         value = float(value)
     except (TypeError, ValueError):
         raise TypeError(
-            "loss must return (loss, its gradient by the prediction), for nothing is derived "
-            f"automatically: got {named(found)}"
+            "loss must return (loss, its gradient by the prediction), as there is no automatic "
+            f"differentiation: got {named(found)}"
         ) from None
     if isinstance(prediction, tuple):
         if not isinstance(gradient, (tuple, list)) or len(gradient) != len(prediction):
@@ -118,7 +118,7 @@ def _check_shape(prediction: Any, gradient: Any) -> None:
 
 
 def several(prediction: Any) -> str:
-    """What a model with more than one output gives, in words; "" for one output."""
+    """A description of several outputs for messages; "" for one output."""
     if not isinstance(prediction, (tuple, list, dict)):
         return ""
     return f"a {type(prediction).__name__} of {len(prediction)}"
@@ -139,7 +139,7 @@ def check_takes_weights(loss: Any) -> None:
 
 
 def described(loss: Any) -> str:
-    """A loss as a file of a training names it: a function by its name alone."""
+    """The description of a loss in the file of a training: of a function its name alone."""
     if isinstance(loss, LOSSES):
         settings = ", ".join(f"{name}={value}" for name, value in vars(loss).items())
         return f"{type(loss).__name__}({settings})"

@@ -1,4 +1,4 @@
-"""Whether a model gives probabilities or logits, as far as that can be seen."""
+"""Whether a model returns probabilities or logits, where that is known."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from heedful.training.losses._loss import CROSS_ENTROPIES
 
 
 def ends_in_probabilities(model: Module) -> bool | None:
-    """Whether the last thing that a model does is to make probabilities; None: nobody can see."""
+    """Whether the output activation of a model is a sigmoid or softmax; None if unknown."""
     activation = model.ends_in(None)
     if activation == "constant":
         raise ValueError(
@@ -23,21 +23,21 @@ def ends_in_probabilities(model: Module) -> bool | None:
     return False if activation == "linear" else None
 
 
-class Suspicion:
-    """That outputs taken for logits are probabilities: all of an epoch lie in [0, 1]."""
+class LogitsCheck:
+    """Warns where outputs taken as logits may be probabilities: all of an epoch are in [0, 1]."""
 
     def __init__(self, loss: Any, probabilities: bool | None) -> None:
         entropy = isinstance(loss, CROSS_ENTROPIES)
         self.alive = entropy and loss.from_logits and probabilities is None
         self.name = type(loss).__name__
 
-    def look(self, prediction: Any) -> None:
-        # the first number outside ends it, mostly in the first batch
+    def observe(self, prediction: Any) -> None:
+        # the first value outside [0, 1] ends the check, usually in the first batch
         if self.alive and prediction.size:
             self.alive = bool(np.min(prediction) >= 0 and np.max(prediction) <= 1)
 
-    def tell(self) -> None:
-        """Behind an epoch, once."""
+    def warn(self) -> None:
+        """After an epoch, once."""
         if self.alive:
             self.alive = False
             warnings.warn(
@@ -46,3 +46,6 @@ class Suspicion:
                 UserWarning,
                 stacklevel=6,
             )
+
+
+Suspicion = LogitsCheck  # its name in earlier pickles

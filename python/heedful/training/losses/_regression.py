@@ -1,4 +1,4 @@
-"""Losses of the difference between prediction and target."""
+"""Regression losses: functions of the difference between prediction and target."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from heedful._checks import positive
 from heedful.base._types import Array
 from heedful.functional._dtypes import finite_cast
 from heedful.training.losses._prediction import floating
-from heedful.training.losses._sample_weights import Weights
+from heedful.training.losses._sample_weights import SampleWeights
 from heedful.training.losses._targets import check_finite, real_targets
 
 
 class Regression(ABC):
-    """The mean of a function of prediction − target, element by element."""
+    """The mean of an element-wise function of prediction − target."""
 
-    factor = 1.0  # of the slopes
+    factor = 1.0  # of the derivatives
 
     @np.errstate(all="ignore")
     def __call__(
@@ -30,27 +30,27 @@ class Regression(ABC):
         difference = prediction - finite_cast(weights.only(target), prediction.dtype)
         count = max(weights.count, 1)
         loss = float(weights.apply(self.losses(difference)).sum() / count)
-        gradient = weights.apply(self.slopes(difference)) * prediction.dtype.type(
+        gradient = weights.apply(self.derivatives(difference)) * prediction.dtype.type(
             self.factor / count
         )
         return loss, gradient
 
     @abstractmethod
     def losses(self, difference: Array) -> Array:
-        """In float64."""
+        """The losses, in float64."""
 
     @abstractmethod
-    def slopes(self, difference: Array) -> Array:
+    def derivatives(self, difference: Array) -> Array:
         """Their derivative, without the factor."""
 
     def count(self, target: Any, sample_weight: Any = None) -> int:
-        """Targets that the mean is taken over."""
-        return Weights(sample_weight, np.shape(target)).count
+        """Number of targets that the mean is taken over."""
+        return SampleWeights(sample_weight, np.shape(target)).count
 
     def checked(
         self, target: Any, shape: tuple[int, ...], sample_weight: Any = None, where: str = "target"
-    ) -> tuple[Array, Weights]:
-        target, weights = real_targets(target, shape), Weights(sample_weight, shape)
+    ) -> tuple[Array, SampleWeights]:
+        target, weights = real_targets(target, shape), SampleWeights(sample_weight, shape)
         check_finite(target, weights, where)
         return target, weights
 
@@ -71,13 +71,13 @@ class MeanSquaredError(Regression):
     (1.0, array([-2.,  0.]))
     """
 
-    factor = 2.0  # apart, because 2 · difference may be beyond the range
+    factor = 2.0  # separate, because 2 · difference may overflow
 
     def losses(self, difference: Array) -> Array:
         squares: Array = np.square(difference, dtype=np.float64)
         return squares
 
-    def slopes(self, difference: Array) -> Array:
+    def derivatives(self, difference: Array) -> Array:
         return difference
 
 
@@ -96,13 +96,13 @@ class MeanAbsoluteError(Regression):
         sizes: Array = np.abs(difference).astype(np.float64)
         return sizes
 
-    def slopes(self, difference: Array) -> Array:
+    def derivatives(self, difference: Array) -> Array:
         signs: Array = np.sign(difference)
         return signs
 
 
 class Huber(Regression):
-    """Squared as far as delta, and linear beyond it: less is made of targets that lie far off.
+    """Quadratic up to delta, and linear beyond it, so that outliers weigh less.
 
     ::
 
@@ -135,8 +135,8 @@ class Huber(Regression):
         found: Array = near * (sizes - near / 2)
         return found
 
-    def slopes(self, difference: Array) -> Array:
-        bound = difference.dtype.type(self.delta)  # inf beyond the type: there is no bound
+    def derivatives(self, difference: Array) -> Array:
+        bound = difference.dtype.type(self.delta)  # inf if it overflows the type: no bound
         clipped: Array = np.clip(difference, -bound, bound)
         return clipped
 

@@ -1,4 +1,4 @@
-"""Weights of targets: what counts in a loss, and how much."""
+"""Sample weights: masks and factors of targets in a loss."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from heedful.base._types import Array
 
 
 class Masked(NamedTuple):
-    """A mask, and numbers to multiply with beside it."""
+    """A mask, and factors in addition."""
 
     mask: Array
     factors: Array
 
 
-class Weights:
-    """Those of targets of a shape: True and False say what counts, numbers multiply.
+class SampleWeights:
+    """Weights of targets of a shape: booleans are a mask, numbers multiply the losses.
 
     Attributes
     ----------
     counted : array of bool, or None
-        None where everything counts.
+        None where all targets count.
     factors : array, or None
     count : int
-        What a mean is divided by: what a mask leaves; a number of 0 is divided by as well.
+        Divisor of a mean: the number of targets that a mask leaves, also those with the factor 0.
     """
 
     def __init__(self, given: Any, shape: tuple[int, ...], counted: Array | None = None) -> None:
@@ -35,7 +35,7 @@ class Weights:
         for one in given if isinstance(given, Masked) else (given,):
             if one is None:
                 continue
-            weights = _spread(one, shape)
+            weights = _broadcast(one, shape)
             if weights.dtype != np.bool_:
                 self.factors = weights
             else:
@@ -47,31 +47,31 @@ class Weights:
         self.counted = counted
 
     def only(self, values: Array) -> Array:
-        """values (shape) or (shape, C) with 0 where nothing counts, whatever stood there."""
+        """values (shape) or (shape, C), with 0 for targets that do not count, even for NaN."""
         if self.counted is None:
             return values
-        return np.where(_beside(self.counted, values), values, values.dtype.type(0))
+        return np.where(_with_axes(self.counted, values), values, values.dtype.type(0))
 
     def apply(self, values: Array) -> Array:
-        """The same, times their factors."""
+        """The same, times the factors."""
         values = self.only(values)
         if self.factors is None:
             return values
-        weighed: Array = values * _beside(self.factors, values).astype(values.dtype)
-        return weighed
+        weighted: Array = values * _with_axes(self.factors, values).astype(values.dtype)
+        return weighted
 
     def wrong(self, wrong: Array) -> Array:
-        """Of what is wrong, what counts."""
+        """Which wrong targets count."""
         return wrong if self.counted is None else wrong & self.counted
 
 
-def _beside(weights: Array, values: Array) -> Array:
-    """Weights with the axes of values."""
+def _with_axes(weights: Array, values: Array) -> Array:
+    """Weights with as many axes as values."""
     return weights.reshape(weights.shape + (1,) * (values.ndim - weights.ndim))
 
 
-def _spread(given: Any, shape: tuple[int, ...]) -> Array:
-    """Weights of the first axes of the shape, or of all, as an array of the shape."""
+def _broadcast(given: Any, shape: tuple[int, ...]) -> Array:
+    """Weights of the first axes of the shape, or of all, broadcast to the shape."""
     weights = checked_weights(given)
     if weights.ndim > 1 and weights.shape[-1] == 1 and weights.shape != shape[: weights.ndim]:
         weights = weights[..., 0]

@@ -1,4 +1,4 @@
-"""Targets: what a loss can work with, and which one is the first that it cannot."""
+"""Targets: checks, with the first invalid one in the message."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import numpy as np
 
 from heedful._checks import as_array, named, numbers
 from heedful.base._types import Array
-from heedful.training.losses._sample_weights import Weights
+from heedful.training.losses._sample_weights import SampleWeights
 
 _BY_NAME = "; names become integers by `classes, y = numpy.unique(y, return_inverse=True)`"
 
 
 def real_targets(target: Any, shape: tuple[int, ...], hint: str = "") -> Array:
-    """Numbers of the shape of the prediction; a last axis of 1 may be there or not."""
+    """Real numbers of the shape of the prediction; a last axis of length 1 is optional."""
     array = as_array("target", target)
     if array.dtype.kind in "USO":
         raise TypeError(f"target must hold real numbers: got {named(array)}{_BY_NAME}")
@@ -28,14 +28,14 @@ def real_targets(target: Any, shape: tuple[int, ...], hint: str = "") -> Array:
     return array
 
 
-def check_finite(target: Array, weights: Weights, where: str) -> None:
+def check_finite(target: Array, weights: SampleWeights, where: str) -> None:
     if target.dtype.kind == "f":
         wrong = weights.wrong(~np.isfinite(target))
         if wrong.any():
             raise ValueError(f"target must be finite: got {_first(target, wrong, where)}")
 
 
-def check_chances(target: Array, weights: Weights, where: str) -> None:
+def check_probability_targets(target: Array, weights: SampleWeights, where: str) -> None:
     """Each in [0, 1]."""
     wrong = weights.wrong(~((target >= 0) & (target <= 1)))
     if wrong.any():
@@ -44,8 +44,8 @@ def check_chances(target: Array, weights: Weights, where: str) -> None:
         raise ValueError(f"target must lie in [0, 1]: got {_first(target, wrong, where)}{hint}")
 
 
-def check_shares(target: Array, weights: Weights, where: str) -> None:
-    """target (…, C): each not negative, all of a row together 1; weights (…)."""
+def check_class_probabilities(target: Array, weights: SampleWeights, where: str) -> None:
+    """target (…, C): none negative, the sum of each row 1; weights (…)."""
     check = weights.wrong(np.asarray(~(target >= 0).all(-1)))
     if check.any():
         row = target[check][:1]
@@ -62,7 +62,7 @@ def check_shares(target: Array, weights: Weights, where: str) -> None:
 
 
 class Labels(NamedTuple):
-    """Classes as int64, and as they were given; `whole` says which were integers."""
+    """Classes as int64, and as given; `whole` marks those that were integers."""
 
     labels: Array
     given: Array
@@ -93,7 +93,7 @@ def class_targets(target: Any, shape: tuple[int, ...]) -> Labels:
     return Labels(np.where(whole, wide, 0).astype(np.int64), given, whole)
 
 
-def check_classes(found: Labels, classes: int, weights: Weights, where: str) -> None:
+def check_classes(found: Labels, classes: int, weights: SampleWeights, where: str) -> None:
     broken = weights.wrong(~found.whole)
     if broken.any():
         raise TypeError(
@@ -108,7 +108,7 @@ def check_classes(found: Labels, classes: int, weights: Weights, where: str) -> 
 
 
 def _first(values: Array, wrong: Array, where: str) -> str:
-    """A value and its place: ``3 at y[200]``."""
+    """A value and its index: ``3 at y[200]``."""
     value = values.reshape(-1)[int(wrong.argmax())]
     return f"{value:g} at {_place(wrong, where)}"
 

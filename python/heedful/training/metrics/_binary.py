@@ -1,4 +1,4 @@
-"""Metrics of yes and no: AUC, precision, recall and F1."""
+"""Binary metrics: AUC, precision, recall and F1."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from heedful.training.losses._categorical_cross_entropy import (
     CategoricalCrossEntropy,
     SparseCategoricalCrossEntropy,
 )
-from heedful.training.losses._sample_weights import Weights
+from heedful.training.losses._sample_weights import SampleWeights
 from heedful.training.metrics._sums import Mean, Ranking
 
 Own = TypeVar("Own", bound="BinaryMetric")
 
 
 class BinaryMetric(ABC):
-    """One score for each target, which is positive above ½; several outputs count together.
+    """One score for each target, which is positive above ½; several outputs are pooled.
 
-    Exact over all batches of an epoch, as if it were one batch.
+    Exact over all batches of an epoch, as if they were one batch.
     """
 
     name: str
 
     def of(self: Own, loss: Any) -> Own:
-        """The same for predictions that this loss takes."""
+        """The same metric for the predictions of this loss."""
         if isinstance(loss, (CategoricalCrossEntropy, SparseCategoricalCrossEntropy)):
             raise ValueError(
-                f"the metric {self.name} is of yes and no: it needs a model with one output and "
+                f"the metric {self.name} is binary: it needs a model with one output and "
                 "the loss binary_crossentropy"
             )
         return copy.copy(self)
 
     def counted(self, target: Any, prediction: Array, weight: Any) -> tuple[Array, Array]:
-        """Which targets are positive, and their scores; those that weigh 0 are left out."""
+        """Which targets are positive, and their scores; those with weight 0 are left out."""
         target = np.asarray(target)
         if target.size != prediction.size:
             raise ValueError(
@@ -48,18 +48,18 @@ class BinaryMetric(ABC):
                 f"{target.shape} and predictions of shape {prediction.shape}"
             )
         positive = target.reshape(prediction.shape) > 0.5
-        there = Weights(weight, prediction.shape).counted
+        there = SampleWeights(weight, prediction.shape).counted
         if there is None:
             return positive.reshape(-1), prediction.reshape(-1)
         return positive[there], prediction[there]
 
 
 class AUC(BinaryMetric):
-    """Area under the ROC curve: how often a positive target has the higher score.
+    """Area under the ROC curve: the probability that a positive target has the higher score.
 
-    Computed of all scores, not of thresholds: it is exact, and an epoch keeps its scores. NaN where
-    all targets are positive or all negative. Within an epoch, what callbacks get after a batch
-    leaves out the last fifth of the scores at most.
+    Computed from all scores, not from thresholds: it is exact, and an epoch keeps its scores. NaN
+    if all targets are positive or all negative. Within an epoch, the values that callbacks get
+    after a batch may leave out up to the last fifth of the scores.
 
     Examples
     --------
@@ -101,17 +101,18 @@ class _Thresholded(BinaryMetric):
 
     @abstractmethod
     def ratio(self, right: float, found: float, positive: float) -> Mean:
-        """Of the numbers of targets that are found and positive, found, and positive."""
+        """From the counts of true positives, predicted positives and positives."""
 
 
 class Precision(_Thresholded):
-    """The share of positive targets among those that are found; 0 where none is found.
+    """The fraction of predicted positives that are positive; 0 if none is predicted.
 
     Parameters
     ----------
     threshold : float, default 0.5
-        A target is found where its probability is above it. Logits are compared with its logit if
-        the loss is binary cross-entropy; other losses than that take the scores as they are.
+        A target is predicted positive if its probability is above it. Logits are compared with its
+        logit if the loss is binary cross-entropy; with other losses scores are compared with the
+        threshold itself.
     """
 
     name = "precision"
@@ -124,7 +125,7 @@ class Precision(_Thresholded):
 
 
 class Recall(_Thresholded):
-    """The share of those that are found among the positive targets; 0 where none is positive.
+    """The fraction of positive targets that are predicted positive; 0 if none is positive.
 
     Parameters
     ----------
@@ -142,7 +143,7 @@ class Recall(_Thresholded):
 
 
 class F1(_Thresholded):
-    """2 · precision · recall / (precision + recall); 0 where nothing is found nor positive.
+    """2 · precision · recall / (precision + recall); 0 if none is predicted positive or positive.
 
     Parameters
     ----------
@@ -162,7 +163,7 @@ class F1(_Thresholded):
 BINARY = (AUC, Precision, Recall, F1)
 
 
-def _logit(chance: float) -> float:
-    if chance in (0, 1):
-        return math.inf if chance else -math.inf
-    return math.log(chance) - math.log1p(-chance)
+def _logit(p: float) -> float:
+    if p in (0, 1):
+        return math.inf if p else -math.inf
+    return math.log(p) - math.log1p(-p)

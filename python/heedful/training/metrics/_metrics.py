@@ -1,4 +1,4 @@
-"""Metrics: what one wants to know of predictions beside the loss."""
+"""Metrics of predictions in addition to the loss, and their names."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from heedful.training.losses._categorical_cross_entropy import (
     CategoricalCrossEntropy,
     SparseCategoricalCrossEntropy,
 )
-from heedful.training.losses._sample_weights import Weights
+from heedful.training.losses._sample_weights import SampleWeights
 from heedful.training.metrics._binary import AUC, BINARY, F1, Precision, Recall
 from heedful.training.metrics._sums import Mean, Sum
 
-# from target, prediction and weights, which say what counts, to what batches add up; classes and
-# not functions in functions, which cannot be pickled
+# from target, prediction and sample weights to a sum over batches; classes rather than closures,
+# which cannot be pickled
 Metric: TypeAlias = Callable[[Any, Array, Any], Sum]
 
 
@@ -31,7 +31,7 @@ class BinaryAccuracy:
 
     def __call__(self, target: Any, prediction: Array, weight: Any) -> Mean:
         target = np.asarray(target).reshape(prediction.shape)
-        return _share((prediction > self.threshold) == (target > 0.5), weight)
+        return _mean((prediction > self.threshold) == (target > 0.5), weight)
 
 
 class SparseAccuracy:
@@ -41,29 +41,29 @@ class SparseAccuracy:
     def __call__(self, target: Any, prediction: Array, weight: Any) -> Mean:
         target = np.asarray(target).reshape(prediction.shape[:-1])
         counted = None if self.ignored is None else target != self.ignored
-        return _share(prediction.argmax(-1) == target, weight, counted)
+        return _mean(prediction.argmax(-1) == target, weight, counted)
 
 
 class CategoricalAccuracy:
     def __call__(self, target: Any, prediction: Array, weight: Any) -> Mean:
-        return _share(prediction.argmax(-1) == np.asarray(target).argmax(-1), weight)
+        return _mean(prediction.argmax(-1) == np.asarray(target).argmax(-1), weight)
 
 
 class SquaredError:
     @np.errstate(all="ignore")
     def __call__(self, target: Any, prediction: Array, weight: Any) -> Mean:
         difference = prediction - np.asarray(target).reshape(prediction.shape)
-        return _share(np.square(difference, dtype=np.float64), weight)
+        return _mean(np.square(difference, dtype=np.float64), weight)
 
 
 class AbsoluteError:
     @np.errstate(all="ignore")
     def __call__(self, target: Any, prediction: Array, weight: Any) -> Mean:
-        return _share(np.abs(prediction - np.asarray(target).reshape(prediction.shape)), weight)
+        return _mean(np.abs(prediction - np.asarray(target).reshape(prediction.shape)), weight)
 
 
 class OfFunction:
-    """A user's function gives a mean; batches count by their size."""
+    """A user's function returns a mean; batches are weighted by their size."""
 
     def __init__(self, function: Callable[[Any, Array], Any], name: str) -> None:
         self.function, self.name = function, name
@@ -78,16 +78,16 @@ class OfFunction:
             ) from None
 
 
-def _share(values: Array, weight: Any, counted: Array | None = None) -> Mean:
-    """Sum and count of what counts: weights other than 0 all count alike."""
-    there = Weights(weight, values.shape, counted).counted
+def _mean(values: Array, weight: Any, counted: Array | None = None) -> Mean:
+    """Sum and count of the values that count: all weights other than 0 count equally."""
+    there = SampleWeights(weight, values.shape, counted).counted
     if there is not None:
         values = values[there]
     return Mean(float(values.sum(dtype=np.float64)), float(values.size))
 
 
 def as_metrics(given: Any, loss: Any) -> list[tuple[str, Metric]]:
-    """Metrics with the names that they have in history, each another one."""
+    """Metrics with their names in the history, which are distinct."""
     if given is None:
         given = ()
     if isinstance(given, str) or callable(given):
@@ -107,7 +107,7 @@ def as_metrics(given: Any, loss: Any) -> list[tuple[str, Metric]]:
 
 
 def as_metric(argument: str, given: Any, loss: Any) -> tuple[str, Metric]:
-    """Its name, and the metric that the name means together with a loss."""
+    """Its name, and the metric that the name denotes with this loss."""
     if isinstance(given, type):
         hint = f": write {given.__name__}()" if given in BINARY else ""
         raise TypeError(f"{argument} must be functions, not classes: got {given.__name__}{hint}")
@@ -141,7 +141,7 @@ def _by_name(kind: type[AUC | Precision | Recall | F1], loss: Any) -> Metric:
     metric = kind().of(loss)
     if kind is not AUC and not isinstance(loss, BinaryCrossEntropy):
         raise ValueError(
-            f"{kind.name!r} needs binary_crossentropy as the loss, which tells what is found; with "
+            f"{kind.name!r} needs binary_crossentropy as the loss, for its threshold; with "
             f"another one, write {kind.__name__}(threshold=…)"
         )
     return metric
@@ -164,7 +164,7 @@ def _identifier(name: str) -> str:
     found = re.sub(r"\W+", "_", name).strip("_") or "metric"
     if found == "loss" or found.startswith("val_"):
         raise ValueError(
-            f"a metric must not be called {found!r}, which history needs for itself: rename it"
+            f"a metric must not be called {found!r}, which is reserved in history: rename it"
         )
     if found[0].isdigit():
         found = f"metric_{found}"

@@ -1,4 +1,4 @@
-"""Sums: what metrics add up over the batches of an epoch."""
+"""Sums: what metrics accumulate over the batches of an epoch."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from heedful.base._types import Array
 
 
 class Sum(Protocol):
-    """What a metric gives for a batch."""
+    """What a metric returns for a batch."""
 
     def add(self, other: Sum) -> None:
-        """That of one more batch."""
+        """Add that of another batch."""
 
     def value(self) -> float:
         """Over all batches."""
 
     def latest(self) -> float:
-        """The same, or nearly: it is asked for after every batch."""
+        """The same, or an approximation: it is evaluated after every batch."""
 
 
 class Mean:
-    """A total and what it is divided by; 0 where that is 0."""
+    """A total and its divisor; the value is 0 where the divisor is 0."""
 
     def __init__(self, total: float = 0.0, count: float = 0.0) -> None:
         self.total, self.count = total, count
@@ -40,12 +40,12 @@ class Mean:
 
 
 class Ranking:
-    """All scores of positive and of negative targets: how often the positive one is higher."""
+    """All scores of positive and negative targets; the value is how often a positive is higher."""
 
     def __init__(self, positive: Array, negative: Array) -> None:
         self.positive, self.negative = [positive], [negative]
         self.count = positive.size + negative.size
-        self._known = (0, math.nan)  # number of scores, and what was computed of them
+        self._known = (0, math.nan)  # number of scores, and the value for them
 
     def add(self, other: Sum) -> None:
         assert isinstance(other, Ranking)
@@ -65,7 +65,7 @@ class Ranking:
         return (below + below_or_equal) / (2 * len(positive) * len(negative))
 
     def latest(self) -> float:
-        # sorted anew after every batch, an epoch would take the square of its time
+        # sorting again after every batch would make an epoch quadratic
         if self.count > 1.25 * self._known[0]:
             self._known = self.count, self.value()
         return self._known[1]

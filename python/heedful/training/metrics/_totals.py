@@ -11,7 +11,7 @@ from heedful.training.metrics._sums import Mean, Sum
 
 
 class Totals:
-    """What batches give, so that they can be added up; of no batch to begin with."""
+    """Sums over batches that can be added; those of no batch initially."""
 
     def __init__(self, metrics: list[tuple[str, Metric]]) -> None:
         self.sums: dict[str, Sum | None] = dict.fromkeys(["loss", *(name for name, _ in metrics)])
@@ -41,12 +41,12 @@ class Totals:
         return {name: math.nan if own is None else own.value() for name, own in self.sums.items()}
 
     def latest(self) -> dict[str, float]:
-        """The same after a batch, where it must not take long."""
+        """The same after a batch, where it must be fast."""
         return {name: math.nan if own is None else own.latest() for name, own in self.sums.items()}
 
 
 def _count(loss_fn: Any, target: Any, weight: Any) -> int:
     if isinstance(loss_fn, LOSSES):
         return loss_fn.count(target, weight)
-    count_of = getattr(loss_fn, "count", None)  # a loss that leaves targets out has it
+    count_of = getattr(loss_fn, "count", None)  # of a loss that ignores targets
     return len(target) if count_of is None else int(count_of(target))

@@ -1,4 +1,4 @@
-"""Optimizer: what all ways down share."""
+"""Optimizer: the base class of optimizers."""
 
 from __future__ import annotations
 
@@ -23,35 +23,35 @@ from heedful.training.optimizers._settings import groups_of, setting
 
 
 class Optimizer(ArgumentHints, ABC):
-    """What all optimizers share: groups, clipping, state.
+    """The base class of optimizers: groups, clipping, state.
 
     Parameters
     ----------
     model : Layer, optional
-        Whose parameters are changed; `compile` gives it where it is left out.
+        Its parameters are updated; set by `compile` where it is left out.
     lr : float or function
         Learning rate, or a function from the number of the step to it, such as
         :class:`WarmupCosine`.
     groups : mapping, optional
-        Other settings for parameters whose dotted names match a pattern, the first that does:
+        Other settings for parameters whose dotted names match a pattern; the first match applies:
         ``{"*.bias": {"weight_decay": 0}, "embedding.*": {"lr_factor": 0.1}}``. A pattern that no
         name matches is an error at the first step.
     clip_norm : float, optional
-        Gradients are scaled down together where their norm, over all parameters, is greater.
+        Gradients are scaled down together if their norm, over all parameters, is larger.
 
     Notes
     -----
-    A parameter that has no gradient, such as one that the computation did not use, stays as it is,
-    with all that is kept for it, as in PyTorch: momentum does not move it, decay does not shrink
-    it. Schedules count the steps of the optimizer, Adam's bias correction those of each parameter.
+    A parameter without a gradient, such as one that the computation did not use, is unchanged, with
+    its state, as in PyTorch: neither momentum nor decay changes it. Schedules count the steps of
+    the optimizer, Adam's bias correction those of each parameter.
 
-    From its first step on, as long as the optimizer exists, memory that layers do not need any more
-    is kept for the next step, never more than a step took; at the end of `fit` it is given back.
+    From its first step on, as long as the optimizer exists, memory that layers no longer need is
+    kept for the next step, never more than a step took; at the end of `fit` it is released.
     """
 
     settings: dict[str, float]
     slots: tuple[str, ...] = ()  # arrays kept for each parameter
-    # called with the model before each step: processes that learn together exchange gradients
+    # called with the model before each step: data-parallel processes average their gradients
     exchange: Callable[[Any], None] | None = None
     _keeper: Keeper | None = None
 
@@ -92,7 +92,7 @@ class Optimizer(ArgumentHints, ABC):
         self.schedule = as_schedule(given)
 
     def step(self) -> None:
-        """One step down, by the gradients that are there. They stay: call ``model.zero_grad()``.
+        """One update by the present gradients, which are kept: call ``model.zero_grad()``.
 
         Raises
         ------
@@ -127,19 +127,19 @@ class Optimizer(ArgumentHints, ABC):
         self, value: Array, grad: Array, slots: list[Array], rate: float,
         settings: Mapping[str, float], count: int,
     ) -> None:  # fmt: skip
-        """Changes one parameter and its slots in place; this is its step number `count`, from 1."""
+        """Updates one parameter and its slots in place; this is its step number `count`, from 1."""
 
     def _clipping(self, found: list[tuple[str, Parameter]], rate: float) -> float:
-        """What gradients are multiplied by; refuses those by which weights would be lost."""
+        """The factor of the gradients; an error for those that would make weights infinite."""
         norm = gradient_norm([own.grad for _, own in found if own.grad is not None])
         factor = 1.0
         if self.clip_norm is not None and math.isfinite(norm):
-            # with PyTorch's small number, for the same steps
+            # with PyTorch's epsilon, for the same steps
             factor = min(1.0, self.clip_norm / (norm + 1e-6))
         types = {own.value.dtype for _, own in found}
-        most = min((float(np.finfo(dtype).max) for dtype in types), default=math.inf)
-        # squares are kept by some, and the step is added to the weights
-        if not max(norm * factor, 1.0) * max(rate, 1.0) < math.sqrt(most):
+        limit = min((float(np.finfo(dtype).max) for dtype in types), default=math.inf)
+        # some optimizers keep squares, and the step is added to the weights
+        if not max(norm * factor, 1.0) * max(rate, 1.0) < math.sqrt(limit):
             raise FloatingPointError(not_finite(found, norm))
         return factor
 
@@ -163,14 +163,14 @@ class Optimizer(ArgumentHints, ABC):
         return arrays[name]
 
     def description(self) -> dict[str, Any]:
-        """Kind and settings, as a file of a training names them."""
+        """Kind and settings, as stored in the file of a training."""
         return {
             "optimizer": type(self).__name__, "lr": described(self.schedule), **self.settings,
             "groups": self.groups, "clip_norm": self.clip_norm,
         }  # fmt: skip
 
     def state_dict(self) -> dict[str, Array]:
-        """A copy of all that a later step depends on, by dotted names."""
+        """A copy of the complete state that later steps depend on, by dotted names."""
         state = {
             f"{slot}.{name}": array.copy()
             for slot, arrays in self.state.items()
@@ -181,10 +181,10 @@ class Optimizer(ArgumentHints, ABC):
         return state
 
     def load_state_dict(self, state: Mapping[str, ArrayLike]) -> None:
-        """Goes on where `state` was taken. Everything is checked first.
+        """Resumes from `state`. Everything is checked first.
 
-        In a state without a number of steps for each parameter, as early files are, all that have
-        moved had a gradient in every step.
+        In a state without a number of steps for each parameter, as in early files, parameters with
+        slots are assumed to have had a gradient in every step.
         """
         if self.model is None:
             raise ValueError("the optimizer has no model: give it one, or compile one with it")
@@ -226,11 +226,11 @@ def _count(key: str, given: Any) -> int:
 
 @np.errstate(all="ignore")
 def _clipped(grad: Array, factor: float) -> Array:
-    # asarray: products of arrays without axes are none
+    # asarray: products of arrays without axes are scalars
     scaled: Array = np.asarray(grad * grad.dtype.type(factor))
     return scaled
 
 
-def _few(names: list[str], most: int = 8) -> str:
-    shown = ", ".join(names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+def _few(names: list[str], limit: int = 8) -> str:
+    shown = ", ".join(names[:limit])
+    return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"

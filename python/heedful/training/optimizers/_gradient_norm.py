@@ -1,4 +1,4 @@
-"""The norm of all gradients together, also of those whose squares no type holds."""
+"""The norm over all gradients, also where their squares overflow."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from heedful.base._types import Array
 
 @np.errstate(all="ignore")
 def gradient_norm(gradients: Iterable[Array | None]) -> float:
-    """√Σ g² over all of them; NaN or inf where one of them holds such. None is passed by."""
+    """√Σ g² over all of them; NaN or inf if one of them holds such. None is skipped."""
     if not isinstance(gradients, Iterable):
         raise TypeError(f"gradients must be a sequence of arrays: got {named(gradients)}")
     there = [gradient for gradient in gradients if gradient is not None]
@@ -22,9 +22,9 @@ def gradient_norm(gradients: Iterable[Array | None]) -> float:
     total = float(np.sum(squares, dtype=np.float64))
     if math.isfinite(total):
         return math.sqrt(total)
-    # squares of float32 end at 2e19: once more, beside the largest
-    tops = [float(np.abs(gradient).max()) for gradient in there if gradient.size]
-    largest = float(np.max(tops))
+    # squares of float32 overflow above 2e19: again, relative to the largest
+    maxima = [float(np.abs(gradient).max()) for gradient in there if gradient.size]
+    largest = float(np.max(maxima))
     if not math.isfinite(largest):
         return largest
     parts = [np.square(gradient / largest, dtype=np.float64).sum() for gradient in there]
@@ -32,7 +32,7 @@ def gradient_norm(gradients: Iterable[Array | None]) -> float:
 
 
 def not_finite(found: list[tuple[str, Parameter]], norm: float) -> str:
-    """Which gradient no step can be made with."""
+    """The message about the gradient that prevents a step."""
     for name, own in found:
         if own.grad is not None and not np.isfinite(own.grad).all():
             kind = "nan" if np.isnan(own.grad).any() else "inf"

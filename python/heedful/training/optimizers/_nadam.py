@@ -15,7 +15,7 @@ from heedful.training.optimizers._rules import Adam
 
 
 class NAdam(Adam):
-    """Adam that looks one step ahead with its momentum.
+    """Adam with Nesterov momentum.
 
     ::
 
@@ -55,7 +55,7 @@ class NAdam(Adam):
             clip_norm=clip_norm,
         )  # fmt: skip
         self.momentum_decay = not_negative("momentum_decay", momentum_decay)
-        self._products = {0: 1.0}  # t → Mₜ, of counts that parameters have
+        self._products = {0: 1.0}  # t → Mₜ, for the counts of parameters
 
     def description(self) -> dict[str, Any]:
         return {**super().description(), "momentum_decay": self.momentum_decay}
@@ -81,7 +81,7 @@ class NAdam(Adam):
         return float(self.betas[0] * (1 - 0.5 * 0.96 ** (count * self.momentum_decay)))
 
     def _product(self, count: int) -> float:
-        """Kept rather than saved: it follows from the count."""
+        """Mₜ, cached rather than saved: it follows from the count."""
         if count not in self._products:
             known = max(at for at in self._products if at < count)
             product = self._products[known]

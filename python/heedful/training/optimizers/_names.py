@@ -22,7 +22,7 @@ _NAMES: dict[str, Callable[[Module], Optimizer]] = {
 
 
 def as_optimizer(given: Any, model: Module) -> Optimizer:
-    """An optimizer by its name or as it is, for this model."""
+    """An optimizer by name, or the argument itself if it is one, for this model."""
     if isinstance(given, Optimizer):
         if given.model is not None and given.model is not model:
             raise ValueError("optimizer must be one of this model: it was made for another one")

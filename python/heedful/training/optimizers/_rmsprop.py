@@ -1,4 +1,4 @@
-"""RMSprop: gradients divided by a running mean of their size."""
+"""RMSprop: gradients divided by a running root mean square."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from heedful.training.optimizers._settings import below_one
 
 
 class RMSprop(Optimizer):
-    """Steps of about lr for each number, whatever the size of its gradient.
+    """Steps of about lr for each element, whatever the size of its gradient.
 
     ::
 
@@ -28,11 +28,11 @@ class RMSprop(Optimizer):
     alpha : float, default 0.99
         α, which Keras calls rho.
     eps : float, default 1e-8
-        Beside the root, as in PyTorch; Keras adds it below the root.
+        Added to the root, as in PyTorch; Keras adds it under the root.
     momentum : float, default 0
         Below 1: b ← momentum · b + g / (√v + eps), and w ← w − lr · b.
     centered : bool, default False
-        √(v − a²) in the place of √v, with a ← α a + (1 − α) g.
+        √(v − a²) instead of √v, with a ← α a + (1 − α) g.
     weight_decay : float, default 0
         Added to the gradient as weight_decay · w.
 
@@ -86,7 +86,7 @@ class RMSprop(Optimizer):
             mean = named["mean"]
             mean *= old
             mean += new * grad
-            size = np.maximum(square - mean * mean, 0)  # rounding may leave it below
+            size = np.maximum(square - mean * mean, 0)  # rounding may make it negative
         step = grad / (np.sqrt(size) + kind(self.eps))
         if "momentum" in named:
             moving = named["momentum"]

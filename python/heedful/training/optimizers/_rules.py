@@ -1,4 +1,4 @@
-"""SGD, Adam and AdamW: how parameters follow their gradients."""
+"""SGD, Adam and AdamW: update rules."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class SGD(Optimizer):
 
 
 class Adam(Optimizer):
-    """Steps of about lr for each number, whatever the size of its gradient.
+    """Steps of about lr for each element, whatever the size of its gradient.
 
     ::
 
@@ -137,7 +137,7 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam whose weight decay shrinks the weights by themselves: w ← w · (1 − lr · weight_decay).
+    """Adam with decoupled weight decay: w ← w · (1 − lr · weight_decay).
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Schedules: learning rates that change from step to step."""
+"""Schedules: learning rates as functions of the step."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Schedule: TypeAlias = Callable[[int], float]
 
 
 class WarmupCosine:
-    """Rises to lr in a straight line, then falls along half a cosine.
+    """Rises linearly to lr, then falls along half a cosine.
 
     Parameters
     ----------
@@ -47,12 +47,12 @@ class WarmupCosine:
     def __call__(self, step: int) -> float:
         if step < self.warmup_steps:
             return self.lr * (step + 1) / self.warmup_steps
-        way = (step - self.warmup_steps) / max(self.total_steps - self.warmup_steps, 1)
-        return self.final + (self.lr - self.final) * (1 + math.cos(math.pi * min(way, 1))) / 2
+        progress = (step - self.warmup_steps) / max(self.total_steps - self.warmup_steps, 1)
+        return self.final + (self.lr - self.final) * (1 + math.cos(math.pi * min(progress, 1))) / 2
 
 
 class InverseSquareRoot:
-    """Rises to lr in a straight line, then falls as 1/√step.
+    """Rises linearly to lr, then falls as 1/√step.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ def as_schedule(given: Any) -> Schedule:
 
 
 def described(schedule: Schedule) -> float | str:
-    """A schedule as a file of a training names it: a function by its name alone."""
+    """The description of a schedule in the file of a training: of a function its name alone."""
     if isinstance(schedule, Constant):
         return schedule.lr
     if isinstance(schedule, (WarmupCosine, InverseSquareRoot)):

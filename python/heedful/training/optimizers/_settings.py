@@ -1,4 +1,4 @@
-"""Settings: the numbers of optimizers, schedules and penalties, also of groups of parameters."""
+"""Settings of optimizers, for all parameters and for groups of them."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def below_one(name: str, value: Any) -> float:
 
 
 def setting(name: str, value: Any, shown: str | None = None) -> float:
-    """One that groups may set; `shown` is what a message calls it."""
+    """A setting that groups may override; `shown` is its name in messages."""
     number = not_negative(shown or name, value)
     return below_one(shown or name, number) if name == "momentum" else number
 
 
 def betas_of(given: Any) -> tuple[float, float]:
-    """Two rates of decay."""
+    """The two decay rates."""
     if isinstance(given, str) or not isinstance(given, Iterable):
         raise TypeError(f"betas must be two numbers: got {named(given)}")
     betas = [below_one("betas", beta) for beta in given]
@@ -34,7 +34,7 @@ def betas_of(given: Any) -> tuple[float, float]:
 
 
 def groups_of(given: Any, known: Iterable[str]) -> Groups:
-    """Settings by patterns of names, none that is not known."""
+    """Settings by patterns of names; unknown settings are errors."""
     if given is None:
         return {}
     if not isinstance(given, Mapping):

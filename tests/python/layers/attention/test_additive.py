@@ -43,18 +43,16 @@ def test_gradients_of_weights_are_taken(rng: np.random.Generator) -> None:
     with pytest.raises(ValueError, match="dweights must have shape"):
         backward(np.zeros_like(y), dweights[:, :4])
     step = 1e-6 * rng.standard_normal(x.shape)
-    ahead, behind = (layer(x + sign * step, return_weights=True)[1] for sign in (1, -1))
-    np.testing.assert_allclose(
-        (dx * step).sum(), ((ahead - behind) * dweights).sum() / 2, rtol=1e-6
-    )
+    above, below = (layer(x + sign * step, return_weights=True)[1] for sign in (1, -1))
+    np.testing.assert_allclose((dx * step).sum(), ((above - below) * dweights).sum() / 2, rtol=1e-6)
     assert weights.shape == dweights.shape
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda layer, x: layer(x[..., :5]), "query must have 6 numbers in its last axis"),
-        (lambda layer, x: layer(x, x[..., :5]), "key must have 6 numbers in its last axis"),
+        (lambda layer, x: layer(x[..., :5]), "query must have 6 elements in its last axis"),
+        (lambda layer, x: layer(x, x[..., :5]), "key must have 6 elements in its last axis"),
         (lambda layer, x: layer(x[0, 0]), "query must have positions and features as axes"),
         (lambda layer, x: layer(x, None, x), "key must be given where value is"),
         (lambda layer, x: layer(x, x, x[:, :2]), "value and key must have the same length"),

@@ -1,4 +1,4 @@
-"""FeatureAttention.importance, against differences, scikit-learn and features known to decide."""
+"""FeatureAttention.importance, against differences, scikit-learn and features known to matter."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_without_a_metric_it_is_the_loss_that_rises(rng: np.random.Generator) ->
     assert (mae.importances[2] == 0).all()
 
 
-def test_it_finds_the_five_of_thirty_features_that_decide() -> None:
+def test_it_finds_the_five_of_thirty_features_that_matter() -> None:
     rng = np.random.default_rng(0)
     x, decide = rng.standard_normal((800, 30)), rng.choice(30, 5, replace=False)
     y = (x[:, decide] @ np.array([1, -1, 1, -1, 1]) > 0).astype(int)
@@ -186,7 +186,7 @@ def test_an_attribute_of_the_users_own_layer_stays(rng: np.random.Generator) -> 
     np.testing.assert_allclose(found, differences(model, x), rtol=1e-6, atol=1e-9)
 
 
-def test_what_cannot_be_asked_is_refused_in_a_sentence(rng: np.random.Generator) -> None:
+def test_invalid_arguments_are_refused_in_a_sentence(rng: np.random.Generator) -> None:
     attention, model = two_outputs()
     x, y = rng.standard_normal((7, 5)), rng.standard_normal((7, 2))
     with pytest.raises(TypeError, match=r"model must be a layer, importance\(model, x\)"):

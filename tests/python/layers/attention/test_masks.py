@@ -1,4 +1,4 @@
-"""Masks of layers: what could mean two things is refused, what is taken means what NumPy says."""
+"""Masks of layers: ambiguous shapes are rejected, others broadcast as in NumPy."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_a_mask_of_three_axes_is_refused_even_where_it_would_fit(name: str, kind
 
 
 @pytest.mark.parametrize("name", LAYERS)
-def test_masks_by_item_and_by_head_are_what_they_say(name: str) -> None:
+def test_masks_by_item_and_by_head(name: str) -> None:
     layer = LAYERS[name]
     by_item = np.random.default_rng(2).random((B, L, L)) < 0.6
     for item in range(B):
@@ -57,7 +57,7 @@ def test_one_item_alone_takes_a_mask_for_its_heads() -> None:
 
 
 @pytest.mark.parametrize("layer", [DecoderLayer(E, H, 8, rng=0), Decoder(2, E, H, 8, rng=0)])
-def test_masks_of_a_decoder_are_called_as_its_user_calls_them(layer: Any) -> None:
+def test_masks_of_a_decoder_are_reported_by_the_caller_s_names(layer: Any) -> None:
     with pytest.raises(ValueError, match=THREE.format("mask")):
         layer(X, MEMORY, mask=np.ones((B, L, L), bool))
     with pytest.raises(ValueError, match=THREE.format("memory_mask")):
@@ -71,7 +71,7 @@ def test_masks_of_a_decoder_are_called_as_its_user_calls_them(layer: Any) -> Non
         layer(X, MEMORY[:2])
 
 
-def test_a_padding_mask_is_told_how_to_be_written() -> None:
+def test_a_padding_mask_gets_a_hint() -> None:
     padding = np.ones((B, L), bool)
     for name, layer in LAYERS.items():
         with pytest.raises(ValueError, match=r"padding \(B, Lk\) write mask\[:, None, None, :\]"):

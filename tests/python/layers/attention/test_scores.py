@@ -37,11 +37,11 @@ def by_hand(
         score = score - slopes[head] * abs(distance)
         if causal:
             score = np.where(distance >= 0, score, -np.inf)
-        shares = np.exp(score)
+        probabilities = np.exp(score)
         sink = 0.0 if layer.sink is None else np.exp(layer.sink[head])
-        shares /= shares.sum(-1, keepdims=True) + sink
-        heads.append(shares @ v[..., own])
-        all_weights.append(shares)
+        probabilities /= probabilities.sum(-1, keepdims=True) + sink
+        heads.append(probabilities @ v[..., own])
+        all_weights.append(probabilities)
     y = np.concatenate(heads, -1) @ layer.out_proj.weight.T + layer.out_proj.bias
     return y, np.stack(all_weights, 1)
 
@@ -105,8 +105,8 @@ def test_heads_may_be_unscaled_or_scaled_by_the_width_of_the_model(
             for weight in np.split(layer.in_proj_weight, 3)
         )
         scores = q @ k.swapaxes(-1, -2) * scale
-        shares = np.exp(scores) / np.exp(scores).sum(-1, keepdims=True)
-        heads = (shares @ v).swapaxes(1, 2).reshape(B, L, E)
+        probabilities = np.exp(scores) / np.exp(scores).sum(-1, keepdims=True)
+        heads = (probabilities @ v).swapaxes(1, 2).reshape(B, L, E)
         np.testing.assert_allclose(layer(x), heads @ layer.out_proj.weight.T, rtol=1e-12)
 
 
@@ -199,10 +199,10 @@ def test_additive_scores_have_distances_and_a_sink(rng: np.random.Generator) -> 
         q, k = query @ layer.query_proj.weight.T, key @ layer.key_proj.weight.T
         score = np.tanh(q[:, :, None] + k[:, None]) @ layer.weight
         score = score - slope * abs(np.arange(L)[:, None] + M - L - np.arange(M))
-        shares = np.exp(score) / (np.exp(0.7) + np.exp(score).sum(-1, keepdims=True))
+        probabilities = np.exp(score) / (np.exp(0.7) + np.exp(score).sum(-1, keepdims=True))
         y, weights = layer(query, key, align="lower_right", return_weights=True)
-        np.testing.assert_allclose(weights, shares, rtol=1e-12)
-        np.testing.assert_allclose(y, shares @ key, rtol=1e-12)
+        np.testing.assert_allclose(weights, probabilities, rtol=1e-12)
+        np.testing.assert_allclose(y, probabilities @ key, rtol=1e-12)
 
 
 def test_the_scale_of_pooling_is_that_of_its_scores(rng: np.random.Generator) -> None:
@@ -215,9 +215,9 @@ def test_the_scale_of_pooling_is_that_of_its_scores(rng: np.random.Generator) ->
     ):
         layer = layers.AttentionPooling(6, hidden, scale=scale, dtype=np.float64, rng=0)
         seen = x if hidden is None else np.tanh(x @ layer.linear.weight.T + layer.linear.bias)
-        shares = np.exp(factor * seen @ layer.query[0])
-        shares /= shares.sum(-1, keepdims=True)
-        np.testing.assert_allclose(layer(x), np.einsum("bl,ble->be", shares, x), rtol=1e-12)
+        probabilities = np.exp(factor * seen @ layer.query[0])
+        probabilities /= probabilities.sum(-1, keepdims=True)
+        np.testing.assert_allclose(layer(x), np.einsum("bl,ble->be", probabilities, x), rtol=1e-12)
 
 
 def test_distances_between_lengths_that_differ_need_align() -> None:

@@ -12,7 +12,7 @@ from heedful.base._mode import INFERENCE, Mode
 from heedful.layers import Dropout, FeedForward, Layer
 
 
-def test_the_mask_follows_from_the_seed_that_the_generator_gives(
+def test_the_mask_depends_on_the_generator_s_seed(
     rng: np.random.Generator, wide_dtype: np.dtype[Any]
 ) -> None:
     generator, twin = np.random.default_rng(4), np.random.default_rng(4)
@@ -29,16 +29,16 @@ def test_the_mask_follows_from_the_seed_that_the_generator_gives(
 def test_strides_do_not_move_the_mask(rng: np.random.Generator) -> None:
     layer, x = Dropout(0.5), rng.standard_normal((33, 7, 5)).astype(np.float32)
     expected, _ = layer.forward(x, rng=1)
-    turned = np.ascontiguousarray(x.T).T
-    y, backward = layer.forward(turned, rng=1)
+    transposed = np.ascontiguousarray(x.T).T
+    y, backward = layer.forward(transposed, rng=1)
     np.testing.assert_array_equal(y, expected)
-    np.testing.assert_array_equal(backward(turned), expected)
+    np.testing.assert_array_equal(backward(transposed), expected)
     y, _ = layer.forward(np.repeat(x, 2, axis=1)[:, ::2], rng=1)
     np.testing.assert_array_equal(y, expected)
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
-def test_as_much_is_dropped_as_asked_for_and_nothing_hangs_together(rate: float) -> None:
+def test_the_dropped_fraction_is_the_rate_and_elements_are_independent(rate: float) -> None:
     count, layer = 200_000, Dropout(rate)
     y, _ = layer.forward(np.ones(count), rng=11)
     deviation = np.sqrt(rate * (1 - rate) / count)
@@ -62,7 +62,7 @@ def test_a_single_number_keeps_its_shape() -> None:
     assert y.shape == backward(np.float32(1)).shape == ()
 
 
-def test_what_a_user_gives_is_not_written_over(rng: np.random.Generator) -> None:
+def test_arguments_of_a_user_are_not_overwritten(rng: np.random.Generator) -> None:
     for layer in (Dropout(0.5), FeedForward(5, 11, 0.5, rng=0)):
         x, dy = rng.standard_normal((2, 7, 5)).astype(np.float32)
         kept = x.copy(), dy.copy()
@@ -73,7 +73,7 @@ def test_what_a_user_gives_is_not_written_over(rng: np.random.Generator) -> None
 
 
 class Squares(Layer):
-    """A layer whose way back needs its own result."""
+    """A layer whose backward function needs its own result."""
 
     def compute(self, mode: Any, x: Any, residual: Any = None) -> Any:
         y = x * x

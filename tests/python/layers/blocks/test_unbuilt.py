@@ -1,4 +1,4 @@
-"""Dense before its first call: what is asked of parameters that are not there yet is remembered."""
+"""Dense before its first call: settings of parameters that do not exist yet are kept."""
 
 from __future__ import annotations
 
@@ -56,13 +56,15 @@ ALL = {"0.linear.weight", "0.linear.bias", "1.linear.weight", "1.linear.bias"}
     ],
 )
 @pytest.mark.parametrize("make", [model, built])
-def test_what_is_frozen_does_not_learn_built_or_not(make: Any, freeze: Any, left: set[str]) -> None:
+def test_frozen_parameters_are_not_trained_built_or_not(
+    make: Any, freeze: Any, left: set[str]
+) -> None:
     layers = make()
     freeze(layers)
     assert changed(layers) == left
 
 
-def test_trainable_says_whether_anything_learns() -> None:
+def test_trainable_is_whether_any_parameter_is() -> None:
     for layers in (model(), built()):
         assert layers.trainable
         layers.freeze("0.*")
@@ -86,7 +88,7 @@ def test_a_state_builds_what_it_is_loaded_into(tmp_path: Path) -> None:
         np.testing.assert_array_equal(layers(X), source(X))
 
 
-def test_a_training_goes_on_in_a_model_that_was_never_called(tmp_path: Path) -> None:
+def test_a_training_resumes_in_a_model_that_was_never_called(tmp_path: Path) -> None:
     def compiled() -> Sequential:
         layers = model()
         layers.compile("adam", "mean_squared_error")

@@ -157,7 +157,7 @@ def test_a_penalty_may_be_of_any_size(penalty: float) -> None:
     assert found.tolist() == ([0] * 11 if penalty > 0 else [])
 
 
-def test_a_row_that_cannot_go_on_is_named_by_its_prompt() -> None:
+def test_a_row_that_cannot_continue_is_named_by_its_prompt() -> None:
     scores = np.full((4, 4), -np.inf)  # 0 → 3, which stops; 2 → 1 → nothing
     scores[0, 3] = scores[2, 1] = 0
     for beams in (1, 2):

@@ -33,7 +33,7 @@ def language_models() -> dict[str, Any]:
 
 
 def one_after_another(model: Any, prompt: list[int], count: int) -> list[int]:
-    """Greedy, everything computed anew for each token."""
+    """Greedy, everything recomputed for each token."""
     tokens = list(prompt)
     while len(tokens) < len(prompt) + count:
         best = int(model([tokens])[0, -1].argmax())
@@ -92,15 +92,15 @@ def test_draws_follow_the_probabilities() -> None:
         def start(self, prompts: list[Any]) -> Any:
             return np.tile(scores, (len(prompts), 1))
 
-    def shares(**options: Any) -> Any:
+    def drawn(**options: Any) -> Any:
         written = generate(_complete(Fixed()), [[0]] * 20000, max_length=1, rng=0, **options)
         return np.bincount(np.concatenate(written), minlength=4) / 20000
 
-    np.testing.assert_allclose(shares(temperature=1.0), [0.5, 0.3, 0.15, 0.05], atol=0.01)
-    np.testing.assert_allclose(shares(temperature=1.0, top_k=2), [0.625, 0.375, 0, 0], atol=0.01)
-    np.testing.assert_allclose(shares(temperature=1.0, top_p=0.7), [0.625, 0.375, 0, 0], atol=0.01)
+    np.testing.assert_allclose(drawn(temperature=1.0), [0.5, 0.3, 0.15, 0.05], atol=0.01)
+    np.testing.assert_allclose(drawn(temperature=1.0, top_k=2), [0.625, 0.375, 0, 0], atol=0.01)
+    np.testing.assert_allclose(drawn(temperature=1.0, top_p=0.7), [0.625, 0.375, 0, 0], atol=0.01)
     flat = np.sqrt([0.5, 0.3, 0.15, 0.05])
-    np.testing.assert_allclose(shares(temperature=2.0), flat / flat.sum(), atol=0.01)
+    np.testing.assert_allclose(drawn(temperature=2.0), flat / flat.sum(), atol=0.01)
 
 
 def _complete(steps: Any) -> Any:

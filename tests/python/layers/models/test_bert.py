@@ -126,7 +126,7 @@ def test_a_config_gives_the_sizes() -> None:
     assert bert_from_config(bert).norm.eps == 1e-7
     assert bert_from_config(bert).encoder.layers[0].linear1.activation == "gelu_tanh"
     assert bert_from_config(distilled).segment_embedding is None
-    # positions of RoBERTa begin behind the padding's
+    # positions of RoBERTa begin after the padding's
     assert bert_from_config(roberta).first_position == 2
 
 
@@ -177,7 +177,7 @@ def test_a_config_without_a_padding_token_counts_as_the_family_does(
     np.testing.assert_array_equal(model([[1, 5, 1, 6]]), whole([[1, 5, 1, 6]]))
 
 
-def test_null_is_as_what_a_config_leaves_out() -> None:
+def test_null_in_a_config_is_as_absent() -> None:
     small = {"vocab_size": 9, "hidden_size": 6, "num_attention_heads": 2, "num_hidden_layers": 1,
              "intermediate_size": 5, "max_position_embeddings": 7}  # fmt: skip
     null = dict.fromkeys(("pad_token_id", "type_vocab_size", "hidden_act", "layer_norm_eps"))

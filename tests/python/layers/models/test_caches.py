@@ -149,7 +149,7 @@ def test_memory_of_segments_is_checked() -> None:
     for one, before in zip(memory, kept, strict=True):
         np.testing.assert_array_equal(one, before)
     assert [one.dtype for one in after] == [np.float32, np.float32]
-    # numbers of another type are of the layer's type from here on
+    # inputs of another type are converted to the layer's type from here on
     wide = [one.astype(float).tolist() for one in memory]
     logits_of_lists, after = model([[4, 5, 6]], memory=wide, return_memory=True)
     np.testing.assert_array_equal(logits, logits_of_lists)

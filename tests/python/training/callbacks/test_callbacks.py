@@ -1,4 +1,4 @@
-"""Callbacks: what they see, what they keep, and that none is left behind."""
+"""Callbacks: what they receive, what they keep, and that on_end is called for all."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def assert_equal(found: dict[str, Any], expected: dict[str, Any]) -> None:
 
 
 class Remember(Callback):
-    """Weights and optimizer behind each epoch."""
+    """Weights and optimizer after each epoch."""
 
     def __init__(self) -> None:
         self.states: list[Any] = []
@@ -69,12 +69,12 @@ def test_a_file_that_could_not_be_written_is_not_the_best(
         def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
             folder.rmdir()
 
-    with pytest.raises(FileNotFoundError, match="path must lie in a folder that is there"):
+    with pytest.raises(FileNotFoundError, match="path must be in an existing folder"):
         model.fit(x, y, callbacks=[Remove(), best], verbose=False)
     assert best.best == np.inf
 
 
-def test_early_stopping_watches_each_fit_by_itself(rng: np.random.Generator) -> None:
+def test_early_stopping_monitors_each_fit_by_itself(rng: np.random.Generator) -> None:
     x, y = points(rng)
     model, stopping = network(optimizer=SGD(lr=0.1)), EarlyStopping("loss", patience=2)
     model.fit(x, y, epochs=3, callbacks=stopping, verbose=False, rng=0)
@@ -83,7 +83,7 @@ def test_early_stopping_watches_each_fit_by_itself(rng: np.random.Generator) -> 
     assert stopping.best == min(model.history["loss"][3:])
 
 
-def test_the_best_weights_come_back_with_their_optimizer(
+def test_the_best_weights_are_restored_with_their_optimizer(
     rng: np.random.Generator, tmp_path: Path
 ) -> None:
     x, y = points(rng)
@@ -120,7 +120,7 @@ def test_an_interrupted_training_keeps_its_last_batch(error: Any, rng: np.random
     assert_equal(model.optimizer.state_dict(), stop.last[1])
 
 
-def test_all_callbacks_end_where_one_fails(rng: np.random.Generator) -> None:
+def test_all_callbacks_end_if_one_fails(rng: np.random.Generator) -> None:
     x, y = points(rng)
     ended = []
 
@@ -190,7 +190,7 @@ def test_a_callback_that_stopped_one_fit_does_not_stop_the_next(rng: np.random.G
     assert len(model.history["loss"]) == 4
 
 
-def test_a_number_nobody_knows_needs_a_direction() -> None:
+def test_an_unknown_value_needs_a_mode() -> None:
     for name in ("val_kappa", "kappa", "gini", "val_los"):
         with pytest.raises(ValueError, match=f'"min" or "max" for monitor=\'{name}\''):
             EarlyStopping(name)
@@ -205,7 +205,7 @@ def test_a_number_nobody_knows_needs_a_direction() -> None:
 def test_callbacks_are_refused_in_one_sentence(rng: np.random.Generator) -> None:
     for call, kind, message in (
         (lambda: EarlyStopping(restore_best_weights=True), TypeError,  # type: ignore[call-arg]
-         "EarlyStopping does not know restore_best_weights: write restore_best"),
+         "EarlyStopping has no argument restore_best_weights: write restore_best"),
         (lambda: EarlyStopping(min_delta=-0.1), ValueError, "min_delta must not be negative"),
         (lambda: EarlyStopping(None), TypeError, "monitor must be a name in the history"),
         (lambda: network().fit(*points(rng), callbacks=[EarlyStopping]), TypeError,
@@ -215,7 +215,7 @@ def test_callbacks_are_refused_in_one_sentence(rng: np.random.Generator) -> None
             call()
 
 
-def test_a_number_that_will_not_be_there_is_told_before_the_first_step(
+def test_a_missing_value_is_an_error_before_the_first_step(
     rng: np.random.Generator, tmp_path: Path
 ) -> None:
     x, y = points(rng)
@@ -224,7 +224,7 @@ def test_a_number_that_will_not_be_there_is_told_before_the_first_step(
         (EarlyStopping("kappa", mode="max"), ValueError, r"monitor must be one of \['loss', 'accu"),
         (BestCheckpoint(tmp_path / "no" / "best"), ValueError, "needs a validation set"),
         (BestCheckpoint(tmp_path / "no" / "best", "loss"), FileNotFoundError,
-         "path must lie in a folder that is there"),
+         "path must be in an existing folder"),
     ):  # fmt: skip
         model = network()
         with pytest.raises(kind, match=message):

@@ -19,7 +19,7 @@ library = pytest.importorskip("safetensors.numpy")
 
 
 def write(path: Path, tensors: dict[str, tuple[str, list[int], bytes]]) -> Path:
-    """A file by hand: NumPy does not know all types."""
+    """A file by hand: NumPy does not have all types."""
     header, data = {}, b""
     for name, (dtype, shape, content) in tensors.items():
         offsets = [len(data), len(data) + len(content)]
@@ -30,7 +30,7 @@ def write(path: Path, tensors: dict[str, tuple[str, list[int], bytes]]) -> Path:
     return path
 
 
-# what stands in the file, and the number that it is
+# the bits in the file, and their value
 TYPES = {
     "BF16": (bytes.fromhex("803f 0040 40c0"), [1.0, 2.0, -3.0]),
     "F16": (np.array([1.5, 2**-24, -65504], "<f2").tobytes(), [1.5, 2**-24, -65504.0]),
@@ -93,7 +93,7 @@ def test_types_that_mean_nothing_alone_are_refused(dtype: str, size: int, tmp_pa
     np.testing.assert_array_equal(model.weight, before)
 
 
-def test_names_of_a_file_are_shown_without_what_commands_a_terminal(tmp_path: Path) -> None:
+def test_control_characters_in_names_of_a_file_are_escaped(tmp_path: Path) -> None:
     for name in ("\x1b[2Jweight", "\x9b2J", "we\u202eight", "a\nb"):
         path = write(tmp_path / "state", {name: ("F32", [1], bytes(4))})
         with pytest.raises(ValueError, match="unexpected") as caught:
@@ -131,7 +131,7 @@ def test_shards_are_read_by_their_folder_and_by_their_index(name: str, sharded: 
         np.testing.assert_array_equal(model.state_dict()[name], array)
 
 
-def test_a_whole_file_in_a_folder_comes_first(sharded: Path) -> None:
+def test_a_single_file_in_a_folder_takes_precedence(sharded: Path) -> None:
     save_weights(network(5), sharded / "model.safetensors")
     model = network(1)
     load_weights(model, str(sharded))
@@ -162,14 +162,14 @@ GOOD = {"0.weight": FIRST, "1.bias": FIRST, "0.bias": SECOND, "1.weight": SECOND
         ({**GOOD, "1.bias": f"\0{FIRST}"}, "in the folder of the index: got"),
         ({**GOOD, "1.bias": "pytorch_model.bin"}, "must be .safetensors files: got 'pytorch_mo"),
         ({**GOOD, "1.bias": 3}, "must be .safetensors files: got 3"),
-        ({**GOOD, "1.bias": SECOND}, f"1.bias must stand in '{SECOND}', as model.safetensors.ind"),
-        ({**GOOD, "more": SECOND}, f"more must stand in '{SECOND}', as model.safetensors.index"),
+        ({**GOOD, "1.bias": SECOND}, f"1.bias must be in '{SECOND}', as model.safetensors.ind"),
+        ({**GOOD, "more": SECOND}, f"more must be in '{SECOND}', as model.safetensors.index"),
         ({}, "weight_map must be a mapping of names to files: got {}"),
         ([FIRST], "weight_map must be a mapping of names to files: got "),
         (None, "weight_map must be a mapping of names to files: got None"),
     ],
 )
-def test_an_index_that_lies_loads_nothing(weight_map: Any, message: str, sharded: Path) -> None:
+def test_a_wrong_index_loads_nothing(weight_map: Any, message: str, sharded: Path) -> None:
     write_index(sharded, weight_map)
     model = network(1)
     with pytest.raises(ValueError, match=message):
@@ -184,7 +184,7 @@ def test_an_index_that_lies_loads_nothing(weight_map: Any, message: str, sharded
         ("[]", "is none"),
         ("{}", "is none, 'weight_map'"),
         ("[" * 100_000, "is none"),
-        ('{"weight_map": {"a": "x.safetensors", "a": "y.safetensors"}}', "'a' stands in it twice"),
+        ('{"weight_map": {"a": "x.safetensors", "a": "y.safetensors"}}', "'a' is in it twice"),
     ],
 )
 def test_what_is_no_index_is_refused(text: str, message: str, sharded: Path) -> None:
@@ -209,7 +209,7 @@ def test_a_name_in_two_shards_is_refused(sharded: Path) -> None:
     state = network().state_dict()
     names = ("0.bias", "1.weight", "1.bias")
     library.save_file({name: state[name] for name in names}, sharded / SECOND)
-    with pytest.raises(ValueError, match=f"1.bias must stand in one shard: got it in '{FIRST}' an"):
+    with pytest.raises(ValueError, match=f"1.bias must be in one shard: got it in '{FIRST}' an"):
         load_weights(network(), sharded)
 
 

@@ -20,7 +20,7 @@ def old(model: Any) -> Any:
     return model
 
 
-def test_a_file_without_counts_goes_on_as_it_did() -> None:
+def test_a_file_without_counts_resumes_as_before() -> None:
     pytest.importorskip("safetensors")
     models = [
         old(Sequential(Linear(3, 2, activation="tanh", rng=5), Linear(2, 1, rng=5)))
@@ -44,7 +44,7 @@ def test_a_file_without_counts_goes_on_as_it_did() -> None:
     assert model.optimizer.counts == {"0.weight": 10, "1.weight": 10, "1.bias": 10, "0.bias": 1}
 
 
-def test_an_optimizer_pickled_without_counts_goes_on() -> None:
+def test_an_optimizer_pickled_without_counts_resumes() -> None:
     model = old(Sequential(Linear(3, 2, activation="tanh", rng=5), Linear(2, 1, rng=5)))
     x = np.random.default_rng(0).standard_normal((14, 3)).astype(np.float32)
     model.fit(x, x[:, :1], batch_size=5, verbose=False)

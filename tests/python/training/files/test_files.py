@@ -58,7 +58,7 @@ def entry(shape: list[int], begin: int, end: int, dtype: str = "F32") -> dict[st
 
 
 @pytest.mark.parametrize("load", [load_training, load_weights])
-def test_a_file_that_is_cut_off_loads_nothing(
+def test_a_truncated_file_loads_nothing(
     load: Callable[..., Any], trained: Sequential, tmp_path: Path
 ) -> None:
     path = tmp_path / "state.safetensors"
@@ -82,7 +82,7 @@ def test_a_file_that_is_cut_off_loads_nothing(
     ],
     ids=["huge", "overflow", "beyond", "overlapping", "negative"],
 )
-def test_a_header_that_lies_loads_nothing(
+def test_a_wrong_header_loads_nothing(
     tensors: dict[str, Any], trained: Sequential, tmp_path: Path
 ) -> None:
     path = tmp_path / "state.safetensors"
@@ -220,7 +220,7 @@ def test_a_training_by_another_loss_is_refused(trained: Sequential, tmp_path: Pa
         load_training(other, tmp_path / "state")
 
 
-def test_a_rate_may_be_changed_behind_loading(trained: Sequential, tmp_path: Path) -> None:
+def test_a_rate_may_be_changed_after_loading(trained: Sequential, tmp_path: Path) -> None:
     save_training(trained, tmp_path / "state")
     other = network()
     load_training(other, tmp_path / "state")
@@ -242,7 +242,7 @@ def test_a_training_of_another_type_is_refused(trained: Sequential, tmp_path: Pa
 
 
 def unnamed(trained: Sequential) -> Sequential:
-    """One whose first layer is a Dense, by which its parameters are called."""
+    """A model whose first layer is a Dense, which names its parameters."""
     model = Sequential(Dense(8, rng=0), Linear(8, 1, rng=0))
     model.compile("adam", "mse")
     model.fit(np.ones((4, 4)), np.ones(4), verbose=False)
@@ -261,7 +261,7 @@ def test_what_was_frozen_is_frozen_again(trained: Sequential, tmp_path: Path) ->
 
 def test_a_folder_that_is_missing_is_named(trained: Sequential, tmp_path: Path) -> None:
     for save in (save_weights, save_training):
-        with pytest.raises(FileNotFoundError, match=r"folder that is there: got '.*no/state'"):
+        with pytest.raises(FileNotFoundError, match=r"existing folder: got '.*no/state'"):
             save(trained, tmp_path / "no" / "state")
         with pytest.raises(IsADirectoryError, match="path must be a file: got the folder"):
             save(trained, tmp_path)

@@ -60,7 +60,7 @@ def test_a_new_file_has_the_mode_that_the_umask_leaves(
 
 @pytest.mark.parametrize("save", SAVES)
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o755, 0o600])
-def test_an_old_file_hands_on_its_mode(
+def test_an_old_file_passes_on_its_mode(
     save: Save, mode: int, model: Sequential, umask: Any, tmp_path: Path
 ) -> None:
     path = tmp_path / "state"
@@ -72,7 +72,7 @@ def test_an_old_file_hands_on_its_mode(
 
 
 @pytest.mark.skipif(getattr(os, "geteuid", int)() != 0, reason="only root may give files away")
-def test_an_old_file_hands_on_its_owner(model: Sequential, tmp_path: Path) -> None:
+def test_an_old_file_passes_on_its_owner(model: Sequential, tmp_path: Path) -> None:
     path = tmp_path / "state"
     path.write_bytes(b"old")
     os.chown(path, 1234, 2345)
@@ -82,7 +82,7 @@ def test_an_old_file_hands_on_its_owner(model: Sequential, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("save", SAVES)
-def test_a_symbolic_link_stays_and_what_it_leads_to_is_written(
+def test_a_symbolic_link_stays_and_its_target_is_written(
     save: Save, model: Sequential, tmp_path: Path
 ) -> None:
     (tmp_path / "far").mkdir()
@@ -106,9 +106,9 @@ def test_a_link_to_a_file_that_is_not_there_makes_it(model: Sequential, tmp_path
 
 
 @pytest.mark.parametrize("save", SAVES)
-def test_what_cannot_be_written_is_told(save: Save, model: Sequential, tmp_path: Path) -> None:
+def test_what_cannot_be_written_is_reported(save: Save, model: Sequential, tmp_path: Path) -> None:
     (tmp_path / "lost").symlink_to(tmp_path / "no" / "state")
-    with pytest.raises(FileNotFoundError, match=r"a folder that is there: got .*a link to .*no/st"):
+    with pytest.raises(FileNotFoundError, match=r"an existing folder: got .*a link to .*no/st"):
         save(model, tmp_path / "lost")
     (tmp_path / "loop").symlink_to("loop")
     with pytest.raises(OSError, match=r"symbolic links: '.*loop'"):
@@ -127,7 +127,7 @@ def test_a_name_may_be_as_long_as_the_system_allows(model: Sequential, tmp_path:
     assert os.listdir(tmp_path) == [path.name]
 
 
-def test_a_pipe_is_not_waited_for_when_loading(model: Sequential, tmp_path: Path) -> None:
+def test_loading_does_not_wait_for_a_pipe(model: Sequential, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(OSError, match="a device or a pipe"):
         load_weights(model, tmp_path / "pipe")
@@ -185,8 +185,8 @@ def test_a_file_that_may_not_be_written_stays(
     assert path.read_bytes() == b"old"
 
 
-def test_a_full_disk_is_told_and_the_old_file_stays(tmp_path: Path) -> None:
-    """A limit on the size of files stands for it."""
+def test_a_full_disk_is_reported_and_the_old_file_stays(tmp_path: Path) -> None:
+    """Simulated by a limit on the size of files."""
     program = """
 import resource, sys
 from heedful.layers import Linear

@@ -27,9 +27,9 @@ def softmax(x: Any) -> Any:
     return e / e.sum(-1, keepdims=True)
 
 
-def cross_entropy(wanted: Any, chances: Any, smooth: float = 0.0) -> Any:
+def cross_entropy(wanted: Any, p: Any, smooth: float = 0.0) -> Any:
     wanted = wanted * (1 - smooth) + smooth / wanted.shape[-1]
-    return -(wanted * np.log(chances)).sum(-1)
+    return -(wanted * np.log(p)).sum(-1)
 
 
 def binary(wanted: Any, p: Any, smooth: float = 0.0) -> float:
@@ -79,9 +79,9 @@ CASES = [
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case[0])
 def test_gradients_match_finite_differences(case: Any, rng: np.random.Generator) -> None:
-    _, loss_fn, target, chances = case
+    _, loss_fn, target, probabilities = case
     x = rng.standard_normal((2, 3, 4))
-    x = softmax(x) if chances else x
+    x = softmax(x) if probabilities else x
 
     def function(x: Any) -> Any:
         loss, gradient = loss_fn(target, x)
@@ -117,7 +117,7 @@ def test_labels_may_be_of_any_type_of_numbers(kind: str, rng: np.random.Generato
             SparseCategoricalCrossEntropy()(np.full((2, 3), np.inf, kind), x)
 
 
-def test_large_scores_are_no_trouble() -> None:
+def test_large_scores_do_not_overflow() -> None:
     huge = np.array([[1e4, -1e4], [-1e4, 1e4]], np.float32)
     with np.errstate(all="raise", under="ignore"):
         loss, gradient = SparseCategoricalCrossEntropy()([0, 0], huge)
@@ -127,7 +127,7 @@ def test_large_scores_are_no_trouble() -> None:
         assert loss == pytest.approx(5e3)
 
 
-def test_whole_numbers_have_a_gradient_that_is_none() -> None:
+def test_integers_have_a_float64_gradient() -> None:
     loss, gradient = MeanSquaredError()([1.5, 2.5], np.array([1, 3]))
     assert loss == 0.25
     np.testing.assert_array_equal(gradient, [-0.5, 0.5])

@@ -1,4 +1,4 @@
-"""Models that give probabilities: trained as such, or refused, or told of."""
+"""Models that return probabilities: trained as such, rejected, or warned of."""
 
 from __future__ import annotations
 
@@ -56,20 +56,20 @@ def targets(loss: Any, y: Any) -> Any:
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_a_loss_of_logits_is_refused_at_a_visible_sigmoid_or_softmax(loss: Any) -> None:
+def test_a_loss_of_logits_is_refused_after_a_known_sigmoid_or_softmax(loss: Any) -> None:
     for model in ends(loss):
         with pytest.raises(ValueError, match=rf"write {loss.__name__}\(from_logits=False\)"):
             model.compile("adam", loss())
 
 
-def test_a_loss_of_probabilities_is_refused_where_there_are_visibly_none() -> None:
+def test_a_loss_of_probabilities_is_refused_after_a_known_linear_output() -> None:
     with pytest.raises(ValueError, match=r"so write BinaryCrossEntropy\(\) or add one"):
         Sequential(Dense(1)).compile("adam", BinaryCrossEntropy(from_logits=False))
 
 
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("by", ["name", "object"])
-def test_models_that_end_in_probabilities_learn(
+def test_models_that_end_in_probabilities_are_trained(
     loss: Any, by: str, rng: np.random.Generator
 ) -> None:
     x, y = signs(rng)
@@ -84,7 +84,7 @@ def test_models_that_end_in_probabilities_learn(
         assert model.evaluate(x, targets(loss, y)).accuracy == (right == y).mean()
 
 
-def test_a_hidden_end_is_told_of_once(rng: np.random.Generator) -> None:
+def test_a_hidden_output_activation_is_warned_of_once(rng: np.random.Generator) -> None:
     x, y = signs(rng)
     model = Hidden(Dense(8, "relu", rng=0), Dense(1, "sigmoid", rng=0))
     model.compile("adam", "binary_crossentropy", ["accuracy"])
@@ -97,7 +97,7 @@ def test_a_hidden_end_is_told_of_once(rng: np.random.Generator) -> None:
     assert model.history["accuracy"][-1] > 0.9
 
 
-def test_hidden_logits_are_not_told_of(rng: np.random.Generator) -> None:
+def test_hidden_logits_give_no_warning(rng: np.random.Generator) -> None:
     x, y = signs(rng)
     model = Hidden(Dense(8, "relu", rng=0), Dense(1, rng=0))
     model.compile("adam", "binary_crossentropy", ["accuracy"])

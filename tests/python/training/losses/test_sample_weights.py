@@ -1,4 +1,4 @@
-"""Weights of targets: masks leave padding out, numbers multiply."""
+"""Sample weights: masks exclude padding, numbers multiply."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def single(loss_fn: Any, target: Any, x: Any) -> Any:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case[0])
-def test_a_mask_leaves_positions_out(case: Any, rng: np.random.Generator) -> None:
+def test_a_mask_excludes_positions(case: Any, rng: np.random.Generator) -> None:
     name, loss_fn, target = case
     x = predictions(name, rng)
     loss, gradient = loss_fn(target, x, KEPT)
@@ -87,8 +87,8 @@ def test_what_does_not_count_may_hold_anything(weight: Any, rng: np.random.Gener
     for loss_fn in (MeanSquaredError(), BinaryCrossEntropy(), CategoricalCrossEntropy()):
         expected = loss_fn(np.eye(4)[LABELS], x, weight)
         for junk in (np.nan, np.inf, -7.0):
-            shares = np.where(KEPT[..., None], np.eye(4)[LABELS], junk)
-            loss, gradient = loss_fn(shares, x, weight)
+            target = np.where(KEPT[..., None], np.eye(4)[LABELS], junk)
+            loss, gradient = loss_fn(target, x, weight)
             assert loss == expected[0]
             np.testing.assert_array_equal(gradient, expected[1])
     for junk in (99, -7, np.nan):
@@ -113,7 +113,7 @@ def padded(rng: np.random.Generator) -> tuple[Any, Any, Any]:
 
 
 def test_padding_does_not_count_in_any_batch(rng: np.random.Generator) -> None:
-    """Loss and accuracy are those of what counts, however batches share it out."""
+    """Loss and accuracy are those of what counts, however it is split into batches."""
     x, _, kept = padded(rng)
     y = rng.integers(0, 3, (10, 6))
     model = Sequential([Linear(5, 3, rng=0, dtype=np.float64)])
@@ -132,7 +132,7 @@ def test_padding_does_not_count_in_any_batch(rng: np.random.Generator) -> None:
             assert history[name][-1] == pytest.approx(hits, rel=1e-12)
 
 
-def test_an_autoencoder_leaves_padding_out(rng: np.random.Generator) -> None:
+def test_an_autoencoder_ignores_padding(rng: np.random.Generator) -> None:
     x, lengths, kept = padded(rng)
     states = []
     for junk in (0.0, 100.0):

@@ -1,4 +1,4 @@
-"""AUC, precision, recall and F1: those of scikit-learn over a whole epoch, however it is cut."""
+"""AUC, precision, recall and F1: those of scikit-learn over a whole epoch, however it is split."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_an_epoch_is_exact_over_its_batches(
 
 
 @pytest.mark.parametrize("kind", ["mask", "numbers"])
-def test_what_weighs_0_is_left_out(kind: str, rng: np.random.Generator) -> None:
+def test_weight_0_is_left_out(kind: str, rng: np.random.Generator) -> None:
     z, y = drawn(rng, (211, 5), True)
     weight = rng.random((211, 5)) < 0.7
     given = weight if kind == "mask" else weight * rng.random((211, 5))
@@ -155,8 +155,8 @@ def test_means_of_errors(rng: np.random.Generator) -> None:
     [
         ("mse", "precision", ValueError, r"write Precision\(threshold=…\)"),
         ("mae", "f1", ValueError, "'f1' needs binary_crossentropy as the loss"),
-        ("sparse_categorical_crossentropy", "auc", ValueError, "the metric auc is of yes and no"),
-        ("categorical_crossentropy", [Recall()], ValueError, "metric recall is of yes and no"),
+        ("sparse_categorical_crossentropy", "auc", ValueError, "the metric auc is binary"),
+        ("categorical_crossentropy", [Recall()], ValueError, "metric recall is binary"),
         ("binary_crossentropy", [AUC], TypeError, r"got AUC: write AUC\(\)"),
         ("binary_crossentropy", ["kappa"], ValueError, "metrics must be 'accuracy', 'auc', 'prec"),
     ],

@@ -90,7 +90,7 @@ def test_steps_are_those_of_parameters_by_themselves(
 
 @pytest.mark.parametrize(("kind", "options"), CASES)
 @pytest.mark.parametrize("way", ["state", "file", "deepcopy", "pickle"])
-def test_a_state_goes_on_with_the_same_bits(
+def test_a_state_resumes_with_the_same_bits(
     kind: Any, options: Any, way: str, rng: np.random.Generator, tmp_path: Path
 ) -> None:
     if way == "file":
@@ -147,7 +147,7 @@ def test_what_was_frozen_begins_where_it_stopped() -> None:
     assert (optimizer.counts["0.weight"], optimizer.counts["1.weight"]) == (1, 1002)
 
 
-def test_a_gradient_that_somebody_holds_is_not_written_again() -> None:
+def test_a_gradient_that_is_referenced_is_not_overwritten() -> None:
     layer = Linear(3, 2, rng=0)
     held = []
     for factor in (1.0, 2.0, 3.0):
@@ -162,7 +162,7 @@ def test_a_gradient_that_somebody_holds_is_not_written_again() -> None:
         np.testing.assert_array_equal(gradient, np.full(gradient.shape, 5 * factor))
 
 
-def test_the_memory_of_a_gradient_serves_the_next_one() -> None:
+def test_the_memory_of_a_gradient_is_reused_for_the_next_one() -> None:
     layer = Linear(3, 2, rng=0)
     addresses = set()
     for _ in range(4):
@@ -201,7 +201,7 @@ def test_what_is_used_with_no_effect_has_a_gradient() -> None:
     np.testing.assert_allclose(layer.weight[2] - before[2], np.full(3, -0.1), rtol=1e-6)
 
 
-def test_clipping_and_decay_pass_by_what_is_absent(rng: np.random.Generator) -> None:
+def test_clipping_and_decay_skip_absent_gradients(rng: np.random.Generator) -> None:
     model = Several()
     optimizer = SGD(model, lr=1.0, clip_norm=0.5, weight_decay=0.0)
     gradients = drawn(rng, model, 0)
@@ -251,7 +251,7 @@ def test_a_regularised_parameter_has_a_gradient(rng: np.random.Generator) -> Non
     np.testing.assert_array_equal(model.other.bias, before["other.bias"])
 
 
-def test_a_shared_parameter_has_the_gradient_of_whoever_uses_it() -> None:
+def test_a_shared_parameter_has_the_gradient_of_every_use() -> None:
     model = Branches()
     model.other.weight = model.one.weight
     optimizer = Adam(model, lr=0.1)

@@ -123,7 +123,7 @@ def test_schedules_rise_and_fall() -> None:
 
 
 @pytest.mark.parametrize("kind", [SGD, Adam, AdamW])
-def test_a_loaded_state_goes_on_with_the_same_bits(kind: Any) -> None:
+def test_a_loaded_state_resumes_with_the_same_bits(kind: Any) -> None:
     options = {"momentum": 0.9} if kind is SGD else {}
     model = ready(np.float32)
     optimizer = kind(model, 0.01, **options)
@@ -153,9 +153,10 @@ def test_a_loaded_state_goes_on_with_the_same_bits(kind: Any) -> None:
         (lambda: SGD(ready(), groups={"typo*": {"lr_factor": 0}}).step(), ValueError,
          r"groups\['typo\*'\] must match a parameter: there are 0\.weight, 0\.bias, 1\.weight"),
         (lambda: Adam(1e-3), TypeError, "model must be a layer, and a rate be given as lr: got"),
-        (lambda: Adam(learning_rate=0.1), TypeError, "Adam does not know learning_rate: write lr"),
-        (lambda: SGD(clipnorm=1.0), TypeError, "SGD does not know clipnorm: write clip_norm"),
-        (lambda: AdamW(beta_1=0.9), TypeError, "AdamW does not know beta_1: write betas"),
+        (lambda: Adam(learning_rate=0.1), TypeError,
+         "Adam has no argument learning_rate: write lr"),
+        (lambda: SGD(clipnorm=1.0), TypeError, "SGD has no argument clipnorm: write clip_norm"),
+        (lambda: AdamW(beta_1=0.9), TypeError, "AdamW has no argument beta_1: write betas"),
         (lambda: Adam(lrate=0.9), TypeError, "unexpected keyword argument 'lrate'"),
         (lambda: SGD(momentum=2), ValueError, r"momentum must lie in \[0, 1\): got 2"),
         (lambda: SGD(momentum=-0.1), ValueError, "momentum must not be negative: got -0.1"),
@@ -193,7 +194,7 @@ def test_regularizers_are_checked_where_they_are_given(name: str) -> None:
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("kind", [SGD, Adam, AdamW, NAdam, RMSprop])
 def test_a_parameter_without_axes_steps_as_one_of_a_single_number(kind: Any, dtype: Any) -> None:
-    """NumPy gives numbers, not arrays, for sums and products of such arrays."""
+    """NumPy returns scalars, not arrays, for sums and products of such arrays."""
 
     class Number(Layer):
         def __init__(self, shape: tuple[int, ...]) -> None:

@@ -1,4 +1,4 @@
-"""Long passages are cut so that a model reads all of them; of all, what comes closest is shown."""
+"""Long passages are split so that a model reads all of them; the most similar part is shown."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heedful._command.cutting import Cutter, spans
 from heedful._command.passages import Passage
 from heedful._command.search import excerpt
+from heedful._command.splitting import Splitter, spans
 
 SECRET = "The password of the safe is written under the violet carpet."
 FILLER = "These words are filler and say nothing at all. "
 
 
-def cut(text: str, most: int) -> list[str]:
+def split(text: str, max_units: int) -> list[str]:
     """By letters."""
-    return [text[begin:end] for begin, end in spans(text, range(len(text)), most)]
+    return [text[begin:end] for begin, end in spans(text, range(len(text)), max_units)]
 
 
 @pytest.mark.parametrize(
-    ("text", "most", "expected"),
+    ("text", "max_units", "expected"),
     [
         ("One two. Three four. Five.", 21, ["One two. Three four. ", "Five."]),
         ("One two. Three four. Five.", 12, ["One two. ", "Three four. ", "Five."]),
@@ -43,15 +43,15 @@ def cut(text: str, most: int) -> list[str]:
         ("abc", 3, ["abc"]),
     ],
 )
-def test_a_text_is_cut_where_it_hurts_least(text: str, most: int, expected: list[str]) -> None:
-    assert cut(text, most) == expected
+def test_a_text_is_split_at_the_best_place(text: str, max_units: int, expected: list[str]) -> None:
+    assert split(text, max_units) == expected
 
 
 @given(st.text(alphabet="ab .,\n。é\u0301中", max_size=97), st.integers(1, 13))
-def test_pieces_are_the_text_and_none_is_too_long(text: str, most: int) -> None:
-    pieces = cut(text, most)
+def test_pieces_are_the_text_and_none_is_too_long(text: str, max_units: int) -> None:
+    pieces = split(text, max_units)
     assert "".join(pieces) == text
-    assert all(0 < len(piece) <= most for piece in pieces if text)
+    assert all(0 < len(piece) <= max_units for piece in pieces if text)
 
 
 class Encoding:
@@ -69,25 +69,25 @@ class Letters:
         return [self.encode(text, add_special_tokens) for text in texts]
 
 
-def cutter(read: int, most: int) -> Cutter:
-    found = Cutter.__new__(Cutter)
-    found.tokenizer, found.read, found.most = Letters(), read, most
+def splitter(max_read: int, max_tokens: int) -> Splitter:
+    found = Splitter.__new__(Splitter)
+    found.tokenizer, found.max_read, found.max_tokens = Letters(), max_read, max_tokens
     return found
 
 
 def test_pieces_know_their_line_and_keep_their_title() -> None:
     text = "One one one.\nTwo two two.\n\tThree three."
     passage = Passage(Path("a"), 5, text, "# T", 7)
-    found = list(cutter(20, 14).cut([passage, Passage(Path("a"), 20, "short")]))
+    found = list(splitter(20, 14).split([passage, Passage(Path("a"), 20, "short")]))
     assert [(piece.line, piece.text, piece.title) for piece in found] == [
         (5, "One one one.", "# T"), (8, "Two two two.", "# T"), (9, "Three three.", "# T"),
         (20, "short", ""),
     ]  # fmt: skip
 
 
-def test_a_title_that_is_too_long_is_cut_too() -> None:
+def test_a_title_that_is_too_long_is_split_too() -> None:
     passage = Passage(Path("a"), 5, "text", "# one two three four five", 7)
-    found = list(cutter(20, 14).cut([passage]))
+    found = list(splitter(20, 14).split([passage]))
     assert [(piece.line, piece.whole) for piece in found] == [
         (5, "# one two"), (5, "three four"), (5, "five"), (7, "text"),
     ]  # fmt: skip
@@ -126,10 +126,10 @@ def test_a_model_reads_every_letter(kind: str, tmp_path: Path) -> None:
 
     model = encoder()
     (tmp_path / "a.txt").write_text(LONG[kind], encoding="utf-8")
-    pieces = list(Cutter(model).cut(read_passages(tmp_path, (".txt",))))
+    pieces = list(Splitter(model).split(read_passages(tmp_path, (".txt",))))
     letters = "".join(piece.whole for piece in pieces)
     assert "".join(letters.split()) == "".join(LONG[kind].split())
-    whole = Cutter(model)
+    whole = Splitter(model)
     for piece in pieces:
         tokens = whole.tokenizer.encode(piece.text, add_special_tokens=False)
         assert len(tokens.ids) <= model.max_length - 2

@@ -16,7 +16,7 @@ def model() -> Sequential:
     return Sequential(Linear(64, 512, activation="gelu", rng=0), Linear(512, 64, rng=1))
 
 
-def test_steps_use_memory_again_while_the_optimizer_lives() -> None:
+def test_steps_reuse_memory_while_the_optimizer_lives() -> None:
     layers, loss_fn = model(), MeanSquaredError()
     optimizer = SGD(layers, lr=0.1)
     x = np.random.default_rng(0).standard_normal((2048, 64), dtype=np.float32)
@@ -37,7 +37,7 @@ def test_steps_use_memory_again_while_the_optimizer_lives() -> None:
     assert memory.keepers == keepers - 1
 
 
-def test_fit_gives_memory_back() -> None:
+def test_fit_releases_memory() -> None:
     layers = model()
     layers.compile(optimizer="adam", loss="mse")
     x = np.random.default_rng(0).standard_normal((3000, 64), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Cutting texts where it hurts least: behind sentences, lines, clauses, words, letters."""
+"""Splitting texts at the best place: after sentences, lines, clauses, words, characters."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from heedful._command.passages import Passage
 if TYPE_CHECKING:
     from heedful.integrations.sentences import SentenceEncoder
 
-_TOKENS = 96  # of a piece: a sentence is still found among the others
-_LONG = 32  # letters that a token of a known word never has
-_BLOCK = 16_384  # letters that are cut into tokens at a time
-_AT_ONCE = 256
-# Chinese and Japanese have no space behind a sign, Thai has no signs but spaces
+_TOKENS = 96  # of a piece: one sentence among them still dominates enough to be found
+_LONG = 32  # characters; a token of a known word has fewer
+_BLOCK = 16_384  # characters that are tokenized at a time
+_BATCH = 256
+# Chinese and Japanese have no space after punctuation, Thai has spaces instead of punctuation
 _ENDS = [
     re.compile(r"[.!?…]+[\"'”’»)\]]*\s+|[。！？｡।؟]+[\"'”’」』）]*\s*"),
     re.compile(r"\n"),
@@ -27,18 +27,18 @@ _ENDS = [
 ]
 
 
-def spans(text: str, units: Sequence[int], most: int) -> Iterator[tuple[int, int]]:
-    """Where pieces of a text begin and end, so that none has more than `most` units.
+def spans(text: str, units: Sequence[int], max_units: int) -> Iterator[tuple[int, int]]:
+    """Begin and end of pieces of a text, none of which has more than `max_units` units.
 
-    `units` says at which letter each unit begins, in order: tokens, or letters themselves.
+    `units` holds the character at which each unit begins, in order: tokens, or characters.
     """
     ends = [[match.end() for match in pattern.finditer(text)] for pattern in _ENDS]
     begin = first = 0
-    while len(units) - first > most:
-        furthest = units[first + most]
+    while len(units) - first > max_units:
+        furthest = units[first + max_units]
         end = next(filter(None, (_last(places, begin, furthest) for places in ends)), None)
         if end is None:
-            end = _between_letters(text, begin, furthest)
+            end = _between_characters(text, begin, furthest)
         yield begin, end
         begin, first = end, bisect_left(units, end)
     yield begin, len(text)
@@ -49,8 +49,8 @@ def _last(places: list[int], begin: int, furthest: int) -> int | None:
     return places[index - 1] if index and places[index - 1] > begin else None
 
 
-def _between_letters(text: str, begin: int, furthest: int) -> int:
-    """At `furthest`, or before the letter whose marks stand there."""
+def _between_characters(text: str, begin: int, furthest: int) -> int:
+    """`furthest`, or the start of the grapheme that it would split."""
     end = furthest
     while end > begin + 1 and (
         unicodedata.category(text[end]).startswith("M") or "\u200d" in text[end - 1 : end + 1]
@@ -59,8 +59,8 @@ def _between_letters(text: str, begin: int, furthest: int) -> int:
     return end if end > begin + 1 else max(furthest, begin + 1)
 
 
-class Cutter:
-    """Cuts passages so that a model reads all of them."""
+class Splitter:
+    """Splits passages to fit the input length of a model."""
 
     def __init__(self, encoder: SentenceEncoder) -> None:
         from tokenizers import Tokenizer
@@ -68,13 +68,13 @@ class Cutter:
         self.tokenizer = Tokenizer.from_str(encoder.tokenizer.to_str())
         self.tokenizer.no_truncation()
         added = self.tokenizer.num_special_tokens_to_add(False)
-        self.read = encoder.max_length - added  # tokens of a text that the model reads
-        self.most = min(_TOKENS, self.read)
+        self.max_read = encoder.max_length - added  # tokens of a text that the model reads
+        self.max_tokens = min(_TOKENS, self.max_read)
 
-    def cut(self, passages: Iterable[Passage]) -> Iterator[Passage]:
-        """Those that are too long in pieces, in the order of their text."""
-        waiting = iter(passages)
-        while batch := list(islice(waiting, _AT_ONCE)):
+    def split(self, passages: Iterable[Passage]) -> Iterator[Passage]:
+        """The passages, those that are too long in pieces, in the order of their text."""
+        remaining = iter(passages)
+        while batch := list(islice(remaining, _BATCH)):
             texts = [text for passage in batch for text in (passage.title, passage.text)]
             fits = self._fit(texts)
             for passage, title, text in zip(batch, fits[::2], fits[1::2], strict=True):
@@ -84,20 +84,20 @@ class Cutter:
                 yield from [passage] if text else self._pieces(passage)
 
     def pieces(self, text: str) -> Iterator[tuple[int, str]]:
-        """Where each piece begins, and the piece."""
+        """The beginning of each piece, and the piece."""
         for begin, end in spans(text, range(len(text)), _BLOCK):
             block = text[begin:end]
             units = self._units(block)
-            if len(units) <= self.read or len(block) == 1:
+            if len(units) <= self.max_read or len(block) == 1:
                 yield begin, block
                 continue
-            for first, last in spans(block, units, self.most):
-                # a word that is cut may have more tokens than before
+            for first, last in spans(block, units, self.max_tokens):
+                # a word that is split may have more tokens than before
                 for place, piece in self.pieces(block[first:last]):
                     yield begin + first + place, piece
 
     def _pieces(self, passage: Passage) -> Iterator[Passage]:
-        line = passage.line  # a title's, where one stands above
+        line = passage.line  # that of the title, if there is one
         for place, piece in self.pieces(passage.text):
             if piece.strip():
                 place += len(piece) - len(piece.lstrip())
@@ -106,15 +106,15 @@ class Cutter:
                 yield passage._replace(line=line, text=piece.strip(), text_line=first)
 
     def _fit(self, texts: list[str]) -> list[bool]:
-        # no letter gives more than three tokens
-        fits = [3 * len(text) <= self.read for text in texts]
+        # no character gives more than three tokens
+        fits = [3 * len(text) <= self.max_read for text in texts]
         unsure = [i for i, (fit, text) in enumerate(zip(fits, texts, strict=True))
                   if not fit and len(text) <= _BLOCK]  # fmt: skip
         encodings = self.tokenizer.encode_batch(
             [texts[index] for index in unsure], add_special_tokens=False
         )
         for index, encoding in zip(unsure, encodings, strict=True):
-            fits[index] = len(_units(encoding)) <= self.read
+            fits[index] = len(_units(encoding)) <= self.max_read
         return fits
 
     def _units(self, text: str) -> list[int]:
@@ -122,7 +122,7 @@ class Cutter:
 
 
 def _units(encoding: Any) -> list[int]:
-    """Where tokens begin; of a word too long to be known two for each letter, so that it is cut."""
+    """Where tokens begin; two per character in a word too long to be known, so that it is split."""
     found: list[int] = []
     for begin, end in encoding.offsets:
         if end - begin <= _LONG:
