@@ -1,4 +1,4 @@
-"""Checks for the code of users: gradients against finite differences, results against expectations.
+"""Checks for users' code: gradients against finite differences, results against expectations.
 
 Imported by `import heedful.testing`, not by `import heedful`.
 """
@@ -28,7 +28,7 @@ def gradcheck(
     samples: int = 1000,
     rng: int | np.random.Generator = 0,
 ) -> bool:
-    """Compare the gradients that a function gives with central differences.
+    """Compare the gradients that a function returns with central differences.
 
     ::
 
@@ -40,36 +40,36 @@ def gradcheck(
     function : callable
         ``function(*inputs)`` returns ``(out, pullback)``, where out is an array or a tuple of
         arrays, and ``pullback(*cotangents)``, one for each of them, returns a sequence with a
-        gradient for each input; None in it is left out. :func:`heedful.attention_vjp` is one.
+        gradient for each input; None in it is skipped. :func:`heedful.attention_vjp` is one.
     *inputs : numpy.ndarray of float64
         Where to differentiate. Entries that are not finite are held fixed.
     step : float, default 1e-5
-        h, relative to numbers above 1.
+        h, relative for entries above 1.
     rtol, atol : float
-        How far the two may be apart.
+        How far the two may differ.
     samples : int, default 1000
-        At most so many entries of each input are tried, chosen at random.
+        At most this many entries of each input are checked, chosen at random.
     rng : int or numpy.random.Generator, default 0
         Draws the cotangents and the entries.
 
     Returns
     -------
     bool
-        True, so that it can stand in an assert.
+        True, so that it can be used in an assert.
 
     Raises
     ------
     AssertionError
-        A gradient is wrong: says which input, which entry, and both numbers.
+        A gradient is wrong: names the input, the entry and both values.
     TypeError
-        An input is no array of float64.
+        An input is not a float64 array.
     ValueError
-        There are not as many gradients as inputs.
+        The number of gradients is not that of the inputs.
 
     Notes
     -----
-    Use one seed where the function drops at random, and stay away from kinks. Entries of a result
-    that are not finite are left out.
+    Use a fixed seed where the function has dropout, and stay away from kinks. Entries of a result
+    that are not finite are skipped.
 
     Examples
     --------
@@ -108,7 +108,7 @@ def gradcheck(
     gradients = _as_sequence(pullback(*cotangents))
     if len(gradients) != len(inputs):
         raise ValueError(
-            f"the pullback must give a gradient for each of {len(inputs)} inputs: "
+            f"the pullback must return a gradient for each of {len(inputs)} inputs: "
             f"got {len(gradients)}"
         )
     for number, (point, gradient) in enumerate(zip(points, gradients, strict=True)):
@@ -167,7 +167,7 @@ def assert_close(
     atol: float = 0.0,
     name: str = "result",
 ) -> None:
-    """Compare two arrays, of different types perhaps, by the largest number among those expected.
+    """Compare two arrays, possibly of different types, relative to the largest expected entry.
 
     ::
 
@@ -178,18 +178,18 @@ def assert_close(
     Parameters
     ----------
     actual, expected : array_like
-        Of the same shape. NaN and infinities must stand in the same places.
+        Of the same shape. NaN and infinities must have the same positions.
     rtol : float, optional
-        None goes by the coarser of the two types: 1e-10 for float64, 2e-5 for float32, 2e-3 for
+        None depends on the coarser of the two types: 1e-10 for float64, 2e-5 for float32, 2e-3 for
         float16, 1.6e-2 for bfloat16.
     atol : float, default 0
     name : str
-        What the message calls it.
+        The name used in the message.
 
     Raises
     ------
     AssertionError
-        They differ: says where most, and by how much.
+        They differ: names the position of the largest difference, and its size.
 
     Notes
     -----

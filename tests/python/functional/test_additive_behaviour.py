@@ -141,7 +141,7 @@ def test_layout_out_lists_and_one_axis(rng: np.random.Generator) -> None:
 ONES, W = np.ones((2, 3, 5)), np.ones(5)
 REFUSED = [
     ((ONES, ONES, ONES, np.ones(4)), {}, ValueError,
-     r"weight must have shape \(5,\), a number for each column of key, or \(2, 5\)"),
+     r"weight must have shape \(5,\), one element for each column of key, or \(2, 5\)"),
     ((ONES, ONES, ONES, np.ones((3, 5))), {}, ValueError, "weight must have shape"),
     ((ONES, ONES, ONES, np.ones(5, complex)), {}, TypeError, "weight must be of type"),
     ((ONES, ONES, ONES, None), {}, TypeError, "weight must be of type"),

@@ -104,7 +104,7 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (sdpa(S, S, S, enable_gqa="yes"), TypeError, "enable_gqa must be True or False: got 'yes'"),
     # multi_head_attention has num_heads, num_kv_heads and heads side by side
     (heads(W, W[..., :9], W[..., :9], 3), ValueError,
-     "query and key must have heads of one depth: query has 4 in each of 3, key has 3 in each of"),
+     "query and key must have heads of the same depth: query has 4 in each of 3, key has 3"),
     (heads(W, W, W, 3, num_kv_heads=2), ValueError,
      "num_kv_heads must divide num_heads: got num_heads=3, num_kv_heads=2"),
     (heads(W, W, W, 5), ValueError, "num_heads must divide the last axis of query: got 12 and 5"),
@@ -144,7 +144,7 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: merge_attention(iter(()), iter(())), ValueError,
      "outs must hold one piece at least: got none"),
     (lambda: merge_attention((s for s in (S, S)), [S[..., 0]]), ValueError,
-     "outs and lses must be equally many: got 2 and 1"),
+     "outs and lses must have the same length: got 2 and 1"),
     (lambda: additive_attention(S, S[:, :2], S[:, :2], np.ones(7)), ValueError,
      "the heads of query must be a multiple of the heads of key: query has 3, key has 2"),
 ]  # fmt: skip
