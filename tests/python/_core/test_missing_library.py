@@ -1,4 +1,4 @@
-"""What the loader of the operating system refuses is said in its words, with what helps."""
+"""An error of the operating system's loader is shown with its message and a remedy."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def said_without(library: str, tmp_path: Path) -> str:
     module = copy_package(tmp_path) / "_core" / MODULE
     damaged, count = re.subn(
         rb"\0(" + re.escape(library.encode()) + rb"\.so\.)\d",
-        rb"\0\1?",  # of the same length: offsets stay as they are
+        rb"\0\1?",  # of the same length: offsets do not change
         module.read_bytes(),
     )
     if count == 0 or list(tmp_path.glob(f"heedful.libs/{library}*")):

@@ -18,7 +18,7 @@ V = np.ones((2, 2, 7, 6), np.float32)  # (B, Hkv, Lk, Dv)
 
 
 def of(**options: Any) -> Callable[[], Any]:
-    """A call of attention that is right but for these options."""
+    """A call of attention that is valid except for these options."""
     return lambda: attention(Q, K, V, **options)
 
 
@@ -232,7 +232,7 @@ def test_floats_of_8_bits_are_refused() -> None:
 
 
 def test_lengths_changed_during_the_check_change_nothing() -> None:
-    """They are copied first: whoever changes them later is too late."""
+    """They are copied first: later changes have no effect."""
 
     class Sly:
         asked = 0

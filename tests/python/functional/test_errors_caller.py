@@ -1,4 +1,4 @@
-"""Messages name the caller's own arguments, also where a function is made of another one."""
+"""Messages name the caller's own arguments, also where a function calls another one."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (varlen(causal=True, align=[0, 0, 0]), ValueError,
      ("align must be a single integer or have shape (2,), one for each sequence: "
       "got shape (3,)")),
-    # pieces from anything that gives them
+    # pieces from any iterable
     (lambda: merge_attention({"a": S}, [S[..., 0]]), TypeError,
      "outs must be a sequence of arrays: got {"),
     (lambda: merge_attention([S], 1.0), TypeError,
@@ -151,7 +151,7 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
 
 
 @pytest.mark.parametrize(("call", "kind", "says"), REFUSED)
-def test_is_refused_in_the_words_of_the_caller(
+def test_is_refused_with_the_argument_names_of_the_caller(
     call: Callable[[], Any], kind: type[Exception], says: str
 ) -> None:
     with pytest.raises(kind) as caught:
@@ -161,7 +161,7 @@ def test_is_refused_in_the_words_of_the_caller(
     assert "\n" not in message
 
 
-def test_merging_takes_pieces_from_anything_that_gives_them(rng: np.random.Generator) -> None:
+def test_merging_takes_pieces_from_any_iterable(rng: np.random.Generator) -> None:
     outs, lses = rng.standard_normal((3, 2, 5, 7)), rng.standard_normal((3, 2, 5))
     expected = merge_attention(list(outs), list(lses))
     for given in (
