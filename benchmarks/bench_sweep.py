@@ -71,7 +71,7 @@ def sweep(harness: Harness, cases: list[Case]) -> list[Swept]:
 
 
 def summary(swept: list[Swept]) -> str:
-    """The slowest beside the others first, then how many of all hold."""
+    """The lowest ratios first, then how many of all hold."""
     judged = [(ratio, one) for one in swept if (ratio := one.comparison.ratio) is not None]
     judged.sort(key=lambda pair: pair[0])
     lines = ["\nThe worst:", *(str(one) for _, one in judged[:10]), ""]

@@ -39,7 +39,7 @@ must in the "finally" object.__return__(self)
 A model of PyTorch of the same size reaches 1.339 nats in as many steps, see benchmarks/lm_torch.py.
 """
 
-# %% The text, as numbers
+# %% The text, as token ids
 import sys
 import time
 from pydoc_data.topics import topics

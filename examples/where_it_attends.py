@@ -1,7 +1,7 @@
 """Explain where attention goes: the words of a text attend to each other by their spelling.
 
 A word is described by the pairs of letters in it; nothing is trained. So the weights can be judged
-by eye: words that share a stem attend to each other. Which word comes first is decided by cosine
+by eye: words that share a stem attend to each other. Which word ranks first is decided by cosine
 similarity, of which the weights are the softmax: attention turns it into weights that add up to
 one over the words that the mask leaves. A word drawn at random shares the stem much less often.
 """
@@ -76,7 +76,7 @@ assert np.allclose(mean, per_head.mean(axis=0))
 for name, head in zip(("broad", "sharp", "left"), per_head, strict=True):
     print(f"head {name:<8} reading attends to {strongest(head[TEXT.index('reading')])}")
 
-# %% The weighted sum comes with the weights in one call, when both are wanted
+# %% The weighted sum comes with the weights in one call, when both are needed
 out, together = heedful.attention(
     words, words, words, mask=~repeated, scale=20.0, return_weights=True
 )

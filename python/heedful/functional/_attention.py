@@ -86,13 +86,13 @@ def attention(
         True where a query may attend. Broadcasts to (B…, H, Lq, Lk), in either layout.
     bias : array_like of floats, optional
         Added to the scores after softcap and ALiBi. Broadcasts to (B…, H, Lq, Lk); −inf hides a key
-        as a mask does, and no finite number does.
+        as a mask does, and no finite value does.
     causal : bool, default False
         Query i sees the keys j ≤ p, its own position p = i + offset among the keys, see `align`.
     window : (left, right), optional
         Query i sees the keys p − left ≤ j ≤ p + right. Either may be None: no limit on that side.
     align : {"upper_left", "lower_right"}, int or array_like of int (B…), optional
-        Where the queries stand among the keys::
+        The position of the queries among the keys::
 
             which keys causal leaves to 2 queries, of 4
 

@@ -106,7 +106,7 @@ def attention_pool_vjp(
 ) -> tuple[Any, Callable[..., tuple[Array, ...]]]:
     """What :func:`attention_pool` returns, and its pullback.
 
-    ``pullback(dy)`` gives (dx, dquery), or (dx, dquery, dkey) where a key was given; with
+    ``pullback(dy)`` returns (dx, dquery), or (dx, dquery, dkey) where a key was given; with
     ``return_weights=True`` it takes ``dweights``, the gradient of the weights, too. dy and
     dweights must have exactly the shapes of y and the weights, otherwise it is a ValueError.
 

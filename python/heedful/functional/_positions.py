@@ -1,6 +1,6 @@
-"""Which rows and keys an item has, and where its queries stand: lengths, diagonal, window.
+"""The rows and keys of an item, and the positions of its queries: lengths, diagonal, window.
 
-Query row i stands at key position p = i + offset.
+Query row i has key position p = i + offset.
 With a window (left, right) it sees the keys p − left ≤ j ≤ p + right.
 """
 

@@ -17,21 +17,21 @@ _DENSE = 8  # with one row in this many requested, the rows between are computed
 
 
 def check_rows(rows: Any, length: int) -> NDArray[np.int64] | None:
-    """Positions counted from 0, None for all of them."""
+    """Indices counted from 0, None for all rows."""
     if rows is None:
         return None
     if isinstance(rows, slice):
         return np.arange(*rows.indices(length), dtype=np.int64)
-    numbers = integer_array("rows", rows)
-    if numbers.ndim > 1:
-        raise ValueError(f"rows must have one axis at most: got shape {numbers.shape}")
-    wrong = (numbers < -length) | (numbers >= length)
+    indices = integer_array("rows", rows)
+    if indices.ndim > 1:
+        raise ValueError(f"rows must have one axis at most: got shape {indices.shape}")
+    wrong = (indices < -length) | (indices >= length)
     if np.any(wrong):
-        number = int(numbers[wrong].ravel()[0])
-        raise IndexError(f"rows must lie between {-length} and {length - 1}: got {number}")
-    numbers = numbers.astype(np.int64).reshape(-1)
-    numbers[numbers < 0] += length
-    return numbers
+        index = int(indices[wrong].ravel()[0])
+        raise IndexError(f"rows must lie between {-length} and {length - 1}: got {index}")
+    indices = indices.astype(np.int64).reshape(-1)
+    indices[indices < 0] += length
+    return indices
 
 
 def lse_of_rows(call: Call, rows: NDArray[np.int64] | None) -> Array:
@@ -52,16 +52,16 @@ def spans(rows: NDArray[np.int64] | None, length: int) -> Iterator[tuple[int, in
     if rows is None:
         yield 0, length
         return
-    wanted = np.unique(rows)
-    if not wanted.size:
+    requested = np.unique(rows)
+    if not requested.size:
         return
-    first, last = int(wanted[0]), int(wanted[-1]) + 1
-    if wanted.size * _DENSE >= last - first:
+    first, last = int(requested[0]), int(requested[-1]) + 1
+    if requested.size * _DENSE >= last - first:
         yield first, last
         return
-    gaps = np.flatnonzero(np.diff(wanted) > 1)
-    starts = (first, *(int(row) for row in wanted[gaps + 1]))
-    stops = (*(int(row) + 1 for row in wanted[gaps]), last)
+    gaps = np.flatnonzero(np.diff(requested) > 1)
+    starts = (first, *(int(row) for row in requested[gaps + 1]))
+    stops = (*(int(row) + 1 for row in requested[gaps]), last)
     yield from zip(starts, stops, strict=True)
 
 

@@ -39,7 +39,7 @@ def check_axes(
     query: Shape, key: Shape, value: Shape, length_first: bool,
     names: Sequence[str] = ("query", "key", "value"),
 ) -> Axes:  # fmt: skip
-    """The sizes that three shapes, as the caller gives them, agree on; `names` are those given."""
+    """The common sizes of three shapes in the caller's layout; `names` are the arguments."""
     layout = Layout(_number_of_axes(query, key, value), length_first)
     query, key, value = map(layout.inward_shape, (query, key, value))
     heads, query_length, depth = query[-3:]

@@ -103,11 +103,11 @@ def attention_scores(
         query, key, NO_VALUE, mask, bias, causal, window, align, q_lengths, kv_lengths,
         scale, softcap, alibi_slopes, sink, 0.0, None, layout,
     )  # fmt: skip
-    wanted = _check_rows(call, rows)
-    count = call.plan.axes.query_length if wanted is None else len(wanted)
+    requested = _check_rows(call, rows)
+    count = call.plan.axes.query_length if requested is None else len(requested)
     shape = (*call.plan.axes.batch, call.plan.axes.heads, count, call.plan.axes.key_length)
     scores = allocate("the scores", shape, call.plan.computing, -math.inf)
-    native.attention_scores(call.query, call.key, scores, wanted, *call.shared)
+    native.attention_scores(call.query, call.key, scores, requested, *call.shared)
     return _outward(call, scores, rows)
 
 
@@ -186,13 +186,13 @@ def attention_weights(
         query, key, NO_VALUE, mask, bias, causal, window, align, q_lengths, kv_lengths,
         scale, softcap, alibi_slopes, sink, dropout_p, rng, layout,
     )  # fmt: skip
-    wanted = _check_rows(call, rows)
-    count = call.plan.axes.query_length if wanted is None else len(wanted)
+    requested = _check_rows(call, rows)
+    count = call.plan.axes.query_length if requested is None else len(requested)
     heads = () if average_heads else (call.plan.axes.heads,)
     shape = (*call.plan.axes.batch, *heads, count, call.plan.axes.key_length)
     weights = allocate("the weights", shape, call.plan.computing, 0)
-    lse = lse_of_rows(call, wanted)
-    run_weights(call, lse, weights, wanted, average_heads)
+    lse = lse_of_rows(call, requested)
+    run_weights(call, lse, weights, requested, average_heads)
     if average_heads and call.plan.axes.layout.axes < 3:
         weights = weights[None]  # the mean over the one head
     return _outward(call, weights, rows)
