@@ -1,4 +1,4 @@
-"""Additive attention, forward and with gradients, beside the same computed by torch's operators."""
+"""Additive attention, forward and with gradients, compared with the same in torch's operators."""
 
 import dataclasses
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ from heedful.benchmark.script import ScriptProcess, ScriptWorker, script_process
 from heedful.benchmark.topic import Topic, main
 
 LIBRARIES = ("heedful", "torch")
-ALLOWED = 1e-5  # error against float64, relative to the largest number
+ALLOWED = 1e-5  # error against float64, relative to the largest element
 Array = NDArray[Any]
 Results = tuple[Array, ...]  # out, or out and the gradients of query, key, value and weight
 
@@ -59,20 +59,20 @@ def draw(work: Work) -> tuple[Array, ...]:
 
 
 def error(work: Work, found: Results) -> float:
-    """Of the first item, against float64; of the score vector's gradient, which all items make,
-    nothing: the other gradients depend on the same numbers."""
+    """Of the first item, against float64. The score vector's gradient, a sum over all items, is
+    not checked: the other gradients depend on the same intermediate values."""
     query, key, value, weight, dout = (array.astype(float) for array in draw(work))
     query, key, value, dout = query[0], key[0], value[0], dout[0]
     tangent = np.tanh(query[:, None] + key)
     scores = tangent @ weight
-    share = np.exp(scores - scores.max(-1, keepdims=True))
-    share /= share.sum(-1, keepdims=True)
-    exact = [share @ value]
+    weights = np.exp(scores - scores.max(-1, keepdims=True))
+    weights /= weights.sum(-1, keepdims=True)
+    exact = [weights @ value]
     if work.backward:
-        dshare = dout @ value.T
-        dscores = share * (dshare - (share * dshare).sum(-1, keepdims=True))
+        dweights = dout @ value.T
+        dscores = weights * (dweights - (weights * dweights).sum(-1, keepdims=True))
         dsums = dscores[..., None] * weight * (1 - tangent**2)
-        exact += [dsums.sum(1), dsums.sum(0), share.T @ dout]
+        exact += [dsums.sum(1), dsums.sum(0), weights.T @ dout]
     return max(
         float(abs(result[0] - right).max() / abs(right).max())
         for result, right in zip(found, exact, strict=False)
@@ -113,7 +113,7 @@ def torch_call(work: Work) -> Callable[[], Results]:
 
 
 class Worker(ScriptWorker):
-    """Calls one work again and again."""
+    """Calls one workload repeatedly."""
 
     def prepare(self, work: Answer) -> Answer:
         asked = Work(**{**work, "sizes": tuple(work["sizes"])})
@@ -129,7 +129,7 @@ def additive_lines(harness: Harness) -> Iterator[Line]:
 
 
 def line_of(harness: Harness, processes: dict[str, ScriptProcess], work: Work) -> Line:
-    """Check the work in both libraries, let them take turns, judge."""
+    """Check the workload in both libraries, time them in turns, judge."""
     right = {}
     for name, process in processes.items():
         wrong = process.ask("prepare", work=dataclasses.asdict(work))["error"]

@@ -1,4 +1,4 @@
-"""Layers and training beside PyTorch: encoder, decoder step, training step, MiniLM, memory.
+"""Layers and training compared with PyTorch: encoder, decoder step, training step, MiniLM, memory.
 
 Sentences are compared with the package sentence-transformers.
 """
@@ -19,9 +19,9 @@ from heedful.benchmark.script import ScriptProcess, ScriptWorker, script_process
 from heedful.benchmark.topic import Topic, main
 
 LIBRARIES = ("heedful", "torch")
-ALLOWED = 1e-4  # difference of the two, relative to the largest number
+ALLOWED = 1e-4  # difference of the two, relative to the largest element
 STEPS = 3  # of a training until its losses are compared
-SAMPLE = 4096  # numbers of a result that are compared
+SAMPLE = 4096  # elements of a result that are compared
 
 
 # --- a process for each library
@@ -48,7 +48,7 @@ def decoded(fields: Answer) -> Case:
 
 
 def sample(case: Case, way: Way) -> list[float]:
-    """Numbers from all over the result: of a training its losses, none where it draws dropout."""
+    """Elements spread over the result; losses of a training, none where it has dropout."""
     if case.kind == "train":
         return [float(way()) for _ in range(STEPS)] if not case.rate else []
     flat = way().ravel()
@@ -57,7 +57,7 @@ def sample(case: Case, way: Way) -> list[float]:
 
 
 def step_memory(library: str, case: Case) -> int:
-    """Bytes beyond what a training of tiny size took: model, optimizer and activations."""
+    """Bytes beyond those of a tiny training: model, optimizer and activations."""
     for way in ways_of(library, dataclasses.replace(case, sizes=(8, 64, 48, 6, 48, 1))).values():
         way()
 
@@ -82,7 +82,7 @@ def layer_lines(harness: Harness) -> Iterator[Line]:
 
 
 def lines_of(harness: Harness, processes: dict[str, ScriptProcess], case: Case) -> Iterator[Line]:
-    """Let both compute the case, compare, let them take turns, judge."""
+    """Compute the case in both, compare the results, time them in turns, judge."""
     results, reason = {}, forced_level()
     for name, process in processes.items():
         answer = process.ask("prepare", case=dataclasses.asdict(case))

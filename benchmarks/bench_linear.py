@@ -1,4 +1,4 @@
-"""Dense layers: y = x Wᵀ + b with and without GELU, and both gradients, beside torch and NumPy."""
+"""Dense layers: y = x Wᵀ + b with and without GELU, both gradients, and torch and NumPy."""
 
 import dataclasses
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ from heedful.benchmark.script import ScriptProcess, ScriptWorker, script_process
 from heedful.benchmark.topic import Topic, main
 
 LIBRARIES = ("heedful", "torch", "numpy")
-ALLOWED = 1e-5  # error against float64, relative to the largest number
+ALLOWED = 1e-5  # error against float64, relative to the largest element
 Array = NDArray[np.float32]
 
 
@@ -52,7 +52,7 @@ PRODUCTS = [
 
 
 class Inputs:
-    """Arrays of one product, and what its result must be in some places."""
+    """Arrays of one product, and the error of its result in some rows."""
 
     def __init__(self, product: Product) -> None:
         rng = np.random.default_rng(7)
@@ -84,7 +84,7 @@ class Inputs:
 
 
 def call_of(library: str, inputs: Inputs) -> Callable[[], Array] | None:
-    """One call of the library; None for what it has not."""
+    """One call of the library; None for an operation that it lacks."""
     kind, x, weight, bias, dy = (
         inputs.product.kind, inputs.x, inputs.weight, inputs.bias, inputs.dy
     )  # fmt: skip
@@ -150,7 +150,7 @@ def torch_call(kind: str, x: Array, weight: Array, bias: Array, dy: Array) -> Ca
 
 
 class Worker(ScriptWorker):
-    """Computes one product again and again."""
+    """Computes one product repeatedly."""
 
     def prepare(self, product: Answer) -> Answer:
         inputs = Inputs(Product(**product))
@@ -170,7 +170,7 @@ def linear_lines(harness: Harness) -> Iterator[Line]:
 def lines_of(
     harness: Harness, processes: dict[str, ScriptProcess], product: Product
 ) -> Iterator[Line]:
-    """Check the product in every library, let them take turns, judge."""
+    """Check the product in every library, time them in turns, judge."""
     right = {}
     for name, process in processes.items():
         error = process.ask("prepare", product=dataclasses.asdict(product))["error"]

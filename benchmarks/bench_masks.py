@@ -1,4 +1,4 @@
-"""What restrictions cost: structure in proportion to what it keeps, a mask or bias little."""
+"""The cost of restrictions: proportional to the pairs kept, and small for a mask or bias."""
 
 from heedful.benchmark.goal import OwnGoal
 from heedful.benchmark.shapes import SHAPES, Case, kept

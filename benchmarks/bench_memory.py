@@ -28,7 +28,7 @@ def memory_lines(harness: Harness) -> Iterator[Line]:
 
 
 def lines_of(harness: Harness, backward: bool, lengths: tuple[int, ...]) -> Iterator[Line]:
-    """What the longest takes, and how that grows from the shortest on."""
+    """The memory of the longest sequence, and its growth from the shortest one."""
     own: dict[int, int] = {}
     for length in lengths:
         case = Case(Shape(f"memory_{length}", 1, 1, 1, length, length, 64), backward=backward)

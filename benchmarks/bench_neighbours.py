@@ -1,8 +1,8 @@
-"""What calls take beside other busy processes, and alone: all threads, one thread, and torch.
+"""The time of calls beside other busy processes, and alone: all threads, one thread, and torch.
 
-Neighbours are processes that only spin. Single calls are timed, because what a neighbour spoils is
-seldom the median: a call that waits for a thread without a processor waits for milliseconds. The
-mean says what a program that calls again and again gets done.
+Neighbours are processes that only spin. Single calls are timed, because a neighbour seldom affects
+the median: a call that waits for a thread without a processor waits for milliseconds. The mean
+measures the throughput of a program that calls repeatedly.
 """
 
 import argparse
@@ -74,7 +74,7 @@ def measure(
         start = clock()
         call()
         times.append(clock() - start)
-    time.sleep(0.02)  # the library's threads may spin on: not into the next one's turn
+    time.sleep(0.02)  # the library's threads may still spin: not during the next turn
     return times
 
 
@@ -119,8 +119,8 @@ def columns_of(
 
 
 def neighbour_lines(harness: Harness) -> Iterator[Line]:
-    """All threads beside one busy process: no worse than one thread, which needs nobody."""
-    for size in list(SIZES)[1:]:  # 10 µs are hardly worth the help
+    """All threads beside one busy process: no worse than one thread, which waits for none."""
+    for size in list(SIZES)[1:]:  # 10 µs are too short for threads
         what = f"{size} of work beside one busy process"
         if harness.threads == 1:
             yield at_least(what, GOAL, None, UNIT, reason="there is one thread")

@@ -19,7 +19,7 @@ from heedful.benchmark.shapes import Case, Shape
 from heedful.benchmark.topic import QUICK
 
 ROOT = Path(__file__).parents[1]
-MATRIX = 1.2e9  # bytes of scores that a library that holds them all is still asked to compute
+MATRIX = 1.2e9  # bytes of scores up to which libraries that hold them all are measured
 MATERIALISING = ("jax", "numpy")
 
 # what is on the axis, what stays fixed, and the values
@@ -27,7 +27,7 @@ SERIES = {
     "length": ("B = 1, H = 8, D = 64", (16, 64, 128, 256, 512, 1024, 2048, 4096, 8192)),
     "depth": ("B = 1, H = 8, L = 1024", (8, 16, 32, 40, 64, 80, 96, 128, 192, 256)),
     "batch": ("H = 12, L = 197, D = 64", (1, 2, 4, 8, 16, 32)),
-    "threads": ("B = 1, H = 8, L = 2048, D = 64", ()),  # from 1 to those that are asked for
+    "threads": ("B = 1, H = 8, L = 2048, D = 64", ()),  # from 1 to those requested
 }
 
 

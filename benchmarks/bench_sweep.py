@@ -1,4 +1,4 @@
-"""Shapes that nobody chose: 60 drawn from a fixed seed, beside torch and onnxruntime.
+"""Random shapes: 60 drawn from a fixed seed, compared with torch and onnxruntime.
 
 Every result is checked, and heedful's must be the same bits for 1, 2 and 3 threads. A shape near
 the limit is measured again with three times as many rounds, whichever side of it it is on.
@@ -19,7 +19,7 @@ from heedful.benchmark.shapes import Case
 from heedful.benchmark.topic import QUICK
 
 LIMIT = 0.95  # as fast as the best of the others, at least
-NEAR = (0.85, 1.05)  # a ratio that is worth a second look
+NEAR = (0.85, 1.05)  # a ratio that is measured again
 LIBRARIES = ("heedful", "torch", "onnxruntime")
 THREADS = (1, 2, 3)  # that the bits must not depend on
 
@@ -71,7 +71,7 @@ def sweep(harness: Harness, cases: list[Case]) -> list[Swept]:
 
 
 def summary(swept: list[Swept]) -> str:
-    """The slowest beside the others first, then how many of all hold."""
+    """The lowest ratios first, then how many of all hold."""
     judged = [(ratio, one) for one in swept if (ratio := one.comparison.ratio) is not None]
     judged.sort(key=lambda pair: pair[0])
     lines = ["\nThe worst:", *(str(one) for _, one in judged[:10]), ""]

@@ -1,4 +1,4 @@
-"""How much faster all threads are than one, beside how much the processor's own peak gains."""
+"""The speed-up of all threads over one, compared with that of the processor's own peak."""
 
 from collections.abc import Iterator
 

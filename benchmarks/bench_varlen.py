@@ -8,16 +8,16 @@ from heedful.benchmark.topic import Topic, main
 
 # the same batch if every sequence had the full length
 FULL = dataclasses.replace(PADDED, name="full_512", padding=None, ragged="")
-EQUAL = 0.97  # what counts as no slower: a difference that two measurements of one thing have, too
+EQUAL = 0.97  # what counts as no slower: within the spread of repeated measurements
 
 OWN_GOALS = [
     goal
     for backward in (False, True)
     for packed in [Case(PACKED, backward=backward)]
     for goal in (
-        # padded, with the lengths told, so that only the useful part is computed
+        # padded, with the lengths given, so that only the useful part is computed
         OwnGoal(packed, Case(PADDED, backward=backward), EQUAL),
-        # the useful part at the speed at which full sequences go
+        # the useful part at the speed of full sequences
         OwnGoal(packed, Case(FULL, backward=backward), EQUAL / kept(packed)),
     )
 ]

@@ -90,7 +90,7 @@ def _panel(panel: Any, meaning: str, quantity: str, points: list[dict[str, Any]]
     panel.set_ylabel("GFLOP/s (median)")
     panel.set_ylim(0, 1.08 * highest)
     panel.grid(alpha=0.25)
-    if quantity != "threads":  # there the peak is another one for each number
+    if quantity != "threads":  # there the peak differs for each number of threads
         peak = statistics.median(peaks)
         share = panel.secondary_yaxis(
             "right", functions=(lambda y: 100 * y / peak, lambda y: y * peak / 100)

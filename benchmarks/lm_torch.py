@@ -17,7 +17,7 @@ from heedful.training import WarmupCosine
 STEPS, WIDTH, LAYERS, HEADS, LENGTH, BATCH, RATE = 500, 192, 4, 6, 128, 32, 0.1
 
 
-def turned(x: Any, cos: Any, sin: Any) -> Any:
+def rotated(x: Any, cos: Any, sin: Any) -> Any:
     import torch
 
     first, second = x.chunk(2, -1)
@@ -30,7 +30,7 @@ def model_of(own: LanguageModel) -> Any:
     from torch.nn import functional
 
     class Block(torch.nn.TransformerEncoderLayer):
-        """Norm first, causal, with queries and keys turned by their positions."""
+        """Norm first, causal, with queries and keys rotated by their positions."""
 
         def forward(self, x: Any, cos: Any, sin: Any) -> Any:
             x = x + self.dropout1(self._attend(self.norm1(x), cos, sin))
@@ -44,7 +44,7 @@ def model_of(own: LanguageModel) -> Any:
             shape = (batch, length, 3, HEADS, width // HEADS)
             query, key, value = projected.view(shape).permute(2, 0, 3, 1, 4)
             y = functional.scaled_dot_product_attention(
-                turned(query, cos, sin), turned(key, cos, sin), value, is_causal=True,
+                rotated(query, cos, sin), rotated(key, cos, sin), value, is_causal=True,
                 dropout_p=RATE if self.training else 0.0,
             )  # fmt: skip
             return attn.out_proj(y.transpose(1, 2).reshape(batch, length, width))

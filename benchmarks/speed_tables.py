@@ -66,7 +66,7 @@ def section(run: Run, comparisons: list[dict[str, Any]]) -> str:
 
 
 def origin(run: Run) -> str:
-    """The command, the date, the machine and the versions behind a table."""
+    """The command, the date, the machine and the versions of a table."""
     machine, versions = run["machine"], run["versions"]
     named = ", ".join(f"{name} {versions[name]}" for name in peers.MODULES if name in versions)
     where = f"{machine['processor']}, {run['threads']} threads, level {machine['level']}"
@@ -123,10 +123,10 @@ def cells(*texts: str) -> str:
 
 
 def lines_of(runs: dict[str, Run], name: str) -> list[dict[str, Any]]:
-    """The lines of a run, but for the topics that a later one of layers measured anew."""
-    anew = {one["topic"] for one in runs.get(LAYERS, {}).get("lines", [])}
+    """The lines of a run, except topics that a later run of layers measured again."""
+    again = {one["topic"] for one in runs.get(LAYERS, {}).get("lines", [])}
     lines: list[dict[str, Any]] = runs[name].get("lines", [])
-    return lines if name == LAYERS else [one for one in lines if one["topic"] not in anew]
+    return lines if name == LAYERS else [one for one in lines if one["topic"] not in again]
 
 
 def goals_layers(runs: dict[str, Run]) -> str:
@@ -144,7 +144,7 @@ def verdict(line: dict[str, Any]) -> str:
 
 
 def sweep(runs: dict[str, Run]) -> str:
-    """What the shapes drawn at random gave, slowest first."""
+    """The results of the random shapes, lowest ratio first."""
     if "sweep" not in runs:
         return ABSENT
     run = runs["sweep"]
@@ -187,7 +187,7 @@ def losses(runs: dict[str, Run]) -> str:
             for line in lines_of(runs, name):
                 lost |= lost_line(line)
     if not lost:
-        return "In none of the committed measurements another library is faster."
+        return "No other library is faster in any of the committed measurements."
     rows = [
         f"| {name} | {library} | {ratio:.2f} |"
         for name, (ratio, library) in sorted(lost.items(), key=lambda item: item[1][0])
@@ -196,7 +196,7 @@ def losses(runs: dict[str, Run]) -> str:
     return "\n".join(head + rows)
 
 
-# what the limit of a line tells where times are compared that are no cases of attention
+# the times in the limit of a line, where they are not of cases of attention
 TIME = re.compile(r"(?:^|, |; )([^,;]+) ([\d.]+(?:e[+-]?\d+)?) ms")
 
 
@@ -220,7 +220,7 @@ def best_other(comparison: dict[str, Any]) -> str:
 
 
 def pictures(runs: dict[str, Run]) -> str:
-    """Links to what bench_scaling.py drew, each with what it shows in words."""
+    """Links to the pictures of bench_scaling.py, each with a description."""
     if "scaling" not in runs:
         return ABSENT
     run = runs["scaling"]

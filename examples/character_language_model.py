@@ -1,14 +1,14 @@
-"""A language model that learns to write as Python's documentation does, letter by letter.
+"""A character-level language model of Python's documentation.
 
-The texts that the interpreter shows for ``help("topics")`` come with every Python: half a million
-characters of English prose and code. The last tenth is kept apart to measure on, in nats a
-character. What it has to beat is counting: how often each letter followed the n − 1 before it in
-the training text (smoothed as by Witten and Bell 1991). Half a million characters suit counts well:
-the default model knows more than counts of three letters, --full as much as counts of five, and all
-counts mixed together know more than either. But not what the model knows: the mixture gains by it.
+The texts that the interpreter shows for ``help("topics")`` are part of every Python: half a million
+characters of English prose and code. The last tenth is held out for validation, in nats per
+character. The baseline is n-gram counts: how often each letter followed the n − 1 before it in the
+training text (smoothed as by Witten and Bell 1991). Half a million characters suit counts well: the
+default model is better than counts of three letters, --full as good as counts of five, and the
+mixture of all counts is better than either. Adding the model improves the mixture further.
 
-    python character_language_model.py            what is reported first, in about half a minute
-    python character_language_model.py --full     what is reported then, in some minutes
+    python character_language_model.py            what is shown first, in about half a minute
+    python character_language_model.py --full     what is shown then, in some minutes
     python character_language_model.py --short    a tiny model, in seconds, as the tests run it
 
 counts of 1 to 8 letters: 3.238 2.318 1.712 1.404 1.320 1.339 1.387 1.439 nats
@@ -21,7 +21,7 @@ step 330: loss 1.673, validation 1.659 nats
 step 396: loss 1.619, validation 1.633 nats
 second half: model 1.565, all counts mixed 1.094, and the model 1.076 nats
 
-So small a model writes words and no sentences; that of --full, trained for minutes, goes on so:
+So small a model generates words, but no sentences; that of --full, trained for minutes, prints:
 
 1,799,616 parameters
 step 83: loss 2.370, validation 2.062 nats
@@ -39,7 +39,7 @@ must in the "finally" object.__return__(self)
 A model of PyTorch of the same size reaches 1.339 nats in as many steps, see benchmarks/lm_torch.py.
 """
 
-# %% The text, as numbers
+# %% The text, as token ids
 import sys
 import time
 from pydoc_data.topics import topics
@@ -63,12 +63,12 @@ tokens = np.array([number[letter] for letter in text])
 train, valid = np.split(tokens, [len(tokens) * 9 // 10])
 print(f"{len(text):,} characters, {len(letters)} different ones")
 if not FULL:
-    print("with --full a larger model reaches 1.329 nats and writes words, in some minutes")
+    print("with --full a larger model reaches 1.329 nats and generates words, in some minutes")
 
 
-# %% What it has to beat: how often has each letter followed the n − 1 letters before it?
+# %% The baseline: how often has each letter followed the n − 1 letters before it?
 def by_counts(order: int) -> list[np.ndarray]:
-    """Probability of each character of the text kept apart, for n = 1 to `order`."""
+    """Probability of each character of the held-out text, for n = 1 to `order`."""
     base, found = len(letters), [np.full(len(valid), 1 / len(letters))]
     for n in range(1, order + 1):
 
@@ -78,15 +78,17 @@ def by_counts(order: int) -> list[np.ndarray]:
 
         seen, times = np.unique(codes(train), return_counts=True)
         contexts, of = np.unique(seen // base, return_inverse=True)
-        asked = codes(np.concatenate([train[len(train) - n + 1 :], valid]))
+        requested = codes(np.concatenate([train[len(train) - n + 1 :], valid]))
 
         def look_up(keys: np.ndarray, values: np.ndarray, wanted: np.ndarray) -> np.ndarray:
             place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
             return np.where(keys[place] == wanted, values[place], 0)
 
-        count = look_up(seen, times, asked)
-        total = look_up(contexts, np.bincount(of, times), asked // base)
-        kinds = look_up(contexts, np.bincount(of), asked // base)  # different letters that followed
+        count = look_up(seen, times, requested)
+        total = look_up(contexts, np.bincount(of, times), requested // base)
+        kinds = look_up(
+            contexts, np.bincount(of), requested // base
+        )  # different letters that followed
         mixed = (count + kinds * found[-1]) / np.maximum(total + kinds, 1)
         found.append(np.where(total > 0, mixed, found[-1]))
     return found[1:]
@@ -117,7 +119,7 @@ y_valid = valid[1 : count * LENGTH + 1].reshape(count, LENGTH)
 
 
 def by_model() -> np.ndarray:
-    """Probability of each character of the text kept apart, but the first and the last few."""
+    """Probability of each character of the held-out text, except the first and the last few."""
     found = []
     for i in range(0, count, 64):
         logits = model(x_valid[i : i + 64]).astype(np.float64)
@@ -142,31 +144,31 @@ for step in range(STEPS):
               f" {seconds:.0f} s")  # fmt: skip
 
 
-# %% Does it know what counts do not? Mixtures without and with it, shares from the first half
-def mixture(parts: np.ndarray) -> np.ndarray:
-    """Σ share · part for parts (P, N): shares by expectation maximisation."""
-    half = parts[:, : parts.shape[1] // 2]
-    shares = np.full((len(parts), 1), 1 / len(parts))
+# %% Has it learned what counts have not? Mixtures without and with it, fitted on the first half
+def mixture(models: np.ndarray) -> np.ndarray:
+    """Σ weight · model for models (M, N): weights by expectation maximisation."""
+    half = models[:, : models.shape[1] // 2]
+    weights = np.full((len(models), 1), 1 / len(models))
     for _ in range(30):
-        responsible = shares * half
-        shares = (responsible / responsible.sum(axis=0)).mean(axis=1, keepdims=True)
-    return (shares * parts).sum(axis=0)[parts.shape[1] // 2 :]
+        responsible = weights * half
+        weights = (responsible / responsible.sum(axis=0)).mean(axis=1, keepdims=True)
+    return (weights * models).sum(axis=0)[models.shape[1] // 2 :]
 
 
-learnt, counted = by_model(), counted[:, 1 : count * LENGTH + 1]
-half = len(learnt) // 2
-without, together = mixture(counted), mixture(np.vstack([counted, learnt]))
-print(f"second half: model {nats(learnt[half:]):.3f}, all counts mixed {nats(without):.3f},"
+learned, counted = by_model(), counted[:, 1 : count * LENGTH + 1]
+half = len(learned) // 2
+without, together = mixture(counted), mixture(np.vstack([counted, learned]))
+print(f"second half: model {nats(learned[half:]):.3f}, all counts mixed {nats(without):.3f},"
       f" and the model {nats(together):.3f} nats")  # fmt: skip
 
-# %% And now it writes
+# %% Generation
 prompt = "The statement"
 (written,) = model.generate(
     [[number[letter] for letter in prompt]], max_length=300, temperature=0.7, rng=0
 )
 print("".join(letters[token] for token in written))
 if SHORT:
-    assert nats(learnt) < 3.2 < nats(counted[0])
+    assert nats(learned) < 3.2 < nats(counted[0])
 else:
-    assert nats(learnt) < (1.4 if FULL else nats(counted[2]))
+    assert nats(learned) < (1.4 if FULL else nats(counted[2]))
     assert nats(together) < nats(without) - 0.01

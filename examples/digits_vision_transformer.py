@@ -1,7 +1,7 @@
 """Recognise handwritten digits with a small vision Transformer.
 
 Each image of 8 × 8 pixels is cut into 16 patches of 4 × 4 that overlap by half and attend to each
-other. The even-numbered images are learned from, the odd-numbered ones are the test. Digits as
+other. The even-numbered images are the training set, the odd-numbered ones the test set. Digits as
 small as these are easy: a linear classifier of the pixels recognises nineteen of twenty, and the
 nearest training image, without any learning, leaves few to gain. The Transformer gains half of
 these.
@@ -47,7 +47,7 @@ def patches(pixels: np.ndarray) -> np.ndarray:
 train, test = pixels[0::2], pixels[1::2]
 train_labels, test_labels = labels[0::2], labels[1::2]
 
-# %% What it has to beat: the nearest training image, and a linear classifier (logistic regression)
+# %% The baselines: the nearest training image, and a linear classifier (logistic regression)
 keys, queries = train.reshape(-1, 64), test.reshape(-1, 64)
 closest = (queries @ keys.T - np.sum(keys**2, axis=1) / 2).argmax(axis=1)
 nearest = np.mean(train_labels[closest] == test_labels)
@@ -69,7 +69,7 @@ model = Sequential(
 )
 print(f"{model.parameter_count:,} parameters")
 
-# %% Every epoch sees half of the images moved by a pixel: strokes matter, not places
+# %% Every epoch sees half of the images moved by a pixel: strokes matter, not positions
 steps = EPOCHS * -(-len(train) // 16)
 model.compile(
     AdamW(lr=WarmupCosine(2e-3, steps // 10, steps), weight_decay=0.05),
@@ -93,7 +93,7 @@ for epoch in range(EPOCHS):
         found = model.evaluate(patches(test), test_labels, batch_size=256)
         print(f"epoch {epoch + 1:3}: test loss {found.loss:.4f}, accuracy {found.accuracy:.2%}")
 
-# %% The test half was never learned from
+# %% Accuracy on the test half
 accuracy = model.evaluate(patches(test), test_labels, batch_size=256).accuracy
 if SHORT:
     assert accuracy > 0.85

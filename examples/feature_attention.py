@@ -2,10 +2,10 @@
 
 A softmax over the features weighs each of them before two dense layers decide. Are the weights the
 reasons? Checked first where it is known which 5 of 30 features decide, then on scikit-learn's
-breast-cancer data, 30 measurements of cell nuclei, benign or malignant, where a ranking is worth
-something only if another training, from other random numbers, finds it again. Beside the weights
-stand gradient × input and permutation (FeatureAttention.importance), beside the model logistic
-regression, and beside the layer the same without a penalty on its scores.
+breast-cancer data, 30 measurements of cell nuclei, benign or malignant, where a ranking is
+meaningful only if another training, with another seed, reproduces it. The weights are compared with
+gradient × input and permutation (FeatureAttention.importance), the model with logistic regression,
+and the layer with the same one without a penalty on its scores.
 
     python feature_attention.py            what is printed below and more, in about ten seconds
     python feature_attention.py --short    fewer trainings, as the tests run it
@@ -22,7 +22,7 @@ penalised scores      96.5% ± 0.9%   0.82 (0.69)   0.84 (0.75)   0.87 (0.83)
 no penalty            95.2% ± 1.3%   0.43 (0.28)   0.38 (0.28)   0.43 (0.25)
 logistic regression   98.2%
 
-So: without a penalty the weights are mostly chance. With it they say as much as the other two. On
+So: without a penalty the weights are mostly chance. With it they are as good as the other two. On
 the real data logistic regression, which is simpler, is right a little more often; where the squares
 of features decide, it cannot be.
 """
@@ -63,7 +63,7 @@ def trained(seed: int, penalty: float, train: tuple, valid: tuple) -> tuple[Any,
 
 
 def importances(attention: Any, model: Any, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """How much each feature matters, in three ways: (3, 30)."""
+    """The importance of each feature, in three ways: (3, 30)."""
     _, weights = attention(x, return_weights=True)  # (examples, features)
     gradient = attention.importance(model, x)
     permutation = attention.importance(model, x, y, kind="permutation", n_repeats=3, rng=0)
@@ -131,14 +131,14 @@ print(f"{'logistic regression':21}{linear.score(x_test, y_test):>6.1%}")
 if len(agreements) == 2:
     assert agreements["penalised scores"] > agreements["no penalty"] + 0.2
 
-# %% What these trainings find, and how far they are apart
+# %% The results of these trainings, and their spread
 weights, gradient = (rankings[:, way] / rankings[:, way].sum(1, keepdims=True) for way in (0, 1))
-print("\nShare of each measurement (equal: 3.3%), mean ± spread of the trainings")
+print("\nImportance of each measurement (equal: 3.3%), mean ± spread of the trainings")
 print(f"{'':26}{'weight':>14}{'gradient':>14}")
 for feature in gradient.mean(0).argsort()[::-1][:8]:
-    shares = [f"{way[:, feature].mean():.1%} ± {way[:, feature].std():.1%}"
+    cells = [f"{way[:, feature].mean():.1%} ± {way[:, feature].std():.1%}"
               for way in (weights, gradient)]  # fmt: skip
-    print(f"  {data.feature_names[feature]:24}" + "".join(f"{share:>14}" for share in shares))
+    print(f"  {data.feature_names[feature]:24}" + "".join(f"{cell:>14}" for cell in cells))
 print("""
 Radius, perimeter and area measure the same thing, size, and share what one of
 them would have: that size decides is a finding, which of the three is not.""")

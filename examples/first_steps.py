@@ -1,6 +1,6 @@
 """First steps: softmax(query keyᵀ · scale) value on lists, vectors, columns and heads; gradients.
 
-Run it as it is, or cell by cell in an editor that knows the `# %%` marks.
+Run it as it is, or cell by cell in an editor that supports the `# %%` marks.
 """
 
 # %% Three matrices as Python lists: two queries, two keys, two values
@@ -14,7 +14,7 @@ value = [[13, 14, 15], [16, 17, 18]]
 print("softmax(query keyᵀ / √3) value")
 print(heedful.attention(query, key, value))
 
-# %% The same in steps that can be looked at: scores, weights, weighted sum
+# %% The same step by step: scores, weights, weighted sum
 scores = heedful.attention_scores(query, key)  # (Lq, Lk)
 weights = heedful.attention_weights(query, key)  # (Lq, Lk), each row sums to 1
 print("\nscores\n", scores, "\nweights\n", weights, "\nweighted sum\n", weights @ np.array(value))
@@ -54,7 +54,7 @@ print("\nout", out.shape, out.dtype)
 first = value[:, [0, 0, 0, 0, 1, 1, 1, 1], 0]  # the first query sees the first key alone
 assert np.allclose(out[:, :, 0], first, atol=1e-6)
 
-# %% Gradients: attention_vjp returns the result, and the function that takes a gradient back
+# %% Gradients: attention_vjp returns the result and its pullback
 out, pullback = heedful.attention_vjp(query, key, value, causal=True)
 target = np.zeros_like(out)
 dout = 2 * (out - target) / out.size  # of the mean squared error

@@ -1,10 +1,10 @@
 """A classifier as Keras users write it: only the import lines are heedful's.
 
-The texts are made of numbers. In each, 12 words say where a thing is, and 12 ask for one of these
-things, in any order: "cup@shelf key? pen@box key@bowl cup? …". For every question the model gives
-the place, which another word of the text knows: the attention layer finds it. The same model
-without that layer guesses one of ten, and with the average of the text in its place it gives less
-than half of the places.
+The texts are made of numbers. In each, 12 words state where a thing is, and 12 ask for one of these
+things, in any order: "cup@shelf key? pen@box key@bowl cup? …". For every question the model
+predicts the place, which another word of the text contains: the attention layer finds it. The same
+model without that layer guesses one of ten, and with the average of the text in its place it
+predicts less than half of the places.
 
     python keras_listing.py    in some seconds
 """

@@ -1,7 +1,7 @@
 """Long sequences in linear memory, and masks as structure: causal, window, lengths, packed.
 
-Beside the first call stands what plain NumPy takes for a quarter of the sequence, which is a
-sixteenth of the work. What masks do is compared with the same sequences one by one.
+The first call is compared with plain NumPy for a quarter of the sequence, which is a sixteenth of
+the work. Masked results are compared with those of the same sequences one by one.
 """
 
 # %% A sequence whose matrix of weights alone would take a gigabyte
@@ -19,7 +19,7 @@ query, key, value = rng.standard_normal((3, 1, length, depth), dtype=np.float32)
 
 
 def peak_memory() -> float:
-    """Highest resident size of this process so far, in MB; 0 where /proc does not tell."""
+    """Highest resident size of this process so far, in MB; 0 without /proc."""
     try:
         status = Path("/proc/self/status").read_text(encoding="ascii")
     except OSError:
@@ -27,8 +27,8 @@ def peak_memory() -> float:
     return next(int(line.split()[1]) for line in status.splitlines() if "VmHWM" in line) / 1000
 
 
-def told(name: str, function: Callable[[], np.ndarray]) -> tuple[np.ndarray, float]:
-    """What the function returns, and the MB by which the process grew."""
+def measured(name: str, function: Callable[[], np.ndarray]) -> tuple[np.ndarray, float]:
+    """The result of the function, and the MB by which the process grew."""
     before, start = peak_memory(), time.perf_counter()
     out = function()
     seconds, taken = time.perf_counter() - start, peak_memory() - before
@@ -36,7 +36,7 @@ def told(name: str, function: Callable[[], np.ndarray]) -> tuple[np.ndarray, flo
     return out, taken
 
 
-out, taken = told(
+out, taken = measured(
     f"{length} tokens, causal", lambda: heedful.attention(query, key, value, causal=True)
 )
 assert taken < 100
@@ -52,19 +52,19 @@ def plain(query: np.ndarray, key: np.ndarray, value: np.ndarray) -> np.ndarray:
 
 few = length // 4
 short = [array[:, :few] for array in (query, key, value)]
-expected, taken_by_numpy = told(f"{few} tokens, causal, plain NumPy", lambda: plain(*short))
+expected, taken_by_numpy = measured(f"{few} tokens, causal, plain NumPy", lambda: plain(*short))
 assert np.allclose(out[:, :few], expected, atol=1e-5)  # later tokens change nothing
 assert taken_by_numpy == 0 or taken_by_numpy > 2 * taken
 
-# %% A window of 256 keys: the time follows what is kept
-near, _ = told(
+# %% A window of 256 keys: the time is proportional to the pairs kept
+near, _ = measured(
     f"{length} tokens, the last 256 keys each",
     lambda: heedful.attention(query, key, value, causal=True, window=(255, None)),
 )
 last = heedful.attention(query[:, -1:], key[:, -256:], value[:, -256:])
 assert np.allclose(near[:, -1:], last, atol=1e-5)
 
-# %% A padded batch: what stands behind the lengths never matters, not even NaN
+# %% A padded batch: rows past the lengths never matter, not even NaN
 batch = rng.standard_normal((3, 4, 50, 32))  # (B, H, L, D)
 lengths = np.array([50, 20, 0])
 padded = batch.copy()
@@ -72,7 +72,7 @@ for item, n in enumerate(lengths):
     padded[item, :, n:] = np.nan
 out = heedful.attention(batch, padded, padded, kv_lengths=lengths)
 assert np.isfinite(out).all()
-for item, n in enumerate(lengths):  # one by one, without what is padding
+for item, n in enumerate(lengths):  # one by one, without padding
     alone = batch[item, :, :n]
     assert np.allclose(out[item], heedful.attention(batch[item], alone, alone))
 assert (out[2] == 0).all()  # nothing to attend: zero, never NaN
@@ -88,7 +88,7 @@ alone = heedful.attention(batch[1, :, :20], batch[1, :, :20], batch[1, :, :20], 
 assert np.allclose(out[50:70].swapaxes(0, 1), alone)
 print("packed:", packed.shape, "for lengths", lengths.tolist())
 
-# %% New queries behind 900 keys of a cache: align says where the diagonal lies
+# %% New queries after 900 keys of a cache: align sets the diagonal
 cache = rng.standard_normal((2, 4, 903, 32))
 new = rng.standard_normal((2, 4, 3, 32))
 out = heedful.attention(new, cache, cache, causal=True, align="lower_right")
@@ -96,7 +96,7 @@ same = heedful.attention(new, cache, cache, causal=True, align=900)  # keys befo
 assert (out == same).all()
 first = heedful.attention(new[:, :, :1], cache[:, :, :901], cache[:, :, :901])
 assert np.allclose(out[:, :, :1], first)
-print("three new queries behind 900 keys:", out.shape)
+print("three new queries after 900 keys:", out.shape)
 
 # %% Everything combines: grouped heads, window, lengths, a bias for the first keys, ALiBi
 bias = np.zeros((1, 1, 1, 50))

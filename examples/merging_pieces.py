@@ -1,8 +1,8 @@
 """Keys in pieces: attention over files that are read one at a time, forward and backward, exactly.
 
 Each piece gives its own result and the logarithm of its sum of exponentials (lse). That is all
-that is needed to merge them, so the pieces may as well live on other machines. Without the lse
-nobody knows which piece is to be believed: the mean of the results is far from the right one.
+that is needed to merge them, so the pieces may also be on other machines. Without the lse their
+weights are unknown: the mean of the results is far from the correct one.
 """
 
 # %% Real keys: half of the handwritten digits, written to four files

@@ -1,9 +1,9 @@
 """Translate numbers spelled in German into English, letter by letter, with an encoder–decoder.
 
 German says units before tens: "einundzwanzig" is "one and twenty". The package num2words spells
-numbers in both languages; a tenth of them is kept apart as a test and never trained on. What the
-decoder attends to while it writes shows the crossing of units and tens. Does it need to attend?
-The same model, trained alike, whose decoder sees the average of the word instead of its letters
+numbers in both languages; a tenth of them is held out for testing. What the decoder attends to
+while it generates shows the crossing of units and tens. Is attention needed? The same model,
+trained in the same way, whose decoder sees the average of the word instead of its letters
 gets three in ten numbers wrong.
 
     python translate_numbers.py           numbers below 1000, in about half a minute: 98 of 100
@@ -61,9 +61,9 @@ letters = sorted(set("".join(german + english)))
 number_of = {letter: index + 3 for index, letter in enumerate(letters)}
 
 
-def tokens(words: list[str], before: list[int], behind: list[int]) -> np.ndarray:
-    """Rows of letters, filled up with PAD."""
-    rows = [[*before, *(number_of[letter] for letter in word), *behind] for word in words]
+def tokens(words: list[str], before: list[int], after: list[int]) -> np.ndarray:
+    """Rows of letters, padded with PAD."""
+    rows = [[*before, *(number_of[letter] for letter in word), *after] for word in words]
     filled = np.full((len(rows), max(map(len, rows))), PAD)
     for row, letters_of in zip(filled, rows, strict=True):
         row[: len(letters_of)] = letters_of
@@ -75,9 +75,9 @@ target = tokens(english, [START], [STOP])
 print(german[21], "→", english[21])
 
 
-# %% Training: the decoder sees what was written and predicts the next letter
+# %% Training: the decoder sees the previous letters and predicts the next one
 class Averaged(Layer):
-    """An encoder, and then the mean of what it made of the letters."""
+    """An encoder, and then the mean of its outputs over the letters."""
 
     def __init__(self, encoder: Layer) -> None:
         self.encoder = encoder
@@ -85,11 +85,11 @@ class Averaged(Layer):
     def compute(self, mode: Any, x: Any, *, kv_lengths: np.ndarray) -> tuple[np.ndarray, Any]:
         memory, back = self.encoder.compute(mode, x, kv_lengths=kv_lengths)  # (B, M, E)
         letter = np.arange(memory.shape[1]) < kv_lengths[:, None]  # (B, M), True where one is
-        share = (letter / kv_lengths[:, None]).astype(memory.dtype)[:, :, None]
-        mean = (share * memory).sum(axis=1, keepdims=True)  # (B, 1, E)
+        weight = (letter / kv_lengths[:, None]).astype(memory.dtype)[:, :, None]
+        mean = (weight * memory).sum(axis=1, keepdims=True)  # (B, 1, E)
 
         def backward(dy: np.ndarray) -> Any:
-            return back(share * dy.sum(axis=1, keepdims=True))
+            return back(weight * dy.sum(axis=1, keepdims=True))
 
         return np.repeat(mean, memory.shape[1], axis=1), backward
 
@@ -118,15 +118,15 @@ def trained(averaged: bool = False) -> Transformer:
     return model
 
 
-# %% Numbers that it never saw
+# %% Unseen numbers
 def translate(model: Transformer, rows: np.ndarray) -> list[str]:
-    written = model.generate(source[rows], start=START, stop=STOP, max_length=target.shape[1])
-    return ["".join(letters[token - 3] for token in word if token >= 3) for word in written]
+    generated = model.generate(source[rows], start=START, stop=STOP, max_length=target.shape[1])
+    return ["".join(letters[token - 3] for token in word if token >= 3) for word in generated]
 
 
 def answers_of(model: Transformer) -> tuple[list[str], float]:
-    parts = [translate(model, test[i : i + 100]) for i in range(0, len(test), 100)]
-    answers = [answer for part in parts for answer in part]
+    batches = [translate(model, test[i : i + 100]) for i in range(0, len(test), 100)]
+    answers = [answer for batch in batches for answer in batch]
     right = np.mean([answer == english[n] for answer, n in zip(answers, test, strict=True)])
     return answers, float(right)
 
@@ -137,7 +137,7 @@ print(f"{right:.1%} of {len(test)} unseen numbers are right")
 for n, answer in list(zip(test, answers, strict=True))[:3]:
     print(f"  {german[n]} → {answer}")
 
-# %% Where it looks while it writes "ninety-two" of "zweiundneunzig"
+# %% Where it attends while it generates "ninety-two" from "zweiundneunzig"
 word, answer = source[92][source[92] != PAD][None], target[92][target[92] != PAD][None]
 memory = model.encode(word)
 layer = model.decoder.layers[-1]
@@ -146,7 +146,7 @@ for before in model.decoder.layers[:-1]:
     x = before(x, memory)
 x = x + layer.self_attn(layer.norm1(x))
 _, weights = layer.multihead_attn(layer.norm2(x), memory, return_weights=True)
-weights = weights[0].mean(0)  # (letters written, letters read)
+weights = weights[0].mean(0)  # (letters generated, letters read)
 read = [*german[92], "end"]
 shades = " ░▒▓█"
 print("      " + " ".join(letter[:1] for letter in read))
@@ -161,7 +161,7 @@ if not SHORT:
     assert right >= (0.99 if FULL else 0.9)
 
 
-# %% Does it need to look? The same with the average of the word at the place of each letter
+# %% Is attention needed? The same with the average of the word in place of each letter
 if not FULL:
     print("\nthe same, but the decoder sees the average of the word's letters")
     _, without = answers_of(trained(averaged=True))

@@ -1,7 +1,7 @@
 """The one table of cases: it drives forward, gradients, dtypes, strides, threads, every level.
 
 A new option is tested everywhere by adding a row. Sizes are primes and off-by-ones of what the
-kernel splits by: vectors of 4, 8, 16 lanes, panels of 12, 24, 48 queries, row tiles of 192 queries,
+kernel splits by: vectors of 4, 8, 16 lanes, query panels of 12, 24, 48, row tiles of 192 queries,
 tiles of 256 keys (one tile up to 384), key splits for few queries from 1024 keys on.
 """
 
@@ -25,7 +25,7 @@ class Case:
     name: str
     B: tuple[int, ...] = (2,)
     H: int = 2
-    Hkv: int = 0  # 0: as H
+    Hkv: int = 0  # 0: same as H
     Lq: int = 5
     Lk: int = 7
     D: int = 11
@@ -33,19 +33,19 @@ class Case:
     mask: str = ""
     density: float = 0.7  # of the mask
     bias: str = ""
-    bias_density: float = 1.0  # the rest is −inf
+    bias_density: float = 1.0  # all others are −inf
     alibi: str = ""  # "H" or "BH"
     sink: bool = False
     sink_level: float = 0.0
     options: dict[str, Any] = field(default_factory=dict)  # plain values
     batches: tuple[tuple[int, ...], ...] = ()  # leading axes of query, key, value where they differ
-    large: bool = False  # where time counts, leave it out
+    large: bool = False  # left out where time matters
 
     def __str__(self) -> str:
         return self.name
 
     def draw(self, dtype: Any = np.float64) -> Call:
-        """Numbers for this case, always the same ones, rounded to dtype."""
+        """Arrays for this case, always the same ones, rounded to dtype."""
         rng = np.random.default_rng(zlib.crc32(self.name.encode()))
         kv_heads = self.Hkv or self.H
 
@@ -116,7 +116,7 @@ CASES = [
     C("one_of_everything", B=(1,), H=1, Lq=1, Lk=1, D=1, Dv=1),
     C("depth_one", B=(2,), H=1, Lq=3, Lk=5, D=1, Dv=1),
     C("tiny_and_odd", B=(3,), H=5, Lq=3, Lk=5, D=7, Dv=11),
-    # a query that sees one key alone would have a gradient of 0 but for a sink
+    # a query that sees one key alone would have a gradient of 0 without a sink
     C("one_key", sink=True, H=3, Lq=17, Lk=1, D=5, Dv=7),
     C("past_one_vector", Lq=17, Lk=33, D=17, Dv=33),
     C("short_of_one_vector", Lq=15, Lk=31, D=15, Dv=31),
@@ -173,7 +173,7 @@ CASES = [
     C("bias_heads", bias="HQK", H=3, Lq=65, Lk=49, D=8, Dv=9),
     C("bias_full", bias="BHQK", Lq=25, Lk=385, D=8, Dv=9),
     C("bias_keys", bias="B11K", B=(3,), Lq=25, Lk=97, D=8, Dv=9),
-    # a bias that is the same for all keys would have a gradient of 0 but for a strong sink
+    # a bias that is the same for all keys would have a gradient of 0 without a strong sink
     C("bias_queries", bias="BHQ1", sink=True, sink_level=5, B=(3,), Lq=25, Lk=97, D=8, Dv=9),
     C("bias_one_number", bias="1", sink=True, sink_level=3, Lq=7, Lk=9, D=8, Dv=9),
     C("bias_with_minus_infinity", bias="B1QK", bias_density=0.1, Lq=33, Lk=97, D=8, Dv=9),

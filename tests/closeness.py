@@ -2,13 +2,14 @@
 
 A result may be off from the exact one by at most twice the error that plain NumPy makes in the same
 type on the same input. The error is the root mean square over the array, and also the largest one:
-the former is a steady measure, the latter sees a single wrong number.
+the former is a stable measure, the latter detects a single wrong element.
 
-The floors are for luck. NumPy may be exact by chance (one key: its value comes back), and a row's
-errors share the one rounding of its lse: two units in the last place of the type computed in, of
-the mean number, and more where only a few numbers make the mean, sums of many terms each. The
-largest of a thousand errors is itself a draw, some roundings more or less: eight units in the last
-place of the type computed in, and one of a narrower type returned, of the largest number.
+The floors allow for chance. NumPy may be exact by chance (one key: the result is its value), and
+the errors of a row share the one rounding of its lse: two units in the last place of the type
+computed in, of the mean element, and more where only a few elements, sums of many terms each, make
+the mean. The largest of a thousand errors is itself random, some roundings more or less: eight
+units in the last place of the type computed in, and one of a narrower type returned, of the largest
+element.
 """
 
 from __future__ import annotations
@@ -39,8 +40,9 @@ def assert_as_accurate_as_numpy(
 ) -> None:
     """`plain` is NumPy's result in the computing type; it is judged rounded to that of `result`.
 
-    Where the result is a difference of terms that are much larger, both errors are draws of the
-    terms' roundings, and the floors, which go by the result, say nothing: `ratio` is larger there.
+    Where the result is a difference of terms that are much larger, both errors are samples of the
+    terms' roundings, and the floors, which are relative to the result, do not apply: `ratio` is
+    larger there.
     """
     result = np.asarray(result)
     assert result.shape == exact.shape, f"{what}: shape {result.shape}, expected {exact.shape}"
@@ -71,13 +73,13 @@ def assert_as_accurate_as_numpy(
         )
 
 
-def mean(numbers: NDArray[Any]) -> float:
+def mean(array: NDArray[Any]) -> float:
     """Root mean square."""
-    return float(np.sqrt(np.mean(np.square(numbers))))
+    return float(np.sqrt(np.mean(np.square(array))))
 
 
-def largest(numbers: NDArray[Any]) -> float:
-    return float(np.abs(numbers).max())
+def largest(array: NDArray[Any]) -> float:
+    return float(np.abs(array).max())
 
 
 def assert_same_bits(result: NDArray[Any], expected: NDArray[Any], what: str = "result") -> None:
@@ -87,6 +89,6 @@ def assert_same_bits(result: NDArray[Any], expected: NDArray[Any], what: str = "
         difference = np.abs(result.astype(np.longdouble) - expected.astype(np.longdouble))
         count = int((difference != 0).sum())
         raise AssertionError(
-            f"{what}: {count} of {result.size} numbers differ, "
+            f"{what}: {count} of {result.size} elements differ, "
             f"by at most {float(np.nanmax(difference)):.3g}"
         )

@@ -29,19 +29,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_runtest_setup() -> None:
-    """PyTorch on one thread: beside heedful's, its threads wait for each other by spinning."""
+    """PyTorch on one thread: its threads wait by spinning, which disturbs heedful's."""
     torch = sys.modules.get("torch")
     if torch is not None and torch.get_num_threads() != 1:
         torch.set_num_threads(1)
 
 
 def pytest_report_header() -> str:
-    wish = os.environ.get("HEEDFUL_ISA", "not set")
+    forced = os.environ.get("HEEDFUL_ISA", "not set")
     try:
         import heedful._core
     except ImportError as error:  # the tests of the loader may still run
-        return f"heedful: {error}, HEEDFUL_ISA {wish}"
-    return f"heedful: level {heedful._core.level}, HEEDFUL_ISA {wish}"
+        return f"heedful: {error}, HEEDFUL_ISA {forced}"
+    return f"heedful: level {heedful._core.level}, HEEDFUL_ISA {forced}"
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import heedful
 
 
 def copy_package(to: Path) -> Path:
-    """Copy heedful without its data into the folder `to`, and what a wheel has beside it."""
+    """Copy heedful without its data into the folder `to`, and the libraries of a wheel."""
     package = Path(heedful.__path__[0])
     ignored = shutil.ignore_patterns("__pycache__", "data")
     shutil.copytree(package, to / "heedful", ignore=ignored)

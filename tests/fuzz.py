@@ -20,7 +20,7 @@ from pathlib import Path
 
 PLACE = Path(__file__).parent / "python"
 WORTH_SHOWING = re.compile("E  |FAILED|ERROR")
-ROUND = 4000  # cases: hypothesis keeps what it has drawn, so that a round grows slower with time
+ROUND = 4000  # cases: hypothesis keeps what it has drawn, so that a round slows down with time
 
 
 def run_round(seed: int, cases: int, files: list[str]) -> tuple[int, str, bool]:

@@ -1,7 +1,7 @@
-"""How many random cases are drawn, from which seed, and what is told of one that fails.
+"""How many random cases are drawn, from which seed, and how one that fails is reported.
 
 HEEDFUL_FUZZ_CASES    cases of all kinds together, 500 without it
-HEEDFUL_FUZZ_SEED     where they are drawn from; without it a seed is drawn, and told by a failure
+HEEDFUL_FUZZ_SEED     their seed; without it one is drawn, and reported by a failure
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ SEED = int(os.environ.get("HEEDFUL_FUZZ_SEED") or secrets.randbelow(2**32))
 
 @dataclass(frozen=True)
 class Case:
-    """One random test. `seed` is that of all its numbers."""
+    """One random test. `seed` is that of all its arrays."""
 
     seed: int
 
     def check(self) -> None:
         raise NotImplementedError
 
-    def numbers(self, *more: int) -> np.random.Generator:
+    def generator(self, *more: int) -> np.random.Generator:
         return np.random.default_rng((self.seed, *more))
 
 
@@ -35,13 +35,13 @@ def reproducer(case: Any) -> str:
     return f"from {type(case).__module__} import *\n\n{case!r}.check()"
 
 
-def run(strategy: Any, share: float) -> None:
-    """Draws cases, this share of all, checks each, and shrinks the first that fails."""
+def run(strategy: Any, fraction: float) -> None:
+    """Draws this fraction of all cases, checks each, and shrinks the first that fails."""
     from hypothesis import HealthCheck, Phase, given, note, seed, settings
 
     @seed(SEED)
     @settings(
-        max_examples=max(1, round(COUNT * share)),
+        max_examples=max(1, round(COUNT * fraction)),
         phases=(Phase.generate, Phase.shrink),
         suppress_health_check=list(HealthCheck),
         deadline=None,

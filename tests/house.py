@@ -3,7 +3,7 @@
 A room is a file or a folder that lies directly in the place looked at (a C++ source and its header
 are one room, `__init__.py` is the door, not a room). An arrow leads from a room to another one that
 it includes or imports; a room's floor is above all rooms that its arrows lead to, unless they form
-a circle. Exits with 1 where there is a circle, or a C++ folder that includes what stands above it.
+a circle. Exits with 1 where there is a circle, or a C++ folder that includes one above it.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ PLACES = (
     "python/heedful/functional", "python/heedful/layers", "python/heedful/training",
 )  # fmt: skip
 
-# Each folder of cpp/ may include those before it; bindings is the only one that knows Python.
+# Each folder of cpp/ may include those before it; bindings is the only one that includes Python.h.
 FLOORS = ("simd", "parallel", "arrays", "kernels", "attention", "linear", "layers", "bindings")
-# Folders that do not know one another, though they are sorted above.
-STRANGERS = ({"simd", "parallel"}, {"attention", "linear", "layers"})
+# Folders that do not include one another, though they are sorted above.
+INDEPENDENT = ({"simd", "parallel"}, {"attention", "linear", "layers"})
 
 Arrows = dict[str, set[str]]  # from a file, without its suffix, to files
 
@@ -101,7 +101,7 @@ def rooms_of(place: str, arrows: Arrows) -> Arrows:
 
 
 def circle(rooms: Arrows) -> list[str]:
-    """Some rooms of which each leads to the one before it, or none."""
+    """Rooms that form a circle, each leading to the one before it, or none."""
     try:
         TopologicalSorter(rooms).prepare()
     except CycleError as error:
@@ -131,9 +131,9 @@ def upward(arrows: Arrows) -> list[str]:
                     continue
                 if at == 2 and (source[1], target.parts[1]) != ("attention", "attention"):
                     continue
-                beside = any(set(pair) <= strangers for strangers in STRANGERS)
+                beside = any(set(pair) <= independent for independent in INDEPENDENT)
                 if beside or names.index(pair[0]) < names.index(pair[1]):
-                    found.append(f"{file} includes {target}: {pair[0]} may not know {pair[1]}")
+                    found.append(f"{file} includes {target}: {pair[0]} may not include {pair[1]}")
     return found
 
 

@@ -53,11 +53,11 @@ def kept_weights(
     return words >= np.uint64(min(round(probability * 2**32), 2**32 - 1))
 
 
-def kept_numbers(count: int, probability: float, seed: int) -> NDArray[np.bool_]:
-    """Which of a run of numbers a layer's dropout keeps: (count,).
+def kept_elements(count: int, probability: float, seed: int) -> NDArray[np.bool_]:
+    """Which elements of an array a layer's dropout keeps: (count,).
 
     The counter (n // 64, n % 16, 0, n >> 38) gives four words; word n // 16 % 4 decides about
-    number n.
+    element n.
     """
     n = np.arange(count, dtype=np.uint64)
     if probability >= 1.0:

@@ -59,7 +59,7 @@ def environment(changes: Mapping[str, str | None] | None = None) -> dict[str, st
 
 
 def source(program: str, before: str = "", preamble: bool = True) -> str:
-    """The text of the program: `before`, which goes before the import of heedful, and the rest."""
+    """The text of the program: `before`, which precedes the import of heedful, and the others."""
     shared = PREAMBLE.format(tests=str(Path(__file__).parent)) if preamble else ""
     return before + shared + textwrap.dedent(program)
 

@@ -7,8 +7,8 @@
 With a sink: lse = log(Σⱼ exp(scoresⱼ) + exp(sink))
 
 Arrays are (…, H, L, D) as in heedful's layout "bhld". `dtype` is the type that everything is
-computed in: float64 for the oracle, float32 for the plain implementation that others are measured
-by, longdouble to judge float64 itself.
+computed in: float64 for the oracle, float32 for the plain implementation that others are compared
+with, longdouble to judge float64 itself.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Forward(NamedTuple):
     out: Array  # (…, H, Lq, Dv)
     lse: Array  # (…, H, Lq)
     weights: Array  # (…, H, Lq, Lk), after dropout
-    scores: Array  # (…, H, Lq, Lk), what softmax sees
+    scores: Array  # (…, H, Lq, Lk), the inputs of softmax
 
 
 class Gradients(NamedTuple):
@@ -45,7 +45,7 @@ class Steps(NamedTuple):
     value: Array  # (…, H, Lk, Dv), heads repeated
     allowed: NDArray[np.bool_]  # (…, H, Lq, Lk)
     exists: NDArray[np.bool_]  # (…, H, Lq), False past q_lengths
-    slope_of_cap: Array | float  # d capped score / d score
+    cap_derivative: Array | float  # d capped score / d score
     scale: float
     probability: Array  # weights before dropout
     sinks: Array  # (…, H, Lq)
@@ -92,7 +92,7 @@ def steps(
     batch = np.broadcast_shapes(query.shape[:-3], key.shape[:-3], value.shape[:-3])
     scale = scale if scale is not None else 1 / np.sqrt(depth) if depth else 1.0
 
-    # who may see whom
+    # which keys each query may see
     per_item = (*batch, 1, 1, 1)
     q_lengths = num_queries if q_lengths is None else q_lengths
     kv_lengths = num_keys if kv_lengths is None else kv_lengths
@@ -121,13 +121,13 @@ def steps(
     exists = np.broadcast_to(np.arange(num_queries) < q_length[..., 0], allowed.shape[:-1])
 
     # scores
-    with np.errstate(invalid="ignore", over="ignore"):  # what a masked key holds may be anything
+    with np.errstate(invalid="ignore", over="ignore"):  # a masked key may hold anything
         scores = query @ key.swapaxes(-1, -2) * np.asarray(scale, dtype)
-        slope_of_cap: Array | float = 1.0
+        cap_derivative: Array | float = 1.0
         if softcap is not None:
             bent = np.tanh(scores / np.asarray(softcap, dtype))
             scores = bent * np.asarray(softcap, dtype)
-            slope_of_cap = 1 - bent**2
+            cap_derivative = 1 - bent**2
         if alibi_slopes is not None:
             slopes = np.asarray(alibi_slopes, dtype)[..., :, None, None]
             scores = scores - slopes * np.abs(p - j).astype(dtype)
@@ -155,7 +155,7 @@ def steps(
         dropout = kept.reshape(allowed.shape).astype(dtype) * growth
     out = product_over_allowed(exponentials / divisor[..., None] * dropout, allowed, value)
     return Steps(
-        query, key, value, allowed, exists, slope_of_cap, scale,
+        query, key, value, allowed, exists, cap_derivative, scale,
         probability, sinks, dropout, Forward(out, lse, probability * dropout, scores),
     )  # fmt: skip
 
@@ -180,8 +180,8 @@ def attention_backward(
     dscores  = prob ∘ (dprob − delta)             delta   = Σⱼ prob ∘ dprob − dlse
     dsink    = −Σᵢ exp(sink − lse) · delta                = Σ dout∘out + Σⱼ weights∘dweights − dlse
     dbias    = dscores
-    dquery   = scale · (dscores ∘ slope of the cap) key
-    dkey     = scale · (dscores ∘ slope of the cap)ᵀ query
+    dquery   = scale · (dscores ∘ derivative of the cap) key
+    dkey     = scale · (dscores ∘ derivative of the cap)ᵀ query
     """
     if np.ndim(query) == 1:
         query, dout = np.asarray(query)[None], np.asarray(dout)[None]
@@ -206,7 +206,7 @@ def attention_backward(
             delta = delta - np.where(s.exists, dlse, 0)
         dprob = np.where(s.allowed, dprob * s.dropout, 0)
         dscores = np.where(s.allowed, s.probability * (dprob - delta[..., None]), 0)
-        dlogits = np.where(s.allowed, dscores * s.slope_of_cap, 0) * np.asarray(s.scale, dtype)
+        dlogits = np.where(s.allowed, dscores * s.cap_derivative, 0) * np.asarray(s.scale, dtype)
 
     dquery = product_over_allowed(dlogits, s.allowed, s.key)
     dkey = product_over_allowed(dlogits.swapaxes(-1, -2), by_key, s.query)
@@ -231,8 +231,8 @@ def with_heads(array: Array) -> Array:
 
 
 def product_over_allowed(weights: Array, allowed: NDArray[np.bool_], rows: Array) -> Array:
-    """weights @ rows over the allowed pairs alone: what is not allowed is not even 0 · NaN."""
-    with np.errstate(invalid="ignore"):  # OpenBLAS sets the flag for lanes that it throws away
+    """weights @ rows over the allowed pairs alone: the others are not even 0 · NaN."""
+    with np.errstate(invalid="ignore"):  # OpenBLAS sets the flag for lanes that it discards
         if np.isfinite(rows).all():
             return weights @ rows
         terms = np.where(allowed[..., None], weights[..., None] * rows[..., None, :, :], 0)

@@ -1,4 +1,4 @@
-"""A model that remembers which batches it saw, and batches whose first feature is a number."""
+"""A model that remembers which batches it saw, and batches whose first feature is their index."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A model of few weights and data that it learns in no time: what tests of training share."""
+"""A small model, and data that it learns quickly, shared by tests of training."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Every script in examples/ runs to its end; the scripts check their own claims.
 
-Those that train for long have a ``--short`` way, in which they claim less.
+Those that train for long have a ``--short`` mode, in which they claim less.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ PUBLIC = {
     for name in package.__all__
     if not name.startswith("__")
 }
-# what functions return and what annotations name; nobody makes them by hand
+# returned by functions, or used in annotations; never constructed directly
 RETURNED = {"heedful.AdditiveGradients", "heedful.layers.DecoderCache", "heedful.training.History"}
 ANNOTATED = {f"heedful.training.{name}" for name in ("Loss", "Optimizer", "Schedule")}
 PACKAGES = [

@@ -1,4 +1,4 @@
-"""What stands in pyproject.toml and the workflows about wheels, the index and releases."""
+"""Settings of pyproject.toml and the workflows for wheels, the index and releases."""
 
 from __future__ import annotations
 

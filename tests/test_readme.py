@@ -1,4 +1,4 @@
-"""The README names nothing that is not there. Its examples are run by test_documentation."""
+"""The README names nothing that does not exist. Its examples are run by test_documentation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The oracle itself, judged by published vectors, finite differences, hand-made sums and torch."""
+"""The oracle itself, checked with published vectors, finite differences, loops and torch."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ KNOWN_ANSWERS = [
 
 
 @pytest.mark.parametrize(("counter", "key", "words"), KNOWN_ANSWERS)
-def test_philox_gives_the_published_words(counter: str, key: str, words: str) -> None:
+def test_philox_returns_the_published_words(counter: str, key: str, words: str) -> None:
     numbers = [[int(word, 16) for word in text.split()] for text in (counter, key, words)]
     result = philox4x32(np.array(numbers[0], np.uint64), (numbers[1][0], numbers[1][1]))
     assert result.tolist() == numbers[2]
 
 
-def test_dropout_keeps_the_share_it_should() -> None:
+def test_dropout_keeps_the_expected_fraction() -> None:
     kept = kept_weights(np.arange(3), 5, 70, 101, 0.3, 42)
     assert abs(kept.mean() - 0.7) < 4 * np.sqrt(0.3 * 0.7 / kept.size)
     by_axis = [kept.mean(axis=axes) for axes in ((1, 2, 3), (0, 2, 3), (0, 1, 2))]
@@ -74,12 +74,12 @@ def test_gradients_are_finite_differences(case: Case) -> None:
     for name, array in arguments.items():
         direction = rng.standard_normal(array.shape)
         step = 1e-5
-        ahead = objective(call, **{name: array + step * direction})
-        behind = objective(call, **{name: array - step * direction})
+        above = objective(call, **{name: array + step * direction})
+        below = objective(call, **{name: array - step * direction})
         gradient = getattr(gradients, name)
         assert gradient.shape == array.shape
-        measured = (ahead - behind) / (2 * step)
-        scale = np.linalg.norm(gradient) * np.linalg.norm(direction) + abs(ahead) + 1
+        measured = (above - below) / (2 * step)
+        scale = np.linalg.norm(gradient) * np.linalg.norm(direction) + abs(above) + 1
         assert abs(measured - (gradient * direction).sum()) < 1e-8 * scale, name
 
 
@@ -104,7 +104,7 @@ def test_reference_agrees_with_torch_autograd(case: Case) -> None:
     call = case.draw()
     forward = call.run(reference.steps)
     result = forward.result
-    # rows with nothing to attend are NaN in torch: let it see all keys there, and look away
+    # rows with nothing to attend are NaN in torch: let it see all keys there, and skip them
     something = (result.scores > -np.inf).any(axis=-1)
     arrays = {"query": call.query, "key": call.key, "value": call.value}
     if "bias" in call.options:

@@ -1,4 +1,4 @@
-"""Checks for user code: gradients against finite differences, results against expectations.
+"""Checks for users' code: gradients against finite differences, results against expectations.
 
 Imported by `import heedful.testing`, not by `import heedful`.
 """
@@ -40,36 +40,36 @@ def gradcheck(
     function : callable
         ``function(*inputs)`` returns ``(out, pullback)``, where out is an array or a tuple of
         arrays, and ``pullback(*cotangents)``, one for each of them, returns a sequence with a
-        gradient for each input, without those that are None. :func:`heedful.attention_vjp` is one.
+        gradient for each input; None in it is skipped. :func:`heedful.attention_vjp` is one.
     *inputs : numpy.ndarray of float64
         Where to differentiate. Entries that are not finite are held fixed.
     step : float, default 1e-5
-        h, relative where |x| > 1.
+        h, relative for entries above 1.
     rtol, atol : float
-        Tolerances of the comparison.
+        How far the two may differ.
     samples : int, default 1000
-        Maximum number of entries of each input that are tested, chosen at random.
+        At most this many entries of each input are checked, chosen at random.
     rng : int or numpy.random.Generator, default 0
         Draws the cotangents and the entries.
 
     Returns
     -------
     bool
-        True, so that it can stand in an assert.
+        True, so that it can be used in an assert.
 
     Raises
     ------
     AssertionError
-        A gradient is wrong: the message names the input, the entry and both values.
+        A gradient is wrong: names the input, the entry and both values.
     TypeError
         An input is not a float64 array.
     ValueError
-        The number of gradients differs from that of inputs.
+        The number of gradients is not that of the inputs.
 
     Notes
     -----
-    Fix the seed of a function with dropout, and stay away from kinks. Entries of a result that are
-    not finite are left out.
+    Use a fixed seed where the function has dropout, and stay away from kinks. Entries of a result
+    that are not finite are skipped.
 
     Examples
     --------
@@ -167,7 +167,7 @@ def assert_close(
     atol: float = 0.0,
     name: str = "result",
 ) -> None:
-    """Compare two arrays, of any types, relative to the largest expected element.
+    """Compare two arrays, possibly of different types, relative to the largest expected entry.
 
     ::
 
@@ -178,18 +178,18 @@ def assert_close(
     Parameters
     ----------
     actual, expected : array_like
-        Of the same shape. NaN and infinities must be at the same positions.
+        Of the same shape. NaN and infinities must have the same positions.
     rtol : float, optional
         None depends on the coarser of the two types: 1e-10 for float64, 2e-5 for float32, 2e-3 for
         float16, 1.6e-2 for bfloat16.
     atol : float, default 0
     name : str
-        Name of `actual` in the message.
+        The name used in the message.
 
     Raises
     ------
     AssertionError
-        They differ: the message gives the position and size of the largest difference.
+        They differ: names the position of the largest difference, and its size.
 
     Notes
     -----

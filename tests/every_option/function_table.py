@@ -1,4 +1,4 @@
-"""Every public function: what it is called with, and values of its options."""
+"""Every public function: its arguments, and values of its options."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Row(NamedTuple):
 
 
 def numeric(like: Any, *shapes: tuple[int, ...]) -> Bad:
-    """Of an array of numbers: other types of the right shape, and wrong shapes."""
+    """For a numeric array: other types of the right shape, and wrong shapes."""
     array = np.asarray(like)
     return [
         (array * 1j, T), (array.astype(str), T), (array.astype(object), T),
@@ -92,7 +92,7 @@ DIAGONAL = {"causal": {"align": 0}, "window": {"align": 0}, "align": {"causal": 
 
 
 def all_of(found: Any) -> Any:
-    """What a _vjp gives, and its pullback too."""
+    """The results of a _vjp and of its pullback."""
     if isinstance(found, tuple) and callable(found[-1]):
         first = found[0][0] if isinstance(found[0], tuple) else found[0]
         return described([found[0], tuple(found[1](np.ones_like(first)))])

@@ -1,4 +1,4 @@
-"""Every public layer: how it is made, what it is called with, and values of options of its own."""
+"""Every public layer: how it is constructed, its arguments, and values of options of its own."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ Y = (X.sum(-1) > 0).astype(np.int64)
 class Row(NamedTuple):
     name: str
     function: Any
-    call: Callable[..., Any]  # with the options; what it gives or changes
+    call: Callable[..., Any]  # with the options; what it returns or changes
     needed: dict[str, Any]
     good: dict[str, Any]
     bad: dict[str, Bad]

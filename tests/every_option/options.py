@@ -7,11 +7,11 @@ import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-_HIDDEN = ("self", "mode")  # of a layer's compute, which the layer gives
+_HIDDEN = ("self", "mode")  # of a layer's compute, which the layer passes
 
 
 def in_signature(function: Any) -> list[str]:
-    """Of a class those of its making; not what is only handed on by * or **."""
+    """Of a class those of its constructor; not what is only forwarded by * or **."""
     parameters = inspect.signature(function).parameters.values()
     kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     named = [one.name for one in parameters if one.kind not in kinds]
@@ -21,7 +21,7 @@ def in_signature(function: Any) -> list[str]:
 class Entry(NamedTuple):
     """Of the numpydoc section Parameters, such as ``causal, window : form`` and its text."""
 
-    names: list[str]  # "…" stands for those between its neighbours in the signature
+    names: list[str]  # "…" abbreviates those between its neighbours in the signature
     form: str
     text: str
 
@@ -54,9 +54,9 @@ def assert_refused(
 ) -> None:  # fmt: skip
     """`call` raises `kind` itself, in one sentence that is about `name` and about no inner thing.
 
-    own : the arguments that the caller can know, those of this very function
+    own : the arguments that the caller can see, those of this function
     everywhere : the arguments of all functions
-    public : the names of classes and functions, of which the sentence names `owner` at most
+    public : the names of classes and functions, of which the sentence may name `owner` alone
     """
     raised: Exception | None = None
     try:

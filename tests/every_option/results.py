@@ -1,4 +1,4 @@
-"""Results: what two calls gave, and whether it is the same."""
+"""Results of two calls, and whether they are the same."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def described(found: Any) -> Any:
 
 
 def of_layer(layer: Layer, inputs: dict[str, Any], **options: Any) -> Any:
-    """What a layer holds and gives, in inference and in training, with its gradients."""
+    """The state and results of a layer, in inference and in training, with its gradients."""
     layer.zero_grad()
     alone = layer(**inputs, **options)
     y, backward = layer.forward(**inputs, **options, rng=0)

@@ -1,4 +1,4 @@
-"""Every public class of training: how it is made and used, and values of its options."""
+"""Every public class of training: how it is constructed and used, and values of its options."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ONE_HOT = np.array([[0.0, 1.0], [1.0, 0.0], [0.0, 1.0]])
 class Row(NamedTuple):
     kind: Any
     needed: dict[str, Any]
-    use: Callable[[Any], Any]  # what it gives, to be compared
+    use: Callable[[Any], Any]  # its results, to be compared
     good: dict[str, Any]
     bad: dict[str, Bad]
 

@@ -1,4 +1,4 @@
-"""Values of options by their names: what works, and what is refused with which error."""
+"""Values of options by name: valid ones, and those that are refused with which error."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ CAPACITY: Bad = SIZE
 STATE: Bad = [({"nonsense": np.ones(3)}, V), (3, T), (None, T)]
 
 FIVE = np.arange(5) < 3
-# what each option is given where a default is left, and what refuses it
+# what each option is set to instead of its default, and what refuses it
 GOOD: dict[str, Any] = {
     "bias": False, "use_bias": False, "activation": "silu", "approximate": "tanh",
     "dtype": np.float64, "rng": 1, "eps": 0.1, "epsilon": 0.1, "num_kv_heads": 1, "kdim": 4,

@@ -1,9 +1,9 @@
 """How far rounding alone may take a result from the exact one, element by element.
 
 Every sum of n terms t is granted (16 + √n) · eps · Σ |t|, a probability exp(score − lse) the
-rounding of its score and of its lse, and what is computed from them the same in turn. `eps` is that
+rounding of its score and of its lse, and what is computed from them likewise. `eps` is that
 of the type that is computed in; the type of the result adds its own rounding. The bounds are those
-of a first-order error analysis, times `SAFETY`, and hold for numbers of any size.
+of a first-order error analysis, times `SAFETY`, and hold for values of any size.
 """
 
 from __future__ import annotations
@@ -72,11 +72,12 @@ def _bounds(s: reference.Steps, a: Any, eps: float, tiny: float) -> Bounds:
         returned = out + 2.0**-8 * mean  # pairs of bfloat16 round the weights, as PyTorch does
 
     # backward
-    pull = np.abs(np.asarray(a.dweights, np.float64)) if a.dweights is not None else 0.0
-    dprob = (dout @ value.swapaxes(-1, -2) + pull) * s.dropout
-    delta = (dout * mean).sum(-1) + (weight * pull).sum(-1)
+    of_weights = np.abs(np.asarray(a.dweights, np.float64)) if a.dweights is not None else 0.0
+    dprob = (dout @ value.swapaxes(-1, -2) + of_weights) * s.dropout
+    delta = (dout * mean).sum(-1) + (weight * of_weights).sum(-1)
     ddelta = (dout * out).sum(-1) + _sum(value.shape[-1]) * eps * (dout * mean).sum(-1)
-    ddelta = ddelta + (dweight * pull).sum(-1) + _sum(p.shape[-1]) * eps * (weight * pull).sum(-1)
+    ddelta = ddelta + (dweight * of_weights).sum(-1)
+    ddelta = ddelta + _sum(p.shape[-1]) * eps * (weight * of_weights).sum(-1)
     if a.dlse is not None:
         delta = delta + np.abs(a.dlse)
     ddelta = ddelta + 4 * eps * delta
@@ -85,9 +86,9 @@ def _bounds(s: reference.Steps, a: Any, eps: float, tiny: float) -> Bounds:
         relative * both + _sum(value.shape[-1]) * eps * dprob + ddelta[..., None] + 8 * eps * both
     ) + 4 * tiny * (1 + both)
     dscore = np.where(s.allowed, dscore, 0)
-    slope = np.abs(np.asarray(s.slope_of_cap))
-    dlogit = abs(s.scale) * (dscore * slope)
-    whole = abs(s.scale) * p * both * slope
+    derivative = np.abs(np.asarray(s.cap_derivative))
+    dlogit = abs(s.scale) * (dscore * derivative)
+    whole = abs(s.scale) * p * both * derivative
     if options.get("softcap") is not None:
         bent = 4 * (eps * 16 + np.minimum(score / options["softcap"], 1))
         dlogit = dlogit + abs(s.scale) * p * both * bent

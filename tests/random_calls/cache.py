@@ -20,18 +20,20 @@ ACTIONS = ("append", "append_ragged", "reorder", "shorten", "copy", "deepcopy", 
 class RandomCache:
     seed: int = 0
     items: int = 1
-    dtypes: tuple[str, ...] = ("float64",)  # of what is appended in turn
+    dtypes: tuple[str, ...] = ("float64",)  # of the rows appended in each step
     actions: tuple[str, ...] = ()
 
     def check(self) -> None:
         rng = np.random.default_rng(self.seed)
         cache = heedful.KVCache()
         rows: list[list[Array]] = [[] for _ in range(self.items)]  # each (H, D + Dv), in float64
-        left: list[tuple[heedful.KVCache, list[list[Array]]]] = []  # copies that were left behind
-        for turn, action in enumerate(("append", *self.actions)):
+        left: list[
+            tuple[heedful.KVCache, list[list[Array]]]
+        ] = []  # earlier caches, which must stay as they were
+        for step, action in enumerate(("append", *self.actions)):
             items = len(rows)
             if action.startswith("append"):
-                dtype = self.dtypes[turn % len(self.dtypes)]
+                dtype = self.dtypes[step % len(self.dtypes)]
                 count = int(rng.integers(0, 70))
                 new = rng.integers(-9, 10, (items, 2, count, 5)).astype(dtype)
                 lengths = rng.integers(0, count + 1, items) if "ragged" in action else None

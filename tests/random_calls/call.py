@@ -1,13 +1,13 @@
-"""A call of attention with any options together, drawn at random, and what it must give.
+"""A call of attention with any options together, drawn at random, and its expected results.
 
-A call is a description of some plain values, so that hypothesis can make it smaller, and its
+A call is a description of some plain values, so that hypothesis can shrink it, and its
 representation is the program that repeats it::
 
     from random_calls.call import RandomCall
     RandomCall(dtype="float32", Lq=3, …).check()
 
-How close results must be follows from the numbers, not from luck: an error counts in units in the
-last place of the computing type, of the sum of the absolute values of all terms that make a number,
+How close results must be follows from the inputs, not from chance: an error counts in units in the
+last place of the computing type, of the sum of the absolute values of all terms of an element,
 and a score's own rounding moves its weight by as much (:func:`random_calls.bounds.bounds`).
 """
 
@@ -43,7 +43,7 @@ class Arrays(NamedTuple):
 class RandomCall:
     seed: int = 0  # of what the arrays hold
     dtype: str = "float64"
-    kv_dtype: str = ""  # where it is another one
+    kv_dtype: str = ""  # if different
     B: tuple[int, ...] = (1,)
     Hkv: int = 1
     group: int = 1
@@ -66,12 +66,12 @@ class RandomCall:
     alibi: str = ""  # "H" or "BH"
     sink: float | None = None  # their mean
     plain: dict[str, Any] = field(default_factory=dict)  # causal, window, align, scale, …
-    garbage: bool = False  # NaN and inf in keys and values that nobody may see
+    garbage: bool = False  # NaN and inf in keys and values that are hidden from all queries
     dlse: bool = False
     dweights: bool = False
     threads: int = 1
 
-    # --- what is drawn
+    # --- inputs
 
     @property
     def H(self) -> int:
@@ -135,10 +135,10 @@ class RandomCall:
         hidden = ~groups.any(axis=-2)  # (…, Hkv, Lk)
         key[hidden], value[hidden] = np.nan, np.inf
 
-    # --- what it must give
+    # --- results
 
     def check(self) -> None:
-        """Every result and every gradient, in one go."""
+        """Every result and every gradient."""
         a = self.arrays()
         extras = {"dlse": a.dlse, "dweights": a.dweights}
         exact = reference.steps(a.query, a.key, a.value, **a.options)
@@ -149,8 +149,8 @@ class RandomCall:
             for array, layout in zip((a.query, a.key, a.value, a.dout), self.layouts, strict=True)
         ]
         query, key, value, dout = given
-        turn = self.length_first
-        if turn:
+        length_first = self.length_first
+        if length_first:
             query, key, value, dout = (array.swapaxes(-3, -2) for array in given)
             a.options["layout"] = "blhd"
         with heedful.num_threads(self.threads):
@@ -163,9 +163,11 @@ class RandomCall:
             found = pullback(dout, **extras)
         if self.dtype != "bfloat16":  # its weights may be rounded where no gradient needs them
             assert alone.tobytes() == out.tobytes(), "attention and attention_vjp differ"
-        assert_within(_outward(alone, turn), exact.result.out, bound.out, "out of attention")
+        assert_within(
+            _outward(alone, length_first), exact.result.out, bound.out, "out of attention"
+        )
         expected = exact.result
-        assert_within(_outward(out, turn), expected.out, bound.out, "out")
+        assert_within(_outward(out, length_first), expected.out, bound.out, "out")
         assert_within(lse, expected.lse, bound.lse, "lse")
         assert_within(weights, expected.weights, bound.weights, "weights")
         assert_within(scores, expected.scores, bound.scores, "scores")
@@ -175,7 +177,7 @@ class RandomCall:
                 assert gradient is None
                 continue
             if name in ("query", "key", "value"):
-                gradient = _outward(gradient, turn)
+                gradient = _outward(gradient, length_first)
             assert_within(gradient, wanted, getattr(bound, f"d{name}"), f"gradient of {name}")
 
 

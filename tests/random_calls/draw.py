@@ -1,4 +1,4 @@
-"""hypothesis draws random calls: sizes around what the kernels split by, options all together."""
+"""hypothesis draws random calls: sizes around those that kernels split by, all options jointly."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from random_calls.pieces import RandomPieces
 
 SHORT = (1, 2, 3, 5, 7, 13, 17, 33, 49)
 LONG = (0, 97, 193, 260, 385, 1030)
-# the ends of what a factor may be, beside what people use
+# the ends of the range of a factor, beside common values
 SCALES = (None, None, None, 1.0, 0.1, -0.5, 0.0, 1e-39, 1e-30, 1e-5, 1e4, 5e-324)
 SOFTCAPS = (None, None, 2.0, 30.0, 1e-3, 1e6, 1e39)
 
@@ -80,7 +80,9 @@ def random_calls(draw: st.DrawFn) -> RandomCall:
 @st.composite
 def random_pieces(draw: st.DrawFn) -> RandomPieces:
     call = draw(random_calls())
-    plain = without(call.plain, "dropout_p", "rng")  # it counts keys from the first of the call
+    plain = without(
+        call.plain, "dropout_p", "rng"
+    )  # it is keyed by positions from the first key of the call
     level = min(call.value_level, 1e3)
     call = replace(call, plain=plain, dweights=False, garbage=False, kv_dtype="", value_level=level)
     return RandomPieces(call, tuple(draw(st.lists(st.floats(0, 1), max_size=4))))

@@ -1,4 +1,4 @@
-"""The same numbers, lying in memory in another way."""
+"""The same elements in another memory layout."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ LAYOUTS = (
 
 
 def laid_out(array: Array, layout: str) -> Array:
-    """An array of the same shape and numbers; 16-bit types of ml_dtypes have no swapped bytes."""
+    """An array of the same shape and elements; 16-bit types of ml_dtypes have no swapped bytes."""
     if layout == "contiguous" or array.ndim < 2:
         return array
     if layout == "fortran":
         return np.asfortranarray(array)
-    if layout == "heads_inside":  # (…, L, H, D) in memory, as projections leave it
+    if layout == "heads_inside":  # (…, L, H, D) in memory, as projections produce it
         if array.ndim < 3:
             return array
         return np.ascontiguousarray(array.swapaxes(-3, -2)).swapaxes(-3, -2)

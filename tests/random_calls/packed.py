@@ -1,4 +1,4 @@
-"""A random call of packed sequences, each of which must give what it gives alone."""
+"""A random call of packed sequences, each with the results that it has alone."""
 
 from __future__ import annotations
 

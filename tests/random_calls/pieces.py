@@ -1,4 +1,4 @@
-"""A random call whose keys are cut into pieces: merged, they must give what the whole gives."""
+"""A random call whose keys are split into pieces: merged, they must give the whole result."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Array = NDArray[Any]
 @dataclass(frozen=True)
 class RandomPieces:
     call: RandomCall
-    cuts: tuple[float, ...]  # shares of the keys
+    cuts: tuple[float, ...]  # fractions of the keys
 
     def check(self) -> None:
         call = self.call
@@ -46,7 +46,7 @@ class RandomPieces:
         assert_within(out, exact.result.out, wider.out + rounding * pieces_size, "merged out")
         assert_within(lse, exact.result.lse, wider.lse, "merged lse")
         if call.number.itemsize == 2:
-            return  # the row term is formed of a rounded out, as attention_backward says
+            return  # delta is formed from a rounded out, see attention_backward
         parts = [
             heedful.attention_backward(a.dout, a.query, a.key[..., keys, :], a.value[..., keys, :],
                                        out, lse, dlse=a.dlse, **options)
@@ -60,7 +60,7 @@ class RandomPieces:
             assert_within(whole, wanted, error, f"gradient of {name}")
 
     def _options(self, a: Arrays, begin: int, end: int) -> dict[str, Any]:
-        """What the call's options are for keys [begin, end) alone."""
+        """The call's options for keys [begin, end) alone."""
         call = self.call
         options = without(a.options, "q_lengths")
         q_lengths = np.broadcast_to(a.options.get("q_lengths", call.Lq), call.B)

@@ -8,7 +8,7 @@ import torch
 
 
 class Kink:
-    """How close to 0 the inputs of relu came: there float32 may fall on either side."""
+    """How close to 0 the inputs of relu were: there float32 may round to either side."""
 
     closest = float("inf")
 

@@ -1,4 +1,4 @@
-"""MultiHeadAttention with all its options, beside nn.MultiheadAttention or a composition."""
+"""MultiHeadAttention with all its options, compared with nn.MultiheadAttention or a composition."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LEADING = st.sampled_from([(), (1,), (2,), (3,), (2, 3)])
 
 @dataclass(frozen=True)
 class Scores:
-    """Options that make scores otherwise."""
+    """Options that change the scores."""
 
     scale: float | None = None
     softcap: float | None = None
@@ -33,7 +33,7 @@ class Scores:
     alibi: bool | tuple[float, ...] = False
 
     def known(self, kind: Any, *, num_heads: int) -> dict[str, Any]:
-        """Those that are not the default, and that the layer knows."""
+        """Those that are not the default, and that the layer has."""
         given: dict[str, Any] = {
             name: value for name, value in vars(self).items() if value not in (None, False)
         }
@@ -82,7 +82,7 @@ class AttentionCase(Case):
     threads: int
 
     def check(self) -> None:
-        rng, dtype = self.numbers(), np.dtype(self.dtype)
+        rng, dtype = self.generator(), np.dtype(self.dtype)
         width, heads = self.heads * self.group * self.depth, self.heads * self.group
         kdim, vdim = (self.kdim or width, self.vdim or width) if self.inputs > 1 else (width, width)
         if self.inputs == 2:

@@ -28,7 +28,7 @@ class EmbeddingCase(Case):
 
     def check(self) -> None:
         padding = None if self.padding is None else self.padding % self.count
-        rng = self.numbers()
+        rng = self.generator()
         tokens = rng.integers(0, self.count, self.shape).astype(self.tokens)
         Pair(
             layers.Embedding(self.count, self.width, padding, dtype=self.dtype),

@@ -1,4 +1,4 @@
-"""Losses with all their options, beside PyTorch's, element by element and then weighed here."""
+"""Losses with all their options, compared with PyTorch's, element-wise and then weighted here."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class LossCase(Case):
     order: str
 
     def check(self) -> None:
-        rng = self.numbers()
+        rng = self.generator()
         loss_fn, target, prediction, losses_of = getattr(self, self.kind)(rng)
         prediction = prediction.astype(self.dtype)
         exact = torch.tensor(prediction, dtype=torch.float64, requires_grad=True)
@@ -113,8 +113,8 @@ class LossCase(Case):
             return scores
         if binary:
             return 0.02 + 0.96 / (1 + np.exp(-scores))
-        shares = np.exp(scores - scores.max(-1, keepdims=True)) + 0.02
-        normal: Array = shares / shares.sum(-1, keepdims=True)
+        exponentials = np.exp(scores - scores.max(-1, keepdims=True)) + 0.02
+        normal: Array = exponentials / exponentials.sum(-1, keepdims=True)
         return normal
 
     def binary(self, rng: np.random.Generator) -> Any:

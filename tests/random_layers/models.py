@@ -42,7 +42,7 @@ class ModelCase(Case):
     calls: int
 
     def check(self) -> None:
-        getattr(self, self.kind)(self.numbers())
+        getattr(self, self.kind)(self.generator())
 
     def mask(self, rng: Any, rules: Restrictions, queries: int, keys: int, options: Any) -> Any:
         """Also the lengths that were drawn."""
@@ -68,7 +68,7 @@ class ModelCase(Case):
     def transformer(self, options: dict[str, Any]) -> nn.Transformer:
         block = self.block
         size = (block.width, block.num_heads, *self.layers)
-        with warnings.catch_warnings():  # of a faster way that is not to be had
+        with warnings.catch_warnings():  # of a faster path that is not available
             warnings.simplefilter("ignore")
             found = nn.Transformer(*size, **block.torch_options())
         block.replaced(found, options, False)

@@ -1,4 +1,4 @@
-"""Steps of optimizers by gradients that come and go, beside PyTorch's."""
+"""Steps of optimizers with gradients that are sometimes absent, compared with PyTorch's."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class OptimizerCase(Case):
     kind: str
     options: dict[str, Any]
     grouped: dict[str, float]  # other settings of the parameter p0
-    lr: tuple[float, ...]  # of the steps, the last one of all that follow
+    lr: tuple[float, ...]  # of the steps, the last one for all that follow
     clip_norm: float | None
     shapes: tuple[tuple[int, ...], ...]
     used: tuple[int, ...]  # of each step: the bits say which parameters have a gradient
@@ -39,7 +39,9 @@ class OptimizerCase(Case):
     dtype: str
 
     def check(self) -> None:
-        arrays = [self.numbers(0, i).standard_normal(shape) for i, shape in enumerate(self.shapes)]
+        arrays = [
+            self.generator(0, i).standard_normal(shape) for i, shape in enumerate(self.shapes)
+        ]
         arrays = [np.asarray(array, self.dtype) for array in arrays]
         exact = self.theirs(arrays, np.float64)
         plain = exact if self.dtype == "float64" else self.theirs(arrays, self.dtype)
@@ -60,7 +62,7 @@ class OptimizerCase(Case):
             assert counts == {name: count for name, count in wanted.items() if count}
 
     def gradient(self, step: int, index: int) -> Any:
-        rng = self.numbers(1, step, index)
+        rng = self.generator(1, step, index)
         return np.asarray(self.scale * rng.standard_normal(self.shapes[index]), self.dtype)
 
     def rate(self, step: int) -> float:

@@ -1,4 +1,4 @@
-"""Orders: the same numbers in another order of the memory."""
+"""Orders: the same elements in another memory order."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ORDERS = ("C", "F", "strided", "reversed", "read-only", "float64", "byte-swapped
 
 
 def in_order(order: str, array: Array) -> Array:
-    """An array that is equal to this one; "float64" is another type with the same numbers."""
+    """An array that is equal to this one; "float64" is another type with the same values."""
     if order == "F":
         return np.asarray(array, order="F")
     if order == "float64" and array.dtype.kind == "f":

@@ -1,9 +1,9 @@
-"""Pair: a layer, and a module of PyTorch with the same parameters, compared in all that they give.
+"""Pair: a layer, and a module of PyTorch with the same parameters, compared in all results.
 
-What is float64 must agree with PyTorch's float64 to 1e-10 of the largest number of an array. What
-is float32 may be off from PyTorch's float64 as far as PyTorch's own float32 is, and as far as the
-exact result moves where all that goes into a module moves by one unit in the last place: some times
-that, because both are draws of a few.
+float64 results must agree with PyTorch's float64 to 1e-10 of the largest element of an array.
+float32 results may differ from PyTorch's float64 as much as PyTorch's own float32 does, and as much
+as the exact result changes where all inputs of a module change by one unit in the last place:
+several times that, because both are small random samples.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ Results = dict[str, Array]
 torch.set_num_threads(1)
 
 ALLOWED_RATIO = 12.0
-FLOOR_OF_THE_ARRAY = 32.0  # units in the last place of the largest number of the array
-FLOOR_OF_ALL = 8.0  # and of the largest of all arrays: gradients that are 0 but for rounding
+FLOOR_OF_THE_ARRAY = 32.0  # units in the last place of the largest element of the array
+FLOOR_OF_ALL = 8.0  # and of the largest of all arrays: gradients that are 0 except for rounding
 RELATIVE_IN_FLOAT64 = 1e-10
 MOVED = 3  # computations with moved inputs and parameters
 
 
 @dataclass
 class Pair:
-    """What is given to both. `run` calls the module with one tensor for each array."""
+    """The inputs of both. `run` calls the module with one tensor for each array."""
 
     ours: Layer
     theirs: torch.nn.Module
@@ -64,7 +64,7 @@ class Pair:
         exact_module = copy.deepcopy(self.theirs).double()
         seed = int(rng.integers(2**32))
         Kink.closest = float("inf")
-        with warnings.catch_warnings():  # PyTorch's about itself
+        with warnings.catch_warnings():  # PyTorch's own
             warnings.simplefilter("ignore")
             exact, noise = self._exact(exact_module, seed, dtype)
         if dtype == np.float32 and Kink.closest < 1e-4:
@@ -76,14 +76,14 @@ class Pair:
     def _exact(
         self, module: torch.nn.Module, seed: int, dtype: np.dtype[Any]
     ) -> tuple[Results, dict[str, Any]]:
-        """PyTorch's results in float64, and what is off from them by rounding."""
+        """PyTorch's results in float64, and their errors by rounding."""
         exact = self._theirs(module, self.arrays, seed, np.float64)
         if dtype == np.float64:
             return exact, {}
         plain = self._theirs(self.theirs, self.arrays, seed, dtype)
         noise = {name: np.abs(plain[name] - exact[name]).max(initial=0) for name in exact}
-        for turn in range(MOVED):
-            moved = self._moved(module, seed, np.random.default_rng((seed, turn)))
+        for index in range(MOVED):
+            moved = self._moved(module, seed, np.random.default_rng((seed, index)))
             for name, array in moved.items():
                 far = np.abs(array - exact[name]).max(initial=0)
                 noise[name] = max(noise[name], far)
@@ -116,7 +116,7 @@ class Pair:
         return {name: array.astype(np.float64) for name, array in results.items()}
 
     def _moved(self, module: torch.nn.Module, seed: int, rng: np.random.Generator) -> Results:
-        """The exact results where inputs, parameters, and what goes from one module to the next
+        """The exact results where inputs, parameters, and what modules pass to the next
         differ by a unit in the last place of float32, as rounding makes them differ."""
         module, unit = copy.deepcopy(module), float(np.finfo(np.float32).eps)
 
@@ -168,7 +168,7 @@ class Pair:
 
 
 def spread_parameters(module: torch.nn.Module, rng: np.random.Generator) -> None:
-    """Numbers from the case's seed: around 1 where a norm multiplies, around 0 elsewhere."""
+    """Values from the case's seed: around 1 where a norm multiplies, around 0 elsewhere."""
     with torch.no_grad():
         for parameter in module.parameters():
             shape = tuple(parameter.shape)

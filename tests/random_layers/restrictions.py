@@ -1,4 +1,4 @@
-"""Restrictions: masks, lengths, causal and windows, as heedful takes them and written out."""
+"""Restrictions: masks, lengths, causal and windows, as heedful takes them and as arrays."""
 
 from __future__ import annotations
 

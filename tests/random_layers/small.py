@@ -1,4 +1,4 @@
-"""Layers that go position by position: Linear, norms, embeddings, activations, dropout, pooling."""
+"""Position-wise layers: Linear, norms, embeddings, activations, dropout, pooling."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class SmallCase(Case):
 
     def check(self) -> None:
         ours, theirs = getattr(self, self.kind)()
-        rng, dtype = self.numbers(), np.dtype(self.dtype)
+        rng, dtype = self.generator(), np.dtype(self.dtype)
         width = self.norm_width if self.kind.endswith("_norm") else self.width
         x = (rng.standard_normal((*self.leading, width)) * 2).astype(dtype)
         options: dict[str, Any] = {}
@@ -62,7 +62,7 @@ class SmallCase(Case):
 
     @property
     def norm_width(self) -> int:
-        """Of fewer features than 3 the gradient is 0 but for rounding and eps."""
+        """Of fewer features than 3 the gradient is 0 except for rounding and eps."""
         return max(self.width, 3)
 
     def linear(self) -> Any:

@@ -1,8 +1,7 @@
-"""Multi-head attention composed of PyTorch's functions, with all that heedful's layer can do.
+"""Multi-head attention composed of PyTorch's functions, with all options of heedful's layer.
 
-Its parameters have the names of ``nn.MultiheadAttention``, and it can stand in its place inside
-PyTorch's Transformer layers: grouped heads, rotary positions, scale, softcap and sinks are not
-known there.
+Its parameters have the names of ``nn.MultiheadAttention``, and it can replace it inside PyTorch's
+Transformer layers, which have no grouped heads, rotary positions, scale, softcap or sinks.
 """
 
 from __future__ import annotations
@@ -56,7 +55,7 @@ class TorchAttention(nn.Module):
             for x, weight, bias in zip((query, key, value), weights, biases, strict=True)
         )
         if self.rotary:
-            q, k = turned(q, self.rotary), turned(k, self.rotary)
+            q, k = rotated(q, self.rotary), rotated(k, self.rotary)
         group = self.num_heads // self.num_kv_heads
         k, v = (x.repeat_interleave(group, -3) for x in (k, v))
         scores = q @ k.transpose(-1, -2) * self.scale
@@ -75,7 +74,7 @@ class TorchAttention(nn.Module):
         return self.out_proj(heads), weights
 
 
-def turned(heads: Any, base: float) -> Any:
+def rotated(heads: Any, base: float) -> Any:
     """Features (i, i + D/2) as complex numbers, multiplied by exp(√−1 · p · base^(−2i/D))."""
     length, depth = heads.shape[-2:]
     rates = base ** (-torch.arange(0, depth, 2, dtype=torch.float64) / depth)

@@ -1,4 +1,4 @@
-"""Encoders and decoders, layers and stacks of them, beside PyTorch's Transformer."""
+"""Encoders and decoders, layers and stacks of them, compared with PyTorch's Transformer."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Block:
     bias: bool
     rotary: bool | float
     scores: Scores
-    rate: float  # of dropout, which inference does not do
+    rate: float  # of dropout, which inference does not apply
 
     @property
     def width(self) -> int:
@@ -48,7 +48,7 @@ class Block:
         return self.heads * self.group
 
     def options(self, kind: Any) -> dict[str, Any]:
-        """Of a layer here, as far as it knows them."""
+        """Of a layer here, as far as it has them."""
         given: dict[str, Any] = {
             "activation": self.activation, "norm_first": self.norm_first, "eps": self.eps,
             "bias": self.bias,
@@ -70,7 +70,7 @@ class Block:
         return nn.LayerNorm(self.width, self.eps, bias=self.bias)
 
     def replaced(self, module: nn.Module, options: dict[str, Any], empty: bool) -> None:
-        """Another attention inside, where PyTorch's does not know an option, or would give NaN."""
+        """With another attention inside, where PyTorch's lacks an option, or would give NaN."""
         known = {
             name: options.get(name) for name in ("scale", "softcap", "sink") if name in options
         }
@@ -97,7 +97,7 @@ def full(written: Written, options: dict[str, Any], num_heads: int) -> Any:
 
 
 def flat(x: Any, leading: tuple[int, ...]) -> Any:
-    """(…, L, E) with one leading axis, as PyTorch wants it."""
+    """(…, L, E) with one leading axis, as PyTorch requires it."""
     return x.expand(*leading, *x.shape[-2:]).reshape(-1, *x.shape[-2:])
 
 
@@ -116,7 +116,7 @@ class EncoderCase(Case):
     threads: int
 
     def check(self) -> None:
-        rng, block, dtype = self.numbers(), self.block, np.dtype(self.dtype)
+        rng, block, dtype = self.generator(), self.block, np.dtype(self.dtype)
         kind: Any = layers.Encoder if self.stack else layers.EncoderLayer
         options = block.options(layers.EncoderLayer)
         size = (block.width, block.num_heads, block.dff, block.rate)
@@ -165,7 +165,7 @@ class DecoderCase(Case):
     threads: int
 
     def check(self) -> None:
-        rng, block, dtype = self.numbers(), self.block, np.dtype(self.dtype)
+        rng, block, dtype = self.generator(), self.block, np.dtype(self.dtype)
         kind: Any = layers.Decoder if self.stack else layers.DecoderLayer
         options = block.options(layers.DecoderLayer)
         size = (block.width, block.num_heads, block.dff, block.rate)

@@ -1,6 +1,6 @@
 """The loader: the compiled module for the best level that this processor runs, as `native`.
 
-HEEDFUL_ISA=v2|v3|v4 in the environment forces a level; what cannot be had is an ImportError.
+HEEDFUL_ISA=v2|v3|v4 in the environment forces a level; one that is not available is an ImportError.
 """
 
 import importlib
@@ -34,7 +34,7 @@ def available_levels() -> tuple[str, ...]:
 
 
 def features() -> tuple[str, ...]:
-    """The processor's vector extensions that the probe knows, those of x86-64 alone."""
+    """The processor's vector extensions that the probe tests for; empty except on x86-64."""
     return tuple(_load("_cpu_probe").features()) if _ON_X86_64 else ()
 
 
@@ -44,7 +44,7 @@ def _runnable() -> tuple[str, ...]:
 
 
 def _choose(forced: str) -> str:
-    """The level to load; `forced` is the wish in HEEDFUL_ISA, empty for none."""
+    """The level to load; `forced` is the value of HEEDFUL_ISA, empty if not set."""
     if not _ON_X86_64:
         if forced:
             raise ImportError(

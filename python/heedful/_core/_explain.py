@@ -1,7 +1,7 @@
 """Why a compiled module cannot be loaded, and the remedy.
 
-Frozen applications and zip files have no folder to look into: nothing in here relies on one, for
-an explanation that fails hides the fault that it was meant for.
+Frozen applications and zip files have no folder to list: nothing here relies on one, because an
+explanation that fails hides the fault it is meant to explain.
 """
 
 import os
@@ -13,7 +13,7 @@ from importlib.machinery import EXTENSION_SUFFIXES
 
 _SUFFIXES = (".so", ".pyd", ".dylib")
 
-# packages that bring a library, by the beginning of its file's name
+# packages that contain a library, by the beginning of its file name
 _PACKAGES = {
     "libgomp.": "apt install libgomp1, dnf install libgomp, or conda install libgomp",
     "libstdc++.": "apt install libstdc++6, dnf install libstdc++, or conda install libstdcxx",
@@ -32,7 +32,7 @@ _FROM_SOURCE = (
 
 
 def explain(module: str, folders: Sequence[str], reason: ImportError) -> str:
-    """What was looked for in which folders, the loader's reason, and the way out."""
+    """What was looked for in which folders, the loader's reason, and the remedy."""
     name = module.rpartition(".")[2] + EXTENSION_SUFFIXES[0]
     folder = folders[0] if folders else ""
     return (
@@ -42,14 +42,14 @@ def explain(module: str, folders: Sequence[str], reason: ImportError) -> str:
         f"  found there: {', '.join(_modules_in(folder)) or 'no compiled module'}\n"
         f"  platform: {platform.platform()}, {platform.python_implementation()} "
         f"{platform.python_version()}\n"
-        f"  the way out: {_remedy(str(reason), folder)}"
+        f"  remedy: {_remedy(str(reason), folder)}"
     )
 
 
 def _modules_in(folder: str) -> list[str]:
     try:
         return sorted(file for file in os.listdir(folder or "?") if file.endswith(_SUFFIXES))
-    except (OSError, ValueError):  # not a folder, or not even a name of one
+    except (OSError, ValueError):  # not a folder, or not a valid name of one
         return []
 
 
@@ -70,12 +70,12 @@ def _remedy(reason: str, folder: str) -> str:
         r"Library not loaded: (?:\S*/)?(\S+)", reason
     )
     if missing:
-        return _bring(missing[1])
+        return _install(missing[1])
     damaged = re.match(
         r"(\S*\blib[^\s/:]+): (file too short|invalid ELF|wrong ELF|cannot read)", reason
     )
     if damaged:
-        return f"{damaged[1]} is damaged or for another processor: {_bring(damaged[1])}"
+        return f"{damaged[1]} is damaged or for another processor: {_install(damaged[1])}"
     if re.search(r"version [`'](GLIBC|GLIBCXX|CXXABI|GCC|G?OMP)_", reason):
         return _FROM_SOURCE
     if "static TLS" in reason:
@@ -88,13 +88,13 @@ def _remedy(reason: str, folder: str) -> str:
     return _REINSTALL
 
 
-def _bring(file: str) -> str:
-    """How to come by a library that is missing or damaged."""
+def _install(file: str) -> str:
+    """How to install a library that is missing or damaged."""
     library = os.path.basename(file)
     for start, packages in _PACKAGES.items():
         if library.startswith(start):
             return packages
-    if re.search(r"-[0-9a-f]{8}\.", library):  # it came with the wheel, in heedful.libs
+    if re.search(r"-[0-9a-f]{8}\.", library):  # it is part of the wheel, in heedful.libs
         return _REINSTALL
     return f"install the package of your system that has {library}"
 
@@ -107,5 +107,5 @@ def _archive_of(path: str) -> str:
             if not gone:
                 return ""
         return path if os.path.isfile(path) else ""
-    except ValueError:  # not a name of a file
+    except ValueError:  # not a valid file name
         return ""

@@ -1,8 +1,8 @@
-"""Arrays whose memory is used again instead of being given back to the system.
+"""Arrays whose memory is reused instead of being returned to the system.
 
-A training step takes hundreds of megabytes and frees them. Memory that went back to the system
-comes anew page by page, each one cleared first: a tenth of the step. So while somebody keeps
-memory, as an optimizer does that has made a step, a large array leaves its block to a later one.
+A training step allocates hundreds of megabytes and frees them. Memory that was returned to the
+system is mapped again page by page, each one cleared first: a tenth of the step. So while a Keeper
+exists, as an optimizer has one after its first step, the block of a freed large array is reused.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from numpy.typing import DTypeLike, NDArray
 
 Array = NDArray[Any]
 
-SMALLEST, LARGEST = 1 << 20, 1 << 40  # bytes: less is quick to come by, more is an error
-SLACK = 2  # a block serves arrays down to that part of its size
-ALIGNMENT = 64  # bytes: a vector of numbers then lies in one cache line
+SMALLEST, LARGEST = 1 << 20, 1 << 40  # bytes: less is allocated quickly, more is an error
+SLACK = 2  # a block is at most so many times as large as its array
+ALIGNMENT = 64  # bytes: a vector then lies in one cache line
 
 
 class Memory:
-    """Blocks in use and free ones, together never more than once were in use at a time."""
+    """Blocks in use and free ones, together never more than the peak in use."""
 
     def __init__(self) -> None:
         self.keepers = 0
@@ -33,9 +33,9 @@ class Memory:
         os.register_at_fork(after_in_child=self.reset)  # another thread may have held the lock
 
     def reset(self) -> None:
-        """Forget all blocks: those in use are freed by whoever holds them last."""
+        """Forget all blocks: those in use are freed with their last reference."""
         self._generation += 1
-        self._lock = threading.RLock()  # a handler of signals may compute, too
+        self._lock = threading.RLock()  # a signal handler may allocate, too
         self._returned: deque[Array] = deque()
         self._free: list[Array] = []  # oldest first
         self._used = self._most_used = 0  # bytes
@@ -54,19 +54,19 @@ class Memory:
         return np.asarray(base).view(dtype).reshape(shape)
 
     def give_back(self, raw: Array, generation: int) -> None:
-        """A block is free. Takes no lock: the garbage collector may come in the middle of all."""
+        """A block is free. Takes no lock: the garbage collector may run at any point."""
         if generation == self._generation:
             self._returned.append(raw)
 
     def keep(self, more: int) -> None:
-        """There are so many more keepers, or fewer."""
+        """Change the number of keepers."""
         with self._lock:
             self.keepers += more
             if not self.keepers:
                 self.reset()
 
     def release(self) -> None:
-        """Give all free blocks back to the system."""
+        """Return all free blocks to the system."""
         with self._lock:
             self._take_back()
             self._free.clear()
@@ -98,7 +98,7 @@ class Memory:
 
 
 class _Base:
-    """What an array and its views hold: dies with the last of them."""
+    """The base of an array and its views: deleted with the last of them."""
 
     def __init__(self, memory: Memory, raw: Array, size: int, generation: int) -> None:
         self._memory, self._raw, self._generation = memory, raw, generation
@@ -110,7 +110,7 @@ class _Base:
 
 
 class Keeper:
-    """While one exists, memory is kept."""
+    """While one exists, freed blocks are kept for reuse. Pickles of optimizers name this class."""
 
     def __init__(self) -> None:
         memory.keep(+1)
@@ -119,7 +119,7 @@ class Keeper:
         memory.keep(-1)
 
     def __reduce__(self) -> tuple[type[Keeper], tuple[()]]:
-        return Keeper, ()  # what a copy of an optimizer holds
+        return Keeper, ()  # for copies of an optimizer
 
 
 memory = Memory()

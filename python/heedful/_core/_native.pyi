@@ -6,16 +6,16 @@ T is the computing type: float64 for float64 inputs, float32 for all others.
 
 Arrays are views of any strides, aligned and in native byte order. Query, key, value, out and their
 gradients have the axes that the caller gave them, (…, heads, rows, columns) or (…, rows, heads,
-columns); all others stand in the order written below. Axes missing on the left, heads and rows
+columns); all others have the order written below. Axes missing on the left, heads and rows
 included, have length 1, and leading axes broadcast against `batch` from the right. Packed batches
-have no leading axes of their own, `batch` = (number of sequences,), and `items` says where each
-sequence lies.
+have no leading axes of their own, `batch` = (number of sequences,), and `items` holds the rows of
+each sequence.
 
-geometry  how the arrays lie and where the queries stand, in a tuple:
+geometry  the layout of the arrays and the positions of the queries, in a tuple:
          batch         the shape of the leading axes
          length_first  arrays of three axes or more are (…, rows, heads, columns)
-         offset        query row i (counted in its item) stands at key position i + offset (counted
-                       in its item)
+         offset        query row i (counted in its item) has key position i + offset (counted in its
+                       item)
          left          keys j ≥ i + offset − left are seen; −1: no limit
          right         keys j ≤ i + offset + right are seen; −1: no limit (causal is right = 0)
 items    int64 (B, 5) or None: first query row, number of query rows, first key row, number of key
@@ -40,7 +40,7 @@ Geometry: TypeAlias = tuple[tuple[int, ...], bool, int, int, int]
 def show_build() -> dict[str, str]: ...
 def default_num_threads() -> int: ...
 def num_threads() -> int:
-    """What a call would use that begins now: the number of this thread, of all, or the default."""
+    """What a call would use now: the number of this thread, of all threads, or the default."""
 
 def set_num_threads(number: int) -> None:
     """The number for all threads that have none of their own; 0: the default."""
@@ -52,7 +52,7 @@ def cpu_quota(root: str = "") -> int:
     """Processors that the control group under root/proc and root/sys may use; 0: no limit."""
 
 def fail_allocation(nth: int) -> None:
-    """Make the nth allocation of a work area from now on fail, from 1; 0 disarms. For tests."""
+    """Make the nth scratch allocation from now on fail, from 1; 0 disarms. For tests."""
 
 def attention_forward(
     query: Array,  # (*batch, H, Lq, D)
@@ -101,7 +101,7 @@ def attention_scores(
     query: Array,
     key: Array,
     scores: Array,  # T (*batch, H, n, Lk), written, in natural units; n = Lq, or len(rows)
-    rows: NDArray[np.int64] | None,  # the query rows wanted, None: all
+    rows: NDArray[np.int64] | None,  # the query rows requested, None: all
     geometry: Geometry,
     items: NDArray[np.int64] | None,
     scale: float,
@@ -113,7 +113,7 @@ def attention_scores(
 def attention_weights(
     query: Array,
     key: Array,
-    lse: Array,  # T (*batch, H, Lq), from attention_forward (a value of depth 0 gives it alone)
+    lse: Array,  # T (*batch, H, Lq), from attention_forward (with a value of depth 0, it alone)
     weights: Array,  # T (*batch, H, n, Lk), or (*batch, n, Lk) with average_heads; written
     rows: NDArray[np.int64] | None,
     average_heads: bool,
@@ -129,8 +129,8 @@ def attention_weights(
 ) -> None: ...
 
 # Additive attention: weight is T (Hkv or 1, E), contiguous, E being the depth of query and key;
-# scale must be 1.0 and softcap 0.0. What follows it stands for the arguments of the function of the
-# same name with attention_.
+# scale must be 1.0 and softcap 0.0. The other arguments are those of the function of the same name
+# with attention_.
 
 def additive_forward(weight: Array, *arguments: Any) -> None:
     """attention_forward with scores Σ_e weight[e] · tanh(query[i, e] + key[j, e])."""
@@ -151,7 +151,7 @@ def merge_attention(
 ) -> None: ...
 def narrow(
     wide: NDArray[np.float32],  # C-contiguous
-    narrowed: Array,  # as many numbers of 16 bits, C-contiguous, written
+    narrowed: Array,  # as many 16-bit elements, C-contiguous, written
 ) -> None: ...
 def rotary(
     x: Array,  # (*batch, H, L, D)
@@ -162,13 +162,13 @@ def rotary(
     length_first: bool,
     interleaved: bool,
 ) -> None:
-    """Turns the pairs (i, i + R/2) of features, or (2 i, 2 i + 1); those from R on are copied."""
+    """Rotates the pairs (i, i + R/2) of features, or (2 i, 2 i + 1); those from R on are copied."""
 
 def describe(arrays: tuple[Any, ...], values: tuple[Any, ...]) -> bytes | None:
-    """All that checks may depend on but what the arrays hold: equal for calls that look the same.
+    """All that checks may depend on except the contents of the arrays, as a key for plans.
 
-    Of arrays (or None) it holds type, byte order, alignment and shape; of values, which are None,
-    bools, integers, words and tuples of these, type and value. None where there is anything else:
+    It holds type, byte order, alignment and shape of arrays (or None), and type and value of
+    values: None, bools, integers, strings and tuples of these. None where there is anything else:
     such calls have no description.
     """
 
@@ -182,14 +182,14 @@ def fill_items(
     lower_right: bool,  # the offset is an item's number of keys − its number of rows
     offset: int,  # otherwise
 ) -> bool:
-    """The table for items with lengths of their own. False: they must be looked at more closely.
+    """The table for items with lengths of their own. False: they need the full check.
 
-    It reads arrays of 32 or 64-bit integers and lists of Python's integers, each number once, and
+    It reads arrays of 32 or 64-bit integers and lists of Python integers, each element once, and
     checks that it lies within its array.
     """
 
-# Dense layers: arrays of two axes, all float32 or all float64, the last axis contiguous, rows any
-# distance apart. Outputs overlap no input, but for what is said.
+# Dense layers: arrays of two axes, all float32 or all float64, the last axis contiguous, rows of
+# any stride. Outputs overlap no input, except where stated.
 
 def linear_forward(
     x: Array,  # (N, In)
@@ -226,10 +226,10 @@ def dropout(
     p: float,
     seed: int,  # of 64 bits
 ) -> None:
-    """y[n] = (x[n] / (1 − p) where word n reaches p · 2^32, otherwise 0) + residual[n].
+    """y[n] = (x[n] / (1 − p) if u[n] ≥ p · 2^32, otherwise 0) + residual[n].
 
-    Word n, n counted over all numbers in their order: number (n / 16) mod 4 of the four that Philox
-    makes of the counter (n / 64, n mod 16, 0, n / 2^38).
+    n counts all elements in order; u[n] is lane (n / 16) mod 4 of the Philox output of the counter
+    (n / 64, n mod 16, 0, n / 2^38).
     """
 
 # Norms of rows: x̂ = (x − mean) · rstd. Arrays of two axes as for dense layers; those of one axis
@@ -262,14 +262,14 @@ def cross_entropy(
     labels: NDArray[np.int64],  # (N,)
     ignored: int,  # rows with this label have loss 0 and gradient 0
     smoothing: float,
-    factor: float,  # of the gradient: 1 / the number of rows that count, for a mean
+    factor: float,  # of the gradient: 1 / the number of valid rows, for a mean
     losses: Array,  # (N,), written
     dlogits: Array | None,  # (N, C), written; may be logits
 ) -> None: ...
 def embedding_gradient(
     dy: Array,  # (N, D)
     ids: NDArray[np.int64],  # (N,)
-    ignored: int,  # rows with this id are left out; −1: none
+    ignored: int,  # rows with this id are skipped; −1: none
     dtable: Array,  # (V, D), added to: dtable[ids[n]] += dy[n]
 ) -> None: ...
 def adam_step(

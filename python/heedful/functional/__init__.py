@@ -1,4 +1,4 @@
-"""Attention as functions on arrays: what is checked here is computed in C++."""
+"""Attention as functions on arrays: arguments are checked here, results computed in C++."""
 
 from heedful.functional._additive import (
     AdditiveGradients,

@@ -1,4 +1,4 @@
-"""additive_attention and its gradients: scores from a tanh of sums instead of from products."""
+"""additive_attention and its gradients: scores from the tanh of sums instead of dot products."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ class AdditiveGradients(NamedTuple):
     sink: Array | None
 
 
-class Weight(NamedTuple):
-    """The score vector as the compiled functions read it, and as its gradient has to come back."""
+class ScoreVector(NamedTuple):
+    """The score vector as the compiled functions read it, and shape and type of its gradient."""
 
     read: Array  # T (1 or Hkv, E)
     shape: tuple[int, ...]
@@ -83,8 +83,8 @@ def additive_attention(
         score[i, j] = Σ_e weight[e] · tanh(query[i, e] + key[j, e])
         out         = softmax(score) value
 
-    query and key are what the projections made of the states that are compared; with projections
-    it is :class:`heedful.layers.AdditiveAttention`.
+    query and key are the projected states; :class:`heedful.layers.AdditiveAttention` includes the
+    projections.
 
     Parameters
     ----------
@@ -93,10 +93,10 @@ def additive_attention(
     value : array_like, (…, Hkv, Lk, Dv)
         Shapes, broadcasting, heads and types as in :func:`attention`.
     weight : array_like, (E,) or (Hkv, E)
-        The score vector, for all heads or for each key head, of any real type; it is read in the
-        type that is computed in, and made smaller where a score would not be finite in it.
+        The score vector, for all heads or for each key head, of any real type; it is converted
+        to the type that is computed in, and reduced where a score would not be finite in it.
     mask, bias, causal, window, align, q_lengths, kv_lengths, alibi_slopes, sink
-        As in :func:`attention`. Scale and softcap belong to products; here `weight` is the scale.
+        As in :func:`attention`. Scale and softcap are for dot products; here `weight` is the scale.
     dropout_p, rng, layout, out, return_lse, return_weights
         As in :func:`attention`.
 
@@ -115,7 +115,7 @@ def additive_attention(
     "concat"; in Keras it is ``AdditiveAttention``, whose scale is this weight.
 
     Nothing of size Lq · Lk · E is stored, nor the scores: memory is linear in the lengths. Unless
-    numbers are beyond 10, e^2q and e^2k are computed once for each row, and a pair takes half a
+    elements are beyond 10, e^2q and e^2k are computed once per row, and a pair takes half a
     division, tanh(q + k) being (e^2q e^2k − 1) / (e^2q e^2k + 1); the digits that this would lose
     near 0 are carried along.
 
@@ -171,9 +171,9 @@ def additive_attention_vjp(
     out : numpy.ndarray, or a tuple
         What :func:`additive_attention` returns for the same arguments.
     pullback : callable
-        ``pullback(dout, dlse=None, dweights=None)`` gives :class:`AdditiveGradients` (query, key,
-        value, weight, bias, sink), each of the shape and type of its input, None for what was not
-        given. It computes each tanh again, may be called more than once, and keeps the inputs
+        ``pullback(dout, dlse=None, dweights=None)`` returns :class:`AdditiveGradients` (query, key,
+        value, weight, bias, sink), each of the shape and type of its input, None for an input that
+        was not given. It recomputes each tanh, may be called more than once, and keeps the inputs
         without a copy: see :func:`attention_vjp`.
 
     Raises
@@ -202,14 +202,14 @@ def additive_attention_vjp(
     return returned(call, result, return_lse, return_weights), _pullback(call, checked, result)
 
 
-def check_weight(given: ArrayLike, call: Call, out: Any) -> Weight:
-    """A copy: small, contiguous, and nobody's but ours."""
+def check_weight(given: ArrayLike, call: Call, out: Any) -> ScoreVector:
+    """A small contiguous copy, which the caller cannot change."""
     weight, axes = as_array("weight", given), call.plan.axes
     accepted_type("weight", weight)
     if weight.shape not in ((axes.depth,), (axes.kv_heads, axes.depth)):
         raise ValueError(
-            f"weight must have shape {(axes.depth,)}, a number for each column of key, "
-            f"or {(axes.kv_heads, axes.depth)}, for each head of key too: got {weight.shape}"
+            f"weight must have shape {(axes.depth,)}, one element for each column of key, "
+            f"or {(axes.kv_heads, axes.depth)}, one row for each head of key: got {weight.shape}"
         )
     if out is not None and overlap(out, weight):
         raise ValueError("out must not overlap an input: it shares memory with weight")
@@ -218,18 +218,18 @@ def check_weight(given: ArrayLike, call: Call, out: Any) -> Weight:
         read = np.array(weight, order="C", ndmin=2)
     else:
         read = np.ascontiguousarray(np.atleast_2d(finite_cast(weight, computing)))
-    return Weight(read, weight.shape, gradient_type(weight.dtype))
+    return ScoreVector(read, weight.shape, gradient_type(weight.dtype))
 
 
-def _compiled(weight: Weight) -> tuple[Callable[..., None], Callable[..., None]]:
-    """What computes the output, and the weights."""
+def _compiled(weight: ScoreVector) -> tuple[Callable[..., None], Callable[..., None]]:
+    """The compiled functions for the output and for the weights."""
     return (
         partial(native.additive_forward, weight.read),
         partial(native.additive_weights, weight.read),
     )
 
 
-def _pullback(call: Call, weight: Weight, result: Forward) -> Callable[..., AdditiveGradients]:
+def _pullback(call: Call, weight: ScoreVector, result: Forward) -> Callable[..., AdditiveGradients]:
     def run(
         call: Call, dout: Any, out: Array, lse: Array, dlse: Any, weights: Any, dweights: Any
     ) -> AdditiveGradients:
@@ -244,7 +244,7 @@ def _pullback(call: Call, weight: Weight, result: Forward) -> Callable[..., Addi
 
         found = backward(call, dout, out, lse, dlse, weights, dweights, compute)
         with np.errstate(all="ignore"):
-            if calls > 1:  # the last one was of smaller gradients
+            if calls > 1:  # the last one computed scaled gradients
                 dweight *= 1 / SHRINK
             of_weight = dweight.reshape(weight.shape).astype(weight.dtype, copy=False)
         return AdditiveGradients(*found[:3], of_weight, *found[3:])

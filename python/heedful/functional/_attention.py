@@ -81,18 +81,18 @@ def attention(
     key : array_like, (B…, Hkv, Lk, D)
         H must be a multiple of Hkv; query head h uses key head h // (H / Hkv).
     value : array_like, (B…, Hkv, Lk, Dv)
-        What is summed. Write a column of numbers as (Lk, 1).
+        The rows that are summed. Write a column as (Lk, 1).
     mask : array_like of bool, optional
         True where a query may attend. Broadcasts to (B…, H, Lq, Lk), in either layout.
     bias : array_like of floats, optional
         Added to the scores after softcap and ALiBi. Broadcasts to (B…, H, Lq, Lk); −inf hides a key
-        as a mask does, and no finite number does.
+        as a mask does, and no finite value does.
     causal : bool, default False
         Query i sees the keys j ≤ p, its own position p = i + offset among the keys, see `align`.
     window : (left, right), optional
         Query i sees the keys p − left ≤ j ≤ p + right. Either may be None: no limit on that side.
     align : {"upper_left", "lower_right"}, int or array_like of int (B…), optional
-        Where the queries stand among the keys::
+        The position of the queries among the keys::
 
             which keys causal leaves to 2 queries, of 4
 
@@ -101,11 +101,11 @@ def attention(
 
         "lower_right" uses each item's own lengths. An integer, or one for each item, is the offset
         itself: the number of keys before the first query, of any sign and size. None is offset 0,
-        and an error where Lq ≠ Lk and `causal`, `window` or `alibi_slopes` needs to know. Where
+        and an error where Lq ≠ Lk and `causal`, `window` or `alibi_slopes` depends on it. Where
         none of them is given, align is ignored.
     q_lengths, kv_lengths : array_like of int (B…), optional
-        How many queries and keys of each item count, the first ones. A single number where there
-        are no leading axes.
+        How many queries and keys of each item are valid, counted from the first. A single number
+        where there are no leading axes.
     scale : float, optional
         Factor on the products query · key; None is 1 / √D. Finite in the type that is computed in.
     softcap : float, optional
@@ -113,13 +113,14 @@ def attention(
     alibi_slopes : array_like, (H,) or (B…, H), optional
         slope · abs(p − j) is subtracted from the score. The slopes have no gradient.
     sink : array_like of floats, (H,), optional
-        A further score in every row's sum that has no value: it takes weight and gives nothing.
+        An additional score in every row's softmax that has no value: it takes weight and adds
+        nothing to the output.
     dropout_p : float, default 0
         Each weight is set to zero with this probability, the others are divided by 1 − dropout_p.
     rng : None, int or numpy.random.Generator
         The seed of dropout: fresh from the system, given (0 ≤ rng < 2**64), or one number drawn
-        from the generator. What is dropped depends on the seed and on the places (b, h, i, j)
-        alone.
+        from the generator. Which weights are dropped depends on the seed and on the indices
+        (b, h, i, j) alone.
     layout : {"bhld", "blhd"}
         The order of the last three axes of query, key, value and out: (H, L, D) or (L, H, D). No
         copy is made.
@@ -127,7 +128,7 @@ def attention(
         Written and returned. It must have the result's exact shape and type and share no memory
         with an input.
     return_lse, return_weights : bool, default False
-        Return a tuple (out, lse?, weights?) with what was asked for, in this order.
+        Return a tuple (out, lse?, weights?) with what was requested, in this order.
 
     Returns
     -------
@@ -145,7 +146,7 @@ def attention(
     ValueError
         Shapes that do not fit, lengths or numbers out of range, an `out` that cannot be written.
     TypeError
-        Types that have no meaning here: complex numbers, long double, 8-bit floats, objects,
+        Types that are not supported: complex numbers, long double, 8-bit floats, objects,
         strings, a mask that is not boolean, float16 together with bfloat16.
     MemoryError
         The result does not fit into memory.
@@ -155,17 +156,17 @@ def attention(
     Types: float32 and float64 are computed as they are. float16 and bfloat16 (of the package
     ml_dtypes) are read as they are, summed in float32 and returned in their own type. A float32
     query with key and value of 16 bits is computed in float32 without converting key and value as a
-    whole. Everything else is converted first, which makes a copy of what is converted: integers and
-    bools to float64, other mixtures by NumPy's promotion, arrays in foreign byte order or unaligned
-    to ordinary ones. No other input is copied, whatever its strides.
+    whole. Everything else is converted first, which copies the array: integers and bools to
+    float64, other mixtures by NumPy's promotion, arrays in foreign byte order or unaligned to
+    ordinary ones. No other input is copied, whatever its strides.
 
-    Finite values give a finite output within their range, near the largest number too; only dropout
-    may lead beyond it. Biases, slopes and sinks beyond the range of the type that is computed in
-    count as its largest number, slopes as the steepest that keeps all scores finite. lse is ±inf
-    where it lies beyond that range.
+    Finite values give a finite output within their range, also near the largest finite number;
+    only dropout may exceed it. Biases, slopes and sinks beyond the range of the type that is
+    computed in count as its largest number, slopes as the steepest that keeps all scores finite.
+    lse is ±inf where it lies beyond that range.
 
     Queries that may attend to nothing, and queries past `q_lengths`, give 0 with lse −inf (with a
-    sink: lse = sink for the former). What a hidden key holds never matters, NaN included.
+    sink: lse = sink for the former). The contents of a hidden key never matter, NaN included.
 
     The result has the same bits for every number of threads, and for an item alone or in a batch;
     only dropout depends on the item's place in the batch.
@@ -173,16 +174,16 @@ def attention(
     References
     ----------
     - Attention: Vaswani et al. 2017, https://arxiv.org/abs/1706.03762
-    - Softmax in one pass: Milakov and Gimelshein 2018, https://arxiv.org/abs/1805.02867
-    - In tiles, forward and backward: Dao et al. 2022, https://arxiv.org/abs/2205.14135,
+    - Online softmax: Milakov and Gimelshein 2018, https://arxiv.org/abs/1805.02867
+    - Tiled, forward and backward: Dao et al. 2022, https://arxiv.org/abs/2205.14135,
       and Dao 2023, https://arxiv.org/abs/2307.08691
-    - Heads in groups: Ainslie et al. 2023, https://arxiv.org/abs/2305.13245
+    - Grouped heads: Ainslie et al. 2023, https://arxiv.org/abs/2305.13245
     - ALiBi: Press et al. 2022, https://arxiv.org/abs/2108.12409
     - Window: Beltagy et al. 2020, https://arxiv.org/abs/2004.05150
     - Softcap: Gemma 2, 2024, https://arxiv.org/abs/2408.00118
     - Sinks: Xiao et al. 2024, https://arxiv.org/abs/2309.17453
     - Dropout: Srivastava et al. 2014, https://jmlr.org/papers/v15/srivastava14a.html
-    - Random bits by counter: Salmon et al. 2011, https://doi.org/10.1145/2063384.2063405
+    - Counter-based random bits: Salmon et al. 2011, https://doi.org/10.1145/2063384.2063405
 
     Examples
     --------
@@ -195,7 +196,7 @@ def attention(
     array([[15.9999, 16.9999, 17.9999],
            [16.    , 17.    , 18.    ]])
 
-    Each query of a text sees itself and what stands before it:
+    Each token of a text sees itself and the tokens before it:
 
     >>> x = np.eye(3, dtype=np.float32)
     >>> heedful.attention(x, x, x, causal=True).round(3)

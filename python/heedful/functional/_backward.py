@@ -49,7 +49,7 @@ def backward(
     """dout, dlse and dweights as the caller sees them; lse and weights with all axes.
 
     out is in its own type or, for 16-bit inputs, better in the one that is computed in. Without
-    `rounds` the gradients of query, key and value come as they were summed, to be added to others.
+    `rounds` the gradients of query, key and value are returned unrounded, to be added to others.
     """
     plan, row_term = call.plan, None
     axes, dtype = plan.axes, plan.computing
@@ -88,7 +88,7 @@ def backward(
 def _row_term(
     call: Call, lse: Array, dlse: Any, weights: Array | None, dweights: Any
 ) -> tuple[Array | None, Array | None]:
-    """dlse − Σ_j weights ∘ dweights, and dweights as they can be used."""
+    """dlse − Σ_j weights ∘ dweights, and dweights converted."""
     axes, dtype = call.plan.axes, call.plan.computing
     missing, row_term = axes.layout.missing, None
     if dlse is not None:
@@ -103,16 +103,16 @@ def _row_term(
 
 
 def _weights_row_term(weights: Array, dweights: Array) -> tuple[Array, Array]:
-    """Σ_j weights ∘ dweights, and dweights fit to be multiplied by weights that are 0."""
+    """Σ_j weights ∘ dweights, and dweights that can be multiplied by weights of 0."""
     sums = _row_sums(weights, dweights)
-    if not np.isfinite(sums).all():  # 0 · inf, as from the logarithm of a weight: it must not count
+    if not np.isfinite(sums).all():  # 0 · inf, as from the logarithm of a weight: counts as 0
         dweights = np.where(weights == 0, dweights.dtype.type(0), dweights)
         sums = _row_sums(weights, dweights)
     return dweights, sums
 
 
 def _row_sums(one: Array, other: Array) -> Array:
-    """Σ_j one ∘ other, in float64: einsum sums one after another, and there may be many keys."""
+    """Σ_j one ∘ other, in float64: einsum adds sequentially, and there may be many keys."""
     sums: Array = np.einsum("...j,...j->...", one, other, dtype=np.float64)
     return sums.astype(one.dtype, copy=False)
 
@@ -160,13 +160,13 @@ def _sink_gradient(call: Call, sink: Array, lse: Array, delta: Array, growth: fl
 def pullback_of(call: Call, forward: Forward, run: Callable[..., Found]) -> Callable[..., Found]:
     """The pullback of a forward call; it may be called more than once.
 
-    What it gives is what `run`, called as :func:`backward` is, makes of it.
+    It returns what `run`, called like :func:`backward`, returns.
     """
     _, lse, weights, out = forward
-    call = Call._make((*call[:-1], None))  # what was converted is not kept as it was given
+    call = Call._make((*call[:-1], None))  # the originals of converted inputs are not kept
 
     def pullback(dout: Any, dlse: Any = None, dweights: Any = None) -> Found:
-        """Gradients of the inputs, from those of out and of what was returned beside it."""
+        """Gradients of the inputs, from those of out and of the other results."""
         if dweights is not None and weights is None:
             raise ValueError("dweights must be None: the call had no return_weights=True")
         return run(call, dout, out, lse, dlse, weights, dweights)

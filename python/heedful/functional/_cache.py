@@ -1,4 +1,4 @@
-"""KVCache: keys and values of what was read before, which attention reads where they lie."""
+"""KVCache: keys and values of earlier tokens, which attention reads in place."""
 
 from __future__ import annotations
 
@@ -21,40 +21,40 @@ from heedful.functional._results import allocate
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike
 
-_INITIAL_ROWS = 64  # rows of room
+_INITIAL_ROWS = 64  # of capacity
 
 
 class KVCache:
-    """Keys and values of a batch that grow at the end, each item at its own.
+    """Keys and values of a batch, appended to at the end of each item.
 
-    Room is doubled when it runs out, so a step copies what is new and, on average, as much again.
-    What attention reads are views of the room, no copies.
+    The capacity is doubled when it runs out, so a step copies the new rows and, on average, as many
+    again. Attention reads views of the storage, no copies.
 
     Parameters
     ----------
     capacity : int, optional
-        Rows that are expected, if known: then nothing is ever moved.
+        Expected number of rows, if known: then no row is ever copied to larger storage.
     dtype : {float32, float64, float16, bfloat16}, optional
-        What keys and values are stored as; what is appended is rounded to it. float16 or, with
-        ml_dtypes, bfloat16 halve the memory that a step reads. None is the common type of all that
-        was appended, as :func:`attention` decides it: integers and bools count as float64, and
+        The type keys and values are stored in; appended rows are rounded to it. float16 or, with
+        ml_dtypes, bfloat16 halve the memory that a step reads. None is the common type of all
+        appended rows, as :func:`attention` decides it: integers and bools count as float64, and
         where a later row is of a wider type, the rows before are widened to it, without loss.
 
     Attributes
     ----------
     key : numpy.ndarray, (B, Hkv, L, D)
         A read-only view; L is the length of the longest item, and rows past an item's own length
-        have no meaning. The rows that count stay as they are in a view that was taken before an
-        `append` or a `reorder`; only where `lengths` was set are they written anew.
+        have no meaning. The valid rows of a view that was taken before an `append` or a `reorder`
+        stay unchanged; only where `lengths` was set are they overwritten.
     value : numpy.ndarray, (B, Hkv, L, Dv)
     lengths : numpy.ndarray, (B,)
-        Rows of each item, what `kv_lengths` wants; a copy. It may be set to fewer rows, which takes
-        the last ones away.
+        Number of rows of each item, to be passed as `kv_lengths`; a copy. It may be set to smaller
+        numbers, which removes the last rows.
 
     Notes
     -----
     An `append` or `reorder` that raises leaves the cache as it was. ``copy.copy``,
-    ``copy.deepcopy`` and a pickle copy the rows that are filled: a prefix that was read once can be
+    ``copy.deepcopy`` and a pickle copy the filled rows: a prefix that was processed once can be
     copied for each of its continuations.
 
     Examples
@@ -120,24 +120,25 @@ class KVCache:
         return view
 
     def append(self, key: ArrayLike, value: ArrayLike, lengths: ArrayLike | None = None) -> Array:
-        """Appends rows to those of each item.
+        """Append rows to each item.
 
         Parameters
         ----------
         key : array_like, (B, Hkv, L, D)
         value : array_like, (B, Hkv, L, Dv)
         lengths : array_like of int (B,), optional
-            How many of the L rows of each item count, the first ones.
+            How many of the L rows of each item are valid, counted from the first.
 
         Returns
         -------
         before : numpy.ndarray of int, (B,)
-            Rows of each item before, where the first new one stands: what `align` wants.
+            Rows of each item before, which is the position of the first new one: pass it as
+            `align`.
 
         Raises
         ------
         ValueError
-            Shapes that do not fit one another or the rows before, lengths out of range.
+            Shapes that do not match each other or the rows before, lengths out of range.
         TypeError
             Types that :func:`attention` refuses, float16 and bfloat16 in one cache among them.
         MemoryError
@@ -161,19 +162,19 @@ class KVCache:
         before = np.zeros(batch, np.int64) if self._key is None else self.lengths
         after = before + count
         longest = int(after.max(initial=0))
-        # nothing that counts is written before all has succeeded
+        # no valid row is written before everything has succeeded
         rooms = (
             self._room(self._key, key, dtype, longest),
             self._room(self._value, value, dtype, longest),
         )
-        with np.errstate(all="ignore"):  # rounding is what a type of 16 bits is asked for
+        with np.errstate(all="ignore"):  # rounding to 16 bits is expected
             for room, new in zip(rooms, (key, value), strict=True):
                 _put(room, converted(new, dtype), before, after)
         (self._key, self._value), self._lengths = rooms, after
         return before
 
     def _type_with(self, key: Array, value: Array) -> DType:
-        """What the rows are stored as, these among them."""
+        """The type that the rows, these included, are stored in."""
         types = [accepted_type("key", key), accepted_type("value", value)]
         if self._dtype is not None:
             return self._dtype
@@ -182,7 +183,7 @@ class KVCache:
         return common_type("key, value and the rows before", types)
 
     def _room(self, old: Array | None, new: Array, dtype: DType, rows: int) -> Array:
-        """The array itself where it has type and room, otherwise a larger one with its rows."""
+        """The array itself if type and capacity suffice, otherwise a larger one with its rows."""
         batch, heads, _, depth = new.shape
         if old is None:
             room = max(rows, self._wanted or _INITIAL_ROWS)
@@ -197,13 +198,13 @@ class KVCache:
         return larger
 
     def reorder(self, items: ArrayLike) -> None:
-        """Item i becomes a copy of what item ``items[i]`` was, as beam search needs it.
+        """Item i becomes a copy of the former item ``items[i]``, as beam search needs it.
 
         Parameters
         ----------
         items : array_like of int, (N,)
-            Which item each of the N that there are afterwards goes on as, from 0 to B − 1. With
-            none the cache has no items left. An empty cache stays empty.
+            The former item, from 0 to B − 1, that each of the N new items continues. With N = 0
+            the cache has no items left. An empty cache stays empty.
         """
         places = integer_array("items", items)
         if places.ndim != 1:
@@ -219,7 +220,7 @@ class KVCache:
         (self._key, self._value), self._lengths = rooms, self._lengths[places]
 
     def __getstate__(self) -> dict[str, Any]:
-        """What a copy or a pickle is made of, the rows that are filled copied."""
+        """The state of a copy or a pickle, with the filled rows copied."""
         state = vars(self).copy()
         if self._key is not None and self._value is not None:
             state["_key"], state["_value"] = np.array(self.key), np.array(self.value)

@@ -1,4 +1,4 @@
-"""One checked call: its arrays, and what the compiled functions are told beside them."""
+"""One checked call: its arrays, and the other arguments of the compiled functions."""
 
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ from heedful.functional._random import check_dropout
 from heedful.functional._restrictions import check_alibi_slopes
 from heedful.functional._scale import check_scale
 
-NO_VALUE = object()  # stands for a value of depth 0, where scores or weights are all that is wanted
+NO_VALUE = object()  # stands for a value of depth 0 where only scores or weights are computed
 
 
 class Call(NamedTuple):
@@ -68,7 +68,7 @@ def check_call(
     layout: str = "bhld",
     starts: tuple[Any, Any] | None = None,
 ) -> Call:
-    """Every rule for the arguments; the options as `_options` has them.
+    """Check all arguments; the options are described in `_options`.
 
     `starts` are cu_seqlens of query and key, for packed sequences.
     """

@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from heedful._checks import as_array as as_array  # what every argument passes
+from heedful._checks import as_array as as_array  # every argument passes it
 from heedful._checks import is_bfloat16 as is_bfloat16
 from heedful._checks import listed, named
 from heedful._core import native
@@ -27,10 +27,10 @@ def computing_type(dtype: DType) -> DType:
 
 
 def _native(dtype: DType) -> DType | None:
-    """The accepted type in this machine's byte order; None for what is refused."""
+    """The accepted type in this machine's byte order; None for a type that is refused."""
     if is_bfloat16(dtype):
         return dtype
-    # by its letter, so without what else a type may carry along
+    # by its character code, which drops metadata
     return np.dtype(dtype.char) if dtype.kind == "f" and dtype.char in "efd" else None
 
 
@@ -53,7 +53,7 @@ def rounded(array: Array, dtype: DType) -> Array:
 
 
 def round_into(narrow: Array, wide: Array) -> None:
-    """Rounds float32, C-contiguous, into an array of 16 bits, wherever that lies."""
+    """Rounds a C-contiguous float32 array into a 16-bit one of any strides."""
     if narrow.flags.c_contiguous:
         native.narrow(wide, narrow)
     else:
@@ -64,13 +64,13 @@ def converted(array: Array, dtype: DType) -> Array:
     """The array itself where it can be read in place, otherwise a copy of the given type."""
     if readable(array, dtype):
         return array
-    # what is only repeated (stride 0) is converted once
+    # repeated elements (stride 0) are converted once
     once = tuple(slice(None, 1) if stride == 0 else slice(None) for stride in array.strides)
     return np.broadcast_to(finite_cast(array[once], dtype), array.shape)
 
 
 def finite_cast(array: Array, dtype: DType) -> Array:
-    """A copy in which finite stays finite: the largest number stands for what is beyond it."""
+    """A copy in which finite stays finite: out of range becomes the largest finite number."""
     if np.can_cast(array.dtype, dtype):
         return np.array(array, dtype)
     try:
@@ -98,7 +98,7 @@ def floating_type(name: str, array: Array) -> DType:
     dtype = _native(array.dtype)
     if dtype is None:
         mask = name == "bias" and array.dtype.kind == "b"
-        hint = ", True and False belong into mask" if mask else ""
+        hint = ", True and False belong in mask" if mask else ""
         raise TypeError(f"{name} must be of type {_FLOATING} or bfloat16{hint}: got {array.dtype}")
     return dtype
 
@@ -109,10 +109,10 @@ def is_floating(dtype: DType) -> bool:
 
 
 def floating_dtype(name: str, given: DTypeLike) -> DType:
-    """A type that the caller chose for what is stored, in this machine's byte order."""
+    """A storage type chosen by the caller, in this machine's byte order."""
     try:
         dtype = _native(np.dtype(given))
-    except TypeError:  # no type at all
+    except TypeError:  # not a type
         dtype = None
     if dtype is None:
         raise TypeError(f"{name} must be {_FLOATING} or bfloat16: got {named(given)}")
@@ -120,7 +120,7 @@ def floating_dtype(name: str, given: DTypeLike) -> DType:
 
 
 def accepted_type(name: str, array: Array) -> DType:
-    """The floating type in which an input counts: integers and bools are float64."""
+    """The floating type that an input is treated as: integers and bools are float64."""
     if array.dtype.kind in "biu":
         return FLOAT64
     dtype = _native(array.dtype)
@@ -132,7 +132,7 @@ def accepted_type(name: str, array: Array) -> DType:
 
 
 def common_type(names: str, types: Sequence[DType]) -> DType:
-    """NumPy's promotion, which no type of 16 bits has with the other one."""
+    """NumPy's promotion, which does not exist between float16 and bfloat16."""
     if FLOAT16 in types and any(map(is_bfloat16, types)):
         raise TypeError(
             f"{names} must not mix float16 and bfloat16: got {', '.join(map(str, types))}"
@@ -143,7 +143,7 @@ def common_type(names: str, types: Sequence[DType]) -> DType:
 def types_together(
     query: Array, key: Array, value: Array, names: Sequence[str]
 ) -> tuple[DType, DType, DType]:
-    """All in one type by NumPy's promotion; a float32 query keeps 16-bit keys and values."""
+    """One type for all by NumPy's promotion; a float32 query keeps 16-bit keys and values."""
     query_type, key_type, value_type = types = (
         accepted_type("query", query),
         accepted_type("key", key),
@@ -155,12 +155,12 @@ def types_together(
 
 
 def gradient_type(dtype: DType) -> DType:
-    """A gradient comes in its input's own type, in float64 for integers and bools."""
+    """A gradient has its input's type, float64 for integers and bools."""
     return FLOAT64 if dtype.kind in "biu" else dtype
 
 
 def of_shape(name: str, given: ArrayLike, shape: tuple[int, ...]) -> Array:
-    """What flows back or comes from an earlier call: this very shape, nothing is repeated."""
+    """A gradient or a result of an earlier call: exactly this shape, without broadcasting."""
     array = as_array(name, given)
     accepted_type(name, array)
     if array.shape != shape:

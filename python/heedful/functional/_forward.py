@@ -1,4 +1,4 @@
-"""One checked call run forward: arrays for results, the compiled functions, what is returned."""
+"""One checked call run forward: result arrays, compiled functions, return values."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -48,7 +48,7 @@ def run_weights(
 
 
 def forward_alone(call: Call, out: Any) -> Array:
-    """The output and nothing else."""
+    """The output alone."""
     result = allocate_out(call) if out is None else check_out(out, call)
     run(call, result, None)
     return result
@@ -61,9 +61,9 @@ def forward(
     compute: Callable[..., None] = native.attention_forward,
     compute_weights: Callable[..., None] = native.attention_weights,
 ) -> Forward:
-    """Output and log-sum-exp, and where asked for the weights."""
+    """Output and log-sum-exp, and the weights if requested."""
     out = allocate_out(call) if out is None else check_out(out, call)
-    result = _with_sums(call, out, with_weights)
+    result = _allocate_results(call, out, with_weights)
     run(call, out, result.lse, compute)
     return _with_weights(call, result, compute_weights)
 
@@ -75,13 +75,14 @@ def forward_for_gradients(
     compute: Callable[..., None] = native.attention_forward,
     compute_weights: Callable[..., None] = native.attention_weights,
 ) -> Forward:
-    """The same results, and `unrounded`, which the gradients of 16-bit inputs are formed from.
+    """The same results, and `unrounded`, from which the gradients of 16-bit inputs are computed.
 
-    Their row term Σ dout ∘ out stands for the mean of what the gradients of the scores differ from
-    by little where the values have a common offset, so it cannot bear to be rounded to 16 bits.
+    Delta, Σ dout ∘ out, is the mean that is subtracted to form the gradients of the scores. Where
+    the values have a common offset these are small differences from it, which would be lost if out
+    were rounded to 16 bits.
     """
     out = allocate_out(call) if out is None else check_out(out, call)
-    result = _with_sums(call, out, with_weights)
+    result = _allocate_results(call, out, with_weights)
     if out.dtype == call.plan.computing:
         run(call, out, result.lse, compute)
     else:
@@ -92,10 +93,10 @@ def forward_for_gradients(
     return _with_weights(call, result, compute_weights)
 
 
-def _with_sums(call: Call, out: Array, with_weights: bool) -> Forward:
+def _allocate_results(call: Call, out: Array, with_weights: bool) -> Forward:
     lse = allocate_lse(call)
     weights = None
-    if with_weights:  # before anything is computed: what has no room fails at once
+    if with_weights:  # before anything is computed: a lack of memory fails at once
         weights = allocate("the weights", call.plan.axes.scores, lse.dtype, 0)
     return Forward(out, lse, weights, out)
 

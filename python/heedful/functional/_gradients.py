@@ -62,7 +62,7 @@ def attention_vjp(
     return_lse: bool = False,
     return_weights: bool = False,
 ) -> tuple[Any, Callable[..., Gradients]]:
-    """Attention together with its pullback, the function that takes gradients back through it.
+    """Attention together with its pullback, which propagates gradients back through it.
 
     ::
 
@@ -92,14 +92,14 @@ def attention_vjp(
 
     Notes
     -----
-    The pullback keeps query, key, value, out and lse, not the weights (unless they were asked for),
-    and computes the weights again, tile by tile (Dao et al. 2022,
+    The pullback keeps query, key, value, out and lse, not the weights (unless they were requested),
+    and recomputes the weights tile by tile (Dao et al. 2022,
     https://arxiv.org/abs/2205.14135): memory stays linear in the lengths. It does not copy what it
-    keeps: change these arrays only after the last call. Of 16-bit inputs it keeps out in float32,
-    before it is rounded. It draws no random numbers, dropout's seed is kept; calling it again gives
+    keeps: change these arrays only after the last call. For 16-bit inputs it keeps out in float32,
+    before rounding. It draws no random numbers, dropout's seed is kept; calling it again returns
     the same gradients.
 
-    Rows that attend to nothing give gradients of 0 (but for the sink), and dlse has no effect where
+    Rows that attend to nothing have gradients of 0 (except the sink), and dlse has no effect where
     lse is −inf. Sums are formed in float32 (float64 for float64) and rounded once to the type of
     the input. Where the processor multiplies pairs of bfloat16 (see :func:`show_config`),
     :func:`attention` rounds the weights to bfloat16; here they are not rounded, because the
@@ -165,8 +165,8 @@ def attention_backward(
         dscores = weights ∘ (dropout ∘ dout valueᵀ − delta)   dkey = scale · dscoresᵀ query
 
     out and lse may also come from :func:`merge_attention`: with the merged ones, each piece of the
-    keys gives its own gradients of key and value and its part of the gradient of query, and the
-    parts add up.
+    keys yields its own gradients of key and value and its contribution to the gradient of query;
+    the contributions add up.
 
     Parameters
     ----------
@@ -204,11 +204,11 @@ def attention_backward(
     Dao et al. 2022, https://arxiv.org/abs/2205.14135, appendix B; the term of dlse follows from
     ∂lse / ∂scores = weights.
 
-    An out that was rounded to 16 bits makes delta as coarse as that. Where the values (or the keys)
+    An out that was rounded to 16 bits makes delta equally coarse. Where the values (or the keys)
     have a common offset, the gradients of query and key are small differences from it, and lose
     digits: 2 % of the largest one in bfloat16 where the offset is ten times the spread, more where
-    it is greater. A float32 out is taken as it is and gives what :func:`attention_vjp` gives, which
-    keeps one. It comes from ``attention(query.astype(numpy.float32), key, value,
+    it is larger. A float32 out is used as it is and gives the gradients of :func:`attention_vjp`,
+    which keeps one. It comes from ``attention(query.astype(numpy.float32), key, value,
     return_lse=True)`` with key and value left in 16 bits, and from :func:`merge_attention` of such
     pieces.
 
@@ -229,7 +229,7 @@ def attention_backward(
     check_same_seed(dropout_p, rng)
     axes = call.plan.axes
     out = as_array("out", out)
-    rounded = out.dtype == call.plan.dtype  # otherwise as exact as it comes
+    rounded = out.dtype == call.plan.dtype  # otherwise in the precision it was given in
     out = cast_like("out", out, axes.out, call.plan.dtype if rounded else call.plan.computing)
     lse = cast_like("lse", lse, axes.rows[axes.layout.missing :], call.plan.computing)
     return backward(call, dout, out, lse.reshape(axes.rows), dlse)

@@ -11,7 +11,7 @@ Shape = tuple[int, ...]
 
 
 class Layout(NamedTuple):
-    """What the caller sees: results of 1, 2 or more axes, the heads before or after the rows."""
+    """The caller's layout: results of 1, 2 or more axes, the heads before or after the rows."""
 
     axes: int
     length_first: bool
@@ -24,7 +24,7 @@ class Layout(NamedTuple):
         return shape
 
     def with_heads(self, shape: Shape) -> Shape:
-        """The shape of a query, key or value with all axes that a matrix of the result has."""
+        """The shape of a query, key or value with an axis for the heads, if the result has one."""
         if self.axes < 3 or len(shape) > 2:
             return shape
         length, depth = shape
@@ -37,7 +37,7 @@ class Layout(NamedTuple):
         return array[..., first:last, :] if array.ndim > 1 else array
 
     def shape(self, batch: Shape, heads: int, length: int, depth: int) -> Shape:
-        """What the caller sees of an array (*batch, heads, length, depth) of one row a query."""
+        """The caller's shape of an array (*batch, heads, length, depth) of one row per query."""
         if self.axes > 2:
             middle = (length, heads) if self.length_first else (heads, length)
             return (*batch, *middle, depth)
@@ -49,10 +49,10 @@ class Layout(NamedTuple):
         return max(0, 3 - self.axes)
 
     def outward(self, array: Array) -> Array:
-        """lse (*batch, H, Lq), weights (*batch, H, Lq, Lk), without axes that nobody gave."""
+        """lse (*batch, H, Lq), weights (*batch, H, Lq, Lk), without axes that were not given."""
         return array if self.axes > 2 else array[0] if self.axes == 2 else array[0, 0]
 
 
 def check_layout(layout: str) -> bool:
-    """Whether the rows stand before the heads."""
+    """Whether the rows precede the heads."""
     return one_of("layout", layout, LAYOUTS) == "blhd"

@@ -1,4 +1,4 @@
-"""merge_attention: partial results over pieces of the keys, put together."""
+"""merge_attention: merges partial results over pieces of the keys."""
 
 from __future__ import annotations
 
@@ -64,9 +64,9 @@ def merge_attention(
 
     Notes
     -----
-    Exact but for rounding, in any order, and for merged results in turn. A piece in which a query
-    attends to nothing has lse −inf and does not count; one with lse +inf outweighs all that have
-    not. A sink belongs to one piece only. Gradients: :func:`attention_backward` for each piece with
+    Exact up to rounding, in any order, also for results that were merged. A piece in which a query
+    attends to nothing has lse −inf and contributes nothing; one with lse +inf outweighs all others.
+    A sink belongs to one piece only. Gradients: :func:`attention_backward` for each piece with
     the merged out and lse. For exact gradients of 16-bit inputs merge outs of float32, see there.
     Milakov and Gimelshein 2018, https://arxiv.org/abs/1805.02867; Liu et al. 2023,
     https://arxiv.org/abs/2310.01889.
@@ -88,7 +88,9 @@ def merge_attention(
     length_first = check_layout(layout)
     outs, lses = _pieces("outs", outs), _pieces("lses", lses)
     if len(outs) != len(lses):
-        raise ValueError(f"outs and lses must be equally many: got {len(outs)} and {len(lses)}")
+        raise ValueError(
+            f"outs and lses must have the same length: got {len(outs)} and {len(lses)}"
+        )
     if len(outs) == 0:
         raise ValueError("outs must hold one piece at least: got none")
     arrays = [as_array(f"outs[{number}]", piece) for number, piece in enumerate(outs)]
@@ -124,12 +126,12 @@ def merge_attention(
 
 
 def _pieces(name: str, given: Any) -> list[Any]:
-    """One after another, from whatever gives them: a list, an array of them, a generator."""
+    """The pieces as a list, from any iterable of arrays: a list, an array, a generator."""
     unordered = isinstance(given, (str, bytes, Mapping, set, frozenset))
     if not unordered and getattr(given, "ndim", None) != 0:
         try:
             return list(given)
-        except TypeError:  # what cannot be iterated over
+        except TypeError:  # not iterable
             if hasattr(type(given), "__iter__"):
                 raise
     raise TypeError(f"{name} must be a sequence of arrays: got {named(given)}")

@@ -28,14 +28,14 @@ def multi_head_attention(
     return_weights: bool = False,
     **options: Unpack[Options],
 ) -> Any:
-    """Attention of each head by itself, the heads being parts of the last axis.
+    """Attention of each head separately, the heads being slices of the last axis.
 
     ::
 
         out[…, h·D : (h+1)·D] = attention(query[…, h·D : (h+1)·D], …)      h = 0 … H − 1
 
-    What stands between the projections of a Transformer's attention; with the projections it is
-    :class:`heedful.layers.MultiHeadAttention`.
+    The part of a Transformer's attention between its projections;
+    :class:`heedful.layers.MultiHeadAttention` includes them.
 
     Parameters
     ----------
@@ -84,16 +84,16 @@ def multi_head_attention(
         raise ValueError(
             f"num_kv_heads must divide num_heads: got num_heads={heads}, num_kv_heads={kv_heads}"
         )
-    of_keys = "num_heads" if num_kv_heads is None else "num_kv_heads"
+    kv_heads_name = "num_heads" if num_kv_heads is None else "num_kv_heads"
     parts = (
         _split_heads("query", query, heads, "num_heads"),
-        _split_heads("key", key, kv_heads, of_keys),
-        _split_heads("value", value, kv_heads, of_keys),
+        _split_heads("key", key, kv_heads, kv_heads_name),
+        _split_heads("value", value, kv_heads, kv_heads_name),
     )
     if parts[0].shape[-1] != parts[1].shape[-1]:
         raise ValueError(
-            f"query and key must have heads of one depth: query has {parts[0].shape[-1]} in each "
-            f"of {heads}, key has {parts[1].shape[-1]} in each of {kv_heads}"
+            f"query and key must have heads of the same depth: query has {parts[0].shape[-1]} in "
+            f"each of {heads}, key has {parts[1].shape[-1]} in each of {kv_heads}"
         )
     found = attention(*parts, return_lse=return_lse, return_weights=return_weights, **options)
     if not isinstance(found, tuple):

@@ -1,4 +1,4 @@
-"""The types of options, for type checkers: overloads need not spell the options out."""
+"""The types of options, for type checkers: overloads need not list the options."""
 
 from __future__ import annotations
 

@@ -6,10 +6,10 @@ To add one:
 2. give it a parameter and an entry under Parameters in each public function that takes it, and pass
    it on to `check_call`, all in the order of OPTIONS; name its type in `_option_types`;
 3. in `check_call`, put an array among `arrays` and what the plan depends on among `values`, check
-   what is left, and give the compiled functions the result as a field of `Call`.
+   the others, and pass the result to the compiled functions as a field of `Call`.
 
-An array needs no more: it is taken as an array, checked when its shapes come for the first time,
-and kept apart from `out`. tests/python/functional/test_options.py finds each place that is missing.
+An array needs no more: it is converted to an array, checked when its shape first occurs, and
+checked for overlap with `out`. tests/python/functional/test_options.py finds each missing place.
 """
 
 from collections.abc import Callable
@@ -30,7 +30,7 @@ class Option(NamedTuple):
         "array": read by the compiled functions; type and shape belong to the plan.
         "value": a plain value that belongs to the plan.
         "call": checked at every call.
-        "result": where results go, and which; no part of what is computed.
+        "result": where results go, and which; no effect on the computation.
     form : how its entry in a docstring begins, after the name
     absent : the functions of attention that do not take it
     check : for an array, whether its type and shape fit
@@ -52,10 +52,10 @@ OPTIONS = (
     Option("align", None, "value", '{"upper_left", "lower_right"}, int or array_like of int'),
     Option("q_lengths", None, "call", "array_like of int"),
     Option("kv_lengths", None, "call", "array_like of int"),
-    # they belong to products of query and key; the weight of additive attention is its scale
+    # they belong to dot products of query and key; the weight of additive attention is its scale
     Option("scale", None, "call", "float, optional", _ADDITIVE),
     Option("softcap", None, "call", "float, optional", _ADDITIVE),
-    # its shape may depend on the number of sequences, which only a call knows
+    # its shape may depend on the number of sequences, which is known only in a call
     Option("alibi_slopes", None, "array", "array_like, (H,)"),
     Option("sink", None, "array", "array_like of floats, (H,)", (), check_sink),
     Option("dropout_p", 0.0, "call", "float, default 0", ("attention_scores",)),

@@ -1,7 +1,7 @@
-"""Gradients whose sums pass the largest number of the type, though they themselves do not.
+"""Gradients whose sums overflow on the way, though they themselves are in range.
 
-They are linear in what flows back: what is not finite is computed once more, from gradients of the
-output that are smaller by a power of two.
+They are linear in the gradients of the outputs: elements that are not finite are recomputed from
+gradients of the outputs that are scaled down by a power of two.
 """
 
 from collections.abc import Callable
@@ -11,30 +11,32 @@ import numpy as np
 
 from heedful.functional._dtypes import FLOAT16, Array
 
-SHRINK = 2.0**-64  # no less than the sum of as many numbers needs
+SHRINK = 2.0**-64  # enough for sums of 2**64 terms
 
 
 def all_finite(arrays: tuple[Array | None, ...]) -> bool:
-    """The flag of the processor also tells of what did not reach them."""
+    """The processor's flag is also set by values that did not reach them."""
     return all(array is None or bool(np.isfinite(array).all()) for array in arrays)
 
 
-def may_overflow(*upstream: Array | None) -> bool:
-    """Whether sums left the range by themselves: what flows back is finite.
+def may_overflow(*gradients: Array | None) -> bool:
+    """Whether sums overflowed by themselves: the gradients of the outputs are finite.
 
     Products of float16 are far from the largest float32.
     """
-    return upstream[0] is not None and upstream[0].dtype != FLOAT16 and all_finite(upstream)
+    return gradients[0] is not None and gradients[0].dtype != FLOAT16 and all_finite(gradients)
 
 
 @np.errstate(all="ignore")
 def recompute(
-    compute: Callable[..., Any], upstream: tuple[Array | None, ...], sums: tuple[Array | None, ...]
+    compute: Callable[..., Any],
+    gradients: tuple[Array | None, ...],
+    sums: tuple[Array | None, ...],
 ) -> Array:
-    """Writes what is not finite in `sums`; the first of them, delta, comes back SHRINK as large."""
-    smaller = [None if array is None else _times(array, SHRINK) for array in upstream]
+    """Replaces elements of `sums` that are not finite; returns the first, delta, times SHRINK."""
+    scaled = [None if array is None else _times(array, SHRINK) for array in gradients]
     fresh = [None if array is None else np.zeros_like(array) for array in sums]
-    compute(*smaller, *fresh)
+    compute(*scaled, *fresh)
     for array, new in zip(sums[1:], fresh[1:], strict=True):
         if array is None or new is None:
             continue

@@ -1,4 +1,4 @@
-"""Where packed sequences start and end: (tokens, H, D) is one item in "blhd", cut into n."""
+"""Where packed sequences start and end: (tokens, H, D) is one item in "blhd", split into n."""
 
 from typing import Any
 
@@ -27,19 +27,19 @@ def check_packed(
 
 def check_cu_seqlens(name: str, given: Any, of: str, tokens: int) -> NDArray[np.int64]:
     """A checked copy: from 0, never decreasing, within the array."""
-    numbers = integer_array(name, given)
-    if numbers.ndim != 1 or not numbers.size:
-        raise ValueError(f"{name} must have shape (n + 1,) for n sequences: got {numbers.shape}")
-    if numbers[0] != 0:
-        raise ValueError(f"{name} must start with 0: got {int(numbers[0])}")
-    falls = numbers[1:] < numbers[:-1]
-    if falls.any():
-        place = int(np.argmax(falls))
+    offsets = integer_array(name, given)
+    if offsets.ndim != 1 or not offsets.size:
+        raise ValueError(f"{name} must have shape (n + 1,) for n sequences: got {offsets.shape}")
+    if offsets[0] != 0:
+        raise ValueError(f"{name} must start with 0: got {int(offsets[0])}")
+    decreases = offsets[1:] < offsets[:-1]
+    if decreases.any():
+        place = int(np.argmax(decreases))
         raise ValueError(
-            f"{name} must not decrease: got {int(numbers[place])}, then {int(numbers[place + 1])}"
+            f"{name} must not decrease: got {int(offsets[place])}, then {int(offsets[place + 1])}"
         )
-    if numbers[-1] > tokens:
+    if offsets[-1] > tokens:
         raise ValueError(
-            f"{name} must end within {of}: {of} has {tokens} tokens, got {int(numbers[-1])}"
+            f"{name} must end within {of}: {of} has {tokens} tokens, got {int(offsets[-1])}"
         )
-    return numbers.astype(np.int64)
+    return offsets.astype(np.int64)

@@ -1,7 +1,7 @@
-"""What shapes, types and plain options decide for a call: checked once, and kept for the next one.
+"""What shapes, types and plain options determine about a call: checked once, cached for later ones.
 
-Programs use the same few combinations again and again, and to check one takes longer than a tiny
-call computes. Nothing here depends on what an array holds.
+Programs use the same few combinations again and again, and checking one takes longer than computing
+a tiny call. Nothing here depends on the contents of an array.
 """
 
 import math
@@ -31,27 +31,27 @@ Names: TypeAlias = tuple[str, ...]
 
 
 class Geometry(NamedTuple):
-    """How the arrays lie, and where the queries stand among the keys."""
+    """The layout of the arrays, and the positions of the queries among the keys."""
 
     batch: Shape
-    length_first: bool  # whether the rows stand before the heads
+    length_first: bool  # whether the rows precede the heads
     offset: int
     left: int  # −1: no limit
     right: int
 
 
 class Target(NamedTuple):
-    """The way of a gradient from the compiled function to the shape and type of its input."""
+    """How a gradient is brought from the compiled function to the shape and type of its input."""
 
     shape: Shape  # as it is computed
     repeated: Shape  # the input's, with as many axes: summed over where it is 1
     given: Shape
     dtype: DType
-    finished: bool  # as it is computed
+    finished: bool  # nothing remains to be done
 
 
 class Plan:
-    """Sizes, types and positions of all calls that look the same."""
+    """Sizes, types and positions of all calls with the same description."""
 
     def __init__(self, arrays: tuple[Any, ...], values: tuple[Any, ...], names: Names) -> None:
         query, key, value = arrays[:3]
@@ -76,12 +76,12 @@ class Plan:
             if option.check is not None and options[option.name] is not None:
                 option.check(options[option.name], axes)
         bias_type = None if bias is None else floating_type("bias", bias)
-        # what has to be converted before it can be read, of query, key, value and bias
+        # types that query, key, value and bias must be converted to; None: read in place
         self.conversions = tuple(
             None if array is None or dtype is None or readable(array, dtype) else dtype
             for array, dtype in zip((query, key, value, bias), (*types, bias_type), strict=True)
         )
-        # not by ==, for None is float64 to NumPy
+        # not by ==: NumPy takes None for float64
         self.converts = any(dtype is not None for dtype in self.conversions)
         self._shapes = (query.shape, key.shape, value.shape)
         self._types = (query.dtype, key.dtype, value.dtype)
@@ -97,7 +97,7 @@ class Plan:
 
     @cached_property
     def gradients(self) -> tuple[Target, Target, Target]:
-        """Those of query, key and value, each computed for the whole batch."""
+        """The gradients of query, key and value, each computed for the whole batch."""
         axes = self.axes
         sizes = (
             (axes.heads, axes.query_length, axes.depth),
@@ -120,15 +120,15 @@ class Plan:
         return Target(shape, repeated, given, wanted, finished)
 
 
-plans: dict[bytes | None, Plan] = {}  # by native.describe, which tells all that decides them
+plans: dict[bytes | None, Plan] = {}  # by native.describe, which covers all they depend on
 
 
 def find_plan(
     arrays: tuple[Any, ...], values: tuple[Any, ...], names: Names
 ) -> tuple[Plan, tuple[Any, ...]]:
-    """The plan of a call that is not known as it was written, and its arrays as arrays.
+    """The plan of a call that was not found as it was written, and its arrays converted.
 
-    `names` are those of query, key and value that messages may speak of.
+    `names` are those of query, key and value that messages may mention.
     """
     arrays = tuple(
         array if array is None and name not in INPUTS else as_array(name, array)
@@ -139,7 +139,7 @@ def find_plan(
     if plan is None:
         plan = Plan(arrays, values, names)
         if description is not None:
-            if len(plans) >= _MAX_PLANS:  # shapes that change with every call fill it: start again
+            if len(plans) >= _MAX_PLANS:  # shapes that change with every call fill it: start anew
                 plans.clear()
             plans[description] = plan
     return plan, arrays

@@ -56,9 +56,9 @@ def attention_pool(
     key : array_like, (B…, L, D), optional
         What is compared with the query; None is x.
     mask : array_like, (B…, L), optional
-        Boolean, True where an element counts, or floating: added to the scores.
+        Boolean, True where an element is valid, or floating: added to the scores.
     lengths : array_like of int (B…), optional
-        How many elements of each sequence count, the first ones.
+        How many elements of each sequence are valid, counted from the first.
     scale : float, optional
         None is 1 / √D.
     return_weights : bool, default False
@@ -72,7 +72,7 @@ def attention_pool(
     Raises
     ------
     ValueError, TypeError
-        As of :func:`attention`.
+        As :func:`attention` does.
 
     Notes
     -----
@@ -104,11 +104,11 @@ def attention_pool_vjp(
     scale: float | None = None,
     return_weights: bool = False,
 ) -> tuple[Any, Callable[..., tuple[Array, ...]]]:
-    """What :func:`attention_pool` returns, and the function that takes gradients back.
+    """What :func:`attention_pool` returns, and its pullback.
 
-    ``pullback(dy)`` gives (dx, dquery), or (dx, dquery, dkey) where a key was given; with
-    ``return_weights=True`` it takes ``dweights``, the gradient of the weights, too. Each has the
-    very shape of what it is the gradient of, otherwise it is a ValueError.
+    ``pullback(dy)`` returns (dx, dquery), or (dx, dquery, dkey) where a key was given; with
+    ``return_weights=True`` it takes ``dweights``, the gradient of the weights, too. dy and
+    dweights must have exactly the shapes of y and the weights, otherwise it is a ValueError.
 
     Examples
     --------
@@ -154,7 +154,7 @@ def attention_pool_vjp(
 def _prepared(
     x: Any, query: Any, key: Any, mask: Any, lengths: Any, scale: Any
 ) -> tuple[tuple[Array, Array, Array], dict[str, Any], Callable[[Array], Array]]:
-    """Arrays and options of attention with one head, and what takes its axis away again."""
+    """Arrays and options of attention with one head, and a function that removes its axis."""
     x, query = as_array("x", x), as_array("query", query)
     key = x if key is None else as_array("key", key)
     if query.ndim not in (1, 2):
@@ -177,7 +177,7 @@ def _prepared(
 class _translate_errors:
     """Within it, an error of attention becomes one about the arguments of attention_pool.
 
-    They are checked only then: to check them takes longer than a small call.
+    They are checked only then, because checking them takes longer than a small call.
     """
 
     def __init__(self, x: Any, query: Any, key: Any, mask: Any, lengths: Any) -> None:

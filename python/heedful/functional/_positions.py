@@ -1,6 +1,6 @@
-"""Which rows and keys an item has, and where its queries stand: lengths, diagonal, window.
+"""The rows and keys of an item, and the positions of its queries: lengths, diagonal, window.
 
-Query row i stands at key position p = i + offset.
+Query row i has key position p = i + offset.
 With a window (left, right) it sees the keys p − left ≤ j ≤ p + right.
 """
 
@@ -15,9 +15,9 @@ from heedful._core import native
 from heedful.functional._shapes import Axes
 
 ALIGNMENTS = ("upper_left", "lower_right")
-_READ_AS_THEY_ARE = (type(None), list, np.ndarray)  # lengths, by the compiled function
+_READ_DIRECTLY = (type(None), list, np.ndarray)  # lengths, by the compiled function
 _LEADING, _SEQUENCES = "that of the leading axes", "one for each sequence"
-_MAX_DISTANCE = 2**58  # beyond every key, and sums of a few of it fit into 64 bits
+_MAX_DISTANCE = 2**58  # beyond every key, and sums of a few of them fit into 64 bits
 
 Lengths = int | NDArray[np.int64]  # one number for all items, or one for each
 
@@ -26,9 +26,9 @@ Items: TypeAlias = NDArray[np.int64]  # (B, 5), see the stub of the compiled fun
 
 
 class Diagonal(NamedTuple):
-    """What a query sees beside where it stands, before any length is known."""
+    """Causal, window and align, before any length is known."""
 
-    used: str  # the first argument that needs to know where a query stands, or nothing
+    used: str  # the first argument that depends on the positions of the queries, or ""
     align: str | int | NDArray[Any] | None
     left: int | None
     right: int | None
@@ -47,19 +47,19 @@ def check_lengths(
     name: str, given: Any, shape: tuple[int, ...], limit: Lengths, of: str = _LEADING
 ) -> NDArray[np.int64]:
     """A checked copy, flattened: one length for each item, none beyond its array."""
-    numbers = integer_array(name, given)
-    if numbers.shape != shape:
+    lengths = integer_array(name, given)
+    if lengths.shape != shape:
         wanted = f"shape {shape}, {of}" if shape else "no axes: a single number"
-        raise ValueError(f"{name} must have {wanted}: got shape {numbers.shape}")
-    numbers = numbers.ravel()
-    wrong = (numbers < 0) | (numbers > limit)
+        raise ValueError(f"{name} must have {wanted}: got shape {lengths.shape}")
+    lengths = lengths.ravel()
+    wrong = (lengths < 0) | (lengths > limit)
     if wrong.any():
         item = int(np.argmax(wrong))
         maximum = limit if isinstance(limit, int) else int(limit[item])
         raise ValueError(
-            f"{name} must lie between 0 and {maximum}: got {int(numbers[item])} for item {item}"
+            f"{name} must lie between 0 and {maximum}: got {int(lengths[item])} for item {item}"
         )
-    return numbers.astype(np.int64)
+    return lengths.astype(np.int64)
 
 
 def check_window(window: Any) -> tuple[int | None, int | None]:
@@ -79,7 +79,7 @@ def check_window(window: Any) -> tuple[int | None, int | None]:
 
 
 def check_align(align: Any) -> str | int | NDArray[Any] | None:
-    """A word, an offset for all, or offsets whose shape has yet to be checked."""
+    """A name, an offset for all, or offsets whose shape has yet to be checked."""
     if align is None:
         return None
     if isinstance(align, str):
@@ -88,8 +88,8 @@ def check_align(align: Any) -> str | int | NDArray[Any] | None:
         raise ValueError(
             f"align must be 'upper_left', 'lower_right' or integers: got {named(align)}"
         )
-    numbers = integer_array("align", align)
-    return int(numbers[()]) if numbers.ndim == 0 else numbers
+    offsets = integer_array("align", align)
+    return int(offsets[()]) if offsets.ndim == 0 else offsets
 
 
 def offsets_of(
@@ -107,7 +107,7 @@ def offsets_of(
                 f"align must be a single integer or have shape {shape}, {of}: "
                 f"got shape {align.shape}"
             )
-        offsets = [int(number) for number in align.ravel()]
+        offsets = [int(offset) for offset in align.ravel()]
         return offsets if diagonal.used else 0
     if not diagonal.used or align is None:
         return 0
@@ -116,7 +116,7 @@ def offsets_of(
     return align
 
 
-def refuse_unaligned(used: str, where: str) -> ValueError:
+def unaligned_error(used: str, where: str) -> ValueError:
     return ValueError(
         f"align must be given where query and key differ in length and {used} is used, "
         "'upper_left' puts the first query at the first key, 'lower_right' the last at the last: "
@@ -124,7 +124,7 @@ def refuse_unaligned(used: str, where: str) -> ValueError:
     )
 
 
-def what_uses_the_diagonal(causal: bool, left: int | None, right: int | None, alibi: bool) -> str:
+def first_use_of_diagonal(causal: bool, left: int | None, right: int | None, alibi: bool) -> str:
     if causal:
         return "causal"
     if left is not None or right is not None:
@@ -135,15 +135,15 @@ def what_uses_the_diagonal(causal: bool, left: int | None, right: int | None, al
 def check_diagonal(causal: Any, window: Any, align: Any, alibi: bool) -> Diagonal:
     causal = flag("causal", causal)
     left, right = check_window(window)
-    used = what_uses_the_diagonal(causal, left, right, alibi)
+    used = first_use_of_diagonal(causal, left, right, alibi)
     return Diagonal(used, check_align(align), left, 0 if causal else right)
 
 
 def check_offset(diagonal: Diagonal, query_length: int, key_length: int) -> int:
-    """Where the queries stand if no item has lengths or an offset of its own."""
+    """The offset of the queries if no item has lengths or an offset of its own."""
     used, align, left, right = diagonal
     if used and align is None and query_length != key_length:
-        raise refuse_unaligned(used, f"query has {query_length} rows, key has {key_length}")
+        raise unaligned_error(used, f"query has {query_length} rows, key has {key_length}")
     offset = 0
     if not diagonal.by_item:
         offset = int(offsets_of(diagonal, (), query_length, key_length))  # type: ignore[arg-type]
@@ -153,11 +153,11 @@ def check_offset(diagonal: Diagonal, query_length: int, key_length: int) -> int:
 def check_items(
     diagonal: Diagonal, axes: Axes, offset: int, q_lengths: Any, kv_lengths: Any
 ) -> Items:
-    """Every item's rows, keys and diagonal for arrays of one length each."""
+    """Rows, keys and diagonal of every item, for arrays that are not packed."""
     batch, query_length, key_length = axes.batch, axes.query_length, axes.key_length
     count = math.prod(batch)
-    # a subclass of an array may mean more than its numbers, as a masked array does
-    plain = type(q_lengths) in _READ_AS_THEY_ARE and type(kv_lengths) in _READ_AS_THEY_ARE
+    # a subclass of an array may mean more than its elements, as a masked array does
+    plain = type(q_lengths) in _READ_DIRECTLY and type(kv_lengths) in _READ_DIRECTLY
     if plain and not diagonal.by_item:
         items = np.empty((count, 5), np.int64)
         lower_right = diagonal.align == "lower_right" and diagonal.used != ""
@@ -165,7 +165,7 @@ def check_items(
             items, len(batch), q_lengths, kv_lengths, query_length, key_length, lower_right, offset
         ):
             return items
-    # what is rare, and what has to be refused
+    # rare arguments, and those that must be refused
     query_lengths: Lengths = query_length
     key_lengths: Lengths = key_length
     if q_lengths is not None:
@@ -183,7 +183,7 @@ def check_packed_items(
     q_lengths: Any,
     kv_lengths: Any,
 ) -> Items:
-    """The same for packed sequences, which start and end where `rows` and `keys` say."""
+    """The same for packed sequences, with `rows` and `keys` as their cumulative lengths."""
     used, align, left, right = diagonal
     shape = (rows.size - 1,)
     query_lengths = np.diff(rows)
@@ -192,7 +192,7 @@ def check_packed_items(
     if used and align is None and differ.any():
         item = int(np.argmax(differ))
         where = f"sequence {item} has {query_lengths[item]} queries and {key_lengths[item]} keys"
-        raise refuse_unaligned(used, where)
+        raise unaligned_error(used, where)
     if q_lengths is not None:
         query_lengths = check_lengths("q_lengths", q_lengths, shape, query_lengths, _SEQUENCES)
     if kv_lengths is not None:
@@ -219,8 +219,8 @@ def items_of(
     items[:, 2] = first_keys
     items[:, 3] = key_lengths
     if isinstance(offsets, (int, list)):
-        numbers = offsets if isinstance(offsets, list) else [offsets]
-        items[:, 4] = [_clamped_offset(number, left, right) for number in numbers]
+        each = offsets if isinstance(offsets, list) else [offsets]
+        items[:, 4] = [_clamped_offset(offset, left, right) for offset in each]
     else:
         items[:, 4] = offsets
     return items
@@ -231,10 +231,10 @@ def _limit(side: int | None) -> int:
 
 
 def _clamped_offset(offset: int, left: int | None, right: int | None) -> int:
-    """An offset below 2**60 that lets the limited window see the same keys.
+    """An offset below 2**60 with which the clamped window holds the same keys.
 
     Far beyond the keys only the window's edges matter, offset − left and offset + right: where a
-    limit was shortened to _MAX_DISTANCE, the edge on that side is kept and the other one stays far
+    limit was clamped to _MAX_DISTANCE, the edge on that side is kept and the other one stays far
     away.
     """
     if left is not None and left > _MAX_DISTANCE and offset > _MAX_DISTANCE // 2:

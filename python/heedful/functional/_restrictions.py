@@ -1,4 +1,4 @@
-"""What is added to the scores or hides them: mask, bias, ALiBi slopes, sink."""
+"""Arrays that change or hide scores: mask, bias, ALiBi slopes, sink."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,13 +20,13 @@ def check_mask(mask: Array, axes: Axes) -> None:
     if mask.dtype != np.bool_:
         raise TypeError(
             "mask must be boolean, True where a query may attend; "
-            f"numbers to be added to the scores belong into bias: got type {mask.dtype}"
+            f"numbers to be added to the scores belong in bias: got type {mask.dtype}"
         )
     _check_broadcasts("mask", mask, axes.scores)
 
 
 def mask_or_bias(name: str, given: Array) -> tuple[Array | None, Array | None]:
-    """(mask, bias): what is boolean hides, what is floating is added to the scores."""
+    """(mask, bias): a boolean array hides keys, a floating one is added to the scores."""
     if given.dtype == np.bool_:
         return given, None
     if not is_floating(given.dtype):
@@ -58,5 +58,5 @@ def check_sink(sink: Array, axes: Axes) -> None:
     floating_type("sink", sink)
     if sink.shape != (axes.heads,):
         raise ValueError(
-            f"sink must have shape {(axes.heads,)}, one number a head: got {sink.shape}"
+            f"sink must have shape {(axes.heads,)}, one element per head: got {sink.shape}"
         )

@@ -1,4 +1,4 @@
-"""Arrays for the results: made here, or given by the caller as out=."""
+"""Arrays for the results: allocated here, or given by the caller as out=."""
 
 import math
 from typing import Any
@@ -11,18 +11,18 @@ from heedful.functional._call import Call
 from heedful.functional._dtypes import Array, DType
 from heedful.functional._options import ARRAY_NAMES
 
-_MAX_OVERLAP_WORK = 100_000  # what numpy may spend on an overlap before it counts as one
+_MAX_OVERLAP_WORK = 100_000  # numpy's effort, past which arrays count as overlapping
 
 
 def allocate(name: str, shape: tuple[int, ...], dtype: DType, fill: float | None = None) -> Array:
-    """A new array, of any content or filled; where there is no room, always a MemoryError."""
+    """A new array, uninitialised or filled; a lack of memory is always a MemoryError."""
     try:
         if fill is None:
             return empty(shape, dtype)
         if fill == 0:
             return np.zeros(shape, dtype)
         array = empty(shape, dtype)
-    except (ValueError, MemoryError):  # NumPy's word for more than can be addressed, or had
+    except (ValueError, MemoryError):  # more than can be addressed, or allocated
         raise MemoryError(f"no room for {name}: shape {shape}, type {dtype}") from None
     array.fill(fill)
     return array
@@ -30,7 +30,7 @@ def allocate(name: str, shape: tuple[int, ...], dtype: DType, fill: float | None
 
 def allocate_out(call: Call, dtype: DType | None = None) -> Array:
     """In the output's own type or another."""
-    # fresh pages are zero, so the rows that nobody writes cost nothing
+    # fresh pages are zero, so rows that are never written cost nothing
     fill = None if call.items is None else 0
     return allocate("the output", call.plan.axes.out, dtype or call.plan.dtype, fill)
 
@@ -41,7 +41,7 @@ def allocate_lse(call: Call) -> Array:
 
 
 def check_out(out: Any, call: Call) -> Array:
-    """The caller's array, fit to be written by several threads."""
+    """The caller's array, which several threads may write to."""
     shape = call.plan.axes.out
     if not isinstance(out, np.ndarray):
         raise TypeError(f"out must be a numpy array: got {named(out)}")
@@ -76,7 +76,7 @@ def overlap(one: Array, other: Array) -> bool:
 
 
 def overlaps_itself(array: Array) -> bool:
-    """Whether two places may be one in memory; strange strides count as if they were."""
+    """Whether two elements may share memory; unusual strides count as if they did."""
     if array.size == 0:
         return False
     extent = array.itemsize

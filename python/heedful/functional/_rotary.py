@@ -1,4 +1,4 @@
-"""rotary_embedding: positions told by turning pairs of features."""
+"""rotary_embedding: position encoding by rotating pairs of features."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def rotary_embedding(
     inverse: bool = False,
     layout: LayoutName = "bhld",
 ) -> Array:
-    """Turns pairs of features by angles that grow with the position.
+    """Rotate pairs of features by angles that grow with the position.
 
     ::
 
@@ -45,23 +45,23 @@ def rotary_embedding(
         y[a] = x[a] · cos(angle) − x[b] · sin(angle)            (a, b) = (i, i + R/2)
         y[b] = x[b] · cos(angle) + x[a] · sin(angle)                     (2i, 2i + 1) if interleaved
 
-    so that the product of a query and a key depends on the distance of their positions alone.
+    so that the dot product of a query and a key depends on their distance alone.
 
     Parameters
     ----------
     x : array_like, (B…, H, L, D), or (B…, L, H, D) with layout="blhd"
         Queries or keys. Two axes are (L, D).
     positions : int or array_like of int, optional
-        An integer is the position of the first row; an array, (L,) or (B…, L), has every row's,
+        An integer is the position of the first row; an array, (L,) or (B…, L), that of every row,
         within ±2**53. None counts from 0.
     base : float, default 10000
         The angles must be finite.
     rotary_dim : int, optional
-        How many of the D features are turned, the first ones; even. None is D.
+        How many of the D features are rotated, counted from the first; even. None is D.
     interleaved : bool, default False
-        Whether a pair are neighbours, or stand half of the features apart as in LLaMA.
+        Whether the features of a pair are neighbours, or R / 2 apart as in LLaMA.
     inverse : bool, default False
-        Turn back: the gradient of x is ``rotary_embedding(dy, …, inverse=True)``.
+        Rotate back: the gradient of x is ``rotary_embedding(dy, …, inverse=True)``.
     layout : {"bhld", "blhd"}
 
     Returns
@@ -74,7 +74,7 @@ def rotary_embedding(
     ValueError
         Shapes that do not fit, an odd number of features.
     TypeError
-        Types that have no meaning here.
+        Types that are not supported.
 
     Notes
     -----
@@ -95,10 +95,10 @@ def rotary_embedding(
     if x.ndim < 2:
         raise ValueError(f"x must have positions and features as axes: got shape {x.shape}")
     length = x.shape[-3 if length_first and x.ndim > 2 else -2]
-    turned = _check_rotary_dim(rotary_dim, x.shape[-1])
-    places = _check_positions(positions, length)
-    _check_items(places.shape, x.shape, length_first)
-    cos, sin = _turns(places, turned, positive("base", base), computing_type(dtype))
+    rotated = _check_rotary_dim(rotary_dim, x.shape[-1])
+    of_rows = _check_positions(positions, length)
+    _check_items(of_rows.shape, x.shape, length_first)
+    cos, sin = _cos_sin(of_rows, rotated, positive("base", base), computing_type(dtype))
     if flag("inverse", inverse):
         np.negative(sin, out=sin)
     y = np.empty(x.shape, dtype)
@@ -128,7 +128,7 @@ def _check_positions(given: Any, length: int) -> Array:
 def _check_items(positions: tuple[int, ...], shape: tuple[int, ...], length_first: bool) -> None:
     """Positions (…, L) fit to x."""
     rows = positions
-    if len(shape) > 2:  # an axis for the heads, behind or before the rows
+    if len(shape) > 2:  # an axis for the heads, after or before the rows
         rows = (*positions, 1) if length_first else (*positions[:-1], 1, positions[-1])
     together = broadcast(shape[:-1], rows)
     if together is None:
@@ -138,9 +138,9 @@ def _check_items(positions: tuple[int, ...], shape: tuple[int, ...], length_firs
 
 
 @np.errstate(all="ignore")
-def _turns(positions: Array, turned: int, base: float, dtype: DType) -> tuple[Array, Array]:
+def _cos_sin(positions: Array, rotated: int, base: float, dtype: DType) -> tuple[Array, Array]:
     """Cosines and sines, (…, L, R/2)."""
-    frequency = base ** (-np.arange(0, turned, 2) / turned)
+    frequency = base ** (-np.arange(0, rotated, 2) / rotated)
     angles = positions.astype(FLOAT64)[..., None] * frequency
     if base < 1 and not np.isfinite(angles).all():
         raise ValueError(f"base must keep the angles finite: got {base}")

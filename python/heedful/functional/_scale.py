@@ -14,7 +14,7 @@ def check_scale(scale: Any, computing: DType) -> float:
     number = finite("scale", scale)
     if computing is FLOAT32 and not -_LARGEST <= number <= _LARGEST:
         raise ValueError(
-            "scale must be finite in float32, in which float32 and 16 bits are computed: "
+            "scale must be finite in float32, in which float32 and 16-bit inputs are computed: "
             f"got {named(scale)}"
         )
     return number

@@ -1,4 +1,4 @@
-"""Shapes of one call: what the axes mean, how they must agree, and sums over repeated ones."""
+"""Shapes of one call: what the axes mean, how they must agree, and sums over broadcast ones."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -39,7 +39,7 @@ def check_axes(
     query: Shape, key: Shape, value: Shape, length_first: bool,
     names: Sequence[str] = ("query", "key", "value"),
 ) -> Axes:  # fmt: skip
-    """The sizes that three shapes, as the caller gives them, agree on; `names` are those given."""
+    """The common sizes of three shapes in the caller's layout; `names` are the arguments."""
     layout = Layout(_number_of_axes(query, key, value), length_first)
     query, key, value = map(layout.inward_shape, (query, key, value))
     heads, query_length, depth = query[-3:]
@@ -92,7 +92,7 @@ def _number_of_axes(query: Shape, key: Shape, value: Shape) -> int:
 
 
 def broadcast_batches(names: Sequence[str], shapes: Sequence[Shape], hint: str = "") -> Shape:
-    """The leading axes of all together."""
+    """The leading axes of all, broadcast."""
     together = broadcast(*shapes)
     if together is None:
         found = (f"{name} has {shape}" for name, shape in zip(names, shapes, strict=False))
@@ -103,13 +103,13 @@ def broadcast_batches(names: Sequence[str], shapes: Sequence[Shape], hint: str =
 
 
 def check_axes_left(name: str, array: Array) -> None:
-    """One more axis, for the heads, must be within what NumPy can count."""
+    """One more axis, for the heads, must be within NumPy's limit."""
     if array.ndim >= MAX_AXES:
         raise ValueError(f"{name} must have at most {MAX_AXES - 1} axes: got {array.ndim}")
 
 
 def broadcast(*shapes: Shape) -> Shape | None:
-    """As numpy.broadcast_shapes, which ends at 32 axes; None where they do not fit."""
+    """As numpy.broadcast_shapes, which is limited to 32 axes; None where they do not fit."""
     axes = max(map(len, shapes))
     together = []
     for sizes in zip(*((1,) * (axes - len(shape)) + shape for shape in shapes), strict=True):
@@ -121,14 +121,14 @@ def broadcast(*shapes: Shape) -> Shape | None:
 
 
 def broadcasts(shape: Shape, target: Shape) -> bool:
-    """Whether an array of this shape repeats to the target without changing it."""
+    """Whether an array of this shape broadcasts to the target without changing it."""
     return len(shape) <= len(target) and all(
         size in (1, wanted) for size, wanted in zip(reversed(shape), reversed(target), strict=False)
     )
 
 
 def summed(array: Array, shape: Shape) -> Array:
-    """The sum over every axis that an array of this shape is repeated along."""
+    """The sum over every axis along which an array of this shape was broadcast."""
     extra = array.ndim - len(shape)
     repeated = tuple(range(extra)) + tuple(
         extra + axis

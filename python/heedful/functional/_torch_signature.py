@@ -92,8 +92,8 @@ def scaled_dot_product_attention(
         )
     if is_causal is not False and flag("is_causal", is_causal) and attn_mask is not None:
         raise ValueError("attn_mask must be None where is_causal is True: got both")
-    # Without grouped heads every leading axis broadcasts. Where they are equal it is all one, and
-    # the last of them can be the heads; otherwise there is one head, and they are the batch.
+    # Without grouped heads every leading axis broadcasts. Where they are equal, the last
+    # of them can be the heads; otherwise there is one head, and they are the batch.
     plain = enable_gqa is not False and flag("enable_gqa", enable_gqa)
     plain = plain or query.shape[:-2] == key.shape[:-2] == value.shape[:-2]
     if not plain:
@@ -116,7 +116,7 @@ def scaled_dot_product_attention(
 def _checked_mask(
     given: ArrayLike, query: Array, key: Array, value: Array, plain: bool
 ) -> tuple[Array | None, Array | None]:
-    """(mask, bias) for arrays with heads, checked in the caller's words."""
+    """(mask, bias) for arrays with heads, checked under the caller's argument name."""
     attn_mask = as_array("attn_mask", given)
     mask, bias = mask_or_bias("attn_mask", attn_mask)
     axes = check_axes(query.shape, key.shape, value.shape, False)

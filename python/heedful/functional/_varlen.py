@@ -61,7 +61,7 @@ def attention_varlen(
     out: Array | None = None,
     return_lse: bool = False,
 ) -> Any:
-    """Attention within each of n sequences that lie one after another.
+    """Attention within each of n sequences that are packed one after another.
 
     ::
 
@@ -83,12 +83,12 @@ def attention_varlen(
         As in :func:`attention`, with each sequence's own lengths. None needs as many queries as
         keys in every sequence where `causal`, `window` or `alibi_slopes` is used.
     q_lengths, kv_lengths : array_like of int, (n,), optional
-        How many queries and keys of each sequence count, the first ones.
+        How many queries and keys of each sequence are valid, counted from the first.
     alibi_slopes : array_like, (H,) or (n, H), optional
     causal, window, scale, softcap, sink, dropout_p, rng, out, return_lse
-        As in :func:`attention`. Dropout counts sequences and the places in them, so it drops what a
-        call with these sequences as the items of a padded batch would drop. There is no mask, no
-        bias and no return_weights.
+        As in :func:`attention`. Dropout is keyed by the sequence and the positions in it, so it
+        drops the same weights as a call with these sequences as the items of a padded batch. There
+        is no mask, no bias and no return_weights.
 
     Returns
     -------
@@ -166,7 +166,7 @@ def attention_varlen_vjp(
     out: Array | None = None,
     return_lse: bool = False,
 ) -> tuple[Any, Callable[..., Gradients]]:
-    """:func:`attention_varlen` together with the function that takes gradients back through it.
+    """:func:`attention_varlen` together with its pullback.
 
     Parameters
     ----------
@@ -189,8 +189,8 @@ def attention_varlen_vjp(
 
     Notes
     -----
-    As for :func:`attention_vjp`: arrays are kept, not copied, of 16-bit inputs out in float32, and
-    the weights are computed again (Dao et al. 2022, https://arxiv.org/abs/2205.14135).
+    As for :func:`attention_vjp`: arrays are kept, not copied, for 16-bit inputs out in float32, and
+    the weights are recomputed (Dao et al. 2022, https://arxiv.org/abs/2205.14135).
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""attention_scores and attention_weights: the steps of attention, to be looked at."""
+"""attention_scores and attention_weights: the intermediate results of attention."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from heedful._core import native
 from heedful.functional._call import NO_VALUE, Call, check_call
 from heedful.functional._forward import run_weights
 from heedful.functional._results import allocate
-from heedful.functional._rows import check_rows, log_sums
+from heedful.functional._rows import check_rows, lse_of_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +54,7 @@ def attention_scores(
     layout: LayoutName = "bhld",
     rows: int | slice | Sequence[int] | Array | None = None,
 ) -> Array:
-    """What softmax sees: scaled, capped and biased products, −inf where a query may not attend.
+    """The inputs of softmax: scaled, capped and biased dot products, −inf for hidden keys.
 
     ::
 
@@ -65,9 +65,9 @@ def attention_scores(
     Parameters
     ----------
     query, key, mask, …, layout
-        As in :func:`attention`. A sink is checked and has no effect, for it is no key.
+        As in :func:`attention`. A sink is checked and has no effect, because it is not a key.
     rows : int, slice or sequence of int, optional
-        The queries wanted, counted from the end if negative. A single integer takes away the axis
+        The queries requested, counted from the end if negative. A single integer removes the axis
         of the queries, as indexing does.
 
     Returns
@@ -103,11 +103,11 @@ def attention_scores(
         query, key, NO_VALUE, mask, bias, causal, window, align, q_lengths, kv_lengths,
         scale, softcap, alibi_slopes, sink, 0.0, None, layout,
     )  # fmt: skip
-    wanted = _check_rows(call, rows)
-    count = call.plan.axes.query_length if wanted is None else len(wanted)
+    requested = _check_rows(call, rows)
+    count = call.plan.axes.query_length if requested is None else len(requested)
     shape = (*call.plan.axes.batch, call.plan.axes.heads, count, call.plan.axes.key_length)
     scores = allocate("the scores", shape, call.plan.computing, -math.inf)
-    native.attention_scores(call.query, call.key, scores, wanted, *call.shared)
+    native.attention_scores(call.query, call.key, scores, requested, *call.shared)
     return _outward(call, scores, rows)
 
 
@@ -143,13 +143,13 @@ def attention_weights(
     Parameters
     ----------
     query, key, mask, …, layout
-        As in :func:`attention`. There is dropout only where `dropout_p` asks for it.
+        As in :func:`attention`. There is dropout only where `dropout_p` is above 0.
     rows : int, slice or sequence of int, optional
-        The queries wanted, counted from the end if negative. Only these are computed. A single
-        integer takes away the axis of the queries, as indexing does.
+        The queries requested, counted from the end if negative. Only these are computed. A single
+        integer removes the axis of the queries, as indexing does.
     average_heads : bool, default False
-        The mean over the heads, formed as they are computed: memory does not grow with the number
-        of heads.
+        The mean over the heads, accumulated as they are computed: memory does not grow with
+        their number.
 
     Returns
     -------
@@ -166,7 +166,7 @@ def attention_weights(
 
     Notes
     -----
-    The log-sum-exps come from a pass that keeps no scores (Milakov and Gimelshein 2018,
+    The log-sum-exps come from a pass that stores no scores (Milakov and Gimelshein 2018,
     https://arxiv.org/abs/1805.02867); the weights are then written once.
 
     Examples
@@ -186,13 +186,13 @@ def attention_weights(
         query, key, NO_VALUE, mask, bias, causal, window, align, q_lengths, kv_lengths,
         scale, softcap, alibi_slopes, sink, dropout_p, rng, layout,
     )  # fmt: skip
-    wanted = _check_rows(call, rows)
-    count = call.plan.axes.query_length if wanted is None else len(wanted)
+    requested = _check_rows(call, rows)
+    count = call.plan.axes.query_length if requested is None else len(requested)
     heads = () if average_heads else (call.plan.axes.heads,)
     shape = (*call.plan.axes.batch, *heads, count, call.plan.axes.key_length)
     weights = allocate("the weights", shape, call.plan.computing, 0)
-    lse = log_sums(call, wanted)
-    run_weights(call, lse, weights, wanted, average_heads)
+    lse = lse_of_rows(call, requested)
+    run_weights(call, lse, weights, requested, average_heads)
     if average_heads and call.plan.axes.layout.axes < 3:
         weights = weights[None]  # the mean over the one head
     return _outward(call, weights, rows)

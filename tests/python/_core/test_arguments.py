@@ -1,4 +1,4 @@
-"""The compiled functions trust what they are told, but not what they are handed."""
+"""The compiled functions check number and types of their arguments, and trust their values."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def what_the_import_says(folder: Path) -> str:
     return done.stdout
 
 
-def test_a_damaged_module_shows_the_loader_s_own_words(folder: Path) -> None:
+def test_a_damaged_module_shows_the_loader_s_message(folder: Path) -> None:
     (folder / MODULE).write_bytes(b"half a download")
     cause, words, *explanation = what_the_import_says(folder).splitlines()
     assert cause == "ImportError"

@@ -1,4 +1,4 @@
-"""show_config says what runs, and prints it one line an entry."""
+"""show_config reports what runs, and prints one line per entry."""
 
 import os
 import platform

@@ -128,7 +128,7 @@ REFUSED: list[tuple[dict[str, Any], dict[str, Any], type[Exception]]] = [
 
 
 @pytest.mark.parametrize(("right", "wrong", "error"), REFUSED)
-def test_a_call_that_is_right_excuses_none_that_looks_like_it(
+def test_a_valid_call_does_not_excuse_one_that_looks_like_it(
     right: dict[str, Any], wrong: dict[str, Any], error: type[Exception]
 ) -> None:
     for _ in range(2):
@@ -137,7 +137,7 @@ def test_a_call_that_is_right_excuses_none_that_looks_like_it(
             heedful.attention(Q, K, K, **{"align": 0, **wrong})
 
 
-def test_more_shapes_than_are_kept_do_no_harm() -> None:
+def test_more_shapes_than_are_cached_do_no_harm() -> None:
     key = np.ones((1, 1, 3000, 4), np.float32)
     query = key[:, :, :1]
     for length in range(1, 3000):

@@ -1,4 +1,4 @@
-"""Compiled dropout of numbers: which are kept is known beforehand, at every processor level."""
+"""Compiled dropout of elements: which are kept is known beforehand, at every processor level."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from closeness import assert_same_bits
 from numpy.typing import NDArray
-from philox import kept_numbers
+from philox import kept_elements
 
 import heedful
 from heedful._core import native
@@ -26,12 +26,12 @@ def dropped(x: Array, p: float, seed: int, residual: Array | None = None) -> Arr
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("count", COUNTS)
-def test_numbers_are_kept_where_the_counters_say(
+def test_elements_are_kept_where_the_counters_say(
     count: int, seed: int, rng: np.random.Generator, wide_dtype: np.dtype[Any]
 ) -> None:
     x, residual = rng.standard_normal((2, count)).astype(wide_dtype)
     y, added = dropped(x, 0.3, seed), dropped(x, 0.3, seed, residual)
-    kept = kept_numbers(count, 0.3, seed)
+    kept = kept_elements(count, 0.3, seed)
     np.testing.assert_array_equal(y != 0, kept)
     rtol = 4 * np.finfo(wide_dtype).eps
     np.testing.assert_allclose(y[kept], x[kept] / 0.7, rtol=rtol)
@@ -43,7 +43,7 @@ def test_numbers_are_kept_where_the_counters_say(
 
 @pytest.mark.parametrize("probability", [0.0, 1e-9, 0.001, 0.5, 0.999, 1 - 1e-9, 1.0])
 def test_every_probability(probability: float, wide_dtype: np.dtype[Any]) -> None:
-    kept = kept_numbers(10007, probability, 5)
+    kept = kept_elements(10007, probability, 5)
     expected = np.where(kept, 1 / (1 - probability) if probability < 1 else 0, 0)
     y = dropped(np.ones(10007, wide_dtype), probability, 5)
     np.testing.assert_allclose(y, expected, rtol=4 * np.finfo(wide_dtype).eps)
@@ -51,7 +51,7 @@ def test_every_probability(probability: float, wide_dtype: np.dtype[Any]) -> Non
 
 @pytest.mark.parametrize("probability", [0.5, 1.0])
 def test_what_is_dropped_changes_nothing(probability: float, wide_dtype: np.dtype[Any]) -> None:
-    kept = kept_numbers(1025, probability, 9)
+    kept = kept_elements(1025, probability, 9)
     clean = np.ones(1025, wide_dtype)
     for bad in (np.nan, np.inf, -np.inf):
         planted = np.where(kept, clean, wide_dtype.type(bad))

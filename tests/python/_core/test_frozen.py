@@ -1,4 +1,4 @@
-"""heedful where there are no files of its own: in a zip file, and in a frozen application."""
+"""heedful without files of its own: in a zip file, and in a frozen application."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ load_digits()
 
 
 def test_what_an_archive_holds_beside_compiled_modules_can_be_read(archive: Path) -> None:
-    """The data, from a zip file: only the compiled modules ask for a folder."""
+    """The data, from a zip file: only the compiled modules need a folder."""
     code = f"""
 import sys, types
 package = types.ModuleType("heedful")
@@ -138,7 +138,7 @@ def test_bench_says_that_it_needs_a_python() -> None:
 
 @pytest.fixture
 def collected(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What the hook collects, by stand-ins of PyInstaller's functions that list what is there."""
+    """What the hook collects, with stand-ins for the functions of PyInstaller that list files."""
 
     def collect_submodules(package: str, filter: Any) -> list[str]:
         walked = pkgutil.walk_packages([str(ROOT)], f"{package}.", onerror=lambda name: None)

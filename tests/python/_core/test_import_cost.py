@@ -26,7 +26,7 @@ def seconds(statement: str) -> float:
     return time.perf_counter() - start
 
 
-def test_nothing_comes_along_but_numpy() -> None:
+def test_nothing_but_numpy_is_imported() -> None:
     new = modules_after("import heedful") - modules_after("import numpy")
     foreign = {
         name.partition(".")[0]
@@ -58,7 +58,7 @@ PARTS = ["benchmark", "data", "functional", "integrations", "layers", "testing",
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_a_part_is_there_after_import_heedful_alone(part: str) -> None:
+def test_a_subpackage_is_available_after_import_heedful(part: str) -> None:
     code = (
         "import sys, heedful; "
         f"assert {part!r} in dir(heedful); "
@@ -71,7 +71,7 @@ def test_a_part_is_there_after_import_heedful_alone(part: str) -> None:
     assert done.stdout.strip() == f"heedful.{part}"
 
 
-def test_the_parts_of_integrations_are_there_too() -> None:
+def test_so_are_the_modules_of_integrations() -> None:
     assert {"mpi", "sentences"} <= set(dir(heedful.integrations))
     assert heedful.integrations.sentences.SentenceEncoder
     for module in (heedful, heedful.integrations):

@@ -1,4 +1,4 @@
-"""What is installed: small, typed, licensed, and nothing that belongs elsewhere."""
+"""What is installed: small, typed, licensed, and no files of the development."""
 
 import zlib
 from importlib import metadata
@@ -32,11 +32,11 @@ def test_all_files_compressed_stay_under_5_megabytes() -> None:
     assert 10_000 < size < 5_000_000
 
 
-def test_types_come_along() -> None:
+def test_types_are_installed() -> None:
     assert {"py.typed", "_core/_native.pyi", "_core/_cpu_probe.pyi"} <= set(FILES)
 
 
-def test_nothing_of_the_workshop_comes_along() -> None:
+def test_no_development_files_are_installed() -> None:
     kinds = {file.suffix for file in FILES.values()}
     assert not kinds & {".hpp", ".o", ".a", ".cmake", ".ninja", ".toml", ".sh", ".map"}
     assert not [file for file in FILES.values() if file.name.startswith(("test_", "conftest"))]
@@ -46,7 +46,7 @@ def test_the_version_is_that_of_the_distribution(distribution: metadata.Distribu
     assert heedful.__version__ == distribution.version
 
 
-def test_the_licence_comes_along(distribution: metadata.Distribution) -> None:
+def test_the_licence_is_installed(distribution: metadata.Distribution) -> None:
     assert distribution.metadata["License-Expression"] == "MIT"
     names = [str(file) for file in distribution.files or []]
     assert any(name.endswith("licenses/LICENSE") for name in names)

@@ -56,7 +56,7 @@ def test_a_single_number_where_there_are_no_leading_axes() -> None:
     assert fill(np.array(2), np.array(3), axes=0, count=1) == [[0, 2, 0, 3, 11]]
 
 
-LOOKED_AT_MORE_CLOSELY = {
+FULLY_CHECKED = {
     "too many keys": [7, 8, 3],
     "negative": np.array([7, -1, 3]),
     "the smallest integer": [7, -(2**63), 3],
@@ -74,20 +74,20 @@ LOOKED_AT_MORE_CLOSELY = {
     "unaligned": np.zeros(25, np.int8)[1:].view(np.int64),
     "a tuple": (7, 3, 3),
     "a number": 3,
-    "a word": "733",
+    "a string": "733",
 }
 
 
-@pytest.mark.parametrize("case", LOOKED_AT_MORE_CLOSELY)
+@pytest.mark.parametrize("case", FULLY_CHECKED)
 @pytest.mark.parametrize("of_keys", [True, False])
-def test_all_else_is_looked_at_more_closely(case: str, of_keys: bool) -> None:
-    lengths = LOOKED_AT_MORE_CLOSELY[case]
+def test_all_else_needs_the_full_check(case: str, of_keys: bool) -> None:
+    lengths = FULLY_CHECKED[case]
     assert fill(None if of_keys else lengths, lengths if of_keys else None) is None
 
 
 class Shrinking(int):
-    """Not an int to the letter, so that nobody trusts it."""
+    """A subclass of int, whose value is not trusted."""
 
 
-def test_numbers_of_a_subclass_are_not_trusted() -> None:
+def test_integers_of_a_subclass_are_not_trusted() -> None:
     assert fill(None, [7, Shrinking(3), 3]) is None

@@ -1,4 +1,4 @@
-"""Which processor level is loaded, and how what cannot be had is refused.
+"""Which processor level is loaded, and how one that is not available is refused.
 
 Each case imports heedful._core in an interpreter of its own: a process keeps its level.
 """
@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.once, pytest.mark.slow]
 LEVELS = _core.available_levels()
 on_x86_64 = pytest.mark.skipif(LEVELS == ("native",), reason="the levels are those of x86-64")
 
-# the flags of /proc/cpuinfo that Linux shows for what the x86-64 psABI asks of each level
+# the flags of /proc/cpuinfo for what the x86-64 psABI requires of each level
 FLAGS = {
     "v2": {"cx16", "lahf_lm", "popcnt", "pni", "sse4_1", "sse4_2", "ssse3"},
     "v3": {"avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe", "xsave"},
@@ -62,8 +62,8 @@ def refusal(isa: str | None = None, package: Path | None = None, before: str = "
     return last.removeprefix("ImportError: ")
 
 
-def probe_that_says(level: str) -> str:
-    """Code that puts another processor in the place of this one."""
+def probe_of(level: str) -> str:
+    """Code that replaces the probe by that of another processor."""
     return (
         "import sys, types; probe = types.ModuleType('heedful._core._cpu_probe')\n"
         f"probe.best_level = lambda: {level!r}; probe.features = lambda: []\n"
@@ -102,44 +102,44 @@ def test_the_probe_agrees_with_what_linux_says_about_the_processor() -> None:
     assert known & set(_cpu_probe.features()) == known & flags
 
 
-def test_without_a_wish_the_best_level_is_loaded() -> None:
+def test_by_default_the_best_level_is_loaded() -> None:
     name = "_native" if LEVELS == ("native",) else f"_native_{LEVELS[-1]}"
     assert loaded() == (LEVELS[-1], f"heedful._core.{name}")
 
 
 @on_x86_64
-def test_an_empty_wish_is_no_wish() -> None:
+def test_an_empty_value_is_the_default() -> None:
     assert loaded(isa="") == loaded()
 
 
 @on_x86_64
 @pytest.mark.parametrize("level", LEVELS)
-def test_a_wish_is_granted(level: str) -> None:
+def test_a_forced_level_is_loaded(level: str) -> None:
     assert loaded(isa=level) == (level, f"heedful._core._native_{level}")
 
 
 @on_x86_64
 @pytest.mark.parametrize("level", LEVELS)
-def test_a_lesser_processor_gets_a_lesser_level(level: str) -> None:
-    assert loaded(before=probe_that_says(level))[0] == level
+def test_a_lower_processor_gets_a_lower_level(level: str) -> None:
+    assert loaded(before=probe_of(level))[0] == level
 
 
 @on_x86_64
-@pytest.mark.parametrize("wish", ["v1", "v5", "V3", "avx2", " v3"])
-def test_an_unknown_level_is_refused(wish: str) -> None:
-    assert refusal(isa=wish) == f"HEEDFUL_ISA must be one of v2, v3, v4: got {wish!r}"
+@pytest.mark.parametrize("value", ["v1", "v5", "V3", "avx2", " v3"])
+def test_an_unknown_level_is_refused(value: str) -> None:
+    assert refusal(isa=value) == f"HEEDFUL_ISA must be one of v2, v3, v4: got {value!r}"
 
 
 @on_x86_64
 def test_a_level_that_the_processor_lacks_is_refused() -> None:
-    assert refusal(isa="v4", before=probe_that_says("v3")) == (
+    assert refusal(isa="v4", before=probe_of("v3")) == (
         "HEEDFUL_ISA=v4 is more than this processor runs: its best level is v3"
     )
 
 
 @on_x86_64
-def test_a_processor_below_every_level_is_told_so() -> None:
-    assert refusal(before=probe_that_says("v1")) == (
+def test_a_processor_below_every_level_is_refused() -> None:
+    assert refusal(before=probe_of("v1")) == (
         "heedful needs a processor of level x86-64-v2 (SSE4.2) or better"
     )
 
@@ -161,14 +161,14 @@ def test_a_level_that_is_not_installed_is_passed_over(package: Path) -> None:
     assert loaded(package=package)[0] == LEVELS[-2]
 
 
-def test_other_processors_know_no_levels() -> None:
+def test_other_processors_have_no_levels() -> None:
     elsewhere = "import platform; platform.machine = lambda: 'riscv64'"
     assert refusal(isa="v3", before=elsewhere) == (
         "HEEDFUL_ISA chooses among the levels of x86-64: got 'v3' on riscv64"
     )
 
 
-def test_this_process_has_what_was_wished() -> None:
-    wish = os.environ.get("HEEDFUL_ISA")
-    assert _core.level == (wish or LEVELS[-1])
+def test_this_process_has_the_level_of_the_environment() -> None:
+    value = os.environ.get("HEEDFUL_ISA")
+    assert _core.level == (value or LEVELS[-1])
     assert (_core.level == "native") == (platform.machine().lower() not in ("x86_64", "amd64"))

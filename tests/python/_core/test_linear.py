@@ -19,7 +19,7 @@ SHAPES = [(1, 7, 5), (3, 97, 1025), (7, 1025, 97), (33, 5, 97), (97, 97, 33), (1
 
 
 def activated(kind: str, x: Array) -> Array:
-    """In the type of x, by the formula that everybody writes."""
+    """In the type of x, by the usual formula."""
     if kind == "relu":
         return np.maximum(x, 0)
     if kind == "gelu":
@@ -37,17 +37,17 @@ def activated(kind: str, x: Array) -> Array:
     return x
 
 
-def slope(kind: str, x: Array) -> Array:
-    """By differences, in long double."""
+def derivative(kind: str, x: Array) -> Array:
+    """By central differences, in long double."""
     x, step = x.astype(np.longdouble), np.longdouble(1e-6)
-    if kind == "gelu":  # math.erf knows no long double
+    if kind == "gelu":  # math.erf has no long double
         density = np.exp(-x * x / 2) / np.sqrt(2 * np.longdouble(np.pi))
         return activated("gelu", x.astype(float)) / np.where(x == 0, 1, x) + x * density
     return (activated(kind, x + step) - activated(kind, x - step)) / (2 * step)
 
 
 def drawn(shape: tuple[int, ...], dtype: Any, seed: int, gap: int = 0) -> Array:
-    """Random numbers; with a gap, rows that lie further apart than they are long."""
+    """Random numbers; with a gap, rows whose stride is larger than their length."""
     rng = np.random.default_rng(seed)
     room = rng.standard_normal((*shape[:-1], shape[-1] + gap)).astype(dtype)
     return room[..., : shape[-1]]
@@ -117,7 +117,7 @@ def test_gradients_are_as_accurate_as_numpy(
 
 
 @pytest.mark.parametrize("kind", ACTIVATIONS)
-def test_activations_and_their_slopes(kind: str, wide_dtype: np.dtype[Any]) -> None:
+def test_activations_and_their_derivatives(kind: str, wide_dtype: np.dtype[Any]) -> None:
     x = np.concatenate([np.linspace(-9, 9, 4003), [0.0, -0.0, 1e-20, -1e-20]]).astype(wide_dtype)
     y, dx = np.empty_like(x), np.empty_like(x)
     native.activation_forward(kind, x, y)
@@ -125,8 +125,8 @@ def test_activations_and_their_slopes(kind: str, wide_dtype: np.dtype[Any]) -> N
     assert_as_accurate_as_numpy(y, activated(kind, x), exact, kind)
     dy = drawn(x.shape, wide_dtype, 1)
     native.activation_backward(kind, x, dy, dx)
-    smooth = abs(x) > 1e-5  # the slope of relu jumps
-    expected = (slope(kind, x) * dy).astype(float)
+    smooth = abs(x) > 1e-5  # the derivative of relu is discontinuous at 0
+    expected = (derivative(kind, x) * dy).astype(float)
     rtol, atol = (1e-5, 1e-6) if wide_dtype == np.float32 else (1e-8, 1e-10)
     np.testing.assert_allclose(dx[smooth], expected[smooth], rtol=rtol, atol=atol)
     native.activation_forward(kind, x, x)
@@ -166,12 +166,14 @@ def test_threads_do_not_change_a_bit(
             assert_same_bits(result, expected, f"{threads} threads")
 
 
-def test_rows_may_be_one_row_or_lie_backwards(wide_dtype: np.dtype[Any]) -> None:
+def test_rows_may_be_repeated_or_reversed(wide_dtype: np.dtype[Any]) -> None:
     weight = drawn((41, 19), wide_dtype, 2)
     for rows in (5, 23, 300):
         x = drawn((rows, 19), wide_dtype, 1)
-        turned = x[::-1]
-        np.testing.assert_array_equal(forward(turned, weight)[1], forward(turned.copy(), weight)[1])
+        reversed_x = x[::-1]
+        np.testing.assert_array_equal(
+            forward(reversed_x, weight)[1], forward(reversed_x.copy(), weight)[1]
+        )
         same = np.broadcast_to(x[0], x.shape)
         np.testing.assert_array_equal(forward(same, weight)[1], forward(same.copy(), weight)[1])
 

@@ -1,4 +1,4 @@
-"""Memory that is used again: never under an array that lives, never more than once was in use."""
+"""Memory that is reused: never that of an array in use, never more than the peak in use."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def address(array: np.ndarray) -> int:  # type: ignore[type-arg]
     return int(array.__array_interface__["data"][0])
 
 
-def test_a_dropped_array_leaves_its_block_to_the_next(kept: Memory) -> None:
+def test_the_block_of_a_dropped_array_is_reused(kept: Memory) -> None:
     array = kept.empty((2, NUMBERS), np.float32)
     assert (array.shape, array.dtype) == ((2, NUMBERS), np.float32)
     assert array.flags.c_contiguous
@@ -73,19 +73,19 @@ def test_arrays_that_live_never_share_memory(kept: Memory) -> None:
         assert all((array == number).all() for number, array in alive)
 
 
-def test_no_more_is_held_than_once_was_in_use(kept: Memory) -> None:
+def test_no_more_is_held_than_the_peak_in_use(kept: Memory) -> None:
     arrays = [kept.empty((NUMBERS,), np.float32) for _ in range(8)]
-    most = 8 * (4 * NUMBERS + ALIGNMENT)
+    peak = 8 * (4 * NUMBERS + ALIGNMENT)
     del arrays
-    assert kept.free_bytes() == most
+    assert kept.free_bytes() == peak
     # too large for the free blocks: those make room
     large = kept.empty((5 * NUMBERS,), np.float32)
-    assert kept.free_bytes() <= most - large.nbytes
+    assert kept.free_bytes() <= peak - large.nbytes
     # much too small for the large block
     del large
     small = kept.empty((NUMBERS,), np.float32)
     assert small.base is not None
-    assert kept.free_bytes() + small.nbytes <= most
+    assert kept.free_bytes() + small.nbytes <= peak
 
 
 def test_small_and_unkept_arrays_are_plain(kept: Memory) -> None:
@@ -100,7 +100,7 @@ def test_bfloat16_stays_bfloat16(kept: Memory) -> None:
     assert kept.empty((NUMBERS, 2), bfloat16).dtype == bfloat16
 
 
-def test_release_gives_free_blocks_back_and_leaves_arrays_alone(kept: Memory) -> None:
+def test_release_returns_free_blocks_and_keeps_arrays(kept: Memory) -> None:
     array, other = (kept.empty((NUMBERS,), np.float32) for _ in range(2))
     array[:] = 3
     del other
@@ -111,7 +111,7 @@ def test_release_gives_free_blocks_back_and_leaves_arrays_alone(kept: Memory) ->
     assert kept.free_bytes() > 0
 
 
-def test_blocks_go_with_the_last_keeper() -> None:
+def test_blocks_are_freed_with_the_last_keeper() -> None:
     before = memory.keepers
     first, second = Keeper(), Keeper()
     array = memory.empty((NUMBERS,), np.float32)
@@ -124,11 +124,11 @@ def test_blocks_go_with_the_last_keeper() -> None:
     assert memory.keepers == before
     if not before:
         assert memory.free_bytes() == 0
-        del late  # of another time: it is freed, not kept
+        del late  # of an earlier generation: it is freed, not kept
         assert memory.free_bytes() == 0
 
 
-def test_arrays_in_cycles_come_back_with_the_collector(kept: Memory) -> None:
+def test_arrays_in_cycles_are_returned_by_the_collector(kept: Memory) -> None:
     cycle: list[object] = [kept.empty((NUMBERS,), np.float32)]
     cycle.append(cycle)
     del cycle
@@ -136,7 +136,7 @@ def test_arrays_in_cycles_come_back_with_the_collector(kept: Memory) -> None:
     assert kept.free_bytes() > 0
 
 
-def test_threads_take_and_leave_blocks(kept: Memory) -> None:
+def test_threads_allocate_and_free_blocks(kept: Memory) -> None:
     wrong = []
 
     def work(number: int) -> None:

@@ -1,4 +1,4 @@
-"""What the loader of the operating system refuses is said in its words, with what helps."""
+"""An error of the operating system's loader is shown with its message and a remedy."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def said_without(library: str, tmp_path: Path) -> str:
     module = copy_package(tmp_path) / "_core" / MODULE
     damaged, count = re.subn(
         rb"\0(" + re.escape(library.encode()) + rb"\.so\.)\d",
-        rb"\0\1?",  # of the same length: offsets stay as they are
+        rb"\0\1?",  # of the same length: offsets do not change
         module.read_bytes(),
     )
     if count == 0 or list(tmp_path.glob(f"heedful.libs/{library}*")):
@@ -84,9 +84,9 @@ def test_a_missing_library_is_named_with_the_packages_that_bring_it(
 def test_each_reason_has_its_remedy(reason: str, remedy: str) -> None:
     said = explain("heedful._core._native_v3", ["/nowhere"], ImportError(reason))
     assert f"reason: {reason or 'ImportError'}" in said
-    way_out = said.partition("the way out: ")[2]
-    assert remedy in way_out
-    assert "\n" not in way_out
+    said_remedy = said.partition("remedy: ")[2]
+    assert remedy in said_remedy
+    assert "\n" not in said_remedy
 
 
 @pytest.mark.parametrize("folders", [[], [""], ["\0"], ["/nowhere/at/all"], [__file__]])

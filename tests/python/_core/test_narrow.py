@@ -1,4 +1,4 @@
-"""Rounding to 16 bits gives what NumPy's own conversion gives, for every kind of number."""
+"""Rounding to 16 bits agrees with NumPy's own conversion, for every kind of number."""
 
 import numpy as np
 import pytest
@@ -34,7 +34,7 @@ def test_narrowing_rounds_as_numpy_does(type_name: str, rng: np.random.Generator
 
 
 @pytest.mark.parametrize("count", [0, 1, 7, 32_767, 32_768, 32_769, 100_001])
-def test_narrowing_stops_at_the_last_number(count: int, rng: np.random.Generator) -> None:
+def test_narrowing_stops_at_the_last_element(count: int, rng: np.random.Generator) -> None:
     memory = np.full(count + 8, 7, np.float16)
     wide = rng.standard_normal(count, dtype=np.float32)
     native.narrow(wide, memory[:count])

@@ -67,7 +67,7 @@ def test_norms_and_gradients_are_as_accurate_as_numpy(
     for name, result, in_type, truth in zip(
         ("dx", "dweight", "dbias"), (dx, dweight, dbias), plains, exacts, strict=True
     ):
-        if shape[1] > 1:  # a row of one number has no gradient but rounding
+        if shape[1] > 1:  # a row of one element has a gradient of rounding errors alone
             assert_as_accurate_as_numpy(result, in_type, truth.astype(float), name)
 
 
@@ -86,8 +86,8 @@ def test_gradients_match_finite_differences(centred: bool) -> None:
                 array[place] = kept + move
                 differences.append((forward(x, weight, bias, centred)[0] * dy).sum())
             array[place] = kept
-            slope = (differences[0] - differences[1]) / (2 * step)
-            np.testing.assert_allclose(gradient[place], slope, rtol=1e-6, atol=1e-8)
+            derivative = (differences[0] - differences[1]) / (2 * step)
+            np.testing.assert_allclose(gradient[place], derivative, rtol=1e-6, atol=1e-8)
 
 
 def test_without_weight_and_in_place(wide_dtype: np.dtype[Any]) -> None:

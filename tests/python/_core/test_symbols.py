@@ -1,4 +1,4 @@
-"""What the compiled modules show to the linker, and which registers each level uses."""
+"""What the compiled modules export, and which registers each level uses."""
 
 import re
 import shutil
@@ -48,7 +48,7 @@ def test_each_module_names_its_c_library(file: Path) -> None:
     assert re.search(rb"\0(libc\.so\.6|libc\.musl-\w+\.so\.1)\0", file.read_bytes())
 
 
-def test_there_are_modules_to_look_at() -> None:
+def test_there_are_modules_to_inspect() -> None:
     names = {file.name.partition(".")[0] for file in MODULES}
     if _core.level == "native":
         assert names == {"_native"}

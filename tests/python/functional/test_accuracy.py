@@ -1,4 +1,4 @@
-"""Accuracy where errors could pile up: long sums, deep heads, one-sided numbers, many tiles."""
+"""Accuracy where errors could accumulate: long sums, deep heads, one-sided data, many tiles."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_deep_heads(depth: int, type_name: str, rng: np.random.Generator) -> Non
 
 @pytest.mark.parametrize("offset", [10.0, -10.0])
 def test_scores_far_from_zero(offset: float, rng: np.random.Generator) -> None:
-    """The same large number in every score: the maximum must be subtracted before, not after."""
+    """The same large offset in every score: the maximum must be subtracted before, not after."""
     query, key, value = (rng.standard_normal((1, 2, 97, 16)).astype(np.float32) for _ in range(3))
     query[..., 0] = 4
     key[..., 0] = offset

@@ -55,7 +55,7 @@ def everything(call: Call, weight: Array, threads: int = 2) -> dict[str, Array]:
 
 
 def expected(call: Call, weight: Array, dtype: Any) -> dict[str, Array]:
-    """In the type `dtype`; of numbers as they are, rounded to their own."""
+    """Computed in the type `dtype`, from the inputs as they are."""
     forward = dense.attention(*call.inputs, weight, **call.options, dtype=dtype)
     gradients = dense.attention_backward(
         call.dout, *call.inputs, weight, **call.options, dlse=call.dlse, dweights=call.dweights,
@@ -124,7 +124,7 @@ def test_scores_are_as_accurate_as_numpy(
     assert_as_accurate_as_numpy(lse, plain, exact.astype(float), "scores")
 
 
-def test_numbers_of_any_size_give_what_numpy_gives(wide_dtype: np.dtype[Any]) -> None:
+def test_elements_of_any_size_agree_with_numpy(wide_dtype: np.dtype[Any]) -> None:
     numbers = [0, 1e-30, -5, 9.9, -10.1, 20, -44, 45, -87, 89, 1e4, -1e30, np.inf, -np.inf, np.nan]
     query = np.array(numbers, wide_dtype)[:, None]
     for rows in (1, len(numbers)):

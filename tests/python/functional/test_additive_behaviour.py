@@ -1,4 +1,4 @@
-"""Additive attention: what is hidden, what is refused, how arrays lie, what memory it needs."""
+"""Additive attention: hidden keys, refused arguments, strides, memory."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_nothing_to_attend_gives_zeros() -> None:
 
 
 @pytest.mark.parametrize("name", ["past_one_panel", "decode", "broadcast_leading_axes"])
-def test_arrays_may_lie_in_any_way(name: str, wide_dtype: np.dtype[Any]) -> None:
+def test_arrays_may_have_any_strides(name: str, wide_dtype: np.dtype[Any]) -> None:
     call = CASE[name].draw(wide_dtype)
     weight = weight_of(call)
     expected = run(call, weight)
@@ -124,14 +124,14 @@ def test_layout_out_lists_and_one_axis(rng: np.random.Generator) -> None:
     query, key, value = (rng.standard_normal((2, 3, n, 5)) for n in (17, 11, 11))
     weight = rng.standard_normal((3, 5))
     expected = heedful.additive_attention(query, key, value, weight)
-    turned = [array.swapaxes(1, 2) for array in (query, key, value)]
+    length_first = [array.swapaxes(1, 2) for array in (query, key, value)]
     out = np.empty((2, 17, 3, 5))
-    assert heedful.additive_attention(*turned, weight, layout="blhd", out=out) is out
+    assert heedful.additive_attention(*length_first, weight, layout="blhd", out=out) is out
     assert_same_bits(np.ascontiguousarray(out.swapaxes(1, 2)), expected)
     single = heedful.additive_attention([0, 1], [[1, 0], [0, 2]], [[1], [5]], [1, 2])
     scores = np.tanh([[1, 1], [0, 3]]) @ [1, 2]
-    share = np.exp(scores) / np.exp(scores).sum()
-    np.testing.assert_allclose(single, [share @ [1, 5]])
+    weights = np.exp(scores) / np.exp(scores).sum()
+    np.testing.assert_allclose(single, [weights @ [1, 5]])
     mixed = heedful.additive_attention(
         query.astype("f"), key.astype("f"), value.astype("f"), weight
     )
@@ -141,7 +141,7 @@ def test_layout_out_lists_and_one_axis(rng: np.random.Generator) -> None:
 ONES, W = np.ones((2, 3, 5)), np.ones(5)
 REFUSED = [
     ((ONES, ONES, ONES, np.ones(4)), {}, ValueError,
-     r"weight must have shape \(5,\), a number for each column of key, or \(2, 5\)"),
+     r"weight must have shape \(5,\), one element for each column of key, or \(2, 5\)"),
     ((ONES, ONES, ONES, np.ones((3, 5))), {}, ValueError, "weight must have shape"),
     ((ONES, ONES, ONES, np.ones(5, complex)), {}, TypeError, "weight must be of type"),
     ((ONES, ONES, ONES, None), {}, TypeError, "weight must be of type"),

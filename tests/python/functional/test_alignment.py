@@ -151,12 +151,12 @@ def test_alibi_counts_from_the_diagonal() -> None:
 @pytest.mark.parametrize(
     "options", [{"causal": True}, {"window": (1, 1)}, {"alibi_slopes": [1.0]}], ids=str
 )
-def test_no_word_is_an_error_that_names_both_choices(options: dict[str, Any]) -> None:
+def test_a_missing_align_is_an_error_that_names_both_choices(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"(?s)align.*upper_left.*lower_right"):
         seen_by(2, 4, **options)
 
 
-def test_no_word_is_needed_where_nothing_uses_the_diagonal() -> None:
+def test_align_may_be_missing_where_nothing_uses_the_diagonal() -> None:
     assert seen_by(2, 4).all()
     assert seen_by(2, 4, align="lower_right").all()
     np.testing.assert_array_equal(seen_by(3, 3, causal=True)[0], np.tri(3, dtype=bool))

@@ -7,7 +7,7 @@ import numpy as np
 import heedful
 
 
-def test_items_of_a_cache_grow_by_themselves(rng: np.random.Generator) -> None:
+def test_items_of_a_cache_grow_independently(rng: np.random.Generator) -> None:
     cache, expected = heedful.KVCache(), [np.zeros((2, 0, 3)) for _ in range(3)]
     for rows in (1, 70, 5, 200):
         key = rng.standard_normal((3, 2, rows, 3))
@@ -24,7 +24,7 @@ def test_items_of_a_cache_grow_by_themselves(rng: np.random.Generator) -> None:
             np.testing.assert_array_equal(cache.value[item, :, : one.shape[1]], -one)
 
 
-def test_a_step_does_not_copy_what_is_there(rng: np.random.Generator) -> None:
+def test_a_step_does_not_copy_earlier_rows(rng: np.random.Generator) -> None:
     cache = heedful.KVCache(capacity=100)
     row = rng.standard_normal((1, 2, 1, 3))
     cache.append(row, row)
@@ -35,7 +35,7 @@ def test_a_step_does_not_copy_what_is_there(rng: np.random.Generator) -> None:
     assert cache.key.shape == (1, 2, 100, 3)
 
 
-def test_a_reordered_cache_goes_on_as_another(rng: np.random.Generator) -> None:
+def test_a_reordered_cache_continues_other_items(rng: np.random.Generator) -> None:
     cache = heedful.KVCache()
     key = rng.standard_normal((3, 2, 4, 3))
     cache.append(key, key, [4, 2, 3])

@@ -1,4 +1,4 @@
-"""KVCache: copies are independent, and what fails or is read changes nothing."""
+"""KVCache: copies are independent, and neither failures nor reads change anything."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_copy_keeps_what_the_cache_was_made_with(copied: Callable[[Any], Any])
     assert cache.key.dtype == np.float16
 
 
-def test_a_pickle_holds_the_rows_that_are_filled_and_no_room() -> None:
+def test_a_pickle_holds_the_filled_rows_alone() -> None:
     cache = heedful.KVCache(capacity=100_000)
     cache.append(np.ones((1, 1, 3, 2)), np.ones((1, 1, 3, 2)))
     assert len(pickle.dumps(cache)) < 2_000
@@ -77,7 +77,7 @@ def test_lengths_are_a_copy(rng: np.random.Generator) -> None:
     assert cache.lengths.tolist() == [6, 3, 4]
 
 
-def test_the_last_rows_can_be_taken_away(rng: np.random.Generator) -> None:
+def test_the_last_rows_can_be_removed(rng: np.random.Generator) -> None:
     cache = filled(rng)
     key = cache.key.copy()
     given = np.array([3, 2, 0])
@@ -195,7 +195,7 @@ def test_an_append_that_is_refused_changes_nothing(
 
 
 @pytest.mark.parametrize("call", ["append", "reorder"])
-def test_without_memory_for_both_rooms_nothing_changes(
+def test_without_memory_for_both_arrays_nothing_changes(
     rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     from heedful.functional import _cache
@@ -222,7 +222,7 @@ def test_a_capacity_beyond_memory_is_a_memory_error() -> None:
     assert repr(cache) == "KVCache(empty)"
 
 
-def test_views_are_read_only_and_keep_the_rows_that_count(rng: np.random.Generator) -> None:
+def test_views_are_read_only_and_keep_the_valid_rows(rng: np.random.Generator) -> None:
     cache = filled(rng, capacity=97)
     views = cache.key, cache.value
     rows = [view[0].copy() for view in views]

@@ -1,4 +1,4 @@
-"""KVCache: in which type rows are stored, and that none is ever narrowed in silence."""
+"""KVCache: in which type rows are stored, and that none is ever narrowed silently."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_key_and_value_have_one_type() -> None:
     assert cache.value[0, 0, 0, 0] == 1 / 3
 
 
-def test_what_is_asked_for_rounds_and_no_warning_is_given() -> None:
+def test_a_chosen_type_rounds_without_a_warning() -> None:
     row = np.array([[[[0.1, 1e-30, np.nan, -np.inf]]]])
     cache = heedful.KVCache(dtype="float16")
     with warnings.catch_warnings(), np.errstate(all="raise"):
@@ -97,7 +97,7 @@ def test_foreign_types_are_refused_and_nothing_changes(given: object) -> None:
             assert repr(one) == before
 
 
-def test_the_types_of_16_bits_do_not_mix() -> None:
+def test_the_16_bit_types_do_not_mix() -> None:
     cache = filled(HALF)
     row = np.ones(SHAPE, BRAIN)
     with pytest.raises(TypeError, match=r"key, value and the rows before must not mix float16 and"):

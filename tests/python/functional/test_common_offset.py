@@ -1,8 +1,8 @@
 """Gradients of 16-bit inputs whose values or keys have a common offset.
 
-The gradients of query and key are small differences there, and are lost where the row term
-Σ dout ∘ out is formed from an output that was rounded to 16 bits. The plain computation that they
-are judged by rounds nothing but its results.
+The gradients of query and key are small differences there, and are lost where delta,
+Σ dout ∘ out, is formed from an output that was rounded to 16 bits. The plain computation that they
+are compared with rounds only its results.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def assert_accurate(found: Any, call: Call, names: tuple[str, ...] = NAMES, **mo
     for name in names:
         if getattr(exact, name) is not None:
             results = (getattr(gradients, name) for gradients in (found, plain, exact))
-            # that of a bias is not rounded to 16 bits: what is left of terms a hundred times as big
+            # that of a bias is not rounded to 16 bits: what remains of terms 100 times as large
             ratio = 4.0 if name == "bias" and np.mean(call.value.astype(float)) > 50 else 2.0
             assert_as_accurate_as_numpy(*results, f"gradient of {name}", ratio)
 
@@ -68,7 +68,7 @@ def test_gradients_are_those_of_float32_rounded_once(
 ) -> None:
     call = draw(case.name, type_name, of_key, of_value)
     _, pullback = call.run(heedful.attention_vjp)
-    # a bias of one number has a single gradient, a sum that cancels: one draw of rounding luck
+    # a bias of one element has a single gradient, a sum that cancels: one sample of rounding
     names = tuple(name for name in NAMES if name != "bias" or case.bias not in ("", "1"))
     assert_accurate(pullback(call.dout), call, names)
 
@@ -94,7 +94,10 @@ def test_results_are_those_of_float32_rounded_once(name: str, type_name: str) ->
     for out in (None, np.zeros_like(expected), given):
         (found, its_lse), pullback = call.run(heedful.attention_vjp, out=out, return_lse=True)
         assert out is None or found is out
-        if (name, type_name) == ("decode", "bfloat16"):  # products of pairs are summed otherwise
+        if (name, type_name) == (
+            "decode",
+            "bfloat16",
+        ):  # products of pairs are summed in another order
             np.testing.assert_allclose(its_lse, lse, rtol=1e-6)
         else:
             assert_same_bits(found, expected)

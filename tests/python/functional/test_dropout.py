@@ -1,4 +1,4 @@
-"""Dropout by counters: the mask is known beforehand, bit for bit, wherever it is used."""
+"""Counter-based dropout: the mask is known beforehand, bit for bit, wherever it is used."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SHAPES = [(1, 1, 1, 1), (2, 3, 5, 7), (1, 2, 33, 97), (2, 1, 197, 389), (3, 4, 1
 
 
 def draw(rng: np.random.Generator, shape: tuple[int, int, int, int], dtype: Any) -> list[Array]:
-    """Queries and keys of equal scores: then a weight tells whether it was kept."""
+    """Queries and keys of equal scores: then a weight shows whether it was kept."""
     items, heads, queries, keys = shape
     shapes = (items, heads, queries, 8), (items, heads, keys, 8), (items, heads, keys, 3)
     return [rng.standard_normal(shape).astype(dtype) for shape in shapes]
@@ -121,7 +121,7 @@ def test_restrictions_do_not_move_the_mask(rng: np.random.Generator) -> None:
     np.testing.assert_array_equal(weights != 0, kept & seen)
 
 
-def test_an_integer_gives_the_same_every_time_and_none_does_not(rng: np.random.Generator) -> None:
+def test_an_integer_seed_repeats_the_result_and_none_does_not(rng: np.random.Generator) -> None:
     query, key, value = draw(rng, (1, 2, 33, 97), np.float64)
 
     def once(seed: Any) -> Array:
@@ -132,7 +132,7 @@ def test_an_integer_gives_the_same_every_time_and_none_does_not(rng: np.random.G
     assert (once(None) != once(None)).any()
 
 
-def test_a_generator_gives_one_seed_a_call(rng: np.random.Generator) -> None:
+def test_one_seed_per_call_is_drawn_from_a_generator(rng: np.random.Generator) -> None:
     query, key, value = draw(rng, (1, 2, 33, 97), np.float64)
     generator, twin = np.random.default_rng(4), np.random.default_rng(4)
     for _ in range(3):
@@ -154,7 +154,7 @@ def test_the_pullback_keeps_the_seed_it_drew(rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize("seed", [None, np.random.default_rng(0)], ids=["none", "generator"])
-def test_attention_backward_wants_the_seed_as_an_integer(seed: Any) -> None:
+def test_attention_backward_requires_the_seed_as_an_integer(seed: Any) -> None:
     array = np.ones((1, 1, 3, 2))
     out, lse = heedful.attention(array, array, array, dropout_p=0.5, rng=1, return_lse=True)
     with pytest.raises(ValueError, match="rng"):

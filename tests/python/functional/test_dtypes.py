@@ -1,4 +1,4 @@
-"""Every case in every type: as accurate as plain NumPy, and the types that come back.
+"""Every case in every type: as accurate as plain NumPy, and the types of the results.
 
 float64 is left to test_forward.py and test_gradients.py, which hold it to the same rule.
 """

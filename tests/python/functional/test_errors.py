@@ -18,7 +18,7 @@ V = np.ones((2, 2, 7, 6), np.float32)  # (B, Hkv, Lk, Dv)
 
 
 def of(**options: Any) -> Callable[[], Any]:
-    """A call of attention that is right but for these options."""
+    """A call of attention that is valid except for these options."""
     return lambda: attention(Q, K, V, **options)
 
 
@@ -78,15 +78,15 @@ REFUSED: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
     # mask and bias
     ("mask_of_numbers", of(mask=np.zeros((3, 7), np.float32)), TypeError,
      ("mask must be boolean, True where a query may attend; numbers to be added to the scores "
-     "belong into bias: got type float32")),
+     "belong in bias: got type float32")),
     ("mask_of_integers", of(mask=np.ones((3, 7), int)), TypeError,
-     "belong into bias: got type int64"),
+     "belong in bias: got type int64"),
     ("mask_shape", of(mask=np.ones((7, 3), bool)), ValueError,
      "mask must broadcast to the scores' shape (2, 4, 3, 7): got shape (7, 3)"),
     ("mask_widens", of(mask=np.ones((5, 1, 1, 3, 7), bool)), ValueError,
      "mask must broadcast to the scores' shape (2, 4, 3, 7): got shape (5, 1, 1, 3, 7)"),
     ("bias_of_bools", of(bias=np.ones((3, 7), bool)), TypeError,
-     f"bias must be of type {FLOATING}, True and False belong into mask: got bool"),
+     f"bias must be of type {FLOATING}, True and False belong in mask: got bool"),
     ("bias_of_integers", of(bias=np.ones((3, 7), np.int32)), TypeError,
      f"bias must be of type {FLOATING}: got int32"),
     ("bias_shape", of(bias=np.ones((2, 3, 7))), ValueError,
@@ -154,7 +154,7 @@ REFUSED: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
     ("alibi_complex", of(alibi_slopes=np.ones(4, complex), align=0), TypeError,
      f"alibi_slopes must be of type {FLOATING}: got complex128"),
     ("sink_shape", of(sink=np.ones(3)), ValueError,
-     "sink must have shape (4,), one number a head: got (3,)"),
+     "sink must have shape (4,), one element per head: got (3,)"),
     ("sink_of_integers", of(sink=[1, 2, 3, 4]), TypeError,
      f"sink must be of type {FLOATING}: got int64"),
     # dropout
@@ -232,7 +232,7 @@ def test_floats_of_8_bits_are_refused() -> None:
 
 
 def test_lengths_changed_during_the_check_change_nothing() -> None:
-    """They are copied first: whoever changes them later is too late."""
+    """They are copied first: later changes have no effect."""
 
     class Sly:
         asked = 0

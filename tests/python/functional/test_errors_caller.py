@@ -1,4 +1,4 @@
-"""Messages name the caller's own arguments, also where a function is made of another one."""
+"""Messages name the caller's own arguments, also where a function calls another one."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (sdpa(S, S, S, enable_gqa="yes"), TypeError, "enable_gqa must be True or False: got 'yes'"),
     # multi_head_attention has num_heads, num_kv_heads and heads side by side
     (heads(W, W[..., :9], W[..., :9], 3), ValueError,
-     "query and key must have heads of one depth: query has 4 in each of 3, key has 3 in each of"),
+     "query and key must have heads of the same depth: query has 4 in each of 3, key has 3"),
     (heads(W, W, W, 3, num_kv_heads=2), ValueError,
      "num_kv_heads must divide num_heads: got num_heads=3, num_kv_heads=2"),
     (heads(W, W, W, 5), ValueError, "num_heads must divide the last axis of query: got 12 and 5"),
@@ -129,7 +129,7 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (varlen(causal=True, align=[0, 0, 0]), ValueError,
      ("align must be a single integer or have shape (2,), one for each sequence: "
       "got shape (3,)")),
-    # pieces from anything that gives them
+    # pieces from any iterable
     (lambda: merge_attention({"a": S}, [S[..., 0]]), TypeError,
      "outs must be a sequence of arrays: got {"),
     (lambda: merge_attention([S], 1.0), TypeError,
@@ -144,14 +144,14 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: merge_attention(iter(()), iter(())), ValueError,
      "outs must hold one piece at least: got none"),
     (lambda: merge_attention((s for s in (S, S)), [S[..., 0]]), ValueError,
-     "outs and lses must be equally many: got 2 and 1"),
+     "outs and lses must have the same length: got 2 and 1"),
     (lambda: additive_attention(S, S[:, :2], S[:, :2], np.ones(7)), ValueError,
      "the heads of query must be a multiple of the heads of key: query has 3, key has 2"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("call", "kind", "says"), REFUSED)
-def test_is_refused_in_the_words_of_the_caller(
+def test_is_refused_with_the_argument_names_of_the_caller(
     call: Callable[[], Any], kind: type[Exception], says: str
 ) -> None:
     with pytest.raises(kind) as caught:
@@ -161,7 +161,7 @@ def test_is_refused_in_the_words_of_the_caller(
     assert "\n" not in message
 
 
-def test_merging_takes_pieces_from_anything_that_gives_them(rng: np.random.Generator) -> None:
+def test_merging_takes_pieces_from_any_iterable(rng: np.random.Generator) -> None:
     outs, lses = rng.standard_normal((3, 2, 5, 7)), rng.standard_normal((3, 2, 5))
     expected = merge_attention(list(outs), list(lses))
     for given in (

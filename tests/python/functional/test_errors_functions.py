@@ -117,7 +117,7 @@ REFUSED: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
     ("merge_nothing", lambda: merge_attention([], []), ValueError,
      "outs must hold one piece at least: got none"),
     ("merge_counts", lambda: merge_attention([OUT, OUT], [LSE]), ValueError,
-     "outs and lses must be equally many: got 2 and 1"),
+     "outs and lses must have the same length: got 2 and 1"),
     ("merge_shapes", lambda: merge_attention([OUT, OUT[0]], [LSE, LSE]), ValueError,
      "outs must have the same shape: outs[0] has (2, 4, 3, 6), outs[1] has (4, 3, 6)"),
     ("merge_lse_shape", lambda: merge_attention([OUT, OUT], [LSE, LSE[..., None]]), ValueError,

@@ -115,12 +115,12 @@ def test_subnormal_inputs(
 
 
 @lengths
-@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("fraction", [0.0, 0.5, 1.0])
 def test_columns_of_minus_infinity(
-    num_queries: int, num_keys: int, share: float, dtype: np.dtype[Any], rng: np.random.Generator
+    num_queries: int, num_keys: int, fraction: float, dtype: np.dtype[Any], rng: np.random.Generator
 ) -> None:
     query, key, value = draw(rng, num_queries, num_keys, dtype)
-    bias = np.where(rng.random(num_keys) < share, -np.inf, 0.0).astype(dtype)
+    bias = np.where(rng.random(num_keys) < fraction, -np.inf, 0.0).astype(dtype)
     out = heedful.attention(query, key, value, bias=bias)
     shown = heedful.attention(query, key, value, mask=bias == 0)
     np.testing.assert_array_equal(out, shown)

@@ -38,7 +38,7 @@ def raises() -> Iterator[None]:
 
 @np.errstate(all="ignore")
 def draw(size: str, dtype: Any, *shape: int) -> Any:
-    """Numbers that lie in the type, mostly near one of the ends of its range."""
+    """Values in the range of the type, mostly near one of its ends."""
     finfo = (ml_dtypes if dtype == ml_dtypes.bfloat16 else np).finfo(dtype)
     numbers = np.random.default_rng(len(size)).uniform(-1, 1, shape)
     if size == "tiny":

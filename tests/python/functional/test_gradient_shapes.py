@@ -1,4 +1,4 @@
-"""A gradient has the very shape of what it is the gradient of: nothing is reshaped or repeated."""
+"""Gradients of results must have exactly their shapes: nothing is reshaped or broadcast."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ CALLS: dict[str, Callable[[], tuple[Any, Callable[..., Any]]]] = {
 
 
 def others(array: np.ndarray) -> dict[str, Any]:
-    """The same numbers in other shapes, and what would repeat to this one."""
+    """The same elements in other shapes, and shapes that would broadcast to this one."""
     found: dict[str, Any] = {
         "transposed": array.T,
         "first axis last": array.transpose(*range(1, array.ndim), *range(min(array.ndim, 1))),
         "flat": array.reshape(-1),
         "one axis more": array[None],
-        "one axis behind": array[..., None],
+        "one axis after": array[..., None],
         "a scalar": np.float64(1.0),
         "a number": 1.0,
         "one row": array[:1] if array.ndim else array,

@@ -95,15 +95,15 @@ def test_gradients_match_finite_differences(case: Case) -> None:
     for name, array in arrays.items():
         direction = rng.standard_normal(array.shape)
         step = 1e-5
-        ahead = objective(call, **{name: array + step * direction})
-        behind = objective(call, **{name: array - step * direction})
+        above = objective(call, **{name: array + step * direction})
+        below = objective(call, **{name: array - step * direction})
         expected = (getattr(gradients, name) * direction).sum()
         size = np.linalg.norm(getattr(gradients, name)) * np.linalg.norm(direction)
-        assert abs((ahead - behind) / (2 * step) - expected) < 1e-8 * (size + abs(ahead) + 1), name
+        assert abs((above - below) / (2 * step) - expected) < 1e-8 * (size + abs(above) + 1), name
 
 
 def objective(call: Call, **changed: Any) -> float:
-    """The number whose gradient is asked: Σ dout∘out + Σ dlse∘lse + Σ dweights∘weights."""
+    """The scalar that is differentiated: Σ dout∘out + Σ dlse∘lse + Σ dweights∘weights."""
     inputs = [changed.pop(name, getattr(call, name)) for name in ("query", "key", "value")]
     options = {**call.options, **changed}
     out, lse, weights = heedful.attention(*inputs, **options, return_lse=True, return_weights=True)
@@ -123,9 +123,9 @@ def test_every_single_derivative_of_a_tiny_problem(rng: np.random.Generator) -> 
         for index in np.ndindex(array.shape):
             nudge = np.zeros(array.shape)
             nudge[index] = 1e-5
-            ahead, behind = (
+            above, below = (
                 (heedful.attention(**{**arrays, name: nudged}, **options) * dout).sum()
                 for nudged in (array + nudge, array - nudge)
             )
             derivative = getattr(gradients, name)[index]
-            assert abs((ahead - behind) / 2e-5 - derivative) < 1e-9, (name, index)
+            assert abs((above - below) / 2e-5 - derivative) < 1e-9, (name, index)

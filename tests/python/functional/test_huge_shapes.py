@@ -68,7 +68,7 @@ def test_alibi_and_bias_far_beyond_two_to_the_31(rng: np.random.Generator) -> No
 
 @pytest.fixture(scope="module")
 def vast() -> Array:
-    """40 GB of float32 that no page stands behind until it is written."""
+    """40 GB of float32 without physical pages until they are written."""
     if not sys.platform.startswith("linux"):
         pytest.skip("only Linux promises memory that it does not have")
     without_reserve = 0x4000  # MAP_NORESERVE

@@ -42,7 +42,7 @@ def draw(name: str, dtype: Any) -> tuple[Array, Array, tuple[int, ...]]:
 
 
 def exact_mean(query: Array, key: Array, value: Array, **options: Any) -> Array:
-    """In float64, of values that are smaller by 2^64 where that would overflow too."""
+    """In float64, of values that are scaled by 2^-64 where that would overflow too."""
     wide = (array.astype(np.float64) for array in (query, key))
     return exact_attention(*wide, value.astype(np.float64) * 2.0**-64, **options).out
 

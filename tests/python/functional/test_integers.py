@@ -1,4 +1,4 @@
-"""Integers of any size and kind: a number beyond 64 bits is used or refused, never wrapped."""
+"""Integers of any size and kind: one beyond 64 bits is used or refused, never wrapped."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_positions_that_angles_cannot_tell_apart_are_refused(number: int) -> Non
 
 
 @pytest.mark.parametrize("number", [2**58, 2**63 - 1, 2**63, 2**70, 10**400])
-def test_what_has_a_meaning_at_any_size_is_taken(number: int) -> None:
+def test_integers_of_any_size_are_accepted_where_meaningful(number: int) -> None:
     every = heedful.attention(X, X, X)
     none = np.zeros_like(X)
     calls: list[tuple[dict[str, Any], Any]] = [

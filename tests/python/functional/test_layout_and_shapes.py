@@ -25,7 +25,7 @@ def softmax(scores: Array) -> Array:
     return weights / weights.sum(axis=-1, keepdims=True)
 
 
-# What the numbers of a hand calculation give
+# Results of a calculation by hand
 
 
 def test_two_matrices_of_a_textbook() -> None:
@@ -142,8 +142,8 @@ def test_numbers_of_axes_may_differ(
         assert gradient.shape == given(array).shape
 
 
-def test_gradients_sum_over_what_is_repeated(rng: np.random.Generator) -> None:
-    """The gradient of a repeated input is the sum of the gradients of its copies."""
+def test_gradients_sum_over_broadcast_axes(rng: np.random.Generator) -> None:
+    """The gradient of a broadcast input is the sum of the gradients of its copies."""
     query, key, value = normal(rng, 4, 1, 3, 5, 7), normal(rng, 2, 3, 11, 7), normal(rng, 3, 11, 6)
     bias, dout = normal(rng, 2, 1, 1, 11), normal(rng, 4, 2, 3, 5, 6)
     shared = heedful.attention_vjp(query, key, value, bias=bias)[1](dout)
@@ -203,7 +203,7 @@ def test_the_layouts_give_the_same_bits(axes: int, rng: np.random.Generator) -> 
     assert_same_bits(np.ascontiguousarray(result.key.swapaxes(-2, -3)), expected.key)
 
 
-def test_scores_and_weights_stand_in_one_order_in_both_layouts(rng: np.random.Generator) -> None:
+def test_scores_and_weights_have_the_same_axes_in_both_layouts(rng: np.random.Generator) -> None:
     query, key = normal(rng, 2, 4, 5, 7), normal(rng, 2, 2, 11, 7)
     swapped = query.swapaxes(1, 2), key.swapaxes(1, 2)
     for function in (heedful.attention_scores, heedful.attention_weights):

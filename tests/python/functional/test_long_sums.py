@@ -1,7 +1,7 @@
 """Sums over very many queries or keys: at most twice the error of plain NumPy, as everywhere.
 
-Random numbers, positive ones and equal ones: errors of equal numbers all have one sign, and a sum
-that is formed one by one ends far off.
+Random values, positive ones and equal ones: errors of equal terms all have one sign, and a
+sequential sum is far off.
 """
 
 from __future__ import annotations

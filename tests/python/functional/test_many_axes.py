@@ -1,4 +1,4 @@
-"""As many leading axes as NumPy can count."""
+"""As many leading axes as NumPy allows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import heedful
 
 pytestmark = pytest.mark.once
 
-MOST = 64 if np.lib.NumpyVersion(np.__version__) >= "2.0.0" else 32
+MAX_AXES = 64 if np.lib.NumpyVersion(np.__version__) >= "2.0.0" else 32
 FEW = (3, 2)  # leading axes that are longer than 1
 
 
@@ -23,7 +23,7 @@ def stretched(array: np.ndarray, axes: int) -> np.ndarray:
     return array.reshape(*(1,) * (added // 2), 3, *(1,) * (added - added // 2), *array.shape[1:])
 
 
-@pytest.mark.parametrize("axes", [n for n in (31, 32, 33, 35, 36, 63, 64) if n <= MOST])
+@pytest.mark.parametrize("axes", [n for n in (31, 32, 33, 35, 36, 63, 64) if n <= MAX_AXES])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
 def test_attention_and_its_gradients(rng: np.random.Generator, axes: int, dtype: Any) -> None:
     query, key, value = (
@@ -57,7 +57,7 @@ def test_attention_and_its_gradients(rng: np.random.Generator, axes: int, dtype:
     assert more.shape == (*leading, 4, 5, 7)
 
 
-@pytest.mark.parametrize("axes", [n for n in (32, 36, MOST - 1) if n < MOST])
+@pytest.mark.parametrize("axes", [n for n in (32, 36, MAX_AXES - 1) if n < MAX_AXES])
 def test_the_other_functions(rng: np.random.Generator, axes: int) -> None:
     x = rng.standard_normal((*FEW, 5, 6))
     wide = stretched(x, axes)
@@ -79,11 +79,13 @@ def test_the_other_functions(rng: np.random.Generator, axes: int) -> None:
 
 
 def test_where_an_axis_has_to_be_added_one_less() -> None:
-    x = np.ones((1,) * MOST)
+    x = np.ones((1,) * MAX_AXES)
     for call in (
         lambda: heedful.attention_pool(x, np.ones(1)),
         lambda: heedful.multi_head_attention(x, x, x, 1),
         lambda: heedful.scaled_dot_product_attention(x, x[0], x),
     ):
-        with pytest.raises(ValueError, match=f"must have at most {MOST - 1} axes: got {MOST}"):
+        with pytest.raises(
+            ValueError, match=f"must have at most {MAX_AXES - 1} axes: got {MAX_AXES}"
+        ):
             call()

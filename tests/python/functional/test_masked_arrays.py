@@ -1,4 +1,4 @@
-"""A masked array is refused wherever an array is taken: what it hides would count in silence."""
+"""A masked array is refused wherever an array is taken: what it masks would be used silently."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_so_is_a_list_of_them(
 
 
 def nested(given: Any, kind: Callable[[Any], Any]) -> Any:
-    """Down to single numbers, one of which is numpy.ma.masked."""
+    """Down to single elements, one of which is numpy.ma.masked."""
     return kind(nested(inner, kind) for inner in given) if given.ndim else given
 
 
@@ -172,7 +172,7 @@ def test_foreign_types_do_not_pass_either(given: Any) -> None:
             call()
 
 
-def test_other_subclasses_are_what_their_numbers_are(rng: np.random.Generator) -> None:
+def test_other_subclasses_count_as_their_elements(rng: np.random.Generator) -> None:
     x = rng.standard_normal((5, 3))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PendingDeprecationWarning)

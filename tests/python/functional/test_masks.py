@@ -1,4 +1,4 @@
-"""Masks are structure: each way to restrict attention equals the mask that says the same."""
+"""Masks are structure: each way to restrict attention equals the equivalent mask."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def draw(rng: np.random.Generator, num_queries: int, num_keys: int, items: int =
 
 
 def assert_equal_to_mask(inputs: list[Array], allowed: Array, **options: Any) -> None:
-    """The options give what the oracle gives with `allowed` as its mask, out, lse and gradients."""
+    """out, lse and gradients agree with those of the oracle with `allowed` as its mask."""
     (out, lse), pullback = heedful.attention_vjp(*inputs, **options, return_lse=True)
     exact = reference.attention(*inputs, mask=allowed)
     np.testing.assert_allclose(out, exact.out, rtol=1e-11, atol=1e-13)

@@ -13,7 +13,7 @@ from reference import attention as reference
 
 
 @pytest.mark.parametrize(("heads", "kv_heads"), [(1, None), (6, None), (6, 2), (6, 1)])
-def test_heads_are_parts_of_the_last_axis(
+def test_heads_are_slices_of_the_last_axis(
     heads: int, kv_heads: int | None, rng: np.random.Generator
 ) -> None:
     depth, value_depth = 4, 3

@@ -1,4 +1,4 @@
-"""Inputs are read where they are: no copies, and sizes past 32 bits that cost no memory."""
+"""Inputs are read in place: no copies, and sizes past 32 bits that cost no memory."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_a_converted_array_that_is_repeated_is_converted_once(rng: np.random.Gen
 HUGE = 2**32 + 7
 
 
-def test_more_than_2_to_the_32_keys_of_which_few_count(rng: np.random.Generator) -> None:
+def test_more_than_2_to_the_32_keys_of_which_few_are_valid(rng: np.random.Generator) -> None:
     query, row = normal(rng, 2, 3, 8, dtype=np.float32), normal(rng, 2, 1, 8, dtype=np.float32)
     key = np.broadcast_to(row, (2, HUGE, 8))
     expected = np.broadcast_to(row, (2, 3, 8))
@@ -95,7 +95,7 @@ def test_more_than_2_to_the_32_keys_of_which_few_count(rng: np.random.Generator)
         np.testing.assert_allclose(out, expected, rtol=1e-5)
 
 
-def test_a_bias_and_a_mask_of_more_than_2_to_the_32_numbers(rng: np.random.Generator) -> None:
+def test_a_bias_and_a_mask_of_more_than_2_to_the_32_elements(rng: np.random.Generator) -> None:
     query = normal(rng, 2, 3, 8, dtype=np.float32)
     key = np.broadcast_to(normal(rng, 2, 1, 8, dtype=np.float32), (2, HUGE, 8))
     bias = np.broadcast_to(np.float32(0.5), (2, 3, HUGE))

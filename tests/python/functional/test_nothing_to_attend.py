@@ -133,7 +133,7 @@ def test_such_rows_are_zero_and_their_gradients_too(
 def test_their_neighbours_keep_every_bit(
     restrict: Callable[[], dict[str, Any]], hkv: int, dtype: np.dtype[Any]
 ) -> None:
-    """What the empty rows hold, and what comes back to them, is nobody else's business."""
+    """The contents of empty rows and their gradients have no effect on other rows."""
     options = restrict()
     query, key, value, dout = draw(dtype, hkv)
     _, weights = heedful.attention(query, key, value, **options, return_weights=True)

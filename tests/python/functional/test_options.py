@@ -1,6 +1,6 @@
-"""Every place that an option of attention needs has it, as its one description says.
+"""Every place that an option of attention needs has it, as its one description states.
 
-`heedful.functional._options` says how an option is added; a test here fails for each step left out.
+`heedful.functional._options` says how an option is added; a test here fails for each omitted step.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Function(NamedTuple):
     inputs: list[str]
     before: dict[str, Any] = {}  # noqa: RUF012 - keywords of its own, before the options
     after: dict[str, Any] = {}  # noqa: RUF012
-    fixed: dict[str, Any] = {}  # noqa: RUF012 - what it passes on for options that it has not
+    fixed: dict[str, Any] = {}  # noqa: RUF012 - what it forwards for options that it does not have
 
 
 QKV = ["query", "key", "value"]
@@ -62,7 +62,7 @@ def parameters_of(name: str) -> list[inspect.Parameter]:
     return list(inspect.signature(getattr(heedful, name)).parameters.values())
 
 
-def test_names_are_given_once_and_absent_options_to_functions_that_there_are() -> None:
+def test_names_are_unique_and_absent_options_name_existing_functions() -> None:
     names = [option.name for option in OPTIONS]
     assert len(set(names)) == len(names)
     assert {name for option in OPTIONS for name in option.absent} <= set(FUNCTIONS)
@@ -99,7 +99,7 @@ def test_a_signature_names_the_types_that_overloads_name(name: str) -> None:
             assert written[option.name] == types[option.name].__forward_arg__, option.name
 
 
-def test_overloads_know_every_option_but_those_that_they_tell_apart() -> None:
+def test_overloads_have_every_option_except_those_they_distinguish() -> None:
     for function, types in (
         ("attention", _option_types.Options),
         ("attention_varlen", _option_types.PositionOptions),
@@ -118,7 +118,7 @@ def test_a_check_takes_the_options_in_their_order_with_their_defaults() -> None:
 
 
 class Reached(Exception):
-    """What a function that was replaced was called with."""
+    """The arguments that a replaced function was called with."""
 
 
 def reached(*arguments: Any, **options: Any) -> Any:
@@ -126,7 +126,7 @@ def reached(*arguments: Any, **options: Any) -> Any:
 
 
 @each_function
-def test_a_function_passes_each_option_on_under_its_name(
+def test_a_function_forwards_each_option_under_its_name(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     function = FUNCTIONS[name]
@@ -154,7 +154,7 @@ def test_a_plan_is_found_by_the_arrays_and_the_values(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("option", ARRAYS, ids=lambda option: option.name)
-def test_an_array_is_refused_in_its_name_and_kept_apart_from_the_output(option: Option) -> None:
+def test_an_array_is_refused_by_name_and_must_not_overlap_the_output(option: Option) -> None:
     x = np.ones((4, 4, 4))
     with pytest.raises((TypeError, ValueError), match=rf"\A{option.name} must "):
         heedful.attention(x, x, x, **{option.name: np.ones((5, 6, 7, 8))}, align=0)
@@ -174,19 +174,19 @@ def stub(name: str) -> list[str]:
     raise AssertionError(f"no stub of {name}")
 
 
-def test_compiled_functions_are_told_the_fields_of_a_call_in_their_order() -> None:
-    told = list(Call._fields[3:-2])
-    assert stub("attention_forward") == [*QKV, "out", "lse", *told]
+def test_compiled_functions_are_passed_the_fields_of_a_call_in_order() -> None:
+    fields = list(Call._fields[3:-2])
+    assert stub("attention_forward") == [*QKV, "out", "lse", *fields]
     call = Call(*Call._fields)  # type: ignore[arg-type]
     shared = [str(field) for field in call.shared]
-    assert shared == told[: len(shared)]
+    assert shared == fields[: len(shared)]
     assert stub("attention_scores")[-len(shared) :] == shared
     for name in ("attention_backward", "attention_weights"):
         assert stub(name)[-len(shared) - 2 :] == [*shared, "dropout_p", "seed"]
 
 
 def names_of(entry: Entry, parameters: list[str]) -> list[str]:
-    """With those that … stands for."""
+    """Including those that … abbreviates."""
     names = [name for name in entry.names if name != "…"]
     if "…" in entry.names:
         place = entry.names.index("…")
@@ -229,6 +229,6 @@ def test_every_option_is_tried_with_good_and_bad_values() -> None:
     assert names <= {*function_table.GOOD, *function_table.ELSEWHERE}
 
 
-def test_the_reference_knows_every_option() -> None:
+def test_the_reference_has_every_option() -> None:
     known = set(inspect.signature(reference.steps).parameters)
     assert {option.name for option in CHECKED} <= known | {"layout"}

@@ -32,7 +32,7 @@ def test_the_same_array_is_returned_with_the_same_bits(inputs: tuple[Array, ...]
     assert_same_bits(out, heedful.attention(*inputs))
 
 
-def test_it_stands_first_in_a_tuple(inputs: tuple[Array, ...]) -> None:
+def test_it_is_first_in_a_tuple(inputs: tuple[Array, ...]) -> None:
     out = garbage((2, 3, 5, 13))
     returned = heedful.attention(*inputs, out=out, return_lse=True, return_weights=True)
     assert returned[0] is out
@@ -65,7 +65,7 @@ def test_any_number_of_axes(axes: int, inputs: tuple[Array, ...]) -> None:
 def strided_homes(
     shape: tuple[int, ...], dtype: Any = np.float32
 ) -> dict[str, tuple[Array, Array]]:
-    """Views of this shape, each with the whole array that it lies in."""
+    """Views of this shape, each with the array that it is a view of."""
     every_second = garbage(tuple(2 * size for size in shape), dtype)
     part = garbage((*shape[:-1], shape[-1] + 3), dtype)
     backwards = garbage(shape, dtype)
@@ -80,7 +80,7 @@ def strided_homes(
 
 @pytest.mark.parametrize("kind", strided_homes((1,)))
 @pytest.mark.parametrize("layout", ["bhld", "blhd"])
-def test_strides_do_not_matter_and_nothing_beside_is_written(
+def test_strides_do_not_matter_and_nothing_else_is_written(
     kind: str, layout: Any, inputs: tuple[Array, ...]
 ) -> None:
     inputs = tuple(array.swapaxes(1, 2) if layout == "blhd" else array for array in inputs)

@@ -36,7 +36,7 @@ def allowed(offset: int, left: int | None, right: int | None) -> NDArray[np.bool
 
 
 def seen(offset: int, left: int, right: int) -> NDArray[np.bool_]:
-    """What the compiled functions make of the numbers they are handed, in 64 bits."""
+    """What the compiled functions compute from their arguments, in 64 bits."""
     places = np.arange(LQ, dtype=np.int64)[:, None] + np.int64(offset)
     keys = np.arange(LK, dtype=np.int64)
     below = keys >= places - np.int64(left) if left >= 0 else np.True_
@@ -46,7 +46,7 @@ def seen(offset: int, left: int, right: int) -> NDArray[np.bool_]:
 
 @pytest.mark.once
 @pytest.mark.filterwarnings("error")  # of overflow
-def test_the_numbers_handed_over_mean_the_same_in_64_bits() -> None:
+def test_the_arguments_passed_mean_the_same_in_64_bits() -> None:
     for left, right in product(SIDES, SIDES):
         # offsets right where an edge of the window meets the keys, however far the window reaches
         edges = [
@@ -106,7 +106,7 @@ def test_align_of_none_is_offset_0_where_the_lengths_are_equal(rng: np.random.Ge
     np.testing.assert_allclose(padded[0, :, :4], expected[0, :, :4], rtol=1e-13)
 
 
-def test_lower_right_goes_by_each_items_own_lengths(inputs: tuple[NDArray[Any], ...]) -> None:
+def test_lower_right_uses_each_items_own_lengths(inputs: tuple[NDArray[Any], ...]) -> None:
     query, key, value = inputs
     q_lengths, kv_lengths = [5, 2, 3], [7, 6, 1]
     out = heedful.attention(

@@ -204,7 +204,7 @@ def test_the_pullback_is_the_transpose_of_the_derivative(
     arrays |= {name: options[name] for name in ("bias", "sink") if options.get(name) is not None}
     step = 1e-5
     directions = {name: problem.rng.standard_normal(array.shape) for name, array in arrays.items()}
-    ahead, behind = (
+    above, below = (
         problem.attend(
             **{name: array + sign * step * directions[name] for name, array in arrays.items()},
             dropout_p=options["dropout_p"],
@@ -212,7 +212,7 @@ def test_the_pullback_is_the_transpose_of_the_derivative(
         )
         for sign in (1, -1)
     )
-    forward = (dout * (ahead - behind)).sum() / (2 * step)
+    forward = (dout * (above - below)).sum() / (2 * step)
     backward = sum((getattr(gradients, name) * directions[name]).sum() for name in arrays)
     size = sum(np.linalg.norm(getattr(gradients, name)) for name in arrays)
     assert abs(forward - backward) < 1e-7 * (1 + size) * max(1, np.sqrt(dout.size) / 10)
@@ -231,7 +231,7 @@ def test_bias_of_minus_infinity_equals_mask_false(problem: Problem) -> None:
 
 
 @given(problems(), st.sampled_from([np.nan, np.inf, -np.inf, 1e308]))
-def test_garbage_behind_a_mask_has_no_effect(problem: Problem, garbage: float) -> None:
+def test_garbage_in_hidden_keys_has_no_effect(problem: Problem, garbage: float) -> None:
     num_keys = problem.key.shape[-2]
     hidden = problem.rng.random(num_keys) < 0.4
     options = {"mask": problem.options.get("mask", True) & ~hidden, "return_lse": True}

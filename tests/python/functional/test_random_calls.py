@@ -1,6 +1,6 @@
 """Random calls with all options jointly, against the float64 reference.
 
-``HEEDFUL_FUZZ_CASES`` and ``HEEDFUL_FUZZ_SEED`` say how many cases, and where they are drawn from;
+``HEEDFUL_FUZZ_CASES`` and ``HEEDFUL_FUZZ_SEED`` set the number of cases and their seed;
 ``nox -s fuzz -- COUNT`` runs many.
 """
 
@@ -15,7 +15,7 @@ from random_calls.draw import random_caches, random_calls, random_packed, random
 
 pytestmark = pytest.mark.slow
 
-# what is drawn, and its share of all cases
+# what is drawn, and its fraction of all cases
 KINDS = {
     "call": (random_calls, 0.55),
     "pieces": (random_pieces, 0.15),
@@ -25,6 +25,6 @@ KINDS = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_random_calls_are_what_the_reference_says(kind: str) -> None:
-    cases, share = KINDS[kind]
-    run(cases(), share)
+def test_random_calls_agree_with_the_reference(kind: str) -> None:
+    cases, fraction = KINDS[kind]
+    run(cases(), fraction)

@@ -12,7 +12,7 @@ from reference import Array
 from reference import attention as exact_attention
 
 DTYPES = [np.float32, np.float64]
-SHAPES = [(5, 7), (2, 1501), (61, 53), (29, 701)]  # few rows, in parts, one tile, several
+SHAPES = [(5, 7), (2, 1501), (61, 53), (29, 701)]  # few rows with key splits, one tile, several
 FLOAT32_LARGEST = float(np.finfo(np.float32).max)
 ROW = np.finfo(float).min
 
@@ -66,7 +66,7 @@ def test_every_function_agrees_with_float64(name: str, shape: tuple[int, int], d
     if "bias" in options:
         options["bias"] = np.random.default_rng(1).standard_normal(shape)
     out, weights, lse = exact(query, key, value, **options)
-    # scores of 1e38 have few digits behind the point in any type
+    # scores of 1e38 have few digits after the decimal point in any type
     error = 1e-3 if dtype == np.float32 else 1e-6
 
     (found, found_lse, found_weights), pullback = heedful.attention_vjp(
@@ -155,7 +155,7 @@ def test_a_finite_bias_hides_nothing(lowest: float, shape: tuple[int, int], dtyp
     np.testing.assert_allclose(padded[:, 0], value.mean(1), atol=5e-3)
 
 
-def test_what_flows_back_stays_finite() -> None:
+def test_gradients_stay_finite() -> None:
     query, key, value, _ = draw(np.float32, 5, 7)
     (out, lse, weights), pullback = heedful.attention_vjp(
         query, key, value, return_lse=True, return_weights=True

@@ -14,7 +14,7 @@ import heedful
 Array = NDArray[Any]
 
 
-def turned(x: Any, positions: Any, base: float = 1e4, interleaved: bool = False) -> Array:
+def rotated(x: Any, positions: Any, base: float = 1e4, interleaved: bool = False) -> Array:
     """By complex numbers, one pair at a time."""
     y, depth = np.array(x, float), x.shape[-1]
     for i in range(depth // 2):
@@ -27,12 +27,12 @@ def turned(x: Any, positions: Any, base: float = 1e4, interleaved: bool = False)
 
 @pytest.mark.parametrize("interleaved", [False, True])
 @pytest.mark.parametrize("depth", [2, 6, 14, 16, 22, 32, 34, 62, 64, 66, 130])
-def test_pairs_are_turned(
+def test_pairs_are_rotated(
     depth: int, interleaved: bool, rng: np.random.Generator, dtype: np.dtype[Any]
 ) -> None:
     x = rng.standard_normal((2, 3, 5, depth)).astype(dtype)
     options: dict[str, Any] = {"interleaved": interleaved, "base": 500.0}
-    expected = turned(x, np.arange(5) + 7, 500.0, interleaved)
+    expected = rotated(x, np.arange(5) + 7, 500.0, interleaved)
     found = heedful.rotary_embedding(x, 7, **options)
     assert found.dtype == dtype
     # angles are rounded in float64 on both sides, and are as great as 11
@@ -49,7 +49,7 @@ def test_pairs_are_turned(
 def test_items_may_have_positions_of_their_own(rng: np.random.Generator) -> None:
     x = rng.standard_normal((2, 3, 5, 6))
     positions = np.array([[0, 1, 2, 3, 4], [9, 8, 7, 6, 5]])
-    expected = turned(x, positions[:, None])
+    expected = rotated(x, positions[:, None])
     np.testing.assert_allclose(heedful.rotary_embedding(x, positions), expected, atol=1e-12)
     found = heedful.rotary_embedding(x.swapaxes(1, 2), positions, layout="blhd")
     np.testing.assert_allclose(found.swapaxes(1, 2), expected, atol=1e-12)
@@ -65,7 +65,7 @@ def test_items_may_have_positions_of_their_own(rng: np.random.Generator) -> None
 
 @pytest.mark.parametrize("interleaved", [False, True])
 @pytest.mark.parametrize("part", [2, 4, 34])
-def test_features_behind_stay_as_they_are(
+def test_features_past_rotary_dim_are_copied(
     part: int, interleaved: bool, rng: np.random.Generator, dtype: np.dtype[Any]
 ) -> None:
     x = rng.standard_normal((2, 5, 37)).astype(dtype)

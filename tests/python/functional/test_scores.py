@@ -1,4 +1,4 @@
-"""attention_scores: what softmax sees."""
+"""attention_scores: the inputs of softmax."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def options_of_scores(options: dict[str, Any]) -> dict[str, Any]:
     return {name: option for name, option in options.items() if name not in NO_PART_OF_THE_SCORES}
 
 
-# value takes part in broadcasting the leading axes, which scores know nothing of
+# value takes part in broadcasting the leading axes, which scores do not depend on
 WITH_OWN_BATCH = [case for case in CASES if not case.batches]
 
 
@@ -34,7 +34,7 @@ def test_scores_agree_with_the_reference(case: Case) -> None:
 
 
 @pytest.mark.parametrize("name", ["vit", "bias_and_mask", "everything", "decode_split"])
-def test_scores_of_16_bits_come_in_float32(name: str, dtype: np.dtype[Any]) -> None:
+def test_scores_of_16_bit_inputs_are_float32(name: str, dtype: np.dtype[Any]) -> None:
     call = CASE[name].draw(dtype)
     scores = heedful.attention_scores(call.query, call.key, **options_of_scores(call.options))
     assert scores.dtype == (np.float64 if dtype == np.float64 else np.float32)

@@ -1,4 +1,4 @@
-"""The table of semantics, one test for each of its rows that say what is computed.
+"""The table of semantics, one test for each of its rows on what is computed.
 
 The other rows are in test_semantics_of_results.py; the tests beside these two go into depth.
 """

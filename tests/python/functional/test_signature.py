@@ -1,4 +1,4 @@
-"""The public names, their arguments, and what importing them does not do."""
+"""The public names, their arguments, and what importing them does not import."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_the_torch_signature_is_torchs() -> None:
     ]
 
 
-def test_gradients_are_named_after_what_they_belong_to() -> None:
+def test_gradients_are_named_after_their_inputs() -> None:
     assert heedful.Gradients._fields == ("query", "key", "value", "bias", "sink")
 
 
@@ -74,7 +74,7 @@ def test_importing_imports_no_framework_and_no_optional_package() -> None:
     assert run_in_a_new_process(program) == "[]"
 
 
-def test_a_call_imports_nothing_that_numpy_leaves_out() -> None:
+def test_a_call_imports_nothing_that_numpy_imports_lazily() -> None:
     """numpy.ma and numpy.random load late in NumPy; a plain call must not wait for them."""
     program = (
         "import sys, numpy\n"

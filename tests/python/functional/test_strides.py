@@ -18,7 +18,7 @@ Array = NDArray[Any]
 
 
 def nan_everywhere(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """A home for a strided view: reading beside the view would show."""
+    """Memory for a strided view: reading outside of the view would show."""
     return np.full(shape, np.nan if dtype.kind != "b" else True).astype(dtype)
 
 
@@ -120,7 +120,7 @@ def test_strides_do_not_matter_in_any_type(
     name: str, layout: Callable[[Array], Array], dtype: np.dtype[Any]
 ) -> None:
     if layout is byte_swapped and dtype.name == "bfloat16":
-        layout = unaligned  # ml_dtypes knows no foreign byte order
+        layout = unaligned  # ml_dtypes has no foreign byte order
     contiguous = CASE[name].draw(dtype)
     assert_forward_and_gradients_are_the_same(in_layout(contiguous, layout), contiguous)
 
@@ -129,7 +129,7 @@ def test_strides_do_not_matter_in_any_type(
 @pytest.mark.parametrize(
     "name", ["past_one_panel", "vit", "decode_split", "decode_grouped_split", "everything"]
 )
-def test_repeated_numbers_that_share_memory_are_read_as_often_as_needed(
+def test_repeated_elements_that_share_memory_are_read_as_often_as_needed(
     name: str, axis: int, wide_dtype: np.dtype[Any]
 ) -> None:
     call = CASE[name].draw(wide_dtype)
@@ -211,7 +211,7 @@ def test_without_depth_all_keys_weigh_the_same(rng: np.random.Generator) -> None
 
 
 def test_slopes_and_sinks_may_be_unaligned(rng: np.random.Generator) -> None:
-    """Compiled code reads them where they lie, and an unaligned read is undefined there."""
+    """Compiled code reads them in place, and an unaligned read is undefined there."""
     x = rng.standard_normal((2, 3, 5, 4))
     slopes, sink = rng.random(3), rng.standard_normal(3)
 

@@ -138,7 +138,7 @@ def test_scores_and_averaged_weights_have_the_same_bits_too(wide_dtype: np.dtype
 @pytest.mark.parametrize("depth", [24, 64, 73])
 @pytest.mark.parametrize("length", [86, 197, 380, 391])
 @pytest.mark.parametrize("name", ["plain", "causal", "window", "mask", "dropped_keys"])
-def test_a_head_alone_is_cut_finer_and_keeps_its_bits(name: str, length: int, depth: int) -> None:
+def test_a_head_alone_is_split_finer_and_keeps_its_bits(name: str, length: int, depth: int) -> None:
     """One head has too few tiles of rows for all threads, twenty-four have enough."""
     rng = np.random.default_rng(length)
     arrays = rng.standard_normal((3, 6, 4, length, depth)).astype(np.float32)

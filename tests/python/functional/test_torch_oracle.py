@@ -1,4 +1,4 @@
-"""torch as a second oracle: its attention and its automatic gradients, where it says the same."""
+"""torch as a second oracle: its attention and its gradients, where the semantics are the same."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ shapes = pytest.mark.parametrize("shape", SHAPES, ids=str)
 
 
 def draw(shape: tuple[int, ...], dtype: str) -> tuple[list[Array], list[Any], Array]:
-    """The same numbers for both: arrays, leaf tensors, dout."""
+    """The same inputs for both: arrays, leaf tensors, dout."""
     rng = np.random.default_rng(sum(shape))
     items, heads, kv_heads, num_queries, num_keys, depth, value_depth = shape
     sizes = [
@@ -118,9 +118,9 @@ def test_16_bits_are_at_least_as_close_to_the_truth_as_in_torch(
     our_error = np.abs(heedful.attention(*arrays).astype(np.float64) - truth)
     their_error = np.abs(theirs.to(torch.float64).numpy() - truth)
     assert mean(our_error) <= 1.01 * mean(their_error) + 1e-12
-    # bfloat16 weights are rounded here as there, but not to the same numbers, and the largest error
-    # of some thousand results is one draw of rounding luck: 0.76 to 1.11 times torch's over seeds,
-    # where the mean is 0.98 to 1.003 times
+    # bfloat16 weights are rounded here as there, but not to the same values, and the largest error
+    # of some thousand results is one sample of rounding errors: 0.76 to 1.11 times torch's over
+    # seeds, where the mean is 0.98 to 1.003 times
     luck = 1.25 if name == "bfloat16" else 1.01
     assert largest(our_error) <= luck * largest(their_error) + 1e-12
 

@@ -132,7 +132,7 @@ def test_16_bits(name: str, rng: np.random.Generator) -> None:
     np.testing.assert_allclose(result.astype(np.float32), expected, rtol=2**-7, atol=2**-9)
 
 
-def test_it_drops_whenever_asked_to(rng: np.random.Generator) -> None:
+def test_it_drops_whenever_dropout_p_is_above_0(rng: np.random.Generator) -> None:
     query, key = normal(rng, 2, 3, 50, 7), normal(rng, 2, 3, 60, 7)
     ones = np.ones((2, 3, 60, 1), np.float32)
     sums = heedful.scaled_dot_product_attention(query, key, ones, dropout_p=0.25)

@@ -118,7 +118,7 @@ def test_each_sequence_is_dense_attention(
 def test_packed_equals_the_padded_batch(
     name: str, rng: np.random.Generator, dtype: np.dtype[Any]
 ) -> None:
-    """Dropout included: it counts sequences and the places in them."""
+    """Dropout included: it is keyed by sequences and the positions in them."""
     options = OPTIONS[name]
     query, key, value, _ = draw(rng, Q_LENGTHS, K_LENGTHS, dtype)
     out, lse = heedful.attention_varlen(
@@ -157,12 +157,12 @@ def test_none_aligns_pairs_of_equal_lengths(rng: np.random.Generator) -> None:
     for gradient, truth in zip(pullback(dout)[:3], other(dout)[:3], strict=True):
         assert_same_bits(gradient, truth)
     lengths = SAME.copy()
-    lengths[:2] = lengths[1::-1]  # the same tokens, cut elsewhere
+    lengths[:2] = lengths[1::-1]  # the same tokens, split elsewhere
     with pytest.raises(ValueError, match=r"(?s)align.*upper_left.*lower_right"):
         heedful.attention_varlen(query, key, value, starts(SAME), starts(lengths), causal=True)
 
 
-def test_lengths_cut_each_sequence_further(rng: np.random.Generator) -> None:
+def test_lengths_shorten_each_sequence(rng: np.random.Generator) -> None:
     lengths = np.array([7, 5, 12])
     query, key, value, _ = draw(rng, lengths, lengths, np.float64)
     q_lengths, kv_lengths = np.array([3, 5, 0]), np.array([7, 2, 12])
@@ -181,7 +181,7 @@ def test_lengths_cut_each_sequence_further(rng: np.random.Generator) -> None:
         np.testing.assert_allclose(lse[:, rows], exact.lse[0], atol=1e-13)
 
 
-def test_tokens_behind_the_last_sequence_belong_to_none(rng: np.random.Generator) -> None:
+def test_tokens_past_the_last_sequence_belong_to_none(rng: np.random.Generator) -> None:
     query, key, value, dout = draw(rng, Q_LENGTHS, K_LENGTHS, np.float32)
     ends = starts(Q_LENGTHS)[:-1], starts(K_LENGTHS)[:-1]  # without the last sequence
     query[ends[0][-1] :] = np.nan

@@ -74,7 +74,7 @@ def test_averaging_needs_no_array_for_every_head(rng: np.random.Generator) -> No
     assert peak < 1.5 * averaged.nbytes  # one array a head would be 16 times as much
 
 
-def test_dropout_is_in_the_weights_only_when_asked_for() -> None:
+def test_dropout_is_in_the_weights_only_when_requested() -> None:
     call = CASE["dropout"].draw()
     dropped = weights_of(call)
     rest = heedful.attention_weights(call.query, call.key)
@@ -85,7 +85,7 @@ def test_dropout_is_in_the_weights_only_when_asked_for() -> None:
 
 
 @pytest.mark.parametrize("name", ["vit", "decode_split", "everything"])
-def test_weights_of_16_bits_come_in_float32(name: str, dtype: np.dtype[Any]) -> None:
+def test_weights_of_16_bit_inputs_are_float32(name: str, dtype: np.dtype[Any]) -> None:
     call = CASE[name].draw(dtype)
     weights = weights_of(call)
     assert weights.dtype == (np.float64 if dtype == np.float64 else np.float32)

@@ -1,4 +1,4 @@
-"""Memory that lacks is a MemoryError, wherever it lacks, and the next call is right."""
+"""A lack of memory is a MemoryError, wherever it occurs, and the next call is right."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ for call in (lambda: heedful.attention(q, k, v), lambda: heedful.attention_weigh
     assert printed.split() == ["failed"] * 3
 
 
-def test_results_that_no_memory_holds_are_a_memory_error() -> None:
+def test_results_too_large_for_memory_are_a_memory_error() -> None:
     run(
         """
 x = np.broadcast_to(np.float32(1), (1, 1, 2**24, 1))  # costs nothing; its scores take 2**50 bytes
@@ -121,8 +121,8 @@ expected = heedful.attention(*x)
 counts = {"right": 0, "failed": 0}
 lock = threading.Lock()
 def work():
-    for turn in range(100):
-        if turn % 2:  # an armed failure strikes one call, this one or a neighbour's
+    for call in range(100):
+        if call % 2:  # an armed failure strikes one call, this one or a neighbour's
             native.fail_allocation(3)
         try:
             name = "right" if np.array_equal(heedful.attention(*x), expected) else "wrong"

@@ -114,14 +114,14 @@ def seconds_to_end(program: str) -> float:
 
 @pytest.mark.parametrize("way", WAYS_OUT)
 def test_the_process_ends(way: str) -> None:
-    repeats = 5 if "daemon" in way else 1  # whom the end overtakes where is a matter of luck
+    repeats = 5 if "daemon" in way else 1  # where each thread is at exit varies
     for _ in range(repeats):
         assert seconds_to_end(WAYS_OUT[way]) < 5
 
 
-def test_a_daemon_thread_that_the_end_overtakes_touches_no_object() -> None:
-    # Until Python 3.14 such a thread is ended, when it wants the interpreter lock again, by
-    # unwinding its stack: that would give up references without holding the lock.
+def test_a_daemon_thread_running_at_exit_touches_no_object() -> None:
+    # Until Python 3.14 such a thread is ended, when it requests the interpreter lock again, by
+    # unwinding its stack: that would release references without holding the lock.
     printed = run(
         """
 import threading

@@ -80,7 +80,7 @@ assert holds_in_child(same)
     )
 
 
-def test_a_child_forks_in_its_turn() -> None:
+def test_a_child_can_fork_again() -> None:
     run(
         HOLDS_IN_CHILD
         + """

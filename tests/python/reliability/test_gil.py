@@ -18,8 +18,8 @@ CALLS = {
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-def test_a_heartbeat_goes_on_during_a_call(call: str) -> None:
-    # Without the lock given back, nothing ticks from the beginning of a call to its end. With it
+def test_a_heartbeat_continues_during_a_call(call: str) -> None:
+    # If the lock is not released, nothing ticks from the beginning of a call to its end. If it is,
     # no pause is longer than the operating system makes it, whatever the length of the call.
     printed = run(
         f"""

@@ -113,7 +113,7 @@ heedful.set_num_threads(3)
 for _ in range(100):
     heedful.attention(*arrays(2, 3, 101))
 assert os.sched_getaffinity(0) == before
-# a helper that makes way for the caller is bound to other processors for a moment
+# a worker that yields to the caller is bound to other processors for a moment
 deadline = time.monotonic() + 10
 tasks = [int(task) for task in os.listdir("/proc/self/task")]
 while any(os.sched_getaffinity(task) != before for task in tasks):
@@ -123,7 +123,7 @@ while any(os.sched_getaffinity(task) != before for task in tasks):
     )
 
 
-def test_subnormal_numbers_live_in_the_threads_that_compute() -> None:
+def test_subnormal_numbers_survive_in_the_threads_that_compute() -> None:
     run(
         """
 heedful.set_num_threads(3)
@@ -138,7 +138,7 @@ for _ in range(5):
 
 
 def test_threads_compute_with_the_caller_s_floating_point_settings() -> None:
-    # The team exists when the caller's rounding changes; results must not depend on who computes.
+    # The pool exists when the caller's rounding changes; results must not depend on the thread.
     run(
         """
 import ctypes

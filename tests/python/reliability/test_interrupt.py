@@ -11,8 +11,8 @@ from process import run, started
 
 pytestmark = pytest.mark.slow
 
-# A call goes on for minutes unless it is interrupted, so 3 s are far from both: a loaded machine
-# needs longer than the 50 ms between two looks, and what is not heard at all takes for ever.
+# A call takes minutes unless it is interrupted, so 3 s are far from both: a loaded machine needs
+# longer than the 50 ms between two checks, and a signal that is missed takes minutes.
 SOON = 3.0
 
 LONG_CALLS = {
@@ -83,7 +83,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def seconds_to_interrupt(program: str) -> float:
-    """Seconds from the signal to the exception, after which the program must end well."""
+    """Seconds from the signal to the exception, after which the program must end normally."""
     with started(program, before=LISTENING) as process:
         assert process.stdout is not None
         assert process.stderr is not None
@@ -150,7 +150,7 @@ assert is_right(heedful.attention(*y), y)
     )
 
 
-def test_a_handler_that_returns_lets_the_call_go_on() -> None:
+def test_a_handler_that_returns_lets_the_call_continue() -> None:
     run(
         """
 import signal

@@ -96,7 +96,7 @@ def call(_):
 print(growth(call, 500))
 """
     )
-    assert int(printed) < 8 * 2**20  # the work areas of 500 threads would be 100 MB and more
+    assert int(printed) < 8 * 2**20  # the scratch of 500 threads would be 100 MB and more
 
 
 def test_the_memory_of_failed_calls_is_freed() -> None:
@@ -119,8 +119,8 @@ print(growth(call))
     assert int(printed) < 4 * 2**20
 
 
-def test_a_large_work_area_is_not_kept() -> None:
-    # a depth so large that the queries' panels and the keys' tiles take more than 64 MB
+def test_large_scratch_is_not_kept() -> None:
+    # a depth so large that query panels and key tiles take more than 64 MB
     printed = run(
         GROWTH
         + """

@@ -27,8 +27,8 @@ def in_another(code, own=False):
         number = interpreters.create(isolated=own)
     else:
         number = interpreters.create()
-    told = interpreters.run_string(number, code)
-    assert told is None, told
+    failure = interpreters.run_string(number, code)
+    assert failure is None, failure
     interpreters.destroy(number)
 
 IMPORT = '''
@@ -90,7 +90,7 @@ def test_another_thread_of_the_main_interpreter_is_no_other_interpreter() -> Non
 
 
 @pytest.mark.skipif(not before_3_12, reason="it is not asked")
-def test_it_is_told_without_ctypes_too() -> None:
+def test_it_is_detected_without_ctypes_too() -> None:
     hidden = IMPORT_WITHOUT_CTYPES + "in_another(WITHOUT)"
     assert run(PREAMBLE + hidden, limit=60, preamble=False) == "True\nFalse\n"
 

@@ -1,4 +1,4 @@
-"""How many threads a call uses: what was said, else what OpenMP and the container allow."""
+"""How many threads a call uses: what was set, else what OpenMP and the container allow."""
 
 from __future__ import annotations
 
@@ -194,7 +194,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize("method", ["spawn", "forkserver", "fork"])
-def test_processes_of_a_pool_honour_what_they_are_told(method: str, tmp_path: Path) -> None:
+def test_processes_of_a_pool_honour_their_setting(method: str, tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(
         f"""

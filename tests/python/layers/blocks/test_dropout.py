@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from philox import kept_numbers
+from philox import kept_elements
 
 from heedful.base._mode import INFERENCE, Mode
 from heedful.layers import Dropout, FeedForward, Layer
@@ -20,7 +20,7 @@ def test_the_mask_depends_on_the_generator_s_seed(
     for _ in range(3):
         y, backward = layer.forward(x, rng=generator)
         seed = int(twin.integers(0, 2**64, dtype=np.uint64))
-        kept = kept_numbers(x.size, 0.25, seed).reshape(x.shape)
+        kept = kept_elements(x.size, 0.25, seed).reshape(x.shape)
         np.testing.assert_allclose(y, kept / 0.75, rtol=1e-6)
         dy = rng.standard_normal(x.shape)
         np.testing.assert_allclose(backward(dy), dy * kept / 0.75, rtol=1e-6)

@@ -1,4 +1,4 @@
-"""What a masked key holds changes nothing, NaN included; what an attended one holds is seen."""
+"""The contents of a hidden key change nothing, NaN included; those of an attended one do."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_keys_that_no_query_sees_may_hold_anything(
 @hiding
 @pytest.mark.parametrize("plant", PLANTS)
 @pytest.mark.parametrize("where", ["key", "value"])
-def test_queries_that_do_not_see_a_key_do_not_notice_what_it_holds(
+def test_queries_do_not_depend_on_keys_that_are_hidden_from_them(
     case: Case, where: str, plant: float, wide_dtype: np.dtype[Any]
 ) -> None:
     clean = case.draw(wide_dtype)
@@ -80,7 +80,7 @@ def test_queries_that_do_not_see_a_key_do_not_notice_what_it_holds(
     positions = {0, 1, case.Lk // 2, case.Lk // 2 + 1, case.Lk - 1}
     for position in sorted(positions):
         array = getattr(clean, where).copy()
-        array[..., position, :1] = plant  # one number is enough
+        array[..., position, :1] = plant  # one element is enough
         planted = replace(clean, **{where: array})
         results = run(planted)
         unconcerned = ~pairs[..., position]  # (B…, H, Lq)
@@ -144,7 +144,7 @@ def test_nan_spreads_through_the_gradients_as_in_the_reference(
 @pytest.mark.parametrize("position", range(13))
 @pytest.mark.parametrize("plant", PLANTS)
 @pytest.mark.parametrize("num_queries", [1, 3, 13])
-def test_every_position_behind_every_causal_row(
+def test_every_position_past_every_causal_row(
     position: int, plant: float, num_queries: int, dtype: np.dtype[Any]
 ) -> None:
     rng = np.random.default_rng(position)
@@ -162,7 +162,7 @@ def test_every_position_behind_every_causal_row(
         assert np.isnan(out[:, :, ~before].astype(np.float64)).all()
 
 
-def test_what_lies_behind_lengths_is_never_looked_at(dtype: np.dtype[Any]) -> None:
+def test_rows_past_the_lengths_are_never_read(dtype: np.dtype[Any]) -> None:
     call = CASE["lengths"].draw(dtype)
     expected = run(call)
     arrays = {name: getattr(call, name).copy() for name in ("query", "key", "value", "dout")}
