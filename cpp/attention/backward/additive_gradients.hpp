@@ -12,11 +12,11 @@ namespace heedful {
 
 template <class T>
 struct AdditiveGradients {
-  T* dscores;       // (keys, lanes); set to 0 in lanes that stand for no row
-  T* dquery;        // (E, lanes), written
-  T* dkey;          // (keys, E up to whole vectors), added to
-  double* dweight;  // (E), added to
-  bool guard;       // a tanh may be NaN where a dscore is 0, and then counts for nothing
+  T* dscores;             // (keys, lanes); set to 0 in lanes that stand for no row
+  T* dquery;              // (E, lanes), written
+  T* dkey;                // (keys, E up to whole vectors), added to
+  double* dscore_vector;  // (E), added to
+  bool guard;             // a tanh may be NaN where a dscore is 0, and then counts for nothing
 };
 
 template <class T>

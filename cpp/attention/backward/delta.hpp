@@ -3,7 +3,7 @@
 
 #include <cstddef>
 
-#include "attention/backward/cut.hpp"
+#include "attention/backward/partition.hpp"
 #include "attention/backward/tensors.hpp"
 #include "attention/problem/problem.hpp"
 #include "parallel/parallel_for.hpp"
@@ -18,7 +18,7 @@ void write_delta(const BackwardTensors& tensors, std::ptrdiff_t value_depth, std
 
 // Writes delta of all rows, but of the items with one key tile, whose tasks write it themselves.
 template <class T>
-void write_deltas(const Problem& problem, const BackwardTensors& tensors, const BackwardCut<T>& cut,
-                  const Team& team);
+void write_deltas(const Problem& problem, const BackwardTensors& tensors,
+                  const BackwardPartition<T>& partition, const Team& team);
 
 }  // namespace heedful

@@ -15,7 +15,7 @@
 #include <exception>
 
 #include "arrays/ragged_range.hpp"
-#include "attention/backward/cut.hpp"
+#include "attention/backward/partition.hpp"
 #include "attention/problem/problem.hpp"
 #include "parallel/parallel_for.hpp"
 #include "parallel/scratch.hpp"
@@ -49,16 +49,17 @@ class InOrder {
 class Tickets {
  public:
   template <class T>
-  Tickets(const Problem& problem, const BackwardCut<T>& cut, bool shared_dbias)
+  Tickets(const Problem& problem, const BackwardPartition<T>& partition, bool shared_dbias)
       : heads_(problem.num_heads),
-        max_panels_(cut.max_panels()),
+        max_panels_(partition.max_panels()),
         panels_(problem.num_items, problem.num_heads,
-                [&](std::ptrdiff_t i) { return cut.panels(i); }),
+                [&](std::ptrdiff_t i) { return partition.panels(i); }),
         key_tiles_(problem.num_items, problem.num_kv_heads,
-                   [&](std::ptrdiff_t i) { return cut.key_tiles(i); }),
+                   [&](std::ptrdiff_t i) { return partition.key_tiles(i); }),
         dquery_(panels_.size(), zeroed),
         key_sums_(key_tiles_.size(), zeroed),
-        shared_dbias_(shared_dbias ? cut.max_key_tiles() * cut.max_panels() : 0, zeroed) {}
+        shared_dbias_(shared_dbias ? partition.max_key_tiles() * partition.max_panels() : 0,
+                      zeroed) {}
 
   Ticket dquery(const BackwardTask& task, std::ptrdiff_t head, std::ptrdiff_t panel) {
     return {dquery_[panels_.begin(task.item, head) + panel], task.key_tile};

@@ -13,7 +13,7 @@ struct BackwardTensors {
   // Several items or heads add to the same numbers of dbias, whose every (query, key) stands for
   // itself.
   bool shared_dbias = false;
-  double* dweight = nullptr;                // (Hkv or 1, E) as Problem's, zeros on entry
+  double* dscore_vector = nullptr;          // (Hkv or 1, E) as Problem's, zeros on entry
   std::atomic<bool>* overflowed = nullptr;  // set where a sum may not be finite
 };
 

@@ -18,7 +18,7 @@ template <class T>
 std::size_t decode_scratch(const ForwardCall<T>& call);
 
 template <class T>
-void decode(const ForwardCall<T>& call, const RowTask& task, const KeySplit<T>& part,
+void decode(const ForwardCall<T>& call, const RowTask& task, const KeySplit<T>& split,
             Worker& worker);
 
 }  // namespace heedful

@@ -22,13 +22,13 @@ namespace heedful {
 template <class T>
 class FloatProducts {
  public:
-  using Number = T;
-  static constexpr std::ptrdiff_t more_rows = 0;  // behind those of out
+  using Scalar = T;
+  static constexpr std::ptrdiff_t extra_rows = 0;  // behind those of out
 
   // `panels`: how many panels a task has at most.
   FloatProducts(const ForwardCall<T>& call, std::ptrdiff_t panels, WorkArea& area) : call_(call) {
     const Problem& problem = call.problem;
-    const std::ptrdiff_t tile = KeyTiles::most(tile_keys(problem));
+    const std::ptrdiff_t tile = KeyTiles::max_keys(tile_keys(problem));
     query_panels_ = area.take<T>(panels * problem.depth * Panel<T>::max_lanes);
     keys_ = area.take<T>(call.key.template in_place<T>() ? 0 : tile * padded<T>(problem.depth));
     values_ =
@@ -81,18 +81,18 @@ class FloatProducts {
     Rows<T> values(KeyRange keys) { return values_.from(keys.begin); }
 
     // outᵀ (+)= Vᵀ Pᵀ; weights are lost
-    void add_values(const Panel<T>& panel, KeyRange keys, T* weights, T* out, bool summed) {
+    void add_values(const Panel<T>& panel, KeyRange keys, T* weights, T* out, bool accumulate) {
       const Rows<T> rows = values(keys);
       multiply(Product<T>{products_.call_.problem.value_depth, keys.size(), panel.vectors,
                           rows.data, 1, rows.stride, weights, panel.lanes(), out, panel.lanes(),
-                          summed});
+                          accumulate});
     }
 
     // The same over the keys whose scores are not −∞.
-    void add_seen_values(const Panel<T>& panel, KeyRange keys, T* scores, T* weights, T* out,
-                         bool summed) {
+    void add_visible_values(const Panel<T>& panel, KeyRange keys, T* scores, T* weights, T* out,
+                            bool accumulate) {
       guarded_columns(scores, weights, values(keys), keys.size(), panel.lanes(),
-                      products_.call_.problem.value_depth, out, summed);
+                      products_.call_.problem.value_depth, out, accumulate);
     }
 
     // The results themselves, where these are all keys and writes_weighted(Dv, keys); weights are

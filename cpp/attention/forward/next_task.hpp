@@ -29,15 +29,15 @@ class NextTask {
     keys_ = RowRun::of(call.key, next.item, next.kv_head, begin, keys, problem.depth);
     values_ = RowRun::of(call.value, next.item, next.kv_head, begin, keys, problem.value_depth);
     // what is long is read in order, which the processor sees by itself, and would not stay near
-    if (bytes(queries_) + bytes(keys_) + bytes(values_) > most_bytes) *this = NextTask();
+    if (bytes(queries_) + bytes(keys_) + bytes(values_) > max_bytes) *this = NextTask();
   }
 
-  void queries() const { prefetch(queries_); }
-  void keys() const { prefetch(keys_); }
-  void values() const { prefetch(values_); }
+  void prefetch_queries() const { prefetch(queries_); }
+  void prefetch_keys() const { prefetch(keys_); }
+  void prefetch_values() const { prefetch(values_); }
 
  private:
-  static constexpr std::ptrdiff_t most_bytes = 64 << 10;
+  static constexpr std::ptrdiff_t max_bytes = 64 << 10;
 
   static std::ptrdiff_t bytes(const RowRun& rows) { return rows.count * rows.bytes; }
   static void prefetch(RowRun rows) { rows.next(rows.count); }

@@ -18,8 +18,8 @@ namespace heedful {
 // Remembers that something of (count, columns) sums is not finite, where no flag of the processor
 // tells it: see OverflowFlag.
 template <class T>
-void watch_overflow(const ForwardCall<T>& call, Rows<T> sums, std::ptrdiff_t count,
-                    std::ptrdiff_t columns) {
+void record_overflow(const ForwardCall<T>& call, Rows<T> sums, std::ptrdiff_t count,
+                     std::ptrdiff_t columns) {
   if (call.overflowed && !all_finite(sums, count, columns)) {
     call.overflowed->store(true, std::memory_order_relaxed);
   }

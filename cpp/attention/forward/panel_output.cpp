@@ -73,17 +73,17 @@ void write_lse(const ForwardCall<T>& call, std::ptrdiff_t item, const Panel<T>& 
 }
 
 template <class T>
-void write_part(const Problem& problem, const Panel<T>& panel, std::ptrdiff_t first_row,
-                const RunningSoftmax<T>& state, const KeySplit<T>& part, T* rows) {
+void write_split(const Problem& problem, const Panel<T>& panel, std::ptrdiff_t first_row,
+                 const RunningSoftmax<T>& state, const KeySplit<T>& split, T* rows) {
   alignas(64) T factors[Panel<T>::max_lanes];
   T* to[Panel<T>::max_lanes];
   for (int lane = 0; lane < panel.lanes(); ++lane) {
     factors[lane] = 1;
-    to[lane] = lane < panel.count ? part.out + (first_row + lane) * problem.value_depth : rows;
+    to[lane] = lane < panel.count ? split.out + (first_row + lane) * problem.value_depth : rows;
   }
   panel_to_rows(state.out, panel.lanes(), problem.value_depth, factors, to);
-  std::copy_n(state.maximum, panel.count, part.maximum + first_row);
-  std::copy_n(state.sum, panel.count, part.sum + first_row);
+  std::copy_n(state.maximum, panel.count, split.maximum + first_row);
+  std::copy_n(state.sum, panel.count, split.sum + first_row);
 }
 
 template void write_weighted(const ForwardCall<float>&, std::ptrdiff_t, const Panel<float>&,
@@ -104,9 +104,9 @@ template void write_lse(const ForwardCall<float>&, std::ptrdiff_t, const Panel<f
                         const RunningSoftmax<float>&);
 template void write_lse(const ForwardCall<double>&, std::ptrdiff_t, const Panel<double>&,
                         const RunningSoftmax<double>&);
-template void write_part(const Problem&, const Panel<float>&, std::ptrdiff_t,
-                         const RunningSoftmax<float>&, const KeySplit<float>&, float*);
-template void write_part(const Problem&, const Panel<double>&, std::ptrdiff_t,
-                         const RunningSoftmax<double>&, const KeySplit<double>&, double*);
+template void write_split(const Problem&, const Panel<float>&, std::ptrdiff_t,
+                          const RunningSoftmax<float>&, const KeySplit<float>&, float*);
+template void write_split(const Problem&, const Panel<double>&, std::ptrdiff_t,
+                          const RunningSoftmax<double>&, const KeySplit<double>&, double*);
 
 }  // namespace heedful

@@ -14,8 +14,8 @@ namespace heedful {
 // key; the panel costs as many turned numbers.
 template <class T>
 inline constexpr bool writes_weighted(std::ptrdiff_t columns, std::ptrdiff_t keys) {
-  const std::ptrdiff_t twice = (simd::lanes<T> - columns % simd::lanes<T>) % simd::lanes<T>;
-  return columns >= simd::lanes<T> && twice * keys <= 20 * columns;
+  const std::ptrdiff_t recomputed = (simd::lanes<T> - columns % simd::lanes<T>) % simd::lanes<T>;
+  return columns >= simd::lanes<T> && recomputed * keys <= 20 * columns;
 }
 
 // out[query] = Σ_key weight value / sum, from weights [key][lane] of all keys: rows against rows,
@@ -43,7 +43,7 @@ void write_lse(const ForwardCall<T>& call, std::ptrdiff_t item, const Panel<T>& 
 
 // The state itself, of the rows from first_row of the part on.   rows (1, Dv)
 template <class T>
-void write_part(const Problem& problem, const Panel<T>& panel, std::ptrdiff_t first_row,
-                const RunningSoftmax<T>& state, const KeySplit<T>& part, T* rows);
+void write_split(const Problem& problem, const Panel<T>& panel, std::ptrdiff_t first_row,
+                 const RunningSoftmax<T>& state, const KeySplit<T>& split, T* rows);
 
 }  // namespace heedful

@@ -23,7 +23,7 @@ template <class T>
 std::size_t prefill_scratch(const ForwardCall<T>& call);
 
 template <class T>
-void prefill(const ForwardCall<T>& call, const RowTask& task, const KeySplit<T>& part,
-             const NextTask& ahead, Worker& worker);
+void prefill(const ForwardCall<T>& call, const RowTask& task, const KeySplit<T>& split,
+             const NextTask& next, Worker& worker);
 
 }  // namespace heedful

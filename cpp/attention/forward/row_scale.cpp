@@ -7,6 +7,7 @@
 
 #include "arrays/work_area.hpp"
 #include "attention/forward/prefill.hpp"
+#include "attention/problem/minus_infinity.hpp"
 #include "attention/softmax/online_softmax.hpp"
 
 namespace heedful {
@@ -14,11 +15,11 @@ namespace {
 
 // Below, the rounding of lse moves a weight by less than the rounding of the scores does.
 template <class T>
-const T great = std::ldexp(T{1}, std::numeric_limits<T>::digits - 12);
+const T large_lse = std::ldexp(T{1}, std::numeric_limits<T>::digits - 12);
 
 // Whether lse itself may have passed the largest number, and the weights be good all the same.
 template <class T>
-bool may_pass_range(const ScoreRule<T>& rule) {
+bool lse_may_overflow(const ScoreRule<T>& rule) {
   return rule.natural > T(1 << 20);
 }
 
@@ -32,25 +33,25 @@ T factor_of(T maximum, T sum, T natural, T lse) {
   const bool coarse = std::abs(lse) * epsilon > 1;
   const T rounding = (coarse ? T(1024) : T(8)) * epsilon * std::abs(lse);
   const T difference = own - lse;
-  const T more = own == lse || std::abs(difference) <= rounding ? T{0}
-                 : coarse                                       ? std::min(difference, T{0})
-                                                                : difference;
-  return std::exp(more) / sum;
+  const T excess = own == lse || std::abs(difference) <= rounding ? T{0}
+                   : coarse                                       ? std::min(difference, T{0})
+                                                                  : difference;
+  return std::exp(excess) / sum;
 }
 
 }  // namespace
 
 template <class T>
 void RowScales<T>::set(std::ptrdiff_t row, T lse, const ScoreRule<T>& rule) {
-  const T base = lse == -std::numeric_limits<T>::infinity() ? -lse : lse / rule.natural;
+  const T base = lse == minus_infinity<T> ? -lse : lse / rule.natural;
   bases_[row] = base;
   // Makes good what was rounded away of base, and of the exponent: in a row of many keys or great
   // scores base is many units off, and all weights would be off by as many roundings.
   using Wide = std::conditional_t<std::is_same_v<T, float>, double, long double>;
   constexpr Wide ln_2 = static_cast<Wide>(0.693147180559945309417232121458L);
-  const Wide rest =
+  const Wide residual =
       static_cast<Wide>(base) * static_cast<Wide>(rule.exponent) * ln_2 - static_cast<Wide>(lse);
-  factors_[row] = std::isfinite(rest) ? static_cast<T>(1 + rest) : T{1};
+  factors_[row] = std::isfinite(residual) ? static_cast<T>(1 + residual) : T{1};
 }
 
 template <class T>
@@ -85,15 +86,15 @@ RowScales<T>::RowScales(const Problem& problem, const TensorView& query, const T
 
     const auto recomputes = [&](std::ptrdiff_t r) {
       const T value = lse_of(r);
-      if (!std::isfinite(value)) return may_pass_range(call.rule) && !std::isnan(value);
-      return std::abs(value) > great<T> || !std::isfinite(value / call.rule.natural);
+      if (!std::isfinite(value)) return lse_may_overflow(call.rule) && !std::isnan(value);
+      return std::abs(value) > large_lse<T> || !std::isfinite(value / call.rule.natural);
     };
-    bool any_great = false;
+    bool any_recomputed = false;
     for (std::ptrdiff_t r = 0; r < count; ++r) {
       set(begin + r, lse_of(r), call.rule);
-      any_great |= recomputes(r);
+      any_recomputed |= recomputes(r);
     }
-    if (!any_great) return;
+    if (!any_recomputed) return;
     T maxima[prefill_rows<T>], sums[prefill_rows<T>];
     prefill(call, task, KeySplit<T>{nullptr, maxima, sums}, NextTask(), worker);
     for (std::ptrdiff_t r = 0; r < count; ++r) {

@@ -21,11 +21,11 @@ inline std::ptrdiff_t tile_keys(const Problem& problem) {
 class KeyTiles {
  public:
   KeyTiles(KeyRange keys, std::ptrdiff_t tile) : begin_(keys.begin), tiles_{keys.size(), 1} {
-    if (keys.size() > most(tile)) tiles_.count = (keys.size() + tile - 1) / tile;
+    if (keys.size() > max_keys(tile)) tiles_.count = (keys.size() + tile - 1) / tile;
     if (keys.empty()) tiles_.count = 0;
   }
   // Keys of the longest tile.
-  static std::ptrdiff_t most(std::ptrdiff_t tile) { return tile + tile / 2; }
+  static std::ptrdiff_t max_keys(std::ptrdiff_t tile) { return tile + tile / 2; }
 
   std::ptrdiff_t count() const { return tiles_.count; }
   KeyRange operator[](std::ptrdiff_t i) const {

@@ -21,7 +21,7 @@ struct Item {
 
 // How forward multiplies bfloat16 numbers: widened to float32, or in pairs where it can (see
 // Problem::may_pair), which takes half the time and rounds the weights.
-enum class Bfloat16Way : std::uint8_t { widened, paired };
+enum class Bfloat16Mode : std::uint8_t { widened, paired };
 
 struct Problem {
   std::ptrdiff_t num_items = 0;     // B
@@ -43,16 +43,16 @@ struct Problem {
   ScoreKind score_kind = ScoreKind::dot;
   // Of additive scores: (Hkv or 1, E) of the type that is computed in, E being the depth. The scale
   // is 1 then, and there is no softcap.
-  const void* additive_weight = nullptr;
-  std::ptrdiff_t additive_stride = 0;  // 0 or E
+  const void* score_vector = nullptr;
+  std::ptrdiff_t score_vector_stride = 0;  // 0 or E
   double dropout_p = 0;
   std::uint64_t seed = 0;
-  Bfloat16Way bfloat16_way = Bfloat16Way::paired;
+  Bfloat16Mode bfloat16_mode = Bfloat16Mode::paired;
 
   // Whether pairs of bfloat16 may be multiplied, where types and processor allow it: not where
   // depths differ, because PyTorch rounds the weights elsewhere too, but not there.
   bool may_pair() const {
-    return bfloat16_way == Bfloat16Way::paired && depth == value_depth &&
+    return bfloat16_mode == Bfloat16Mode::paired && depth == value_depth &&
            score_kind == ScoreKind::dot;
   }
   std::ptrdiff_t group() const { return num_kv_heads > 0 ? num_heads / num_kv_heads : 0; }

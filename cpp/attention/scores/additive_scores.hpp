@@ -16,7 +16,7 @@ struct AdditiveTile {
   std::ptrdiff_t keys, columns;  // columns: E
   Rows<T> key_rows;              // (keys, E)
   const T* query_panel;          // (E, lanes)
-  const T* weight;               // (E)
+  const T* score_vector;         // (E)
 };
 
 // scores (keys, lanes), written; maximum (lanes): raised to the greatest of each lane, may be null.

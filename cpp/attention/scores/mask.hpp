@@ -28,7 +28,7 @@ struct MaskTile {
   const T* values = nullptr;
   const simd::Bits<T>* hidden = nullptr;
   bool bias = false;
-  bool hides = false;
+  bool any_hidden = false;
 
   bool changes() const { return values || hidden || bias; }
 };
@@ -47,6 +47,6 @@ MaskTile<T> mask_tile(const Problem& problem, std::ptrdiff_t item, const Panel<T
 // every key is hidden.
 template <class T>
 bool mask_row(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head,
-              std::ptrdiff_t query, KeyRange keys, T* values, bool& hides);
+              std::ptrdiff_t query, KeyRange keys, T* values, bool& any_hidden);
 
 }  // namespace heedful

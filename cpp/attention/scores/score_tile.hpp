@@ -27,11 +27,11 @@ struct ScoreTile {
 //   maximum (lanes): raised to the greatest score of each lane; may be null
 //   cap_slope (keys, lanes): written with cap'(x) when there is a softcap; may be null
 template <class T>
-struct ScoreAreas {
+struct ScoreBuffers {
   T* scores;
   T* mask_buffer;
   T* maximum = nullptr;
-  T* cap_slope = nullptr;
+  T* cap_derivative = nullptr;
 };
 
 // What is known of a tile before anything of it is read.
@@ -51,19 +51,19 @@ TilePlan<T> plan_tile(const Problem& problem, std::ptrdiff_t item, const Panel<T
 template <class T>
 ScoreTile<T> finish_tile(const Problem& problem, std::ptrdiff_t item, const Panel<T>& panel,
                          const TilePlan<T>& plan, const ScoreRule<T>& rule,
-                         const ScoreAreas<T>& areas);
+                         const ScoreBuffers<T>& buffers);
 
 // Plan, product of numbers T, finish.
 template <class T>
 ScoreTile<T> score_tile(const Problem& problem, std::ptrdiff_t item, const Panel<T>& panel,
                         KeyRange keys, const ScoreRule<T>& rule, const T* query_panel,
-                        TileRows<T>& key_rows, const ScoreAreas<T>& areas);
+                        TileRows<T>& key_rows, const ScoreBuffers<T>& buffers);
 
 // Row by row, for few queries: makes scores[key − keys.begin] of raw products, in place. `values`
 // are those of mask_row, or null. The scores have room for a whole vector behind the last.
 template <class T>
 void score_row(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head,
-               std::ptrdiff_t query, KeyRange keys, KeyRange sees, const ScoreRule<T>& rule,
+               std::ptrdiff_t query, KeyRange keys, KeyRange visible, const ScoreRule<T>& rule,
                const T* values, T* scores);
 
 }  // namespace heedful

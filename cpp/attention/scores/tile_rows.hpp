@@ -36,15 +36,15 @@ class TileRows {
   }
 
   bool finite() {
-    if (finite_ == Answer::unknown) {
-      finite_ = all_are_finite() ? Answer::yes : Answer::no;
+    if (finite_ == Finite::unknown) {
+      finite_ = compute_finite() ? Finite::yes : Finite::no;
     }
-    return finite_ == Answer::yes;
+    return finite_ == Finite::yes;
   }
 
  private:
   // Rows of 16 bits that nobody asked for are not widened for that.
-  bool all_are_finite() {
+  bool compute_finite() {
     const bool half = view_.type == ElementType::float16 || view_.type == ElementType::bfloat16;
     if (loaded_ || !half || view_.column_stride != 2 || view_.row_stride % 2 != 0) {
       return all_finite(from(keys_.begin), keys_.size(), columns_);
@@ -55,7 +55,7 @@ class TileRows {
                       keys_.size(), columns_, exponent);
   }
 
-  enum class Answer : unsigned char { unknown, yes, no };
+  enum class Finite : unsigned char { unknown, yes, no };
 
   const TensorView& view_;
   std::ptrdiff_t item_, head_, first_row_;
@@ -65,7 +65,7 @@ class TileRows {
   T* buffer_;
   Rows<T> rows_{nullptr, 0};
   bool loaded_ = false;
-  Answer finite_ = Answer::unknown;
+  Finite finite_ = Finite::unknown;
 };
 
 }  // namespace heedful

@@ -17,17 +17,17 @@ inline double dropout_factor(const Problem& problem) {
 
 // weights[key − keys.begin][lane] ← kept ? factor · weight : 0
 template <class T>
-void drop(const Problem& problem, std::ptrdiff_t item, const Panel<T>& panel, KeyRange keys,
-          T factor, T* weights);
+void apply_dropout(const Problem& problem, std::ptrdiff_t item, const Panel<T>& panel,
+                   KeyRange keys, T factor, T* weights);
 
 // factors[key − keys.begin][lane] ← kept ? factor : 0
 template <class T>
-void keep(const Problem& problem, std::ptrdiff_t item, const Panel<T>& panel, KeyRange keys,
-          T factor, T* factors);
+void write_keep_factors(const Problem& problem, std::ptrdiff_t item, const Panel<T>& panel,
+                        KeyRange keys, T factor, T* factors);
 
 // drop() for one row: weights[key − keys.begin].
 template <class T>
-void drop_row(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head,
-              std::ptrdiff_t query, KeyRange keys, T factor, T* weights);
+void apply_dropout_row(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head,
+                       std::ptrdiff_t query, KeyRange keys, T factor, T* weights);
 
 }  // namespace heedful

@@ -37,7 +37,7 @@ class KeySplits {
         outs_(rows_.size() * problem.value_depth),
         maxima_(rows_.size()),
         sums_(rows_.size()),
-        ended_(rows_.size() > 0 ? problem.num_items * problem.num_kv_heads : 0, zeroed) {}
+        finished_(rows_.size() > 0 ? problem.num_items * problem.num_kv_heads : 0, zeroed) {}
 
   KeySplit<T> at(const RowTask& task, std::ptrdiff_t split) {
     const std::ptrdiff_t row = rows_.begin(task.item, task.kv_head) + split * task.rows;
@@ -45,15 +45,15 @@ class KeySplits {
   }
 
   // Says that a task of `splits` has ended. True for the last of them, which sees what all left.
-  bool end(const RowTask& task, std::ptrdiff_t splits) {
-    return ended_[task.item * problem_.num_kv_heads + task.kv_head].fetch_add(1) + 1 == splits;
+  bool finish_task(const RowTask& task, std::ptrdiff_t splits) {
+    return finished_[task.item * problem_.num_kv_heads + task.kv_head].fetch_add(1) + 1 == splits;
   }
 
  private:
   const Problem& problem_;
   RaggedRange rows_;
   Buffer<T> outs_, maxima_, sums_;
-  Buffer<std::atomic<std::ptrdiff_t>> ended_;  // (items, kv_heads)
+  Buffer<std::atomic<std::ptrdiff_t>> finished_;  // (items, kv_heads)
 };
 
 }  // namespace heedful

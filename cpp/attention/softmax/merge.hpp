@@ -11,13 +11,13 @@
 namespace heedful {
 
 struct MergeSizes {
-  std::ptrdiff_t pieces, num_items, num_heads, rows, depth;
+  std::ptrdiff_t splits, num_items, num_heads, rows, depth;
 };
 
 inline Cost cost_of(const MergeSizes& sizes) {
   const double rows = static_cast<double>(sizes.num_items * sizes.num_heads * sizes.rows);
-  const double pieces = static_cast<double>(sizes.pieces), depth = static_cast<double>(sizes.depth);
-  return {rows * pieces * depth, rows * pieces * depth, rows * (pieces + depth)};
+  const double splits = static_cast<double>(sizes.splits), depth = static_cast<double>(sizes.depth);
+  return {rows * splits * depth, rows * splits * depth, rows * (splits + depth)};
 }
 
 template <class T>

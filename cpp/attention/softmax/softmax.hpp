@@ -7,8 +7,8 @@
 #pragma once
 
 #include <cmath>
-#include <limits>
 
+#include "attention/problem/minus_infinity.hpp"
 #include "simd/exp2.hpp"
 #include "simd/packet.hpp"
 
@@ -23,20 +23,18 @@ struct Softmax {
   // What scores are measured from: the maximum, or 0 where nothing was seen, because −∞ − (−∞)
   // would be NaN.
   static P base(const P& maximum) {
-    const auto nothing = simd::broadcast(-std::numeric_limits<T>::infinity());
-    return simd::select(simd::equal(maximum, nothing), simd::broadcast(T{0}), maximum);
+    const auto minus_infinities = simd::broadcast(minus_infinity<T>);
+    return simd::select(simd::equal(maximum, minus_infinities), simd::broadcast(T{0}), maximum);
   }
-  static T base(T maximum) {
-    return maximum == -std::numeric_limits<T>::infinity() ? T{0} : maximum;
-  }
+  static T base(T maximum) { return maximum == minus_infinity<T> ? T{0} : maximum; }
 
   // 0 for a hidden key, whose score is −∞.
   P weight(const P& score, const P& base) const {
     return simd::exp2<T>(simd::multiply(simd::subtract(score, base), simd::broadcast(exponent)));
   }
   // What weights measured from `maximum` are multiplied by where the base rises.
-  P shrink(const P& maximum, const P& base) const { return weight(maximum, base); }
-  T shrink(T maximum, T base) const { return std::exp2((maximum - base) * exponent); }
+  P rescale(const P& maximum, const P& base) const { return weight(maximum, base); }
+  T rescale(T maximum, T base) const { return std::exp2((maximum - base) * exponent); }
 
   P probability(const P& score, const P& base, const P& factor) const {
     return simd::multiply(weight(score, base), factor);

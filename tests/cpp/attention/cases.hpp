@@ -185,20 +185,20 @@ inline constexpr Case cases[] = {
     {"no heads", {2, 0, 0, 7, 11, 5, 3}, [](Example&) {}},
 };
 
-inline Example example_of(const Case& given, ElementType type, Layout layout = Layout::plain) {
-  Example example(given.sizes, type, layout);
-  given.change(example);
+inline Example example_of(const Case& test_case, ElementType type, Layout layout = Layout::plain) {
+  Example example(test_case.sizes, type, layout);
+  test_case.change(example);
   return example;
 }
 
 // Orders in memory and numbers of threads that must give the bits of (plain, 1).
-struct Way {
+struct Variant {
   Layout layout;
   int threads;
 };
-inline constexpr Way ways[] = {{Layout::plain, 2},        {Layout::plain, 3},
-                               {Layout::heads_inside, 1}, {Layout::spread, 2},
-                               {Layout::columns_out, 3},  {Layout::reversed, 1}};
+inline constexpr Variant variants[] = {{Layout::plain, 2},        {Layout::plain, 3},
+                                       {Layout::heads_inside, 1}, {Layout::spread, 2},
+                                       {Layout::columns_out, 3},  {Layout::reversed, 1}};
 
 // How far a result of numbers of this size may be from the truth.
 inline double tolerance(ElementType type) {

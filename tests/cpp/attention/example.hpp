@@ -13,7 +13,7 @@
 namespace heedful {
 
 // Which numbers a mask or a bias has of its own along (items, heads, rows, columns).
-struct Own {
+struct OwnAxes {
   bool items = true, heads = true, rows = true, columns = true;
 };
 
@@ -55,20 +55,20 @@ struct Example {
 
   Item& item(std::ptrdiff_t index) { return items[static_cast<std::size_t>(index)]; }
 
-  Shape shape_of(const Own& own) const {
+  Shape shape_of(const OwnAxes& own) const {
     return {own.items ? sizes.items : 1, own.heads ? sizes.heads : 1, own.rows ? sizes.queries : 1,
             own.columns ? sizes.keys : 1};
   }
 
   // Two of three keys may be attended to.
-  void add_mask(const Own& own = {}, Layout layout = Layout::plain) {
+  void add_mask(const OwnAxes& own = {}, Layout layout = Layout::plain) {
     mask = Tensor(ElementType::boolean, shape_of(own), layout);
     mask.fill([&] { return random.bits() % 3 == 0 ? 0.0 : 1.0; });
     problem.mask = mask.broadcast_view();
   }
 
   // Every fifth number is −∞.
-  void add_bias(ElementType type, const Own& own = {}, Layout layout = Layout::plain) {
+  void add_bias(ElementType type, const OwnAxes& own = {}, Layout layout = Layout::plain) {
     bias = Tensor(type, shape_of(own), layout);
     bias.fill([&] {
       return random.bits() % 5 == 0 ? -std::numeric_limits<double>::infinity() : random.exact();

@@ -27,7 +27,7 @@ struct Shape {
 };
 
 // What stands at an address.
-inline double number_at(const char* address, ElementType type) {
+inline double element_at(const char* address, ElementType type) {
   const auto as = [&](auto number) {
     std::memcpy(&number, address, sizeof(number));
     return number;
@@ -47,7 +47,7 @@ inline double number_at(const char* address, ElementType type) {
   return 0;
 }
 
-inline void put_number(char* address, ElementType type, double number) {
+inline void put_element(char* address, ElementType type, double number) {
   const auto put = [&](auto bits) { std::memcpy(address, &bits, sizeof(bits)); };
   switch (type) {
     case ElementType::float32:
@@ -64,11 +64,11 @@ inline void put_number(char* address, ElementType type, double number) {
 }
 
 // A number of a view, found by its strides alone.
-inline double number(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_t head,
-                     std::ptrdiff_t row, std::ptrdiff_t column) {
-  return number_at(view.data + view.item_offsets[item] + head * view.head_stride +
-                       row * view.row_stride + column * view.column_stride,
-                   view.type);
+inline double element(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_t head,
+                      std::ptrdiff_t row, std::ptrdiff_t column) {
+  return element_at(view.data + view.item_offsets[item] + head * view.head_stride +
+                        row * view.row_stride + column * view.column_stride,
+                    view.type);
 }
 
 class Tensor {
@@ -97,8 +97,7 @@ class Tensor {
       }
     }
     if (bytes_.empty()) bytes_.reserve(1);  // an empty array has an address too
-    for (std::ptrdiff_t item = 0; item < std::max<std::ptrdiff_t>(shape.items, most_items);
-         ++item) {
+    for (std::ptrdiff_t item = 0; item < std::max<std::ptrdiff_t>(shape.items, max_items); ++item) {
       offsets_.push_back(first + item * strides[0]);
     }
     view_ = {bytes_.data(), type, offsets_.data(), strides[1], strides[2], strides[3]};
@@ -120,11 +119,11 @@ class Tensor {
 
   double get(std::ptrdiff_t item, std::ptrdiff_t head, std::ptrdiff_t row,
              std::ptrdiff_t column = 0) const {
-    return number(view_, item, head, row, column);
+    return element(view_, item, head, row, column);
   }
   void set(std::ptrdiff_t item, std::ptrdiff_t head, std::ptrdiff_t row, std::ptrdiff_t column,
            double value) {
-    put_number(view_.row(item, head, row) + column * view_.column_stride, view_.type, value);
+    put_element(view_.row(item, head, row) + column * view_.column_stride, view_.type, value);
   }
 
   // Every number from function().
@@ -147,7 +146,7 @@ class Tensor {
   }
 
  private:
-  static constexpr std::ptrdiff_t most_items = 8;  // as far as an array of one item broadcasts
+  static constexpr std::ptrdiff_t max_items = 8;  // as far as an array of one item broadcasts
 
   Shape shape_{0, 0, 0, 0};
   std::vector<char> bytes_;

@@ -13,7 +13,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
-void tasks_add_by_their_numbers() {
+void tasks_add_in_the_order_of_their_tickets() {
   for (const int threads : {1, 2, 5}) {
     std::atomic<std::ptrdiff_t> added{0};
     std::ptrdiff_t sum = 0;  // of a sequence that depends on its order
@@ -32,7 +32,7 @@ void tasks_add_by_their_numbers() {
   }
 }
 
-void nobody_adds_to_what_an_exception_left_half_added() {
+void no_task_adds_after_an_exception() {
   for (const int threads : {1, 2, 5}) {
     std::atomic<std::ptrdiff_t> added{0};
     std::atomic<bool> later_ones_added{false};
@@ -74,8 +74,8 @@ void tasks_add_inside_an_unwinding() {
 }  // namespace heedful
 
 int main() {
-  heedful::tasks_add_by_their_numbers();
-  heedful::nobody_adds_to_what_an_exception_left_half_added();
+  heedful::tasks_add_in_the_order_of_their_tickets();
+  heedful::no_task_adds_after_an_exception();
   heedful::tasks_add_inside_an_unwinding();
   return heedful::summary();
 }

@@ -52,28 +52,29 @@ struct Example {
   Sizes sizes;
   Problem problem;
   Panel<T> panel;
-  std::vector<T> query, key, weight, dscores;
+  std::vector<T> query, key, score_vector, dscores;
   std::ptrdiff_t stride;  // of keys, that have room between them
 
-  Example(const Sizes& given, double size) : sizes(given), stride(given.columns + 3) {
-    RandomNumbers random(static_cast<std::uint64_t>(given.keys * 1000 + given.count));
+  Example(const Sizes& requested, double size) : sizes(requested), stride(requested.columns + 3) {
+    RandomNumbers random(static_cast<std::uint64_t>(requested.keys * 1000 + requested.count));
     problem.num_heads = problem.num_kv_heads = 1;
     problem.depth = sizes.columns;
     const Item item{0, sizes.count, 0, sizes.keys, 0};
-    fill(panel, problem, item, 0, 0, sizes.count);
-    const auto draw = [&](std::ptrdiff_t count, double most) {
+    fill_panel(panel, problem, item, 0, 0, sizes.count);
+    const auto draw = [&](std::ptrdiff_t count, double limit) {
       std::vector<T> numbers(static_cast<std::size_t>(count));
-      for (T& number : numbers) number = static_cast<T>(random.between(-most, most));
+      for (T& number : numbers) number = static_cast<T>(random.between(-limit, limit));
       return numbers;
     };
     query = draw(sizes.columns * panel.lanes(), size);
     key = draw(sizes.keys * stride, size);
-    weight = draw(sizes.columns, 1);
+    score_vector = draw(sizes.columns, 1);
     dscores = draw(sizes.keys * panel.lanes(), 1);
   }
 
   AdditiveTile<T> tile() const {
-    return {sizes.keys, sizes.columns, Rows<T>{key.data(), stride}, query.data(), weight.data()};
+    return {sizes.keys, sizes.columns, Rows<T>{key.data(), stride}, query.data(),
+            score_vector.data()};
   }
   // The scores of one lane and key, and of the pair's column the sum that tanh is taken of.
   long double sum(std::ptrdiff_t k, int lane, std::ptrdiff_t e) const {
@@ -83,7 +84,7 @@ struct Example {
   long double score(std::ptrdiff_t k, int lane) const {
     long double total = 0;
     for (std::ptrdiff_t e = 0; e < sizes.columns; ++e) {
-      total += weight[static_cast<std::size_t>(e)] * std::tanh(sum(k, lane, e));
+      total += score_vector[static_cast<std::size_t>(e)] * std::tanh(sum(k, lane, e));
     }
     return total;
   }
@@ -104,14 +105,15 @@ void scores_are_sums_of_tanh(const Sizes& sizes, double size) {
   std::vector<T> maximum(static_cast<std::size_t>(lanes), T(-1000));
   additive_scores(example.tile(), example.panel, scores.data(), maximum.data());
   for (int lane = 0; lane < sizes.count; ++lane) {
-    T greatest = -1000;
+    T maximum_score = -1000;
     for (std::ptrdiff_t k = 0; k < sizes.keys; ++k) {
       const T score = scores[static_cast<std::size_t>(k * lanes + lane)];
       close(score, static_cast<double>(example.score(k, lane)), allowed<T>(sizes.columns, size),
             "a score is the sum of weight · tanh(query + key)");
-      greatest = std::max(greatest, score);
+      maximum_score = std::max(maximum_score, score);
     }
-    check(maximum[static_cast<std::size_t>(lane)] == greatest, "the maximum is that of the lane");
+    check(maximum[static_cast<std::size_t>(lane)] == maximum_score,
+          "the maximum is that of the lane");
   }
 }
 
@@ -122,25 +124,25 @@ void gradients_are_those_of_the_sums(const Sizes& sizes, double size) {
   const std::ptrdiff_t width = padded<T>(sizes.columns);
   std::vector<T> dquery(static_cast<std::size_t>(sizes.columns * lanes), T(7));
   std::vector<T> dkey(static_cast<std::size_t>(sizes.keys * width), T(1));
-  std::vector<double> dweight(static_cast<std::size_t>(sizes.columns), 1.0);
+  std::vector<double> dscore_vector(static_cast<std::size_t>(sizes.columns), 1.0);
   const std::vector<T> dscores = example.dscores;
-  additive_gradients(
-      example.tile(), example.panel,
-      {example.dscores.data(), dquery.data(), dkey.data(), dweight.data(), sizes.keys % 2 == 0});
+  additive_gradients(example.tile(), example.panel,
+                     {example.dscores.data(), dquery.data(), dkey.data(), dscore_vector.data(),
+                      sizes.keys % 2 == 0});
   const auto at = [&](std::ptrdiff_t k, int lane) {
     return static_cast<long double>(dscores[static_cast<std::size_t>(k * lanes + lane)]);
   };
   for (std::ptrdiff_t e = 0; e < sizes.columns; ++e) {
     std::vector<long double> of_key(static_cast<std::size_t>(sizes.keys), 0);
-    const long double weight = example.weight[static_cast<std::size_t>(e)];
-    long double of_weight = 0;
+    const long double score_vector = example.score_vector[static_cast<std::size_t>(e)];
+    long double of_score_vector = 0;
     for (int lane = 0; lane < sizes.count; ++lane) {
       long double of_query = 0;
       for (std::ptrdiff_t k = 0; k < sizes.keys; ++k) {
         const long double t = std::tanh(example.sum(k, lane, e));
-        of_query += at(k, lane) * weight * (1 - t * t);
-        of_key[static_cast<std::size_t>(k)] += at(k, lane) * weight * (1 - t * t);
-        of_weight += at(k, lane) * t;
+        of_query += at(k, lane) * score_vector * (1 - t * t);
+        of_key[static_cast<std::size_t>(k)] += at(k, lane) * score_vector * (1 - t * t);
+        of_score_vector += at(k, lane) * t;
       }
       close(dquery[static_cast<std::size_t>(e * lanes + lane)], static_cast<double>(of_query),
             allowed<T>(sizes.keys, 1), "dquery is written");
@@ -150,7 +152,7 @@ void gradients_are_those_of_the_sums(const Sizes& sizes, double size) {
             static_cast<double>(1 + of_key[static_cast<std::size_t>(k)]),
             allowed<T>(sizes.count, 1), "dkey is added to");
     }
-    close(dweight[static_cast<std::size_t>(e)], static_cast<double>(1 + of_weight),
+    close(dscore_vector[static_cast<std::size_t>(e)], static_cast<double>(1 + of_score_vector),
           allowed<T>(sizes.count * sizes.keys, size) + 1e-15, "dweight is added to");
   }
 }

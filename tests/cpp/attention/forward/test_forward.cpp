@@ -64,8 +64,8 @@ void lse_may_be_left_out() {
 
 template <class T>
 void everything() {
-  for (const Case& given : cases) {
-    forward_is_right<T>(given, {element_type<T>});
+  for (const Case& test_case : cases) {
+    forward_is_right<T>(test_case, {element_type<T>});
   }
   a_tile_that_nobody_sees_is_not_read<T>();
   scores_may_be_extreme<T>();

@@ -55,12 +55,14 @@ void each_split_has_a_place_of_its_own() {
   check(kept, "what one task leaves no other overwrites");
 }
 
-void the_last_one_knows_that_it_is() {
+void the_last_task_is_reported() {
   const Problem problem = problem_of_items();
   KeySplits<float> states(problem, [](std::ptrdiff_t item) { return splits[item]; });
   for (const std::ptrdiff_t head : {0, 1}) {
     const RowTask task{0, head, 0, 6, {0, 0}, 0};
-    check(!states.end(task, 3) && !states.end(task, 3) && states.end(task, 3), "the third of 3");
+    check(
+        !states.finish_task(task, 3) && !states.finish_task(task, 3) && states.finish_task(task, 3),
+        "the third of 3");
   }
 }
 
@@ -70,6 +72,6 @@ void the_last_one_knows_that_it_is() {
 int main() {
   heedful::each_split_has_a_place_of_its_own<float>();
   heedful::each_split_has_a_place_of_its_own<double>();
-  heedful::the_last_one_knows_that_it_is();
+  heedful::the_last_task_is_reported();
   return heedful::summary();
 }

@@ -13,7 +13,7 @@
 namespace heedful {
 
 template <class T>
-struct BackwardAreas {
+struct BackwardScratch {
   static constexpr std::ptrdiff_t lanes = Panel<T>::max_lanes;
 
   std::size_t size;
@@ -36,29 +36,29 @@ struct BackwardAreas {
   T* mask_buffer;     // what mask_tile needs
   T* scores;          // −∞ where hidden
   T* score_copy;      // for products that must leave out what is hidden
-  T* cap_slope;       // null without a softcap
-  T* kept;            // the factors of dropout; null without
+  T* cap_derivative;  // null without a softcap
+  T* keep_factors;    // the factors of dropout; null without
   T* dprobabilities;  // after dropout
   T* probabilities;   // after dropout
   T* dscores;         // what a bias gets
   T* dproducts;       // what query · key gets: dscores, before a softcap
 
   // Of the key tile
-  T* keys;              // (keys, depth), for keys that cannot be read in place
-  T* values;            // (keys, value_depth), likewise
-  T* dkey;              // (keys, depth)
-  T* dvalue;            // (keys, value_depth)
-  double* long_dkey;    // as dkey: what was taken out of it; null without long sums
-  double* long_dvalue;  // as dvalue
-  double* bias_sums;    // (keys), of one head; null unless its queries share a row of dbias
+  T* keys;                // (keys, depth), for keys that cannot be read in place
+  T* values;              // (keys, value_depth), likewise
+  T* dkey;                // (keys, depth)
+  T* dvalue;              // (keys, value_depth)
+  double* dkey_totals;    // as dkey: what was taken out of it; null without long sums
+  double* dvalue_totals;  // as dvalue
+  double* bias_sums;      // (keys), of one head; null unless its queries share a row of dbias
 
-  BackwardAreas(const BackwardCall<T>& call, std::byte* scratch) {
+  BackwardScratch(const BackwardCall<T>& call, std::byte* memory) {
     const Problem& problem = call.problem;
-    const std::ptrdiff_t tile = BackwardCut<T>::max_tile_keys(problem);
+    const std::ptrdiff_t tile = BackwardPartition<T>::max_tile_keys(problem);
     depth = padded<T>(problem.depth);
     value_depth = padded<T>(problem.value_depth);
     const std::ptrdiff_t elements = tile * lanes;
-    WorkArea area(scratch);
+    WorkArea area(memory);
     panel = area.take<Panel<T>>(1);
     query_rows = area.take<T>(lanes * depth);
     dout_rows = area.take<T>(lanes * value_depth);
@@ -70,15 +70,15 @@ struct BackwardAreas {
     scores = area.take<T>(elements);
     dprobabilities = area.take<T>(elements);
     mask_buffer = area.take<T>(std::max(elements, mask_tile_size<T>(tile)));
-    cap_slope = problem.softcap > 0 ? area.take<T>(elements) : nullptr;
-    kept = problem.dropout_p > 0 ? area.take<T>(elements) : nullptr;
+    cap_derivative = problem.softcap > 0 ? area.take<T>(elements) : nullptr;
+    keep_factors = problem.dropout_p > 0 ? area.take<T>(elements) : nullptr;
     dquery = area.take<T>(problem.depth * lanes);
     dquery_rows = area.take<T>(lanes * problem.depth);
     dkey = area.take<T>(tile * depth);
     dvalue = area.take<T>(tile * value_depth);
-    const bool long_sums = call.cut.has_long_sums();
-    long_dkey = long_sums ? area.take<double>(tile * depth) : nullptr;
-    long_dvalue = long_sums ? area.take<double>(tile * value_depth) : nullptr;
+    const bool long_sums = call.partition.has_long_sums();
+    dkey_totals = long_sums ? area.take<double>(tile * depth) : nullptr;
+    dvalue_totals = long_sums ? area.take<double>(tile * value_depth) : nullptr;
     bias_sums = call.bias_adds == BiasAdds::own_row ? area.take<double>(tile) : nullptr;
     keys = area.take<T>(call.tensors.key.template in_place<T>() ? 0 : tile * depth);
     values = area.take<T>(call.tensors.value.template in_place<T>() ? 0 : tile * value_depth);
@@ -90,7 +90,7 @@ struct BackwardAreas {
     probabilities = scores;    // each is made of the score at its place, by write_dscores,
     dscores = dprobabilities;  // which reads both before it writes both
     score_copy = mask_buffer;  // scores are whole by then, with mask and bias in them
-    dproducts = cap_slope ? probabilities : dscores;  // probabilities are in dvalue by then
+    dproducts = cap_derivative ? probabilities : dscores;  // probabilities are in dvalue by then
   }
 };
 

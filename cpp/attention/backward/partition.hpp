@@ -16,7 +16,7 @@ namespace heedful {
 // A key tile against a chunk of the panels of queries, of each query head of its group.
 struct BackwardTask {
   std::ptrdiff_t item, kv_head, key_tile, chunk;
-  double* dweight;  // (E), the task's own part; only in additive attention
+  double* dscore_vector;  // (E), the task's own part; only in additive attention
 };
 
 template <class T>
@@ -27,9 +27,9 @@ inline constexpr std::ptrdiff_t panel_rows = Panel<T>::max_lanes;
 inline constexpr std::ptrdiff_t level_panels = 32;
 
 template <class T>
-class BackwardCut {
+class BackwardPartition {
  public:
-  BackwardCut(const Problem& problem, const BackwardTensors& tensors)
+  BackwardPartition(const Problem& problem, const BackwardTensors& tensors)
       : problem_(problem), tensors_(tensors) {
     for (std::ptrdiff_t i = 0; i < problem.num_items; ++i) {
       max_key_tiles_ = std::max(max_key_tiles_, own_key_tiles(i));

@@ -2,7 +2,7 @@
 // decoded.
 #include <vector>
 
-#include "attention/forward/cut.hpp"
+#include "attention/forward/partition.hpp"
 #include "check.hpp"
 
 namespace heedful {
@@ -22,7 +22,7 @@ Problem problem_of(const std::vector<Item>& items) {
 template <class T>
 void every_row_meets_every_key_once(const std::vector<Item>& items) {
   const Problem problem = problem_of(items);
-  const ForwardCut<T> cut(problem);
+  const ForwardPartition<T> partition(problem);
   std::vector<std::vector<int>> met;
   for (const Item& item : items) {
     for (std::ptrdiff_t head = 0; head < 2; ++head) {
@@ -30,8 +30,8 @@ void every_row_meets_every_key_once(const std::vector<Item>& items) {
     }
   }
   bool first_split_seen = true;
-  for (std::ptrdiff_t index = 0; index < cut.tasks(); ++index) {
-    const RowTask task = cut.task(index);
+  for (std::ptrdiff_t index = 0; index < partition.tasks(); ++index) {
+    const RowTask task = partition.task(index);
     const std::ptrdiff_t keys = items[static_cast<std::size_t>(task.item)].keys;
     auto& counts = met[static_cast<std::size_t>(2 * task.item + task.kv_head)];
     for (std::ptrdiff_t row = task.first_row; row < task.first_row + task.rows; ++row) {
@@ -53,10 +53,11 @@ template <class T>
 void few_rows_are_decoded() {
   std::vector<Item> items{{0, 1, 0, 2049, 2048}, {1, 97, 2049, 11, 0}, {98, 0, 2060, 5, 0}};
   Problem problem = problem_of(items);
-  const ForwardCut<T> cut(problem);
-  check(cut[0].path == Path::decode && cut[0].key_splits > 1, "one query, many keys");
-  check(cut[1].path == Path::prefill && cut[1].key_splits == 1, "many queries, few keys");
-  check(cut[2].tasks() == 0, "no queries, no tasks");
+  const ForwardPartition<T> partition(problem);
+  check(partition[0].path == Path::decode && partition[0].key_splits > 1, "one query, many keys");
+  check(partition[1].path == Path::prefill && partition[1].key_splits == 1,
+        "many queries, few keys");
+  check(partition[2].tasks() == 0, "no queries, no tasks");
   problem.score_kind = ScoreKind::additive;
   check(choose_path<T>(problem, items[0]) == Path::prefill, "additive scores want panels");
 }

@@ -17,7 +17,7 @@ namespace heedful {
 inline constexpr std::ptrdiff_t max_key_splits = 8;
 
 // How each key/value head of one item is cut.
-struct ItemCut {
+struct ItemPartition {
   Path path;
   KeyRange keys;  // that some row sees
   std::ptrdiff_t row_blocks, key_splits;
@@ -26,17 +26,17 @@ struct ItemCut {
 };
 
 template <class T>
-class ForwardCut {
+class ForwardPartition {
  public:
-  explicit ForwardCut(const Problem& problem);
+  explicit ForwardPartition(const Problem& problem);
 
   std::ptrdiff_t tasks() const { return tasks_.size(); }
   RowTask task(std::ptrdiff_t index) const;
-  const ItemCut& operator[](std::ptrdiff_t item) const { return items_[item]; }
+  const ItemPartition& operator[](std::ptrdiff_t item) const { return items_[item]; }
 
  private:
   const Problem& problem_;
-  Buffer<ItemCut> items_;
+  Buffer<ItemPartition> items_;
   RaggedRange tasks_;
 };
 

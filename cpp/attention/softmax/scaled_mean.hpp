@@ -12,20 +12,20 @@ namespace heedful {
 // Room for 2^64 values in a sum. What a value of less than 2^−64 times the largest one loses is
 // below the rounding of the sum.
 template <class T>
-inline constexpr T value_shrink = T(1) / T(18446744073709551616.0);
+inline constexpr T value_scale = T(1) / T(18446744073709551616.0);
 
 // A mean of values that were shrunk. Rounding may take it past `largest`, the largest number of the
 // type of the values, unless dropout has made it larger than they are.
 template <class T>
-T grown_mean(T shrunk, T largest, bool within) {
-  const T mean = shrunk / value_shrink<T>;
-  if (!within || !std::isfinite(shrunk) || std::abs(mean) <= largest) return mean;
+T unscaled_mean(T scaled, T largest, bool clamp) {
+  const T mean = scaled / value_scale<T>;
+  if (!clamp || !std::isfinite(scaled) || std::abs(mean) <= largest) return mean;
   return mean < 0 ? -largest : largest;
 }
 
 // The largest finite number of a type, as T.
 template <class T>
-T largest_number(ElementType type) {
+T largest_finite(ElementType type) {
   if (type == ElementType::float16) return T(65504);
   if (type == ElementType::bfloat16) return T(3.3895313892515355e38);
   if (type == ElementType::float32) return static_cast<T>(std::numeric_limits<float>::max());

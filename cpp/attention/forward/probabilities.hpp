@@ -12,7 +12,7 @@
 
 namespace heedful {
 
-struct WantedRows {
+struct SelectedRows {
   const std::int64_t* rows = nullptr;
   std::ptrdiff_t count = 0;     // n
   std::ptrdiff_t key_rows = 0;  // Lk
@@ -20,12 +20,12 @@ struct WantedRows {
 
 template <class T>
 void attention_scores(const Problem& problem, const TensorView& query, const TensorView& key,
-                      const TensorView& scores, const WantedRows& wanted, const Team& team);
+                      const TensorView& scores, const SelectedRows& selected, const Team& team);
 
 // `weights` has one head when the heads are averaged.
 template <class T>
-void attention_weights(const Problem& problem, const TensorView& query, const TensorView& key,
-                       const TensorView& lse, const TensorView& weights, const WantedRows& wanted,
-                       bool average_heads, const Team& team);
+void attention_probabilities(const Problem& problem, const TensorView& query, const TensorView& key,
+                             const TensorView& lse, const TensorView& probabilities,
+                             const SelectedRows& selected, bool average_heads, const Team& team);
 
 }  // namespace heedful
