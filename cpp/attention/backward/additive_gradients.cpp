@@ -15,7 +15,7 @@ using simd::multiply_add;
 using simd::Packet;
 using simd::store;
 
-// A NaN where dscore is 0 is that of a hidden key.
+// A NaN where dscore is 0 belongs to a hidden key.
 template <bool guard, class T>
 TanhDerivative<T> guarded(const TanhDerivative<T>& derivative, const Packet<T>& dscore) {
   if constexpr (guard) {
@@ -28,7 +28,7 @@ TanhDerivative<T> guarded(const TanhDerivative<T>& derivative, const Packet<T>& 
   }
 }
 
-// The sums of some columns. Those of dquery grow over the keys, those of dkey are of one key.
+// The sums of some columns: dquery and dscore_vector over all keys, dkey of one key.
 template <class T>
 struct ColumnSums {
   static constexpr int width = simd::lanes<T>;
@@ -128,7 +128,7 @@ void accumulate_columns(const AdditiveTile<T>& tile, const AdditiveGradients<T>&
   }
 }
 
-// One query: its columns in the lanes.
+// One query: the lanes run over its columns.
 template <class T>
 void accumulate_lane(const AdditiveTile<T>& tile, int lanes, int lane,
                      const AdditiveGradients<T>& gradients) {
@@ -145,7 +145,7 @@ void accumulate_lane(const AdditiveTile<T>& tile, int lanes, int lane,
     auto dquery = broadcast(T(0)), dscore_vector = broadcast(T(0));
     for (std::ptrdiff_t k = 0; k < tile.keys; ++k) {
       const T dscore = gradients.dscores[k * lanes + lane];
-      if (dscore == 0) continue;  // perhaps a hidden key
+      if (dscore == 0) continue;  // possibly a hidden key
       const T* row = tile.key_rows.data + k * tile.key_rows.stride + begin;
       if (columns < width) row = std::copy_n(row, columns, key) - columns;
       const TanhDerivative<T> derivative = tanh_derivative<T>(add(queries, load(row)));

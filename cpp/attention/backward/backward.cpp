@@ -14,8 +14,9 @@
 namespace heedful {
 namespace {
 
-// The same key tile of all items and heads before the next: neighbours in time do not wait for one
-// another's tickets, and with causal attention the first key tiles are seen by most queries.
+// Tasks in the order of key tiles: the same one of all items and heads before the next, so that
+// tasks that run at the same time do not wait for one another's tickets; and with causal attention
+// most queries see the first key tiles.
 template <class T>
 Buffer<BackwardTask> ordered_tasks(const Problem& problem, const BackwardPartition<T>& partition) {
   const RaggedRange places(problem.num_items, problem.num_kv_heads, [&](std::ptrdiff_t i) {
@@ -66,7 +67,7 @@ void attention_backward(const Problem& problem, const BackwardTensors& tensors,
                    tensors.overflowed->store(true, std::memory_order_relaxed);
                  }
                });
-  for (const BackwardTask& task : tasks) {  // in an order that no thread decides
+  for (const BackwardTask& task : tasks) {  // in an order that does not depend on threads
     for (std::ptrdiff_t column = 0; column < columns; ++column) {
       tensors.dscore_vector[task.kv_head * problem.score_vector_stride + column] +=
           task.dscore_vector[column];

@@ -7,8 +7,8 @@
 namespace heedful {
 namespace {
 
-// One number for all keys: the sum of a row of a softmax's gradient. It is nearly 0, so its
-// rounding shows.
+// dbias has one element for all keys: the sum of a row of the softmax's gradient. It is nearly 0,
+// so its rounding is visible.
 template <class T>
 T sum_of_lane(const T* from, std::ptrdiff_t keys, std::ptrdiff_t step) {
   T totals[8] = {};

@@ -1,4 +1,4 @@
-// What is the same for all tasks of one call of the backward pass.
+// The data that all tasks of one call of the backward pass share.
 #pragma once
 
 #include "attention/backward/bias_gradient.hpp"

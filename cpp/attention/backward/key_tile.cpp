@@ -24,7 +24,7 @@ void add_rows(const VisibleKeys<T>& visible, const T* coefficients, Rows<T> rows
                 columns, prefetch);
 }
 
-// totals (+)= sums, which are zeros then.
+// totals (+)= sums, then sums = 0.
 template <class T>
 void flush_sums(T* sums, std::ptrdiff_t count, bool first, double* totals) {
   for (std::ptrdiff_t i = 0; i < count; ++i) {
@@ -33,7 +33,7 @@ void flush_sums(T* sums, std::ptrdiff_t count, bool first, double* totals) {
   std::fill_n(sums, count, T{0});
 }
 
-// Adds sums (rows, columns up to whole vectors), in T or in double, to the caller's rows.
+// Adds sums (rows, columns padded to whole vectors), in T or in double, to rows of the result.
 template <class T, class Sum>
 void add_sums(const TensorView& to, const BackwardTask& task, std::ptrdiff_t first_row,
               std::ptrdiff_t rows, std::ptrdiff_t columns, double factor, const Sum* sums) {
@@ -41,7 +41,7 @@ void add_sums(const TensorView& to, const BackwardTask& task, std::ptrdiff_t fir
   for (std::ptrdiff_t row = 0; row < rows; ++row) {
     T* const out = reinterpret_cast<T*>(to.row(task.item, task.kv_head, first_row + row));
     const Sum* const from = sums + row * padded<T>(columns);
-    if (task.chunk == 0) {  // zeros yet, and perhaps memory that was never touched
+    if (task.chunk == 0) {  // still zeros, possibly memory that was never touched
       for (std::ptrdiff_t column = 0; column < columns; ++column)
         out[column] = static_cast<T>(from[column] * scale);
     } else {

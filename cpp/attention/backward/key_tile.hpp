@@ -1,5 +1,4 @@
-// One key tile of a task: its rows, and dkey and dvalue, summed over the panels of queries that see
-// it.
+// One key tile of a task: its rows, and dkey and dvalue, summed over the query panels that see it.
 #pragma once
 
 #include <cstddef>
@@ -11,12 +10,12 @@
 
 namespace heedful {
 
-// What a panel sees of a key tile.
+// The keys of a key tile that are visible to a panel.
 template <class T>
 struct VisibleKeys {
   const Panel<T>& panel;
-  KeyRange keys;  // of the item; none of the others is seen
-  // null, or where hidden keys or queries hold NaN or ∞: scores (keys, lanes), see nonfinite.hpp
+  KeyRange keys;  // of the item; all others are hidden
+  // scores (keys, lanes) if hidden keys or queries may hold NaN or ∞, see nonfinite.hpp; else null
   const T* score_copy;
 };
 
@@ -28,13 +27,13 @@ class KeyTile {
   const KeyRange keys;  // of the item
   TileRows<T> key_rows, value_rows;
 
-  // Sums of the rows from `key` on, as long as the areas' depth and value_depth.
+  // The sums from row `key`, with the strides depth and value_depth of the scratch.
   T* dkey(std::ptrdiff_t key) const { return scratch_.dkey + (key - keys.begin) * scratch_.depth; }
   T* dvalue(std::ptrdiff_t key) const {
     return scratch_.dvalue + (key - keys.begin) * scratch_.value_depth;
   }
 
-  // To be called before the products of each panel are added.
+  // Call before the products of each panel are added.
   void count_panel();
 
   // dvalue[key] += Σ_lane probabilities[key][lane] · dout[lane]
@@ -47,7 +46,7 @@ class KeyTile {
   void write_dquery(const VisibleKeys<T>& visible, const T* dproducts, T* dquery,
                     RowPrefetch& prefetch);
 
-  // Adds the sums to the caller's rows.
+  // Adds the sums to the rows of the results.
   void add_to_outputs();
 
  private:
@@ -56,7 +55,7 @@ class KeyTile {
   const BackwardCall<T>& call_;
   const BackwardTask& task_;
   const BackwardScratch<T>& scratch_;
-  std::ptrdiff_t panels_ = 0, levels_ = 0;  // panels since the last level, and levels taken
+  std::ptrdiff_t panels_ = 0, levels_ = 0;  // panels since the last level, and levels flushed
 };
 
 }  // namespace heedful

@@ -1,6 +1,6 @@
-// The recurrence (Dao et al., "FlashAttention", 2022, appendix B.4), and where each of its matrices
-// lies. A task has one key tile j and goes through the panels i of queries; S, P and their
-// gradients are [key][lane], the transpose of the paper's:
+// The recurrence (Dao et al., "FlashAttention", 2022, appendix B.4), and the buffer of each of its
+// matrices. A task has one key tile j and loops over the query panels i; S, P and their gradients
+// are [key][lane], the transpose of the paper's:
 //
 //   Kⱼ, Vⱼ   dKⱼ = dVⱼ = 0            KeyTile::key_rows, value_rows, dkey, dvalue
 //   for each head of the group, for each panel i:
@@ -11,8 +11,8 @@
 //     dSᵢⱼ = Pᵢⱼ ∘ (dPᵢⱼ − Dᵢ)        dscores; dproducts before a softcap
 //     dVⱼ += Pᵢⱼᵀ dOᵢ                 KeyTile::dvalue
 //     dKⱼ += dSᵢⱼᵀ Qᵢ                 KeyTile::dkey
-//     dQᵢ += dSᵢⱼ Kⱼ                  dquery, then the caller's rows: key tile after key tile
-//   add scale · dKⱼ and dVⱼ           to the caller's rows: chunk after chunk
+//     dQᵢ += dSᵢⱼ Kⱼ                  dquery, then rows of the result: in the order of key tiles
+//   add scale · dKⱼ and dVⱼ           to rows of the result: in the order of chunks
 #include "attention/backward/key_tile_gradients.hpp"
 
 #include <algorithm>
@@ -29,8 +29,8 @@
 namespace heedful {
 namespace {
 
-// Makes panel i, with its Dᵢ where no other task needs it. Prefetched are the rows that it ends
-// with and the next one begins with.
+// Sets up panel i, with its Dᵢ if no other task needs it. Returns a prefetch of the rows that are
+// used at its end and at the start of the next panel.
 template <class T>
 RowPrefetch start_panel(const BackwardCall<T>& call, const BackwardTask& task, std::ptrdiff_t head,
                         std::ptrdiff_t index, const BackwardScratch<T>& scratch) {
@@ -60,7 +60,7 @@ RowPrefetch start_panel(const BackwardCall<T>& call, const BackwardTask& task, s
   return prefetch;
 }
 
-// dKⱼ and dQᵢ where a score is a product, which a softcap may bend.
+// dKⱼ and dQᵢ of dot-product scores, with or without softcap.
 template <class T>
 void write_product_gradients(const VisibleKeys<T>& visible, Rows<T> query, KeyTile<T>& tile,
                              const BackwardScratch<T>& scratch, RowPrefetch& prefetch) {
@@ -69,7 +69,7 @@ void write_product_gradients(const VisibleKeys<T>& visible, Rows<T> query, KeyTi
   tile.write_dquery(visible, scratch.dproducts, scratch.dquery, prefetch);
 }
 
-// dKⱼ, dQᵢ and dweight of additive attention.
+// dKⱼ, dQᵢ and dscore_vector of additive attention.
 template <class T>
 void write_additive_gradients(const BackwardCall<T>& call, const BackwardTask& task,
                               const VisibleKeys<T>& visible, KeyTile<T>& tile,
@@ -82,7 +82,7 @@ void write_additive_gradients(const BackwardCall<T>& call, const BackwardTask& t
                            task.dscore_vector, visible.score_copy != nullptr});
 }
 
-// Panel i against key tile j. Returns the keys that some query sees.
+// Panel i against key tile j. Returns the keys visible to some query.
 template <class T>
 KeyRange panel_gradients(const BackwardCall<T>& call, const BackwardTask& task, KeyTile<T>& tile,
                          const BackwardScratch<T>& scratch, RowPrefetch& prefetch) {
@@ -112,7 +112,7 @@ KeyRange panel_gradients(const BackwardCall<T>& call, const BackwardTask& task, 
   return visible.keys;
 }
 
-// Adds the panel's dquery to the caller's rows, which the first key tile finds zero.
+// Adds the panel's dquery to rows of the result, which are still zeros for the first key tile.
 template <class T>
 void add_dquery(const BackwardCall<T>& call, const BackwardTask& task,
                 const BackwardScratch<T>& scratch) {
@@ -136,7 +136,8 @@ void add_dquery(const BackwardCall<T>& call, const BackwardTask& task,
   }
 }
 
-// Adds the panel to what other tasks add to as well. Where no key is seen its tickets pass.
+// Adds the panel to results that other tasks add to as well. If no key is visible it only passes
+// its tickets on.
 template <class T>
 void add_in_order(const BackwardCall<T>& call, const BackwardTask& task, std::ptrdiff_t head,
                   std::ptrdiff_t panel, KeyRange keys, const BackwardScratch<T>& scratch,
@@ -155,7 +156,7 @@ void add_in_order(const BackwardCall<T>& call, const BackwardTask& task, std::pt
   }
 }
 
-// Other items may add to more panels of a shared dbias than this one has.
+// Passes the tickets of panels of a shared dbias that only longer items have.
 template <class T>
 void skip_missing_panels(const BackwardCall<T>& call, const BackwardTask& task, std::ptrdiff_t head,
                          Worker& worker) {

@@ -13,8 +13,8 @@
 namespace heedful {
 namespace {
 
-// Rows in whole vectors: where they lie, or copied with zeros past the last column. Rows far
-// apart are copied too, because they would share a few sets of the L1 cache.
+// Rows padded to whole vectors: read in place, or copied with zeros past the last column. Rows far
+// apart are copied too, because they would share a few L1 sets.
 template <class T>
 Rows<T> whole_rows(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_t head,
                    std::ptrdiff_t first, std::ptrdiff_t count, std::ptrdiff_t columns, T* buffer) {
@@ -45,7 +45,7 @@ Rows<T> rows_and_panel(const TensorView& view, std::ptrdiff_t item, std::ptrdiff
   return rows;
 }
 
-// dprobabilities[key][lane] += rows of the caller's dweights
+// dprobabilities[key][lane] += dweights[lane][key]
 template <class T>
 void add_dweights(const TensorView& dweights, std::ptrdiff_t item, const Panel<T>& panel,
                   KeyRange keys, T* dprobabilities) {
@@ -58,7 +58,8 @@ void add_dweights(const TensorView& dweights, std::ptrdiff_t item, const Panel<T
   }
 }
 
-// `partial`: some of the scores are −∞. The areas are a copy, which no store of numbers can change.
+// `partial`: some of the scores are −∞. The scratch is passed by value, so that stores to buffers
+// cannot alias its pointers.
 template <class T, class Normalizer>
 void write_dscores(const Normalizer& normalizer, std::ptrdiff_t keys, int lanes, bool partial,
                    const BackwardScratch<T> scratch) {
@@ -74,7 +75,7 @@ void write_dscores(const Normalizer& normalizer, std::ptrdiff_t keys, int lanes,
       if (scratch.keep_factors)
         dprobability = simd::multiply(dprobability, simd::load(scratch.keep_factors + at));
       auto dscore = normalizer.dscore(probability, dprobability, simd::load(scratch.delta + lane));
-      if (partial) {  // a hidden key has no part in it, whatever base and dweights are
+      if (partial) {  // a hidden key has none, whatever base and dweights are
         const auto hidden = simd::equal(score, minus_infinities);
         probability = simd::select(hidden, zero, probability);
         dscore = simd::select(hidden, zero, dscore);

@@ -1,6 +1,6 @@
-// The phases of one panel of queries against one key tile, from what is loaded to the gradients of
-// the scores. The panel, neighbours of one head, is that of the areas; each phase reads and writes
-// the areas' buffers by their names.
+// The phases of one query panel against one key tile, from loading to the gradients of the scores.
+// The panel is that of the scratch, with consecutive queries of one head; each phase reads and
+// writes named buffers of the scratch.
 #pragma once
 
 #include "attention/backward/call.hpp"
@@ -11,7 +11,7 @@
 
 namespace heedful {
 
-// Rows of a panel, in whole vectors.
+// Rows of a panel, padded to whole vectors.
 template <class T>
 struct PanelRows {
   Rows<T> query, dout;
@@ -22,12 +22,12 @@ template <class T>
 PanelRows<T> load_panel(const BackwardCall<T>& call, std::ptrdiff_t item,
                         const BackwardScratch<T>& scratch);
 
-// scores[key][lane], −∞ where hidden, and cap_slope with a softcap. No keys: nothing is seen.
+// scores[key][lane], −∞ where hidden, and cap_derivative with a softcap. No keys: all are hidden.
 template <class T>
 ScoreTile<T> write_scores(const BackwardCall<T>& call, std::ptrdiff_t item, KeyTile<T>& tile,
                           const BackwardScratch<T>& scratch);
 
-// score_copy where something is hidden and something of tile or panel is NaN or ∞; else null.
+// score_copy if some key is hidden and tile or panel contain NaN or ∞; else null.
 template <class T>
 const T* copy_scores(const ScoreTile<T>& scored, KeyTile<T>& tile, const PanelRows<T>& rows,
                      const BackwardScratch<T>& scratch);
@@ -38,14 +38,14 @@ void write_dprobabilities(const BackwardCall<T>& call, std::ptrdiff_t item, KeyR
                           KeyTile<T>& tile, const BackwardScratch<T>& scratch,
                           RowPrefetch& prefetch);
 
-// Of scores and dprobabilities, in one pass, and 0 where hidden:
-//   probabilities[key][lane] = kept ∘ exp(score − lse)
-//   dscores[key][lane] = exp(score − lse) ∘ (kept ∘ dprobabilities − delta)
+// From scores and dprobabilities, in one pass, and 0 where hidden:
+//   probabilities[key][lane] = keep_factor ∘ exp(score − lse)
+//   dscores[key][lane] = exp(score − lse) ∘ (keep_factor ∘ dprobabilities − delta)
 template <class T>
 void write_dscores(const BackwardCall<T>& call, std::ptrdiff_t item, const ScoreTile<T>& scored,
                    const BackwardScratch<T>& scratch);
 
-// dproducts = dscores ∘ cap_slope; dscores itself without a softcap.
+// dproducts = dscores ∘ cap_derivative; dscores itself without a softcap.
 template <class T>
 void write_dproducts(KeyRange keys, const BackwardScratch<T>& scratch);
 

@@ -1,4 +1,5 @@
-// The work area of one task of the backward pass: what each buffer holds, and which share memory.
+// The scratch memory of one task of the backward pass: what each buffer holds, and which share
+// memory.
 #pragma once
 
 #include <algorithm>
@@ -17,7 +18,7 @@ struct BackwardScratch {
   static constexpr std::ptrdiff_t lanes = Panel<T>::max_lanes;
 
   std::size_t size;
-  std::ptrdiff_t depth, value_depth;  // D and Dv, whole vectors
+  std::ptrdiff_t depth, value_depth;  // D and Dv, padded to whole vectors
 
   // Of a panel of queries
   Panel<T>* panel;
@@ -33,23 +34,23 @@ struct BackwardScratch {
   T* dquery_rows;  // (lanes, D)
 
   // Of the panel and the key tile, each (keys, lanes)
-  T* mask_buffer;     // what mask_tile needs
+  T* mask_buffer;     // the buffer of mask_tile
   T* scores;          // −∞ where hidden
-  T* score_copy;      // for products that must leave out what is hidden
+  T* score_copy;      // for products that must skip hidden keys
   T* cap_derivative;  // null without a softcap
-  T* keep_factors;    // the factors of dropout; null without
+  T* keep_factors;    // the factors of dropout: 0 or 1 / (1 − p); null without
   T* dprobabilities;  // after dropout
   T* probabilities;   // after dropout
-  T* dscores;         // what a bias gets
-  T* dproducts;       // what query · key gets: dscores, before a softcap
+  T* dscores;         // the gradient of the scores, and of a bias
+  T* dproducts;       // the gradient of query · key: dscores, before a softcap
 
   // Of the key tile
   T* keys;                // (keys, depth), for keys that cannot be read in place
   T* values;              // (keys, value_depth), likewise
   T* dkey;                // (keys, depth)
   T* dvalue;              // (keys, value_depth)
-  double* dkey_totals;    // as dkey: what was taken out of it; null without long sums
-  double* dvalue_totals;  // as dvalue
+  double* dkey_totals;    // like dkey: the levels summed before; null without long sums
+  double* dvalue_totals;  // like dvalue
   double* bias_sums;      // (keys), of one head; null unless its queries share a row of dbias
 
   BackwardScratch(const BackwardCall<T>& call, std::byte* memory) {
@@ -84,13 +85,14 @@ struct BackwardScratch {
     values = area.take<T>(call.tensors.value.template in_place<T>() ? 0 : tile * value_depth);
     size = area.size();
 
-    // Here alone buffers share memory, so that those of a key tile stay in the L2 cache. Each is
-    // written when nobody reads the other any more:
+    // Buffers share memory only here, so that those of a key tile stay in L2. Each is written after
+    // the last read of the other:
     delta_rows = dout_rows;    // delta is written before dout is loaded
-    probabilities = scores;    // each is made of the score at its place, by write_dscores,
+    probabilities = scores;    // each is computed from the score at its position, by write_dscores,
     dscores = dprobabilities;  // which reads both before it writes both
-    score_copy = mask_buffer;  // scores are whole by then, with mask and bias in them
-    dproducts = cap_derivative ? probabilities : dscores;  // probabilities are in dvalue by then
+    score_copy = mask_buffer;  // scores are complete by then, mask and bias included
+    // probabilities are added to dvalue by then
+    dproducts = cap_derivative ? probabilities : dscores;
   }
 };
 

@@ -1,10 +1,10 @@
-// The two products of prefill on pairs of bfloat16, where query, key, value and out are of that
-// type and the processor multiplies pairs: what FloatProducts is for numbers T. Scores, softmax and
-// every sum are float. Weights are rounded to bfloat16 before they multiply values: for numbers
-// without a common sign that errs as much as rounding the result does, 1.3 to 1.4 times the error
-// in all. What they are divided by at the end is the sum of the rounded ones, so that they sum to 1
-// again: the error is that of values around their mean, which halves what rounding weights adds
-// where values share a sign. The lse has the sum of the unrounded ones.
+// The two products of prefill on pairs of bfloat16, if query, key, value and out are of that type
+// and the processor multiplies pairs: the counterpart of FloatProducts. Scores, softmax and all
+// sums are float. Weights are rounded to bfloat16 before they are multiplied with values: for
+// values of both signs the error is that of rounding the result, 1.3 to 1.4 times the error in
+// total. The final division is by the sum of the rounded weights, so that they sum to 1 again: the
+// error is then that of the values around their mean, which halves the error of rounded weights for
+// values of one sign. The lse uses the sum of the unrounded weights.
 #pragma once
 
 #include <algorithm>
@@ -28,7 +28,7 @@ namespace heedful {
 class PairProducts {
  public:
   using Scalar = float;
-  static constexpr std::ptrdiff_t extra_rows = 1;  // behind those of out: sums of rounded weights
+  static constexpr std::ptrdiff_t extra_rows = 1;  // after those of out: sums of rounded weights
 
   static bool supports(const ForwardCall<float>& call) {
     constexpr ElementType bfloat16 = ElementType::bfloat16;
@@ -59,7 +59,7 @@ class PairProducts {
     words_to_panel(from, panel.lanes(), pairs_of(problem.depth), query_panel(index));
   }
 
-  // A sink shrinks like what is summed, and is not rounded.
+  // A sink is rescaled like the sum, and is not rounded.
   bool start(const Panel<float>& panel, const RunningSoftmax<float>& state) const {
     std::copy_n(state.sum, panel.lanes(), rounded_sum(panel, state));
     if (!call_.problem.sink) return false;
@@ -67,8 +67,8 @@ class PairProducts {
     return true;
   }
 
-  // Makes state.sum what out has to be divided by. With dropout it is already: the sum of the
-  // rounded weights lacks those that were dropped.
+  // Rescales out so that state.sum is its divisor. Not needed with dropout: the sum of the rounded
+  // weights lacks those that were dropped.
   void finish(const Panel<float>& panel, const RunningSoftmax<float>& state) const {
     const std::ptrdiff_t depth = call_.problem.value_depth;
     record_overflow(call_, Rows<float>{state.out, panel.lanes()}, depth, panel.lanes());
@@ -86,7 +86,8 @@ class PairProducts {
     Tile(const PairProducts& products, const RowTask& task, KeyRange tile)
         : products_(products), task_(task), tile_(tile) {}
 
-    // The queries are not multiplied by the factor of the scores, which would round them.
+    // The queries are not multiplied by the query factor, which would round them; the product
+    // applies it.
     void score(const Panel<float>& panel, int index, KeyRange keys, float* scores, float* maximum) {
       const ForwardCall<float>& call = products_.call_;
       if (!key_rows_.data) {
@@ -99,7 +100,7 @@ class PairProducts {
                            panel.lanes(), false, call.rule.query_factor, maximum});
     }
 
-    // A key that no lane sees may share its pair with one that is seen.
+    // A key hidden from all lanes may share its pair with a visible one.
     bool must_select(KeyRange keys, bool partial) {
       const bool alone = begins_odd(keys) || (keys.end - tile_.begin) % 2 != 0;
       return (partial || alone) && !finite();

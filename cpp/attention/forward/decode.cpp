@@ -20,7 +20,7 @@
 namespace heedful {
 namespace {
 
-// Queries and keys are of bfloat16, and lie as dot_pair_rows reads them.
+// Whether queries and keys are bfloat16, in a layout that dot_pair_rows can read.
 template <class T>
 bool uses_pairs(const ForwardCall<T>& call) {
   const auto readable = [](const TensorView& view) {
@@ -35,19 +35,19 @@ bool uses_pairs(const ForwardCall<T>& call) {
 template <class T>
 struct Scratch {
   std::size_t size;
-  std::ptrdiff_t tile;          // most keys of a tile, whole vectors
+  std::ptrdiff_t tile;          // maximum keys of a tile, padded to whole vectors
   RowVectors<T> key_vectors;    // of D
   RowVectors<T> value_vectors;  // of Dv
-  std::ptrdiff_t depth;         // D, whole vectors
-  std::ptrdiff_t out_depth;     // Dv, whole vectors
-  bool pairs;                   // the queries are pairs of bfloat16, not scaled
+  std::ptrdiff_t depth;         // D, padded to whole vectors
+  std::ptrdiff_t out_depth;     // Dv, padded to whole vectors
+  bool pairs;                   // the queries are pairs of bfloat16, unscaled
   T* queries;                   // (rows, depth), scaled, see DotQueries
   T* outs;                      // (rows, out_depth), see Weighing
   T* maxima;                    // (rows)
   T* sums;
   T* scores;      // (rows, tile)
-  T* mask;        // (rows, tile): what mask and bias add
-  T* score_copy;  // (rows, tile): a copy of the scores
+  T* mask;        // (rows, tile): mask and bias as values to add
+  T* score_copy;  // (rows, tile): for products that must skip hidden keys
   T* keys;        // (tile, depth), for keys that cannot be read in place
   T* values;      // (tile, out_depth), likewise
   T* row;         // (D or Dv)
@@ -108,8 +108,8 @@ void load_queries(const ForwardCall<T>& call, const RowTask& task, const Scratch
   std::fill(scratch.queries + task.rows * stride, scratch.queries + padded_rows * stride, T{0});
 }
 
-// What mask and bias say of the tile, before anything of it is read. False when no row sees any of
-// it.
+// Reads mask and bias of the tile, before its keys and values are read. False if the whole tile is
+// hidden from every row.
 template <class T>
 bool read_masks(const ForwardCall<T>& call, const RowTask& task, KeyRange tile,
                 const Scratch<T>& scratch, bool& partial) {
@@ -131,8 +131,8 @@ bool read_masks(const ForwardCall<T>& call, const RowTask& task, KeyRange tile,
   return any_visible;
 }
 
-// How far ahead rows are fetched, in bytes: some hundred lines, of which memory delivers one each
-// few nanoseconds.
+// The prefetch distance in bytes: some hundred cache lines, of which memory delivers one every few
+// nanoseconds.
 constexpr std::ptrdiff_t prefetch_distance = 12288;
 
 template <class T>
@@ -239,7 +239,8 @@ void decode(const ForwardCall<T>& call, const RowTask& task, const KeySplit<T>& 
   const Scratch<T> scratch(call, worker.scratch);
   load_queries(call, task, scratch);
 
-  // shorter tiles, so more turns between keys and values, read memory up to 20 % slower
+  // shorter tiles, which alternate between keys and values more often, read memory up to 20 %
+  // slower
   const KeyTiles tiles(task.keys, tile_keys(problem));
   for (std::ptrdiff_t t = 0; t < tiles.count(); ++t) {
     worker.check();

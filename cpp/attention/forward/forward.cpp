@@ -75,7 +75,7 @@ void attention_forward(const Problem& problem, const TensorView& query, const Te
     if (partition[task.item].path == Path::decode) {
       decode(call, task, own, worker);
     } else {
-      // the other threads take the tasks between
+      // the other threads execute the tasks in between
       const std::ptrdiff_t next_index = index + used.threads;
       const NextTask next = next_index < partition.tasks()
                                 ? NextTask(call, task, partition.task(next_index))

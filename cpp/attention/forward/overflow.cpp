@@ -30,7 +30,7 @@ struct Scratch {
   T* weights;      // (tile, lanes)
   T* mask;
   T* keys;    // (tile, D)
-  T* values;  // (tile, Dv), shrunk
+  T* values;  // (tile, Dv), scaled by value_scale
   T* means;   // (Dv, lanes)
   T* row;     // (Dv)
 
@@ -70,7 +70,7 @@ bool any_overflow(const ForwardCall<T>& call, std::ptrdiff_t item, const Panel<T
   return false;
 }
 
-// Whether finite values of the head are so large that a sum of them may overflow.
+// Whether finite values of the head are large enough for their sum to overflow.
 template <class T>
 bool may_overflow(const ForwardCall<T>& call, std::ptrdiff_t item, std::ptrdiff_t kv_head,
                   Worker& worker, T* row) {
@@ -119,7 +119,7 @@ void load_values(const ForwardCall<T>& call, std::ptrdiff_t item, std::ptrdiff_t
   }
 }
 
-// Calls visit(keys) with the scores of each tile of keys.
+// Calls visit(keys) after computing the scores of each key tile.
 template <class T, class Visit>
 void for_tiles(const ForwardCall<T>& call, std::ptrdiff_t item, std::ptrdiff_t kv_head, T* maximum,
                const Scratch<T>& scratch, Worker& worker, const Visit& visit) {
@@ -137,7 +137,7 @@ void for_tiles(const ForwardCall<T>& call, std::ptrdiff_t item, std::ptrdiff_t k
   }
 }
 
-// The means of a panel of rows: with the maximum of all keys known, nothing has to shrink.
+// The means of a query panel: with the maximum over all keys known, nothing has to be rescaled.
 template <class T>
 void compute_means(const ForwardCall<T>& call, std::ptrdiff_t item, std::ptrdiff_t kv_head,
                    const Scratch<T>& scratch, Worker& worker) {

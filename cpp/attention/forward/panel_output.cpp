@@ -33,7 +33,7 @@ void write_weighted(const ForwardCall<T>& call, std::ptrdiff_t item, const Panel
   for (int lane = 0; lane < panel.count; ++lane) {
     factors[lane] = out_factor(state.sum[lane], call.dropout_factor);
   }
-  // the rows of a panel of one head are a stride apart
+  // the rows of a panel of one head are one stride apart
   const bool in_place = call.out.template in_place<T>() && panel.one_head;
   T* const out = in_place ? reinterpret_cast<T*>(row_of_out(call, item, panel, 0)) : rows;
   const std::ptrdiff_t stride = in_place
@@ -56,7 +56,7 @@ void write_out(const ForwardCall<T>& call, std::ptrdiff_t item, const Panel<T>& 
     factors[lane] = out_factor(state.sum[lane], call.dropout_factor);
     to[lane] = in_place && lane < panel.count
                    ? reinterpret_cast<T*>(row_of_out(call, item, panel, lane))
-                   // lanes without a row share one
+                   // padding lanes share one row
                    : rows + std::min(lane, panel.count) * call.problem.value_depth;
   }
   panel_to_rows(state.out, panel.lanes(), call.problem.value_depth, factors, to);

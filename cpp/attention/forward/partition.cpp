@@ -10,12 +10,12 @@
 namespace heedful {
 namespace {
 
-// Fewest keys of a split: below, merging costs more than it brings.
+// Minimum keys of a split: with fewer, merging costs more than it saves.
 constexpr std::ptrdiff_t min_split_keys = 512;
 
-// With fewer tasks, blocks of rows become shorter, so that no thread waits for another's last.
+// With fewer tasks, row blocks become shorter, so that no thread idles during another's last task.
 constexpr std::ptrdiff_t min_tasks = 16;
-// Fewest multiply-adds of a task that is cut off.
+// Minimum multiply-adds of a task when row blocks are made shorter.
 constexpr std::ptrdiff_t min_task_work = 500'000;
 
 template <class T>
@@ -26,13 +26,14 @@ std::ptrdiff_t num_row_blocks(const Problem& problem, std::ptrdiff_t rows) {
 }
 
 std::ptrdiff_t num_key_splits(KeyRange keys, std::ptrdiff_t rows) {
-  // so the states stay small beside the keys
+  // so that the states stay small compared with the keys
   const std::ptrdiff_t min_keys = std::max(min_split_keys, 4 * rows);
   return std::clamp<std::ptrdiff_t>(keys.size() / min_keys, 1, max_key_splits);
 }
 
-// More blocks, down to a panel each, where the keys are one tile: there rows do not know of their
-// neighbours and keep their bits. (Several tiles of keys are cut by what all rows of a task see.)
+// More row blocks, down to one panel each, if the keys are one tile: then a row's bits do not
+// depend on its neighbours. (The bounds of several key tiles depend on the keys visible to all rows
+// of a task.)
 template <class T>
 std::ptrdiff_t finer_row_blocks(const Problem& problem, const ItemPartition& partition,
                                 std::ptrdiff_t rows) {
@@ -88,7 +89,7 @@ RowTask ForwardPartition<T>::task(std::ptrdiff_t index) const {
   const RaggedRange::Place place = tasks_[index];
   const ItemPartition& partition = items_[place.item];
   const std::ptrdiff_t rows = problem_.group() * problem_.items[place.item].queries;
-  // the last rows first: with causal attention they see most keys
+  // the last rows first: with causal attention they see the most keys
   const std::ptrdiff_t block = partition.row_blocks - 1 - place.index / partition.key_splits;
   const std::ptrdiff_t split = place.index % partition.key_splits;
   const EvenRanges vectors{padded<T>(rows) / width, partition.row_blocks};

@@ -1,7 +1,7 @@
-// How the forward pass is cut into tasks: every key/value head of an item into blocks of rows, and
-// where that is only one, into splits of the keys. What is cut by the item's own shape alone gives
-// a row the same bits whatever else the call computes; what depends on the rest of the call (the
-// finer blocks of few tasks) leaves the bits of every row as they are.
+// The partition of the forward pass into tasks: every key/value head of an item into row blocks,
+// and if there is only one, into key splits. What depends on the item's own shape alone gives a row
+// the same bits whatever else the call computes; what depends on the rest of the call (shorter row
+// blocks if there are few tasks) does not change the bits of any row.
 #pragma once
 
 #include <cstddef>
@@ -13,13 +13,13 @@
 
 namespace heedful {
 
-// Most splits of the keys of a row.
+// Maximum number of key splits of a row.
 inline constexpr std::ptrdiff_t max_key_splits = 8;
 
-// How each key/value head of one item is cut.
+// The partition of each key/value head of one item.
 struct ItemPartition {
   Path path;
-  KeyRange keys;  // that some row sees
+  KeyRange keys;  // visible to some row
   std::ptrdiff_t row_blocks, key_splits;
 
   std::ptrdiff_t tasks() const { return row_blocks * key_splits; }

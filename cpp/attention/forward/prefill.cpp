@@ -16,19 +16,19 @@
 namespace heedful {
 namespace {
 
-// The recurrence, for one panel of queries (lanes) and one tile of keys after the other, with
-// m, l, O for maximum, sum, out before the tile and m', l', O' after it:
-//   S  = K Qᵀ, scaled, capped, biased, hidden      areas.scores   tile.score, finish_tile
-//   m' = max(m, max_key S)                         areas.raised   in the epilogue of the product
-//   P  = 2^(S − m')                                areas.scores   add_tile
-//   l' = 2^(m − m') l + Σ_key P                    state.sum      add_tile
-//   O' = 2^(m − m') O + Vᵀ P                       state.out      add_tile, tile.add_values
-// and at the end out = O / l, lse = m + log l (panel_output.hpp). Powers are of the ScoreRule's
-// exponent. (Dao et al., "FlashAttention", 2022, algorithm 1.)
+// The recurrence, for one query panel (lanes) and one key tile after another, with m, l, O for
+// maximum, sum, out before the tile and m', l', O' after it:
+//   S  = K Qᵀ, scaled, capped, biased, masked    scratch.scores        tile.score, finish_tile
+//   m' = max(m, max_key S)                       scratch.new_maximum   tile.score or finish_tile
+//   P  = 2^(S − m')                              scratch.scores        add_tile
+//   l' = 2^(m − m') l + Σ_key P                  state.sum             add_tile
+//   O' = 2^(m − m') O + Vᵀ P                     state.out             add_tile, tile.add_values
+// and at the end out = O / l, lse = m + log l (panel_output.hpp). Exponents are multiplied by the
+// ScoreRule's exponent. (Dao et al., "FlashAttention", 2022, algorithm 1.)
 
 constexpr int max_panels = 4;
 
-// `Products` does the multiplications; the softmax and all that restricts it work on numbers T.
+// `Products` computes the two products; softmax, masks and bias are computed in T.
 template <class Products>
 struct Scratch {
   using T = typename Products::Scalar;
@@ -37,12 +37,12 @@ struct Scratch {
   WorkArea area;
   Products products;
   Panel<T>* panels;
-  T* outs;    // each (Dv + Products::more_rows, lanes)
+  T* outs;    // each (Dv + Products::extra_rows, lanes)
   T* maxima;  // each (lanes)
   T* sums;
   T* new_maximum;  // (lanes)
   T* scores;       // (tile, lanes)
-  T* mask;         // (tile, lanes): what mask_tile needs; then a copy of the scores
+  T* mask;         // (tile, lanes): the buffer of mask_tile; then a copy of the scores
   T* rows;  // (lanes, D or Dv), for queries and outputs that cannot be read or written in place
 
   Scratch(const ForwardCall<T>& call, std::byte* memory)
@@ -61,16 +61,16 @@ struct Scratch {
   RunningSoftmax<T> state(const Problem& problem, std::ptrdiff_t panel) const {
     return {maxima + panel * lanes, sums + panel * lanes, outs + panel * out_rows(problem) * lanes};
   }
-  // What is summed up to the end, and shrinks where a maximum rises.
+  // The rows that are accumulated over all keys, and rescaled where the maximum grows.
   static std::ptrdiff_t out_rows(const Problem& problem) {
     return problem.value_depth + Products::extra_rows;
   }
 };
 
-// What became of a panel's sum of values.
+// Where a panel's weighted sum of values is.
 enum class Outcome : unsigned char { none, in_panel, written };
 
-// `all_keys`: the tile holds all keys that the panel may see, so that the results can be written.
+// `all_keys`: the tile holds all keys visible to the panel, so that the results can be written.
 template <class Products, class T>
 Outcome process_tile(const ForwardCall<T>& call, std::ptrdiff_t item, const Panel<T>& panel,
                      int index, KeyRange keys, bool all_keys, Outcome before,
@@ -170,7 +170,7 @@ void run(const ForwardCall<T>& call, const RowTask& task, const KeySplit<T>& spl
   }
 }
 
-// The module has code that multiplies pairs of bfloat16, and T is what they are summed in.
+// Whether the module has code that multiplies pairs of bfloat16, and T is the type of their sums.
 template <class T>
 inline constexpr bool may_pair = simd::compiled_bfloat16_pairs && sizeof(T) == sizeof(float);
 

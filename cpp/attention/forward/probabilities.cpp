@@ -23,7 +23,7 @@ struct Scratch {
   Panel<T>* panel;
   T* query_rows;   // (lanes, D)
   T* query_panel;  // (D, lanes)
-  T* base;         // (lanes): weight = 2^(exponent · (score − base)) · factor
+  T* base;         // (lanes): probability = 2^(exponent · (score − base)) · factor
   T* factor;       // (lanes)
   T* scores;       // (tile, lanes)
   T* mask;
@@ -46,18 +46,18 @@ struct Scratch {
   }
 };
 
-// The tensors of the call, and the rule that turns a tile of scores into what is returned.
+// The tensors of the call, and how a tile of scores is converted to results.
 template <class T>
 struct ScoresCall {
   const Problem& problem;
   const TensorView& query;
   const TensorView& key;
-  const RowScales<T>* scales;  // null: scores are wanted
+  const RowScales<T>* scales;  // null: the results are scores
   const TensorView& result;
   const SelectedRows& selected;
   ScoreRule<T> rule;
-  T factor;  // of weights: dropout's, and 1 / H of an average; of scores: what makes them natural
-  T hidden_value;  // what stands for a hidden key
+  T factor;  // of probabilities: dropout's, and 1 / H of an average; of scores: to natural units
+  T hidden_value;  // the result of a hidden key
 };
 
 template <class T>
@@ -95,7 +95,7 @@ void to_probabilities(const ScoresCall<T>& call, std::ptrdiff_t item, KeyRange k
         const auto value = simd::load(score);
         const auto probability = normalizer.probability(value, simd::load(scratch.base + lane),
                                                         simd::load(scratch.factor + lane));
-        // selected: lse is NaN where something attended is NaN
+        // a selection, not a product: lse is NaN if an attended score is NaN
         simd::store(score, simd::select(simd::equal(value, minus_infinities), simd::broadcast(T{0}),
                                         probability));
       }
@@ -105,7 +105,7 @@ void to_probabilities(const ScoresCall<T>& call, std::ptrdiff_t item, KeyRange k
     apply_dropout(call.problem, item, panel, keys, T{1}, scratch.scores);
 }
 
-// Adds or writes one head's rows: result[lane][key], from index `first` of the rows wanted.
+// Adds or writes one head's rows: result[lane][key], from index `first` of the selected rows.
 template <class T>
 void run_panel(const ScoresCall<T>& call, std::ptrdiff_t item, std::ptrdiff_t head,
                std::ptrdiff_t result_head, std::ptrdiff_t first, const Scratch<T>& scratch,
@@ -158,7 +158,7 @@ void run(const ScoresCall<T>& call, bool average_heads, const Team& team) {
     const std::ptrdiff_t queries = problem.items[item].queries;
     const std::ptrdiff_t end = std::min((panel + 1) * lanes, call.selected.count);
     for (std::ptrdiff_t first = panel * lanes; first < end;) {
-      // a run of wanted rows that belong to the item
+      // a run of selected rows that belong to the item
       std::ptrdiff_t chosen[lanes];
       int count = 0;
       for (; first + count < end; ++count) {

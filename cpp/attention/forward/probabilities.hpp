@@ -1,9 +1,9 @@
-// Scores and weights themselves, for those who want to look at them:
-//   scores (B, H, n, Lk)   what the softmax sees, −∞ where hidden
-//   weights (B, H, n, Lk)  exp(score − lse), after dropout, 0 where hidden; lse (B, H, Lq)
-//   averaged (B, n, Lk)    the mean of the weights over the heads, with no array of all heads
-// n counts the rows wanted: `rows` (n) holds their queries, or is null for all. Whole rows of Lk
-// numbers are written for the queries that belong to an item.
+// The scores and probabilities (the public API's weights) as results:
+//   scores (B, H, n, Lk)         input of the softmax, −∞ where hidden
+//   probabilities (B, H, n, Lk)  exp(score − lse), after dropout, 0 where hidden; lse (B, H, Lq)
+//   averaged (B, n, Lk)          the mean over the heads, without an array of all heads
+// n is the number of selected rows: `rows` (n) holds their queries, or is null for all. Whole rows
+// of Lk elements are written for the queries that belong to an item.
 #pragma once
 
 #include "arrays/tensor_view.hpp"
@@ -22,7 +22,7 @@ template <class T>
 void attention_scores(const Problem& problem, const TensorView& query, const TensorView& key,
                       const TensorView& scores, const SelectedRows& selected, const Team& team);
 
-// `weights` has one head when the heads are averaged.
+// `probabilities` has one head if the heads are averaged.
 template <class T>
 void attention_probabilities(const Problem& problem, const TensorView& query, const TensorView& key,
                              const TensorView& lse, const TensorView& probabilities,

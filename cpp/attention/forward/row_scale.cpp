@@ -13,11 +13,11 @@
 namespace heedful {
 namespace {
 
-// Below, the rounding of lse moves a weight by less than the rounding of the scores does.
+// Below, rounding lse changes a probability by less than rounding the scores does.
 template <class T>
 const T large_lse = std::ldexp(T{1}, std::numeric_limits<T>::digits - 12);
 
-// Whether lse itself may have passed the largest number, and the weights be good all the same.
+// Whether lse itself may have overflowed although the probabilities are finite.
 template <class T>
 bool lse_may_overflow(const ScoreRule<T>& rule) {
   return rule.natural > T(1 << 20);
@@ -27,8 +27,8 @@ template <class T>
 T factor_of(T maximum, T sum, T natural, T lse) {
   if (sum == 0) return 0;
   const T own = log_sum_exp(maximum, sum, natural);
-  // What the given lse counts besides these keys; a difference within rounding is none. Where units
-  // are below the rounding of lse, sums that cancel may have left more of it in the scores.
+  // The given lse may include other keys than these; a difference within rounding is ignored. Where
+  // the rounding of lse exceeds 1, cancellation may have left a larger error in the scores.
   constexpr T epsilon = std::numeric_limits<T>::epsilon();
   const bool coarse = std::abs(lse) * epsilon > 1;
   const T rounding = (coarse ? T(1024) : T(8)) * epsilon * std::abs(lse);
@@ -45,8 +45,8 @@ template <class T>
 void RowScales<T>::set(std::ptrdiff_t row, T lse, const ScoreRule<T>& rule) {
   const T base = lse == minus_infinity<T> ? -lse : lse / rule.natural;
   bases_[row] = base;
-  // Makes good what was rounded away of base, and of the exponent: in a row of many keys or great
-  // scores base is many units off, and all weights would be off by as many roundings.
+  // Compensates the rounding of base and of the exponent: in a row of many keys or large scores
+  // base is off by many units, and all probabilities would be off by as many ulps.
   using Wide = std::conditional_t<std::is_same_v<T, float>, double, long double>;
   constexpr Wide ln_2 = static_cast<Wide>(0.693147180559945309417232121458L);
   const Wide residual =

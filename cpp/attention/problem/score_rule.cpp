@@ -9,7 +9,7 @@
 namespace heedful {
 namespace {
 
-// The steepest slope that takes no distance of the call past the largest number.
+// The largest slope whose product with every distance of the call stays finite.
 template <class T>
 T slope_limit(const Problem& problem) {
   double max_distance = 1;
@@ -22,8 +22,8 @@ T slope_limit(const Problem& problem) {
   return static_cast<T>(0.99 * static_cast<double>(std::numeric_limits<T>::max()) / max_distance);
 }
 
-// softcap · tanh(scale · product / softcap): the quotient of both is the query's, unless one of
-// them is near an end of the range.
+// softcap · tanh(scale · product / softcap): scale / softcap is folded into the query, unless one
+// of them is near an end of the range.
 template <class T>
 ScoreRule<T> capped_rule(const Problem& problem) {
   using R = FactorRange<T>;
@@ -39,14 +39,14 @@ ScoreRule<T> capped_rule(const Problem& problem) {
   }
   int power = 0;
   const double mantissa = std::frexp(problem.scale, &power);
-  int folded = power;  // what the query takes
+  int folded = power;  // folded into the query
   if (power < R::small) folded = std::max(power - R::small, R::min);
   if (power > R::large) folded = R::headroom;
   return {static_cast<T>(std::ldexp(mantissa, folded)), cap, T{1}, T(log2_e),
           std::ldexp(1.0, power - folded)};
 }
 
-// The scale is left to the exponential, or is too large for scores in units of 1.
+// The scale is applied in the exponential, or is too large for scores in units of 1.
 template <class T>
 ScoreRule<T> uncapped_rule(const Problem& problem) {
   using R = FactorRange<T>;

@@ -12,7 +12,7 @@ namespace {
 template <class T>
 using Sums = simd::Packet<T>[max_vectors];
 
-// Two columns at a time: r = 1 / (below₁ · below₂) serves both.
+// Two columns at a time share one division: r = 1 / (denominator₁ · denominator₂).
 template <class T, int vectors>
 void add_pairs(const QueryExponentials<T>& queries, const KeyExponentials<T>& key,
                const T* score_vector, std::ptrdiff_t columns, Sums<T>& sums) {
@@ -47,7 +47,7 @@ void add_singles(const T* panel, int lanes, const T* key, const T* score_vector,
   }
 }
 
-// Columns [begin, begin + columns) of the sum. Weights behind the last column are 0.
+// Columns [begin, begin + columns) of the sum. The score vector is 0 past the last column.
 template <class T, int vectors>
 void add_columns(const AdditiveTile<T>& tile, std::ptrdiff_t begin, std::ptrdiff_t columns,
                  T* scores) {
@@ -74,7 +74,7 @@ void add_columns(const AdditiveTile<T>& tile, std::ptrdiff_t begin, std::ptrdiff
   }
 }
 
-// One query: its columns in the lanes, numbers behind the last one 0.
+// One query: the lanes run over its columns, padding lanes are 0.
 template <class T>
 void score_lane(const AdditiveTile<T>& tile, int lanes, int lane, T* scores) {
   constexpr std::ptrdiff_t max_columns = 8 * additive_columns;

@@ -40,8 +40,8 @@ void read_values(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t hea
 
 template <class T>
 struct Visibility {
-  bool any_hidden = false;   // some −∞
-  bool any_visible = false;  // some number that is not
+  bool any_hidden = false;   // some element is −∞
+  bool any_visible = false;  // some element is not
 };
 
 template <class T>
@@ -52,14 +52,14 @@ void classify(const T* values, std::ptrdiff_t count, Visibility<T>& found) {
   found.any_visible |= hidden_keys < count;
 }
 
-// The view gives the same row to every lane of the panel.
+// Whether the view has the same row for every lane of the panel.
 template <class T>
 bool same_for_all_lanes(const TensorView& view, const Panel<T>& panel) {
   return !view ||
          ((view.row_stride == 0 || panel.count == 1) && (view.head_stride == 0 || panel.one_head));
 }
 
-// hidden[key / bits][lane] of the mask. False when every key is hidden.
+// Writes hidden[key / bits][lane] of the mask. False if every key is hidden.
 template <class T>
 bool read_mask_bits(const TensorView& mask, std::ptrdiff_t item, const Panel<T>& panel,
                     KeyRange keys, simd::Bits<T>* hidden, bool& any_hidden) {
@@ -83,7 +83,7 @@ bool read_mask_bits(const TensorView& mask, std::ptrdiff_t item, const Panel<T>&
   return visible_bits != 0;
 }
 
-// The rows of bias, while scores are computed.
+// Prefetches the rows of bias while scores are computed.
 template <class T>
 void prefetch(const TensorView& bias, std::ptrdiff_t item, const Panel<T>& panel, KeyRange keys) {
   if (bias.column_stride != element_size(bias.type)) return;
@@ -94,7 +94,7 @@ void prefetch(const TensorView& bias, std::ptrdiff_t item, const Panel<T>& panel
   }
 }
 
-// Some lane sees some key: mostly the first one does.
+// Whether any lane sees any key; usually the first one does.
 template <class T>
 bool any_key_visible(const TensorView& bias, std::ptrdiff_t item, const Panel<T>& panel,
                      KeyRange keys, const simd::Bits<T>* hidden) {

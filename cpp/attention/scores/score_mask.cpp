@@ -14,7 +14,7 @@
 namespace heedful {
 namespace {
 
-// One value for all lanes of a key.
+// One value per key for all lanes.
 template <class T>
 void add_uniform(const T* values, std::ptrdiff_t keys, int lanes, T* scores, T* maximum) {
   const auto minus_infinities = simd::broadcast(minus_infinity<T>);
@@ -22,7 +22,7 @@ void add_uniform(const T* values, std::ptrdiff_t keys, int lanes, T* scores, T* 
     auto maxima = minus_infinities;
     T* score = scores + lane;
     for (std::ptrdiff_t key = 0; key < keys; ++key, score += lanes) {
-      // selected, not added: the score of a hidden key may be NaN
+      // a selection, not a sum: the score of a hidden key may be NaN
       const T value = values[key];
       const auto total = value == minus_infinity<T>
                              ? minus_infinities
@@ -42,7 +42,7 @@ struct LaneScores {
   T* scores;
   std::ptrdiff_t stride;  // to the next key
   std::ptrdiff_t keys;
-  simd::Packet<T> maxima;  // by the last pass
+  simd::Packet<T> maxima;  // of the last pass
 
   void set(std::ptrdiff_t key, const simd::Packet<T>& score) {
     simd::store(scores + key * stride, score);
@@ -55,7 +55,7 @@ template <class T>
 void hide_masked(LaneScores<T>& lane, const simd::Bits<T>* hidden) {
   constexpr std::ptrdiff_t bits = simd::bits<T>;
   const auto minus_infinities = simd::broadcast(minus_infinity<T>);
-  LaneScores<T> local = lane;  // a copy, which registers can hold
+  LaneScores<T> local = lane;  // a copy, which can stay in registers
   local.maxima = minus_infinities;
   for (std::ptrdiff_t key = lane.keys - 1; key >= 0;) {
     simd::LaneBits<T> word(hidden + key / bits * lane.stride, key % bits);
@@ -68,7 +68,7 @@ void hide_masked(LaneScores<T>& lane, const simd::Bits<T>* hidden) {
   lane.maxima = local.maxima;
 }
 
-// Which keys of a square are meant: the others were added before, or are none.
+// The keys of a square to be added: the others were added before, or are past the end.
 struct SquareKeys {
   std::ptrdiff_t begin, end;
 };
@@ -82,7 +82,7 @@ inline void add_transposed(LaneScores<T>& lane, std::ptrdiff_t key, const simd::
   for (int i = 0; i < simd::lanes<T>; ++i) {
     if (!Whole && (i < keys.begin || i >= keys.end)) continue;
     auto total = simd::add(simd::load(local.scores + (key + i) * local.stride), square.packet[i]);
-    // selected, not added: the score of a hidden key may be NaN
+    // a selection, not a sum: the score of a hidden key may be NaN
     if (BiasHides)
       total =
           simd::select(simd::equal(square.packet[i], minus_infinities), minus_infinities, total);
@@ -91,7 +91,7 @@ inline void add_transposed(LaneScores<T>& lane, std::ptrdiff_t key, const simd::
   lane.maxima = local.maxima;
 }
 
-// The biases of W keys from `key` on, `byte` bytes into each row. True when −∞ is among them.
+// Adds the biases of W keys from `key`, `byte` bytes into each row. True if −∞ is among them.
 template <class T, class From>
 bool add_square(LaneScores<T>& lane, const char* const* rows, std::ptrdiff_t byte,
                 std::ptrdiff_t key, SquareKeys keys) {
@@ -104,7 +104,7 @@ bool add_square(LaneScores<T>& lane, const char* const* rows, std::ptrdiff_t byt
     minima = simd::minimum(minima, square.packet[i]);
   }
   simd::transpose<T>(square);
-  // where minima of NaN are NaN it is not known
+  // true for a NaN minimum too, which may conceal a −∞
   if (!(simd::least(minima) > minus_infinity<T>)) {
     add_transposed<true, false>(lane, key, square, keys);
     return true;
@@ -117,7 +117,7 @@ bool add_square(LaneScores<T>& lane, const char* const* rows, std::ptrdiff_t byt
   return false;
 }
 
-// From copies of rows that cannot be read a vector at a time, or are in another unit.
+// Adds copies of rows that cannot be read a vector at a time, or are in another unit.
 template <class T>
 bool add_copied(LaneScores<T>& lane, const TensorView& bias, const char* const* rows, double unit) {
   constexpr std::ptrdiff_t width = simd::lanes<T>;
@@ -141,9 +141,9 @@ bool add_copied(LaneScores<T>& lane, const TensorView& bias, const char* const* 
   return any_hidden;
 }
 
-// How many keys to take apart so that the others are read a vector at a time from where vectors
-// divide cache lines: rows 4 KB apart share a set of the first cache, which would not keep the rest
-// of a line until the next vector. 0 where rows are not all the same way from that.
+// The number of keys before the first aligned vector: rows 4 KB apart share an L1 set, which would
+// evict the remainder of a line before the next vector if vectors crossed lines. 0 if rows are not
+// all misaligned by the same amount.
 template <class T>
 std::ptrdiff_t keys_before_alignment(const TensorView& bias, const char* row) {
   const std::ptrdiff_t size = element_size(bias.type), vector = simd::lanes<T> * size;
@@ -161,7 +161,7 @@ bool add_in_place(LaneScores<T>& lane, const TensorView& bias, const char* const
   std::ptrdiff_t key = keys_before_alignment<T>(bias, rows[0]);
   if (key > 0) any_hidden = add_square<T, From>(lane, rows, 0, 0, {0, key});
   while (key < lane.keys) {
-    // the last square overlaps
+    // the last square overlaps the one before
     const std::ptrdiff_t begin = std::min(key, lane.keys - width);
     any_hidden |= add_square<T, From>(lane, rows, begin * bytes, begin, {key - begin, width});
     key = begin + width;
@@ -169,7 +169,7 @@ bool add_in_place(LaneScores<T>& lane, const TensorView& bias, const char* const
   return any_hidden;
 }
 
-// The biases of a key side by side: a view of an array that was turned.
+// The biases of a key are adjacent across lanes: a view of a transposed array.
 template <class T>
 bool add_columns(LaneScores<T>& lane, const TensorView& bias, const char* column) {
   const auto minus_infinities = simd::broadcast(minus_infinity<T>);

@@ -1,4 +1,4 @@
-// The greatest score of each lane: maximum (lanes) is raised to that of scores (keys, lanes).
+// The maximum score of each lane: updates maximum (lanes) with scores (keys, lanes).
 #pragma once
 
 #include <cstddef>

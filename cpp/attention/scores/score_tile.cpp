@@ -13,36 +13,38 @@
 namespace heedful {
 namespace {
 
-// Each step below passes once over scores [key][lane], which lie in the nearest caches.
+// Each step below is one pass over scores [key][lane], which are in L1 or L2.
 
 template <class T>
-void apply_cap(T* scores, std::ptrdiff_t count, T cap, T* slope) {
+void apply_cap(T* scores, std::ptrdiff_t count, T cap, T* derivative) {
   const auto factor = simd::broadcast(cap);
   const auto one = simd::broadcast(T{1});
   for (std::ptrdiff_t i = 0; i < count; i += simd::lanes<T>) {
     const auto bounded = simd::tanh<T>(simd::load(scores + i));
     simd::store(scores + i, simd::multiply(bounded, factor));
-    if (slope) simd::store(slope + i, simd::subtract(one, simd::multiply(bounded, bounded)));
+    if (derivative)
+      simd::store(derivative + i, simd::subtract(one, simd::multiply(bounded, bounded)));
   }
 }
 
-// The same for scales and caps at the ends of the range, one score after the other.
+// The same for scales and caps at the ends of the range, in double and without vectors.
 template <class T>
-void apply_cap_in_double(T* scores, std::ptrdiff_t count, double factor, double cap, T* slope) {
+void apply_cap_in_double(T* scores, std::ptrdiff_t count, double factor, double cap,
+                         T* derivative) {
   for (std::ptrdiff_t i = 0; i < count; ++i) {
     const double score = static_cast<double>(scores[i]) * factor, quotient = score / cap;
     const double bounded = std::tanh(quotient);
-    // the quotient may be too small for any number; tanh x is x there
+    // the quotient may underflow; tanh x is x there
     scores[i] = finite_cast<T>(std::abs(quotient) < 1e-8 ? score : cap * bounded);
-    if (slope) slope[i] = static_cast<T>(1 - bounded * bounded);
+    if (derivative) derivative[i] = static_cast<T>(1 - bounded * bounded);
   }
 }
 
 template <class T>
 void apply_cap(const Problem& problem, const ScoreRule<T>& rule, T* scores, std::ptrdiff_t count,
-               T* slope) {
-  if (rule.product_factor == 0) return apply_cap(scores, count, rule.cap, slope);
-  apply_cap_in_double(scores, count, rule.product_factor, problem.softcap, slope);
+               T* derivative) {
+  if (rule.product_factor == 0) return apply_cap(scores, count, rule.cap, derivative);
+  apply_cap_in_double(scores, count, rule.product_factor, problem.softcap, derivative);
 }
 
 template <class T>
@@ -57,7 +59,7 @@ template <class T>
 void subtract_slopes(const Problem& problem, std::ptrdiff_t item, const Panel<T>& panel,
                      KeyRange keys, const ScoreRule<T>& rule, T* scores) {
   alignas(64) T slopes[Panel<T>::max_lanes];
-  // relative to the tile, so that small numbers stay exact
+  // relative to the tile, so that positions stay small and exact
   alignas(64) T positions[Panel<T>::max_lanes];
   for (int lane = 0; lane < panel.lanes(); ++lane) {
     slopes[lane] = slope_of(problem, item, panel.head[lane], rule);
@@ -73,7 +75,7 @@ void subtract_slopes(const Problem& problem, std::ptrdiff_t item, const Panel<T>
   }
 }
 
-// −∞ outside each lane's own range. Keys that every lane sees are passed over.
+// −∞ outside each lane's own range. Keys visible to every lane are skipped.
 template <class T>
 void hide_outside(const Panel<T>& panel, KeyRange keys, T* scores) {
   alignas(64) T begins[Panel<T>::max_lanes];
@@ -120,7 +122,7 @@ ScoreTile<T> finish_tile(const Problem& problem, std::ptrdiff_t item, const Pane
   bool partial = plan.outside || plan.mask.any_hidden;
   if (plan.changes) {
     const int lanes = panel.lanes();
-    // the mask takes the maximum in its pass, where nothing is hidden behind it
+    // add_mask computes the maximum in its pass, if nothing is hidden after it
     const bool maximum_updated = plan.mask.changes() && !plan.outside;
     if (rule.caps())
       apply_cap(problem, rule, buffers.scores, keys.size() * lanes, buffers.cap_derivative);

@@ -1,4 +1,4 @@
-// The weight of additive attention is its scale: a score is at most Σ |weight|.
+// The range of the score vector of additive attention: a score is at most Σ |score_vector|.
 #pragma once
 
 #include <algorithm>
@@ -8,11 +8,10 @@
 
 namespace heedful {
 
-// 1, or what a weight (rows, columns) has to be multiplied by so that no score passes the largest
-// number.
+// The factor of a score vector (rows, columns) that keeps all scores finite; usually 1.
 template <class T>
 double score_vector_factor(const T* score_vector, std::ptrdiff_t rows, std::ptrdiff_t columns) {
-  constexpr double headroom = 1.0 / (1 << 20);  // a sum of doubles shall not overflow here
+  constexpr double headroom = 1.0 / (1 << 20);  // the sum in double must not overflow
   double largest = 0;
   for (std::ptrdiff_t row = 0; row < rows; ++row) {
     double sum = 0;

@@ -1,5 +1,4 @@
-// The key or value rows of one tile, fetched when first asked for: a tile that nobody sees is never
-// read.
+// The key or value rows of one tile, loaded on first use: a tile that no query sees is never read.
 #pragma once
 
 #include <cstddef>
@@ -13,7 +12,8 @@ namespace heedful {
 template <class T>
 class TileRows {
  public:
-  // `buffer` holds (keys, padded columns) numbers, used only for rows that cannot be read in place.
+  // `buffer` has room for (keys, padded columns) elements, used only for rows that cannot be read
+  // in place.
   TileRows(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_t head,
            std::ptrdiff_t first_row, KeyRange keys, std::ptrdiff_t columns, bool padding, T* buffer)
       : view_(view),
@@ -25,7 +25,7 @@ class TileRows {
         padding_(padding),
         buffer_(buffer) {}
 
-  // Rows from `key` (counted in the item) on.
+  // The rows from `key` (relative to the item).
   Rows<T> from(std::ptrdiff_t key) {
     if (!loaded_) {
       rows_ = load_rows(view_, item_, head_, first_row_ + keys_.begin, keys_.size(), columns_,
@@ -43,7 +43,7 @@ class TileRows {
   }
 
  private:
-  // Rows of 16 bits that nobody asked for are not widened for that.
+  // 16-bit rows that are not loaded yet are checked as stored, without widening them.
   bool compute_finite() {
     const bool half = view_.type == ElementType::float16 || view_.type == ElementType::bfloat16;
     if (loaded_ || !half || view_.column_stride != 2 || view_.row_stride % 2 != 0) {

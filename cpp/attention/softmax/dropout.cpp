@@ -16,11 +16,11 @@ std::uint32_t threshold(const Problem& problem) {
   return words >= 4294967295.0 ? 4294967295u : static_cast<std::uint32_t>(words);
 }
 
-// The words of a panel's counters, four keys at a time.
+// The keep masks of a panel, drawn for four keys at a time.
 template <class T>
 class PanelKeepMasks {
  public:
-  static constexpr int width = simd::word_lanes;  // lanes drawn at a time
+  static constexpr int width = simd::word_lanes;  // lanes per draw
 
   PanelKeepMasks(const Problem& problem, std::ptrdiff_t item, const Panel<T>& panel)
       : keys_(problem.seed), min_kept_(Words{} + threshold(problem)) {
@@ -36,7 +36,8 @@ class PanelKeepMasks {
     }
   }
 
-  // kept[key mod 4][i]: all ones where lane `lane` + i keeps the key, of the four from `key` on
+  // keep_mask[key mod 4][i]: all ones where lane `lane` + i keeps the key, for the four keys from
+  // `key`
   void draw(std::ptrdiff_t key, int lane, Words (&keep_mask)[4]) const {
     lanes_[lane / width].draw(static_cast<std::uint32_t>(key >> 2), keys_, keep_mask);
     for (Words& words : keep_mask) words = words >= min_kept_ ? ~Words{} : Words{};
@@ -48,7 +49,8 @@ class PanelKeepMasks {
   simd::PhiloxLanes lanes_[(Panel<T>::max_lanes + width - 1) / width];
 };
 
-// Calls put(row, lanes, kept) with the place of each key's next `lanes` weights, at most width.
+// Calls apply(row, lanes, keep_mask) with the address of each key's next `lanes` weights, at most
+// `width`.
 template <class T, class Apply>
 void for_keep_masks(const Problem& problem, std::ptrdiff_t item, const Panel<T>& panel,
                     KeyRange keys, T* weights, const Apply& apply) {
@@ -76,7 +78,7 @@ void apply_dropout(const Problem& problem, std::ptrdiff_t item, const Panel<T>& 
   for_keep_masks(
       problem, item, panel, keys, weights, [&](T* row, int lanes, const Words& keep_mask) {
         if constexpr (simd::lanes<T> == simd::word_lanes) {
-          // selected, not multiplied: a dropped NaN is 0
+          // a selection, not a product: a dropped NaN is 0
           const auto scaled = simd::multiply(simd::load(row), simd::broadcast(factor));
           simd::store(row, simd::both(simd::bits_as<simd::Packet<T>>(keep_mask), scaled));
         } else {
@@ -102,7 +104,7 @@ void write_keep_factors(const Problem& problem, std::ptrdiff_t item, const Panel
 template <class T>
 void apply_dropout_row(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head,
                        std::ptrdiff_t query, KeyRange keys, T factor, T* weights) {
-  constexpr int counters = simd::word_lanes;  // counters at a time
+  constexpr int counters = simd::word_lanes;  // per draw
   const std::uint32_t min_kept = threshold(problem);
   const simd::PhiloxKeys philox_keys(problem.seed);
   for (std::ptrdiff_t key = keys.begin & ~std::ptrdiff_t{3}; key < keys.end; key += 4 * counters) {

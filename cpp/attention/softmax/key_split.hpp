@@ -1,5 +1,5 @@
-// The keys of the same rows split among tasks, as in flash-decoding (split-K): each leaves the
-// softmax of the rows over its own keys, and the task that ends last merges them in their order.
+// The keys of the same rows split among tasks, as in flash-decoding (split-K): each stores the
+// softmax state of the rows over its own keys, and the last task to finish merges them in order.
 #pragma once
 
 #include <atomic>
@@ -11,8 +11,8 @@
 
 namespace heedful {
 
-// Where one task leaves the state of its rows. Without arrays it sees all keys and writes the
-// results themselves.
+// Where one task stores the state of its rows. Without arrays the task processes all keys and
+// writes the results directly.
 //   out (rows, Dv)   maximum, sum (rows)
 template <class T>
 struct KeySplit {
@@ -21,8 +21,8 @@ struct KeySplit {
   T* sum = nullptr;
 };
 
-// Those of all rows of a call whose keys are split. splits_of(item): how many each of its key/value
-// heads has, one where nothing is split.
+// The states of all rows of a call whose keys are split. splits_of(item): the number of splits of
+// each of its key/value heads, 1 if not split.
 template <class T>
 class KeySplits {
  public:
@@ -44,7 +44,8 @@ class KeySplits {
     return {outs_.data() + row * problem_.value_depth, maxima_.data() + row, sums_.data() + row};
   }
 
-  // Says that a task of `splits` has ended. True for the last of them, which sees what all left.
+  // Records that one of `splits` tasks has finished. True for the last of them, to which the states
+  // of all are visible.
   bool finish_task(const RowTask& task, std::ptrdiff_t splits) {
     return finished_[task.item * problem_.num_kv_heads + task.kv_head].fetch_add(1) + 1 == splits;
   }

@@ -38,7 +38,7 @@ void merge_row(const MergeSizes& sizes, const TensorView* outs, const TensorView
   };
   T maximum = minus_infinity<T>;
   for (std::ptrdiff_t p = 0; p < sizes.splits; ++p) maximum = std::max(maximum, lse_of(p));
-  // an lse that is beyond the range outweighs all that are not; ∞ − ∞ would be NaN
+  // an lse that overflowed outweighs all that did not; ∞ − ∞ would be NaN
   const auto weight_of = [&](T split_lse) {
     return split_lse == maximum ? T{1} : std::exp(split_lse - maximum);
   };
@@ -59,7 +59,7 @@ void merge_row(const MergeSizes& sizes, const TensorView* outs, const TensorView
   if (!all_finite(Rows<T>{scratch.total, 0}, 1, sizes.depth)) {
     for (std::ptrdiff_t d = 0; d < sizes.depth; ++d) {
       if (std::isfinite(scratch.total[d])) continue;
-      T scaled = 0;  // see shrunk_mean.hpp
+      T scaled = 0;  // see scaled_mean.hpp
       for (std::ptrdiff_t p = 0; p < sizes.splits; ++p) {
         const T split_lse = lse_of(p);
         if (split_lse == minus_infinity<T>) continue;

@@ -1,10 +1,10 @@
-// The softmax of rows whose scores come a tile at a time (Milakov and Gimelshein, "Online
-// normalizer calculation for softmax", 2018). A row keeps three things, which more keys change and
-// another split's merge into:
-//   maximum   the greatest score so far
-//   sum       Σ weight        weight = 2^(exponent · (score − maximum)), see softmax.hpp
+// The softmax of rows whose scores are computed a tile at a time (Milakov and Gimelshein, "Online
+// normalizer calculation for softmax", 2018). The state of a row, which further keys update and
+// states of other key splits are merged into:
+//   maximum   the running maximum of the scores
+//   sum       the running sum Σ weight     weight = 2^(exponent · (score − maximum)), softmax.hpp
 //   out       Σ weight · value, (Dv) elements
-// In panels (lanes are queries) by add_tile, row by row (lanes are keys) by add_row.
+// add_tile updates panels (lanes are queries), add_row single rows (lanes are keys).
 #pragma once
 
 #include <algorithm>
@@ -28,16 +28,16 @@ struct RunningSoftmax {
   T* out;
 };
 
-// One row before its first key: nothing, or the sink, which is a logit without a value. `unit` is
-// that of the ScoreRule.
+// Initialises a row: empty, or with the sink, which is a logit without a value. `unit` is that of
+// the ScoreRule.
 template <class T>
 void start_row(T& maximum, T& sum, const double* sink, std::ptrdiff_t head, T unit = 1) {
   maximum = sink ? finite_cast<T>(sink[head] * static_cast<double>(unit)) : minus_infinity<T>;
   sum = maximum == minus_infinity<T> ? T{0} : T{1};
 }
 
-// Turns scores [key][lane] into weights in place, and adds them to the sums. `raised` (lanes) is
-// the maximum over this tile too; where it rose, what was summed before shrinks accordingly.
+// Replaces scores [key][lane] by weights in place, and adds them to the sums. `new_maximum` (lanes)
+// is the running maximum including this tile; where it grew, previous sums are rescaled.
 template <class T, class Normalizer>
 void add_tile(const Normalizer& normalizer, RunningSoftmax<T>& state, T* scores,
               std::ptrdiff_t keys, int lanes, std::ptrdiff_t columns, const T* new_maximum) {
@@ -47,7 +47,7 @@ void add_tile(const Normalizer& normalizer, RunningSoftmax<T>& state, T* scores,
       std::memcmp(new_maximum, state.maximum, static_cast<std::size_t>(lanes) * sizeof(T)) != 0;
   for (int lane = 0; lane < lanes; lane += width) {
     const P base = normalizer.base(simd::load(new_maximum + lane));
-    // of this tile alone: two levels of summing keep the error of long rows small
+    // of this tile alone: summing in two levels keeps the error of long rows small
     P total = simd::broadcast(T{0});
     for (std::ptrdiff_t key = 0; key < keys; ++key) {
       T* const score = scores + key * lanes + lane;
@@ -69,8 +69,8 @@ void add_tile(const Normalizer& normalizer, RunningSoftmax<T>& state, T* scores,
   }
 }
 
-// The same for one row: scores [key] into weights in place, with room for whole vectors past the
-// last; out (columns).
+// The same for one row: scores [key] become weights in place, with room for whole vectors past the
+// end; out (columns).
 template <class T, class Normalizer>
 void add_row(const Normalizer& normalizer, T* scores, std::ptrdiff_t keys, T& maximum, T& sum,
              T* out, std::ptrdiff_t columns) {
@@ -101,19 +101,19 @@ void add_row(const Normalizer& normalizer, T* scores, std::ptrdiff_t keys, T& ma
   sum += simd::sum(total);
 }
 
-// lse = ln Σ e^(natural · score), −∞ where nothing was seen.
+// lse = ln Σ e^(natural · score), −∞ for a row without visible keys.
 template <class T>
 T log_sum_exp(T maximum, T sum, T natural) {
   return sum == 0 ? minus_infinity<T> : maximum * natural + std::log(sum);
 }
 
-// What sums of weighted values are multiplied by at the end; 0 where nothing was seen.
+// The final factor of the sums of weighted values; 0 for a row without visible keys.
 template <class T>
 T out_factor(T sum, T factor) {
   return sum == 0 ? T{0} : factor / sum;
 }
 
-// Merges `splits` states of one row, in their order: factors[split] is what its out counts.
+// Merges `splits` states of one row, in order; factors[split] is the factor of its out.
 template <class T, class Normalizer>
 void merge_rows(const Normalizer& normalizer, const T* const* maxima, const T* const* sums,
                 std::ptrdiff_t splits, std::ptrdiff_t row, T* factors, T& maximum, T& sum) {
@@ -123,7 +123,7 @@ void merge_rows(const Normalizer& normalizer, const T* const* maxima, const T* c
   }
   sum = 0;
   for (std::ptrdiff_t split = 0; split < splits; ++split) {
-    // one that saw nothing counts nothing; −∞ − (−∞) would be NaN
+    // a split without visible keys has factor 0; −∞ − (−∞) would be NaN
     factors[split] = sums[split][row] == 0 ? T{0} : normalizer.rescale(maxima[split][row], maximum);
     sum += factors[split] * sums[split][row];
   }

@@ -1,5 +1,5 @@
-// Weighted means of values whose weighted sum overflows: of values that are smaller by a power of
-// two. See forward/overflow.hpp.
+// Weighted means of values whose weighted sum overflows, computed from values scaled down by a
+// power of two. See forward/overflow.hpp.
 #pragma once
 
 #include <cmath>
@@ -9,13 +9,13 @@
 
 namespace heedful {
 
-// Room for 2^64 values in a sum. What a value of less than 2^−64 times the largest one loses is
-// below the rounding of the sum.
+// Headroom for a sum of 2^64 values. A value below 2^−64 times the largest one loses less than the
+// rounding of the sum.
 template <class T>
 inline constexpr T value_scale = T(1) / T(18446744073709551616.0);
 
-// A mean of values that were shrunk. Rounding may take it past `largest`, the largest number of the
-// type of the values, unless dropout has made it larger than they are.
+// Undoes the scaling of a mean. Rounding may take it past `largest`, the largest finite number of
+// the type of the values: it is clamped, unless dropout may have made it larger than they are.
 template <class T>
 T unscaled_mean(T scaled, T largest, bool clamp) {
   const T mean = scaled / value_scale<T>;

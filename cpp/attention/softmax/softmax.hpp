@@ -1,9 +1,9 @@
-// The normaliser softmax: what turns scores into weights, and how the weights answer to a score.
-//   weight = 2^(exponent · (score − base))      base: the maximum so far, or what lse says it is
-//   probability = weight · factor               factor: 1 / Σ weight, whatever base was
+// The normaliser softmax: scores to weights, weights to probabilities, and their gradients.
+//   weight = 2^(exponent · (score − base))      base: the running maximum, or lse as a score
+//   probability = weight · factor               factor: 1 / Σ weight, for any base
 //   dscore = probability · (dprobability − delta)      delta = Σ_key probability · dprobability
-// A normaliser is these functions on packets; sums and buffers are others' (online_softmax.hpp,
-// backward/). Which one a call has is said in normalizer.hpp.
+// A normaliser is these functions on packets; sums and buffers are in online_softmax.hpp and
+// backward/. normalizer.hpp selects the one of a call.
 #pragma once
 
 #include <cmath>
@@ -20,8 +20,8 @@ struct Softmax {
 
   T exponent;  // the ScoreRule's
 
-  // What scores are measured from: the maximum, or 0 where nothing was seen, because −∞ − (−∞)
-  // would be NaN.
+  // What is subtracted from scores: the maximum, or 0 for a row without visible keys, because −∞ −
+  // (−∞) would be NaN.
   static P base(const P& maximum) {
     const auto minus_infinities = simd::broadcast(minus_infinity<T>);
     return simd::select(simd::equal(maximum, minus_infinities), simd::broadcast(T{0}), maximum);
@@ -32,7 +32,7 @@ struct Softmax {
   P weight(const P& score, const P& base) const {
     return simd::exp2<T>(simd::multiply(simd::subtract(score, base), simd::broadcast(exponent)));
   }
-  // What weights measured from `maximum` are multiplied by where the base rises.
+  // The factor of weights relative to `maximum` when the base grows.
   P rescale(const P& maximum, const P& base) const { return weight(maximum, base); }
   T rescale(T maximum, T base) const { return std::exp2((maximum - base) * exponent); }
 
