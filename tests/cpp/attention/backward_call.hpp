@@ -11,10 +11,10 @@
 
 namespace heedful {
 
-// What is asked of a call besides its case.
+// The options of a call besides its case.
 struct Extras {
   bool dlse = false, dweights = false, dbias = false;
-  OwnAxes bias;  // the axes that dbias has of its own
+  OwnAxes bias;  // the axes of dbias that are not broadcast
 };
 
 inline Dense dense_of(const Case& test_case, ElementType type) {
@@ -27,7 +27,7 @@ inline Dense dense_of(const Case& test_case, ElementType type) {
 template <class T>
 struct BackwardInputs {
   Example example;
-  Dense& dense;  // of the case, whatever the layout
+  Dense& dense;  // of the case, for any layout
   Tensor dout, out, lse, dlse, dweights, row_term;
 
   BackwardInputs(const Case& test_case, Dense& truth, const Extras& extras, ElementType type,
@@ -69,7 +69,7 @@ struct BackwardInputs {
     });
   }
 
-  // The query of the item that a row of the arrays is; −1: none.
+  // The query of the item at a row of the arrays; −1: none.
   std::ptrdiff_t query_at(std::ptrdiff_t item, std::ptrdiff_t row) const {
     const Item& place = example.problem.items[item];
     return row >= place.query_begin && row < place.query_begin + place.queries
@@ -91,7 +91,7 @@ struct Gradients {
     dvalue = Tensor(type, example.value.shape(), layout);
     if (extras.dbias) dbias = Tensor(type, example.shape_of(extras.bias), layout);
     Problem problem = example.problem;
-    problem.sink = nullptr;  // its share is in lse
+    problem.sink = nullptr;  // it is included in lse
     const TensorView none;
     BackwardTensors tensors{inputs.dout.view(),
                             example.query.view(),

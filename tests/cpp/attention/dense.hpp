@@ -1,6 +1,6 @@
-// Attention and its gradients by plain loops in long double, straight from their definitions: the
-// oracle of the functions. Everything is (items, heads, queries, …) with queries and keys counted
-// in their item.
+// Attention and its gradients by plain loops in long double, directly from their definitions: the
+// oracle of the tests. All grids are (items, heads, queries, …) with queries and keys relative to
+// their item.
 #pragma once
 
 #include <cmath>
@@ -34,7 +34,7 @@ class Grid {
   std::vector<long double> elements_;
 };
 
-// The score of one pair, in natural units; −∞ where the query does not see the key.
+// The score of one pair, in natural units; −∞ if the key is hidden from the query.
 inline long double score_of(const Problem& problem, const TensorView& query, const TensorView& key,
                             std::ptrdiff_t item, std::ptrdiff_t head, std::ptrdiff_t i,
                             std::ptrdiff_t j, long double* cap_derivative = nullptr) {
@@ -64,7 +64,8 @@ inline long double score_of(const Problem& problem, const TensorView& query, con
 
 struct Dense {
   Grid scores, cap_derivatives, probabilities,
-      keep_factors;  // (items, heads, queries, keys); weights before dropout, kept 0 or 1/(1 − p)
+      keep_factors;  // (items, heads, queries, keys); probabilities before dropout, keep_factors 0
+                     // or 1/(1 − p)
   Grid out;          // (items, heads, queries, Dv)
   Grid lse;          // (items, heads, queries, 1)
 
@@ -80,7 +81,7 @@ struct Dense {
     }
   }
 
-  // What dropout leaves of a weight.
+  // The probability after dropout.
   long double applied(std::ptrdiff_t item, std::ptrdiff_t head, std::ptrdiff_t i,
                       std::ptrdiff_t j) {
     return probabilities(item, head, i, j) * keep_factors(item, head, i, j);
@@ -141,7 +142,7 @@ struct Dense {
   }
 };
 
-// Gradients of Σ dout ∘ out + Σ dlse ∘ lse + Σ dweights ∘ weights. What is absent counts as zeros.
+// Gradients of Σ dout ∘ out + Σ dlse ∘ lse + Σ dweights ∘ probabilities. Absent tensors are zeros.
 struct DenseGradients {
   Grid query, key, value;  // (items, H or Hkv, rows of the arrays, D or Dv)
   Grid bias;               // (items, heads, queries, keys): of each pair

@@ -1,5 +1,4 @@
-// A small call of attention: sizes, restrictions and arrays of random numbers, set up as the
-// bindings would.
+// A small call of attention: sizes, options and random arrays, set up as the bindings do.
 #pragma once
 
 #include <cstddef>
@@ -12,7 +11,7 @@
 
 namespace heedful {
 
-// Which numbers a mask or a bias has of its own along (items, heads, rows, columns).
+// The axes (items, heads, rows, columns) of a mask or a bias that are not broadcast.
 struct OwnAxes {
   bool items = true, heads = true, rows = true, columns = true;
 };
@@ -30,7 +29,7 @@ struct Example {
   Tensor query, key, value, mask, bias;
   RandomNumbers random;
 
-  // All rows of every item. `type` is that of the three arrays.
+  // Every item has all rows. `type` is that of the three arrays.
   explicit Example(const Sizes& given, ElementType type, Layout layout = Layout::plain,
                    std::uint64_t seed = 1)
       : sizes(given),
@@ -60,14 +59,14 @@ struct Example {
             own.columns ? sizes.keys : 1};
   }
 
-  // Two of three keys may be attended to.
+  // Two of three keys are visible.
   void add_mask(const OwnAxes& own = {}, Layout layout = Layout::plain) {
     mask = Tensor(ElementType::boolean, shape_of(own), layout);
     mask.fill([&] { return random.bits() % 3 == 0 ? 0.0 : 1.0; });
     problem.mask = mask.broadcast_view();
   }
 
-  // Every fifth number is −∞.
+  // Every fifth element is −∞.
   void add_bias(ElementType type, const OwnAxes& own = {}, Layout layout = Layout::plain) {
     bias = Tensor(type, shape_of(own), layout);
     bias.fill([&] {

@@ -1,6 +1,5 @@
-// What holds of the weighted sum in every case, for numbers of every kind: right, the same for all
-// orders in memory and all numbers of threads, an item alone as among others, and blind to what is
-// hidden.
+// Properties of the weighted sum in every case, for every element type: correct, the same bits for
+// all memory layouts, numbers of threads and numbers of items, and independent of hidden keys.
 #pragma once
 
 #include <cmath>
@@ -15,7 +14,7 @@ namespace heedful {
 
 inline constexpr double untouched = -99;
 
-// The numbers of a call, and how bfloat16 ones are multiplied.
+// The element type of a call, and how bfloat16 is multiplied.
 struct Kind {
   ElementType type;
   Bfloat16Mode mode = Bfloat16Mode::widened;
@@ -44,7 +43,7 @@ struct Result {
                          example.value.view(), out.view(), lse.view(), Team{threads, nullptr});
   }
 
-  // The same numbers, wherever they lie.
+  // Equal elements, in any layout.
   bool equals(const Result& other) const {
     bool same = true;
     const auto compare = [&](const Tensor& a, const Tensor& b) {
@@ -145,13 +144,13 @@ void an_item_alone_has_the_bits_it_has_among_others(const Case& test_case, Kind 
   }
 }
 
-// Which rows see a key of an item and key head.
+// Whether a row sees a key of an item and key/value head.
 inline bool row_sees_key(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head,
                          std::ptrdiff_t query, std::ptrdiff_t kv_head, std::ptrdiff_t key) {
   return head / problem.group() == kv_head && is_visible(problem, item, head, query, key);
 }
 
-// NaN or ∞ in one key and its value: those who see it may get NaN, all others keep their bits.
+// NaN or ∞ in one key and its value: rows that see it may become NaN, all others keep their bits.
 template <class T>
 void what_is_hidden_has_no_effect(const Case& test_case, Kind kind) {
   const Sizes& sizes = test_case.sizes;
@@ -180,15 +179,15 @@ void what_is_hidden_has_no_effect(const Case& test_case, Kind kind) {
         if (at == item && belongs(own, row) &&
             row_sees_key(problem, at, head, row - own.query_begin, kv_head, key)) {
           const bool dropped =
-              problem.dropout_p > 0;  // a score of −∞ weighs nothing, and may be dropped besides
+              problem.dropout_p > 0;  // a score of −∞ has probability 0, and may be dropped too
           reached &= std::isnan(actual) || dropped || std::isinf(odd) || sizes.depth == 0;
           return;
         }
         const double before = clean.out.get(at, head, row, column);
         others_same &= actual == before;
       });
-      if (!check(others_same, "those who do not see a key keep their bits, whatever it holds") ||
-          !check(reached, "those who see a NaN get one")) {
+      if (!check(others_same, "rows that do not see a key keep their bits, whatever it holds") ||
+          !check(reached, "rows that see a NaN become NaN")) {
         std::printf("in \"%s\", key %td, %g\n", test_case.name, key, odd);
       }
     }

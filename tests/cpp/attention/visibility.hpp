@@ -1,4 +1,4 @@
-// Who may see whom, one pair at a time, straight from the definition.
+// Which keys are visible to a query, one pair at a time, directly from the definition.
 #pragma once
 
 #include <cstddef>

@@ -1,5 +1,5 @@
-// Gradients over the whole table of cases: right, the same for all orders in memory and all numbers
-// of threads, and blind to what is hidden.
+// Gradients over the whole table of cases: correct, the same bits for all memory layouts and
+// numbers of threads, and independent of what is hidden.
 #include <algorithm>
 #include <cmath>
 #include <iterator>
@@ -15,8 +15,8 @@
 namespace heedful {
 namespace {
 
-// Gradients are sums of `terms` numbers, each with a sum over dout ∘ out in it: out of 16 bits
-// comes here rounded.
+// Gradients are sums of `terms` terms, each of which contains a sum over dout ∘ out: a 16-bit out
+// is rounded.
 double allowed(ElementType type, std::ptrdiff_t terms, std::ptrdiff_t value_depth) {
   return tolerance(type) * (4 + std::sqrt(static_cast<double>(terms + value_depth)));
 }
@@ -52,7 +52,7 @@ void gradients_are_those_of_the_definition(const Case& test_case, Dense& dense,
   compare(gradients.dkey, expected_gradients.key, group * test_case.sizes.queries,
           "dkey = scale · dscoreᵀ query");
   compare(gradients.dvalue, expected_gradients.value, group * test_case.sizes.queries,
-          "dvalue = weightsᵀ dout");
+          "dvalue = probabilitiesᵀ dout");
   bool right = true;
   gradients.delta.for_each([&](auto item, auto head, auto row, auto) {
     const std::ptrdiff_t i = inputs.query_at(item, row);
@@ -77,7 +77,7 @@ void gradients_are_those_of_the_definition(const Case& test_case, Dense& dense,
     }
   }
   compare(gradients.dbias, summed, sizes.items * sizes.heads,
-          "dbias = dscore, summed over what it has not of its own");
+          "dbias = dscore, summed over its broadcast axes");
 }
 
 template <class T>
@@ -87,7 +87,7 @@ void the_same_bits_in_any_order_of_memory_and_for_any_threads(const Case& test_c
   const BackwardInputs<T> plain(test_case, dense, extras, type, Layout::plain);
   const Gradients<T> expected(plain, extras, 1, Layout::plain);
   for (const auto& [layout, threads] : variants) {
-    // gradients come in runs of columns, as the caller allocates them
+    // the columns of gradients are contiguous, as the caller allocates them
     const Layout own = layout == Layout::heads_inside ? layout : Layout::plain;
     const BackwardInputs<T> inputs(test_case, dense, extras, type, layout);
     if (!check(expected.equals(Gradients<T>(inputs, extras, threads, own)),
@@ -98,7 +98,7 @@ void the_same_bits_in_any_order_of_memory_and_for_any_threads(const Case& test_c
   }
 }
 
-// NaN in a key and its value that nobody sees, and in a query and dout that see nothing.
+// NaN in a key and its value that no query sees, and in a query and dout without visible keys.
 template <class T>
 void what_is_hidden_has_no_effect(const Case& test_case, Dense& dense) {
   const Sizes& sizes = test_case.sizes;
@@ -142,13 +142,13 @@ void what_is_hidden_has_no_effect(const Case& test_case, Dense& dense) {
     }
     if (!any) return;
     if (!check(expected.equals(Gradients<T>(dirty, extras, 2, Layout::plain)),
-               "what nobody sees, and who sees nothing, may hold anything")) {
+               "keys that no query sees, and queries without visible keys, may hold anything")) {
       std::printf("in \"%s\" with %g\n", test_case.name, odd);
     }
   }
 }
 
-// A NaN that some see and some do not: those who do not keep their gradients.
+// A NaN visible to some queries: the others keep their gradients.
 template <class T>
 void a_nan_reaches_only_the_queries_that_see_it() {
   const Case causal{"causal", {1, 2, 1, 37, 53, 5, 3}, [](Example& example) {
@@ -181,10 +181,11 @@ constexpr OwnAxes biases[] = {{true, true, true, true},  {false, true, true, tru
                               {true, false, true, true}, {false, false, true, true},
                               {true, true, true, false}, {true, true, false, true}};
 
-// Cases where a gradient of the bias is asked for, in each shape that it may have.
+// Cases with a gradient of the bias, in each shape that it may have.
 bool has_dbias(const Case& test_case) {
   constexpr std::string_view names[] = {
-      "plain", "bias", "bias over blocks of keys", "packed sequences", "all together", "softcap"};
+      "plain",        "bias",   "bias over several key tiles", "packed sequences",
+      "all together", "softcap"};
   return std::find(std::begin(names), std::end(names), test_case.name) != std::end(names);
 }
 

@@ -1,4 +1,4 @@
-// Additive scores and what is behind them: e^x with its rest, tanh from two exponentials, and the
+// Additive scores and their parts: e^x with its remainder, tanh from two exponentials, and the
 // gradients of a tile, all against long double.
 #include <algorithm>
 #include <cmath>
@@ -14,7 +14,7 @@
 namespace heedful {
 namespace {
 
-// How far power · (1 + rest) is from e^x, in units in the last place of 1.
+// The error of power · (1 + rest) against e^x, in ulps of 1.
 template <class T>
 void the_rest_makes_good_what_the_power_was_rounded_by() {
   RandomNumbers random(5);
@@ -35,10 +35,10 @@ void the_rest_makes_good_what_the_power_was_rounded_by() {
       together = std::max(together, off(1 + static_cast<long double>(rest[lane])));
     }
   }
-  std::printf("e^x of %zu bytes: off by %.3f ulp, with its rest by %.3f\n", sizeof(T), alone,
+  std::printf("e^x of %zu bytes: off by %.3f ulp, with its remainder by %.3f\n", sizeof(T), alone,
               together);
   check(alone > 0.4, "the power is rounded");
-  check(together < 0.12, "with its rest it is ten times as exact");
+  check(together < 0.12, "with its remainder it is ten times as accurate");
 }
 
 struct Sizes {
@@ -46,14 +46,14 @@ struct Sizes {
   int count;  // rows of the panel
 };
 
-// One panel and one tile, and what the textbook says about them.
+// One panel and one tile, and their results by the definition.
 template <class T>
 struct Example {
   Sizes sizes;
   Problem problem;
   Panel<T> panel;
   std::vector<T> query, key, score_vector, dscores;
-  std::ptrdiff_t stride;  // of keys, that have room between them
+  std::ptrdiff_t stride;  // between keys, which are not contiguous
 
   Example(const Sizes& requested, double size) : sizes(requested), stride(requested.columns + 3) {
     RandomNumbers random(static_cast<std::uint64_t>(requested.keys * 1000 + requested.count));
@@ -76,7 +76,7 @@ struct Example {
     return {sizes.keys, sizes.columns, Rows<T>{key.data(), stride}, query.data(),
             score_vector.data()};
   }
-  // The scores of one lane and key, and of the pair's column the sum that tanh is taken of.
+  // The argument of tanh for a key, a lane and a column.
   long double sum(std::ptrdiff_t k, int lane, std::ptrdiff_t e) const {
     return static_cast<long double>(query[static_cast<std::size_t>(e * panel.lanes() + lane)]) +
            static_cast<long double>(key[static_cast<std::size_t>(k * stride + e)]);
@@ -90,7 +90,7 @@ struct Example {
   }
 };
 
-// Sums of as many roundings as there are terms, each of a number of that size.
+// The tolerance of a sum of `terms` terms of magnitude `size`.
 template <class T>
 double allowed(std::ptrdiff_t terms, double size) {
   return 6 * std::sqrt(static_cast<double>(terms) + 16) * std::min(size, 1.0) *
@@ -109,7 +109,7 @@ void scores_are_sums_of_tanh(const Sizes& sizes, double size) {
     for (std::ptrdiff_t k = 0; k < sizes.keys; ++k) {
       const T score = scores[static_cast<std::size_t>(k * lanes + lane)];
       close(score, static_cast<double>(example.score(k, lane)), allowed<T>(sizes.columns, size),
-            "a score is the sum of weight · tanh(query + key)");
+            "a score is the sum of score_vector · tanh(query + key)");
       maximum_score = std::max(maximum_score, score);
     }
     check(maximum[static_cast<std::size_t>(lane)] == maximum_score,
@@ -150,10 +150,10 @@ void gradients_are_those_of_the_sums(const Sizes& sizes, double size) {
     for (std::ptrdiff_t k = 0; k < sizes.keys; ++k) {
       close(dkey[static_cast<std::size_t>(k * width + e)],
             static_cast<double>(1 + of_key[static_cast<std::size_t>(k)]),
-            allowed<T>(sizes.count, 1), "dkey is added to");
+            allowed<T>(sizes.count, 1), "dkey is accumulated");
     }
     close(dscore_vector[static_cast<std::size_t>(e)], static_cast<double>(1 + of_score_vector),
-          allowed<T>(sizes.count * sizes.keys, size) + 1e-15, "dweight is added to");
+          allowed<T>(sizes.count * sizes.keys, size) + 1e-15, "dscore_vector is accumulated");
   }
 }
 

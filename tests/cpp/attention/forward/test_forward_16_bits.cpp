@@ -1,12 +1,12 @@
-// The weighted sum of 16-bit numbers over the whole table of cases: widened, and in pairs where the
-// processor multiplies them so.
+// The weighted sum in 16-bit types over the whole table of cases: widened, and in pairs where the
+// processor can multiply pairs.
 #include "forward_checks.hpp"
 #include "simd/bfloat16_pairs.hpp"
 
 namespace heedful {
 namespace {
 
-// The two ways round differently, so their results differ somewhere, if they are two.
+// The two modes round differently, so their results differ somewhere, unless both are widened.
 bool modes_differ() {
   const Case test_case{"long rows", {1, 1, 1, 67, 523, 16, 16}, [](Example&) {}};
   const Result<float> widened(

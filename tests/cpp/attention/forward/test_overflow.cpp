@@ -1,4 +1,5 @@
-// Weighted means of values near the largest number: none is beyond the values, though their sum is.
+// Weighted means of values near the largest finite number stay within the range of the values,
+// though their sum overflows.
 #include <cmath>
 #include <limits>
 
@@ -67,15 +68,15 @@ void infinity_and_nan_stay() {
   check(out.get(0, 1, 31, 0) == inf, "∞ reaches the output");
   check(std::isnan(out.get(0, 1, 31, 1)), "NaN reaches the output");
   check(std::isnan(out.get(0, 1, 31, 2)), "∞ of both signs is NaN");
-  check(std::isfinite(out.get(0, 1, 31, 3)), "a column beside them is not touched");
+  check(std::isfinite(out.get(0, 1, 31, 3)), "another column stays finite");
 }
 
 void means_are_scaled_back() {
   const float top = std::numeric_limits<float>::max();
   const float scaled = top * value_scale<float>;
   const float above = scaled * 1.000001f;
-  check(unscaled_mean(scaled, top, true) == top, "the largest number comes back");
-  check(unscaled_mean(above, top, true) == top, "rounding leads no further than that");
+  check(unscaled_mean(scaled, top, true) == top, "the largest number is restored");
+  check(unscaled_mean(above, top, true) == top, "rounding does not exceed it");
   check(unscaled_mean(-above, top, true) == -top, "nor below its negative");
   check(std::isinf(unscaled_mean(above, top, false)), "with dropout it may");
   check(std::isinf(unscaled_mean(std::numeric_limits<float>::infinity(), top, true)), "∞ is ∞");

@@ -1,5 +1,5 @@
-// Tasks of the forward pass: every row meets every key that it may see once, and few rows are
-// decoded.
+// Tasks of the forward pass: every row is combined with every visible key exactly once, and few
+// rows are decoded.
 #include <vector>
 
 #include "attention/forward/partition.hpp"
@@ -18,7 +18,7 @@ Problem problem_of(const std::vector<Item>& items) {
   return problem;
 }
 
-// How often each row of each item and key/value head meets each key.
+// Counts how often each row of each item and key/value head is combined with each key.
 template <class T>
 void every_row_meets_every_key_once(const std::vector<Item>& items) {
   const Problem problem = problem_of(items);
@@ -59,14 +59,15 @@ void few_rows_are_decoded() {
         "many queries, few keys");
   check(partition[2].tasks() == 0, "no queries, no tasks");
   problem.score_kind = ScoreKind::additive;
-  check(choose_path<T>(problem, items[0]) == Path::prefill, "additive scores want panels");
+  check(choose_path<T>(problem, items[0]) == Path::prefill,
+        "additive scores are computed in panels");
 }
 
 template <class T>
 void everything() {
   every_row_meets_every_key_once<T>({{0, 1, 0, 2049, 0}, {1, 97, 2049, 11, 0}, {98, 0, 0, 5, 0}});
   every_row_meets_every_key_once<T>({{0, 61, 0, 1025, 0}});
-  every_row_meets_every_key_once<T>({{0, 353, 0, 331, 0}});  // few tasks, cut finer
+  every_row_meets_every_key_once<T>({{0, 353, 0, 331, 0}});  // few tasks: shorter row blocks
   every_row_meets_every_key_once<T>(std::vector<Item>(17, {0, 5, 0, 7, 0}));
   few_rows_are_decoded<T>();
 }

@@ -1,5 +1,5 @@
-// Scores and weights over the whole table of cases, for all rows and for rows of interest, by head
-// and averaged.
+// Scores and probabilities over the whole table of cases, for all rows and for selected rows, per
+// head and averaged.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -16,7 +16,7 @@ namespace {
 
 constexpr double untouched = -99;
 
-// Queries in no order, one of them twice, or none in particular.
+// Selected queries, unordered and one of them twice, or all.
 struct Selection {
   std::vector<std::int64_t> rows;
   std::ptrdiff_t count;
@@ -54,7 +54,7 @@ struct Result {
       lse.set(item, head, row, 0,
               belongs ? static_cast<double>(dense.lse(item, head, i)) : untouched);
     });
-    // rows of numbers lie together, as the caller allocates them
+    // rows are contiguous, as the caller allocates them
     values = Tensor(element_type<T>,
                     {sizes.items, kind == Kind::averaged ? 1 : sizes.heads, rows.count, sizes.keys},
                     layout == Layout::heads_inside ? layout : Layout::plain);
@@ -66,7 +66,7 @@ struct Result {
       attention_scores<T>(problem, example.query.view(), example.key.view(), values.view(),
                           rows.selected(sizes), team);
     } else {
-      problem.sink = nullptr;  // its share is in lse
+      problem.sink = nullptr;  // it is included in lse
       attention_probabilities<T>(problem, example.query.view(), example.key.view(), lse.view(),
                                  values.view(), rows.selected(sizes), kind == Kind::averaged, team);
     }
@@ -113,19 +113,19 @@ void values_are_those_of_the_definition(const Case& test_case, Dense& dense, Kin
     right &= actual == expected ||
              std::abs(actual - expected) <= tolerance(element_type<T>) * (1 + std::abs(expected));
   });
-  if (!check(right, "numbers are those of the definition, in the rows that belong to an item")) {
+  if (!check(right, "values are those of the definition, in the rows that belong to an item")) {
     std::printf("in \"%s\", kind %d, %s rows\n", test_case.name, static_cast<int>(kind),
                 some ? "some" : "all");
   }
   if (some != (kind == Kind::probabilities))
-    return;  // half of the kinds are enough to see every way
+    return;  // half of the kinds are enough to test every variant
   for (const auto& [layout, threads] : variants) {
     const Result<T> other(example_of(test_case, type, layout), dense, kind, some, threads, layout);
     check(result.equals(other), "the same bits for all strides and threads");
   }
 }
 
-// Rows whose lse is beyond what exponentials bear still sum to 1.
+// Rows whose lse overflows exponentials still sum to 1.
 template <class T>
 void probabilities_of_very_large_scores_sum_to_1() {
   for (const double size : {1e4, 1e12, static_cast<double>(std::numeric_limits<T>::max()) / 2}) {
@@ -137,7 +137,7 @@ void probabilities_of_very_large_scores_sum_to_1() {
     for (std::ptrdiff_t row = 0; row < 7; ++row) {
       double sum = 0;
       for (std::ptrdiff_t key = 0; key < 53; ++key) sum += result.values.get(0, 1, row, key);
-      close(sum, 1, 1e-4, "weights sum to 1, however far from 0 the scores lie");
+      close(sum, 1, 1e-4, "probabilities sum to 1 for scores of any magnitude");
     }
   }
 }

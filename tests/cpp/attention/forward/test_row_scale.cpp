@@ -1,4 +1,4 @@
-// Scores become weights again once lse is known, however far from 0 it lies.
+// Probabilities are recomputed from scores and lse of any magnitude.
 #include <cmath>
 #include <limits>
 
@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::ptrdiff_t keys = 53;
 
-// What a score in natural units weighs.
+// The probability of a score in natural units.
 template <class T>
 double probability_of(const Problem& problem, const RowScales<T>& scales, std::ptrdiff_t query,
                       double score) {
@@ -40,7 +40,7 @@ template <class T>
 void probabilities_are_exponentials_of_score_minus_lse() {
   Example example({1, 2, 1, 7, keys, 5, 3}, element_type<T>);
   Dense dense(example.problem, example.query.view(), example.key.view(), example.value.view());
-  for (const double more : {0.0, 2.0, -1.0}) {  // lse of more keys, or of a part of these
+  for (const double more : {0.0, 2.0, -1.0}) {  // lse of more keys, or of fewer
     const Tensor lse = lse_of<T>(example, more);
     const RowScales<T> scales = scales_of<T>(example, lse);
     bool right = true;
@@ -54,7 +54,7 @@ void probabilities_are_exponentials_of_score_minus_lse() {
                  100 * static_cast<double>(std::numeric_limits<T>::epsilon()) * expected;
       }
     }
-    check(right, "weight = exp(score − lse)");
+    check(right, "probability = exp(score − lse)");
   }
 }
 
@@ -71,7 +71,7 @@ void probabilities_of_scores_of_any_magnitude_sum_to_1() {
       const Tensor lse = lse_of<T>(example);
       const RowScales<T> scales = scales_of<T>(example, lse);
       close(probability_of(example.problem, scales, 3, score) * keys, 1, 1e-3,
-            "equal scores share the weight evenly");
+            "equal scores have equal probabilities");
     }
   }
 }
@@ -84,7 +84,7 @@ void rows_without_visible_keys_have_probability_0() {
   const Tensor lse = lse_of<T>(example);
   const RowScales<T> scales = scales_of<T>(example, lse);
   check(probability_of(example.problem, scales, 3, 0.5) == 0,
-        "every score is −∞ away from a base of ∞");
+        "the probability is 0 for a base of ∞");
 }
 
 template <class T>

@@ -1,4 +1,4 @@
-// Panels: which rows their lanes stand for, and which keys some and all of them see.
+// Query panels: the rows of their lanes, and the keys visible to any and to all of them.
 #include <algorithm>
 
 #include "attention/problem/panel.hpp"
@@ -42,7 +42,7 @@ void lanes_are_rows_of_the_group_the_query_running_fastest() {
                    panel.lanes() == panel.vectors * simd::lanes<T>;
       for (int lane = 0; lane < panel.lanes(); ++lane) {
         const std::ptrdiff_t row =
-            first + std::min(lane, count - 1);  // lanes behind the last repeat it
+            first + std::min(lane, count - 1);  // padding lanes repeat the last row
         right &= panel.head[lane] == 3 + row / setting.queries &&
                  panel.query[lane] == row % setting.queries;
         for (std::ptrdiff_t key = 0; key < setting.keys; ++key) {
@@ -53,7 +53,7 @@ void lanes_are_rows_of_the_group_the_query_running_fastest() {
       }
       check(right, "lane l is row first + l of (head of the group, query)");
       check(panel.one_head == (first / setting.queries == (first + count - 1) / setting.queries),
-            "one_head says whether all rows are of one head");
+            "one_head is true if all rows are of one head");
     }
   }
 }
@@ -79,9 +79,9 @@ void any_and_all_are_what_the_lanes_see() {
           if (seeing > 0) begin = std::min(begin, key), end = key + 1;
           all_right &= (key >= panel.all.begin && key < panel.all.end) == (seeing == count);
         }
-        check(all_right, "`all` holds the keys that every lane sees");
+        check(all_right, "`all` holds the keys visible to every lane");
         check(end == 0 ? panel.any.empty() : panel.any.begin == begin && panel.any.end == end,
-              "`some` goes from the first to the last key that any lane sees");
+              "`any` goes from the first to the last key visible to any lane");
       }
     }
   }

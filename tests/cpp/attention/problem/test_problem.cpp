@@ -1,4 +1,4 @@
-// Which keys causal, window and length leave to a query.
+// The keys visible to a query under causal, window and length.
 #include "attention/problem/problem.hpp"
 #include "check.hpp"
 #include "visibility.hpp"
@@ -69,13 +69,13 @@ void ranges_hold_exactly_the_visible_keys() {
   }
   check(right,
         "a key is in the range exactly when p − left ≤ j ≤ p + right, with offsets up to ±2^60");
-  check(inside, "a range stays among the item's keys");
+  check(inside, "a range stays within the item's keys");
 }
 
 void ranges_have_a_size() {
   check(KeyRange{3, 3}.empty() && KeyRange{5, 2}.empty() && !KeyRange{2, 3}.empty(),
-        "empty where the end comes first");
-  check(KeyRange{2, 7}.size() == 5, "the size is the distance");
+        "empty if the end is not after the begin");
+  check(KeyRange{2, 7}.size() == 5, "the size is end − begin");
 }
 
 void groups_are_query_heads_per_key_head() {

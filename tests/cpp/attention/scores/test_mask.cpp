@@ -1,5 +1,5 @@
-// What mask and bias say about a tile before its scores are there: numbers to add, bits where a key
-// is hidden, and which keys are left.
+// Mask and bias of a tile before its scores are computed: values to add, bits of hidden keys, and
+// the remaining keys.
 #include <cstring>
 #include <limits>
 #include <vector>
@@ -18,7 +18,7 @@ constexpr OwnAxes owns[] = {{true, true, true, true},    {false, true, true, tru
                             {true, true, true, false},   {true, false, false, true},
                             {false, false, false, true}, {false, false, true, false}};
 
-// bias, or −∞ where mask or bias hide the key.
+// The bias, or −∞ where mask or bias hide the key.
 template <class T>
 T value_of(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head, std::ptrdiff_t query,
            std::ptrdiff_t key) {
@@ -26,7 +26,7 @@ T value_of(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head, std
   return problem.bias ? static_cast<T>(element(problem.bias, item, head, query, key)) : T{0};
 }
 
-// What the tile says about a key of a lane.
+// The value of the tile for a key of a lane.
 template <class T>
 T value_in_tile(const MaskTile<T>& tile, int lanes, std::ptrdiff_t key, int lane) {
   const std::ptrdiff_t at = key - tile.keys.begin, bits = simd::bits<T>;
@@ -36,8 +36,8 @@ T value_in_tile(const MaskTile<T>& tile, int lanes, std::ptrdiff_t key, int lane
              : T{0};
 }
 
-// Says the same as the definition about every key of the tile and every lane. Biases that lanes
-// have of their own are not said yet.
+// Whether the tile agrees with the definition for every key and every lane. Biases that differ
+// between lanes are not included yet.
 template <class T>
 bool matches_the_definition(const MaskTile<T>& tile, const Problem& problem, std::ptrdiff_t item,
                             const Panel<T>& panel, KeyRange keys) {
@@ -131,17 +131,17 @@ void padding_is_trimmed_away() {
   padded.set_visible({5, 11});
   MaskTile<T> tile = padded.tile({0, 20});
   check(tile.keys.begin == 5 && tile.keys.end == 11, "hidden keys at both ends are left out");
-  check(!tile.any_hidden && !tile.changes(), "and then nothing is to be added");
+  check(!tile.any_hidden && !tile.changes(), "and then there is nothing to add");
   padded.example.mask.set(0, 0, 0, 7, 0);
   tile = padded.tile({0, 20});
   check(tile.keys.begin == 5 && tile.keys.end == 11 && tile.any_hidden && tile.values,
-        "a gap hides");
+        "a gap hides keys");
   check(tile.values && tile.values[2] == minus_infinity<T> && tile.values[1] == 0,
-        "values begin at the first key left");
+        "values begin at the first remaining key");
   padded.set_visible({0, 20});
   tile = padded.tile({3, 20});
   check(tile.keys.begin == 3 && tile.keys.end == 20 && !tile.changes(),
-        "a mask that shows all says nothing");
+        "a mask that hides no key adds nothing");
 }
 
 template <class T>
@@ -177,9 +177,11 @@ void a_tile_hidden_by_mask_and_bias_together_is_empty() {
   std::vector<T> buffer;
   const int count = std::min(9, Panel<T>::max_lanes);
   fill_panel(panel, example.problem, example.items[0], 0, 0, count);
-  check(tile_of(example.problem, 0, panel, {0, 80}, buffer).keys.empty(), "each hides a half");
+  check(tile_of(example.problem, 0, panel, {0, 80}, buffer).keys.empty(),
+        "mask and bias hide half of the keys each");
   example.bias.set(0, 0, count - 1, count == 9 ? 77 : 78, 1);
-  check(!tile_of(example.problem, 0, panel, {0, 80}, buffer).keys.empty(), "and one key is seen");
+  check(!tile_of(example.problem, 0, panel, {0, 80}, buffer).keys.empty(),
+        "and one key is visible");
 }
 
 template <class T>
@@ -203,7 +205,7 @@ void rows_are_those_of_the_definition() {
             (expected == minus_infinity<T> ? expected_hidden : expected_visible) = true;
           }
           check(right && any_hidden_key == expected_hidden && any_visible_key == expected_visible,
-                "a row of values, and whether it hides and shows");
+                "a row of values, and whether any key is hidden and any visible");
         }
       }
     }

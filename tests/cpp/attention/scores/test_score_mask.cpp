@@ -1,4 +1,4 @@
-// Mask and bias laid on the scores of a tile, against their definition.
+// Mask and bias applied to the scores of a tile, against their definition.
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -24,7 +24,7 @@ T sum_of(const Problem& problem, const Panel<T>& panel, int lane, std::ptrdiff_t
   return bias == minus_infinity<T> ? minus_infinity<T> : score + bias;
 }
 
-// A panel of `count` rows from `first` on, in the group of heads 3 to 5 of the second item.
+// A panel of `count` rows from `first`, in the group of heads 3 to 5 of the second item.
 template <class T>
 bool adds(Example& example, int first, int count, KeyRange keys, bool wants_maximum) {
   const Problem& problem = example.problem;
@@ -63,7 +63,7 @@ bool adds(Example& example, int first, int count, KeyRange keys, bool wants_maxi
 
 template <class T>
 void scores_get_biases_and_hidden_ones_are_minus_infinity() {
-  for (const std::ptrdiff_t columns : {141, 144}) {  // 144: rows begin alike among cache lines
+  for (const std::ptrdiff_t columns : {141, 144}) {  // 144: rows have the same alignment
     for (const Layout layout : layouts) {
       for (const ElementType type : types) {
         for (const int restrictions : {1, 2, 3}) {  // a mask, a bias, both
@@ -81,7 +81,7 @@ void scores_get_biases_and_hidden_ones_are_minus_infinity() {
                 }
               }
             }
-            check(right, "score + bias, or −∞, and the maximum of it");
+            check(right, "score + bias, or −∞, and its maximum");
           }
         }
       }
@@ -89,7 +89,7 @@ void scores_get_biases_and_hidden_ones_are_minus_infinity() {
   }
 }
 
-// A bias that hides nothing takes a shorter way, beside one square that does.
+// Squares without −∞ take a faster path; one with −∞ among them.
 template <class T>
 void one_minus_infinity_is_found() {
   for (const std::ptrdiff_t columns : {141, 144}) {
@@ -102,14 +102,15 @@ void one_minus_infinity_is_found() {
         example.bias.set(1, 3, 1, key, minus_infinity<double>);
         check(adds<T>(example, 0, 48, {3, columns}, true), "with one −∞");
         example.bias.set(1, 3, 1, key, std::numeric_limits<T>::lowest());
-        check(adds<T>(example, 0, 48, {3, columns}, true), "the least finite number hides nothing");
+        check(adds<T>(example, 0, 48, {3, columns}, true),
+              "the lowest finite number hides nothing");
         example.bias.set(1, 3, 1, key, 0);
       }
     }
   }
 }
 
-// NaN is a bias like others: it spoils its own score, and hides neither itself nor others.
+// A NaN bias makes its own score NaN, and hides no key.
 template <class T>
 void nan_stays_where_it_is() {
   Example example({2, 6, 2, 17, 64, 1, 1}, element_type<T>);

@@ -1,4 +1,4 @@
-// Scores as the softmax sees them, a tile of a panel or a row at a time, against their definition.
+// Scores as input of the softmax, a tile of a panel or a row at a time, against their definition.
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -16,7 +16,7 @@ namespace {
 
 constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 
-// Everything that changes scores, alone and together.
+// The options that change scores, alone and together.
 struct Rules {
   const char* name;
   bool softcap, slopes, bias, mask;
@@ -49,7 +49,7 @@ Example example_of(const Rules& rules, ElementType type = element_type<T>) {
   return example;
 }
 
-// A tile of the second item and the second key head, whose group are heads 2 and 3.
+// A tile of the second item and the second key/value head, whose group is heads 2 and 3.
 template <class T>
 struct Computed {
   Panel<T> panel;
@@ -131,10 +131,10 @@ void scores_are_those_of_the_definition() {
           }
           const bool holds =
               check(right, "score · natural = cap(scale · query · key) − slope |p − j| + bias") &&
-              check(maxima_right, "the maximum is raised to the greatest score of its lane") &&
-              check(derivatives_right, "the slope of the cap is 1 − tanh²") &&
+              check(maxima_right, "the maximum is updated with the scores of its lane") &&
+              check(derivatives_right, "the derivative of the cap is 1 − tanh²") &&
               check(left.empty() || computed.tile.partial == partial,
-                    "`partial` says whether some lane does not see some key");
+                    "`partial` is true if some key is hidden from some lane");
           if (!holds) {
             std::printf("with %s, scale %g, keys %td to %td, from row %d\n", rules.name, scale,
                         keys.begin, keys.end, first_row);
@@ -166,7 +166,7 @@ template <class T>
 void a_key_that_no_query_sees_is_left_out() {
   Example example = example_of<T>(all_rules[5]);  // causal
   const Computed<T> computed(example, {6, 21}, 0, 2);
-  check(computed.tile.keys.empty(), "the first queries see nothing of later keys");
+  check(computed.tile.keys.empty(), "the first queries do not see later keys");
   check(computed.scores[0] == T(-77), "so nothing is computed");
 }
 
@@ -185,7 +185,9 @@ void nan_in_a_hidden_key_stays_hidden() {
     }
     right &= !std::isnan(computed.maximum[static_cast<std::size_t>(lane)]);
   }
-  check(right, "a NaN key is −∞ to those who do not see it, NaN to those who do, and no maximum");
+  check(right,
+        "a NaN key has score −∞ for lanes that do not see it, NaN for those that do, and is no "
+        "maximum");
 }
 
 template <class T>

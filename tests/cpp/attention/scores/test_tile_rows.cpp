@@ -1,4 +1,4 @@
-// The rows of a tile: fetched when first asked for, looked at once.
+// The rows of a tile: loaded on first use, checked once.
 #include <limits>
 #include <vector>
 
@@ -56,16 +56,16 @@ void rows_are_copied_on_first_use() {
   const ElementType other =
       sizeof(T) == sizeof(float) ? ElementType::float64 : ElementType::float32;
   Loaded<T> loaded(other);
-  check(loaded.buffer[0] == T(-77), "a tile that nobody asks for is not copied");
+  check(loaded.buffer[0] == T(-77), "an unused tile is not copied");
   loaded.rows.from(3);
   check(loaded.buffer[0] == static_cast<T>(loaded.tensor.get(1, 2, 5, 0)),
-        "it is copied when asked for");
+        "it is copied on first use");
   loaded.tensor.set(1, 2, 5, 0, 123);
   loaded.rows.from(4);
-  check(loaded.buffer[0] != T(123), "and not a second time");
+  check(loaded.buffer[0] != T(123), "and not again");
 }
 
-// Rows of 16 bits are looked at as they are stored: nothing is widened for that.
+// 16-bit rows are checked as stored, without widening them.
 void finite_reads_stored_bits() {
   constexpr double nan = std::numeric_limits<double>::quiet_NaN();
   constexpr double infinity = std::numeric_limits<double>::infinity();
@@ -75,12 +75,12 @@ void finite_reads_stored_bits() {
     clean.tensor.set(1, 2, 4, 0, nan);
     clean.tensor.set(1, 2, 9, 0, nan);
     clean.tensor.set(1, 2, 6, 3, -largest);
-    check(clean.rows.finite(), "the greatest number is finite");
+    check(clean.rows.finite(), "the largest finite number is finite");
     check(clean.buffer[0] == -77, "and no row is widened");
     for (const double odd : {nan, infinity, -infinity}) {
       Loaded<float> loaded(type);
       loaded.tensor.set(1, 2, 8, 4, odd);
-      check(!loaded.rows.finite(), "NaN and ∞ are found in the last number");
+      check(!loaded.rows.finite(), "NaN and ∞ are found in the last element");
     }
   }
 }
@@ -92,10 +92,10 @@ void finite_reads_the_tile_alone() {
   clean.tensor.set(1, 2, 4, 0, nan);
   clean.tensor.set(1, 2, 9, 0, nan);
   clean.tensor.set(1, 1, 6, 0, nan);
-  check(clean.rows.finite() && clean.rows.finite(), "what lies beside the tile does not count");
+  check(clean.rows.finite() && clean.rows.finite(), "elements outside the tile are ignored");
   Loaded<T> odd(element_type<T>);
   odd.tensor.set(1, 2, 8, 4, nan);
-  check(!odd.rows.finite() && !odd.rows.finite(), "a NaN in its last number is found");
+  check(!odd.rows.finite() && !odd.rows.finite(), "a NaN in its last element is found");
 }
 
 template <class T>

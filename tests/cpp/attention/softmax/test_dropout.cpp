@@ -1,5 +1,4 @@
-// Dropout: tiles, rows and single numbers agree on which weights are kept, whatever range they ask
-// for.
+// Dropout: tiles, rows and single elements agree on which weights are kept, for any range of keys.
 #include <cmath>
 #include <vector>
 
@@ -55,7 +54,8 @@ void tiles_follow_the_counters() {
             right &= weights[static_cast<std::size_t>(i)] ==
                      (kept ? weight_of<T>(key, lane) * T(1.5) : T{0});
           }
-          check(right, "weights[key][lane] is kept as counter (key / 4, query, head, item) says");
+          check(right,
+                "weights[key][lane] is kept according to counter (key / 4, query, head, item)");
         }
       }
     }
@@ -109,15 +109,15 @@ void dropped_nan_is_zero() {
     const T weight = weights[static_cast<std::size_t>(key)];
     right &= keeps(0.5, 7, 0, 0, 0, key) ? std::isnan(weight) : weight == 0;
   }
-  check(right, "what is dropped is 0, what is kept is what it was");
+  check(right, "dropped weights are 0, kept weights unchanged");
 }
 
 void kept_weights_are_scaled() {
   Problem problem;
   problem.dropout_p = 0.75;
-  check(dropout_factor(problem) == 4, "kept weights grow by 1 / (1 − p)");
+  check(dropout_factor(problem) == 4, "kept weights are scaled by 1 / (1 − p)");
   problem.dropout_p = 1;
-  check(dropout_factor(problem) == 0, "p = 1 divides by nothing");
+  check(dropout_factor(problem) == 0, "p = 1 does not divide by 0");
 }
 
 template <class T>

@@ -1,4 +1,4 @@
-// States of rows whose keys are split: each has its own place, and one task is the last to end.
+// States of rows whose keys are split: each has its own memory, and one task is the last to finish.
 #include <algorithm>
 #include <initializer_list>
 #include <vector>
@@ -52,7 +52,7 @@ void each_split_has_a_place_of_its_own() {
     kept &= right(split.out, task.rows * depth);
     kept &= right(split.maximum, task.rows) && right(split.sum, task.rows);
   });
-  check(kept, "what one task leaves no other overwrites");
+  check(kept, "no task overwrites the state of another");
 }
 
 void the_last_task_is_reported() {

@@ -1,4 +1,4 @@
-// Results over pieces of the keys become the result over all of them.
+// Results over splits of the keys are merged into the result over all of them.
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -13,7 +13,7 @@ namespace {
 
 constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 
-// Pieces of random results; in some rows some pieces saw nothing, in row 3 none did.
+// Splits with random results; in some rows some splits have no visible key, in row 3 none has.
 struct Splits {
   MergeSizes sizes{3, 2, 3, 301, 5};
   std::vector<Tensor> outs, lses;
@@ -29,7 +29,7 @@ struct Splits {
       lses.back().for_each([&](auto item, auto head, auto row, auto) {
         if (row != 3 && (row + p) % 4 != 0) return;
         lses.back().set(item, head, row, 0, minus_infinity<double>);
-        outs.back().set(item, head, row, 1, nan);  // what such a piece holds never matters
+        outs.back().set(item, head, row, 1, nan);  // the out of such a split is ignored
       });
     }
   }
@@ -81,8 +81,8 @@ void merged_rows_are_those_of_the_definition(ElementType type) {
     }
   });
   check(right,
-        "out = Σ exp(lse_p − lse) out_p, lse = ln Σ exp(lse_p); 0 and −∞ where no piece saw "
-        "anything");
+        "out = Σ exp(lse_p − lse) out_p, lse = ln Σ exp(lse_p); 0 and −∞ where no split has a "
+        "visible key");
 }
 
 template <class T>
@@ -113,7 +113,7 @@ void one_split_is_itself() {
               (visible ? splits.outs[0].get(item, head, row, d) : 0);
     }
   });
-  check(same, "one piece alone comes out as it is");
+  check(same, "one split alone is unchanged");
 }
 
 void empty_results_are_merged() {

@@ -1,4 +1,5 @@
-// The softmax of rows whose scores come a tile at a time: any split of the keys equals the whole.
+// The softmax of rows whose scores are added a tile at a time: any split of the keys gives the
+// result over all.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -12,14 +13,14 @@
 namespace heedful {
 namespace {
 
-// score · natural is what the softmax sees, 2^(score · exponent) its exponential.
+// score · natural is the input of the softmax, 2^(score · exponent) its exponential.
 constexpr double natural = 0.37;
 constexpr double exponent = natural * log2_e;
 
 constexpr std::ptrdiff_t keys = 60;
 constexpr std::ptrdiff_t columns = 3;
 
-// Scores, and values; some lanes have −∞ here and there, lane 1 everywhere, lane 2 up to key 50.
+// Scores and values; some lanes have some −∞, lane 1 all, lane 2 those before key 50.
 template <class T>
 struct Scored {
   int lanes = 2 * simd::lanes<T>;
@@ -55,7 +56,7 @@ struct State {
       start_row(maximum[lane], sum[lane], sink, 0);
     }
   }
-  // Keys [begin, end) of the scores, and the weighted values that belong to them.
+  // Adds keys [begin, end) of the scores, and their weighted values.
   void add(const Scored<T>& scored, std::ptrdiff_t begin, std::ptrdiff_t end) {
     const int lanes = scored.lanes;
     std::vector<T> weights(scored.scores.begin() + begin * lanes,
@@ -87,7 +88,7 @@ struct State {
   }
 };
 
-// Results of a lane by the definition, in natural units.
+// The results of a lane by the definition, in natural units.
 template <class T>
 struct Truth {
   long double lse;
@@ -161,7 +162,7 @@ void rows_without_visible_keys_stay_empty() {
         "a row that sees its first key late has a sum from then on");
   check(log_sum_exp(minus_infinity<T>, T{0}, T(natural)) == minus_infinity<T> &&
             out_factor(T{0}, T(2)) == 0,
-        "nothing divides by nothing");
+        "there is no division by 0");
 }
 
 template <class T>
@@ -174,7 +175,7 @@ void a_sink_counts_as_a_key() {
   check(out_factor(sum, T(3)) == 3, "and out is divided by its weight");
   const double none = minus_infinity<double>;
   start_row(maximum, sum, &none, 0);
-  check(maximum == minus_infinity<T> && sum == 0, "a sink of −∞ is none");
+  check(maximum == minus_infinity<T> && sum == 0, "a sink of −∞ has no effect");
 }
 
 template <class T>
@@ -201,7 +202,7 @@ void a_maximum_that_stays_changes_no_bit() {
   std::fill(hidden.scores.begin(), hidden.scores.end(), minus_infinity<T>);
   again.add(hidden, 0, 60);
   check(again.maximum == once.maximum && again.sum == once.sum && again.out == once.out,
-        "keys that nobody sees change nothing, bit for bit");
+        "hidden keys change no bit");
 }
 
 template <class T>
@@ -209,7 +210,7 @@ void merged_splits_equal_the_whole() {
   const Scored<T> scored;
   State<T> whole(scored.lanes);
   whole.add(scored, 0, 60);
-  const std::ptrdiff_t bounds[] = {0, 7, 7, 40, 60};  // the second part is empty
+  const std::ptrdiff_t bounds[] = {0, 7, 7, 40, 60};  // the second split is empty
   std::vector<State<T>> splits;
   const T* maxima[4];
   const T* sums[4];
@@ -223,9 +224,9 @@ void merged_splits_equal_the_whole() {
   for (int lane = 0; lane < scored.lanes; ++lane) {
     T factors[4], maximum = 0, sum = 0;
     merge_rows(Softmax<T>{T(exponent)}, maxima, sums, 4, lane, factors, maximum, sum);
-    check(factors[1] == 0, "a part that saw nothing counts nothing");
+    check(factors[1] == 0, "a split without visible keys has factor 0");
     check(maximum == whole.maximum[static_cast<std::size_t>(lane)],
-          "the maximum is the greatest of the parts");
+          "the maximum is that of the splits");
     close(sum, whole.sum[static_cast<std::size_t>(lane)], 1e-5 * std::abs(sum), "the sums add up");
     T out = 0;
     for (int p = 0; p < 4; ++p) {
