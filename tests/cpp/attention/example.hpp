@@ -30,13 +30,15 @@ struct Example {
   RandomNumbers random;
 
   // Every item has all rows. `type` is that of the three arrays.
-  explicit Example(const Sizes& given, ElementType type, Layout layout = Layout::plain,
+  explicit Example(const Sizes& requested, ElementType type, Layout layout = Layout::plain,
                    std::uint64_t seed = 1)
-      : sizes(given),
-        items(static_cast<std::size_t>(given.items), Item{0, given.queries, 0, given.keys, 0}),
-        query(type, {given.items, given.heads, given.queries, given.depth}, layout),
-        key(type, {given.items, given.kv_heads, given.keys, given.depth}, layout),
-        value(type, {given.items, given.kv_heads, given.keys, given.value_depth}, layout),
+      : sizes(requested),
+        items(static_cast<std::size_t>(requested.items),
+              Item{0, requested.queries, 0, requested.keys, 0}),
+        query(type, {requested.items, requested.heads, requested.queries, requested.depth}, layout),
+        key(type, {requested.items, requested.kv_heads, requested.keys, requested.depth}, layout),
+        value(type, {requested.items, requested.kv_heads, requested.keys, requested.value_depth},
+              layout),
         random(seed) {
     problem.num_items = sizes.items;
     problem.num_heads = sizes.heads;

@@ -99,7 +99,7 @@ void results_are_those_of_the_definition(const Case& test_case, Kind kind) {
 }
 
 template <class T>
-void the_same_bits_in_any_order_of_memory_and_for_any_threads(const Case& test_case, Kind kind) {
+void the_same_bits_for_all_layouts_and_threads(const Case& test_case, Kind kind) {
   const Result<T> plain(example_of(test_case, kind));
   for (const auto& [layout, threads] : variants) {
     const Result<T> result(example_of(test_case, kind, layout), threads, layout);
@@ -116,7 +116,7 @@ inline TensorView from_item(TensorView view, std::ptrdiff_t item) {
 }
 
 template <class T>
-void an_item_alone_has_the_bits_it_has_among_others(const Case& test_case, Kind kind) {
+void an_item_alone_has_the_same_bits(const Case& test_case, Kind kind) {
   const Example example = example_of(test_case, kind);
   if (test_case.sizes.items < 2 || example.problem.dropout_p > 0) return;
   const Result<T> together(example);
@@ -197,8 +197,8 @@ void what_is_hidden_has_no_effect(const Case& test_case, Kind kind) {
 template <class T>
 void forward_is_right(const Case& test_case, Kind kind) {
   results_are_those_of_the_definition<T>(test_case, kind);
-  the_same_bits_in_any_order_of_memory_and_for_any_threads<T>(test_case, kind);
-  an_item_alone_has_the_bits_it_has_among_others<T>(test_case, kind);
+  the_same_bits_for_all_layouts_and_threads<T>(test_case, kind);
+  an_item_alone_has_the_same_bits<T>(test_case, kind);
   what_is_hidden_has_no_effect<T>(test_case, kind);
 }
 

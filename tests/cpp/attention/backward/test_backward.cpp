@@ -81,9 +81,8 @@ void gradients_are_those_of_the_definition(const Case& test_case, Dense& dense,
 }
 
 template <class T>
-void the_same_bits_in_any_order_of_memory_and_for_any_threads(const Case& test_case, Dense& dense,
-                                                              const Extras& extras,
-                                                              ElementType type) {
+void the_same_bits_for_all_layouts_and_threads(const Case& test_case, Dense& dense,
+                                               const Extras& extras, ElementType type) {
   const BackwardInputs<T> plain(test_case, dense, extras, type, Layout::plain);
   const Gradients<T> expected(plain, extras, 1, Layout::plain);
   for (const auto& [layout, threads] : variants) {
@@ -194,7 +193,7 @@ void everything_about(const Case& test_case, ElementType type) {
   Dense dense = dense_of(test_case, type);
   const Extras no_extras, all_but_bias{true, true, false, {}};
   gradients_are_those_of_the_definition<T>(test_case, dense, no_extras, type);
-  the_same_bits_in_any_order_of_memory_and_for_any_threads<T>(test_case, dense, all_but_bias, type);
+  the_same_bits_for_all_layouts_and_threads<T>(test_case, dense, all_but_bias, type);
   if (type != element_type<T>) return;
   gradients_are_those_of_the_definition<T>(test_case, dense, {true, false, false, {}}, type);
   gradients_are_those_of_the_definition<T>(test_case, dense, all_but_bias, type);
@@ -203,7 +202,7 @@ void everything_about(const Case& test_case, ElementType type) {
     if (!has_dbias(test_case)) return;
     const Extras bias{false, false, true, own};
     gradients_are_those_of_the_definition<T>(test_case, dense, bias, type);
-    the_same_bits_in_any_order_of_memory_and_for_any_threads<T>(test_case, dense, bias, type);
+    the_same_bits_for_all_layouts_and_threads<T>(test_case, dense, bias, type);
   }
 }
 

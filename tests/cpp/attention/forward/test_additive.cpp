@@ -16,7 +16,7 @@ namespace {
 
 // The error of power · (1 + rest) against e^x, in ulps of 1.
 template <class T>
-void the_rest_makes_good_what_the_power_was_rounded_by() {
+void the_remainder_compensates_the_rounding_of_the_power() {
   RandomNumbers random(5);
   double alone = 0, together = 0;
   T x[simd::lanes<T>], power[simd::lanes<T>], rest[simd::lanes<T>];
@@ -159,7 +159,7 @@ void gradients_are_those_of_the_sums(const Sizes& sizes, double size) {
 
 template <class T>
 void everything() {
-  the_rest_makes_good_what_the_power_was_rounded_by<T>();
+  the_remainder_compensates_the_rounding_of_the_power<T>();
   constexpr int width = simd::lanes<T>;
   for (const int count : {1, 2, width / 2 + 1, width, width + 1, 3 * width - 1}) {
     for (const std::ptrdiff_t columns : {1, 2, 7, 31, 32, 33, 67, 300}) {

@@ -10,7 +10,7 @@ namespace {
 
 // Key rows that no query sees are not accessed: their memory need not exist.
 template <class T>
-void a_tile_that_nobody_sees_is_not_read() {
+void a_tile_that_no_query_sees_is_not_read() {
   for (const std::ptrdiff_t queries : {1, 37}) {
     Example example({1, 2, 1, queries, 1301, 5, 3}, element_type<T>);
     example.add_mask({true, false, false, true});
@@ -56,11 +56,12 @@ template <class T>
 void lse_may_be_left_out() {
   const Example example = example_of(cases[1], element_type<T>);
   const Result<T> whole(example);
-  Result<T> part(example);
-  part.out.fill([] { return untouched; });
+  Result<T> without_lse(example);
+  without_lse.out.fill([] { return untouched; });
   attention_forward<T>(example.problem, example.query.view(), example.key.view(),
-                       example.value.view(), part.out.view(), TensorView{}, Team{1, nullptr});
-  check(part.equals(whole), "without lse, out is the same");
+                       example.value.view(), without_lse.out.view(), TensorView{},
+                       Team{1, nullptr});
+  check(without_lse.equals(whole), "without lse, out is the same");
 }
 
 template <class T>
@@ -68,7 +69,7 @@ void everything() {
   for (const Case& test_case : cases) {
     forward_is_right<T>(test_case, {element_type<T>});
   }
-  a_tile_that_nobody_sees_is_not_read<T>();
+  a_tile_that_no_query_sees_is_not_read<T>();
   scores_may_be_extreme<T>();
   lse_may_be_left_out<T>();
 }

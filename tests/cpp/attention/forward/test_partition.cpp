@@ -20,7 +20,7 @@ Problem problem_of(const std::vector<Item>& items) {
 
 // Counts how often each row of each item and key/value head is combined with each key.
 template <class T>
-void every_row_meets_every_key_once(const std::vector<Item>& items) {
+void every_row_and_key_is_computed_once(const std::vector<Item>& items) {
   const Problem problem = problem_of(items);
   const ForwardPartition<T> partition(problem);
   std::vector<std::vector<int>> met;
@@ -29,7 +29,7 @@ void every_row_meets_every_key_once(const std::vector<Item>& items) {
       met.emplace_back(static_cast<std::size_t>(3 * item.queries * item.keys));
     }
   }
-  bool first_split_seen = true;
+  bool first_split_right = true;
   for (std::ptrdiff_t index = 0; index < partition.tasks(); ++index) {
     const RowTask task = partition.task(index);
     const std::ptrdiff_t keys = items[static_cast<std::size_t>(task.item)].keys;
@@ -39,14 +39,14 @@ void every_row_meets_every_key_once(const std::vector<Item>& items) {
         ++counts[static_cast<std::size_t>(row * keys + key)];
       }
     }
-    first_split_seen &= (task.key_split == 0) == (task.keys.begin == 0);
+    first_split_right &= (task.key_split == 0) == (task.keys.begin == 0);
   }
   bool once = true;
   for (const auto& counts : met) {
     for (const int count : counts) once &= count == 1;
   }
   check(once, "every row and key once");
-  check(first_split_seen, "the first split has the first keys");
+  check(first_split_right, "the first split has the first keys");
 }
 
 template <class T>
@@ -65,10 +65,11 @@ void few_rows_are_decoded() {
 
 template <class T>
 void everything() {
-  every_row_meets_every_key_once<T>({{0, 1, 0, 2049, 0}, {1, 97, 2049, 11, 0}, {98, 0, 0, 5, 0}});
-  every_row_meets_every_key_once<T>({{0, 61, 0, 1025, 0}});
-  every_row_meets_every_key_once<T>({{0, 353, 0, 331, 0}});  // few tasks: shorter row blocks
-  every_row_meets_every_key_once<T>(std::vector<Item>(17, {0, 5, 0, 7, 0}));
+  every_row_and_key_is_computed_once<T>(
+      {{0, 1, 0, 2049, 0}, {1, 97, 2049, 11, 0}, {98, 0, 0, 5, 0}});
+  every_row_and_key_is_computed_once<T>({{0, 61, 0, 1025, 0}});
+  every_row_and_key_is_computed_once<T>({{0, 353, 0, 331, 0}});  // few tasks: shorter row blocks
+  every_row_and_key_is_computed_once<T>(std::vector<Item>(17, {0, 5, 0, 7, 0}));
   few_rows_are_decoded<T>();
 }
 

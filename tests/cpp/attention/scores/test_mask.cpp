@@ -97,7 +97,7 @@ void tiles_are_those_of_the_definition() {
 }
 
 template <class T>
-void without_mask_and_bias_there_is_nothing_to_add() {
+void without_mask_and_bias_all_keys_remain() {
   Example example({}, element_type<T>);
   Panel<T> panel;
   fill_panel(panel, example.problem, example.items[0], 0, 0, 3);
@@ -145,7 +145,7 @@ void padding_is_trimmed_away() {
 }
 
 template <class T>
-void a_tile_that_is_hidden_as_a_whole_is_empty() {
+void a_fully_hidden_tile_is_empty() {
   Padded<T> padded;
   padded.set_visible({0, 4});
   check(padded.tile({4, 20}).keys.empty(), "the same for every row");
@@ -215,9 +215,9 @@ void rows_are_those_of_the_definition() {
 template <class T>
 void everything() {
   tiles_are_those_of_the_definition<T>();
-  without_mask_and_bias_there_is_nothing_to_add<T>();
+  without_mask_and_bias_all_keys_remain<T>();
   padding_is_trimmed_away<T>();
-  a_tile_that_is_hidden_as_a_whole_is_empty<T>();
+  a_fully_hidden_tile_is_empty<T>();
   a_tile_hidden_by_mask_and_bias_together_is_empty<T>();
   rows_are_those_of_the_definition<T>();
 }

@@ -112,7 +112,7 @@ void one_minus_infinity_is_found() {
 
 // A NaN bias makes its own score NaN, and hides no key.
 template <class T>
-void nan_stays_where_it_is() {
+void nan_affects_its_own_score_alone() {
   Example example({2, 6, 2, 17, 64, 1, 1}, element_type<T>);
   example.add_bias(element_type<T>);
   example.bias.fill([] { return 1.0; });
@@ -144,7 +144,7 @@ template <class T>
 void everything() {
   scores_get_biases_and_hidden_ones_are_minus_infinity<T>();
   one_minus_infinity_is_found<T>();
-  nan_stays_where_it_is<T>();
+  nan_affects_its_own_score_alone<T>();
 }
 
 }  // namespace

@@ -36,7 +36,7 @@ void for_states(const Problem& problem, KeySplits<T>& states, const Visit& visit
 }
 
 template <class T>
-void each_split_has_a_place_of_its_own() {
+void each_split_has_its_own_memory() {
   const Problem problem = problem_of_items();
   KeySplits<T> states(problem, [](std::ptrdiff_t item) { return splits[item]; });
   for_states(problem, states, [](const RowTask& task, const KeySplit<T>& split, T number) {
@@ -70,8 +70,8 @@ void the_last_task_is_reported() {
 }  // namespace heedful
 
 int main() {
-  heedful::each_split_has_a_place_of_its_own<float>();
-  heedful::each_split_has_a_place_of_its_own<double>();
+  heedful::each_split_has_its_own_memory<float>();
+  heedful::each_split_has_its_own_memory<double>();
   heedful::the_last_task_is_reported();
   return heedful::summary();
 }
