@@ -1,5 +1,5 @@
 // attention_scores, attention_weights and additive_weights
-#include "attention/forward/weights.hpp"
+#include "attention/forward/probabilities.hpp"
 #include "bindings/arguments.hpp"
 #include "bindings/bind_attention.hpp"
 #include "bindings/interrupted.hpp"
@@ -9,9 +9,9 @@ namespace heedful {
 namespace py = pybind11;
 namespace {
 
-WantedRows wanted_rows(const py::object& rows, const Batch& batch, const py::array& query,
-                       const py::array& key) {
-  WantedRows wanted;
+SelectedRows wanted_rows(const py::object& rows, const Batch& batch, const py::array& query,
+                         const py::array& key) {
+  SelectedRows wanted;
   wanted.count = batch.rows(query);
   wanted.key_rows = batch.rows(key);
   if (!rows.is_none()) {
@@ -27,7 +27,7 @@ py::object scores(Arguments& arguments) {
   const py::object rows = arguments.array_or_none();
   Given given(arguments, query, key);
   Batch& batch = given.batch;
-  const WantedRows wanted = wanted_rows(rows, batch, query, key);
+  const SelectedRows wanted = wanted_rows(rows, batch, query, key);
   const TensorView queries = batch.view(query), keys = batch.view(key),
                    results = batch.view_of_scores(result);
   const auto compute =
@@ -48,13 +48,13 @@ py::object weights_with(Arguments& arguments, const py::object& weight) {
   given.problem.dropout_p = arguments.number();
   given.problem.seed = arguments.seed();
   Batch& batch = given.batch;
-  const WantedRows wanted = wanted_rows(rows, batch, query, key);
+  const SelectedRows wanted = wanted_rows(rows, batch, query, key);
   const TensorView queries = batch.view(query), keys = batch.view(key),
                    sums = batch.view_of_rows(lse);
   const TensorView results =
       average_heads ? batch.view_without_heads(result) : batch.view_of_scores(result);
-  const auto compute =
-      queries.type == ElementType::float64 ? attention_weights<double> : attention_weights<float>;
+  const auto compute = queries.type == ElementType::float64 ? attention_probabilities<double>
+                                                            : attention_probabilities<float>;
   with_team(cost_of(given.problem), [&](const Team& team) {
     compute(given.problem, queries, keys, sums, results, wanted, average_heads, team);
   });

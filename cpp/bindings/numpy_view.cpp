@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <string>
 
-#include "attention/scores/additive_weight.hpp"
+#include "attention/scores/score_vector.hpp"
 
 namespace heedful {
 namespace py = pybind11;
@@ -205,7 +205,7 @@ void Given::read_items(const py::object& items, const Item& whole) {
 
 template <class T>
 const void* Given::within_range(const T* weight, std::ptrdiff_t rows, std::ptrdiff_t columns) {
-  const double factor = weight_factor(weight, rows, columns);
+  const double factor = score_vector_factor(weight, rows, columns);
   if (factor == 1) return weight;
   small_weight_.reset(new double[static_cast<std::size_t>(rows * columns)]);
   T* const copy = reinterpret_cast<T*>(small_weight_.get());
@@ -220,11 +220,10 @@ void Given::set_additive_weight(const py::object& weight) {
   const auto array = py::reinterpret_borrow<py::array>(weight);
   problem.score_kind = ScoreKind::additive;
   const std::ptrdiff_t rows = length(array, 2), columns = length(array, 1);
-  problem.additive_weight =
-      element_type_of(array) == ElementType::float64
-          ? within_range(static_cast<const double*>(array.data()), rows, columns)
-          : within_range(static_cast<const float*>(array.data()), rows, columns);
-  problem.additive_stride = length(array, 2) == 1 ? 0 : length(array, 1);
+  problem.score_vector = element_type_of(array) == ElementType::float64
+                             ? within_range(static_cast<const double*>(array.data()), rows, columns)
+                             : within_range(static_cast<const float*>(array.data()), rows, columns);
+  problem.score_vector_stride = length(array, 2) == 1 ? 0 : length(array, 1);
 }
 
 }  // namespace heedful

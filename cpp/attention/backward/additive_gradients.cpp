@@ -15,45 +15,47 @@ using simd::multiply_add;
 using simd::Packet;
 using simd::store;
 
-// A NaN where dscore is 0 is that of a hidden key.
+// A NaN where dscore is 0 belongs to a hidden key.
 template <bool guard, class T>
-TanhSlope<T> guarded(const TanhSlope<T>& slope, const Packet<T>& dscore) {
+TanhDerivative<T> guarded(const TanhDerivative<T>& derivative, const Packet<T>& dscore) {
   if constexpr (guard) {
     const auto zero = broadcast(T(0));
     const auto hidden = simd::equal(dscore, zero);
-    return {simd::select(hidden, zero, slope.tanh), simd::select(hidden, zero, slope.quarter)};
+    return {simd::select(hidden, zero, derivative.tanh),
+            simd::select(hidden, zero, derivative.quarter)};
   } else {
-    return slope;
+    return derivative;
   }
 }
 
-// The sums of some columns. Those of dquery grow over the keys, those of dkey are of one key.
+// The sums of some columns: dquery and dscore_vector over all keys, dkey of one key.
 template <class T>
 struct ColumnSums {
   static constexpr int width = simd::lanes<T>;
   alignas(64) T dquery[additive_columns][max_vectors * width];
-  Packet<T> dkey[additive_columns], dweight[additive_columns];
+  Packet<T> dkey[additive_columns], dscore_vector[additive_columns];
 
   ColumnSums() {
     std::fill_n(&dquery[0][0], additive_columns * max_vectors * width, T(0));
     std::fill_n(dkey, additive_columns, broadcast(T(0)));
-    std::fill_n(dweight, additive_columns, broadcast(T(0)));
+    std::fill_n(dscore_vector, additive_columns, broadcast(T(0)));
   }
 
   template <bool guard>
-  void take(std::ptrdiff_t column, int lane, const Packet<T>& dscore, const TanhSlope<T>& found) {
-    const TanhSlope<T> slope = guarded<guard, T>(found, dscore);
+  void accumulate(std::ptrdiff_t column, int lane, const Packet<T>& dscore,
+                  const TanhDerivative<T>& unguarded) {
+    const TanhDerivative<T> derivative = guarded<guard, T>(unguarded, dscore);
     T* const to = dquery[column] + lane;
-    const auto part = multiply(dscore, slope.quarter);
-    store(to, add(load(to), part));
-    dkey[column] = lane == 0 ? part : add(dkey[column], part);
-    dweight[column] = multiply_add(dscore, slope.tanh, dweight[column]);
+    const auto term = multiply(dscore, derivative.quarter);
+    store(to, add(load(to), term));
+    dkey[column] = lane == 0 ? term : add(dkey[column], term);
+    dscore_vector[column] = multiply_add(dscore, derivative.tanh, dscore_vector[column]);
   }
 };
 
 template <class T, int vectors, bool guard>
-void take_pairs(const QueryExponentials<T>& queries, const KeyExponentials<T>& key,
-                const T* dscores, std::ptrdiff_t columns, ColumnSums<T>& sums) {
+void accumulate_pairs(const QueryExponentials<T>& queries, const KeyExponentials<T>& key,
+                      const T* dscores, std::ptrdiff_t columns, ColumnSums<T>& sums) {
   for (std::ptrdiff_t c = 0; c < columns; c += 2) {
     const auto first_key = key.at(c), second_key = key.at(c + 1);
 #pragma GCC unroll 3
@@ -61,51 +63,55 @@ void take_pairs(const QueryExponentials<T>& queries, const KeyExponentials<T>& k
       const int lane = v * simd::lanes<T>;
       const TanhTerms<T> one = tanh_terms<T>(queries.at(c, lane), first_key);
       const TanhTerms<T> two = tanh_terms<T>(queries.at(c + 1, lane), second_key);
-      const auto inverse = simd::divide(broadcast(T(1)), multiply(one.below, two.below));
-      const auto first = multiply(inverse, two.below), second = multiply(inverse, one.below);
+      const auto inverse =
+          simd::divide(broadcast(T(1)), multiply(one.denominator, two.denominator));
+      const auto first = multiply(inverse, two.denominator),
+                 second = multiply(inverse, one.denominator);
       const auto dscore = load(dscores + lane);
-      sums.template take<guard>(
-          c, lane, dscore, {multiply(one.above, first), multiply(multiply(one.z, first), first)});
-      sums.template take<guard>(
+      sums.template accumulate<guard>(
+          c, lane, dscore,
+          {multiply(one.numerator, first), multiply(multiply(one.z, first), first)});
+      sums.template accumulate<guard>(
           c + 1, lane, dscore,
-          {multiply(two.above, second), multiply(multiply(two.z, second), second)});
+          {multiply(two.numerator, second), multiply(multiply(two.z, second), second)});
     }
   }
 }
 
 template <class T, int vectors, bool guard>
-void take_one_by_one(const T* panel, const T* key, const T* dscores, std::ptrdiff_t columns,
-                     ColumnSums<T>& sums) {
+void accumulate_singles(const T* panel, const T* key, const T* dscores, std::ptrdiff_t columns,
+                        ColumnSums<T>& sums) {
   constexpr int lanes = vectors * simd::lanes<T>;
   for (std::ptrdiff_t c = 0; c < columns; ++c) {
-    const auto number = broadcast(key[c]);
+    const auto element = broadcast(key[c]);
     for (int lane = 0; lane < lanes; lane += simd::lanes<T>) {
-      sums.template take<guard>(c, lane, load(dscores + lane),
-                                tanh_slope<T>(add(load(panel + c * lanes + lane), number)));
+      sums.template accumulate<guard>(
+          c, lane, load(dscores + lane),
+          tanh_derivative<T>(add(load(panel + c * lanes + lane), element)));
     }
   }
 }
 
 // Columns [begin, begin + columns).
 template <class T, int vectors, bool guard>
-void take_columns(const AdditiveTile<T>& tile, const AdditiveGradients<T>& gradients,
-                  std::ptrdiff_t begin, std::ptrdiff_t columns) {
+void accumulate_columns(const AdditiveTile<T>& tile, const AdditiveGradients<T>& gradients,
+                        std::ptrdiff_t begin, std::ptrdiff_t columns) {
   constexpr int width = simd::lanes<T>, lanes = vectors * width;
   QueryExponentials<T> queries;
   KeyExponentials<T> key;
   ColumnSums<T> sums;
   T factor[additive_columns] = {};  // 0 past the last column
-  for (std::ptrdiff_t c = 0; c < columns; ++c) factor[c] = 4 * tile.weight[begin + c];
+  for (std::ptrdiff_t c = 0; c < columns; ++c) factor[c] = 4 * tile.score_vector[begin + c];
   const T* const panel = tile.query_panel + begin * lanes;
   queries.load(panel, columns, lanes);
   const std::ptrdiff_t stride = padded<T>(tile.columns);
   for (std::ptrdiff_t k = 0; k < tile.keys; ++k) {
     key.load(tile.key_rows.data + k * tile.key_rows.stride + begin, columns);
     const T* const dscores = gradients.dscores + k * lanes;
-    if (multiplies(queries, key)) {
-      take_pairs<T, vectors, guard>(queries, key, dscores, columns, sums);
+    if (can_multiply(queries, key)) {
+      accumulate_pairs<T, vectors, guard>(queries, key, dscores, columns, sums);
     } else {
-      take_one_by_one<T, vectors, guard>(panel, key.number, dscores, columns, sums);
+      accumulate_singles<T, vectors, guard>(panel, key.elements, dscores, columns, sums);
     }
     T* const dkey = gradients.dkey + k * stride + begin;
     for (std::ptrdiff_t c = 0; c < columns; c += width) {
@@ -118,14 +124,14 @@ void take_columns(const AdditiveTile<T>& tile, const AdditiveGradients<T>& gradi
     for (int lane = 0; lane < lanes; lane += width) {
       store(dquery + lane, multiply(load(sums.dquery[c] + lane), broadcast(factor[c])));
     }
-    gradients.dweight[begin + c] += static_cast<double>(simd::sum(sums.dweight[c]));
+    gradients.dscore_vector[begin + c] += static_cast<double>(simd::sum(sums.dscore_vector[c]));
   }
 }
 
-// One query: its columns in the lanes.
+// One query: the lanes run over its columns.
 template <class T>
-void take_lane(const AdditiveTile<T>& tile, int lanes, int lane,
-               const AdditiveGradients<T>& gradients) {
+void accumulate_lane(const AdditiveTile<T>& tile, int lanes, int lane,
+                     const AdditiveGradients<T>& gradients) {
   constexpr int width = simd::lanes<T>;
   const std::ptrdiff_t stride = padded<T>(tile.columns);
   for (std::ptrdiff_t begin = 0; begin < tile.columns; begin += width) {
@@ -133,40 +139,40 @@ void take_lane(const AdditiveTile<T>& tile, int lanes, int lane,
     T query[width] = {}, factor[width] = {}, key[width] = {};
     for (std::ptrdiff_t c = 0; c < columns; ++c) {
       query[c] = tile.query_panel[(begin + c) * lanes + lane];
-      factor[c] = 4 * tile.weight[begin + c];
+      factor[c] = 4 * tile.score_vector[begin + c];
     }
     const auto queries = load(query), factors = load(factor);
-    auto dquery = broadcast(T(0)), dweight = broadcast(T(0));
+    auto dquery = broadcast(T(0)), dscore_vector = broadcast(T(0));
     for (std::ptrdiff_t k = 0; k < tile.keys; ++k) {
       const T dscore = gradients.dscores[k * lanes + lane];
-      if (dscore == 0) continue;  // perhaps a hidden key
+      if (dscore == 0) continue;  // possibly a hidden key
       const T* row = tile.key_rows.data + k * tile.key_rows.stride + begin;
       if (columns < width) row = std::copy_n(row, columns, key) - columns;
-      const TanhSlope<T> slope = tanh_slope<T>(add(queries, load(row)));
-      const auto part = multiply(broadcast(dscore), slope.quarter);
+      const TanhDerivative<T> derivative = tanh_derivative<T>(add(queries, load(row)));
+      const auto term = multiply(broadcast(dscore), derivative.quarter);
       T* const dkey = gradients.dkey + k * stride + begin;
-      store(dkey, multiply_add(part, factors, load(dkey)));
-      dquery = add(dquery, part);
-      dweight = multiply_add(broadcast(dscore), slope.tanh, dweight);
+      store(dkey, multiply_add(term, factors, load(dkey)));
+      dquery = add(dquery, term);
+      dscore_vector = multiply_add(broadcast(dscore), derivative.tanh, dscore_vector);
     }
-    T of_query[width], of_weight[width];
+    T of_query[width], of_score_vector[width];
     store(of_query, multiply(dquery, factors));
-    store(of_weight, dweight);
+    store(of_score_vector, dscore_vector);
     for (std::ptrdiff_t c = 0; c < columns; ++c) {
       gradients.dquery[(begin + c) * lanes + lane] = of_query[c];
-      gradients.dweight[begin + c] += static_cast<double>(of_weight[c]);
+      gradients.dscore_vector[begin + c] += static_cast<double>(of_score_vector[c]);
     }
   }
 }
 
 template <class T, bool guard>
-void take_all(const AdditiveTile<T>& tile, const Panel<T>& panel,
-              const AdditiveGradients<T>& gradients) {
-  const auto take = panel.vectors == 1   ? take_columns<T, 1, guard>
-                    : panel.vectors == 2 ? take_columns<T, 2, guard>
-                                         : take_columns<T, 3, guard>;
+void accumulate_all(const AdditiveTile<T>& tile, const Panel<T>& panel,
+                    const AdditiveGradients<T>& gradients) {
+  const auto accumulate = panel.vectors == 1   ? accumulate_columns<T, 1, guard>
+                          : panel.vectors == 2 ? accumulate_columns<T, 2, guard>
+                                               : accumulate_columns<T, 3, guard>;
   for (std::ptrdiff_t begin = 0; begin < tile.columns; begin += additive_columns) {
-    take(tile, gradients, begin, std::min(additive_columns, tile.columns - begin));
+    accumulate(tile, gradients, begin, std::min(additive_columns, tile.columns - begin));
   }
 }
 
@@ -177,14 +183,14 @@ void additive_gradients(const AdditiveTile<T>& tile, const Panel<T>& panel,
                         const AdditiveGradients<T>& gradients) {
   const int lanes = panel.lanes();
   if (few_lanes<T>(panel.count)) {
-    for (int lane = 0; lane < panel.count; ++lane) take_lane(tile, lanes, lane, gradients);
+    for (int lane = 0; lane < panel.count; ++lane) accumulate_lane(tile, lanes, lane, gradients);
     return;
   }
   for (std::ptrdiff_t k = 0; k < tile.keys; ++k) {
     std::fill(gradients.dscores + k * lanes + panel.count, gradients.dscores + (k + 1) * lanes,
               T(0));
   }
-  (gradients.guard ? take_all<T, true> : take_all<T, false>)(tile, panel, gradients);
+  (gradients.guard ? accumulate_all<T, true> : accumulate_all<T, false>)(tile, panel, gradients);
 }
 
 template void additive_gradients(const AdditiveTile<float>&, const Panel<float>&,

@@ -3,10 +3,10 @@
 #include <algorithm>
 
 #include "arrays/ragged_range.hpp"
-#include "attention/backward/cut.hpp"
 #include "attention/backward/delta.hpp"
 #include "attention/backward/in_order.hpp"
 #include "attention/backward/key_tile_gradients.hpp"
+#include "attention/backward/partition.hpp"
 #include "attention/softmax/dropout.hpp"
 #include "parallel/scratch.hpp"
 #include "simd/overflow_flag.hpp"
@@ -14,16 +14,18 @@
 namespace heedful {
 namespace {
 
-// The same key tile of all items and heads before the next: neighbours in time do not wait for one
-// another's tickets, and with causal attention the first key tiles are seen by most queries.
+// Tasks in the order of key tiles: the same one of all items and heads before the next, so that
+// tasks that run at the same time do not wait for one another's tickets; and with causal attention
+// most queries see the first key tiles.
 template <class T>
-Buffer<BackwardTask> ordered_tasks(const Problem& problem, const BackwardCut<T>& cut) {
-  const RaggedRange places(problem.num_items, problem.num_kv_heads,
-                           [&](std::ptrdiff_t i) { return cut.key_tiles(i) * cut.chunks(i); });
+Buffer<BackwardTask> ordered_tasks(const Problem& problem, const BackwardPartition<T>& partition) {
+  const RaggedRange places(problem.num_items, problem.num_kv_heads, [&](std::ptrdiff_t i) {
+    return partition.key_tiles(i) * partition.chunks(i);
+  });
   Buffer<BackwardTask> tasks(places.size());
   for (std::ptrdiff_t n = 0; n < tasks.size(); ++n) {
     const RaggedRange::Place place = places[n];
-    const std::ptrdiff_t chunks = cut.chunks(place.item);
+    const std::ptrdiff_t chunks = partition.chunks(place.item);
     tasks[n] = {place.item, place.head, place.index / chunks, place.index % chunks, nullptr};
   }
   std::stable_sort(tasks.begin(), tasks.end(), [](const BackwardTask& a, const BackwardTask& b) {
@@ -39,19 +41,19 @@ void attention_backward(const Problem& problem, const BackwardTensors& tensors,
                         const Team& whole_team) {
   const Team team = threads_for(cost_of(problem), whole_team);
   const RowScales<T> scales(problem, tensors.query, tensors.key, tensors.lse, team);
-  const BackwardCut<T> cut(problem, tensors);
-  write_deltas(problem, tensors, cut, team);
+  const BackwardPartition<T> partition(problem, tensors);
+  write_deltas(problem, tensors, partition, team);
 
-  Buffer<BackwardTask> tasks = ordered_tasks(problem, cut);
-  const std::ptrdiff_t columns = tensors.dweight ? problem.depth : 0;
-  Buffer<double> dweights(tasks.size() * columns, zeroed);
+  Buffer<BackwardTask> tasks = ordered_tasks(problem, partition);
+  const std::ptrdiff_t columns = tensors.dscore_vector ? problem.depth : 0;
+  Buffer<double> dscore_vectors(tasks.size() * columns, zeroed);
   for (std::ptrdiff_t n = 0; n < tasks.size(); ++n)
-    tasks[n].dweight = dweights.data() + n * columns;
+    tasks[n].dscore_vector = dscore_vectors.data() + n * columns;
 
-  Tickets tickets(problem, cut, tensors.shared_dbias);
+  Tickets tickets(problem, partition, tensors.shared_dbias);
   const BackwardCall<T> call{problem,
                              tensors,
-                             cut,
+                             partition,
                              scales,
                              tickets,
                              score_rule<T>(problem),
@@ -65,9 +67,10 @@ void attention_backward(const Problem& problem, const BackwardTensors& tensors,
                    tensors.overflowed->store(true, std::memory_order_relaxed);
                  }
                });
-  for (const BackwardTask& task : tasks) {  // in an order that no thread decides
+  for (const BackwardTask& task : tasks) {  // in an order that does not depend on threads
     for (std::ptrdiff_t column = 0; column < columns; ++column) {
-      tensors.dweight[task.kv_head * problem.additive_stride + column] += task.dweight[column];
+      tensors.dscore_vector[task.kv_head * problem.score_vector_stride + column] +=
+          task.dscore_vector[column];
     }
   }
 }

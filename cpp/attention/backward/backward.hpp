@@ -7,15 +7,16 @@
 //   dweights (B, H, Lq, Lk)
 //   dquery (B, H, Lq, D)   dkey (B, Hkv, Lk, D)   dvalue (B, Hkv, Lk, Dv): in T, zeros on entry, as
 //   is dbias
-// Scores of additive attention have other gradients, see additive_gradients.hpp, and dweight.
-// row_term, dweights, dbias and dweight may be absent. lse may be that of more keys than these
-// (pieces merged).
+// Additive scores have other gradients, see additive_gradients.hpp, and dscore_vector. dweights is
+// the gradient of the probabilities that the caller used (the public API's weights). row_term,
+// dweights, dbias and dscore_vector may be absent. lse may include more keys than these (merged
+// splits).
 //
 // A task is a key tile of one key/value head (and, where there are few key tiles and many queries,
-// a chunk of the queries). It goes through the queries that see it, keeps its dkey and dvalue to
-// itself, and adds to dquery in the order of the key tiles (in_order.hpp). So there are no
-// whole-size partial sums, and the same bits for any number of threads. Sums over many queries are
-// formed in levels, the last one in double.
+// a chunk of the queries). It loops over the queries that see it, accumulates its own dkey and
+// dvalue, and adds to dquery in the order of the key tiles (in_order.hpp). So there are no partial
+// sums of full size, and the bits are the same for any number of threads. Sums over many queries
+// are formed in levels, the last one in double.
 #pragma once
 
 #include "attention/backward/tensors.hpp"

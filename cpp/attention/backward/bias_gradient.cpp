@@ -7,8 +7,8 @@
 namespace heedful {
 namespace {
 
-// One number for all keys: the sum of a row of a softmax's gradient. It is nearly 0, so its
-// rounding shows.
+// dbias has one element for all keys: the sum of a row of the softmax's gradient. It is nearly 0,
+// so its rounding is visible.
 template <class T>
 T sum_of_lane(const T* from, std::ptrdiff_t keys, std::ptrdiff_t step) {
   T totals[8] = {};
@@ -61,12 +61,12 @@ void add_bias_gradient(const TensorView& dbias, std::ptrdiff_t item, const Panel
       for (std::ptrdiff_t i = 0; i < count; ++i) rows[i] += width * size;
     }
     const T* const from = dscores + squares * step + lane;
-    const std::ptrdiff_t rest = keys.size() - squares;
+    const std::ptrdiff_t remainder = keys.size() - squares;
     for (std::ptrdiff_t i = 0; i < count; ++i) {
       if (stride == 0) {
-        *reinterpret_cast<T*>(rows[i]) += sum_of_lane(from + i, rest, step);
+        *reinterpret_cast<T*>(rows[i]) += sum_of_lane(from + i, remainder, step);
       } else {
-        add_lane(rows[i], stride, from + i, rest, step);
+        add_lane(rows[i], stride, from + i, remainder, step);
       }
     }
   }

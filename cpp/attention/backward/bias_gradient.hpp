@@ -1,4 +1,4 @@
-// The gradient of an additive bias: that of the scores, added to rows of the caller's array.
+// The gradient of an additive bias: dscores, added to rows of the caller's array.
 #pragma once
 
 #include <cstddef>
@@ -13,9 +13,9 @@ namespace heedful {
 // How the tasks add to dbias.
 enum class BiasAdds : unsigned char {
   none,
-  own_row,      // one row for all queries of a head: a task sums it up and writes its keys once
-  with_dquery,  // rows of the panel's own: together with those of dquery
-  shared        // by several items or heads: in the order of tickets
+  own_row,      // one row for all queries of a head: a task accumulates it and writes its keys once
+  with_dquery,  // each query has its own row: added together with dquery
+  shared        // several items or heads add to a row: in the order of tickets
 };
 
 inline BiasAdds bias_adds(const BackwardTensors& tensors) {
@@ -27,14 +27,14 @@ inline BiasAdds bias_adds(const BackwardTensors& tensors) {
 }
 
 // dbias[query][key] += dscores[key][lane], in the order of the calls; without keys nothing is
-// touched. An axis of dbias that is broadcast has stride 0 and is summed over.
+// accessed. A broadcast axis of dbias has stride 0 and is summed over.
 //   dscores (keys, lanes) of the panel   dbias of type T
 template <class T>
 void add_bias_gradient(const TensorView& dbias, std::ptrdiff_t item, const Panel<T>& panel,
                        KeyRange keys, const T* dscores);
 
-// sums[key] += Σ_lane dscores[key][lane] over the panel's queries: what they add to a dbias whose
-// rows are one. In double, because there may be millions of them.
+// sums[key] += Σ_lane dscores[key][lane] over the panel's queries, for a dbias with one row for all
+// queries. In double, because there may be millions of them.
 template <class T>
 void sum_bias_gradient(const Panel<T>& panel, std::ptrdiff_t keys, const T* dscores, double* sums);
 

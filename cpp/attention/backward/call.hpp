@@ -1,9 +1,9 @@
-// What is the same for all tasks of one call of the backward pass.
+// The data that all tasks of one call of the backward pass share.
 #pragma once
 
 #include "attention/backward/bias_gradient.hpp"
-#include "attention/backward/cut.hpp"
 #include "attention/backward/in_order.hpp"
+#include "attention/backward/partition.hpp"
 #include "attention/backward/tensors.hpp"
 #include "attention/forward/row_scale.hpp"
 #include "attention/problem/problem.hpp"
@@ -15,7 +15,7 @@ template <class T>
 struct BackwardCall {
   const Problem& problem;
   const BackwardTensors& tensors;
-  const BackwardCut<T>& cut;
+  const BackwardPartition<T>& partition;
   const RowScales<T>& scales;
   Tickets& tickets;
   ScoreRule<T> rule;

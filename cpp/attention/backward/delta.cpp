@@ -22,11 +22,11 @@ void write_delta(const BackwardTensors& tensors, std::ptrdiff_t value_depth, std
 }
 
 template <class T>
-void write_deltas(const Problem& problem, const BackwardTensors& tensors, const BackwardCut<T>& cut,
-                  const Team& team) {
+void write_deltas(const Problem& problem, const BackwardTensors& tensors,
+                  const BackwardPartition<T>& partition, const Team& team) {
   constexpr std::ptrdiff_t rows = 256;
   const RaggedRange tasks(problem.num_items, problem.num_heads, [&](std::ptrdiff_t i) {
-    return cut.has_one_key_tile(i) ? 0 : (problem.items[i].queries + rows - 1) / rows;
+    return partition.has_one_key_tile(i) ? 0 : (problem.items[i].queries + rows - 1) / rows;
   });
   const auto run = [&](std::ptrdiff_t index, Worker& worker) {
     const RaggedRange::Place task = tasks[index];
@@ -43,9 +43,9 @@ template void write_delta(const BackwardTensors&, std::ptrdiff_t, std::ptrdiff_t
                           std::ptrdiff_t, std::ptrdiff_t, float*);
 template void write_delta(const BackwardTensors&, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t,
                           std::ptrdiff_t, std::ptrdiff_t, double*);
-template void write_deltas(const Problem&, const BackwardTensors&, const BackwardCut<float>&,
+template void write_deltas(const Problem&, const BackwardTensors&, const BackwardPartition<float>&,
                            const Team&);
-template void write_deltas(const Problem&, const BackwardTensors&, const BackwardCut<double>&,
+template void write_deltas(const Problem&, const BackwardTensors&, const BackwardPartition<double>&,
                            const Team&);
 
 }  // namespace heedful

@@ -1,13 +1,14 @@
-// Who adds when. Several tasks add to the same elements, and the order of a sum decides its bits:
-// so each has a ticket, and waits until those before it have added.
+// The order of additions. Several tasks add to the same elements, and the bits of a sum depend on
+// its order: so each task has a ticket, and waits until those before it have added.
 //
 //   added to                     one counter for each        tickets, from 0
-//   dquery, dbias of its own     (item, head, panel)         key tile
+//   dquery, dbias not shared     (item, head, panel)         key tile
 //   shared dbias                 (key tile, panel)           (item, head)
 //   dkey, dvalue                 (item, kv_head, key tile)   chunk
 //
-// Nobody waits for ever: tasks start in the order of (key tile, item, kv_head, chunk), see
-// backward.cpp, and a lower ticket is that of a task before, or of the same task earlier on.
+// There is no deadlock: tasks start in the order of (key tile, item, kv_head, chunk), see
+// backward.cpp, and a lower ticket belongs to an earlier task, or to the same task at an earlier
+// step.
 #pragma once
 
 #include <atomic>
@@ -15,7 +16,7 @@
 #include <exception>
 
 #include "arrays/ragged_range.hpp"
-#include "attention/backward/cut.hpp"
+#include "attention/backward/partition.hpp"
 #include "attention/problem/problem.hpp"
 #include "parallel/parallel_for.hpp"
 #include "parallel/scratch.hpp"
@@ -23,18 +24,18 @@
 namespace heedful {
 
 struct Ticket {
-  std::atomic<std::ptrdiff_t>& added;  // how many have added
-  std::ptrdiff_t number;               // how many add before
+  std::atomic<std::ptrdiff_t>& added;  // number of tasks that have added
+  std::ptrdiff_t number;               // number of tasks that add before
 };
 
-// Waits for its ticket, and lets the next one add at the end of its scope.
+// Waits for its ticket, and admits the next one at the end of its scope.
 class InOrder {
  public:
   InOrder(Worker& worker, const Ticket& ticket) : added_(ticket.added) {
     worker.wait(added_, ticket.number);
   }
-  // Not where an exception leaves the scope: what is half added is nobody's to add to. Those who
-  // wait are woken by the region, which stops.
+  // Not if the scope is left by an exception: no task may add to a partially added result. Waiting
+  // tasks are woken by the region, which stops.
   ~InOrder() {
     if (std::uncaught_exceptions() == exceptions_) added_.fetch_add(1, std::memory_order_release);
   }
@@ -49,21 +50,22 @@ class InOrder {
 class Tickets {
  public:
   template <class T>
-  Tickets(const Problem& problem, const BackwardCut<T>& cut, bool shared_dbias)
+  Tickets(const Problem& problem, const BackwardPartition<T>& partition, bool shared_dbias)
       : heads_(problem.num_heads),
-        max_panels_(cut.max_panels()),
+        max_panels_(partition.max_panels()),
         panels_(problem.num_items, problem.num_heads,
-                [&](std::ptrdiff_t i) { return cut.panels(i); }),
+                [&](std::ptrdiff_t i) { return partition.panels(i); }),
         key_tiles_(problem.num_items, problem.num_kv_heads,
-                   [&](std::ptrdiff_t i) { return cut.key_tiles(i); }),
+                   [&](std::ptrdiff_t i) { return partition.key_tiles(i); }),
         dquery_(panels_.size(), zeroed),
         key_sums_(key_tiles_.size(), zeroed),
-        shared_dbias_(shared_dbias ? cut.max_key_tiles() * cut.max_panels() : 0, zeroed) {}
+        shared_dbias_(shared_dbias ? partition.max_key_tiles() * partition.max_panels() : 0,
+                      zeroed) {}
 
   Ticket dquery(const BackwardTask& task, std::ptrdiff_t head, std::ptrdiff_t panel) {
     return {dquery_[panels_.begin(task.item, head) + panel], task.key_tile};
   }
-  // Every item and head has one for as many panels as the longest item has.
+  // Every item and head has tickets for as many panels as the longest item.
   Ticket shared_dbias(const BackwardTask& task, std::ptrdiff_t head, std::ptrdiff_t panel) {
     return {shared_dbias_[task.key_tile * max_panels_ + panel], task.item * heads_ + head};
   }

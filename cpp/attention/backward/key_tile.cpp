@@ -10,12 +10,13 @@ namespace {
 
 // sums[key][column] += Σ_lane coefficients[key][lane] · rows[lane][column]
 template <class T>
-void add_rows(const SeenKeys<T>& seen, const T* coefficients, Rows<T> rows, std::ptrdiff_t columns,
-              T* sums, RowPrefetch& prefetch) {
-  const std::ptrdiff_t keys = seen.keys.size(), count = seen.panel.count;
-  const int lanes = seen.panel.lanes();
-  if (seen.score_copy) {
-    guarded_rows(seen.score_copy, coefficients, rows, keys, lanes, count, columns, sums, columns);
+void add_rows(const VisibleKeys<T>& visible, const T* coefficients, Rows<T> rows,
+              std::ptrdiff_t columns, T* sums, RowPrefetch& prefetch) {
+  const std::ptrdiff_t keys = visible.keys.size(), count = visible.panel.count;
+  const int lanes = visible.panel.lanes();
+  if (visible.score_copy) {
+    guarded_rows(visible.score_copy, coefficients, rows, keys, lanes, count, columns, sums,
+                 columns);
     return;
   }
   multiply_wide(Product<T>{keys, count, 0, coefficients, lanes, 1, rows.data, rows.stride, sums,
@@ -23,29 +24,29 @@ void add_rows(const SeenKeys<T>& seen, const T* coefficients, Rows<T> rows, std:
                 columns, prefetch);
 }
 
-// totals (+)= sums, which are zeros then.
+// totals (+)= sums, then sums = 0.
 template <class T>
-void take_sums(T* sums, std::ptrdiff_t count, bool first, double* totals) {
+void flush_sums(T* sums, std::ptrdiff_t count, bool first, double* totals) {
   for (std::ptrdiff_t i = 0; i < count; ++i) {
     totals[i] = (first ? 0.0 : totals[i]) + static_cast<double>(sums[i]);
   }
   std::fill_n(sums, count, T{0});
 }
 
-// Adds sums (rows, columns up to whole vectors), in T or in double, to the caller's rows.
+// Adds sums (rows, columns padded to whole vectors), in T or in double, to rows of the result.
 template <class T, class Sum>
 void add_sums(const TensorView& to, const BackwardTask& task, std::ptrdiff_t first_row,
               std::ptrdiff_t rows, std::ptrdiff_t columns, double factor, const Sum* sums) {
-  const Sum by = static_cast<Sum>(factor);
+  const Sum scale = static_cast<Sum>(factor);
   for (std::ptrdiff_t row = 0; row < rows; ++row) {
     T* const out = reinterpret_cast<T*>(to.row(task.item, task.kv_head, first_row + row));
     const Sum* const from = sums + row * padded<T>(columns);
-    if (task.chunk == 0) {  // zeros yet, and perhaps memory that was never touched
+    if (task.chunk == 0) {  // still zeros, possibly memory that was never touched
       for (std::ptrdiff_t column = 0; column < columns; ++column)
-        out[column] = static_cast<T>(from[column] * by);
+        out[column] = static_cast<T>(from[column] * scale);
     } else {
       for (std::ptrdiff_t column = 0; column < columns; ++column)
-        out[column] += static_cast<T>(from[column] * by);
+        out[column] += static_cast<T>(from[column] * scale);
     }
   }
 }
@@ -54,63 +55,65 @@ void add_sums(const TensorView& to, const BackwardTask& task, std::ptrdiff_t fir
 
 template <class T>
 KeyTile<T>::KeyTile(const BackwardCall<T>& call, const BackwardTask& task,
-                    const BackwardAreas<T>& areas)
-    : keys(call.cut.key_tile(task.item, task.key_tile)),
+                    const BackwardScratch<T>& scratch)
+    : keys(call.partition.key_tile(task.item, task.key_tile)),
       key_rows(call.tensors.key, task.item, task.kv_head, call.problem.items[task.item].key_begin,
-               keys, call.problem.depth, false, areas.keys),
+               keys, call.problem.depth, false, scratch.keys),
       value_rows(call.tensors.value, task.item, task.kv_head,
                  call.problem.items[task.item].key_begin, keys, call.problem.value_depth, false,
-                 areas.values),
+                 scratch.values),
       call_(call),
       task_(task),
-      areas_(areas) {
-  std::fill_n(areas.dkey, keys.size() * areas.depth, T{0});
-  std::fill_n(areas.dvalue, keys.size() * areas.value_depth, T{0});
+      scratch_(scratch) {
+  std::fill_n(scratch.dkey, keys.size() * scratch.depth, T{0});
+  std::fill_n(scratch.dvalue, keys.size() * scratch.value_depth, T{0});
 }
 
 template <class T>
 void KeyTile<T>::count_panel() {
-  if (panels_ == level_panels) take_level();
+  if (panels_ == level_panels) flush_level();
   ++panels_;
 }
 
 template <class T>
-void KeyTile<T>::take_level() {
-  take_sums(areas_.dkey, keys.size() * areas_.depth, levels_ == 0, areas_.long_dkey);
-  take_sums(areas_.dvalue, keys.size() * areas_.value_depth, levels_ == 0, areas_.long_dvalue);
+void KeyTile<T>::flush_level() {
+  flush_sums(scratch_.dkey, keys.size() * scratch_.depth, levels_ == 0, scratch_.dkey_totals);
+  flush_sums(scratch_.dvalue, keys.size() * scratch_.value_depth, levels_ == 0,
+             scratch_.dvalue_totals);
   panels_ = 0;
   ++levels_;
 }
 
 template <class T>
-void KeyTile<T>::add_dvalue(const SeenKeys<T>& seen, const T* probabilities, Rows<T> dout,
+void KeyTile<T>::add_dvalue(const VisibleKeys<T>& visible, const T* probabilities, Rows<T> dout,
                             RowPrefetch& prefetch) {
-  add_rows(seen, probabilities, dout, areas_.value_depth, dvalue(seen.keys.begin), prefetch);
-}
-
-template <class T>
-void KeyTile<T>::add_dkey(const SeenKeys<T>& seen, const T* dproducts, Rows<T> query,
-                          RowPrefetch& prefetch) {
-  add_rows(seen, dproducts, query, areas_.depth, dkey(seen.keys.begin), prefetch);
-}
-
-template <class T>
-void KeyTile<T>::write_dquery(const SeenKeys<T>& seen, const T* dproducts, T* dquery,
-                              RowPrefetch& prefetch) {
-  const Rows<T> rows = key_rows.from(seen.keys.begin);
-  const std::ptrdiff_t count = seen.keys.size(), depth = call_.problem.depth;
-  const int lanes = seen.panel.lanes();
-  if (seen.score_copy) {
-    guarded_columns(seen.score_copy, dproducts, rows, count, lanes, depth, dquery, false);
-    return;
-  }
-  multiply(Product<T>{depth, count, seen.panel.vectors, rows.data, 1, rows.stride, dproducts, lanes,
-                      dquery, lanes},
+  add_rows(visible, probabilities, dout, scratch_.value_depth, dvalue(visible.keys.begin),
            prefetch);
 }
 
 template <class T>
-void KeyTile<T>::add_to_caller() {
+void KeyTile<T>::add_dkey(const VisibleKeys<T>& visible, const T* dproducts, Rows<T> query,
+                          RowPrefetch& prefetch) {
+  add_rows(visible, dproducts, query, scratch_.depth, dkey(visible.keys.begin), prefetch);
+}
+
+template <class T>
+void KeyTile<T>::write_dquery(const VisibleKeys<T>& visible, const T* dproducts, T* dquery,
+                              RowPrefetch& prefetch) {
+  const Rows<T> rows = key_rows.from(visible.keys.begin);
+  const std::ptrdiff_t count = visible.keys.size(), depth = call_.problem.depth;
+  const int lanes = visible.panel.lanes();
+  if (visible.score_copy) {
+    guarded_columns(visible.score_copy, dproducts, rows, count, lanes, depth, dquery, false);
+    return;
+  }
+  multiply(Product<T>{depth, count, visible.panel.vectors, rows.data, 1, rows.stride, dproducts,
+                      lanes, dquery, lanes},
+           prefetch);
+}
+
+template <class T>
+void KeyTile<T>::add_to_outputs() {
   const Problem& problem = call_.problem;
   const BackwardTensors& tensors = call_.tensors;
   const std::ptrdiff_t first = problem.items[task_.item].key_begin + keys.begin;
@@ -118,9 +121,9 @@ void KeyTile<T>::add_to_caller() {
     add_sums<T>(tensors.dkey, task_, first, keys.size(), problem.depth, problem.scale, dkey);
     add_sums<T>(tensors.dvalue, task_, first, keys.size(), problem.value_depth, 1, dvalue);
   };
-  if (levels_ == 0) return add(areas_.dkey, areas_.dvalue);
-  take_level();
-  add(areas_.long_dkey, areas_.long_dvalue);
+  if (levels_ == 0) return add(scratch_.dkey, scratch_.dvalue);
+  flush_level();
+  add(scratch_.dkey_totals, scratch_.dvalue_totals);
 }
 
 template class KeyTile<float>;

@@ -1,6 +1,6 @@
-// The recurrence (Dao et al., "FlashAttention", 2022, appendix B.4), and where each of its matrices
-// lies. A task has one key tile j and goes through the panels i of queries; S, P and their
-// gradients are [key][lane], the transpose of the paper's:
+// The recurrence (Dao et al., "FlashAttention", 2022, appendix B.4), and the buffer of each of its
+// matrices. A task has one key tile j and loops over the query panels i; S, P and their gradients
+// are [key][lane], the transpose of the paper's:
 //
 //   Kⱼ, Vⱼ   dKⱼ = dVⱼ = 0            KeyTile::key_rows, value_rows, dkey, dvalue
 //   for each head of the group, for each panel i:
@@ -11,39 +11,39 @@
 //     dSᵢⱼ = Pᵢⱼ ∘ (dPᵢⱼ − Dᵢ)        dscores; dproducts before a softcap
 //     dVⱼ += Pᵢⱼᵀ dOᵢ                 KeyTile::dvalue
 //     dKⱼ += dSᵢⱼᵀ Qᵢ                 KeyTile::dkey
-//     dQᵢ += dSᵢⱼ Kⱼ                  dquery, then the caller's rows: key tile after key tile
-//   add scale · dKⱼ and dVⱼ           to the caller's rows: chunk after chunk
+//     dQᵢ += dSᵢⱼ Kⱼ                  dquery, then rows of the result: in the order of key tiles
+//   add scale · dKⱼ and dVⱼ           to rows of the result: in the order of chunks
 #include "attention/backward/key_tile_gradients.hpp"
 
 #include <algorithm>
 
 #include "attention/backward/additive_gradients.hpp"
-#include "attention/backward/areas.hpp"
 #include "attention/backward/bias_gradient.hpp"
 #include "attention/backward/delta.hpp"
 #include "attention/backward/in_order.hpp"
 #include "attention/backward/key_tile.hpp"
 #include "attention/backward/score_gradients.hpp"
+#include "attention/backward/scratch.hpp"
 #include "kernels/product_prefetch.hpp"
 
 namespace heedful {
 namespace {
 
-// Makes panel i, with its Dᵢ where no other task needs it. Prefetched are the rows that it ends
-// with and the next one begins with.
+// Sets up panel i, with its Dᵢ if no other task needs it. Returns a prefetch of the rows that are
+// used at its end and at the start of the next panel.
 template <class T>
 RowPrefetch start_panel(const BackwardCall<T>& call, const BackwardTask& task, std::ptrdiff_t head,
-                        std::ptrdiff_t index, const BackwardAreas<T>& areas) {
+                        std::ptrdiff_t index, const BackwardScratch<T>& scratch) {
   const Problem& problem = call.problem;
   const BackwardTensors& tensors = call.tensors;
   const Item& item = problem.items[task.item];
   const std::ptrdiff_t first = index * panel_rows<T>;
   const std::ptrdiff_t count = std::min(panel_rows<T>, item.queries - first);
-  Panel<T>& panel = *areas.panel;
+  Panel<T>& panel = *scratch.panel;
   for (int lane = 0; lane < count; ++lane) {
     set_lane(panel, lane, problem, item, head, first + lane);
   }
-  finish(panel, static_cast<int>(count));
+  finish_panel(panel, static_cast<int>(count));
 
   const std::ptrdiff_t row = item.query_begin + first, next = row + count;
   const std::ptrdiff_t more = std::min(panel_rows<T>, item.queries - first - count);
@@ -53,71 +53,71 @@ RowPrefetch start_panel(const BackwardCall<T>& call, const BackwardTask& task, s
   }
   prefetch.add(tensors.query, task.item, head, next, more, problem.depth);
   prefetch.add(tensors.dout, task.item, head, next, more, problem.value_depth);
-  if (call.cut.has_one_key_tile(task.item)) {
-    write_delta(tensors, problem.value_depth, task.item, head, row, count, areas.delta_rows);
+  if (call.partition.has_one_key_tile(task.item)) {
+    write_delta(tensors, problem.value_depth, task.item, head, row, count, scratch.delta_rows);
     prefetch.add(tensors.out, task.item, head, next, more, problem.value_depth);
   }
   return prefetch;
 }
 
-// dKⱼ and dQᵢ where a score is a product, which a softcap may bend.
+// dKⱼ and dQᵢ of dot-product scores, with or without softcap.
 template <class T>
-void write_product_gradients(const SeenKeys<T>& seen, Rows<T> query, KeyTile<T>& tile,
-                             const BackwardAreas<T>& areas, RowPrefetch& prefetch) {
-  write_dproducts(seen.keys, areas);
-  tile.add_dkey(seen, areas.dproducts, query, prefetch);
-  tile.write_dquery(seen, areas.dproducts, areas.dquery, prefetch);
+void write_product_gradients(const VisibleKeys<T>& visible, Rows<T> query, KeyTile<T>& tile,
+                             const BackwardScratch<T>& scratch, RowPrefetch& prefetch) {
+  write_dproducts(visible.keys, scratch);
+  tile.add_dkey(visible, scratch.dproducts, query, prefetch);
+  tile.write_dquery(visible, scratch.dproducts, scratch.dquery, prefetch);
 }
 
-// dKⱼ, dQᵢ and dweight of additive attention.
+// dKⱼ, dQᵢ and dscore_vector of additive attention.
 template <class T>
 void write_additive_gradients(const BackwardCall<T>& call, const BackwardTask& task,
-                              const SeenKeys<T>& seen, KeyTile<T>& tile,
-                              const BackwardAreas<T>& areas) {
-  const Rows<T> keys = tile.key_rows.from(seen.keys.begin);
+                              const VisibleKeys<T>& visible, KeyTile<T>& tile,
+                              const BackwardScratch<T>& scratch) {
+  const Rows<T> keys = tile.key_rows.from(visible.keys.begin);
   additive_gradients(
-      additive_tile<T>(call.problem, seen.panel, seen.keys.size(), keys, areas.query_panel),
-      seen.panel,
-      AdditiveGradients<T>{areas.dscores, areas.dquery, tile.dkey(seen.keys.begin), task.dweight,
-                           seen.score_copy != nullptr});
+      additive_tile<T>(call.problem, visible.panel, visible.keys.size(), keys, scratch.query_panel),
+      visible.panel,
+      AdditiveGradients<T>{scratch.dscores, scratch.dquery, tile.dkey(visible.keys.begin),
+                           task.dscore_vector, visible.score_copy != nullptr});
 }
 
-// Panel i against key tile j. Returns the keys that some query sees.
+// Panel i against key tile j. Returns the keys visible to some query.
 template <class T>
 KeyRange panel_gradients(const BackwardCall<T>& call, const BackwardTask& task, KeyTile<T>& tile,
-                         const BackwardAreas<T>& areas, RowPrefetch& prefetch) {
-  const Panel<T>& panel = *areas.panel;
+                         const BackwardScratch<T>& scratch, RowPrefetch& prefetch) {
+  const Panel<T>& panel = *scratch.panel;
   const KeyRange none{0, 0};
-  if (std::max(panel.some.begin, tile.keys.begin) >= std::min(panel.some.end, tile.keys.end)) {
+  if (std::max(panel.any.begin, tile.keys.begin) >= std::min(panel.any.end, tile.keys.end)) {
     return none;
   }
-  const PanelRows<T> rows = load_panel(call, task.item, areas);            // Qᵢ, dOᵢ, Lᵢ, Dᵢ
-  const ScoreTile<T> scored = write_scores(call, task.item, tile, areas);  // Sᵢⱼ
+  const PanelRows<T> rows = load_panel(call, task.item, scratch);            // Qᵢ, dOᵢ, Lᵢ, Dᵢ
+  const ScoreTile<T> scored = write_scores(call, task.item, tile, scratch);  // Sᵢⱼ
   if (scored.keys.empty()) return none;
-  const SeenKeys<T> seen{panel, scored.keys, copy_scores(scored, tile, rows, areas)};
-  write_dprobabilities(call, task.item, seen.keys, tile, areas, prefetch);  // dPᵢⱼ
-  write_dscores(call, task.item, scored, areas);                            // Pᵢⱼ, dSᵢⱼ
+  const VisibleKeys<T> visible{panel, scored.keys, copy_scores(scored, tile, rows, scratch)};
+  write_dprobabilities(call, task.item, visible.keys, tile, scratch, prefetch);  // dPᵢⱼ
+  write_dscores(call, task.item, scored, scratch);                               // Pᵢⱼ, dSᵢⱼ
 
   tile.count_panel();
-  tile.add_dvalue(seen, areas.probabilities, rows.dout, prefetch);  // dVⱼ
+  tile.add_dvalue(visible, scratch.probabilities, rows.dout, prefetch);  // dVⱼ
   if (call.problem.score_kind == ScoreKind::additive) {
-    write_additive_gradients(call, task, seen, tile, areas);
+    write_additive_gradients(call, task, visible, tile, scratch);
   } else {
-    write_product_gradients(seen, rows.query, tile, areas, prefetch);
+    write_product_gradients(visible, rows.query, tile, scratch, prefetch);
   }
-  if (areas.bias_sums) {
-    sum_bias_gradient(panel, seen.keys.size(), areas.dscores,
-                      areas.bias_sums + (seen.keys.begin - tile.keys.begin));
+  if (scratch.bias_sums) {
+    sum_bias_gradient(panel, visible.keys.size(), scratch.dscores,
+                      scratch.bias_sums + (visible.keys.begin - tile.keys.begin));
   }
-  return seen.keys;
+  return visible.keys;
 }
 
-// Adds the panel's dquery to the caller's rows, which the first key tile finds zero.
+// Adds the panel's dquery to rows of the result, which are still zeros for the first key tile.
 template <class T>
 void add_dquery(const BackwardCall<T>& call, const BackwardTask& task,
-                const BackwardAreas<T>& areas) {
+                const BackwardScratch<T>& scratch) {
   const Problem& problem = call.problem;
-  const Panel<T>& panel = *areas.panel;
+  const Panel<T>& panel = *scratch.panel;
   const bool first = task.key_tile == 0;
   alignas(64) T factors[Panel<T>::max_lanes];
   T* rows[Panel<T>::max_lanes];
@@ -126,26 +126,28 @@ void add_dquery(const BackwardCall<T>& call, const BackwardTask& task,
     const std::ptrdiff_t row = problem.items[task.item].query_begin + panel.query[lane];
     factors[lane] = static_cast<T>(problem.scale);
     rows[lane] = reinterpret_cast<T*>(call.tensors.dquery.row(task.item, panel.head[lane], row));
-    to[lane] = first && lane < panel.count ? rows[lane] : areas.dquery_rows + lane * problem.depth;
+    to[lane] =
+        first && lane < panel.count ? rows[lane] : scratch.dquery_rows + lane * problem.depth;
   }
-  panel_to_rows(areas.dquery, panel.lanes(), problem.depth, factors, to);
+  panel_to_rows(scratch.dquery, panel.lanes(), problem.depth, factors, to);
   if (first) return;
   for (int lane = 0; lane < panel.count; ++lane) {
     for (std::ptrdiff_t d = 0; d < problem.depth; ++d) rows[lane][d] += to[lane][d];
   }
 }
 
-// Adds the panel to what other tasks add to as well. Where no key is seen its tickets pass.
+// Adds the panel to results that other tasks add to as well. If no key is visible it only passes
+// its tickets on.
 template <class T>
 void add_in_order(const BackwardCall<T>& call, const BackwardTask& task, std::ptrdiff_t head,
-                  std::ptrdiff_t panel, KeyRange keys, const BackwardAreas<T>& areas,
+                  std::ptrdiff_t panel, KeyRange keys, const BackwardScratch<T>& scratch,
                   Worker& worker) {
   const auto add_dbias = [&] {
-    add_bias_gradient(call.tensors.dbias, task.item, *areas.panel, keys, areas.dscores);
+    add_bias_gradient(call.tensors.dbias, task.item, *scratch.panel, keys, scratch.dscores);
   };
   {
     const InOrder in_order(worker, call.tickets.dquery(task, head, panel));
-    if (!keys.empty()) add_dquery(call, task, areas);
+    if (!keys.empty()) add_dquery(call, task, scratch);
     if (call.bias_adds == BiasAdds::with_dquery) add_dbias();
   }
   if (call.bias_adds == BiasAdds::shared) {
@@ -154,12 +156,12 @@ void add_in_order(const BackwardCall<T>& call, const BackwardTask& task, std::pt
   }
 }
 
-// Other items may add to more panels of a shared dbias than this one has.
+// Passes the tickets of panels of a shared dbias that only longer items have.
 template <class T>
-void pass_missing_panels(const BackwardCall<T>& call, const BackwardTask& task, std::ptrdiff_t head,
+void skip_missing_panels(const BackwardCall<T>& call, const BackwardTask& task, std::ptrdiff_t head,
                          Worker& worker) {
   if (call.bias_adds != BiasAdds::shared) return;
-  for (std::ptrdiff_t p = call.cut.panels(task.item); p < call.cut.max_panels(); ++p) {
+  for (std::ptrdiff_t p = call.partition.panels(task.item); p < call.partition.max_panels(); ++p) {
     const InOrder in_order(worker, call.tickets.shared_dbias(task, head, p));
   }
 }
@@ -168,33 +170,33 @@ void pass_missing_panels(const BackwardCall<T>& call, const BackwardTask& task, 
 
 template <class T>
 std::size_t backward_scratch(const BackwardCall<T>& call) {
-  return BackwardAreas<T>(call, nullptr).size;
+  return BackwardScratch<T>(call, nullptr).size;
 }
 
 template <class T>
 void backward(const BackwardCall<T>& call, const BackwardTask& task, Worker& worker) {
-  const BackwardAreas<T> areas(call, worker.scratch);
-  const std::ptrdiff_t begin = call.cut.first_panel(task.item, task.chunk);
-  const std::ptrdiff_t end = call.cut.first_panel(task.item, task.chunk + 1);
+  const BackwardScratch<T> scratch(call, worker.scratch);
+  const std::ptrdiff_t begin = call.partition.first_panel(task.item, task.chunk);
+  const std::ptrdiff_t end = call.partition.first_panel(task.item, task.chunk + 1);
   const std::ptrdiff_t group = call.problem.group(), first_head = task.kv_head * group;
-  KeyTile<T> tile(call, task, areas);
+  KeyTile<T> tile(call, task, scratch);
 
   for (std::ptrdiff_t head = first_head; head < first_head + group; ++head) {
-    if (areas.bias_sums) std::fill_n(areas.bias_sums, tile.keys.size(), 0.0);
+    if (scratch.bias_sums) std::fill_n(scratch.bias_sums, tile.keys.size(), 0.0);
     for (std::ptrdiff_t panel = begin; panel < end; ++panel) {
       worker.check();
-      RowPrefetch prefetch = start_panel(call, task, head, panel, areas);
-      const KeyRange seen = panel_gradients(call, task, tile, areas, prefetch);
-      add_in_order(call, task, head, panel, seen, areas, worker);
+      RowPrefetch prefetch = start_panel(call, task, head, panel, scratch);
+      const KeyRange visible = panel_gradients(call, task, tile, scratch, prefetch);
+      add_in_order(call, task, head, panel, visible, scratch, worker);
     }
-    if (areas.bias_sums) {
-      write_bias_gradient<T>(call.tensors.dbias, task.item, head, tile.keys, areas.bias_sums);
+    if (scratch.bias_sums) {
+      write_bias_gradient<T>(call.tensors.dbias, task.item, head, tile.keys, scratch.bias_sums);
     }
-    pass_missing_panels(call, task, head, worker);
+    skip_missing_panels(call, task, head, worker);
   }
 
   const InOrder in_order(worker, call.tickets.dkey_and_dvalue(task));
-  tile.add_to_caller();
+  tile.add_to_outputs();
 }
 
 template std::size_t backward_scratch(const BackwardCall<float>&);

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <limits>
 
+#include "attention/problem/minus_infinity.hpp"
 #include "attention/softmax/dropout.hpp"
 #include "attention/softmax/normalizer.hpp"
 #include "kernels/micro_kernel.hpp"
@@ -13,8 +13,8 @@
 namespace heedful {
 namespace {
 
-// Rows in whole vectors: where they lie, or copied with zeros past the last column. Rows far
-// apart are copied too, because they would share a few sets of the L1 cache.
+// Rows padded to whole vectors: read in place, or copied with zeros past the last column. Rows far
+// apart are copied too, because they would share a few L1 sets.
 template <class T>
 Rows<T> whole_rows(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_t head,
                    std::ptrdiff_t first, std::ptrdiff_t count, std::ptrdiff_t columns, T* buffer) {
@@ -45,10 +45,10 @@ Rows<T> rows_and_panel(const TensorView& view, std::ptrdiff_t item, std::ptrdiff
   return rows;
 }
 
-// dprobabilities[key][lane] += rows of the caller's dweights
+// dprobabilities[key][lane] += dweights[lane][key]
 template <class T>
-void add_given_dweights(const TensorView& dweights, std::ptrdiff_t item, const Panel<T>& panel,
-                        KeyRange keys, T* dprobabilities) {
+void add_dweights(const TensorView& dweights, std::ptrdiff_t item, const Panel<T>& panel,
+                  KeyRange keys, T* dprobabilities) {
   for (int lane = 0; lane < panel.count; ++lane) {
     const char* const row = dweights.row(item, panel.head[lane], panel.query[lane]);
     for (std::ptrdiff_t key = 0; key < keys.size(); ++key) {
@@ -58,29 +58,32 @@ void add_given_dweights(const TensorView& dweights, std::ptrdiff_t item, const P
   }
 }
 
-// `partial`: some of the scores are −∞. The areas are a copy, which no store of numbers can change.
+// `partial`: some of the scores are −∞. The scratch is passed by value, so that stores to buffers
+// cannot alias its pointers.
 template <class T, class Normalizer>
 void write_dscores(const Normalizer& normalizer, std::ptrdiff_t keys, int lanes, bool partial,
-                   const BackwardAreas<T> areas) {
-  const auto minus_infinity = simd::broadcast(-std::numeric_limits<T>::infinity());
+                   const BackwardScratch<T> scratch) {
+  const auto minus_infinities = simd::broadcast(minus_infinity<T>);
   const auto zero = simd::broadcast(T{0});
   for (std::ptrdiff_t key = 0; key < keys; ++key) {
     for (int lane = 0; lane < lanes; lane += simd::lanes<T>) {
       const std::ptrdiff_t at = key * lanes + lane;
-      const auto score = simd::load(areas.scores + at);
-      auto probability = normalizer.probability(score, simd::load(areas.base + lane),
-                                                simd::load(areas.factor + lane));
-      auto dprobability = simd::load(areas.dprobabilities + at);
-      if (areas.kept) dprobability = simd::multiply(dprobability, simd::load(areas.kept + at));
-      auto dscore = normalizer.dscore(probability, dprobability, simd::load(areas.delta + lane));
-      if (partial) {  // a hidden key has no part in it, whatever base and dweights are
-        const auto hidden = simd::equal(score, minus_infinity);
+      const auto score = simd::load(scratch.scores + at);
+      auto probability = normalizer.probability(score, simd::load(scratch.base + lane),
+                                                simd::load(scratch.factor + lane));
+      auto dprobability = simd::load(scratch.dprobabilities + at);
+      if (scratch.keep_factors)
+        dprobability = simd::multiply(dprobability, simd::load(scratch.keep_factors + at));
+      auto dscore = normalizer.dscore(probability, dprobability, simd::load(scratch.delta + lane));
+      if (partial) {  // a hidden key has none, whatever base and dweights are
+        const auto hidden = simd::equal(score, minus_infinities);
         probability = simd::select(hidden, zero, probability);
         dscore = simd::select(hidden, zero, dscore);
       }
-      if (areas.kept) probability = simd::multiply(probability, simd::load(areas.kept + at));
-      simd::store(areas.probabilities + at, probability);
-      simd::store(areas.dscores + at, dscore);
+      if (scratch.keep_factors)
+        probability = simd::multiply(probability, simd::load(scratch.keep_factors + at));
+      simd::store(scratch.probabilities + at, probability);
+      simd::store(scratch.dscores + at, dscore);
     }
   }
 }
@@ -89,99 +92,103 @@ void write_dscores(const Normalizer& normalizer, std::ptrdiff_t keys, int lanes,
 
 template <class T>
 PanelRows<T> load_panel(const BackwardCall<T>& call, std::ptrdiff_t item,
-                        const BackwardAreas<T>& areas) {
+                        const BackwardScratch<T>& scratch) {
   const Problem& problem = call.problem;
   const BackwardTensors& tensors = call.tensors;
-  const Panel<T>& panel = *areas.panel;
+  const Panel<T>& panel = *scratch.panel;
   const std::ptrdiff_t first = problem.items[item].query_begin;
-  const Rows<T> query = rows_and_panel(tensors.query, item, first, panel, problem.depth,
-                                       call.rule.query_factor, areas.query_rows, areas.query_panel);
+  const Rows<T> query =
+      rows_and_panel(tensors.query, item, first, panel, problem.depth, call.rule.query_factor,
+                     scratch.query_rows, scratch.query_panel);
   const Rows<T> dout = rows_and_panel(tensors.dout, item, first, panel, problem.value_depth, T{1},
-                                      areas.dout_rows, areas.dout_panel);
+                                      scratch.dout_rows, scratch.dout_panel);
   for (int lane = 0; lane < panel.lanes(); ++lane) {
     const std::ptrdiff_t head = panel.head[lane], row = panel.query[lane];
-    areas.base[lane] = call.scales.base(item, head, row);
-    areas.factor[lane] = call.scales.factor(item, head, row);
-    areas.delta[lane] = *reinterpret_cast<const T*>(tensors.delta.row(item, head, first + row));
+    scratch.base[lane] = call.scales.base(item, head, row);
+    scratch.factor[lane] = call.scales.factor(item, head, row);
+    scratch.delta[lane] = *reinterpret_cast<const T*>(tensors.delta.row(item, head, first + row));
   }
   return {query, dout};
 }
 
 template <class T>
 ScoreTile<T> write_scores(const BackwardCall<T>& call, std::ptrdiff_t item, KeyTile<T>& tile,
-                          const BackwardAreas<T>& areas) {
-  return score_tile(call.problem, item, *areas.panel, tile.keys, call.rule, areas.query_panel,
-                    tile.key_rows,
-                    ScoreAreas<T>{areas.scores, areas.mask_buffer, nullptr, areas.cap_slope});
+                          const BackwardScratch<T>& scratch) {
+  return score_tile(
+      call.problem, item, *scratch.panel, tile.keys, call.rule, scratch.query_panel, tile.key_rows,
+      ScoreBuffers<T>{scratch.scores, scratch.mask_buffer, nullptr, scratch.cap_derivative});
 }
 
 template <class T>
-const T* copy_scores(const ScoreTile<T>& seen, KeyTile<T>& tile, const PanelRows<T>& rows,
-                     const BackwardAreas<T>& areas) {
-  const Panel<T>& panel = *areas.panel;
-  if (!seen.partial || (tile.key_rows.finite() && tile.value_rows.finite() &&
-                        all_finite(rows.query, panel.count, areas.depth) &&
-                        all_finite(rows.dout, panel.count, areas.value_depth))) {
+const T* copy_scores(const ScoreTile<T>& scored, KeyTile<T>& tile, const PanelRows<T>& rows,
+                     const BackwardScratch<T>& scratch) {
+  const Panel<T>& panel = *scratch.panel;
+  if (!scored.partial || (tile.key_rows.finite() && tile.value_rows.finite() &&
+                          all_finite(rows.query, panel.count, scratch.depth) &&
+                          all_finite(rows.dout, panel.count, scratch.value_depth))) {
     return nullptr;
   }
-  std::copy_n(areas.scores, seen.keys.size() * panel.lanes(), areas.score_copy);
-  return areas.score_copy;
+  std::copy_n(scratch.scores, scored.keys.size() * panel.lanes(), scratch.score_copy);
+  return scratch.score_copy;
 }
 
 template <class T>
 void write_dprobabilities(const BackwardCall<T>& call, std::ptrdiff_t item, KeyRange keys,
-                          KeyTile<T>& tile, const BackwardAreas<T>& areas, RowPrefetch& prefetch) {
-  const Panel<T>& panel = *areas.panel;
+                          KeyTile<T>& tile, const BackwardScratch<T>& scratch,
+                          RowPrefetch& prefetch) {
+  const Panel<T>& panel = *scratch.panel;
   const int lanes = panel.lanes();
   const Rows<T> rows = tile.value_rows.from(keys.begin);
   multiply(Product<T>{keys.size(), call.problem.value_depth, panel.vectors, rows.data, rows.stride,
-                      1, areas.dout_panel, lanes, areas.dprobabilities, lanes},
+                      1, scratch.dout_panel, lanes, scratch.dprobabilities, lanes},
            prefetch);
   if (!call.tensors.dweights) return;
-  add_given_dweights(call.tensors.dweights, item, panel, keys, areas.dprobabilities);
+  add_dweights(call.tensors.dweights, item, panel, keys, scratch.dprobabilities);
 }
 
 template <class T>
-void write_dscores(const BackwardCall<T>& call, std::ptrdiff_t item, const ScoreTile<T>& seen,
-                   const BackwardAreas<T>& areas) {
-  const Panel<T>& panel = *areas.panel;
-  if (areas.kept) keep(call.problem, item, panel, seen.keys, call.dropout_factor, areas.kept);
+void write_dscores(const BackwardCall<T>& call, std::ptrdiff_t item, const ScoreTile<T>& scored,
+                   const BackwardScratch<T>& scratch) {
+  const Panel<T>& panel = *scratch.panel;
+  if (scratch.keep_factors)
+    write_keep_factors(call.problem, item, panel, scored.keys, call.dropout_factor,
+                       scratch.keep_factors);
   with_normalizer(call.rule, [&](const auto& normalizer) {
-    write_dscores<T>(normalizer, seen.keys.size(), panel.lanes(), seen.partial, areas);
+    write_dscores<T>(normalizer, scored.keys.size(), panel.lanes(), scored.partial, scratch);
   });
 }
 
 template <class T>
-void write_dproducts(KeyRange keys, const BackwardAreas<T>& areas) {
-  if (!areas.cap_slope) return;
-  const std::ptrdiff_t count = keys.size() * areas.panel->lanes();
+void write_dproducts(KeyRange keys, const BackwardScratch<T>& scratch) {
+  if (!scratch.cap_derivative) return;
+  const std::ptrdiff_t count = keys.size() * scratch.panel->lanes();
   for (std::ptrdiff_t i = 0; i < count; ++i) {
-    areas.dproducts[i] = areas.dscores[i] * areas.cap_slope[i];
+    scratch.dproducts[i] = scratch.dscores[i] * scratch.cap_derivative[i];
   }
 }
 
 template PanelRows<float> load_panel(const BackwardCall<float>&, std::ptrdiff_t,
-                                     const BackwardAreas<float>&);
+                                     const BackwardScratch<float>&);
 template ScoreTile<float> write_scores(const BackwardCall<float>&, std::ptrdiff_t, KeyTile<float>&,
-                                       const BackwardAreas<float>&);
+                                       const BackwardScratch<float>&);
 template const float* copy_scores(const ScoreTile<float>&, KeyTile<float>&, const PanelRows<float>&,
-                                  const BackwardAreas<float>&);
+                                  const BackwardScratch<float>&);
 template void write_dprobabilities(const BackwardCall<float>&, std::ptrdiff_t, KeyRange,
-                                   KeyTile<float>&, const BackwardAreas<float>&, RowPrefetch&);
+                                   KeyTile<float>&, const BackwardScratch<float>&, RowPrefetch&);
 template void write_dscores(const BackwardCall<float>&, std::ptrdiff_t, const ScoreTile<float>&,
-                            const BackwardAreas<float>&);
-template void write_dproducts(KeyRange, const BackwardAreas<float>&);
+                            const BackwardScratch<float>&);
+template void write_dproducts(KeyRange, const BackwardScratch<float>&);
 
 template PanelRows<double> load_panel(const BackwardCall<double>&, std::ptrdiff_t,
-                                      const BackwardAreas<double>&);
+                                      const BackwardScratch<double>&);
 template ScoreTile<double> write_scores(const BackwardCall<double>&, std::ptrdiff_t,
-                                        KeyTile<double>&, const BackwardAreas<double>&);
+                                        KeyTile<double>&, const BackwardScratch<double>&);
 template const double* copy_scores(const ScoreTile<double>&, KeyTile<double>&,
-                                   const PanelRows<double>&, const BackwardAreas<double>&);
+                                   const PanelRows<double>&, const BackwardScratch<double>&);
 template void write_dprobabilities(const BackwardCall<double>&, std::ptrdiff_t, KeyRange,
-                                   KeyTile<double>&, const BackwardAreas<double>&, RowPrefetch&);
+                                   KeyTile<double>&, const BackwardScratch<double>&, RowPrefetch&);
 template void write_dscores(const BackwardCall<double>&, std::ptrdiff_t, const ScoreTile<double>&,
-                            const BackwardAreas<double>&);
-template void write_dproducts(KeyRange, const BackwardAreas<double>&);
+                            const BackwardScratch<double>&);
+template void write_dproducts(KeyRange, const BackwardScratch<double>&);
 
 }  // namespace heedful

@@ -10,10 +10,10 @@ namespace heedful {
 struct BackwardTensors {
   TensorView dout, query, key, value, out, lse, row_term, dweights;
   TensorView delta, dquery, dkey, dvalue, dbias;
-  // Several items or heads add to the same numbers of dbias, whose every (query, key) stands for
-  // itself.
+  // Several items or heads add to the same elements of dbias, which has its own for every (query,
+  // key).
   bool shared_dbias = false;
-  double* dweight = nullptr;                // (Hkv or 1, E) as Problem's, zeros on entry
+  double* dscore_vector = nullptr;  // (Hkv or 1, E) like Problem::score_vector, zeros on entry
   std::atomic<bool>* overflowed = nullptr;  // set where a sum may not be finite
 };
 

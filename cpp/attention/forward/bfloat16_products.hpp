@@ -1,10 +1,10 @@
-// The two products of prefill on pairs of bfloat16, where query, key, value and out are of that
-// type and the processor multiplies pairs: what FloatProducts is for numbers T. Scores, softmax and
-// every sum are float. Weights are rounded to bfloat16 before they multiply values: for numbers
-// without a common sign that errs as much as rounding the result does, 1.3 to 1.4 times the error
-// in all. What they are divided by at the end is the sum of the rounded ones, so that they sum to 1
-// again: the error is that of values around their mean, which halves what rounding weights adds
-// where values share a sign. The lse has the sum of the unrounded ones.
+// The two products of prefill on pairs of bfloat16, if query, key, value and out are of that type
+// and the processor multiplies pairs: the counterpart of FloatProducts. Scores, softmax and all
+// sums are float. Weights are rounded to bfloat16 before they are multiplied with values: for
+// values of both signs the error is that of rounding the result, 1.3 to 1.4 times the error in
+// total. The final division is by the sum of the rounded weights, so that they sum to 1 again: the
+// error is then that of the values around their mean, which halves the error of rounded weights for
+// values of one sign. The lse uses the sum of the unrounded weights.
 #pragma once
 
 #include <algorithm>
@@ -27,19 +27,19 @@ namespace heedful {
 
 class PairProducts {
  public:
-  using Number = float;
-  static constexpr std::ptrdiff_t more_rows = 1;  // behind those of out: sums of rounded weights
+  using Scalar = float;
+  static constexpr std::ptrdiff_t extra_rows = 1;  // after those of out: sums of rounded weights
 
-  static bool run(const ForwardCall<float>& call) {
-    constexpr ElementType wanted = ElementType::bfloat16;
-    return call.problem.may_pair() && call.query.type == wanted && call.key.type == wanted &&
-           call.value.type == wanted && call.out.type == wanted && simd::has_bfloat16_pairs();
+  static bool supports(const ForwardCall<float>& call) {
+    constexpr ElementType bfloat16 = ElementType::bfloat16;
+    return call.problem.may_pair() && call.query.type == bfloat16 && call.key.type == bfloat16 &&
+           call.value.type == bfloat16 && call.out.type == bfloat16 && simd::has_bfloat16_pairs();
   }
 
   PairProducts(const ForwardCall<float>& call, std::ptrdiff_t panels, WorkArea& area)
       : call_(call) {
     const Problem& problem = call.problem;
-    const std::ptrdiff_t tile = KeyTiles::most(tile_keys(problem));
+    const std::ptrdiff_t tile = KeyTiles::max_keys(tile_keys(problem));
     const bool in_place = holds_pairs(call.key, problem.depth);
     query_panels_ = area.take<std::uint32_t>(panels * panel_size());
     keys_ = area.take<std::uint16_t>(in_place ? 0 : tile * 2 * pairs_of(problem.depth));
@@ -59,7 +59,7 @@ class PairProducts {
     words_to_panel(from, panel.lanes(), pairs_of(problem.depth), query_panel(index));
   }
 
-  // A sink shrinks like what is summed, and is not rounded.
+  // A sink is rescaled like the sum, and is not rounded.
   bool start(const Panel<float>& panel, const RunningSoftmax<float>& state) const {
     std::copy_n(state.sum, panel.lanes(), rounded_sum(panel, state));
     if (!call_.problem.sink) return false;
@@ -67,11 +67,11 @@ class PairProducts {
     return true;
   }
 
-  // Makes state.sum what out has to be divided by. With dropout it is already: the sum of the
-  // rounded weights lacks those that were dropped.
+  // Rescales out so that state.sum is its divisor. Not needed with dropout: the sum of the rounded
+  // weights lacks those that were dropped.
   void finish(const Panel<float>& panel, const RunningSoftmax<float>& state) const {
     const std::ptrdiff_t depth = call_.problem.value_depth;
-    watch_overflow(call_, Rows<float>{state.out, panel.lanes()}, depth, panel.lanes());
+    record_overflow(call_, Rows<float>{state.out, panel.lanes()}, depth, panel.lanes());
     if (call_.problem.dropout_p > 0 || depth == 0) return;
     alignas(64) float factors[Panel<float>::max_lanes];
     const float* const rounded = rounded_sum(panel, state);
@@ -86,7 +86,8 @@ class PairProducts {
     Tile(const PairProducts& products, const RowTask& task, KeyRange tile)
         : products_(products), task_(task), tile_(tile) {}
 
-    // The queries are not multiplied by the factor of the scores, which would round them.
+    // The queries are not multiplied by the query factor, which would round them; the product
+    // applies it.
     void score(const Panel<float>& panel, int index, KeyRange keys, float* scores, float* maximum) {
       const ForwardCall<float>& call = products_.call_;
       if (!key_rows_.data) {
@@ -99,30 +100,30 @@ class PairProducts {
                            panel.lanes(), false, call.rule.query_factor, maximum});
     }
 
-    // A key that no lane sees may share its pair with one that is seen.
+    // A key hidden from all lanes may share its pair with a visible one.
     bool must_select(KeyRange keys, bool partial) {
       const bool alone = begins_odd(keys) || (keys.end - tile_.begin) % 2 != 0;
       return (partial || alone) && !finite();
     }
 
     void add_values(const Panel<float>& panel, KeyRange keys, float* weights, float* out,
-                    bool summed) {
-      multiply(weighted_sum(panel, keys, weights, out, summed));
+                    bool accumulate) {
+      multiply(weighted_sum(panel, keys, weights, out, accumulate));
     }
 
-    void add_seen_values(const Panel<float>& panel, KeyRange keys, float* scores, float* weights,
-                         float* out, bool summed) {
-      const std::uint32_t* const seen =
+    void add_visible_values(const Panel<float>& panel, KeyRange keys, float* scores, float* weights,
+                            float* out, bool accumulate) {
+      const std::uint32_t* const visible =
           pair_seen(scores, keys.size(), panel.lanes(), begins_odd(keys), as_words(scores));
-      if (!summed) std::fill_n(out, products_.call_.problem.value_depth * panel.lanes(), 0.0f);
-      multiply_seen(weighted_sum(panel, keys, weights, out, true), seen);
+      if (!accumulate) std::fill_n(out, products_.call_.problem.value_depth * panel.lanes(), 0.0f);
+      multiply_seen(weighted_sum(panel, keys, weights, out, true), visible);
     }
 
     void write_results(std::ptrdiff_t item, const Panel<float>& panel, KeyRange keys,
                        float* weights, const RunningSoftmax<float>& state, float* rows) {
       const ForwardCall<float>& call = products_.call_;
       const std::ptrdiff_t depth = call.problem.value_depth;
-      const PairProduct turned = weighted_sum(panel, keys, weights, state.out, false);
+      const PairProduct transposed = weighted_sum(panel, keys, weights, state.out, false);
       const float* const sums =
           call.problem.dropout_p > 0 ? state.sum : products_.rounded_sum(panel, state);
       float factors[Panel<float>::max_lanes];
@@ -130,24 +131,24 @@ class PairProducts {
         factors[lane] = out_factor(call.rule, sums[lane], call.dropout_factor);
       }
       PairProduct product{panel.count,
-                          turned.pairs,
+                          transposed.pairs,
                           0,
-                          reinterpret_cast<const std::uint16_t*>(turned.b),
+                          reinterpret_cast<const std::uint16_t*>(transposed.b),
                           2,
-                          2 * turned.b_step,
-                          reinterpret_cast<const std::uint32_t*>(turned.a),
+                          2 * transposed.b_step,
+                          reinterpret_cast<const std::uint32_t*>(transposed.a),
                           depth,
                           rows,
                           depth};
       product.row_factors = factors;
       multiply_wide(product, depth);
-      watch_overflow(call, {rows, depth}, panel.count, depth);
+      record_overflow(call, {rows, depth}, panel.count, depth);
       write_rows(call, item, panel, rows);
     }
 
    private:
-    static std::uint32_t* as_words(float* numbers) {
-      return reinterpret_cast<std::uint32_t*>(numbers);
+    static std::uint32_t* as_words(float* values) {
+      return reinterpret_cast<std::uint32_t*>(values);
     }
     std::ptrdiff_t first_row() const {
       return products_.call_.problem.items[task_.item].key_begin + tile_.begin;
@@ -163,15 +164,15 @@ class PairProducts {
     }
     bool finite() {
       load_values();
-      if (!asked_) {
+      if (!checked_) {
         finite_ = all_finite(products_.values_,
                              pairs_of(tile_.size()) * products_.call_.problem.value_depth);
-        asked_ = true;
+        checked_ = true;
       }
       return finite_;
     }
     PairProduct weighted_sum(const Panel<float>& panel, KeyRange keys, float* weights, float* out,
-                             bool summed) {
+                             bool accumulate) {
       load_values();
       const std::ptrdiff_t depth = products_.call_.problem.value_depth;
       const std::ptrdiff_t first = (keys.begin - tile_.begin) / 2;
@@ -180,15 +181,15 @@ class PairProducts {
                        out + depth * panel.lanes());
       const auto* const values =
           reinterpret_cast<const std::uint16_t*>(products_.values_ + first * depth);
-      return {depth,         pairs, panel.vectors, values, 2, 2 * depth, as_words(weights),
-              panel.lanes(), out,   panel.lanes(), summed};
+      return {depth,         pairs, panel.vectors, values,    2, 2 * depth, as_words(weights),
+              panel.lanes(), out,   panel.lanes(), accumulate};
     }
 
     const PairProducts& products_;
     const RowTask& task_;
     KeyRange tile_;
     Rows<std::uint16_t> key_rows_{nullptr, 0};
-    bool loaded_ = false, asked_ = false, finite_ = false;
+    bool loaded_ = false, checked_ = false, finite_ = false;
   };
 
  private:

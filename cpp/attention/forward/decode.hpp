@@ -1,7 +1,7 @@
-// Attention of few rows, as in decoding: the query heads that share a key/value head go through its
-// keys and values together, so each byte of them is read once. A row at a time would leave most
-// lanes of a panel empty, so here the lanes run over the depth: scores are dot products, and out +=
-// p · value row by row.
+// Attention of few rows, as in decoding: the query heads that share a key/value head process its
+// keys and values together, so each byte of them is read once. A panel of so few queries would
+// leave most lanes empty, so here the lanes run over the depth: scores are dot products, and
+// out += weight · value row by row.
 #pragma once
 
 #include "attention/problem/row_task.hpp"
@@ -10,7 +10,7 @@
 
 namespace heedful {
 
-// Most rows of a task: with more, panels are faster.
+// Maximum rows of a task: with more, panels are faster.
 template <class T>
 inline constexpr std::ptrdiff_t decode_rows = simd::lanes<T> / 2 > 4 ? simd::lanes<T> / 2 : 4;
 
@@ -18,7 +18,7 @@ template <class T>
 std::size_t decode_scratch(const ForwardCall<T>& call);
 
 template <class T>
-void decode(const ForwardCall<T>& call, const RowTask& task, const KeySplit<T>& part,
+void decode(const ForwardCall<T>& call, const RowTask& task, const KeySplit<T>& split,
             Worker& worker);
 
 }  // namespace heedful

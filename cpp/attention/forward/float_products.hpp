@@ -1,5 +1,5 @@
-// The two products of prefill on numbers T: keys and values where they lie if they are of that
-// type, otherwise widened a tile at a time, once for all panels of a task.
+// The two products of prefill in T: keys and values are read in place if they are of that type,
+// otherwise widened a tile at a time, once for all panels of a task.
 #pragma once
 
 #include <algorithm>
@@ -22,13 +22,13 @@ namespace heedful {
 template <class T>
 class FloatProducts {
  public:
-  using Number = T;
-  static constexpr std::ptrdiff_t more_rows = 0;  // behind those of out
+  using Scalar = T;
+  static constexpr std::ptrdiff_t extra_rows = 0;  // after those of out
 
-  // `panels`: how many panels a task has at most.
+  // `panels`: the maximum number of panels of a task.
   FloatProducts(const ForwardCall<T>& call, std::ptrdiff_t panels, WorkArea& area) : call_(call) {
     const Problem& problem = call.problem;
-    const std::ptrdiff_t tile = KeyTiles::most(tile_keys(problem));
+    const std::ptrdiff_t tile = KeyTiles::max_keys(tile_keys(problem));
     query_panels_ = area.take<T>(panels * problem.depth * Panel<T>::max_lanes);
     keys_ = area.take<T>(call.key.template in_place<T>() ? 0 : tile * padded<T>(problem.depth));
     values_ =
@@ -53,11 +53,12 @@ class FloatProducts {
     rows_to_panel(from, panel.lanes(), problem.depth, call_.rule.query_factor, query_panel(index));
   }
 
-  // Before the first tile and behind the last; true: state.out is to be added to from the start.
+  // Called before the first tile and after the last. start() returns whether state.out is already
+  // initialised and accumulated into from the first tile.
   bool start(const Panel<T>&, const RunningSoftmax<T>&) const { return false; }
   void finish(const Panel<T>&, const RunningSoftmax<T>&) const {}
 
-  // One tile of keys. Nothing of it is read before it is multiplied.
+  // One key tile. Its rows are not read before they are multiplied.
   class Tile {
    public:
     Tile(const FloatProducts& products, const RowTask& task, KeyRange tile)
@@ -69,34 +70,35 @@ class FloatProducts {
                   products.call_.problem.items[task.item].key_begin, tile,
                   products.call_.problem.value_depth, false, products.values_) {}
 
-    // scores[key][lane] = K Qᵀ, or what stands for it
+    // scores[key][lane] = K Qᵀ, or the raw scores of another kind
     void score(const Panel<T>& panel, int index, KeyRange keys, T* scores, T* maximum) {
       raw_scores(products_.call_.problem, panel, keys.size(), keys_.from(keys.begin),
                  products_.query_panel(index), scores, maximum);
     }
 
-    // Some keys are hidden from some lanes: must they be left out, not multiplied by zero?
+    // `partial`: some keys are hidden from some lanes. Whether these must be skipped instead of
+    // multiplied by 0.
     bool must_select(KeyRange, bool partial) { return partial && !values_.finite(); }
 
     Rows<T> values(KeyRange keys) { return values_.from(keys.begin); }
 
-    // outᵀ (+)= Vᵀ Pᵀ; weights are lost
-    void add_values(const Panel<T>& panel, KeyRange keys, T* weights, T* out, bool summed) {
+    // outᵀ (+)= Vᵀ Pᵀ; may overwrite the weights
+    void add_values(const Panel<T>& panel, KeyRange keys, T* weights, T* out, bool accumulate) {
       const Rows<T> rows = values(keys);
       multiply(Product<T>{products_.call_.problem.value_depth, keys.size(), panel.vectors,
                           rows.data, 1, rows.stride, weights, panel.lanes(), out, panel.lanes(),
-                          summed});
+                          accumulate});
     }
 
     // The same over the keys whose scores are not −∞.
-    void add_seen_values(const Panel<T>& panel, KeyRange keys, T* scores, T* weights, T* out,
-                         bool summed) {
+    void add_visible_values(const Panel<T>& panel, KeyRange keys, T* scores, T* weights, T* out,
+                            bool accumulate) {
       guarded_columns(scores, weights, values(keys), keys.size(), panel.lanes(),
-                      products_.call_.problem.value_depth, out, summed);
+                      products_.call_.problem.value_depth, out, accumulate);
     }
 
-    // The results themselves, where these are all keys and writes_weighted(Dv, keys); weights are
-    // lost.
+    // Writes the results directly, if these are all keys and writes_weighted(Dv, keys); may
+    // overwrite the weights.
     void write_results(std::ptrdiff_t item, const Panel<T>& panel, KeyRange keys, T* weights,
                        const RunningSoftmax<T>& state, T* rows) {
       write_weighted(products_.call_, item, panel, state, weights, keys.size(), values(keys), rows);

@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <atomic>
 
-#include "attention/forward/cut.hpp"
 #include "attention/forward/decode.hpp"
 #include "attention/forward/next_task.hpp"
 #include "attention/forward/overflow.hpp"
+#include "attention/forward/partition.hpp"
 #include "attention/forward/prefill.hpp"
 #include "attention/softmax/dropout.hpp"
 #include "attention/softmax/key_split.hpp"
@@ -17,12 +17,12 @@ namespace heedful {
 namespace {
 
 template <class T>
-void merge(const ForwardCall<T>& call, const RowTask& task, const KeySplit<T>* parts,
-           std::ptrdiff_t count, T* out) {
+void merge_splits(const ForwardCall<T>& call, const RowTask& task, const KeySplit<T>* splits,
+                  std::ptrdiff_t count, T* out) {
   const Problem& problem = call.problem;
   const T* maxima[max_key_splits];
   const T* sums[max_key_splits];
-  for (std::ptrdiff_t p = 0; p < count; ++p) maxima[p] = parts[p].maximum, sums[p] = parts[p].sum;
+  for (std::ptrdiff_t p = 0; p < count; ++p) maxima[p] = splits[p].maximum, sums[p] = splits[p].sum;
   for (std::ptrdiff_t r = 0; r < task.rows; ++r) {
     T factors[max_key_splits], maximum, sum;
     with_normalizer(call.rule, [&](const auto& normalizer) {
@@ -32,12 +32,12 @@ void merge(const ForwardCall<T>& call, const RowTask& task, const KeySplit<T>* p
     std::fill_n(out, problem.value_depth, T{0});
     for (std::ptrdiff_t p = 0; p < count; ++p) {
       if (factors[p] == 0) continue;
-      const T* const from = parts[p].out + r * problem.value_depth;
+      const T* const from = splits[p].out + r * problem.value_depth;
       for (std::ptrdiff_t d = 0; d < problem.value_depth; ++d) {
         out[d] += factors[p] * factor * from[d];
       }
     }
-    watch_overflow(call, {out, problem.value_depth}, 1, problem.value_depth);
+    record_overflow(call, {out, problem.value_depth}, 1, problem.value_depth);
     const Row row = row_of(problem, task, r);
     char* const to =
         call.out.row(task.item, row.head, problem.items[task.item].query_begin + row.query);
@@ -62,30 +62,32 @@ void attention_forward(const Problem& problem, const TensorView& query, const Te
                             score_rule<T>(problem),
                             static_cast<T>(dropout_factor(problem)),
                             &overflowed};
-  const ForwardCut<T> cut(problem);
-  KeySplits<T> key_splits(problem, [&](std::ptrdiff_t i) { return cut[i].key_splits; });
+  const ForwardPartition<T> partition(problem);
+  KeySplits<T> key_splits(problem, [&](std::ptrdiff_t i) { return partition[i].key_splits; });
   const Team used = threads_for(cost_of(problem), team);
   const auto run = [&](std::ptrdiff_t index, Worker& worker) {
-    const RowTask task = cut.task(index);
-    const std::ptrdiff_t count = cut[task.item].key_splits;
+    const RowTask task = partition.task(index);
+    const std::ptrdiff_t count = partition[task.item].key_splits;
     KeySplit<T> splits[max_key_splits];
     for (std::ptrdiff_t s = 0; count > 1 && s < count; ++s) splits[s] = key_splits.at(task, s);
     const KeySplit<T>& own = splits[task.key_split];
     const simd::OverflowFlag flag;
-    if (cut[task.item].path == Path::decode) {
+    if (partition[task.item].path == Path::decode) {
       decode(call, task, own, worker);
     } else {
-      // the other threads take the tasks between
-      const std::ptrdiff_t next = index + used.threads;
-      const NextTask ahead = next < cut.tasks() ? NextTask(call, task, cut.task(next)) : NextTask();
-      prefill(call, task, own, ahead, worker);
+      // the other threads execute the tasks in between
+      const std::ptrdiff_t next_index = index + used.threads;
+      const NextTask next = next_index < partition.tasks()
+                                ? NextTask(call, task, partition.task(next_index))
+                                : NextTask();
+      prefill(call, task, own, next, worker);
     }
     if (flag.raised()) overflowed.store(true, std::memory_order_relaxed);
-    if (count > 1 && key_splits.end(task, count)) {
-      merge(call, task, splits, count, reinterpret_cast<T*>(worker.scratch));
+    if (count > 1 && key_splits.finish_task(task, count)) {
+      merge_splits(call, task, splits, count, reinterpret_cast<T*>(worker.scratch));
     }
   };
-  parallel_for(cut.tasks(), used, std::max(prefill_scratch(call), decode_scratch(call)), run);
+  parallel_for(partition.tasks(), used, std::max(prefill_scratch(call), decode_scratch(call)), run);
   if (overflowed) recompute_overflow(call, used);
 }
 

@@ -1,5 +1,5 @@
-// The inputs of the next task of this thread, prefetched while the one before is computed: short
-// sequences would otherwise wait for memory at each task's beginning.
+// Prefetches the inputs of this thread's next task while the current one is computed: otherwise
+// short sequences would wait for memory at the start of each task.
 #pragma once
 
 #include <algorithm>
@@ -15,7 +15,7 @@ class NextTask {
   // Prefetches nothing.
   NextTask() = default;
 
-  // Only a guess which task comes next: another thread may take it.
+  // `next` is a guess: another thread may execute it.
   template <class T>
   NextTask(const ForwardCall<T>& call, const RowTask& task, const RowTask& next) {
     const Problem& problem = call.problem;
@@ -28,16 +28,17 @@ class NextTask {
     const std::ptrdiff_t begin = item.key_begin + next.keys.begin, keys = next.keys.size();
     keys_ = RowRun::of(call.key, next.item, next.kv_head, begin, keys, problem.depth);
     values_ = RowRun::of(call.value, next.item, next.kv_head, begin, keys, problem.value_depth);
-    // what is long is read in order, which the processor sees by itself, and would not stay near
-    if (bytes(queries_) + bytes(keys_) + bytes(values_) > most_bytes) *this = NextTask();
+    // long inputs are prefetched by the hardware, since they are read in order, and would be
+    // evicted
+    if (bytes(queries_) + bytes(keys_) + bytes(values_) > max_bytes) *this = NextTask();
   }
 
-  void queries() const { prefetch(queries_); }
-  void keys() const { prefetch(keys_); }
-  void values() const { prefetch(values_); }
+  void prefetch_queries() const { prefetch(queries_); }
+  void prefetch_keys() const { prefetch(keys_); }
+  void prefetch_values() const { prefetch(values_); }
 
  private:
-  static constexpr std::ptrdiff_t most_bytes = 64 << 10;
+  static constexpr std::ptrdiff_t max_bytes = 64 << 10;
 
   static std::ptrdiff_t bytes(const RowRun& rows) { return rows.count * rows.bytes; }
   static void prefetch(RowRun rows) { rows.next(rows.count); }

@@ -1,8 +1,8 @@
-// Weighted sums that pass the largest finite number, though the weighted mean, which is the result,
-// lies within the range of the values: the sum is divided by that of the weights only at the end.
-// The forward pass looks at what it has summed; where something is not finite, the rows are
-// computed once more from values that are smaller by a power of two. That is rare, so it is slow
-// and simple. What NaN and ∞ among the values lead to stays as it is: their products do not change.
+// Weighted sums that overflow although the weighted mean, which is the result, is within the range
+// of the values: the sum is divided by the sum of weights only at the end. The forward pass checks
+// its sums; where one is not finite, the rows are recomputed from values scaled down by a power of
+// two. That is rare, so it is slow and simple. NaN and ∞ among the values propagate as before:
+// scaling does not change their products.
 #pragma once
 
 #include <atomic>
@@ -15,17 +15,17 @@
 
 namespace heedful {
 
-// Remembers that something of (count, columns) sums is not finite, where no flag of the processor
-// tells it: see OverflowFlag.
+// Records whether any of (count, columns) sums is not finite, where no processor flag reports it:
+// see OverflowFlag.
 template <class T>
-void watch_overflow(const ForwardCall<T>& call, Rows<T> sums, std::ptrdiff_t count,
-                    std::ptrdiff_t columns) {
+void record_overflow(const ForwardCall<T>& call, Rows<T> sums, std::ptrdiff_t count,
+                     std::ptrdiff_t columns) {
   if (call.overflowed && !all_finite(sums, count, columns)) {
     call.overflowed->store(true, std::memory_order_relaxed);
   }
 }
 
-// Computes those elements of out once more that are not finite, where a sum may have overflowed.
+// Recomputes the elements of out that are not finite, where a sum may have overflowed.
 template <class T>
 void recompute_overflow(const ForwardCall<T>& call, const Team& team);
 

@@ -33,7 +33,7 @@ void write_weighted(const ForwardCall<T>& call, std::ptrdiff_t item, const Panel
   for (int lane = 0; lane < panel.count; ++lane) {
     factors[lane] = out_factor(call.rule, state.sum[lane], call.dropout_factor);
   }
-  // the rows of a panel of one head are a stride apart
+  // the rows of a panel of one head are one stride apart
   const bool in_place = call.out.template in_place<T>() && panel.one_head;
   T* const out = in_place ? reinterpret_cast<T*>(row_of_out(call, item, panel, 0)) : rows;
   const std::ptrdiff_t stride = in_place
@@ -56,7 +56,7 @@ void write_out(const ForwardCall<T>& call, std::ptrdiff_t item, const Panel<T>& 
     factors[lane] = out_factor(call.rule, state.sum[lane], call.dropout_factor);
     to[lane] = in_place && lane < panel.count
                    ? reinterpret_cast<T*>(row_of_out(call, item, panel, lane))
-                   // lanes without a row share one
+                   // padding lanes share one row
                    : rows + std::min(lane, panel.count) * call.problem.value_depth;
   }
   panel_to_rows(state.out, panel.lanes(), call.problem.value_depth, factors, to);
@@ -73,17 +73,17 @@ void write_lse(const ForwardCall<T>& call, std::ptrdiff_t item, const Panel<T>& 
 }
 
 template <class T>
-void write_part(const Problem& problem, const Panel<T>& panel, std::ptrdiff_t first_row,
-                const RunningSoftmax<T>& state, const KeySplit<T>& part, T* rows) {
+void write_split(const Problem& problem, const Panel<T>& panel, std::ptrdiff_t first_row,
+                 const RunningSoftmax<T>& state, const KeySplit<T>& split, T* rows) {
   alignas(64) T factors[Panel<T>::max_lanes];
   T* to[Panel<T>::max_lanes];
   for (int lane = 0; lane < panel.lanes(); ++lane) {
     factors[lane] = 1;
-    to[lane] = lane < panel.count ? part.out + (first_row + lane) * problem.value_depth : rows;
+    to[lane] = lane < panel.count ? split.out + (first_row + lane) * problem.value_depth : rows;
   }
   panel_to_rows(state.out, panel.lanes(), problem.value_depth, factors, to);
-  std::copy_n(state.maximum, panel.count, part.maximum + first_row);
-  std::copy_n(state.sum, panel.count, part.sum + first_row);
+  std::copy_n(state.maximum, panel.count, split.maximum + first_row);
+  std::copy_n(state.sum, panel.count, split.sum + first_row);
 }
 
 template void write_weighted(const ForwardCall<float>&, std::ptrdiff_t, const Panel<float>&,
@@ -104,9 +104,9 @@ template void write_lse(const ForwardCall<float>&, std::ptrdiff_t, const Panel<f
                         const RunningSoftmax<float>&);
 template void write_lse(const ForwardCall<double>&, std::ptrdiff_t, const Panel<double>&,
                         const RunningSoftmax<double>&);
-template void write_part(const Problem&, const Panel<float>&, std::ptrdiff_t,
-                         const RunningSoftmax<float>&, const KeySplit<float>&, float*);
-template void write_part(const Problem&, const Panel<double>&, std::ptrdiff_t,
-                         const RunningSoftmax<double>&, const KeySplit<double>&, double*);
+template void write_split(const Problem&, const Panel<float>&, std::ptrdiff_t,
+                          const RunningSoftmax<float>&, const KeySplit<float>&, float*);
+template void write_split(const Problem&, const Panel<double>&, std::ptrdiff_t,
+                          const RunningSoftmax<double>&, const KeySplit<double>&, double*);
 
 }  // namespace heedful

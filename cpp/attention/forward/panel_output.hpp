@@ -1,5 +1,5 @@
-// What a panel of queries leaves behind: rows of out and lse in the caller's arrays, of any type
-// and stride, or the state of rows whose other keys belong to other tasks.
+// The outputs of a query panel: rows of out and lse in the caller's arrays, of any type and stride,
+// or, with split keys, the state of its rows.
 #pragma once
 
 #include "attention/problem/panel.hpp"
@@ -9,18 +9,18 @@
 
 namespace heedful {
 
-// Whether rows of that many columns are better written by write_weighted. Columns that do not fill
-// their last vector are made up for by some that are computed twice, which costs more with every
-// key; the panel costs as many turned numbers.
+// Whether write_weighted is faster for rows of that many columns. If columns do not fill the last
+// vector, it overlaps the one before and recomputes some, which costs more with every key; the
+// panel costs a transposition of all columns.
 template <class T>
 inline constexpr bool writes_weighted(std::ptrdiff_t columns, std::ptrdiff_t keys) {
-  const std::ptrdiff_t twice = (simd::lanes<T> - columns % simd::lanes<T>) % simd::lanes<T>;
-  return columns >= simd::lanes<T> && twice * keys <= 20 * columns;
+  const std::ptrdiff_t recomputed = (simd::lanes<T> - columns % simd::lanes<T>) % simd::lanes<T>;
+  return columns >= simd::lanes<T> && recomputed * keys <= 20 * columns;
 }
 
-// out[query] = Σ_key weight value / sum, from weights [key][lane] of all keys: rows against rows,
-// so nothing is turned. In long sequences the panel is better, where a tile's values serve 48
-// queries from the first cache.
+// out[query] = Σ_key weight value / sum, from weights [key][lane] of all keys: the result has the
+// layout of out, so nothing is transposed. For long sequences the panel is faster: there a tile's
+// values in L1 serve 48 queries.
 //   values (keys, Dv)   rows (lanes, Dv), for rows of out that cannot be written in place
 template <class T>
 void write_weighted(const ForwardCall<T>& call, std::ptrdiff_t item, const Panel<T>& panel,
@@ -41,9 +41,9 @@ template <class T>
 void write_lse(const ForwardCall<T>& call, std::ptrdiff_t item, const Panel<T>& panel,
                const RunningSoftmax<T>& state);
 
-// The state itself, of the rows from first_row of the part on.   rows (1, Dv)
+// The state, to the rows from first_row of the key split.   rows (1, Dv)
 template <class T>
-void write_part(const Problem& problem, const Panel<T>& panel, std::ptrdiff_t first_row,
-                const RunningSoftmax<T>& state, const KeySplit<T>& part, T* rows);
+void write_split(const Problem& problem, const Panel<T>& panel, std::ptrdiff_t first_row,
+                 const RunningSoftmax<T>& state, const KeySplit<T>& split, T* rows);
 
 }  // namespace heedful

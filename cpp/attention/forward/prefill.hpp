@@ -1,10 +1,9 @@
-// Attention of many rows: panels of queries, tiles of keys. For each tile of keys, which then lies
-// in the second cache, and each panel of queries: scores Sᵀ = K Qᵀ, weights in place, outᵀ += Vᵀ
-// Pᵀ.
+// Attention of many rows: query panels and key tiles. For each key tile, which then stays in L2,
+// and each query panel: scores Sᵀ = K Qᵀ, weights in place, outᵀ += Vᵀ Pᵀ.
 //
-//             query panels [d][lane], turned once a task
+//             query panels [d][lane], transposed once per task
 //   key tile  scores [key][lane] → weights [key][lane]
-//   values    out [dv][lane], turned back at the end
+//   values    out [dv][lane], transposed at the end
 #pragma once
 
 #include "attention/forward/next_task.hpp"
@@ -15,7 +14,7 @@
 
 namespace heedful {
 
-// Most rows of a task: four panels share each tile of keys.
+// Maximum rows of a task: four panels share each key tile.
 template <class T>
 inline constexpr std::ptrdiff_t prefill_rows = 4 * max_vectors * simd::lanes<T>;
 
@@ -23,7 +22,7 @@ template <class T>
 std::size_t prefill_scratch(const ForwardCall<T>& call);
 
 template <class T>
-void prefill(const ForwardCall<T>& call, const RowTask& task, const KeySplit<T>& part,
-             const NextTask& ahead, Worker& worker);
+void prefill(const ForwardCall<T>& call, const RowTask& task, const KeySplit<T>& split,
+             const NextTask& next, Worker& worker);
 
 }  // namespace heedful

@@ -6,18 +6,19 @@
 
 #include "arrays/work_area.hpp"
 #include "attention/forward/prefill.hpp"
+#include "attention/problem/minus_infinity.hpp"
 #include "attention/softmax/online_softmax.hpp"
 
 namespace heedful {
 namespace {
 
-// Below, the rounding of lse moves a weight by less than the rounding of the scores does.
+// Below, rounding lse changes a probability by less than rounding the scores does.
 template <class T>
-const T great = std::ldexp(T{1}, std::numeric_limits<T>::digits - 12);
+const T large_lse = std::ldexp(T{1}, std::numeric_limits<T>::digits - 12);
 
-// Whether lse itself may have passed the largest number, and the weights be good all the same.
+// Whether lse itself may have overflowed although the probabilities are finite.
 template <class T>
-bool may_pass_range(const ScoreRule<T>& rule) {
+bool lse_may_overflow(const ScoreRule<T>& rule) {
   return rule.natural > T(1 << 20);
 }
 
@@ -25,16 +26,16 @@ template <class T>
 T factor_of(const ScoreRule<T>& rule, T maximum, T sum, T lse) {
   if (sum == 0) return 0;
   const T own = log_sum_exp(rule, maximum, sum);
-  // What the given lse counts besides these keys; a difference within rounding is none. Where units
-  // are below the rounding of lse, sums that cancel may have left more of it in the scores.
+  // The given lse may include other keys than these; a difference within rounding is ignored. Where
+  // the rounding of lse exceeds 1, cancellation may have left a larger error in the scores.
   constexpr T epsilon = std::numeric_limits<T>::epsilon();
   const bool coarse = std::abs(lse) * epsilon > 1;
   const T rounding = (coarse ? T(1024) : T(8)) * epsilon * std::abs(lse);
   const T difference = own - lse;
-  const T more = own == lse || std::abs(difference) <= rounding ? T{0}
-                 : coarse                                       ? std::min(difference, T{0})
-                                                                : difference;
-  return std::exp(more) / sum;
+  const T excess = own == lse || std::abs(difference) <= rounding ? T{0}
+                   : coarse                                       ? std::min(difference, T{0})
+                                                                  : difference;
+  return std::exp(excess) / sum;
 }
 
 }  // namespace
@@ -80,15 +81,15 @@ RowScales<T>::RowScales(const Problem& problem, const TensorView& query, const T
 
     const auto recomputes = [&](std::ptrdiff_t r) {
       const T value = lse_of(r);
-      if (!std::isfinite(value)) return may_pass_range(call.rule) && !std::isnan(value);
-      return std::abs(value) > great<T> || !std::isfinite(value / call.rule.natural);
+      if (!std::isfinite(value)) return lse_may_overflow(call.rule) && !std::isnan(value);
+      return std::abs(value) > large_lse<T> || !std::isfinite(value / call.rule.natural);
     };
-    bool any_great = false;
+    bool any_recomputed = false;
     for (std::ptrdiff_t r = 0; r < count; ++r) {
       set(begin + r, lse_of(r), call.rule);
-      any_great |= recomputes(r);
+      any_recomputed |= recomputes(r);
     }
-    if (!any_great) return;
+    if (!any_recomputed) return;
     T maxima[prefill_rows<T>], sums[prefill_rows<T>];
     prefill(call, task, KeySplit<T>{nullptr, maxima, sums}, NextTask(), worker);
     for (std::ptrdiff_t r = 0; r < count; ++r) {

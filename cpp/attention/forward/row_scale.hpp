@@ -1,9 +1,9 @@
-// How scores become weights again once lse is known:
-//   weight = 2^(exponent · (score − base)) · factor
-// For nearly all rows base is lse, as a score, and factor is 1 but for rounding. Where |lse| is so
-// great that its own rounding would show in the weights (scores of finfo.min, say), the row's
-// maximum and sum are computed once more. Rows that saw nothing have base = ∞, from which every
-// score is −∞ away.
+// How probabilities are recomputed from scores once lse is known:
+//   probability = 2^(exponent · (score − base)) · factor
+// For nearly all rows base is lse, as a score, and factor is 1 up to rounding. If |lse| is so large
+// that its own rounding would be visible in the probabilities (scores of finfo.min, say), the row's
+// maximum and sum are recomputed. Rows without visible keys have base = ∞, so that
+// every score − base is −∞.
 #pragma once
 
 #include <cstddef>
@@ -20,7 +20,7 @@ namespace heedful {
 template <class T>
 class RowScales {
  public:
-  // lse (B, H, Lq) of these keys, perhaps with a sink, or of more keys than these.
+  // lse (B, H, Lq) of these keys, possibly with a sink, or of more keys than these.
   RowScales(const Problem& problem, const TensorView& query, const TensorView& key,
             const TensorView& lse, const Team& team);
 

@@ -1,5 +1,5 @@
-// The keys or values of a task of few rows, on their way through the kernels: in the order in which
-// they lie, fetched ahead of their use, and as they are stored where the kernels widen them.
+// The keys or values of a task of few rows, as input of the kernels: in memory order, prefetched
+// before their use, and as stored if the kernels widen them.
 #pragma once
 
 #include <algorithm>
@@ -13,7 +13,7 @@
 
 namespace heedful {
 
-// The rows of one tensor that a task goes through, where they lie in memory.
+// The rows of one tensor that a task reads, in memory.
 struct RowSource {
   const TensorView& view;
   std::ptrdiff_t item, head, first;
@@ -22,32 +22,34 @@ struct RowSource {
   Rows<std::uint16_t> halves(std::ptrdiff_t key) const {
     return {reinterpret_cast<const std::uint16_t*>(row(key)), view.row_stride / 2};
   }
-  LinePrefetch from(std::ptrdiff_t key) const { return {row(key), view.row_stride}; }
+  LinePrefetch prefetch_from(std::ptrdiff_t key) const { return {row(key), view.row_stride}; }
 };
 
-// Calls work(keys, ahead) for the parts of a tile: while the first is worked on, rows of the same
-// tensor are fetched, and at the end those that come after it: [next.begin, next.end) of another.
+// Calls work(keys, prefetch) for consecutive ranges of a tile: during the first one, rows of the
+// same tensor are prefetched, during the last ones those that are read next: [next.begin, next.end)
+// of `after`.
 template <class Work>
-void work_ahead(const RowSource& source, KeyRange tile, const RowSource& after, KeyRange next,
-                std::ptrdiff_t distance, const Work& work) {
+void run_with_prefetch(const RowSource& source, KeyRange tile, const RowSource& after,
+                       KeyRange next, std::ptrdiff_t distance, const Work& work) {
   const std::ptrdiff_t middle = std::max(tile.begin, tile.end - distance);
   if (middle > tile.begin) {
-    work(KeyRange{tile.begin, middle}, source.from(tile.begin + distance));
+    work(KeyRange{tile.begin, middle}, source.prefetch_from(tile.begin + distance));
   }
   const std::ptrdiff_t end = std::min(tile.end, middle + std::max<std::ptrdiff_t>(next.size(), 0));
-  if (end > middle) work(KeyRange{middle, end}, after.from(next.begin));
-  if (tile.end > end) work(KeyRange{end, tile.end}, source.from(end));  // nothing is left to fetch
+  if (end > middle) work(KeyRange{middle, end}, after.prefetch_from(next.begin));
+  if (tile.end > end)
+    work(KeyRange{end, tile.end}, source.prefetch_from(end));  // nothing left to prefetch
 }
 
-// Rows [keys.begin, keys.end) of one tensor, as they are stored where the kernels widen them in
-// registers: that reads half the bytes and writes none.
+// Calls work(rows) with rows [keys.begin, keys.end) of one tensor, as stored if the kernels widen
+// them in registers: that reads half the bytes and writes none.
 template <class T, class Work>
-void with_stored(const RowSource& source, TileRows<T>& rows, KeyRange keys, std::ptrdiff_t columns,
-                 const Work& work) {
+void with_stored_rows(const RowSource& source, TileRows<T>& rows, KeyRange keys,
+                      std::ptrdiff_t columns, const Work& work) {
   const TensorView& view = source.view;
   if constexpr (sizeof(T) == sizeof(float)) {
-    const auto stored = [&](auto number) {
-      using Stored = decltype(number);
+    const auto stored = [&](auto element) {
+      using Stored = decltype(element);
       work(Rows<Stored>{reinterpret_cast<const Stored*>(source.row(keys.begin)),
                         view.row_stride / static_cast<std::ptrdiff_t>(sizeof(Stored))});
     };

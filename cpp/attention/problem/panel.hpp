@@ -1,4 +1,4 @@
-// A panel: up to three vectors of query rows, one row a lane, and the keys that each may see.
+// A query panel: up to three vectors of query rows, one row per lane, and the keys visible to each.
 #pragma once
 
 #include <algorithm>
@@ -15,63 +15,64 @@ struct Panel {
   static constexpr int max_lanes = max_vectors * simd::lanes<T>;
 
   int vectors = 0;  // 1 to max_vectors
-  // lanes that stand for a row; those behind repeat the last one and are never stored
+  // lanes with a row; padding lanes repeat the last one and are never stored
   int count = 0;
   std::ptrdiff_t head[max_lanes];
-  std::ptrdiff_t query[max_lanes];  // counted in the item
-  KeyRange sees[max_lanes];         // what causal, window and length leave
-  KeyRange some{0, 0};              // keys that some lane sees (and those between)
-  KeyRange all{0, 0};               // keys that every lane sees
+  std::ptrdiff_t query[max_lanes];  // relative to the item
+  KeyRange visible[max_lanes];      // the keys within causal, window and length
+  KeyRange any{0, 0};               // keys visible to any lane (and those between)
+  KeyRange all{0, 0};               // keys visible to every lane
   bool one_head = true;
 
   int lanes() const { return vectors * simd::lanes<T>; }
 };
 
-// Fills lane `lane` with a row. Call finish() behind the last.
+// Fills lane `lane` with a row. Call finish_panel() after the last.
 template <class T>
 void set_lane(Panel<T>& panel, int lane, const Problem& problem, const Item& item,
               std::ptrdiff_t head, std::ptrdiff_t query) {
   panel.head[lane] = head;
   panel.query[lane] = query;
-  panel.sees[lane] = visible_keys(problem, item, query);
+  panel.visible[lane] = visible_keys(problem, item, query);
 }
 
 template <class T>
-void finish(Panel<T>& panel, int count) {
+void finish_panel(Panel<T>& panel, int count) {
   panel.count = count;
   panel.vectors = (count + simd::lanes<T> - 1) / simd::lanes<T>;
   panel.one_head = panel.head[0] == panel.head[count - 1];
-  // lanes that see nothing have an empty range anywhere: they widen nothing
-  panel.some = {panel.sees[0].end, panel.sees[0].begin};
-  panel.all = panel.sees[0];
+  // a lane without visible keys has an empty range at any position: it must not widen `any`
+  panel.any = {panel.visible[0].end, panel.visible[0].begin};
+  panel.all = panel.visible[0];
   bool first = true;
   for (int lane = 0; lane < count; ++lane) {
-    const KeyRange sees = panel.sees[lane];
-    panel.all = {std::max(panel.all.begin, sees.begin), std::min(panel.all.end, sees.end)};
-    if (sees.empty()) continue;
-    panel.some = first ? sees
-                       : KeyRange{std::min(panel.some.begin, sees.begin),
-                                  std::max(panel.some.end, sees.end)};
+    const KeyRange visible = panel.visible[lane];
+    panel.all = {std::max(panel.all.begin, visible.begin), std::min(panel.all.end, visible.end)};
+    if (visible.empty()) continue;
+    panel.any = first ? visible
+                      : KeyRange{std::min(panel.any.begin, visible.begin),
+                                 std::max(panel.any.end, visible.end)};
     first = false;
   }
-  if (first) panel.some = {0, 0};
+  if (first) panel.any = {0, 0};
   for (int lane = count; lane < panel.lanes(); ++lane) {
     panel.head[lane] = panel.head[count - 1];
     panel.query[lane] = panel.query[count - 1];
-    panel.sees[lane] = panel.sees[count - 1];
+    panel.visible[lane] = panel.visible[count - 1];
   }
 }
 
-// Rows [first, first + count) of the rows (head of the group, query) of one key/value head.
+// Fills the panel with rows [first, first + count) of the rows (head of the group, query) of one
+// key/value head.
 template <class T>
-void fill(Panel<T>& panel, const Problem& problem, const Item& item, std::ptrdiff_t kv_head,
-          std::ptrdiff_t first, int count) {
+void fill_panel(Panel<T>& panel, const Problem& problem, const Item& item, std::ptrdiff_t kv_head,
+                std::ptrdiff_t first, int count) {
   for (int lane = 0; lane < count; ++lane) {
     const std::ptrdiff_t row = first + lane;
     set_lane(panel, lane, problem, item, kv_head * problem.group() + row / item.queries,
              row % item.queries);
   }
-  finish(panel, count);
+  finish_panel(panel, count);
 }
 
 }  // namespace heedful

@@ -1,5 +1,5 @@
-// One call of attention, as plain numbers and views: everything but the tensors that are computed
-// with.
+// The parameters of one attention call, as plain numbers and views: everything except query, key,
+// value and the results.
 #pragma once
 
 #include <algorithm>
@@ -12,16 +12,16 @@
 
 namespace heedful {
 
-// Where one item (a batch entry, or one sequence of a packed batch) lies in the arrays.
-//   query_begin, key_begin   its first rows there        queries, keys   how many are its own
-//   offset                   query i stands at key position i + offset
+// The position of one item (a batch entry, or one sequence of a packed batch) in the arrays.
+//   query_begin, key_begin   its first rows        queries, keys   its numbers of rows
+//   offset                   query i has key position i + offset
 struct Item {
   std::ptrdiff_t query_begin, queries, key_begin, keys, offset;
 };
 
-// How forward multiplies bfloat16 numbers: widened to float32, or in pairs where it can (see
+// How the forward pass multiplies bfloat16: widened to float32, or in pairs where possible (see
 // Problem::may_pair), which takes half the time and rounds the weights.
-enum class Bfloat16Way : std::uint8_t { widened, paired };
+enum class Bfloat16Mode : std::uint8_t { widened, paired };
 
 struct Problem {
   std::ptrdiff_t num_items = 0;     // B
@@ -39,28 +39,28 @@ struct Problem {
   TensorView bias;            // added to the capped scores; −∞ hides a key as a mask does
   const double* alibi_slopes = nullptr;  // (B or 1, H)
   std::ptrdiff_t alibi_item_stride = 0;  // 0 or H
-  const double* sink = nullptr;          // (H): one more logit a row, without a value
+  const double* sink = nullptr;          // (H): one more logit per row, without a value
   ScoreKind score_kind = ScoreKind::dot;
-  // Of additive scores: (Hkv or 1, E) of the type that is computed in, E being the depth. The scale
-  // is 1 then, and there is no softcap.
-  const void* additive_weight = nullptr;
-  std::ptrdiff_t additive_stride = 0;  // 0 or E
+  // For additive scores: (Hkv or 1, E) in the compute type, E being the depth. The scale is 1 then,
+  // and there is no softcap.
+  const void* score_vector = nullptr;
+  std::ptrdiff_t score_vector_stride = 0;  // 0 or E
   double dropout_p = 0;
   std::uint64_t seed = 0;
-  Bfloat16Way bfloat16_way = Bfloat16Way::paired;
+  Bfloat16Mode bfloat16_mode = Bfloat16Mode::paired;
 
-  // Whether pairs of bfloat16 may be multiplied, where types and processor allow it: not where
-  // depths differ, because PyTorch rounds the weights elsewhere too, but not there.
+  // Whether pairs of bfloat16 may be multiplied, where types and processor allow it: not if D and
+  // Dv differ, because PyTorch rounds the weights only where they are equal.
   bool may_pair() const {
-    return bfloat16_way == Bfloat16Way::paired && depth == value_depth &&
+    return bfloat16_mode == Bfloat16Mode::paired && depth == value_depth &&
            score_kind == ScoreKind::dot;
   }
   std::ptrdiff_t group() const { return num_kv_heads > 0 ? num_heads / num_kv_heads : 0; }
 };
 
-// What a forward pass costs, no matter what is hidden; a backward pass costs some times as much.
+// The cost of a forward pass, ignoring masks; a backward pass costs a small multiple of it.
 inline Cost cost_of(const Problem& problem) {
-  constexpr double head_elements = 500;  // to begin and end a task takes as long
+  constexpr double head_elements = 500;  // starting and finishing a task takes as long
   double items = 0, queries = 0, keys = 0, pairs = 0;
   for (std::ptrdiff_t i = 0; i < problem.num_items; ++i) {
     const double own = static_cast<double>(problem.items[i].queries);
@@ -87,8 +87,8 @@ struct KeyRange {
   std::ptrdiff_t size() const { return end - begin; }
 };
 
-// The keys that causal, window and length leave to query i of the item. Positions are far below
-// 2^62, where callers clamp them, so the sums cannot overflow.
+// The keys visible to query i of the item under causal, window and length. Callers clamp positions
+// far below 2^62, so the sums cannot overflow.
 inline KeyRange visible_keys(const Problem& problem, const Item& item, std::ptrdiff_t query) {
   const std::ptrdiff_t position = query + item.offset;
   KeyRange range{0, item.keys};

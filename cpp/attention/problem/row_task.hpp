@@ -11,7 +11,7 @@
 
 namespace heedful {
 
-// The tensors of the call, and what is the same for all its tasks.
+// The tensors of the call, and what all its tasks have in common.
 template <class T>
 struct ForwardCall {
   const Problem& problem;
@@ -22,15 +22,15 @@ struct ForwardCall {
   const TensorView& lse;
   ScoreRule<T> rule;
   T dropout_factor;
-  std::atomic<bool>* overflowed = nullptr;  // set by watch_overflow
+  std::atomic<bool>* overflowed = nullptr;  // set by record_overflow
 };
 
-// Rows [first_row, first_row + rows) of the rows (head of the group, query), the query running
+// Rows [first_row, first_row + rows) of the rows (head of the group, query), the query varying
 // fastest.
 struct RowTask {
   std::ptrdiff_t item, kv_head, first_row, rows;
   KeyRange keys;
-  std::ptrdiff_t key_split;  // which of those of the rows; the first one counts the sink
+  std::ptrdiff_t key_split;  // index of the split; the first one includes the sink
 };
 
 struct Row {

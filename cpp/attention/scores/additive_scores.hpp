@@ -1,8 +1,7 @@
-// The scores of additive attention (Bahdanau et al. 2015), for a panel of queries and a tile of
-// keys:
-//   score[key][lane] = Σ_e weight[e] · tanh(query[e][lane] + key[key][e])
-// They stand where the products of dot-product attention would, and all that follows is the same.
-// No array of (queries, keys, columns) exists: a tanh is added up as soon as it is there.
+// The scores of additive attention (Bahdanau et al. 2015), for a query panel and a key tile:
+//   score[key][lane] = Σ_e score_vector[e] · tanh(query[e][lane] + key[key][e])
+// They replace the products of dot-product attention; all later steps are the same. There is no
+// array of (queries, keys, columns): each tanh is added as soon as it is computed.
 #pragma once
 
 #include "arrays/rows.hpp"
@@ -16,10 +15,11 @@ struct AdditiveTile {
   std::ptrdiff_t keys, columns;  // columns: E
   Rows<T> key_rows;              // (keys, E)
   const T* query_panel;          // (E, lanes)
-  const T* weight;               // (E)
+  const T* score_vector;         // (E)
 };
 
-// scores (keys, lanes), written; maximum (lanes): raised to the greatest of each lane, may be null.
+// scores (keys, lanes), written; maximum (lanes): updated with the maximum of each lane, may be
+// null.
 template <class T>
 void additive_scores(const AdditiveTile<T>& tile, const Panel<T>& panel, T* scores, T* maximum);
 

@@ -1,5 +1,5 @@
-// A part of a row of the bias as numbers T, in the unit of the scores. Finite is not hidden: what T
-// cannot hold counts as its largest number.
+// Elements of a row of the bias as T, in the unit of the scores. Finite elements do not hide: those
+// beyond the range of T become its largest finite number.
 #pragma once
 
 #include <cstddef>

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <limits>
 
 #include "arrays/prefetch.hpp"
 #include "arrays/rows.hpp"
+#include "attention/problem/minus_infinity.hpp"
 #include "attention/problem/score_unit.hpp"
 #include "attention/scores/bias_row.hpp"
 #include "simd/packet.hpp"
@@ -27,63 +27,63 @@ void read_values(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t hea
   }
   if (problem.mask) {
     const std::ptrdiff_t stride = problem.mask.column_stride;
-    const char* seen = problem.mask.row(item, head, query) + keys.begin * stride;
-    const T hidden = -std::numeric_limits<T>::infinity();
+    const char* visible = problem.mask.row(item, head, query) + keys.begin * stride;
     if (stride == 1) {
-      for (std::ptrdiff_t i = 0; i < count; ++i) values[i] = seen[i] ? values[i] : hidden;
+      for (std::ptrdiff_t i = 0; i < count; ++i)
+        values[i] = visible[i] ? values[i] : minus_infinity<T>;
     } else {
-      for (std::ptrdiff_t i = 0; i < count; ++i) values[i] = seen[i * stride] ? values[i] : hidden;
+      for (std::ptrdiff_t i = 0; i < count; ++i)
+        values[i] = visible[i * stride] ? values[i] : minus_infinity<T>;
     }
   }
 }
 
 template <class T>
-struct Extremes {
-  bool hides = false;  // some −∞
-  bool shows = false;  // some number that is not
+struct Visibility {
+  bool any_hidden = false;   // some element is −∞
+  bool any_visible = false;  // some element is not
 };
 
 template <class T>
-void look(const T* values, std::ptrdiff_t count, Extremes<T>& found) {
-  const T hidden = -std::numeric_limits<T>::infinity();
-  std::ptrdiff_t number = 0;
-  for (std::ptrdiff_t i = 0; i < count; ++i) number += values[i] == hidden;
-  found.hides |= number > 0;
-  found.shows |= number < count;
+void classify(const T* values, std::ptrdiff_t count, Visibility<T>& found) {
+  std::ptrdiff_t hidden_keys = 0;
+  for (std::ptrdiff_t i = 0; i < count; ++i) hidden_keys += values[i] == minus_infinity<T>;
+  found.any_hidden |= hidden_keys > 0;
+  found.any_visible |= hidden_keys < count;
 }
 
-// The view gives the same row to every lane of the panel.
+// Whether the view has the same row for every lane of the panel.
 template <class T>
-bool same_for_all(const TensorView& view, const Panel<T>& panel) {
+bool same_for_all_lanes(const TensorView& view, const Panel<T>& panel) {
   return !view ||
          ((view.row_stride == 0 || panel.count == 1) && (view.head_stride == 0 || panel.one_head));
 }
 
-// hidden[key / bits][lane] of the mask. False when every key is hidden.
+// Writes hidden[key / bits][lane] of the mask. False if every key is hidden.
 template <class T>
-bool read_bits(const TensorView& mask, std::ptrdiff_t item, const Panel<T>& panel, KeyRange keys,
-               simd::Bits<T>* hidden, bool& hides) {
+bool read_mask_bits(const TensorView& mask, std::ptrdiff_t item, const Panel<T>& panel,
+                    KeyRange keys, simd::Bits<T>* hidden, bool& any_hidden) {
   constexpr std::ptrdiff_t bits = simd::bits<T>;
   const std::ptrdiff_t stride = mask.column_stride;
   const int lanes = panel.lanes();
-  simd::Bits<T> some_hidden = 0, some_seen = 0;
+  simd::Bits<T> hidden_bits = 0, visible_bits = 0;
   for (int lane = 0; lane < lanes; ++lane) {
-    const char* seen = mask.row(item, panel.head[lane], panel.query[lane]) + keys.begin * stride;
+    const char* visible = mask.row(item, panel.head[lane], panel.query[lane]) + keys.begin * stride;
     simd::Bits<T>* to = hidden + lane;
     for (std::ptrdiff_t key = 0; key < keys.size(); key += bits) {
       const std::ptrdiff_t count = std::min(bits, keys.size() - key);
-      const simd::Bits<T> word = simd::zeros<T>(seen + key * stride, stride, count);
-      some_hidden |= word;
-      some_seen |= ~word << (bits - count);
+      const simd::Bits<T> word = simd::zeros<T>(visible + key * stride, stride, count);
+      hidden_bits |= word;
+      visible_bits |= ~word << (bits - count);
       *to = word;
       to += lanes;
     }
   }
-  hides = some_hidden != 0;
-  return some_seen != 0;
+  any_hidden = hidden_bits != 0;
+  return visible_bits != 0;
 }
 
-// The rows of bias, while scores are computed.
+// Prefetches the rows of bias while scores are computed.
 template <class T>
 void prefetch(const TensorView& bias, std::ptrdiff_t item, const Panel<T>& panel, KeyRange keys) {
   if (bias.column_stride != element_size(bias.type)) return;
@@ -94,10 +94,10 @@ void prefetch(const TensorView& bias, std::ptrdiff_t item, const Panel<T>& panel
   }
 }
 
-// Some lane sees some key: mostly the first one does.
+// Whether any lane sees any key; usually the first one does.
 template <class T>
-bool shows_some(const TensorView& bias, std::ptrdiff_t item, const Panel<T>& panel, KeyRange keys,
-                const simd::Bits<T>* hidden) {
+bool any_key_visible(const TensorView& bias, std::ptrdiff_t item, const Panel<T>& panel,
+                     KeyRange keys, const simd::Bits<T>* hidden) {
   constexpr std::ptrdiff_t bits = simd::bits<T>;
   for (int lane = 0; lane < panel.count; ++lane) {
     const char* const row = bias.row(item, panel.head[lane], panel.query[lane]);
@@ -107,7 +107,7 @@ bool shows_some(const TensorView& bias, std::ptrdiff_t item, const Panel<T>& pan
       read_bias(bias, row + (keys.begin + key) * bias.column_stride, 1, values, count);
       const simd::Bits<T> word = hidden ? hidden[key / bits * panel.lanes() + lane] : 0;
       for (std::ptrdiff_t i = 0; i < count; ++i) {
-        if (values[i] != -std::numeric_limits<T>::infinity() && (word >> i & 1) == 0) return true;
+        if (values[i] != minus_infinity<T> && (word >> i & 1) == 0) return true;
       }
     }
   }
@@ -118,12 +118,12 @@ bool shows_some(const TensorView& bias, std::ptrdiff_t item, const Panel<T>& pan
 
 template <class T>
 bool mask_row(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head,
-              std::ptrdiff_t query, KeyRange keys, T* values, bool& hides) {
-  Extremes<T> found;
+              std::ptrdiff_t query, KeyRange keys, T* values, bool& any_hidden) {
+  Visibility<T> found;
   read_values(problem, item, head, query, keys, values);
-  look(values, keys.size(), found);
-  hides = found.hides;
-  return found.shows;
+  classify(values, keys.size(), found);
+  any_hidden = found.any_hidden;
+  return found.any_visible;
 }
 
 template <class T>
@@ -133,28 +133,28 @@ MaskTile<T> mask_tile(const Problem& problem, std::ptrdiff_t item, const Panel<T
   tile.keys = keys;
   if (!problem.mask && !problem.bias) return tile;
 
-  if (same_for_all(problem.mask, panel) && same_for_all(problem.bias, panel)) {
-    const T hidden = -std::numeric_limits<T>::infinity();
+  if (same_for_all_lanes(problem.mask, panel) && same_for_all_lanes(problem.bias, panel)) {
     read_values(problem, item, panel.head[0], panel.query[0], keys, buffer);
     const T* first = buffer;
-    while (!tile.keys.empty() && *first == hidden) ++first, ++tile.keys.begin;
-    while (!tile.keys.empty() && first[tile.keys.size() - 1] == hidden) --tile.keys.end;
-    Extremes<T> found;
-    look(first, tile.keys.size(), found);
-    tile.hides = found.hides;
-    if (found.hides || problem.bias) tile.values = first;
+    while (!tile.keys.empty() && *first == minus_infinity<T>) ++first, ++tile.keys.begin;
+    while (!tile.keys.empty() && first[tile.keys.size() - 1] == minus_infinity<T>) --tile.keys.end;
+    Visibility<T> found;
+    classify(first, tile.keys.size(), found);
+    tile.any_hidden = found.any_hidden;
+    if (found.any_hidden || problem.bias) tile.values = first;
     return tile;
   }
 
   tile.bias = static_cast<bool>(problem.bias);
-  bool shows = true;
+  bool any_visible = true;
   if (problem.mask) {
     auto* const bits = reinterpret_cast<simd::Bits<T>*>(buffer);
-    shows = read_bits(problem.mask, item, panel, keys, bits, tile.hides);
-    if (tile.hides) tile.hidden = bits;
+    any_visible = read_mask_bits(problem.mask, item, panel, keys, bits, tile.any_hidden);
+    if (tile.any_hidden) tile.hidden = bits;
   }
-  if (shows && problem.bias) shows = shows_some(problem.bias, item, panel, keys, tile.hidden);
-  if (!shows) {
+  if (any_visible && problem.bias)
+    any_visible = any_key_visible(problem.bias, item, panel, keys, tile.hidden);
+  if (!any_visible) {
     tile.keys.end = tile.keys.begin;
   } else if (problem.bias) {
     prefetch(problem.bias, item, panel, keys);

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <limits>
 
 #include "arrays/rows.hpp"
+#include "attention/problem/minus_infinity.hpp"
 #include "attention/problem/score_unit.hpp"
 #include "attention/scores/bias_row.hpp"
 #include "simd/half.hpp"
@@ -14,27 +14,24 @@
 namespace heedful {
 namespace {
 
-template <class T>
-inline constexpr T minus_infinity = -std::numeric_limits<T>::infinity();
-
-// One value for all lanes of a key.
+// One value per key for all lanes.
 template <class T>
 void add_uniform(const T* values, std::ptrdiff_t keys, int lanes, T* scores, T* maximum) {
-  const auto hidden = simd::broadcast(minus_infinity<T>);
+  const auto minus_infinities = simd::broadcast(minus_infinity<T>);
   for (int lane = 0; lane < lanes; lane += simd::lanes<T>) {
-    auto greatest = hidden;
+    auto maxima = minus_infinities;
     T* score = scores + lane;
     for (std::ptrdiff_t key = 0; key < keys; ++key, score += lanes) {
-      // selected, not added: the score of a hidden key may be NaN
+      // a selection, not a sum: the score of a hidden key may be NaN
       const T value = values[key];
       const auto total = value == minus_infinity<T>
-                             ? hidden
+                             ? minus_infinities
                              : simd::add(simd::load(score), simd::broadcast(value));
       simd::store(score, total);
-      greatest = simd::maximum(greatest, total);
+      maxima = simd::maximum(maxima, total);
     }
     if (maximum) {
-      simd::store(maximum + lane, simd::maximum(simd::load(maximum + lane), greatest));
+      simd::store(maximum + lane, simd::maximum(simd::load(maximum + lane), maxima));
     }
   }
 }
@@ -45,86 +42,88 @@ struct LaneScores {
   T* scores;
   std::ptrdiff_t stride;  // to the next key
   std::ptrdiff_t keys;
-  simd::Packet<T> greatest;  // by the last pass
+  simd::Packet<T> maxima;  // of the last pass
 
   void set(std::ptrdiff_t key, const simd::Packet<T>& score) {
     simd::store(scores + key * stride, score);
-    greatest = simd::maximum(greatest, score);
+    maxima = simd::maximum(maxima, score);
   }
 };
 
 // hidden[word][lane]
 template <class T>
-void hide(LaneScores<T>& lane, const simd::Bits<T>* hidden) {
+void hide_masked(LaneScores<T>& lane, const simd::Bits<T>* hidden) {
   constexpr std::ptrdiff_t bits = simd::bits<T>;
-  const auto nothing = simd::broadcast(minus_infinity<T>);
-  LaneScores<T> here = lane;  // a copy, which registers can hold
-  here.greatest = nothing;
+  const auto minus_infinities = simd::broadcast(minus_infinity<T>);
+  LaneScores<T> local = lane;  // a copy, which can stay in registers
+  local.maxima = minus_infinities;
   for (std::ptrdiff_t key = lane.keys - 1; key >= 0;) {
     simd::LaneBits<T> word(hidden + key / bits * lane.stride, key % bits);
     const std::ptrdiff_t begin = key / bits * bits;
     for (; key >= begin; --key) {
-      here.set(key, word.select(nothing, simd::load(here.scores + key * here.stride)));
+      local.set(key, word.select(minus_infinities, simd::load(local.scores + key * local.stride)));
       word.step();
     }
   }
-  lane.greatest = here.greatest;
+  lane.maxima = local.maxima;
 }
 
-// Which keys of a square are meant: the others were added before, or are none.
-struct Part {
+// The keys of a square to be added: the others were added before, or are past the end.
+struct SquareKeys {
   std::ptrdiff_t begin, end;
 };
 
 template <bool BiasHides, bool Whole, class T>
-inline void add_turned(LaneScores<T>& lane, std::ptrdiff_t key, const simd::Square<T>& square,
-                       Part part) {
-  const auto nothing = simd::broadcast(minus_infinity<T>);
-  LaneScores<T> here = lane;
+inline void add_transposed(LaneScores<T>& lane, std::ptrdiff_t key, const simd::Square<T>& square,
+                           SquareKeys keys) {
+  const auto minus_infinities = simd::broadcast(minus_infinity<T>);
+  LaneScores<T> local = lane;
 #pragma GCC unroll 16
   for (int i = 0; i < simd::lanes<T>; ++i) {
-    if (!Whole && (i < part.begin || i >= part.end)) continue;
-    auto total = simd::add(simd::load(here.scores + (key + i) * here.stride), square.packet[i]);
-    // selected, not added: the score of a hidden key may be NaN
-    if (BiasHides) total = simd::select(simd::equal(square.packet[i], nothing), nothing, total);
-    here.set(key + i, total);
+    if (!Whole && (i < keys.begin || i >= keys.end)) continue;
+    auto total = simd::add(simd::load(local.scores + (key + i) * local.stride), square.packet[i]);
+    // a selection, not a sum: the score of a hidden key may be NaN
+    if (BiasHides)
+      total =
+          simd::select(simd::equal(square.packet[i], minus_infinities), minus_infinities, total);
+    local.set(key + i, total);
   }
-  lane.greatest = here.greatest;
+  lane.maxima = local.maxima;
 }
 
-// The biases of W keys from `key` on, `byte` bytes into each row. True when −∞ is among them.
+// Adds the biases of W keys from `key`, `byte` bytes into each row. True if −∞ is among them.
 template <class T, class From>
 bool add_square(LaneScores<T>& lane, const char* const* rows, std::ptrdiff_t byte,
-                std::ptrdiff_t key, Part part) {
+                std::ptrdiff_t key, SquareKeys keys) {
   constexpr int width = simd::lanes<T>;
   simd::Square<T> square;
-  auto least = simd::broadcast(T{0});  // never NaN
+  auto minima = simd::broadcast(T{0});  // never NaN
 #pragma GCC unroll 16
   for (int i = 0; i < width; ++i) {
     square.packet[i] = simd::load(reinterpret_cast<const From*>(rows[i] + byte));
-    least = simd::minimum(least, square.packet[i]);
+    minima = simd::minimum(minima, square.packet[i]);
   }
   simd::transpose<T>(square);
-  // where minima of NaN are NaN it is not known
-  if (!(simd::least(least) > minus_infinity<T>)) {
-    add_turned<true, false>(lane, key, square, part);
+  // true for a NaN minimum too, which may conceal a −∞
+  if (!(simd::least(minima) > minus_infinity<T>)) {
+    add_transposed<true, false>(lane, key, square, keys);
     return true;
   }
-  if (part.end - part.begin == width) {
-    add_turned<false, true>(lane, key, square, part);
+  if (keys.end - keys.begin == width) {
+    add_transposed<false, true>(lane, key, square, keys);
   } else {
-    add_turned<false, false>(lane, key, square, part);
+    add_transposed<false, false>(lane, key, square, keys);
   }
   return false;
 }
 
-// From copies of rows that cannot be read a vector at a time, or are in another unit.
+// Adds copies of rows that cannot be read a vector at a time, or are in another unit.
 template <class T>
 bool add_copied(LaneScores<T>& lane, const TensorView& bias, const char* const* rows, double unit) {
   constexpr std::ptrdiff_t width = simd::lanes<T>;
   constexpr std::ptrdiff_t chunk = 64, bytes = sizeof(T);
   alignas(64) T copy[width * chunk];
-  bool hides = false;
+  bool any_hidden = false;
   for (std::ptrdiff_t first = 0; first < lane.keys; first += chunk) {
     const std::ptrdiff_t size = std::min(chunk, lane.keys - first);
     const char* copies[width];
@@ -135,59 +134,59 @@ bool add_copied(LaneScores<T>& lane, const TensorView& bias, const char* const* 
       copies[i] = reinterpret_cast<const char*>(to);
     }
     for (std::ptrdiff_t key = 0; key < size; key += width) {
-      hides |= add_square<T, T>(lane, copies, key * bytes, first + key,
-                                {0, std::min(width, size - key)});
+      any_hidden |= add_square<T, T>(lane, copies, key * bytes, first + key,
+                                     {0, std::min(width, size - key)});
     }
   }
-  return hides;
+  return any_hidden;
 }
 
-// How many keys to take apart so that the others are read a vector at a time from where vectors
-// divide cache lines: rows 4 KB apart share a set of the first cache, which would not keep the rest
-// of a line until the next vector. 0 where rows are not all the same way from that.
+// The number of keys before the first aligned vector: rows 4 KB apart share an L1 set, which would
+// evict the remainder of a line before the next vector if vectors crossed lines. 0 if rows are not
+// all misaligned by the same amount.
 template <class T>
-std::ptrdiff_t keys_before_line(const TensorView& bias, const char* row) {
+std::ptrdiff_t keys_before_alignment(const TensorView& bias, const char* row) {
   const std::ptrdiff_t size = element_size(bias.type), vector = simd::lanes<T> * size;
-  const std::ptrdiff_t behind = static_cast<std::ptrdiff_t>(reinterpret_cast<std::uintptr_t>(row) %
-                                                            static_cast<std::uintptr_t>(vector));
-  if (bias.row_stride % vector != 0 || bias.column_stride != size || behind == 0) return 0;
-  return (vector - behind) / size;
+  const std::ptrdiff_t misalignment = static_cast<std::ptrdiff_t>(
+      reinterpret_cast<std::uintptr_t>(row) % static_cast<std::uintptr_t>(vector));
+  if (bias.row_stride % vector != 0 || bias.column_stride != size || misalignment == 0) return 0;
+  return (vector - misalignment) / size;
 }
 
 // At least W keys.
 template <class T, class From>
 bool add_in_place(LaneScores<T>& lane, const TensorView& bias, const char* const* rows) {
   constexpr std::ptrdiff_t width = simd::lanes<T>, bytes = sizeof(From);
-  bool hides = false;
-  std::ptrdiff_t key = keys_before_line<T>(bias, rows[0]);
-  if (key > 0) hides = add_square<T, From>(lane, rows, 0, 0, {0, key});
+  bool any_hidden = false;
+  std::ptrdiff_t key = keys_before_alignment<T>(bias, rows[0]);
+  if (key > 0) any_hidden = add_square<T, From>(lane, rows, 0, 0, {0, key});
   while (key < lane.keys) {
-    // the last square overlaps
+    // the last square overlaps the one before
     const std::ptrdiff_t begin = std::min(key, lane.keys - width);
-    hides |= add_square<T, From>(lane, rows, begin * bytes, begin, {key - begin, width});
+    any_hidden |= add_square<T, From>(lane, rows, begin * bytes, begin, {key - begin, width});
     key = begin + width;
   }
-  return hides;
+  return any_hidden;
 }
 
-// The biases of a key side by side: a view of an array that was turned.
+// The biases of a key are adjacent across lanes: a view of a transposed array.
 template <class T>
 bool add_columns(LaneScores<T>& lane, const TensorView& bias, const char* column) {
-  const auto nothing = simd::broadcast(minus_infinity<T>);
-  LaneScores<T> here = lane;
-  auto least = simd::broadcast(T{0});  // never NaN
-  for (std::ptrdiff_t key = 0; key < here.keys; ++key, column += bias.column_stride) {
+  const auto minus_infinities = simd::broadcast(minus_infinity<T>);
+  LaneScores<T> local = lane;
+  auto minima = simd::broadcast(T{0});  // never NaN
+  for (std::ptrdiff_t key = 0; key < local.keys; ++key, column += bias.column_stride) {
     const auto value = simd::load(reinterpret_cast<const T*>(column));
-    const auto total = simd::add(simd::load(here.scores + key * here.stride), value);
-    least = simd::minimum(least, value);
-    here.set(key, simd::select(simd::equal(value, nothing), nothing, total));
+    const auto total = simd::add(simd::load(local.scores + key * local.stride), value);
+    minima = simd::minimum(minima, value);
+    local.set(key, simd::select(simd::equal(value, minus_infinities), minus_infinities, total));
   }
-  lane.greatest = here.greatest;
-  return !(simd::least(least) > minus_infinity<T>);
+  lane.maxima = local.maxima;
+  return !(simd::least(minima) > minus_infinity<T>);
 }
 
 template <class T>
-bool side_by_side(const TensorView& bias, const char* const* rows) {
+bool lanes_adjacent(const TensorView& bias, const char* const* rows) {
   for (std::ptrdiff_t i = 0; i < simd::lanes<T>; ++i) {
     if (rows[i] - rows[0] != i * element_size(bias.type)) return false;
   }
@@ -208,7 +207,7 @@ bool add_rows(LaneScores<T>& lane, const TensorView& bias, const char* const* ro
       }
     }
   }
-  if (side_by_side<T>(bias, rows)) return add_columns(lane, bias, rows[0]);
+  if (lanes_adjacent<T>(bias, rows)) return add_columns(lane, bias, rows[0]);
   return add_copied(lane, bias, rows, unit);
 }
 
@@ -222,12 +221,13 @@ bool add_mask(const Problem& problem, std::ptrdiff_t item, const Panel<T>& panel
   const KeyRange keys = tile.keys;
   if (tile.values) {
     add_uniform(tile.values, keys.size(), lanes, scores, maximum);
-    return tile.hides;
+    return tile.any_hidden;
   }
-  bool hides = tile.hides;
+  bool any_hidden = tile.any_hidden;
   const double unit = score_unit<T>(problem);
   for (int lane = 0; lane < lanes; lane += width) {
-    LaneScores<T> some{scores + lane, lanes, keys.size(), simd::broadcast(minus_infinity<T>)};
+    LaneScores<T> lane_scores{scores + lane, lanes, keys.size(),
+                              simd::broadcast(minus_infinity<T>)};
     if (tile.bias) {
       const TensorView& bias = problem.bias;
       const char* rows[width];
@@ -235,14 +235,14 @@ bool add_mask(const Problem& problem, std::ptrdiff_t item, const Panel<T>& panel
         rows[i] = bias.row(item, panel.head[lane + i], panel.query[lane + i]) +
                   keys.begin * bias.column_stride;
       }
-      hides |= add_rows(some, bias, rows, unit);
+      any_hidden |= add_rows(lane_scores, bias, rows, unit);
     }
-    if (tile.hidden) hide(some, tile.hidden + lane);
+    if (tile.hidden) hide_masked(lane_scores, tile.hidden + lane);
     if (maximum) {
-      simd::store(maximum + lane, simd::maximum(simd::load(maximum + lane), some.greatest));
+      simd::store(maximum + lane, simd::maximum(simd::load(maximum + lane), lane_scores.maxima));
     }
   }
-  return hides;
+  return any_hidden;
 }
 
 template bool add_mask(const Problem&, std::ptrdiff_t, const Panel<float>&, const MaskTile<float>&,

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "arrays/finite_cast.hpp"
+#include "attention/problem/minus_infinity.hpp"
 #include "attention/scores/score_mask.hpp"
 #include "attention/scores/score_maximum.hpp"
 #include "attention/scores/scorer.hpp"
@@ -13,39 +13,38 @@
 namespace heedful {
 namespace {
 
-template <class T>
-inline constexpr T hidden = -std::numeric_limits<T>::infinity();
-
-// Each step below passes once over scores [key][lane], which lie in the nearest caches.
+// Each step below is one pass over scores [key][lane], which are in L1 or L2.
 
 template <class T>
-void cap(T* scores, std::ptrdiff_t count, T cap, T* slope) {
+void apply_cap(T* scores, std::ptrdiff_t count, T cap, T* derivative) {
   const auto factor = simd::broadcast(cap);
   const auto one = simd::broadcast(T{1});
   for (std::ptrdiff_t i = 0; i < count; i += simd::lanes<T>) {
-    const auto bent = simd::tanh<T>(simd::load(scores + i));
-    simd::store(scores + i, simd::multiply(bent, factor));
-    if (slope) simd::store(slope + i, simd::subtract(one, simd::multiply(bent, bent)));
+    const auto bounded = simd::tanh<T>(simd::load(scores + i));
+    simd::store(scores + i, simd::multiply(bounded, factor));
+    if (derivative)
+      simd::store(derivative + i, simd::subtract(one, simd::multiply(bounded, bounded)));
   }
 }
 
-// The same for scales and caps at the ends of the range, one score after the other.
+// The same for scales and caps at the ends of the range, in double and without vectors.
 template <class T>
-void cap_in_double(T* scores, std::ptrdiff_t count, double factor, double cap, T* slope) {
+void apply_cap_in_double(T* scores, std::ptrdiff_t count, double factor, double cap,
+                         T* derivative) {
   for (std::ptrdiff_t i = 0; i < count; ++i) {
-    const double score = static_cast<double>(scores[i]) * factor, part = score / cap;
-    const double bent = std::tanh(part);
-    // the quotient may be too small for any number; tanh x is x there
-    scores[i] = finite_cast<T>(std::abs(part) < 1e-8 ? score : cap * bent);
-    if (slope) slope[i] = static_cast<T>(1 - bent * bent);
+    const double score = static_cast<double>(scores[i]) * factor, quotient = score / cap;
+    const double bounded = std::tanh(quotient);
+    // the quotient may underflow; tanh x is x there
+    scores[i] = finite_cast<T>(std::abs(quotient) < 1e-8 ? score : cap * bounded);
+    if (derivative) derivative[i] = static_cast<T>(1 - bounded * bounded);
   }
 }
 
 template <class T>
-void cap(const Problem& problem, const ScoreRule<T>& rule, T* scores, std::ptrdiff_t count,
-         T* slope) {
-  if (rule.product_factor == 0) return cap(scores, count, rule.cap, slope);
-  cap_in_double(scores, count, rule.product_factor, problem.softcap, slope);
+void apply_cap(const Problem& problem, const ScoreRule<T>& rule, T* scores, std::ptrdiff_t count,
+               T* derivative) {
+  if (rule.product_factor == 0) return apply_cap(scores, count, rule.cap, derivative);
+  apply_cap_in_double(scores, count, rule.product_factor, problem.softcap, derivative);
 }
 
 template <class T>
@@ -60,7 +59,7 @@ template <class T>
 void subtract_slopes(const Problem& problem, std::ptrdiff_t item, const Panel<T>& panel,
                      KeyRange keys, const ScoreRule<T>& rule, T* scores) {
   alignas(64) T slopes[Panel<T>::max_lanes];
-  // relative to the tile, so that small numbers stay exact
+  // relative to the tile, so that positions stay small and exact
   alignas(64) T positions[Panel<T>::max_lanes];
   for (int lane = 0; lane < panel.lanes(); ++lane) {
     slopes[lane] = slope_of(problem, item, panel.head[lane], rule);
@@ -76,25 +75,26 @@ void subtract_slopes(const Problem& problem, std::ptrdiff_t item, const Panel<T>
   }
 }
 
-// −∞ outside each lane's own range. Keys that every lane sees are passed over.
+// −∞ outside each lane's own range. Keys visible to every lane are skipped.
 template <class T>
 void hide_outside(const Panel<T>& panel, KeyRange keys, T* scores) {
   alignas(64) T begins[Panel<T>::max_lanes];
   alignas(64) T ends[Panel<T>::max_lanes];
   for (int lane = 0; lane < panel.lanes(); ++lane) {
     begins[lane] =
-        static_cast<T>(std::clamp(panel.sees[lane].begin, keys.begin, keys.end) - keys.begin);
+        static_cast<T>(std::clamp(panel.visible[lane].begin, keys.begin, keys.end) - keys.begin);
     ends[lane] =
-        static_cast<T>(std::clamp(panel.sees[lane].end, keys.begin, keys.end) - keys.begin);
+        static_cast<T>(std::clamp(panel.visible[lane].end, keys.begin, keys.end) - keys.begin);
   }
-  const auto minus_infinity = simd::broadcast(hidden<T>);
+  const auto minus_infinities = simd::broadcast(minus_infinity<T>);
   for (std::ptrdiff_t key = 0; key < keys.size(); ++key, scores += panel.lanes()) {
     if (key + keys.begin >= panel.all.begin && key + keys.begin < panel.all.end) continue;
     const auto here = simd::broadcast(static_cast<T>(key));
     for (int lane = 0; lane < panel.lanes(); lane += simd::lanes<T>) {
-      const auto seen = simd::both(simd::less_equal(simd::load(begins + lane), here),
-                                   simd::less(here, simd::load(ends + lane)));
-      simd::store(scores + lane, simd::select(seen, simd::load(scores + lane), minus_infinity));
+      const auto visible = simd::both(simd::less_equal(simd::load(begins + lane), here),
+                                      simd::less(here, simd::load(ends + lane)));
+      simd::store(scores + lane,
+                  simd::select(visible, simd::load(scores + lane), minus_infinities));
     }
   }
 }
@@ -105,7 +105,7 @@ template <class T>
 TilePlan<T> plan_tile(const Problem& problem, std::ptrdiff_t item, const Panel<T>& panel,
                       KeyRange keys, const ScoreRule<T>& rule, T* mask_buffer) {
   TilePlan<T> plan;
-  keys = {std::max(keys.begin, panel.some.begin), std::min(keys.end, panel.some.end)};
+  keys = {std::max(keys.begin, panel.any.begin), std::min(keys.end, panel.any.end)};
   if (keys.empty()) return plan;
   plan.mask = mask_tile(problem, item, panel, keys, mask_buffer);
   plan.keys = plan.mask.keys;
@@ -117,21 +117,23 @@ TilePlan<T> plan_tile(const Problem& problem, std::ptrdiff_t item, const Panel<T
 template <class T>
 ScoreTile<T> finish_tile(const Problem& problem, std::ptrdiff_t item, const Panel<T>& panel,
                          const TilePlan<T>& plan, const ScoreRule<T>& rule,
-                         const ScoreAreas<T>& areas) {
+                         const ScoreBuffers<T>& buffers) {
   const KeyRange keys = plan.keys;
-  bool partial = plan.outside || plan.mask.hides;
+  bool partial = plan.outside || plan.mask.any_hidden;
   if (plan.changes) {
     const int lanes = panel.lanes();
-    // the mask takes the maximum in its pass, where nothing is hidden behind it
-    const bool raised = plan.mask.changes() && !plan.outside;
-    if (rule.caps()) cap(problem, rule, areas.scores, keys.size() * lanes, areas.cap_slope);
-    if (problem.alibi_slopes) subtract_slopes(problem, item, panel, keys, rule, areas.scores);
+    // add_mask computes the maximum in its pass, if nothing is hidden after it
+    const bool maximum_updated = plan.mask.changes() && !plan.outside;
+    if (rule.caps())
+      apply_cap(problem, rule, buffers.scores, keys.size() * lanes, buffers.cap_derivative);
+    if (problem.alibi_slopes) subtract_slopes(problem, item, panel, keys, rule, buffers.scores);
     if (plan.mask.changes()) {
-      partial |=
-          add_mask(problem, item, panel, plan.mask, areas.scores, raised ? areas.maximum : nullptr);
+      partial |= add_mask(problem, item, panel, plan.mask, buffers.scores,
+                          maximum_updated ? buffers.maximum : nullptr);
     }
-    if (plan.outside) hide_outside(panel, keys, areas.scores);
-    if (areas.maximum && !raised) raise_maximum(areas.scores, lanes, keys.size(), areas.maximum);
+    if (plan.outside) hide_outside(panel, keys, buffers.scores);
+    if (buffers.maximum && !maximum_updated)
+      update_maximum(buffers.scores, lanes, keys.size(), buffers.maximum);
   }
   return {keys, partial};
 }
@@ -139,21 +141,21 @@ ScoreTile<T> finish_tile(const Problem& problem, std::ptrdiff_t item, const Pane
 template <class T>
 ScoreTile<T> score_tile(const Problem& problem, std::ptrdiff_t item, const Panel<T>& panel,
                         KeyRange keys, const ScoreRule<T>& rule, const T* query_panel,
-                        TileRows<T>& key_rows, const ScoreAreas<T>& areas) {
-  const TilePlan<T> plan = plan_tile(problem, item, panel, keys, rule, areas.mask_buffer);
+                        TileRows<T>& key_rows, const ScoreBuffers<T>& buffers) {
+  const TilePlan<T> plan = plan_tile(problem, item, panel, keys, rule, buffers.mask_buffer);
   if (plan.keys.empty()) return {};
   const Rows<T> rows = key_rows.from(plan.keys.begin);
-  raw_scores(problem, panel, plan.keys.size(), rows, query_panel, areas.scores,
-             plan.changes ? nullptr : areas.maximum);
-  return finish_tile(problem, item, panel, plan, rule, areas);
+  raw_scores(problem, panel, plan.keys.size(), rows, query_panel, buffers.scores,
+             plan.changes ? nullptr : buffers.maximum);
+  return finish_tile(problem, item, panel, plan, rule, buffers);
 }
 
 template <class T>
 void score_row(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head,
-               std::ptrdiff_t query, KeyRange keys, KeyRange sees, const ScoreRule<T>& rule,
+               std::ptrdiff_t query, KeyRange keys, KeyRange visible, const ScoreRule<T>& rule,
                const T* values, T* scores) {
   const std::ptrdiff_t count = keys.size();
-  if (rule.caps()) cap(problem, rule, scores, count, static_cast<T*>(nullptr));
+  if (rule.caps()) apply_cap(problem, rule, scores, count, static_cast<T*>(nullptr));
   if (problem.alibi_slopes) {
     const T slope = slope_of(problem, item, head, rule);
     const T position = static_cast<T>(query + problem.items[item].offset - keys.begin);
@@ -164,13 +166,13 @@ void score_row(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head,
   }
   if (values) {
     for (std::ptrdiff_t i = 0; i < count; ++i) {
-      scores[i] = values[i] == hidden<T> ? hidden<T> : scores[i] + values[i];
+      scores[i] = values[i] == minus_infinity<T> ? minus_infinity<T> : scores[i] + values[i];
     }
   }
-  const std::ptrdiff_t begin = std::clamp(sees.begin, keys.begin, keys.end) - keys.begin;
-  const std::ptrdiff_t end = std::clamp(sees.end, keys.begin, keys.end) - keys.begin;
-  std::fill(scores, scores + begin, hidden<T>);
-  std::fill(scores + std::max(begin, end), scores + count, hidden<T>);
+  const std::ptrdiff_t begin = std::clamp(visible.begin, keys.begin, keys.end) - keys.begin;
+  const std::ptrdiff_t end = std::clamp(visible.end, keys.begin, keys.end) - keys.begin;
+  std::fill(scores, scores + begin, minus_infinity<T>);
+  std::fill(scores + std::max(begin, end), scores + count, minus_infinity<T>);
 }
 
 template TilePlan<float> plan_tile(const Problem&, std::ptrdiff_t, const Panel<float>&, KeyRange,
@@ -179,16 +181,16 @@ template TilePlan<double> plan_tile(const Problem&, std::ptrdiff_t, const Panel<
                                     const ScoreRule<double>&, double*);
 template ScoreTile<float> finish_tile(const Problem&, std::ptrdiff_t, const Panel<float>&,
                                       const TilePlan<float>&, const ScoreRule<float>&,
-                                      const ScoreAreas<float>&);
+                                      const ScoreBuffers<float>&);
 template ScoreTile<double> finish_tile(const Problem&, std::ptrdiff_t, const Panel<double>&,
                                        const TilePlan<double>&, const ScoreRule<double>&,
-                                       const ScoreAreas<double>&);
+                                       const ScoreBuffers<double>&);
 template ScoreTile<float> score_tile(const Problem&, std::ptrdiff_t, const Panel<float>&, KeyRange,
                                      const ScoreRule<float>&, const float*, TileRows<float>&,
-                                     const ScoreAreas<float>&);
+                                     const ScoreBuffers<float>&);
 template ScoreTile<double> score_tile(const Problem&, std::ptrdiff_t, const Panel<double>&,
                                       KeyRange, const ScoreRule<double>&, const double*,
-                                      TileRows<double>&, const ScoreAreas<double>&);
+                                      TileRows<double>&, const ScoreBuffers<double>&);
 template void score_row(const Problem&, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t, KeyRange,
                         KeyRange, const ScoreRule<float>&, const float*, float*);
 template void score_row(const Problem&, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t, KeyRange,

@@ -1,5 +1,4 @@
-// The key or value rows of one tile, fetched when first asked for: a tile that nobody sees is never
-// read.
+// The key or value rows of one tile, loaded on first use: a tile that no query sees is never read.
 #pragma once
 
 #include <cstddef>
@@ -13,7 +12,8 @@ namespace heedful {
 template <class T>
 class TileRows {
  public:
-  // `buffer` holds (keys, padded columns) numbers, used only for rows that cannot be read in place.
+  // `buffer` has room for (keys, padded columns) elements, used only for rows that cannot be read
+  // in place.
   TileRows(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_t head,
            std::ptrdiff_t first_row, KeyRange keys, std::ptrdiff_t columns, bool padding, T* buffer)
       : view_(view),
@@ -25,7 +25,7 @@ class TileRows {
         padding_(padding),
         buffer_(buffer) {}
 
-  // Rows from `key` (counted in the item) on.
+  // The rows from `key` (relative to the item).
   Rows<T> from(std::ptrdiff_t key) {
     if (!loaded_) {
       rows_ = load_rows(view_, item_, head_, first_row_ + keys_.begin, keys_.size(), columns_,
@@ -36,15 +36,15 @@ class TileRows {
   }
 
   bool finite() {
-    if (finite_ == Answer::unknown) {
-      finite_ = all_are_finite() ? Answer::yes : Answer::no;
+    if (finite_ == Finite::unknown) {
+      finite_ = compute_finite() ? Finite::yes : Finite::no;
     }
-    return finite_ == Answer::yes;
+    return finite_ == Finite::yes;
   }
 
  private:
-  // Rows of 16 bits that nobody asked for are not widened for that.
-  bool all_are_finite() {
+  // 16-bit rows that are not loaded yet are checked as stored, without widening them.
+  bool compute_finite() {
     const bool half = view_.type == ElementType::float16 || view_.type == ElementType::bfloat16;
     if (loaded_ || !half || view_.column_stride != 2 || view_.row_stride % 2 != 0) {
       return all_finite(from(keys_.begin), keys_.size(), columns_);
@@ -55,7 +55,7 @@ class TileRows {
                       keys_.size(), columns_, exponent);
   }
 
-  enum class Answer : unsigned char { unknown, yes, no };
+  enum class Finite : unsigned char { unknown, yes, no };
 
   const TensorView& view_;
   std::ptrdiff_t item_, head_, first_row_;
@@ -65,7 +65,7 @@ class TileRows {
   T* buffer_;
   Rows<T> rows_{nullptr, 0};
   bool loaded_ = false;
-  Answer finite_ = Answer::unknown;
+  Finite finite_ = Finite::unknown;
 };
 
 }  // namespace heedful

@@ -16,14 +16,14 @@ std::uint32_t threshold(const Problem& problem) {
   return words >= 4294967295.0 ? 4294967295u : static_cast<std::uint32_t>(words);
 }
 
-// The words of a panel's counters, four keys at a time.
+// The keep masks of a panel, drawn for four keys at a time.
 template <class T>
-class PanelWords {
+class PanelKeepMasks {
  public:
-  static constexpr int width = simd::word_lanes;  // lanes drawn at a time
+  static constexpr int width = simd::word_lanes;  // lanes per draw
 
-  PanelWords(const Problem& problem, std::ptrdiff_t item, const Panel<T>& panel)
-      : keys_(problem.seed), least_(Words{} + threshold(problem)) {
+  PanelKeepMasks(const Problem& problem, std::ptrdiff_t item, const Panel<T>& panel)
+      : keys_(problem.seed), min_kept_(Words{} + threshold(problem)) {
     for (int lane = 0; lane < panel.lanes(); lane += width) {
       Words queries{}, heads{};
       for (int i = 0; i < width; ++i) {
@@ -36,33 +36,35 @@ class PanelWords {
     }
   }
 
-  // kept[key mod 4][i]: all ones where lane `lane` + i keeps the key, of the four from `key` on
-  void draw(std::ptrdiff_t key, int lane, Words (&kept)[4]) const {
-    lanes_[lane / width].draw(static_cast<std::uint32_t>(key >> 2), keys_, kept);
-    for (Words& words : kept) words = words >= least_ ? ~Words{} : Words{};
+  // keep_mask[key mod 4][i]: all ones where lane `lane` + i keeps the key, for the four keys from
+  // `key`
+  void draw(std::ptrdiff_t key, int lane, Words (&keep_mask)[4]) const {
+    lanes_[lane / width].draw(static_cast<std::uint32_t>(key >> 2), keys_, keep_mask);
+    for (Words& words : keep_mask) words = words >= min_kept_ ? ~Words{} : Words{};
   }
 
  private:
   simd::PhiloxKeys keys_;
-  Words least_;
+  Words min_kept_;
   simd::PhiloxLanes lanes_[(Panel<T>::max_lanes + width - 1) / width];
 };
 
-// Calls put(row, lanes, kept) with the place of each key's next `lanes` weights, at most width.
-template <class T, class Put>
-void for_kept(const Problem& problem, std::ptrdiff_t item, const Panel<T>& panel, KeyRange keys,
-              T* weights, const Put& put) {
-  constexpr int width = PanelWords<T>::width;
-  const PanelWords<T> panel_words(problem, item, panel);
+// Calls apply(row, lanes, keep_mask) with the address of each key's next `lanes` weights, at most
+// `width`.
+template <class T, class Apply>
+void for_keep_masks(const Problem& problem, std::ptrdiff_t item, const Panel<T>& panel,
+                    KeyRange keys, T* weights, const Apply& apply) {
+  constexpr int width = PanelKeepMasks<T>::width;
+  const PanelKeepMasks<T> panel_masks(problem, item, panel);
   const int lanes = panel.lanes();
-  Words kept[4];
-  for (std::ptrdiff_t four = keys.begin & ~std::ptrdiff_t{3}; four < keys.end; four += 4) {
-    const std::ptrdiff_t begin = std::max(four, keys.begin), end = std::min(four + 4, keys.end);
+  Words keep_mask[4];
+  for (std::ptrdiff_t first = keys.begin & ~std::ptrdiff_t{3}; first < keys.end; first += 4) {
+    const std::ptrdiff_t begin = std::max(first, keys.begin), end = std::min(first + 4, keys.end);
     for (int lane = 0; lane < lanes; lane += width) {
-      panel_words.draw(four, lane, kept);
+      panel_masks.draw(first, lane, keep_mask);
       for (std::ptrdiff_t key = begin; key < end; ++key) {
-        put(weights + (key - keys.begin) * lanes + lane, std::min(width, lanes - lane),
-            kept[key - four]);
+        apply(weights + (key - keys.begin) * lanes + lane, std::min(width, lanes - lane),
+              keep_mask[key - first]);
       }
     }
   }
@@ -71,59 +73,66 @@ void for_kept(const Problem& problem, std::ptrdiff_t item, const Panel<T>& panel
 }  // namespace
 
 template <class T>
-void drop(const Problem& problem, std::ptrdiff_t item, const Panel<T>& panel, KeyRange keys,
-          T factor, T* weights) {
-  for_kept(problem, item, panel, keys, weights, [&](T* row, int lanes, const Words& kept) {
-    if constexpr (simd::lanes<T> == simd::word_lanes) {
-      // selected, not multiplied: a dropped NaN is 0
-      const auto grown = simd::multiply(simd::load(row), simd::broadcast(factor));
-      simd::store(row, simd::both(simd::bits_as<simd::Packet<T>>(kept), grown));
-    } else {
-      for (int i = 0; i < lanes; ++i) row[i] = kept[i] ? row[i] * factor : T{0};
-    }
-  });
+void apply_dropout(const Problem& problem, std::ptrdiff_t item, const Panel<T>& panel,
+                   KeyRange keys, T factor, T* weights) {
+  for_keep_masks(
+      problem, item, panel, keys, weights, [&](T* row, int lanes, const Words& keep_mask) {
+        if constexpr (simd::lanes<T> == simd::word_lanes) {
+          // a selection, not a product: a dropped NaN is 0
+          const auto scaled = simd::multiply(simd::load(row), simd::broadcast(factor));
+          simd::store(row, simd::both(simd::bits_as<simd::Packet<T>>(keep_mask), scaled));
+        } else {
+          for (int i = 0; i < lanes; ++i) row[i] = keep_mask[i] ? row[i] * factor : T{0};
+        }
+      });
 }
 
 template <class T>
-void keep(const Problem& problem, std::ptrdiff_t item, const Panel<T>& panel, KeyRange keys,
-          T factor, T* factors) {
-  for_kept(problem, item, panel, keys, factors, [&](T* row, int lanes, const Words& kept) {
-    if constexpr (simd::lanes<T> == simd::word_lanes) {
-      simd::store(row, simd::both(simd::bits_as<simd::Packet<T>>(kept), simd::broadcast(factor)));
-    } else {
-      for (int i = 0; i < lanes; ++i) row[i] = kept[i] ? factor : T{0};
-    }
-  });
+void write_keep_factors(const Problem& problem, std::ptrdiff_t item, const Panel<T>& panel,
+                        KeyRange keys, T factor, T* factors) {
+  for_keep_masks(
+      problem, item, panel, keys, factors, [&](T* row, int lanes, const Words& keep_mask) {
+        if constexpr (simd::lanes<T> == simd::word_lanes) {
+          simd::store(
+              row, simd::both(simd::bits_as<simd::Packet<T>>(keep_mask), simd::broadcast(factor)));
+        } else {
+          for (int i = 0; i < lanes; ++i) row[i] = keep_mask[i] ? factor : T{0};
+        }
+      });
 }
 
 template <class T>
-void drop_row(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head,
-              std::ptrdiff_t query, KeyRange keys, T factor, T* weights) {
-  constexpr int drawn = simd::word_lanes;  // counters at a time
-  const std::uint32_t least = threshold(problem);
+void apply_dropout_row(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head,
+                       std::ptrdiff_t query, KeyRange keys, T factor, T* weights) {
+  constexpr int counters = simd::word_lanes;  // per draw
+  const std::uint32_t min_kept = threshold(problem);
   const simd::PhiloxKeys philox_keys(problem.seed);
-  for (std::ptrdiff_t key = keys.begin & ~std::ptrdiff_t{3}; key < keys.end; key += 4 * drawn) {
+  for (std::ptrdiff_t key = keys.begin & ~std::ptrdiff_t{3}; key < keys.end; key += 4 * counters) {
     Words words[4];
-    for (int i = 0; i < drawn; ++i) words[0][i] = static_cast<std::uint32_t>((key >> 2) + i);
+    for (int i = 0; i < counters; ++i) words[0][i] = static_cast<std::uint32_t>((key >> 2) + i);
     words[1] = Words{} + static_cast<std::uint32_t>(query);
     words[2] = Words{} + static_cast<std::uint32_t>(head);
     words[3] = Words{} + static_cast<std::uint32_t>(item);
     simd::philox(words, philox_keys);
-    const std::ptrdiff_t end = std::min(keys.end, key + 4 * drawn);
+    const std::ptrdiff_t end = std::min(keys.end, key + 4 * counters);
     for (std::ptrdiff_t at = std::max(key, keys.begin); at < end; ++at) {
       T& weight = weights[at - keys.begin];
-      weight = words[(at - key) & 3][(at - key) >> 2] >= least ? weight * factor : T{0};
+      weight = words[(at - key) & 3][(at - key) >> 2] >= min_kept ? weight * factor : T{0};
     }
   }
 }
 
-template void drop(const Problem&, std::ptrdiff_t, const Panel<float>&, KeyRange, float, float*);
-template void drop(const Problem&, std::ptrdiff_t, const Panel<double>&, KeyRange, double, double*);
-template void keep(const Problem&, std::ptrdiff_t, const Panel<float>&, KeyRange, float, float*);
-template void keep(const Problem&, std::ptrdiff_t, const Panel<double>&, KeyRange, double, double*);
-template void drop_row(const Problem&, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t, KeyRange,
-                       float, float*);
-template void drop_row(const Problem&, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t, KeyRange,
-                       double, double*);
+template void apply_dropout(const Problem&, std::ptrdiff_t, const Panel<float>&, KeyRange, float,
+                            float*);
+template void apply_dropout(const Problem&, std::ptrdiff_t, const Panel<double>&, KeyRange, double,
+                            double*);
+template void write_keep_factors(const Problem&, std::ptrdiff_t, const Panel<float>&, KeyRange,
+                                 float, float*);
+template void write_keep_factors(const Problem&, std::ptrdiff_t, const Panel<double>&, KeyRange,
+                                 double, double*);
+template void apply_dropout_row(const Problem&, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t,
+                                KeyRange, float, float*);
+template void apply_dropout_row(const Problem&, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t,
+                                KeyRange, double, double*);
 
 }  // namespace heedful

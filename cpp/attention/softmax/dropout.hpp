@@ -1,6 +1,7 @@
-// Dropout on weights: which are kept depends on (item, head, query, key) and the seed alone, so
-// every tile draws its own, in forward and again in backward, whatever the threads.
-//   Philox counter (key / 4, query, head, item); word key mod 4 decides: kept when word ≥ p · 2^32.
+// Dropout of weights by a counter-based RNG: which are kept depends on (item, head, query, key) and
+// the seed alone, so every tile draws its own masks, in forward and again in backward, for any
+// number of threads.
+//   Philox counter (key / 4, query, head, item); output u = word key mod 4; kept if u ≥ p · 2^32.
 #pragma once
 
 #include <cstddef>
@@ -10,24 +11,24 @@
 
 namespace heedful {
 
-// What kept weights are multiplied by: 1 / (1 − p), and 0 for p = 1.
+// The factor of kept weights: 1 / (1 − p), and 0 for p = 1.
 inline double dropout_factor(const Problem& problem) {
   return problem.dropout_p < 1 ? 1 / (1 - problem.dropout_p) : 0;
 }
 
 // weights[key − keys.begin][lane] ← kept ? factor · weight : 0
 template <class T>
-void drop(const Problem& problem, std::ptrdiff_t item, const Panel<T>& panel, KeyRange keys,
-          T factor, T* weights);
+void apply_dropout(const Problem& problem, std::ptrdiff_t item, const Panel<T>& panel,
+                   KeyRange keys, T factor, T* weights);
 
 // factors[key − keys.begin][lane] ← kept ? factor : 0
 template <class T>
-void keep(const Problem& problem, std::ptrdiff_t item, const Panel<T>& panel, KeyRange keys,
-          T factor, T* factors);
+void write_keep_factors(const Problem& problem, std::ptrdiff_t item, const Panel<T>& panel,
+                        KeyRange keys, T factor, T* factors);
 
-// drop() for one row: weights[key − keys.begin].
+// apply_dropout() for one row: weights[key − keys.begin].
 template <class T>
-void drop_row(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head,
-              std::ptrdiff_t query, KeyRange keys, T factor, T* weights);
+void apply_dropout_row(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head,
+                       std::ptrdiff_t query, KeyRange keys, T factor, T* weights);
 
 }  // namespace heedful

@@ -1,5 +1,5 @@
-// The keys of the same rows split among tasks, as in flash-decoding (split-K): each leaves the
-// softmax of the rows over its own keys, and the task that ends last merges them in their order.
+// The keys of the same rows split among tasks, as in flash-decoding (split-K): each stores the
+// softmax state of the rows over its own keys, and the last task to finish merges them in order.
 #pragma once
 
 #include <atomic>
@@ -11,8 +11,8 @@
 
 namespace heedful {
 
-// Where one task leaves the state of its rows. Without arrays it sees all keys and writes the
-// results themselves.
+// Where one task stores the state of its rows. Without arrays the task processes all keys and
+// writes the results directly.
 //   out (rows, Dv)   maximum, sum (rows)
 template <class T>
 struct KeySplit {
@@ -21,8 +21,8 @@ struct KeySplit {
   T* sum = nullptr;
 };
 
-// Those of all rows of a call whose keys are split. splits_of(item): how many each of its key/value
-// heads has, one where nothing is split.
+// The states of all rows of a call whose keys are split. splits_of(item): the number of splits of
+// each of its key/value heads, 1 if not split.
 template <class T>
 class KeySplits {
  public:
@@ -37,23 +37,24 @@ class KeySplits {
         outs_(rows_.size() * problem.value_depth),
         maxima_(rows_.size()),
         sums_(rows_.size()),
-        ended_(rows_.size() > 0 ? problem.num_items * problem.num_kv_heads : 0, zeroed) {}
+        finished_(rows_.size() > 0 ? problem.num_items * problem.num_kv_heads : 0, zeroed) {}
 
   KeySplit<T> at(const RowTask& task, std::ptrdiff_t split) {
     const std::ptrdiff_t row = rows_.begin(task.item, task.kv_head) + split * task.rows;
     return {outs_.data() + row * problem_.value_depth, maxima_.data() + row, sums_.data() + row};
   }
 
-  // Says that a task of `splits` has ended. True for the last of them, which sees what all left.
-  bool end(const RowTask& task, std::ptrdiff_t splits) {
-    return ended_[task.item * problem_.num_kv_heads + task.kv_head].fetch_add(1) + 1 == splits;
+  // Records that one of `splits` tasks has finished. True for the last of them, to which the states
+  // of all are visible.
+  bool finish_task(const RowTask& task, std::ptrdiff_t splits) {
+    return finished_[task.item * problem_.num_kv_heads + task.kv_head].fetch_add(1) + 1 == splits;
   }
 
  private:
   const Problem& problem_;
   RaggedRange rows_;
   Buffer<T> outs_, maxima_, sums_;
-  Buffer<std::atomic<std::ptrdiff_t>> ended_;  // (items, kv_heads)
+  Buffer<std::atomic<std::ptrdiff_t>> finished_;  // (items, kv_heads)
 };
 
 }  // namespace heedful

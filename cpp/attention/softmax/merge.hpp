@@ -1,8 +1,8 @@
-// Attention over keys that live in pieces: results over each piece become the result over all.
+// Merges attention over splits of the keys: the results over each split become the result over all.
 //   out = Σ_p exp(lse_p − lse) out_p        lse = ln Σ_p exp(lse_p)
 //   outs[p], out (B, H, Lq, Dv)   lses[p], lse (B, H, Lq)
-// The pieces are added in their order. A row that saw nothing in any piece gets out = 0 and lse =
-// −∞; what a piece that saw nothing holds never matters.
+// The splits are added in order. A row without visible keys in any split gets out = 0 and lse = −∞;
+// the out of a split whose lse is −∞ is ignored.
 #pragma once
 
 #include "arrays/tensor_view.hpp"
@@ -11,13 +11,13 @@
 namespace heedful {
 
 struct MergeSizes {
-  std::ptrdiff_t pieces, num_items, num_heads, rows, depth;
+  std::ptrdiff_t splits, num_items, num_heads, rows, depth;
 };
 
 inline Cost cost_of(const MergeSizes& sizes) {
   const double rows = static_cast<double>(sizes.num_items * sizes.num_heads * sizes.rows);
-  const double pieces = static_cast<double>(sizes.pieces), depth = static_cast<double>(sizes.depth);
-  return {rows * pieces * depth, rows * pieces * depth, rows * (pieces + depth)};
+  const double splits = static_cast<double>(sizes.splits), depth = static_cast<double>(sizes.depth);
+  return {rows * splits * depth, rows * splits * depth, rows * (splits + depth)};
 }
 
 template <class T>

@@ -1,4 +1,4 @@
-// The normaliser of a call, chosen once for each tile: its functions are inlined into the loops.
+// Selects the normaliser of a call, once per tile: its functions are inlined into the loops.
 #pragma once
 
 #include "attention/problem/score_rule.hpp"
@@ -6,7 +6,7 @@
 
 namespace heedful {
 
-// use(normaliser); another one is one more case here.
+// Calls use(normaliser); a new normaliser is a new case here.
 template <class T, class Use>
 auto with_normalizer(const ScoreRule<T>& rule, const Use& use) {
   return use(Softmax<T>{rule.exponent, rule.natural});

@@ -1,20 +1,20 @@
-// The softmax of rows whose scores come a tile at a time (Milakov and Gimelshein, "Online
-// normalizer calculation for softmax", 2018). A row keeps three things, which more keys change and
-// another split's merge into:
-//   maximum   the greatest score so far
-//   sum       Σ weight        weight = 2^(exponent · (score − maximum)), see softmax.hpp
+// The softmax of rows whose scores are computed a tile at a time (Milakov and Gimelshein, "Online
+// normalizer calculation for softmax", 2018). The state of a row, which further keys update and
+// states of other key splits are merged into:
+//   maximum   the running maximum of the scores
+//   sum       the running sum Σ weight     weight = 2^(exponent · (score − maximum)), softmax.hpp
 //   out       Σ weight · value, (Dv) elements
-// In panels (lanes are queries) by add_tile, row by row (lanes are keys) by add_row.
+// add_tile updates panels (lanes are queries), add_row single rows (lanes are keys).
 #pragma once
 
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstring>
-#include <limits>
 
 #include "arrays/finite_cast.hpp"
 #include "arrays/rows.hpp"
+#include "attention/problem/minus_infinity.hpp"
 #include "attention/softmax/normalizer.hpp"
 #include "simd/packet.hpp"
 
@@ -28,27 +28,26 @@ struct RunningSoftmax {
   T* out;
 };
 
-// One row before its first key: nothing, or the sink, which is a logit without a value. `unit` is
-// that of the ScoreRule.
+// Initialises a row: empty, or with the sink, which is a logit without a value. `unit` is that of
+// the ScoreRule.
 template <class T>
 void start_row(T& maximum, T& sum, const double* sink, std::ptrdiff_t head, T unit = 1) {
-  constexpr T nothing = -std::numeric_limits<T>::infinity();
-  maximum = sink ? finite_cast<T>(sink[head] * static_cast<double>(unit)) : nothing;
-  sum = maximum == nothing ? T{0} : T{1};
+  maximum = sink ? finite_cast<T>(sink[head] * static_cast<double>(unit)) : minus_infinity<T>;
+  sum = maximum == minus_infinity<T> ? T{0} : T{1};
 }
 
-// Turns scores [key][lane] into weights in place, and adds them to the sums. `raised` (lanes) is
-// the maximum over this tile too; where it rose, what was summed before shrinks accordingly.
+// Replaces scores [key][lane] by weights in place, and adds them to the sums. `new_maximum` (lanes)
+// is the running maximum including this tile; where it grew, previous sums are rescaled.
 template <class T, class Normalizer>
 void add_tile(const Normalizer& normalizer, RunningSoftmax<T>& state, T* scores,
-              std::ptrdiff_t keys, int lanes, std::ptrdiff_t columns, const T* raised) {
+              std::ptrdiff_t keys, int lanes, std::ptrdiff_t columns, const T* new_maximum) {
   using P = simd::Packet<T>;
   constexpr int width = simd::lanes<T>;
-  const bool rose =
-      std::memcmp(raised, state.maximum, static_cast<std::size_t>(lanes) * sizeof(T)) != 0;
+  const bool maximum_rose =
+      std::memcmp(new_maximum, state.maximum, static_cast<std::size_t>(lanes) * sizeof(T)) != 0;
   for (int lane = 0; lane < lanes; lane += width) {
-    const P base = normalizer.base(simd::load(raised + lane));
-    // of this tile alone: two levels of summing keep the error of long rows small
+    const P base = normalizer.base(simd::load(new_maximum + lane));
+    // of this tile alone: summing in two levels keeps the error of long rows small
     P total = simd::broadcast(T{0});
     for (std::ptrdiff_t key = 0; key < keys; ++key) {
       T* const score = scores + key * lanes + lane;
@@ -57,41 +56,40 @@ void add_tile(const Normalizer& normalizer, RunningSoftmax<T>& state, T* scores,
       total = simd::add(total, weight);
     }
     P sum = simd::load(state.sum + lane);
-    if (rose) {
-      const P shrink = normalizer.shrink(simd::load(state.maximum + lane), base);
-      sum = simd::multiply(sum, shrink);
+    if (maximum_rose) {
+      const P rescale = normalizer.rescale(simd::load(state.maximum + lane), base);
+      sum = simd::multiply(sum, rescale);
       for (std::ptrdiff_t column = 0; column < columns; ++column) {
         T* const out = state.out + column * lanes + lane;
-        simd::store(out, simd::multiply(simd::load(out), shrink));
+        simd::store(out, simd::multiply(simd::load(out), rescale));
       }
-      simd::store(state.maximum + lane, simd::load(raised + lane));
+      simd::store(state.maximum + lane, simd::load(new_maximum + lane));
     }
     simd::store(state.sum + lane, simd::add(sum, total));
   }
 }
 
-// The same for one row: scores [key] into weights in place, with room for whole vectors past the
-// last; out (columns).
+// The same for one row: scores [key] become weights in place, with room for whole vectors past the
+// end; out (columns).
 template <class T, class Normalizer>
 void add_row(const Normalizer& normalizer, T* scores, std::ptrdiff_t keys, T& maximum, T& sum,
              T* out, std::ptrdiff_t columns) {
-  constexpr T nothing = -std::numeric_limits<T>::infinity();
   constexpr std::ptrdiff_t width = simd::lanes<T>;
   const std::ptrdiff_t whole = padded<T>(keys);
-  std::fill(scores + keys, scores + whole, nothing);
-  auto greatest = simd::broadcast(maximum);
+  std::fill(scores + keys, scores + whole, minus_infinity<T>);
+  auto maxima = simd::broadcast(maximum);
   for (std::ptrdiff_t key = 0; key < whole; key += width) {
-    greatest = simd::maximum(greatest, simd::load(scores + key));
+    maxima = simd::maximum(maxima, simd::load(scores + key));
   }
-  const T raised = simd::greatest(greatest);
-  const T base = normalizer.base(raised);
-  if (maximum == nothing) {  // nothing was added yet, or only zeros
-    maximum = raised;
-  } else if (raised != maximum) {
-    const T shrink = normalizer.shrink(maximum, base);
-    sum *= shrink;
-    for (std::ptrdiff_t column = 0; column < columns; ++column) out[column] *= shrink;
-    maximum = raised;
+  const T new_maximum = simd::greatest(maxima);
+  const T base = normalizer.base(new_maximum);
+  if (maximum == minus_infinity<T>) {  // nothing was added yet, or only zeros
+    maximum = new_maximum;
+  } else if (new_maximum != maximum) {
+    const T rescale = normalizer.rescale(maximum, base);
+    sum *= rescale;
+    for (std::ptrdiff_t column = 0; column < columns; ++column) out[column] *= rescale;
+    maximum = new_maximum;
   }
   const auto bases = simd::broadcast(base);
   auto total = simd::broadcast(T{0});
@@ -114,18 +112,18 @@ T log_sum_exp(const ScoreRule<T>& rule, T maximum, T sum) {
                          [=](const auto& normalizer) { return normalizer.lse(maximum, sum); });
 }
 
-// Merges `splits` states of one row, in their order: factors[split] is what its out counts.
+// Merges `splits` states of one row, in order; factors[split] is the factor of its out.
 template <class T, class Normalizer>
 void merge_rows(const Normalizer& normalizer, const T* const* maxima, const T* const* sums,
                 std::ptrdiff_t splits, std::ptrdiff_t row, T* factors, T& maximum, T& sum) {
-  maximum = -std::numeric_limits<T>::infinity();
+  maximum = minus_infinity<T>;
   for (std::ptrdiff_t split = 0; split < splits; ++split) {
     maximum = std::max(maximum, maxima[split][row]);
   }
   sum = 0;
   for (std::ptrdiff_t split = 0; split < splits; ++split) {
-    // one that saw nothing counts nothing; −∞ − (−∞) would be NaN
-    factors[split] = sums[split][row] == 0 ? T{0} : normalizer.shrink(maxima[split][row], maximum);
+    // a split without visible keys has factor 0; −∞ − (−∞) would be NaN
+    factors[split] = sums[split][row] == 0 ? T{0} : normalizer.rescale(maxima[split][row], maximum);
     sum += factors[split] * sums[split][row];
   }
 }

@@ -1,16 +1,16 @@
-// The normaliser softmax: what turns scores into weights, and how the weights answer to a score.
-//   weight = 2^(exponent · (score − base))      base: the maximum so far, or what lse says it is
-//   probability = weight · factor               factor: 1 / Σ weight, whatever base was
+// The normaliser softmax: scores to weights, weights to probabilities, and their gradients.
+//   weight = 2^(exponent · (score − base))      base: the running maximum, or lse as a score
+//   probability = weight · factor               factor: 1 / Σ weight, for any base
 //   dscore = probability · (dprobability − delta)      delta = Σ_key probability · dprobability
 //   lse = ln Σ e^(natural · score)
-// A normaliser is these functions; loops and buffers stand elsewhere (online_softmax.hpp,
-// backward/). Which one a call has is said in normalizer.hpp.
+// A normaliser is these functions; loops and buffers are in online_softmax.hpp and backward/.
+// normalizer.hpp selects the one of a call.
 #pragma once
 
 #include <cmath>
-#include <limits>
 #include <type_traits>
 
+#include "attention/problem/minus_infinity.hpp"
 #include "simd/exp2.hpp"
 #include "simd/packet.hpp"
 
@@ -22,30 +22,28 @@ struct Softmax {
 
   T exponent, natural;  // the ScoreRule's
 
-  // What scores are measured from: the maximum, or 0 where nothing was seen, because −∞ − (−∞)
-  // would be NaN.
+  // What is subtracted from scores: the maximum, or 0 for a row without visible keys, because −∞ −
+  // (−∞) would be NaN.
   static P base(const P& maximum) {
-    const auto nothing = simd::broadcast(-std::numeric_limits<T>::infinity());
-    return simd::select(simd::equal(maximum, nothing), simd::broadcast(T{0}), maximum);
+    const auto minus_infinities = simd::broadcast(minus_infinity<T>);
+    return simd::select(simd::equal(maximum, minus_infinities), simd::broadcast(T{0}), maximum);
   }
-  static T base(T maximum) {
-    return maximum == -std::numeric_limits<T>::infinity() ? T{0} : maximum;
-  }
+  static T base(T maximum) { return maximum == minus_infinity<T> ? T{0} : maximum; }
 
   // 0 for a hidden key, whose score is −∞.
   P weight(const P& score, const P& base) const {
     return simd::exp2<T>(simd::multiply(simd::subtract(score, base), simd::broadcast(exponent)));
   }
-  // What weights measured from `maximum` are multiplied by where the base rises.
-  P shrink(const P& maximum, const P& base) const { return weight(maximum, base); }
-  T shrink(T maximum, T base) const { return std::exp2((maximum - base) * exponent); }
+  // The factor of weights relative to `maximum` when the base grows.
+  P rescale(const P& maximum, const P& base) const { return weight(maximum, base); }
+  T rescale(T maximum, T base) const { return std::exp2((maximum - base) * exponent); }
 
-  // What a row's sum of weighted values is multiplied by at the end; 0 where nothing was seen.
+  // The final factor of the sums of weighted values; 0 for a row without visible keys.
   T out_factor(T sum, T factor) const { return sum == 0 ? T{0} : factor / sum; }
 
-  // −∞ where nothing was seen.
+  // −∞ for a row without visible keys.
   T lse(T maximum, T sum) const {
-    return sum == 0 ? -std::numeric_limits<T>::infinity() : maximum * natural + std::log(sum);
+    return sum == 0 ? minus_infinity<T> : maximum * natural + std::log(sum);
   }
 
   // Base and factor of a row whose lse is known.
@@ -53,14 +51,14 @@ struct Softmax {
     T base, factor;
   };
   Scale scale(T lse) const {
-    const T base = lse == -std::numeric_limits<T>::infinity() ? -lse : lse / natural;
-    // Compensates what was rounded away of base, and of the exponent: in a row of many keys or
-    // large scores base is many units off, and all probabilities would be off by as many roundings.
+    const T base = lse == minus_infinity<T> ? -lse : lse / natural;
+    // Compensates the rounding of base and of the exponent: in a row of many keys or large scores
+    // base is off by many units, and all probabilities would be off by as many ulps.
     using Wide = std::conditional_t<std::is_same_v<T, float>, double, long double>;
     constexpr Wide ln_2 = static_cast<Wide>(0.693147180559945309417232121458L);
-    const Wide rest =
+    const Wide residual =
         static_cast<Wide>(base) * static_cast<Wide>(exponent) * ln_2 - static_cast<Wide>(lse);
-    return {base, std::isfinite(rest) ? static_cast<T>(1 + rest) : T{1}};
+    return {base, std::isfinite(residual) ? static_cast<T>(1 + residual) : T{1}};
   }
 
   P probability(const P& score, const P& base, const P& factor) const {

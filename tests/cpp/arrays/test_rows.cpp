@@ -50,7 +50,7 @@ template <class T>
 void a_broadcast_number_is_read_again_and_again() {
   for (const ElementType type : floating_types) {
     char memory[8] = {};
-    put_number(memory, type, -1.25);
+    put_element(memory, type, -1.25);
     auto row = numbers<T>(130);
     read_row(memory, type, 0, row.data(), 130);
     bool right = true;

@@ -11,28 +11,29 @@
 
 namespace heedful {
 
-// What is asked of a call besides its case.
+// The options of a call besides its case.
 struct Extras {
   bool dlse = false, dweights = false, dbias = false;
-  Own bias;  // the axes that dbias has of its own
+  OwnAxes bias;  // the axes of dbias that are not broadcast
 };
 
-inline Dense dense_of(const Case& given, ElementType type) {
-  const Example example = example_of(given, type);
+inline Dense dense_of(const Case& test_case, ElementType type) {
+  const Example example = example_of(test_case, type);
   return {example.problem, example.query.view(), example.key.view(), example.value.view()};
 }
 
 // Inputs of the backward pass: those of the forward pass, its results by the oracle, and gradients
 // of them.
 template <class T>
-struct Given {
+struct BackwardInputs {
   Example example;
-  Dense& dense;  // of the case, whatever the layout
+  Dense& dense;  // of the case, for any layout
   Tensor dout, out, lse, dlse, dweights, row_term;
 
-  Given(const Case& given, Dense& truth, const Extras& extras, ElementType type, Layout layout)
-      : example(example_of(given, type, layout)), dense(truth) {
-    const Sizes& sizes = given.sizes;
+  BackwardInputs(const Case& test_case, Dense& truth, const Extras& extras, ElementType type,
+                 Layout layout)
+      : example(example_of(test_case, type, layout)), dense(truth) {
+    const Sizes& sizes = test_case.sizes;
     const Shape rows{sizes.items, sizes.heads, sizes.queries, 1};
     dout = Tensor(type, {sizes.items, sizes.heads, sizes.queries, sizes.value_depth}, layout);
     out = Tensor(type, dout.shape(), layout);
@@ -68,7 +69,7 @@ struct Given {
     });
   }
 
-  // The query of the item that a row of the arrays is; −1: none.
+  // The query of the item at a row of the arrays; −1: none.
   std::ptrdiff_t query_at(std::ptrdiff_t item, std::ptrdiff_t row) const {
     const Item& place = example.problem.items[item];
     return row >= place.query_begin && row < place.query_begin + place.queries
@@ -81,25 +82,25 @@ template <class T>
 struct Gradients {
   Tensor delta, dquery, dkey, dvalue, dbias;
 
-  Gradients(const Given<T>& given, const Extras& extras, int threads, Layout layout) {
-    const Example& example = given.example;
+  Gradients(const BackwardInputs<T>& inputs, const Extras& extras, int threads, Layout layout) {
+    const Example& example = inputs.example;
     const ElementType type = element_type<T>;
-    delta = Tensor(type, given.lse.shape(), layout);
+    delta = Tensor(type, inputs.lse.shape(), layout);
     dquery = Tensor(type, example.query.shape(), layout);
     dkey = Tensor(type, example.key.shape(), layout);
     dvalue = Tensor(type, example.value.shape(), layout);
     if (extras.dbias) dbias = Tensor(type, example.shape_of(extras.bias), layout);
     Problem problem = example.problem;
-    problem.sink = nullptr;  // its share is in lse
+    problem.sink = nullptr;  // it is included in lse
     const TensorView none;
-    BackwardTensors tensors{given.dout.view(),
+    BackwardTensors tensors{inputs.dout.view(),
                             example.query.view(),
                             example.key.view(),
                             example.value.view(),
-                            given.out.view(),
-                            given.lse.view(),
-                            given.row_term.view(),
-                            given.dweights.view(),
+                            inputs.out.view(),
+                            inputs.lse.view(),
+                            inputs.row_term.view(),
+                            inputs.dweights.view(),
                             delta.view(),
                             dquery.view(),
                             dkey.view(),

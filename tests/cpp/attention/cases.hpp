@@ -1,5 +1,5 @@
-// One table of calls drives forward, backward and weights: a new restriction is tested everywhere
-// by adding a row.
+// One table of calls drives the tests of forward, backward and probabilities: a new option is
+// tested everywhere by adding a row.
 #pragma once
 
 #include <cstddef>
@@ -12,7 +12,7 @@ namespace heedful {
 struct Case {
   const char* name;
   Sizes sizes;
-  void (*change)(Example& example);  // adds what makes the case
+  void (*change)(Example& example);  // adds the options of the case
 };
 
 inline void set_offset(Example& example, std::ptrdiff_t offset) {
@@ -20,18 +20,17 @@ inline void set_offset(Example& example, std::ptrdiff_t offset) {
 }
 
 // Sizes are items, heads, kv_heads, queries, keys, depth, value_depth: primes and off-by-ones, some
-// as long as the ways of cutting the work into tasks need (parts of the keys, tiles of rows, chunks
-// of queries, blocks of keys), and most of more than 500,000 multiplications, because less work
-// stays on one thread.
+// long enough for each partition into tasks (key splits, row blocks, chunks of queries, key tiles),
+// and most of more than 500,000 multiplications, because less work stays on one thread.
 inline constexpr Case cases[] = {
-    {"one number", {1, 1, 1, 1, 1, 1, 1}, [](Example&) {}},
+    {"one element", {1, 1, 1, 1, 1, 1, 1}, [](Example&) {}},
     {"plain", {2, 4, 2, 7, 11, 5, 3}, [](Example&) {}},
     {"one query", {2, 6, 2, 1, 97, 17, 19}, [](Example&) {}},
-    {"one query, keys in parts", {3, 4, 1, 1, 3301, 8, 5}, [](Example&) {}},
-    {"a panel, keys in parts", {2, 1, 1, 17, 1601, 7, 3}, [](Example&) {}},
+    {"one query, split keys", {3, 4, 1, 1, 3301, 8, 5}, [](Example&) {}},
+    {"a panel, split keys", {2, 1, 1, 17, 1601, 7, 3}, [](Example&) {}},
     {"many tiles", {1, 2, 1, 211, 601, 9, 4}, [](Example&) {}},
-    {"many queries of few keys", {1, 2, 2, 1999, 33, 3, 2}, [](Example&) {}},
-    {"great depths", {1, 2, 1, 5, 71, 301, 130}, [](Example&) {}},
+    {"many queries, few keys", {1, 2, 2, 1999, 33, 3, 2}, [](Example&) {}},
+    {"large depths", {1, 2, 1, 5, 71, 301, 130}, [](Example&) {}},
     {"no scale", {1, 2, 1, 7, 11, 5, 3}, [](Example& example) { example.problem.scale = 0; }},
     {"negative scale",
      {1, 2, 1, 7, 11, 5, 3},
@@ -42,13 +41,13 @@ inline constexpr Case cases[] = {
        example.problem.right = 0;
        set_offset(example, 16);
      }},
-    {"causal, the first queries see nothing",
+    {"causal, the first queries see no key",
      {2, 4, 2, 37, 23, 5, 3},
      [](Example& example) {
        example.problem.right = 0;
        set_offset(example, -14);
      }},
-    {"causal, far behind all keys",
+    {"causal, far after all keys",
      {2, 4, 2, 7, 11, 5, 3},
      [](Example& example) {
        example.problem.right = 0;
@@ -75,7 +74,7 @@ inline constexpr Case cases[] = {
      }},
     {"mask", {2, 4, 2, 37, 53, 23, 13}, [](Example& example) { example.add_mask(); }},
     {"mask, one query", {2, 4, 2, 1, 601, 5, 3}, [](Example& example) { example.add_mask(); }},
-    {"rows that are masked as a whole",
+    {"fully masked rows",
      {2, 4, 2, 37, 53, 23, 13},
      [](Example& example) { example.add_mask({true, true, true, false}, Layout::columns_out); }},
     {"key padding",
@@ -87,10 +86,10 @@ inline constexpr Case cases[] = {
     {"bias",
      {2, 4, 2, 37, 53, 23, 13},
      [](Example& example) { example.add_bias(ElementType::float16); }},
-    {"bias over blocks of keys",
+    {"bias over several key tiles",
      {2, 3, 1, 67, 523, 5, 3},
      [](Example& example) { example.add_bias(ElementType::float32); }},
-    {"bias of each key",
+    {"bias per key",
      {2, 4, 2, 37, 53, 23, 13},
      [](Example& example) {
        example.add_bias(ElementType::float64, {false, true, false, true}, Layout::spread);
@@ -115,10 +114,10 @@ inline constexpr Case cases[] = {
        set_offset(example, 600);
      }},
     {"sinks", {2, 4, 2, 37, 53, 23, 13}, [](Example& example) { example.add_sinks(); }},
-    {"sinks, one query, keys in parts",
+    {"sinks, one query, split keys",
      {1, 2, 1, 1, 1301, 5, 3},
      [](Example& example) { example.add_sinks(); }},
-    {"sinks of rows that see nothing",
+    {"sinks of rows without visible keys",
      {2, 4, 2, 37, 23, 5, 3},
      [](Example& example) {
        example.add_sinks();
@@ -131,7 +130,7 @@ inline constexpr Case cases[] = {
        example.problem.dropout_p = 0.3;
        example.problem.seed = 0x123456789ABCDEF0;
      }},
-    {"dropout, one query, keys in parts",
+    {"dropout, one query, split keys",
      {1, 2, 1, 1, 1301, 5, 3},
      [](Example& example) {
        example.problem.dropout_p = 0.5;
@@ -185,22 +184,22 @@ inline constexpr Case cases[] = {
     {"no heads", {2, 0, 0, 7, 11, 5, 3}, [](Example&) {}},
 };
 
-inline Example example_of(const Case& given, ElementType type, Layout layout = Layout::plain) {
-  Example example(given.sizes, type, layout);
-  given.change(example);
+inline Example example_of(const Case& test_case, ElementType type, Layout layout = Layout::plain) {
+  Example example(test_case.sizes, type, layout);
+  test_case.change(example);
   return example;
 }
 
-// Orders in memory and numbers of threads that must give the bits of (plain, 1).
-struct Way {
+// Memory layouts and numbers of threads that must produce the bits of (plain, 1).
+struct Variant {
   Layout layout;
   int threads;
 };
-inline constexpr Way ways[] = {{Layout::plain, 2},        {Layout::plain, 3},
-                               {Layout::heads_inside, 1}, {Layout::spread, 2},
-                               {Layout::columns_out, 3},  {Layout::reversed, 1}};
+inline constexpr Variant variants[] = {{Layout::plain, 2},        {Layout::plain, 3},
+                                       {Layout::heads_inside, 1}, {Layout::spread, 2},
+                                       {Layout::columns_out, 3},  {Layout::reversed, 1}};
 
-// How far a result of numbers of this size may be from the truth.
+// The tolerance of a result of magnitude 1, for inputs of this type.
 inline double tolerance(ElementType type) {
   switch (type) {
     case ElementType::float64:

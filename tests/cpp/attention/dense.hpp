@@ -1,6 +1,6 @@
-// Attention and its gradients by plain loops in long double, straight from their definitions: the
-// oracle of the functions. Everything is (items, heads, queries, …) with queries and keys counted
-// in their item.
+// Attention and its gradients by plain loops in long double, directly from their definitions: the
+// oracle of the tests. All grids are (items, heads, queries, …) with queries and keys relative to
+// their item.
 #pragma once
 
 #include <cmath>
@@ -8,10 +8,11 @@
 #include <limits>
 #include <vector>
 
+#include "attention/problem/minus_infinity.hpp"
 #include "attention/problem/problem.hpp"
 #include "philox_words.hpp"
-#include "seen.hpp"
 #include "tensor.hpp"
+#include "visibility.hpp"
 
 namespace heedful {
 
@@ -21,35 +22,35 @@ class Grid {
       : heads_(heads),
         rows_(rows),
         columns_(columns),
-        numbers_(static_cast<std::size_t>(items * heads * rows * columns), 0.0L) {}
+        elements_(static_cast<std::size_t>(items * heads * rows * columns), 0.0L) {}
   long double& operator()(std::ptrdiff_t item, std::ptrdiff_t head, std::ptrdiff_t row,
                           std::ptrdiff_t column = 0) {
-    return numbers_[static_cast<std::size_t>(((item * heads_ + head) * rows_ + row) * columns_ +
-                                             column)];
+    return elements_[static_cast<std::size_t>(((item * heads_ + head) * rows_ + row) * columns_ +
+                                              column)];
   }
 
  private:
   std::ptrdiff_t heads_, rows_, columns_;
-  std::vector<long double> numbers_;
+  std::vector<long double> elements_;
 };
 
-// The score of one pair, in natural units; −∞ where the query does not see the key.
+// The score of one pair, in natural units; −∞ if the key is hidden from the query.
 inline long double score_of(const Problem& problem, const TensorView& query, const TensorView& key,
                             std::ptrdiff_t item, std::ptrdiff_t head, std::ptrdiff_t i,
-                            std::ptrdiff_t j, long double* slope_of_cap = nullptr) {
-  if (!seen(problem, item, head, i, j)) return -std::numeric_limits<long double>::infinity();
+                            std::ptrdiff_t j, long double* cap_derivative = nullptr) {
+  if (!is_visible(problem, item, head, i, j)) return minus_infinity<long double>;
   const Item& place = problem.items[item];
   const std::ptrdiff_t kv_head = head / (problem.num_heads / problem.num_kv_heads);
   long double score = 0;
   for (std::ptrdiff_t d = 0; d < problem.depth; ++d) {
-    score += static_cast<long double>(number(query, item, head, place.query_begin + i, d)) *
-             number(key, item, kv_head, place.key_begin + j, d);
+    score += static_cast<long double>(element(query, item, head, place.query_begin + i, d)) *
+             element(key, item, kv_head, place.key_begin + j, d);
   }
   score *= problem.scale;
   if (problem.softcap > 0) {
-    const long double bent = std::tanh(score / problem.softcap);
-    if (slope_of_cap) *slope_of_cap = 1 - bent * bent;
-    score = problem.softcap * bent;
+    const long double bounded = std::tanh(score / problem.softcap);
+    if (cap_derivative) *cap_derivative = 1 - bounded * bounded;
+    score = problem.softcap * bounded;
   }
   if (problem.alibi_slopes) {
     const Wide distance = static_cast<Wide>(i) + place.offset - j;
@@ -57,19 +58,20 @@ inline long double score_of(const Problem& problem, const TensorView& query, con
         static_cast<long double>(problem.alibi_slopes[item * problem.alibi_item_stride + head]) *
         static_cast<long double>(distance < 0 ? -distance : distance);
   }
-  if (problem.bias) score += number(problem.bias, item, head, i, j);
+  if (problem.bias) score += element(problem.bias, item, head, i, j);
   return score;
 }
 
 struct Dense {
-  Grid scores, slopes, weights,
-      kept;  // (items, heads, queries, keys); weights before dropout, kept 0 or 1/(1 − p)
-  Grid out;  // (items, heads, queries, Dv)
-  Grid lse;  // (items, heads, queries, 1)
+  Grid scores, cap_derivatives, probabilities,
+      keep_factors;  // (items, heads, queries, keys); probabilities before dropout, keep_factors 0
+                     // or 1/(1 − p)
+  Grid out;          // (items, heads, queries, Dv)
+  Grid lse;          // (items, heads, queries, 1)
 
   Dense(const Problem& problem, const TensorView& query, const TensorView& key,
         const TensorView& value)
-      : Dense(problem, most(problem, &Item::queries), most(problem, &Item::keys)) {
+      : Dense(problem, max_count(problem, &Item::queries), max_count(problem, &Item::keys)) {
     for (std::ptrdiff_t item = 0; item < problem.num_items; ++item) {
       for (std::ptrdiff_t head = 0; head < problem.num_heads; ++head) {
         for (std::ptrdiff_t i = 0; i < problem.items[item].queries; ++i) {
@@ -79,67 +81,68 @@ struct Dense {
     }
   }
 
-  // What dropout leaves of a weight.
+  // The probability after dropout.
   long double applied(std::ptrdiff_t item, std::ptrdiff_t head, std::ptrdiff_t i,
                       std::ptrdiff_t j) {
-    return weights(item, head, i, j) * kept(item, head, i, j);
+    return probabilities(item, head, i, j) * keep_factors(item, head, i, j);
   }
 
-  static std::ptrdiff_t most(const Problem& problem, std::ptrdiff_t Item::* count) {
-    std::ptrdiff_t greatest = 0;
+  static std::ptrdiff_t max_count(const Problem& problem, std::ptrdiff_t Item::* count) {
+    std::ptrdiff_t maximum = 0;
     for (std::ptrdiff_t i = 0; i < problem.num_items; ++i) {
-      greatest = std::max(greatest, problem.items[i].*count);
+      maximum = std::max(maximum, problem.items[i].*count);
     }
-    return greatest;
+    return maximum;
   }
 
  private:
   Dense(const Problem& problem, std::ptrdiff_t queries, std::ptrdiff_t keys)
       : scores(problem.num_items, problem.num_heads, queries, keys),
-        slopes(scores),
-        weights(scores),
-        kept(scores),
+        cap_derivatives(scores),
+        probabilities(scores),
+        keep_factors(scores),
         out(problem.num_items, problem.num_heads, queries, problem.value_depth),
         lse(problem.num_items, problem.num_heads, queries, 1) {}
 
   void attend(const Problem& problem, const TensorView& query, const TensorView& key,
               const TensorView& value, std::ptrdiff_t item, std::ptrdiff_t head, std::ptrdiff_t i) {
-    constexpr long double nothing = -std::numeric_limits<long double>::infinity();
     const std::ptrdiff_t keys = problem.items[item].keys;
-    const long double sink = problem.sink ? static_cast<long double>(problem.sink[head]) : nothing;
-    long double top = sink;
+    const long double sink =
+        problem.sink ? static_cast<long double>(problem.sink[head]) : minus_infinity<long double>;
+    long double maximum = sink;
     for (std::ptrdiff_t j = 0; j < keys; ++j) {
-      slopes(item, head, i, j) = 1;
+      cap_derivatives(item, head, i, j) = 1;
       scores(item, head, i, j) =
-          score_of(problem, query, key, item, head, i, j, &slopes(item, head, i, j));
-      top = std::fmax(top, scores(item, head, i, j));
+          score_of(problem, query, key, item, head, i, j, &cap_derivatives(item, head, i, j));
+      maximum = std::fmax(maximum, scores(item, head, i, j));
     }
-    if (top == nothing) {
-      lse(item, head, i) = nothing;
+    if (maximum == minus_infinity<long double>) {
+      lse(item, head, i) = minus_infinity<long double>;
       return;
     }
-    long double sum = std::exp(sink - top);
-    for (std::ptrdiff_t j = 0; j < keys; ++j) sum += std::exp(scores(item, head, i, j) - top);
-    lse(item, head, i) = top + std::log(sum);
+    long double sum = std::exp(sink - maximum);
+    for (std::ptrdiff_t j = 0; j < keys; ++j) sum += std::exp(scores(item, head, i, j) - maximum);
+    lse(item, head, i) = maximum + std::log(sum);
     const std::ptrdiff_t kv_head = head / (problem.num_heads / problem.num_kv_heads);
     for (std::ptrdiff_t j = 0; j < keys; ++j) {
-      weights(item, head, i, j) = std::exp(scores(item, head, i, j) - lse(item, head, i));
-      kept(item, head, i, j) = 1;
+      probabilities(item, head, i, j) = std::exp(scores(item, head, i, j) - lse(item, head, i));
+      keep_factors(item, head, i, j) = 1;
       if (problem.dropout_p > 0) {
-        kept(item, head, i, j) = keeps(problem.dropout_p, problem.seed, item, head, i, j)
-                                     ? 1 / (1 - static_cast<long double>(problem.dropout_p))
-                                     : 0;
+        keep_factors(item, head, i, j) = keeps(problem.dropout_p, problem.seed, item, head, i, j)
+                                             ? 1 / (1 - static_cast<long double>(problem.dropout_p))
+                                             : 0;
       }
-      if (!seen(problem, item, head, i, j)) continue;  // 0 · NaN would be NaN
+      if (!is_visible(problem, item, head, i, j)) continue;  // 0 · NaN would be NaN
       for (std::ptrdiff_t d = 0; d < problem.value_depth; ++d) {
-        out(item, head, i, d) += applied(item, head, i, j) *
-                                 number(value, item, kv_head, problem.items[item].key_begin + j, d);
+        out(item, head, i, d) +=
+            applied(item, head, i, j) *
+            element(value, item, kv_head, problem.items[item].key_begin + j, d);
       }
     }
   }
 };
 
-// Gradients of Σ dout ∘ out + Σ dlse ∘ lse + Σ dweights ∘ weights. What is absent counts as zeros.
+// Gradients of Σ dout ∘ out + Σ dlse ∘ lse + Σ dweights ∘ probabilities. Absent tensors are zeros.
 struct DenseGradients {
   Grid query, key, value;  // (items, H or Hkv, rows of the arrays, D or Dv)
   Grid bias;               // (items, heads, queries, keys): of each pair
@@ -153,8 +156,8 @@ struct DenseGradients {
         value(grid_like(value_array)),
         bias(dense.scores),
         delta(dense.lse) {
-    const auto given = [](const TensorView& view, auto... index) {
-      return view ? static_cast<long double>(number(view, index...)) : 0.0L;
+    const auto value_or_zero = [](const TensorView& view, auto... index) {
+      return view ? static_cast<long double>(element(view, index...)) : 0.0L;
     };
     for (std::ptrdiff_t item = 0; item < problem.num_items; ++item) {
       const Item& place = problem.items[item];
@@ -163,28 +166,29 @@ struct DenseGradients {
         for (std::ptrdiff_t i = 0; i < place.queries; ++i) {
           const std::ptrdiff_t row = place.query_begin + i;
           std::vector<long double> dprobability(static_cast<std::size_t>(place.keys), 0.0L);
-          long double sum = -given(dlse, item, head, row, 0);
+          long double sum = -value_or_zero(dlse, item, head, row, 0);
           for (std::ptrdiff_t j = 0; j < place.keys; ++j) {
             bias(item, head, i, j) = 0;
-            if (!seen(problem, item, head, i, j)) continue;
+            if (!is_visible(problem, item, head, i, j)) continue;
             long double& dprob = dprobability[static_cast<std::size_t>(j)];
-            dprob = given(dweights, item, head, i, j);
+            dprob = value_or_zero(dweights, item, head, i, j);
             for (std::ptrdiff_t d = 0; d < problem.value_depth; ++d) {
-              const long double dout_number = number(dout, item, head, row, d);
-              dprob += dout_number * value_array.get(item, kv_head, place.key_begin + j, d);
+              const long double dout_element = element(dout, item, head, row, d);
+              dprob += dout_element * value_array.get(item, kv_head, place.key_begin + j, d);
               value(item, kv_head, place.key_begin + j, d) +=
-                  dense.applied(item, head, i, j) * dout_number;
+                  dense.applied(item, head, i, j) * dout_element;
             }
-            dprob *= dense.kept(item, head, i, j);
-            sum += dense.weights(item, head, i, j) * dprob;
+            dprob *= dense.keep_factors(item, head, i, j);
+            sum += dense.probabilities(item, head, i, j) * dprob;
           }
           delta(item, head, i) = sum;
           for (std::ptrdiff_t j = 0; j < place.keys; ++j) {
-            if (!seen(problem, item, head, i, j)) continue;
-            const long double dscore =
-                dense.weights(item, head, i, j) * (dprobability[static_cast<std::size_t>(j)] - sum);
+            if (!is_visible(problem, item, head, i, j)) continue;
+            const long double dscore = dense.probabilities(item, head, i, j) *
+                                       (dprobability[static_cast<std::size_t>(j)] - sum);
             bias(item, head, i, j) = dscore;
-            const long double dproduct = dscore * dense.slopes(item, head, i, j) * problem.scale;
+            const long double dproduct =
+                dscore * dense.cap_derivatives(item, head, i, j) * problem.scale;
             for (std::ptrdiff_t d = 0; d < problem.depth; ++d) {
               query(item, head, row, d) +=
                   dproduct * key_array.get(item, kv_head, place.key_begin + j, d);

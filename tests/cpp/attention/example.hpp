@@ -1,5 +1,4 @@
-// A small call of attention: sizes, restrictions and arrays of random numbers, set up as the
-// bindings would.
+// A small call of attention: sizes, options and random arrays, set up as the bindings do.
 #pragma once
 
 #include <cstddef>
@@ -12,8 +11,8 @@
 
 namespace heedful {
 
-// Which numbers a mask or a bias has of its own along (items, heads, rows, columns).
-struct Own {
+// The axes (items, heads, rows, columns) of a mask or a bias that are not broadcast.
+struct OwnAxes {
   bool items = true, heads = true, rows = true, columns = true;
 };
 
@@ -30,14 +29,16 @@ struct Example {
   Tensor query, key, value, mask, bias;
   RandomNumbers random;
 
-  // All rows of every item. `type` is that of the three arrays.
-  explicit Example(const Sizes& given, ElementType type, Layout layout = Layout::plain,
+  // Every item has all rows. `type` is that of the three arrays.
+  explicit Example(const Sizes& requested, ElementType type, Layout layout = Layout::plain,
                    std::uint64_t seed = 1)
-      : sizes(given),
-        items(static_cast<std::size_t>(given.items), Item{0, given.queries, 0, given.keys, 0}),
-        query(type, {given.items, given.heads, given.queries, given.depth}, layout),
-        key(type, {given.items, given.kv_heads, given.keys, given.depth}, layout),
-        value(type, {given.items, given.kv_heads, given.keys, given.value_depth}, layout),
+      : sizes(requested),
+        items(static_cast<std::size_t>(requested.items),
+              Item{0, requested.queries, 0, requested.keys, 0}),
+        query(type, {requested.items, requested.heads, requested.queries, requested.depth}, layout),
+        key(type, {requested.items, requested.kv_heads, requested.keys, requested.depth}, layout),
+        value(type, {requested.items, requested.kv_heads, requested.keys, requested.value_depth},
+              layout),
         random(seed) {
     problem.num_items = sizes.items;
     problem.num_heads = sizes.heads;
@@ -55,20 +56,20 @@ struct Example {
 
   Item& item(std::ptrdiff_t index) { return items[static_cast<std::size_t>(index)]; }
 
-  Shape shape_of(const Own& own) const {
+  Shape shape_of(const OwnAxes& own) const {
     return {own.items ? sizes.items : 1, own.heads ? sizes.heads : 1, own.rows ? sizes.queries : 1,
             own.columns ? sizes.keys : 1};
   }
 
-  // Two of three keys may be attended to.
-  void add_mask(const Own& own = {}, Layout layout = Layout::plain) {
+  // Two of three keys are visible.
+  void add_mask(const OwnAxes& own = {}, Layout layout = Layout::plain) {
     mask = Tensor(ElementType::boolean, shape_of(own), layout);
     mask.fill([&] { return random.bits() % 3 == 0 ? 0.0 : 1.0; });
     problem.mask = mask.broadcast_view();
   }
 
-  // Every fifth number is −∞.
-  void add_bias(ElementType type, const Own& own = {}, Layout layout = Layout::plain) {
+  // Every fifth element is −∞.
+  void add_bias(ElementType type, const OwnAxes& own = {}, Layout layout = Layout::plain) {
     bias = Tensor(type, shape_of(own), layout);
     bias.fill([&] {
       return random.bits() % 5 == 0 ? -std::numeric_limits<double>::infinity() : random.exact();

@@ -1,6 +1,5 @@
-// What holds of the weighted sum in every case, for numbers of every kind: right, the same for all
-// orders in memory and all numbers of threads, an item alone as among others, and blind to what is
-// hidden.
+// Properties of the weighted sum in every case, for every element type: correct, the same bits for
+// all memory layouts, numbers of threads and numbers of items, and independent of hidden keys.
 #pragma once
 
 #include <cmath>
@@ -15,15 +14,15 @@ namespace heedful {
 
 inline constexpr double untouched = -99;
 
-// The numbers of a call, and how bfloat16 ones are multiplied.
+// The element type of a call, and how bfloat16 is multiplied.
 struct Kind {
   ElementType type;
-  Bfloat16Way way = Bfloat16Way::widened;
+  Bfloat16Mode mode = Bfloat16Mode::widened;
 };
 
-inline Example example_of(const Case& given, Kind kind, Layout layout = Layout::plain) {
-  Example example = example_of(given, kind.type, layout);
-  example.problem.bfloat16_way = kind.way;
+inline Example example_of(const Case& test_case, Kind kind, Layout layout = Layout::plain) {
+  Example example = example_of(test_case, kind.type, layout);
+  example.problem.bfloat16_mode = kind.mode;
   return example;
 }
 
@@ -44,7 +43,7 @@ struct Result {
                          example.value.view(), out.view(), lse.view(), Team{threads, nullptr});
   }
 
-  // The same numbers, wherever they lie.
+  // Equal elements, in any layout.
   bool equals(const Result& other) const {
     bool same = true;
     const auto compare = [&](const Tensor& a, const Tensor& b) {
@@ -64,8 +63,8 @@ inline bool belongs(const Item& item, std::ptrdiff_t row) {
 }
 
 template <class T>
-void results_are_those_of_the_definition(const Case& given, Kind kind) {
-  const Example example = example_of(given, kind);
+void results_are_those_of_the_definition(const Case& test_case, Kind kind) {
+  const Example example = example_of(test_case, kind);
   Dense dense(example.problem, example.query.view(), example.key.view(), example.value.view());
   const Result<T> result(example);
   const double allowed = tolerance(kind.type);
@@ -92,20 +91,20 @@ void results_are_those_of_the_definition(const Case& given, Kind kind) {
              std::abs(actual - expected) <= tolerance(element_type<T>) * (1 + std::abs(expected));
   });
   if (!check(right, "out and lse are those of the definition")) {
-    std::printf("in \"%s\"\n", given.name);
+    std::printf("in \"%s\"\n", test_case.name);
   }
   if (!check(none_else, "rows of no item stay as they were")) {
-    std::printf("in \"%s\"\n", given.name);
+    std::printf("in \"%s\"\n", test_case.name);
   }
 }
 
 template <class T>
-void the_same_bits_in_any_order_of_memory_and_for_any_threads(const Case& given, Kind kind) {
-  const Result<T> plain(example_of(given, kind));
-  for (const auto& [layout, threads] : ways) {
-    const Result<T> result(example_of(given, kind, layout), threads, layout);
+void the_same_bits_for_all_layouts_and_threads(const Case& test_case, Kind kind) {
+  const Result<T> plain(example_of(test_case, kind));
+  for (const auto& [layout, threads] : variants) {
+    const Result<T> result(example_of(test_case, kind, layout), threads, layout);
     if (!check(plain.equals(result), "the same bits for all strides and threads")) {
-      std::printf("in \"%s\", layout %d, %d threads\n", given.name, static_cast<int>(layout),
+      std::printf("in \"%s\", layout %d, %d threads\n", test_case.name, static_cast<int>(layout),
                   threads);
     }
   }
@@ -117,11 +116,11 @@ inline TensorView from_item(TensorView view, std::ptrdiff_t item) {
 }
 
 template <class T>
-void an_item_alone_has_the_bits_it_has_among_others(const Case& given, Kind kind) {
-  const Example example = example_of(given, kind);
-  if (given.sizes.items < 2 || example.problem.dropout_p > 0) return;
+void an_item_alone_has_the_same_bits(const Case& test_case, Kind kind) {
+  const Example example = example_of(test_case, kind);
+  if (test_case.sizes.items < 2 || example.problem.dropout_p > 0) return;
   const Result<T> together(example);
-  const std::ptrdiff_t item = given.sizes.items - 1;
+  const std::ptrdiff_t item = test_case.sizes.items - 1;
   Problem problem = example.problem;
   problem.num_items = 1;
   problem.items += item;
@@ -141,29 +140,29 @@ void an_item_alone_has_the_bits_it_has_among_others(const Case& given, Kind kind
     none_else &= at == item || alone.out.get(at, index...) == untouched;
   });
   if (!check(same && none_else, "an item has the same bits alone")) {
-    std::printf("in \"%s\"\n", given.name);
+    std::printf("in \"%s\"\n", test_case.name);
   }
 }
 
-// Which rows see a key of an item and key head.
-inline bool sees_key(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head,
-                     std::ptrdiff_t query, std::ptrdiff_t kv_head, std::ptrdiff_t key) {
-  return head / problem.group() == kv_head && seen(problem, item, head, query, key);
+// Whether a row sees a key of an item and key/value head.
+inline bool row_sees_key(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head,
+                         std::ptrdiff_t query, std::ptrdiff_t kv_head, std::ptrdiff_t key) {
+  return head / problem.group() == kv_head && is_visible(problem, item, head, query, key);
 }
 
-// NaN or ∞ in one key and its value: those who see it may get NaN, all others keep their bits.
+// NaN or ∞ in one key and its value: rows that see it may become NaN, all others keep their bits.
 template <class T>
-void what_is_hidden_has_no_effect(const Case& given, Kind kind) {
-  const Sizes& sizes = given.sizes;
+void what_is_hidden_has_no_effect(const Case& test_case, Kind kind) {
+  const Sizes& sizes = test_case.sizes;
   if (sizes.items == 0 || sizes.heads == 0 || sizes.keys > 700 || sizes.queries > 300) return;
-  const Example whole = example_of(given, kind);
+  const Example whole = example_of(test_case, kind);
   const Result<T> clean(whole);
   const std::ptrdiff_t item = sizes.items - 1, kv_head = sizes.kv_heads - 1;
   for (const double odd :
        {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
     const std::ptrdiff_t keys = whole.problem.items[item].keys;
     for (std::ptrdiff_t key = 0; key < keys; key += 1 + keys / 7) {
-      Example example = example_of(given, kind);
+      Example example = example_of(test_case, kind);
       const Problem& problem = example.problem;
       const Item& place = problem.items[item];
       for (std::ptrdiff_t d = 0; d < sizes.depth; ++d) {
@@ -178,29 +177,29 @@ void what_is_hidden_has_no_effect(const Case& given, Kind kind) {
         const double actual = result.out.get(at, head, row, column);
         const Item& own = problem.items[at];
         if (at == item && belongs(own, row) &&
-            sees_key(problem, at, head, row - own.query_begin, kv_head, key)) {
+            row_sees_key(problem, at, head, row - own.query_begin, kv_head, key)) {
           const bool dropped =
-              problem.dropout_p > 0;  // a score of −∞ weighs nothing, and may be dropped besides
+              problem.dropout_p > 0;  // a score of −∞ has probability 0, and may be dropped too
           reached &= std::isnan(actual) || dropped || std::isinf(odd) || sizes.depth == 0;
           return;
         }
         const double before = clean.out.get(at, head, row, column);
         others_same &= actual == before;
       });
-      if (!check(others_same, "those who do not see a key keep their bits, whatever it holds") ||
-          !check(reached, "those who see a NaN get one")) {
-        std::printf("in \"%s\", key %td, %g\n", given.name, key, odd);
+      if (!check(others_same, "rows that do not see a key keep their bits, whatever it holds") ||
+          !check(reached, "rows that see a NaN become NaN")) {
+        std::printf("in \"%s\", key %td, %g\n", test_case.name, key, odd);
       }
     }
   }
 }
 
 template <class T>
-void forward_is_right(const Case& given, Kind kind) {
-  results_are_those_of_the_definition<T>(given, kind);
-  the_same_bits_in_any_order_of_memory_and_for_any_threads<T>(given, kind);
-  an_item_alone_has_the_bits_it_has_among_others<T>(given, kind);
-  what_is_hidden_has_no_effect<T>(given, kind);
+void forward_is_right(const Case& test_case, Kind kind) {
+  results_are_those_of_the_definition<T>(test_case, kind);
+  the_same_bits_for_all_layouts_and_threads<T>(test_case, kind);
+  an_item_alone_has_the_same_bits<T>(test_case, kind);
+  what_is_hidden_has_no_effect<T>(test_case, kind);
 }
 
 }  // namespace heedful

@@ -1,6 +1,6 @@
-// An array (items, heads, rows, columns) of any element type and any order in memory, and the view
-// that kernels get of it. Its memory is exactly as long as it must be, so that the address
-// sanitizer sees every step outside.
+// An array (items, heads, rows, columns) of any element type and memory layout, and its view for
+// kernels. Its memory has the minimum size, so that the address sanitizer reports every access
+// outside.
 #pragma once
 
 #include <algorithm>
@@ -15,19 +15,19 @@
 namespace heedful {
 
 enum class Layout {
-  plain,         // (items, heads, rows, columns), one run
+  plain,         // (items, heads, rows, columns), contiguous
   heads_inside,  // (items, rows, heads, columns)
   spread,        // columns two apart
   columns_out,   // (items, heads, columns, rows)
-  reversed,      // rows and columns run backwards
+  reversed,      // rows and columns have negative strides
 };
 
 struct Shape {
   std::ptrdiff_t items, heads, rows, columns;
 };
 
-// What stands at an address.
-inline double number_at(const char* address, ElementType type) {
+// The element at an address.
+inline double element_at(const char* address, ElementType type) {
   const auto as = [&](auto number) {
     std::memcpy(&number, address, sizeof(number));
     return number;
@@ -47,7 +47,7 @@ inline double number_at(const char* address, ElementType type) {
   return 0;
 }
 
-inline void put_number(char* address, ElementType type, double number) {
+inline void put_element(char* address, ElementType type, double number) {
   const auto put = [&](auto bits) { std::memcpy(address, &bits, sizeof(bits)); };
   switch (type) {
     case ElementType::float32:
@@ -63,25 +63,25 @@ inline void put_number(char* address, ElementType type, double number) {
   }
 }
 
-// A number of a view, found by its strides alone.
-inline double number(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_t head,
-                     std::ptrdiff_t row, std::ptrdiff_t column) {
-  return number_at(view.data + view.item_offsets[item] + head * view.head_stride +
-                       row * view.row_stride + column * view.column_stride,
-                   view.type);
+// An element of a view, addressed by its strides alone.
+inline double element(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_t head,
+                      std::ptrdiff_t row, std::ptrdiff_t column) {
+  return element_at(view.data + view.item_offsets[item] + head * view.head_stride +
+                        row * view.row_stride + column * view.column_stride,
+                    view.type);
 }
 
 class Tensor {
  public:
   Tensor() = default;
 
-  // Axes of length 1 have stride 0, so they broadcast; a single column counts as contiguous.
+  // Axes of length 1 have stride 0, so that they broadcast; a single column counts as contiguous.
   Tensor(ElementType type, Shape shape, Layout layout = Layout::plain) : shape_(shape) {
     const std::ptrdiff_t lengths[4] = {shape.items, shape.heads, shape.rows, shape.columns};
     const int orders[5][4] = {{0, 1, 2, 3}, {0, 2, 1, 3}, {0, 1, 2, 3}, {0, 1, 3, 2}, {0, 1, 2, 3}};
     std::ptrdiff_t strides[4] = {};
     std::ptrdiff_t next = element_size(type) * (layout == Layout::spread ? 2 : 1);
-    std::ptrdiff_t last = 0;  // where the last number lies
+    std::ptrdiff_t last = 0;  // the offset of the last element
     for (int i = 3; i >= 0; --i) {
       const int axis = orders[static_cast<int>(layout)][i];
       strides[axis] = lengths[axis] == 1 ? 0 : next;
@@ -97,8 +97,7 @@ class Tensor {
       }
     }
     if (bytes_.empty()) bytes_.reserve(1);  // an empty array has an address too
-    for (std::ptrdiff_t item = 0; item < std::max<std::ptrdiff_t>(shape.items, most_items);
-         ++item) {
+    for (std::ptrdiff_t item = 0; item < std::max<std::ptrdiff_t>(shape.items, max_items); ++item) {
       offsets_.push_back(first + item * strides[0]);
     }
     view_ = {bytes_.data(), type, offsets_.data(), strides[1], strides[2], strides[3]};
@@ -108,7 +107,7 @@ class Tensor {
   Tensor& operator=(Tensor&&) = default;
 
   const TensorView& view() const { return view_; }
-  // The view of something that broadcasts along its columns too.
+  // The view of an array that broadcasts along its columns too.
   TensorView broadcast_view() const {
     TensorView view = view_;
     if (shape_.columns == 1) view.column_stride = 0;
@@ -120,14 +119,14 @@ class Tensor {
 
   double get(std::ptrdiff_t item, std::ptrdiff_t head, std::ptrdiff_t row,
              std::ptrdiff_t column = 0) const {
-    return number(view_, item, head, row, column);
+    return element(view_, item, head, row, column);
   }
   void set(std::ptrdiff_t item, std::ptrdiff_t head, std::ptrdiff_t row, std::ptrdiff_t column,
            double value) {
-    put_number(view_.row(item, head, row) + column * view_.column_stride, view_.type, value);
+    put_element(view_.row(item, head, row) + column * view_.column_stride, view_.type, value);
   }
 
-  // Every number from function().
+  // Sets every element to function().
   template <class Function>
   void fill(const Function& function) {
     for_each([&](std::ptrdiff_t item, std::ptrdiff_t head, std::ptrdiff_t row,
@@ -147,7 +146,7 @@ class Tensor {
   }
 
  private:
-  static constexpr std::ptrdiff_t most_items = 8;  // as far as an array of one item broadcasts
+  static constexpr std::ptrdiff_t max_items = 8;  // to which an array of one item broadcasts
 
   Shape shape_{0, 0, 0, 0};
   std::vector<char> bytes_;

@@ -1,5 +1,5 @@
-// Gradients over the whole table of cases: right, the same for all orders in memory and all numbers
-// of threads, and blind to what is hidden.
+// Gradients over the whole table of cases: correct, the same bits for all memory layouts and
+// numbers of threads, and independent of what is hidden.
 #include <algorithm>
 #include <cmath>
 #include <iterator>
@@ -15,22 +15,23 @@
 namespace heedful {
 namespace {
 
-// Gradients are sums of `terms` numbers, each with a sum over dout ∘ out in it: out of 16 bits
-// comes here rounded.
+// Gradients are sums of `terms` terms, each of which contains a sum over dout ∘ out: a 16-bit out
+// is rounded.
 double allowed(ElementType type, std::ptrdiff_t terms, std::ptrdiff_t value_depth) {
   return tolerance(type) * (4 + std::sqrt(static_cast<double>(terms + value_depth)));
 }
 
 template <class T>
-void gradients_are_those_of_the_definition(const Case& which, Dense& dense, const Extras& extras,
-                                           ElementType type) {
-  Given<T> given(which, dense, extras, type, Layout::plain);
-  const Example& example = given.example;
-  DenseGradients truth(example.problem, given.dense, example.query, example.key, example.value,
-                       given.dout.view(), given.dlse.view(), given.dweights.view());
-  const Gradients<T> gradients(given, extras, 1, Layout::plain);
+void gradients_are_those_of_the_definition(const Case& test_case, Dense& dense,
+                                           const Extras& extras, ElementType type) {
+  BackwardInputs<T> inputs(test_case, dense, extras, type, Layout::plain);
+  const Example& example = inputs.example;
+  DenseGradients expected_gradients(example.problem, inputs.dense, example.query, example.key,
+                                    example.value, inputs.dout.view(), inputs.dlse.view(),
+                                    inputs.dweights.view());
+  const Gradients<T> gradients(inputs, extras, 1, Layout::plain);
   const std::ptrdiff_t group =
-      which.sizes.kv_heads == 0 ? 1 : which.sizes.heads / which.sizes.kv_heads;
+      test_case.sizes.kv_heads == 0 ? 1 : test_case.sizes.heads / test_case.sizes.kv_heads;
   const auto compare = [&](const Tensor& actual, Grid& expected, std::ptrdiff_t terms,
                            const char* sentence) {
     bool right = true;
@@ -38,82 +39,84 @@ void gradients_are_those_of_the_definition(const Case& which, Dense& dense, cons
     actual.for_each([&](auto... index) {
       const long double number = expected(index...);
       const long double error = std::abs(actual.get(index...) - number) / (1 + std::abs(number));
-      right &= error <= allowed(type, terms, which.sizes.value_depth);
+      right &= error <= allowed(type, terms, test_case.sizes.value_depth);
       worst = std::fmax(worst, error);
     });
     if (!check(right, sentence)) {
-      std::printf("in \"%s\", element type %d, off by %Lg\n", which.name, static_cast<int>(type),
-                  worst);
+      std::printf("in \"%s\", element type %d, off by %Lg\n", test_case.name,
+                  static_cast<int>(type), worst);
     }
   };
-  compare(gradients.dquery, truth.query, which.sizes.keys, "dquery = scale · dscore key");
-  compare(gradients.dkey, truth.key, group * which.sizes.queries, "dkey = scale · dscoreᵀ query");
-  compare(gradients.dvalue, truth.value, group * which.sizes.queries, "dvalue = weightsᵀ dout");
+  compare(gradients.dquery, expected_gradients.query, test_case.sizes.keys,
+          "dquery = scale · dscore key");
+  compare(gradients.dkey, expected_gradients.key, group * test_case.sizes.queries,
+          "dkey = scale · dscoreᵀ query");
+  compare(gradients.dvalue, expected_gradients.value, group * test_case.sizes.queries,
+          "dvalue = probabilitiesᵀ dout");
   bool right = true;
   gradients.delta.for_each([&](auto item, auto head, auto row, auto) {
-    const std::ptrdiff_t i = given.query_at(item, row);
+    const std::ptrdiff_t i = inputs.query_at(item, row);
     if (i < 0) return;
-    const long double expected = truth.delta(item, head, i);
+    const long double expected = expected_gradients.delta(item, head, i);
     right &= std::abs(gradients.delta.get(item, head, row) - expected) <=
-             allowed(type, 0, which.sizes.value_depth) * (1 + std::abs(expected));
+             allowed(type, 0, test_case.sizes.value_depth) * (1 + std::abs(expected));
   });
-  if (!check(right, "delta = Σ dout ∘ out − row_term")) std::printf("in \"%s\"\n", which.name);
+  if (!check(right, "delta = Σ dout ∘ out − row_term")) std::printf("in \"%s\"\n", test_case.name);
   if (!extras.dbias) return;
   const Shape shape = gradients.dbias.shape();
   Grid summed(shape.items, shape.heads, shape.rows, shape.columns);
-  const Sizes& sizes = which.sizes;
+  const Sizes& sizes = test_case.sizes;
   for (std::ptrdiff_t item = 0; item < sizes.items; ++item) {
     for (std::ptrdiff_t head = 0; head < sizes.heads; ++head) {
       for (std::ptrdiff_t i = 0; i < example.problem.items[item].queries; ++i) {
         for (std::ptrdiff_t j = 0; j < example.problem.items[item].keys; ++j) {
           summed(item % shape.items, head % shape.heads, i % shape.rows, j % shape.columns) +=
-              truth.bias(item, head, i, j);
+              expected_gradients.bias(item, head, i, j);
         }
       }
     }
   }
   compare(gradients.dbias, summed, sizes.items * sizes.heads,
-          "dbias = dscore, summed over what it has not of its own");
+          "dbias = dscore, summed over its broadcast axes");
 }
 
 template <class T>
-void the_same_bits_in_any_order_of_memory_and_for_any_threads(const Case& which, Dense& dense,
-                                                              const Extras& extras,
-                                                              ElementType type) {
-  const Given<T> plain(which, dense, extras, type, Layout::plain);
+void the_same_bits_for_all_layouts_and_threads(const Case& test_case, Dense& dense,
+                                               const Extras& extras, ElementType type) {
+  const BackwardInputs<T> plain(test_case, dense, extras, type, Layout::plain);
   const Gradients<T> expected(plain, extras, 1, Layout::plain);
-  for (const auto& [layout, threads] : ways) {
-    // gradients come in runs of columns, as the caller allocates them
+  for (const auto& [layout, threads] : variants) {
+    // the columns of gradients are contiguous, as the caller allocates them
     const Layout own = layout == Layout::heads_inside ? layout : Layout::plain;
-    const Given<T> given(which, dense, extras, type, layout);
-    if (!check(expected.equals(Gradients<T>(given, extras, threads, own)),
+    const BackwardInputs<T> inputs(test_case, dense, extras, type, layout);
+    if (!check(expected.equals(Gradients<T>(inputs, extras, threads, own)),
                "the same bits for all strides and threads")) {
-      std::printf("in \"%s\", layout %d, %d threads\n", which.name, static_cast<int>(layout),
+      std::printf("in \"%s\", layout %d, %d threads\n", test_case.name, static_cast<int>(layout),
                   threads);
     }
   }
 }
 
-// NaN in a key and its value that nobody sees, and in a query and dout that see nothing.
+// NaN in a key and its value that no query sees, and in a query and dout without visible keys.
 template <class T>
-void what_is_hidden_has_no_effect(const Case& which, Dense& dense) {
-  const Sizes& sizes = which.sizes;
+void what_is_hidden_has_no_effect(const Case& test_case, Dense& dense) {
+  const Sizes& sizes = test_case.sizes;
   if (sizes.items == 0 || sizes.heads == 0 || sizes.keys > 700 || sizes.queries > 300) return;
   const Extras extras;
-  const Given<T> clean(which, dense, extras, element_type<T>, Layout::plain);
+  const BackwardInputs<T> clean(test_case, dense, extras, element_type<T>, Layout::plain);
   const Gradients<T> expected(clean, extras, 1, Layout::plain);
   const std::ptrdiff_t item = sizes.items - 1, kv_head = sizes.kv_heads - 1;
   const Problem& problem = clean.example.problem;
   const Item& place = problem.items[item];
   for (const double odd :
        {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
-    Given<T> dirty(which, dense, extras, element_type<T>, Layout::plain);
+    BackwardInputs<T> dirty(test_case, dense, extras, element_type<T>, Layout::plain);
     bool any = false;
     for (std::ptrdiff_t j = 0; j < place.keys; ++j) {
       bool visible = false;
       for (std::ptrdiff_t head = 0; head < sizes.heads; ++head) {
         for (std::ptrdiff_t i = 0; i < place.queries && head / problem.group() == kv_head; ++i) {
-          visible |= seen(problem, item, head, i, j);
+          visible |= is_visible(problem, item, head, i, j);
         }
       }
       if (visible) continue;
@@ -138,24 +141,24 @@ void what_is_hidden_has_no_effect(const Case& which, Dense& dense) {
     }
     if (!any) return;
     if (!check(expected.equals(Gradients<T>(dirty, extras, 2, Layout::plain)),
-               "what nobody sees, and who sees nothing, may hold anything")) {
-      std::printf("in \"%s\" with %g\n", which.name, odd);
+               "keys that no query sees, and queries without visible keys, may hold anything")) {
+      std::printf("in \"%s\" with %g\n", test_case.name, odd);
     }
   }
 }
 
-// A NaN that some see and some do not: those who do not keep their gradients.
+// A NaN visible to some queries: the others keep their gradients.
 template <class T>
-void a_nan_stays_with_those_who_see_it() {
+void a_nan_reaches_only_the_queries_that_see_it() {
   const Case causal{"causal", {1, 2, 1, 37, 53, 5, 3}, [](Example& example) {
                       example.problem.right = 0;
                       set_offset(example, 10);
                     }};
   const Extras extras;
   Dense dense = dense_of(causal, element_type<T>);
-  const Given<T> clean(causal, dense, extras, element_type<T>, Layout::plain);
+  const BackwardInputs<T> clean(causal, dense, extras, element_type<T>, Layout::plain);
   const Gradients<T> expected(clean, extras, 1, Layout::plain);
-  Given<T> dirty(causal, dense, extras, element_type<T>, Layout::plain);
+  BackwardInputs<T> dirty(causal, dense, extras, element_type<T>, Layout::plain);
   for (std::ptrdiff_t d = 0; d < 3; ++d) {
     dirty.example.value.set(0, 0, 30, d, std::numeric_limits<double>::quiet_NaN());
   }
@@ -173,32 +176,33 @@ void a_nan_stays_with_those_who_see_it() {
   check(later_nan, "queries that see it get NaN");
 }
 
-constexpr Own biases[] = {{true, true, true, true},  {false, true, true, true},
-                          {true, false, true, true}, {false, false, true, true},
-                          {true, true, true, false}, {true, true, false, true}};
+constexpr OwnAxes biases[] = {{true, true, true, true},  {false, true, true, true},
+                              {true, false, true, true}, {false, false, true, true},
+                              {true, true, true, false}, {true, true, false, true}};
 
-// Cases where a gradient of the bias is asked for, in each shape that it may have.
-bool has_dbias(const Case& given) {
+// Cases with a gradient of the bias, in each shape that it may have.
+bool has_dbias(const Case& test_case) {
   constexpr std::string_view names[] = {
-      "plain", "bias", "bias over blocks of keys", "packed sequences", "all together", "softcap"};
-  return std::find(std::begin(names), std::end(names), given.name) != std::end(names);
+      "plain",        "bias",   "bias over several key tiles", "packed sequences",
+      "all together", "softcap"};
+  return std::find(std::begin(names), std::end(names), test_case.name) != std::end(names);
 }
 
 template <class T>
-void everything_about(const Case& given, ElementType type) {
-  Dense dense = dense_of(given, type);
-  const Extras nothing_more, all_but_bias{true, true, false, {}};
-  gradients_are_those_of_the_definition<T>(given, dense, nothing_more, type);
-  the_same_bits_in_any_order_of_memory_and_for_any_threads<T>(given, dense, all_but_bias, type);
+void everything_about(const Case& test_case, ElementType type) {
+  Dense dense = dense_of(test_case, type);
+  const Extras no_extras, all_but_bias{true, true, false, {}};
+  gradients_are_those_of_the_definition<T>(test_case, dense, no_extras, type);
+  the_same_bits_for_all_layouts_and_threads<T>(test_case, dense, all_but_bias, type);
   if (type != element_type<T>) return;
-  gradients_are_those_of_the_definition<T>(given, dense, {true, false, false, {}}, type);
-  gradients_are_those_of_the_definition<T>(given, dense, all_but_bias, type);
-  what_is_hidden_has_no_effect<T>(given, dense);
-  for (const Own& own : biases) {
-    if (!has_dbias(given)) return;
+  gradients_are_those_of_the_definition<T>(test_case, dense, {true, false, false, {}}, type);
+  gradients_are_those_of_the_definition<T>(test_case, dense, all_but_bias, type);
+  what_is_hidden_has_no_effect<T>(test_case, dense);
+  for (const OwnAxes& own : biases) {
+    if (!has_dbias(test_case)) return;
     const Extras bias{false, false, true, own};
-    gradients_are_those_of_the_definition<T>(given, dense, bias, type);
-    the_same_bits_in_any_order_of_memory_and_for_any_threads<T>(given, dense, bias, type);
+    gradients_are_those_of_the_definition<T>(test_case, dense, bias, type);
+    the_same_bits_for_all_layouts_and_threads<T>(test_case, dense, bias, type);
   }
 }
 
@@ -207,13 +211,13 @@ void everything_about(const Case& given, ElementType type) {
 
 int main() {
   using namespace heedful;
-  for (const Case& given : cases) {
-    everything_about<double>(given, ElementType::float64);
-    everything_about<float>(given, ElementType::float32);
-    everything_about<float>(given, ElementType::float16);
-    everything_about<float>(given, ElementType::bfloat16);
+  for (const Case& test_case : cases) {
+    everything_about<double>(test_case, ElementType::float64);
+    everything_about<float>(test_case, ElementType::float32);
+    everything_about<float>(test_case, ElementType::float16);
+    everything_about<float>(test_case, ElementType::bfloat16);
   }
-  a_nan_stays_with_those_who_see_it<float>();
-  a_nan_stays_with_those_who_see_it<double>();
+  a_nan_reaches_only_the_queries_that_see_it<float>();
+  a_nan_reaches_only_the_queries_that_see_it<double>();
   return summary();
 }

@@ -1,5 +1,5 @@
-// The weighted sum of the values over the whole table of cases: right, the same for all orders in
-// memory and all numbers of threads, an item alone as among others, and blind to what is hidden.
+// The weighted sum of the values over the whole table of cases: correct, the same bits for all
+// memory layouts, numbers of threads and numbers of items, and independent of hidden keys.
 #include <cmath>
 #include <limits>
 
@@ -8,9 +8,9 @@
 namespace heedful {
 namespace {
 
-// A row of keys that nobody sees is not touched at all: it may lie in memory that does not exist.
+// Key rows that no query sees are not accessed: their memory need not exist.
 template <class T>
-void a_tile_that_nobody_sees_is_not_read() {
+void a_tile_that_no_query_sees_is_not_read() {
   for (const std::ptrdiff_t queries : {1, 37}) {
     Example example({1, 2, 1, queries, 1301, 5, 3}, element_type<T>);
     example.add_mask({true, false, false, true});
@@ -19,13 +19,13 @@ void a_tile_that_nobody_sees_is_not_read() {
     }
     Dense dense(example.problem, example.query.view(), example.key.view(), example.value.view());
     const auto shortened = [](const Tensor& whole, std::ptrdiff_t depth) {
-      Tensor some(element_type<T>, {1, 1, 400, depth});  // more than a tile, much less than all
+      Tensor some(element_type<T>, {1, 1, 400, depth});  // more than one tile, much less than all
       some.for_each([&](auto... index) { some.set(index..., whole.get(index...)); });
       return some;
     };
     example.key = shortened(example.key, 5);
     example.value = shortened(example.value, 3);
-    const Result<T> result(example);  // the address sanitizer watches
+    const Result<T> result(example);  // the address sanitizer reports reads past the end
     close(result.out.get(0, 1, queries - 1, 2),
           static_cast<double>(dense.out(0, 1, queries - 1, 2)), 1e-4, "hidden keys are not read");
   }
@@ -41,7 +41,8 @@ void scores_may_be_extreme() {
       Dense dense(example.problem, example.query.view(), example.key.view(), example.value.view());
       bool right = true;
       result.out.for_each([&](auto... index) {
-        // with a great scale the greatest score takes all, and products of exact numbers are exact
+        // with a large scale the maximum score has probability 1, and products of exact inputs are
+        // exact
         right &= std::abs(result.out.get(index...) - dense.out(index...)) <= 1e-3;
       });
       if (!check(right, "scores of any size have their softmax")) {
@@ -55,19 +56,20 @@ template <class T>
 void lse_may_be_left_out() {
   const Example example = example_of(cases[1], element_type<T>);
   const Result<T> whole(example);
-  Result<T> part(example);
-  part.out.fill([] { return untouched; });
+  Result<T> without_lse(example);
+  without_lse.out.fill([] { return untouched; });
   attention_forward<T>(example.problem, example.query.view(), example.key.view(),
-                       example.value.view(), part.out.view(), TensorView{}, Team{1, nullptr});
-  check(part.equals(whole), "without lse, out is the same");
+                       example.value.view(), without_lse.out.view(), TensorView{},
+                       Team{1, nullptr});
+  check(without_lse.equals(whole), "without lse, out is the same");
 }
 
 template <class T>
 void everything() {
-  for (const Case& given : cases) {
-    forward_is_right<T>(given, {element_type<T>});
+  for (const Case& test_case : cases) {
+    forward_is_right<T>(test_case, {element_type<T>});
   }
-  a_tile_that_nobody_sees_is_not_read<T>();
+  a_tile_that_no_query_sees_is_not_read<T>();
   scores_may_be_extreme<T>();
   lse_may_be_left_out<T>();
 }

@@ -1,17 +1,18 @@
-// Weighted means of values near the largest number: none is beyond the values, though their sum is.
+// Weighted means of values near the largest finite number stay within the range of the values,
+// though their sum overflows.
 #include <cmath>
 #include <limits>
 
 #include "attention/forward/forward.hpp"
 #include "attention/forward/overflow.hpp"
-#include "attention/softmax/shrunk_mean.hpp"
+#include "attention/softmax/scaled_mean.hpp"
 #include "check.hpp"
 #include "example.hpp"
 
 namespace heedful {
 namespace {
 
-double largest(ElementType type) { return largest_number<double>(type); }
+double largest(ElementType type) { return largest_finite<double>(type); }
 
 template <class T>
 Tensor out_of(const Example& example, ElementType type) {
@@ -32,10 +33,10 @@ void equal_values_come_back(ElementType type) {
     for (const bool additive : {false, true}) {
       if (additive && type != element_type<T>) continue;
       Example example(sizes, type);
-      std::vector<T> weight(static_cast<std::size_t>(sizes.depth), T(0.3));
+      std::vector<T> score_vector(static_cast<std::size_t>(sizes.depth), T(0.3));
       if (additive) {
         example.problem.score_kind = ScoreKind::additive;
-        example.problem.additive_weight = weight.data();
+        example.problem.score_vector = score_vector.data();
         example.problem.scale = 1;
       }
       for (const double sign : {1.0, -1.0}) {
@@ -67,18 +68,18 @@ void infinity_and_nan_stay() {
   check(out.get(0, 1, 31, 0) == inf, "∞ reaches the output");
   check(std::isnan(out.get(0, 1, 31, 1)), "NaN reaches the output");
   check(std::isnan(out.get(0, 1, 31, 2)), "∞ of both signs is NaN");
-  check(std::isfinite(out.get(0, 1, 31, 3)), "a column beside them is not touched");
+  check(std::isfinite(out.get(0, 1, 31, 3)), "another column stays finite");
 }
 
-void means_grow_back() {
+void means_are_scaled_back() {
   const float top = std::numeric_limits<float>::max();
-  const float small = top * value_shrink<float>;
-  const float above = small * 1.000001f;
-  check(grown_mean(small, top, true) == top, "the largest number comes back");
-  check(grown_mean(above, top, true) == top, "rounding leads no further than that");
-  check(grown_mean(-above, top, true) == -top, "nor below its negative");
-  check(std::isinf(grown_mean(above, top, false)), "with dropout it may");
-  check(std::isinf(grown_mean(std::numeric_limits<float>::infinity(), top, true)), "∞ is ∞");
+  const float scaled = top * value_scale<float>;
+  const float above = scaled * 1.000001f;
+  check(unscaled_mean(scaled, top, true) == top, "the largest number is restored");
+  check(unscaled_mean(above, top, true) == top, "rounding does not exceed it");
+  check(unscaled_mean(-above, top, true) == -top, "nor below its negative");
+  check(std::isinf(unscaled_mean(above, top, false)), "with dropout it may");
+  check(std::isinf(unscaled_mean(std::numeric_limits<float>::infinity(), top, true)), "∞ is ∞");
 }
 
 }  // namespace
@@ -91,6 +92,6 @@ int main() {
   equal_values_come_back<float>(ElementType::float16);
   equal_values_come_back<float>(ElementType::bfloat16);
   infinity_and_nan_stay();
-  means_grow_back();
+  means_are_scaled_back();
   return summary();
 }

@@ -1,4 +1,4 @@
-// Tiles of keys: in order, without gaps, even, and no longer than the work areas are made for.
+// Key tiles: in order, without gaps, even, and no longer than the buffers.
 #include <algorithm>
 
 #include "attention/problem/key_tiles.hpp"
@@ -22,26 +22,26 @@ void tiles_follow_one_another_and_fit() {
           longest = std::max(longest, tiles[i].size());
         }
         check(next == begin + size, "the last tile ends with the keys");
-        check(longest <= KeyTiles::most(tile), "no tile is longer than `most`");
+        check(longest <= KeyTiles::max_keys(tile), "no tile is longer than max_keys");
         check(tiles.count() == 0 || longest - shortest <= 1, "tiles are even");
-        check(size > KeyTiles::most(tile) || tiles.count() == (size > 0 ? 1 : 0),
-              "up to one and a half tiles stay whole");
+        check(size > KeyTiles::max_keys(tile) || tiles.count() == (size > 0 ? 1 : 0),
+              "up to one and a half tiles are not split");
       }
     }
   }
   check(KeyTiles({7, 3}, 4).count() == 0, "keys that end before they begin have no tiles");
 }
 
-void tiles_are_smaller_for_great_depths() {
+void tiles_are_smaller_for_large_depths() {
   Problem problem;
   problem.depth = problem.value_depth = 64;
   check(tile_keys(problem) == 256, "256 keys for usual depths");
   problem.depth = problem.value_depth = 512;
-  check(tile_keys(problem) == 128, "fewer for great ones");
+  check(tile_keys(problem) == 128, "fewer for large ones");
   problem.depth = problem.value_depth = 1 << 20;
   check(tile_keys(problem) == 32, "32 at least");
   problem.depth = problem.value_depth = 0;
-  check(tile_keys(problem) == 256, "no depth is a depth too");
+  check(tile_keys(problem) == 256, "depth 0 is allowed");
 }
 
 }  // namespace
@@ -50,6 +50,6 @@ void tiles_are_smaller_for_great_depths() {
 int main() {
   using namespace heedful;
   tiles_follow_one_another_and_fit();
-  tiles_are_smaller_for_great_depths();
+  tiles_are_smaller_for_large_depths();
   return summary();
 }

@@ -1,9 +1,9 @@
-// Panels: which rows their lanes stand for, and which keys some and all of them see.
+// Query panels: the rows of their lanes, and the keys visible to any and to all of them.
 #include <algorithm>
 
 #include "attention/problem/panel.hpp"
 #include "check.hpp"
-#include "seen.hpp"
+#include "visibility.hpp"
 
 namespace heedful {
 namespace {
@@ -36,39 +36,39 @@ void lanes_are_rows_of_the_group_the_query_running_fastest() {
       const int count =
           static_cast<int>(std::min<std::ptrdiff_t>(rows - first, Panel<T>::max_lanes));
       Panel<T> panel;
-      fill(panel, problem, item, 1, first, count);
+      fill_panel(panel, problem, item, 1, first, count);
       bool right = panel.count == count && panel.lanes() >= count &&
                    panel.lanes() < count + simd::lanes<T> &&
                    panel.lanes() == panel.vectors * simd::lanes<T>;
       for (int lane = 0; lane < panel.lanes(); ++lane) {
         const std::ptrdiff_t row =
-            first + std::min(lane, count - 1);  // lanes behind the last repeat it
+            first + std::min(lane, count - 1);  // padding lanes repeat the last row
         right &= panel.head[lane] == 3 + row / setting.queries &&
                  panel.query[lane] == row % setting.queries;
         for (std::ptrdiff_t key = 0; key < setting.keys; ++key) {
-          const KeyRange sees = panel.sees[lane];
-          right &= (key >= sees.begin && key < sees.end) ==
+          const KeyRange visible = panel.visible[lane];
+          right &= (key >= visible.begin && key < visible.end) ==
                    in_window(problem, item, panel.query[lane], key);
         }
       }
       check(right, "lane l is row first + l of (head of the group, query)");
       check(panel.one_head == (first / setting.queries == (first + count - 1) / setting.queries),
-            "one_head says whether all rows are of one head");
+            "one_head is true if all rows are of one head");
     }
   }
 }
 
 template <class T>
-void some_and_all_are_what_the_lanes_see() {
+void any_and_all_are_what_the_lanes_see() {
   for (const Setting& setting : settings) {
     const Problem problem = problem_of(setting);
     const Item item{0, setting.queries, 0, setting.keys, setting.offset};
     const std::ptrdiff_t rows = problem.group() * setting.queries;
     for (std::ptrdiff_t first = 0; first < rows; ++first) {
-      for (const std::ptrdiff_t most : {1, 3, Panel<T>::max_lanes}) {
-        const int count = static_cast<int>(std::min(rows - first, most));
+      for (const std::ptrdiff_t max_count : {1, 3, Panel<T>::max_lanes}) {
+        const int count = static_cast<int>(std::min(rows - first, max_count));
         Panel<T> panel;
-        fill(panel, problem, item, 0, first, count);
+        fill_panel(panel, problem, item, 0, first, count);
         std::ptrdiff_t begin = setting.keys, end = 0;
         bool all_right = true;
         for (std::ptrdiff_t key = 0; key < setting.keys; ++key) {
@@ -79,9 +79,9 @@ void some_and_all_are_what_the_lanes_see() {
           if (seeing > 0) begin = std::min(begin, key), end = key + 1;
           all_right &= (key >= panel.all.begin && key < panel.all.end) == (seeing == count);
         }
-        check(all_right, "`all` holds the keys that every lane sees");
-        check(end == 0 ? panel.some.empty() : panel.some.begin == begin && panel.some.end == end,
-              "`some` goes from the first to the last key that any lane sees");
+        check(all_right, "`all` holds the keys visible to every lane");
+        check(end == 0 ? panel.any.empty() : panel.any.begin == begin && panel.any.end == end,
+              "`any` goes from the first to the last key visible to any lane");
       }
     }
   }
@@ -90,7 +90,7 @@ void some_and_all_are_what_the_lanes_see() {
 template <class T>
 void everything() {
   lanes_are_rows_of_the_group_the_query_running_fastest<T>();
-  some_and_all_are_what_the_lanes_see<T>();
+  any_and_all_are_what_the_lanes_see<T>();
 }
 
 }  // namespace

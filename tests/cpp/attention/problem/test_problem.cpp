@@ -1,7 +1,7 @@
-// Which keys causal, window and length leave to a query.
+// The keys visible to a query under causal, window and length.
 #include "attention/problem/problem.hpp"
 #include "check.hpp"
-#include "seen.hpp"
+#include "visibility.hpp"
 
 namespace heedful {
 namespace {
@@ -42,7 +42,7 @@ void ranges_are_those_of_the_table() {
   }
 }
 
-void ranges_hold_exactly_the_keys_that_are_seen() {
+void ranges_hold_exactly_the_visible_keys() {
   constexpr std::ptrdiff_t limits[] = {-1, 0, 1, 3, 100, far};
   constexpr std::ptrdiff_t offsets[] = {-far, -far + 5, -20, -3, -1, 0, 1, 4, 20, far - 5, far};
   bool right = true, inside = true;
@@ -69,13 +69,13 @@ void ranges_hold_exactly_the_keys_that_are_seen() {
   }
   check(right,
         "a key is in the range exactly when p − left ≤ j ≤ p + right, with offsets up to ±2^60");
-  check(inside, "a range stays among the item's keys");
+  check(inside, "a range stays within the item's keys");
 }
 
-void ranges_know_their_size() {
+void ranges_have_a_size() {
   check(KeyRange{3, 3}.empty() && KeyRange{5, 2}.empty() && !KeyRange{2, 3}.empty(),
-        "empty where the end comes first");
-  check(KeyRange{2, 7}.size() == 5, "the size is the distance");
+        "empty if the end is not after the begin");
+  check(KeyRange{2, 7}.size() == 5, "the size is end − begin");
 }
 
 void groups_are_query_heads_per_key_head() {
@@ -91,8 +91,8 @@ void groups_are_query_heads_per_key_head() {
 int main() {
   using namespace heedful;
   ranges_are_those_of_the_table();
-  ranges_hold_exactly_the_keys_that_are_seen();
-  ranges_know_their_size();
+  ranges_hold_exactly_the_visible_keys();
+  ranges_have_a_size();
   groups_are_query_heads_per_key_head();
   return summary();
 }

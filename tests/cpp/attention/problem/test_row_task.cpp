@@ -1,4 +1,4 @@
-// Rows of a task, and where their log-sum-exp goes.
+// Rows of a task, and where their log-sum-exp is written.
 #include "attention/problem/row_task.hpp"
 #include "check.hpp"
 #include "example.hpp"
@@ -35,7 +35,7 @@ void lse_goes_to_the_row_of_the_item() {
     write_lse(call, 1, Row{3, 2}, 4.5f);
   };
   write(none);
-  check(lse.bytes() == untouched.bytes(), "where no lse is wanted none is written");
+  check(lse.bytes() == untouched.bytes(), "without an lse tensor nothing is written");
   write(lse.view());
   check(lse.get(1, 3, 4) == 4.5, "query 2 of an item that begins at row 2 is row 4");
   lse.set(1, 3, 4, 0, 0);

@@ -1,8 +1,9 @@
-// Scores as the softmax sees them, a tile of a panel or a row at a time, against their definition.
+// Scores as input of the softmax, a tile of a panel or a row at a time, against their definition.
 #include <cmath>
 #include <limits>
 #include <vector>
 
+#include "attention/problem/minus_infinity.hpp"
 #include "attention/scores/mask.hpp"
 #include "attention/scores/score_tile.hpp"
 #include "check.hpp"
@@ -15,10 +16,7 @@ namespace {
 
 constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 
-template <class T>
-constexpr T hidden = -std::numeric_limits<T>::infinity();
-
-// Everything that changes scores, alone and together.
+// The options that change scores, alone and together.
 struct Rules {
   const char* name;
   bool softcap, slopes, bias, mask;
@@ -51,7 +49,7 @@ Example example_of(const Rules& rules, ElementType type = element_type<T>) {
   return example;
 }
 
-// A tile of the second item and the second key head, whose group are heads 2 and 3.
+// A tile of the second item and the second key/value head, whose group is heads 2 and 3.
 template <class T>
 struct Computed {
   Panel<T> panel;
@@ -62,7 +60,7 @@ struct Computed {
   Computed(const Example& example, KeyRange keys, int first_row, int count) {
     const Problem& problem = example.problem;
     const Item& item = problem.items[1];
-    fill(panel, problem, item, 1, first_row, count);
+    fill_panel(panel, problem, item, 1, first_row, count);
     const ScoreRule<T> rule = score_rule<T>(problem);
     natural = rule.natural;
     const int lanes = panel.lanes();
@@ -77,13 +75,14 @@ struct Computed {
     scores.assign(static_cast<std::size_t>(keys.size() * lanes), T(-77));
     slopes.assign(scores.size(), T(-77));
     mask_buffer.resize(static_cast<std::size_t>(mask_tile_size<T>(keys.size())));
-    for (int lane = 0; lane < lanes; ++lane) maximum.push_back(lane % 2 == 0 ? hidden<T> : T(0.5));
+    for (int lane = 0; lane < lanes; ++lane)
+      maximum.push_back(lane % 2 == 0 ? minus_infinity<T> : T(0.5));
     rows.resize(static_cast<std::size_t>(keys.size() * padded<T>(problem.depth)));
     TileRows<T> key_rows(example.key.view(), 1, 1, item.key_begin, keys, problem.depth, false,
                          rows.data());
     tile = score_tile(problem, 1, panel, keys, rule, query_panel.data(), key_rows,
-                      ScoreAreas<T>{scores.data(), mask_buffer.data(), maximum.data(),
-                                    problem.softcap > 0 ? slopes.data() : nullptr});
+                      ScoreBuffers<T>{scores.data(), mask_buffer.data(), maximum.data(),
+                                      problem.softcap > 0 ? slopes.data() : nullptr});
   }
   std::size_t at(std::ptrdiff_t key, int lane) const {
     return static_cast<std::size_t>((key - tile.keys.begin) * panel.lanes() + lane);
@@ -108,9 +107,9 @@ void scores_are_those_of_the_definition() {
           const int count = std::min(7, Panel<T>::max_lanes);
           const Computed<T> computed(example, keys, first_row, count);
           const KeyRange left = computed.tile.keys;
-          bool right = true, partial = false, raised = true, bent = true;
+          bool right = true, partial = false, maxima_right = true, derivatives_right = true;
           for (int lane = 0; lane < computed.panel.lanes(); ++lane) {
-            T greatest = lane % 2 == 0 ? hidden<T> : T(0.5);
+            T maximum = lane % 2 == 0 ? minus_infinity<T> : T(0.5);
             for (std::ptrdiff_t key = keys.begin; key < keys.end; ++key) {
               long double slope = 1;
               const long double expected =
@@ -123,19 +122,19 @@ void scores_are_those_of_the_definition() {
               partial |= std::isinf(expected);
               const T actual = computed.scores[computed.at(key, lane)];
               right &= near(actual * computed.natural, expected);
-              greatest = std::fmax(greatest, actual);
+              maximum = std::fmax(maximum, actual);
               if (problem.softcap > 0 && std::isfinite(expected)) {
-                bent &= near(computed.slopes[computed.at(key, lane)], slope);
+                derivatives_right &= near(computed.slopes[computed.at(key, lane)], slope);
               }
             }
-            raised &= computed.maximum[static_cast<std::size_t>(lane)] == greatest;
+            maxima_right &= computed.maximum[static_cast<std::size_t>(lane)] == maximum;
           }
           const bool holds =
               check(right, "score · natural = cap(scale · query · key) − slope |p − j| + bias") &&
-              check(raised, "the maximum is raised to the greatest score of its lane") &&
-              check(bent, "the slope of the cap is 1 − tanh²") &&
+              check(maxima_right, "the maximum is updated with the scores of its lane") &&
+              check(derivatives_right, "the derivative of the cap is 1 − tanh²") &&
               check(left.empty() || computed.tile.partial == partial,
-                    "`partial` says whether some lane does not see some key");
+                    "`partial` is true if some key is hidden from some lane");
           if (!holds) {
             std::printf("with %s, scale %g, keys %td to %td, from row %d\n", rules.name, scale,
                         keys.begin, keys.end, first_row);
@@ -164,10 +163,10 @@ void exponents_belong_to_scores() {
 }
 
 template <class T>
-void a_key_that_nobody_sees_is_left_out() {
+void a_key_that_no_query_sees_is_left_out() {
   Example example = example_of<T>(all_rules[5]);  // causal
   const Computed<T> computed(example, {6, 21}, 0, 2);
-  check(computed.tile.keys.empty(), "the first queries see nothing of later keys");
+  check(computed.tile.keys.empty(), "the first queries do not see later keys");
   check(computed.scores[0] == T(-77), "so nothing is computed");
 }
 
@@ -179,14 +178,16 @@ void nan_in_a_hidden_key_stays_hidden() {
   bool right = true;
   for (int lane = 0; lane < computed.panel.lanes(); ++lane) {
     for (std::ptrdiff_t key = computed.tile.keys.begin; key < computed.tile.keys.end; ++key) {
-      const bool is_seen =
-          seen(example.problem, 1, computed.panel.head[lane], computed.panel.query[lane], key);
+      const bool visible = is_visible(example.problem, 1, computed.panel.head[lane],
+                                      computed.panel.query[lane], key);
       const T score = computed.scores[computed.at(key, lane)];
-      right &= is_seen ? std::isnan(score) == (key == 6) : score == hidden<T>;
+      right &= visible ? std::isnan(score) == (key == 6) : score == minus_infinity<T>;
     }
     right &= !std::isnan(computed.maximum[static_cast<std::size_t>(lane)]);
   }
-  check(right, "a NaN key is −∞ to those who do not see it, NaN to those who do, and no maximum");
+  check(right,
+        "a NaN key has score −∞ for lanes that do not see it, NaN for those that do, and is no "
+        "maximum");
 }
 
 template <class T>
@@ -222,11 +223,11 @@ void rows_have_the_scores_of_tiles() {
           scores[static_cast<std::size_t>(key - keys.begin)] = product;
         }
         std::vector<T> values(static_cast<std::size_t>(keys.size()));
-        bool hides = false;
-        const bool given = problem.mask || problem.bias;
-        if (given) mask_row(problem, 1, 3, query, keys, values.data(), hides);
+        bool any_hidden = false;
+        const bool has_mask = problem.mask || problem.bias;
+        if (has_mask) mask_row(problem, 1, 3, query, keys, values.data(), any_hidden);
         score_row(problem, 1, 3, query, keys, visible_keys(problem, problem.items[1], query), rule,
-                  given ? values.data() : nullptr, scores.data());
+                  has_mask ? values.data() : nullptr, scores.data());
         bool right = true;
         for (std::ptrdiff_t key = keys.begin; key < keys.end; ++key) {
           right &=
@@ -245,7 +246,7 @@ template <class T>
 void everything() {
   scores_are_those_of_the_definition<T>();
   exponents_belong_to_scores<T>();
-  a_key_that_nobody_sees_is_left_out<T>();
+  a_key_that_no_query_sees_is_left_out<T>();
   nan_in_a_hidden_key_stays_hidden<T>();
   keys_of_other_types_are_widened<T>();
   rows_have_the_scores_of_tiles<T>();

@@ -1,4 +1,4 @@
-// The rows of a tile: fetched when first asked for, looked at once.
+// The rows of a tile: loaded on first use, checked once.
 #include <limits>
 #include <vector>
 
@@ -13,13 +13,13 @@ namespace {
 constexpr std::ptrdiff_t columns = 5;
 
 template <class T>
-struct Fetched {
+struct Loaded {
   Tensor tensor;
   std::vector<T> buffer;
   TileRows<T> rows;
 
   // Keys 3 to 6 of an item that begins at row 2: rows 5 to 8.
-  explicit Fetched(ElementType type)
+  explicit Loaded(ElementType type)
       : tensor(filled(type)),
         buffer(static_cast<std::size_t>(4 * padded<T>(columns)), T(-77)),
         rows(tensor.view(), 1, 2, 2, {3, 7}, columns, false, buffer.data()) {}
@@ -36,14 +36,14 @@ template <class T>
 void rows_are_those_of_the_tile() {
   for (const ElementType type :
        {ElementType::float32, ElementType::float64, ElementType::bfloat16}) {
-    Fetched<T> fetched(type);
+    Loaded<T> loaded(type);
     bool right = true;
     for (std::ptrdiff_t key = 3; key < 7; ++key) {
-      const Rows<T> rows = fetched.rows.from(key);
+      const Rows<T> rows = loaded.rows.from(key);
       for (std::ptrdiff_t row = 0; row < 7 - key; ++row) {
         for (std::ptrdiff_t column = 0; column < columns; ++column) {
           right &= rows.data[row * rows.stride + column] ==
-                   static_cast<T>(fetched.tensor.get(1, 2, 2 + key + row, column));
+                   static_cast<T>(loaded.tensor.get(1, 2, 2 + key + row, column));
         }
       }
     }
@@ -52,64 +52,64 @@ void rows_are_those_of_the_tile() {
 }
 
 template <class T>
-void nothing_is_read_before_it_is_asked_for() {
+void rows_are_copied_on_first_use() {
   const ElementType other =
       sizeof(T) == sizeof(float) ? ElementType::float64 : ElementType::float32;
-  Fetched<T> fetched(other);
-  check(fetched.buffer[0] == T(-77), "a tile that nobody asks for is not copied");
-  fetched.rows.from(3);
-  check(fetched.buffer[0] == static_cast<T>(fetched.tensor.get(1, 2, 5, 0)),
-        "it is copied when asked for");
-  fetched.tensor.set(1, 2, 5, 0, 123);
-  fetched.rows.from(4);
-  check(fetched.buffer[0] != T(123), "and not a second time");
+  Loaded<T> loaded(other);
+  check(loaded.buffer[0] == T(-77), "an unused tile is not copied");
+  loaded.rows.from(3);
+  check(loaded.buffer[0] == static_cast<T>(loaded.tensor.get(1, 2, 5, 0)),
+        "it is copied on first use");
+  loaded.tensor.set(1, 2, 5, 0, 123);
+  loaded.rows.from(4);
+  check(loaded.buffer[0] != T(123), "and not again");
 }
 
-// Rows of 16 bits are looked at as they are stored: nothing is widened for that.
-void finite_looks_at_stored_bits() {
+// 16-bit rows are checked as stored, without widening them.
+void finite_reads_stored_bits() {
   constexpr double nan = std::numeric_limits<double>::quiet_NaN();
   constexpr double infinity = std::numeric_limits<double>::infinity();
   for (const ElementType type : {ElementType::float16, ElementType::bfloat16}) {
-    const double greatest = type == ElementType::float16 ? 65504 : 3.3895313892515355e38;
-    Fetched<float> clean(type);
+    const double largest = type == ElementType::float16 ? 65504 : 3.3895313892515355e38;
+    Loaded<float> clean(type);
     clean.tensor.set(1, 2, 4, 0, nan);
     clean.tensor.set(1, 2, 9, 0, nan);
-    clean.tensor.set(1, 2, 6, 3, -greatest);
-    check(clean.rows.finite(), "the greatest number is finite");
+    clean.tensor.set(1, 2, 6, 3, -largest);
+    check(clean.rows.finite(), "the largest finite number is finite");
     check(clean.buffer[0] == -77, "and no row is widened");
     for (const double odd : {nan, infinity, -infinity}) {
-      Fetched<float> fetched(type);
-      fetched.tensor.set(1, 2, 8, 4, odd);
-      check(!fetched.rows.finite(), "NaN and ∞ are found in the last number");
+      Loaded<float> loaded(type);
+      loaded.tensor.set(1, 2, 8, 4, odd);
+      check(!loaded.rows.finite(), "NaN and ∞ are found in the last element");
     }
   }
 }
 
 template <class T>
-void finite_looks_at_the_tile_alone() {
+void finite_reads_the_tile_alone() {
   constexpr double nan = std::numeric_limits<double>::quiet_NaN();
-  Fetched<T> clean(element_type<T>);
+  Loaded<T> clean(element_type<T>);
   clean.tensor.set(1, 2, 4, 0, nan);
   clean.tensor.set(1, 2, 9, 0, nan);
   clean.tensor.set(1, 1, 6, 0, nan);
-  check(clean.rows.finite() && clean.rows.finite(), "what lies beside the tile does not count");
-  Fetched<T> odd(element_type<T>);
+  check(clean.rows.finite() && clean.rows.finite(), "elements outside the tile are ignored");
+  Loaded<T> odd(element_type<T>);
   odd.tensor.set(1, 2, 8, 4, nan);
-  check(!odd.rows.finite() && !odd.rows.finite(), "a NaN in its last number is found");
+  check(!odd.rows.finite() && !odd.rows.finite(), "a NaN in its last element is found");
 }
 
 template <class T>
 void everything() {
   rows_are_those_of_the_tile<T>();
-  nothing_is_read_before_it_is_asked_for<T>();
-  finite_looks_at_the_tile_alone<T>();
+  rows_are_copied_on_first_use<T>();
+  finite_reads_the_tile_alone<T>();
 }
 
 }  // namespace
 }  // namespace heedful
 
 int main() {
-  heedful::finite_looks_at_stored_bits();
+  heedful::finite_reads_stored_bits();
   heedful::everything<float>();
   heedful::everything<double>();
   return heedful::summary();

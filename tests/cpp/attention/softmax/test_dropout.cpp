@@ -1,5 +1,4 @@
-// Dropout: tiles, rows and single numbers agree on which weights are kept, whatever range they ask
-// for.
+// Dropout: tiles, rows and single elements agree on which weights are kept, for any range of keys.
 #include <cmath>
 #include <vector>
 
@@ -29,7 +28,7 @@ T weight_of(std::ptrdiff_t key, std::ptrdiff_t lane) {
 }
 
 template <class T>
-void tiles_keep_what_the_counters_say() {
+void tiles_follow_the_counters() {
   const Item item{0, 1000, 0, 130, 0};
   for (const double p : {0.1, 0.5, 0.9}) {
     for (const std::uint64_t seed : {std::uint64_t{0}, std::uint64_t{0x123456789ABCDEF0}}) {
@@ -40,14 +39,14 @@ void tiles_keep_what_the_counters_say() {
         for (int lane = 0; lane < count; ++lane) {
           set_lane(panel, lane, problem, item, lane % 3, 7 * lane);
         }
-        finish(panel, count);
+        finish_panel(panel, count);
         const int lanes = panel.lanes();
         for (const KeyRange keys : ranges) {
           std::vector<T> weights(static_cast<std::size_t>(keys.size() * lanes + 1), T(-77));
           for (std::ptrdiff_t i = 0; i < keys.size() * lanes; ++i) {
             weights[static_cast<std::size_t>(i)] = weight_of<T>(keys.begin + i / lanes, i % lanes);
           }
-          drop(problem, 5, panel, keys, T(1.5), weights.data());
+          apply_dropout(problem, 5, panel, keys, T(1.5), weights.data());
           bool right = weights.back() == T(-77);
           for (std::ptrdiff_t i = 0; i < keys.size() * lanes; ++i) {
             const std::ptrdiff_t key = keys.begin + i / lanes, lane = i % lanes;
@@ -55,7 +54,8 @@ void tiles_keep_what_the_counters_say() {
             right &= weights[static_cast<std::size_t>(i)] ==
                      (kept ? weight_of<T>(key, lane) * T(1.5) : T{0});
           }
-          check(right, "weights[key][lane] is kept as counter (key / 4, query, head, item) says");
+          check(right,
+                "weights[key][lane] is kept according to counter (key / 4, query, head, item)");
         }
       }
     }
@@ -63,7 +63,7 @@ void tiles_keep_what_the_counters_say() {
 }
 
 template <class T>
-void rows_keep_what_the_counters_say() {
+void rows_follow_the_counters() {
   const Item item{0, 1000, 0, 130, 0};
   const Problem problem = problem_of(0.3, 99, item);
   for (const KeyRange keys : ranges) {
@@ -71,7 +71,7 @@ void rows_keep_what_the_counters_say() {
     for (std::ptrdiff_t i = 0; i < keys.size(); ++i) {
       weights[static_cast<std::size_t>(i)] = weight_of<T>(keys.begin + i, 0);
     }
-    drop_row(problem, 5, 2, 941, keys, T(2), weights.data());
+    apply_dropout_row(problem, 5, 2, 941, keys, T(2), weights.data());
     bool right = weights.back() == T(-77);
     for (std::ptrdiff_t i = 0; i < keys.size(); ++i) {
       const bool kept = keeps(0.3, 99, 5, 2, 941, keys.begin + i);
@@ -88,7 +88,7 @@ void probabilities_at_the_ends() {
   const auto kept_of = [&](double p) {
     const Problem problem = problem_of(p, 7, item);
     std::vector<T> weights(1000, T{1});
-    drop_row(problem, 0, 0, 0, {0, 1000}, T(1), weights.data());
+    apply_dropout_row(problem, 0, 0, 0, {0, 1000}, T(1), weights.data());
     int kept = 0;
     for (const T weight : weights) kept += weight != 0;
     return kept;
@@ -103,27 +103,27 @@ void dropped_nan_is_zero() {
   const Item item{0, 1, 0, 1000, 0};
   const Problem problem = problem_of(0.5, 7, item);
   std::vector<T> weights(1000, std::numeric_limits<T>::quiet_NaN());
-  drop_row(problem, 0, 0, 0, {0, 1000}, T(1), weights.data());
+  apply_dropout_row(problem, 0, 0, 0, {0, 1000}, T(1), weights.data());
   bool right = true;
   for (std::ptrdiff_t key = 0; key < 1000; ++key) {
     const T weight = weights[static_cast<std::size_t>(key)];
     right &= keeps(0.5, 7, 0, 0, 0, key) ? std::isnan(weight) : weight == 0;
   }
-  check(right, "what is dropped is 0, what is kept is what it was");
+  check(right, "dropped weights are 0, kept weights unchanged");
 }
 
-void kept_weights_grow() {
+void kept_weights_are_scaled() {
   Problem problem;
   problem.dropout_p = 0.75;
-  check(dropout_factor(problem) == 4, "kept weights grow by 1 / (1 − p)");
+  check(dropout_factor(problem) == 4, "kept weights are scaled by 1 / (1 − p)");
   problem.dropout_p = 1;
-  check(dropout_factor(problem) == 0, "p = 1 divides by nothing");
+  check(dropout_factor(problem) == 0, "p = 1 does not divide by 0");
 }
 
 template <class T>
 void everything() {
-  tiles_keep_what_the_counters_say<T>();
-  rows_keep_what_the_counters_say<T>();
+  tiles_follow_the_counters<T>();
+  rows_follow_the_counters<T>();
   probabilities_at_the_ends<T>();
   dropped_nan_is_zero<T>();
 }
@@ -132,7 +132,7 @@ void everything() {
 }  // namespace heedful
 
 int main() {
-  heedful::kept_weights_grow();
+  heedful::kept_weights_are_scaled();
   heedful::everything<float>();
   heedful::everything<double>();
   return heedful::summary();

@@ -1,4 +1,4 @@
-// States of rows whose keys are split: each has its own place, and one task is the last to end.
+// States of rows whose keys are split: each has its own memory, and one task is the last to finish.
 #include <algorithm>
 #include <initializer_list>
 #include <vector>
@@ -36,7 +36,7 @@ void for_states(const Problem& problem, KeySplits<T>& states, const Visit& visit
 }
 
 template <class T>
-void each_split_has_a_place_of_its_own() {
+void each_split_has_its_own_memory() {
   const Problem problem = problem_of_items();
   KeySplits<T> states(problem, [](std::ptrdiff_t item) { return splits[item]; });
   for_states(problem, states, [](const RowTask& task, const KeySplit<T>& split, T number) {
@@ -52,15 +52,17 @@ void each_split_has_a_place_of_its_own() {
     kept &= right(split.out, task.rows * depth);
     kept &= right(split.maximum, task.rows) && right(split.sum, task.rows);
   });
-  check(kept, "what one task leaves no other overwrites");
+  check(kept, "no task overwrites the state of another");
 }
 
-void the_last_one_knows_that_it_is() {
+void the_last_task_is_reported() {
   const Problem problem = problem_of_items();
   KeySplits<float> states(problem, [](std::ptrdiff_t item) { return splits[item]; });
   for (const std::ptrdiff_t head : {0, 1}) {
     const RowTask task{0, head, 0, 6, {0, 0}, 0};
-    check(!states.end(task, 3) && !states.end(task, 3) && states.end(task, 3), "the third of 3");
+    check(
+        !states.finish_task(task, 3) && !states.finish_task(task, 3) && states.finish_task(task, 3),
+        "the third of 3");
   }
 }
 
@@ -68,8 +70,8 @@ void the_last_one_knows_that_it_is() {
 }  // namespace heedful
 
 int main() {
-  heedful::each_split_has_a_place_of_its_own<float>();
-  heedful::each_split_has_a_place_of_its_own<double>();
-  heedful::the_last_one_knows_that_it_is();
+  heedful::each_split_has_its_own_memory<float>();
+  heedful::each_split_has_its_own_memory<double>();
+  heedful::the_last_task_is_reported();
   return heedful::summary();
 }

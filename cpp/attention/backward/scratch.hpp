@@ -1,4 +1,5 @@
-// The work area of one task of the backward pass: what each buffer holds, and which share memory.
+// The scratch memory of one task of the backward pass: what each buffer holds, and which share
+// memory.
 #pragma once
 
 #include <algorithm>
@@ -13,11 +14,11 @@
 namespace heedful {
 
 template <class T>
-struct BackwardAreas {
+struct BackwardScratch {
   static constexpr std::ptrdiff_t lanes = Panel<T>::max_lanes;
 
   std::size_t size;
-  std::ptrdiff_t depth, value_depth;  // D and Dv, whole vectors
+  std::ptrdiff_t depth, value_depth;  // D and Dv, padded to whole vectors
 
   // Of a panel of queries
   Panel<T>* panel;
@@ -33,32 +34,32 @@ struct BackwardAreas {
   T* dquery_rows;  // (lanes, D)
 
   // Of the panel and the key tile, each (keys, lanes)
-  T* mask_buffer;     // what mask_tile needs
+  T* mask_buffer;     // the buffer of mask_tile
   T* scores;          // −∞ where hidden
-  T* score_copy;      // for products that must leave out what is hidden
-  T* cap_slope;       // null without a softcap
-  T* kept;            // the factors of dropout; null without
+  T* score_copy;      // for products that must skip hidden keys
+  T* cap_derivative;  // null without a softcap
+  T* keep_factors;    // the factors of dropout: 0 or 1 / (1 − p); null without
   T* dprobabilities;  // after dropout
   T* probabilities;   // after dropout
-  T* dscores;         // what a bias gets
-  T* dproducts;       // what query · key gets: dscores, before a softcap
+  T* dscores;         // the gradient of the scores, and of a bias
+  T* dproducts;       // the gradient of query · key: dscores, before a softcap
 
   // Of the key tile
-  T* keys;              // (keys, depth), for keys that cannot be read in place
-  T* values;            // (keys, value_depth), likewise
-  T* dkey;              // (keys, depth)
-  T* dvalue;            // (keys, value_depth)
-  double* long_dkey;    // as dkey: what was taken out of it; null without long sums
-  double* long_dvalue;  // as dvalue
-  double* bias_sums;    // (keys), of one head; null unless its queries share a row of dbias
+  T* keys;                // (keys, depth), for keys that cannot be read in place
+  T* values;              // (keys, value_depth), likewise
+  T* dkey;                // (keys, depth)
+  T* dvalue;              // (keys, value_depth)
+  double* dkey_totals;    // like dkey: the levels summed before; null without long sums
+  double* dvalue_totals;  // like dvalue
+  double* bias_sums;      // (keys), of one head; null unless its queries share a row of dbias
 
-  BackwardAreas(const BackwardCall<T>& call, std::byte* scratch) {
+  BackwardScratch(const BackwardCall<T>& call, std::byte* memory) {
     const Problem& problem = call.problem;
-    const std::ptrdiff_t tile = BackwardCut<T>::max_tile_keys(problem);
+    const std::ptrdiff_t tile = BackwardPartition<T>::max_tile_keys(problem);
     depth = padded<T>(problem.depth);
     value_depth = padded<T>(problem.value_depth);
     const std::ptrdiff_t elements = tile * lanes;
-    WorkArea area(scratch);
+    WorkArea area(memory);
     panel = area.take<Panel<T>>(1);
     query_rows = area.take<T>(lanes * depth);
     dout_rows = area.take<T>(lanes * value_depth);
@@ -70,27 +71,28 @@ struct BackwardAreas {
     scores = area.take<T>(elements);
     dprobabilities = area.take<T>(elements);
     mask_buffer = area.take<T>(std::max(elements, mask_tile_size<T>(tile)));
-    cap_slope = problem.softcap > 0 ? area.take<T>(elements) : nullptr;
-    kept = problem.dropout_p > 0 ? area.take<T>(elements) : nullptr;
+    cap_derivative = problem.softcap > 0 ? area.take<T>(elements) : nullptr;
+    keep_factors = problem.dropout_p > 0 ? area.take<T>(elements) : nullptr;
     dquery = area.take<T>(problem.depth * lanes);
     dquery_rows = area.take<T>(lanes * problem.depth);
     dkey = area.take<T>(tile * depth);
     dvalue = area.take<T>(tile * value_depth);
-    const bool long_sums = call.cut.has_long_sums();
-    long_dkey = long_sums ? area.take<double>(tile * depth) : nullptr;
-    long_dvalue = long_sums ? area.take<double>(tile * value_depth) : nullptr;
+    const bool long_sums = call.partition.has_long_sums();
+    dkey_totals = long_sums ? area.take<double>(tile * depth) : nullptr;
+    dvalue_totals = long_sums ? area.take<double>(tile * value_depth) : nullptr;
     bias_sums = call.bias_adds == BiasAdds::own_row ? area.take<double>(tile) : nullptr;
     keys = area.take<T>(call.tensors.key.template in_place<T>() ? 0 : tile * depth);
     values = area.take<T>(call.tensors.value.template in_place<T>() ? 0 : tile * value_depth);
     size = area.size();
 
-    // Here alone buffers share memory, so that those of a key tile stay in the L2 cache. Each is
-    // written when nobody reads the other any more:
+    // Buffers share memory only here, so that those of a key tile stay in L2. Each is written after
+    // the last read of the other:
     delta_rows = dout_rows;    // delta is written before dout is loaded
-    probabilities = scores;    // each is made of the score at its place, by write_dscores,
+    probabilities = scores;    // each is computed from the score at its position, by write_dscores,
     dscores = dprobabilities;  // which reads both before it writes both
-    score_copy = mask_buffer;  // scores are whole by then, with mask and bias in them
-    dproducts = cap_slope ? probabilities : dscores;  // probabilities are in dvalue by then
+    score_copy = mask_buffer;  // scores are complete by then, mask and bias included
+    // probabilities are added to dvalue by then
+    dproducts = cap_derivative ? probabilities : dscores;
   }
 };
 

@@ -1,9 +1,10 @@
-// Who may see whom, one pair at a time, straight from the definition.
+// Which keys are visible to a query, one pair at a time, directly from the definition.
 #pragma once
 
 #include <cstddef>
 #include <limits>
 
+#include "attention/problem/minus_infinity.hpp"
 #include "attention/problem/problem.hpp"
 #include "tensor.hpp"
 
@@ -18,12 +19,11 @@ inline bool in_window(const Problem& problem, const Item& item, std::ptrdiff_t q
          (problem.right < 0 || key <= position + problem.right);
 }
 
-inline bool seen(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head,
-                 std::ptrdiff_t query, std::ptrdiff_t key) {
+inline bool is_visible(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head,
+                       std::ptrdiff_t query, std::ptrdiff_t key) {
   if (!in_window(problem, problem.items[item], query, key)) return false;
-  if (problem.mask && number(problem.mask, item, head, query, key) == 0) return false;
-  return !problem.bias ||
-         number(problem.bias, item, head, query, key) != -std::numeric_limits<double>::infinity();
+  if (problem.mask && element(problem.mask, item, head, query, key) == 0) return false;
+  return !problem.bias || element(problem.bias, item, head, query, key) != minus_infinity<double>;
 }
 
 }  // namespace heedful

@@ -1,7 +1,7 @@
-// How the backward pass is cut into tasks: an item's keys into key tiles, and where there are few
-// of them, its queries into chunks of panels. The cut depends on the item's own shape alone, but
-// for a shared dbias, where every item has as many key tiles as the longest, so that all add to it
-// in one order.
+// The partition of the backward pass into tasks: an item's keys into key tiles, and if these are
+// few, its queries into chunks of panels. It depends on the item's own shape alone, except with a
+// shared dbias, where every item has as many key tiles as the longest, so that all add to it in one
+// order.
 #pragma once
 
 #include <algorithm>
@@ -16,20 +16,20 @@ namespace heedful {
 // A key tile against a chunk of the panels of queries, of each query head of its group.
 struct BackwardTask {
   std::ptrdiff_t item, kv_head, key_tile, chunk;
-  double* dweight;  // (E), the task's own part; only in additive attention
+  double* dscore_vector;  // (E), the task's own sum; only in additive attention
 };
 
 template <class T>
 inline constexpr std::ptrdiff_t panel_rows = Panel<T>::max_lanes;
 
-// Panels whose products are summed one after another. The sums of so many are added up in double:
+// The maximum number of panels whose products are summed in T. Sums of more are added in double:
 // the error of a sum in T grows with its terms, and there may be millions of queries.
 inline constexpr std::ptrdiff_t level_panels = 32;
 
 template <class T>
-class BackwardCut {
+class BackwardPartition {
  public:
-  BackwardCut(const Problem& problem, const BackwardTensors& tensors)
+  BackwardPartition(const Problem& problem, const BackwardTensors& tensors)
       : problem_(problem), tensors_(tensors) {
     for (std::ptrdiff_t i = 0; i < problem.num_items; ++i) {
       max_key_tiles_ = std::max(max_key_tiles_, own_key_tiles(i));
@@ -41,8 +41,8 @@ class BackwardCut {
     }
   }
 
-  // Keys of the longest key tile. Each transposes all panels of queries and adds to all rows of
-  // dquery, so longer ones cost less, until keys, values and both gradients leave the L2 cache.
+  // Keys of the longest key tile. Each tile transposes all query panels and adds to all rows of
+  // dquery, so longer ones cost less, until keys, values and both gradients exceed L2.
   static std::ptrdiff_t max_tile_keys(const Problem& problem) {
     const std::ptrdiff_t depths = std::max<std::ptrdiff_t>(problem.depth + problem.value_depth, 1);
     return std::clamp<std::ptrdiff_t>(65536 / depths / 8 * 8, 32, 384);
@@ -51,7 +51,7 @@ class BackwardCut {
   std::ptrdiff_t key_tiles(std::ptrdiff_t item) const {
     return tensors_.shared_dbias ? max_key_tiles_ : own_key_tiles(item);
   }
-  // Its tasks meet each query only once.
+  // If true, each query is processed only once per head.
   bool has_one_key_tile(std::ptrdiff_t item) const { return key_tiles(item) == 1; }
   KeyRange key_tile(std::ptrdiff_t item, std::ptrdiff_t index) const {
     const std::ptrdiff_t keys = problem_.items[item].keys, size = tile_keys(item);
@@ -61,11 +61,10 @@ class BackwardCut {
   std::ptrdiff_t panels(std::ptrdiff_t item) const {
     return (problem_.items[item].queries + panel_rows<T> - 1) / panel_rows<T>;
   }
-  // More than one where the key tiles alone leave threads without work; dbias is added to by one
-  // chunk only.
+  // More than one if the key tiles alone would leave threads idle; only one with dbias.
   std::ptrdiff_t chunks(std::ptrdiff_t item) const {
-    constexpr std::ptrdiff_t few_key_tiles = 4;  // with more there is work enough
-    constexpr std::ptrdiff_t chunk_panels = 20;  // fewest panels of a chunk
+    constexpr std::ptrdiff_t few_key_tiles = 4;  // with more there is enough work
+    constexpr std::ptrdiff_t chunk_panels = 20;  // minimum panels of a chunk
     constexpr std::ptrdiff_t max_chunks = 8;
     if (tensors_.dbias || key_tiles(item) > few_key_tiles) return 1;
     return std::clamp<std::ptrdiff_t>(panels(item) / chunk_panels, 1, max_chunks);
@@ -76,12 +75,12 @@ class BackwardCut {
 
   std::ptrdiff_t max_key_tiles() const { return max_key_tiles_; }
   std::ptrdiff_t max_panels() const { return max_panels_; }
-  // Some task sums dkey and dvalue over more than level_panels.
+  // Whether some task sums dkey and dvalue over more than level_panels.
   bool has_long_sums() const { return has_long_sums_; }
 
  private:
-  // Keys of each key tile of an item but the last: even tiles. With dbias the cuts lie at the same
-  // multiples for every item, so that a shared dbias has one order.
+  // Keys of each key tile of an item except the last: even tiles. With dbias the bounds are at the
+  // same multiples for every item, so that a shared dbias has one order.
   std::ptrdiff_t tile_keys(std::ptrdiff_t item) const {
     const std::ptrdiff_t max = max_tile_keys(problem_), keys = problem_.items[item].keys;
     if (tensors_.dbias) return max;

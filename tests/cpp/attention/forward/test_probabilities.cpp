@@ -1,12 +1,12 @@
-// Scores and weights over the whole table of cases, for all rows and for rows of interest, by head
-// and averaged.
+// Scores and probabilities over the whole table of cases, for all rows and for selected rows, per
+// head and averaged.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <limits>
 #include <vector>
 
-#include "attention/forward/weights.hpp"
+#include "attention/forward/probabilities.hpp"
 #include "cases.hpp"
 #include "check.hpp"
 #include "dense.hpp"
@@ -16,12 +16,12 @@ namespace {
 
 constexpr double untouched = -99;
 
-// Queries in no order, one of them twice, or none in particular.
-struct Rows {
+// Selected queries, unordered and one of them twice, or all.
+struct Selection {
   std::vector<std::int64_t> rows;
   std::ptrdiff_t count;
 
-  Rows(const Sizes& sizes, bool some) : count(sizes.queries) {
+  Selection(const Sizes& sizes, bool some) : count(sizes.queries) {
     if (!some) return;
     for (const std::int64_t row : {5, 0, 36, 5, 30}) {
       if (row < sizes.queries) rows.push_back(row);
@@ -31,17 +31,17 @@ struct Rows {
   std::ptrdiff_t query(std::ptrdiff_t index) const {
     return rows.empty() ? index : rows[static_cast<std::size_t>(index)];
   }
-  WantedRows wanted(const Sizes& sizes) const {
+  SelectedRows selected(const Sizes& sizes) const {
     return {rows.empty() ? nullptr : rows.data(), count, sizes.keys};
   }
 };
 
-enum class Kind { scores, weights, averaged };
+enum class Kind { scores, probabilities, averaged };
 
 template <class T>
 struct Result {
-  Tensor lse, numbers;
-  Rows rows;
+  Tensor lse, values;
+  Selection rows;
 
   Result(const Example& example, Dense& dense, Kind kind, bool some, int threads, Layout layout)
       : rows(example.sizes, some) {
@@ -54,29 +54,28 @@ struct Result {
       lse.set(item, head, row, 0,
               belongs ? static_cast<double>(dense.lse(item, head, i)) : untouched);
     });
-    // rows of numbers lie together, as the caller allocates them
-    numbers =
-        Tensor(element_type<T>,
-               {sizes.items, kind == Kind::averaged ? 1 : sizes.heads, rows.count, sizes.keys},
-               layout == Layout::heads_inside ? layout : Layout::plain);
-    numbers.fill([] { return untouched; });
+    // rows are contiguous, as the caller allocates them
+    values = Tensor(element_type<T>,
+                    {sizes.items, kind == Kind::averaged ? 1 : sizes.heads, rows.count, sizes.keys},
+                    layout == Layout::heads_inside ? layout : Layout::plain);
+    values.fill([] { return untouched; });
     Problem problem = example.problem;
     const Team team{threads, nullptr};
     if (kind == Kind::scores) {
       problem.dropout_p = 0;
-      attention_scores<T>(problem, example.query.view(), example.key.view(), numbers.view(),
-                          rows.wanted(sizes), team);
+      attention_scores<T>(problem, example.query.view(), example.key.view(), values.view(),
+                          rows.selected(sizes), team);
     } else {
-      problem.sink = nullptr;  // its share is in lse
-      attention_weights<T>(problem, example.query.view(), example.key.view(), lse.view(),
-                           numbers.view(), rows.wanted(sizes), kind == Kind::averaged, team);
+      problem.sink = nullptr;  // it is included in lse
+      attention_probabilities<T>(problem, example.query.view(), example.key.view(), lse.view(),
+                                 values.view(), rows.selected(sizes), kind == Kind::averaged, team);
     }
   }
 
   bool equals(const Result& other) const {
     bool same = true;
-    numbers.for_each(
-        [&](auto... index) { same &= numbers.get(index...) == other.numbers.get(index...); });
+    values.for_each(
+        [&](auto... index) { same &= values.get(index...) == other.values.get(index...); });
     return same;
   }
 };
@@ -89,7 +88,7 @@ long double expected_of(const Example& example, Dense& dense, Kind kind, std::pt
                    : dense.scores(item, head, query, key);
   }
   if (outside) return 0;
-  if (kind == Kind::weights) return dense.applied(item, head, query, key);
+  if (kind == Kind::probabilities) return dense.applied(item, head, query, key);
   long double sum = 0;
   for (std::ptrdiff_t h = 0; h < example.sizes.heads; ++h) {
     sum += dense.applied(item, h, query, key);
@@ -98,14 +97,14 @@ long double expected_of(const Example& example, Dense& dense, Kind kind, std::pt
 }
 
 template <class T>
-void numbers_are_those_of_the_definition(const Case& given, Dense& dense, Kind kind, bool some,
-                                         ElementType type) {
-  const Example example = example_of(given, type);
+void values_are_those_of_the_definition(const Case& test_case, Dense& dense, Kind kind, bool some,
+                                        ElementType type) {
+  const Example example = example_of(test_case, type);
   const Result<T> result(example, dense, kind, some, 1, Layout::plain);
   bool right = true;
-  result.numbers.for_each([&](auto item, auto head, auto row, auto key) {
+  result.values.for_each([&](auto item, auto head, auto row, auto key) {
     const std::ptrdiff_t query = result.rows.query(row);
-    const double actual = result.numbers.get(item, head, row, key);
+    const double actual = result.values.get(item, head, row, key);
     if (query >= example.problem.items[item].queries) {
       right &= actual == untouched;
       return;
@@ -114,42 +113,43 @@ void numbers_are_those_of_the_definition(const Case& given, Dense& dense, Kind k
     right &= actual == expected ||
              std::abs(actual - expected) <= tolerance(element_type<T>) * (1 + std::abs(expected));
   });
-  if (!check(right, "numbers are those of the definition, in the rows that belong to an item")) {
-    std::printf("in \"%s\", kind %d, %s rows\n", given.name, static_cast<int>(kind),
+  if (!check(right, "values are those of the definition, in the rows that belong to an item")) {
+    std::printf("in \"%s\", kind %d, %s rows\n", test_case.name, static_cast<int>(kind),
                 some ? "some" : "all");
   }
-  if (some != (kind == Kind::weights)) return;  // half of the kinds are enough to see every way
-  for (const auto& [layout, threads] : ways) {
-    const Result<T> other(example_of(given, type, layout), dense, kind, some, threads, layout);
+  if (some != (kind == Kind::probabilities))
+    return;  // half of the kinds are enough to test every variant
+  for (const auto& [layout, threads] : variants) {
+    const Result<T> other(example_of(test_case, type, layout), dense, kind, some, threads, layout);
     check(result.equals(other), "the same bits for all strides and threads");
   }
 }
 
-// Rows whose lse is beyond what exponentials bear still sum to 1.
+// Rows whose lse overflows exponentials still sum to 1.
 template <class T>
-void weights_of_very_great_scores_sum_to_1() {
+void probabilities_of_very_large_scores_sum_to_1() {
   for (const double size : {1e4, 1e12, static_cast<double>(std::numeric_limits<T>::max()) / 2}) {
     Example example({1, 2, 1, 7, 53, 5, 3}, element_type<T>);
     example.add_bias(element_type<T>);
     example.bias.for_each([&](auto... index) { example.bias.set(index..., -size); });
     Dense dense(example.problem, example.query.view(), example.key.view(), example.value.view());
-    const Result<T> result(example, dense, Kind::weights, false, 1, Layout::plain);
+    const Result<T> result(example, dense, Kind::probabilities, false, 1, Layout::plain);
     for (std::ptrdiff_t row = 0; row < 7; ++row) {
       double sum = 0;
-      for (std::ptrdiff_t key = 0; key < 53; ++key) sum += result.numbers.get(0, 1, row, key);
-      close(sum, 1, 1e-4, "weights sum to 1, however far from 0 the scores lie");
+      for (std::ptrdiff_t key = 0; key < 53; ++key) sum += result.values.get(0, 1, row, key);
+      close(sum, 1, 1e-4, "probabilities sum to 1 for scores of any magnitude");
     }
   }
 }
 
 template <class T>
 void everything(ElementType type) {
-  for (const Case& given : cases) {
-    const Example example = example_of(given, type);
+  for (const Case& test_case : cases) {
+    const Example example = example_of(test_case, type);
     Dense dense(example.problem, example.query.view(), example.key.view(), example.value.view());
-    for (const Kind kind : {Kind::scores, Kind::weights, Kind::averaged}) {
-      numbers_are_those_of_the_definition<T>(given, dense, kind, false, type);
-      numbers_are_those_of_the_definition<T>(given, dense, kind, true, type);
+    for (const Kind kind : {Kind::scores, Kind::probabilities, Kind::averaged}) {
+      values_are_those_of_the_definition<T>(test_case, dense, kind, false, type);
+      values_are_those_of_the_definition<T>(test_case, dense, kind, true, type);
     }
   }
 }
@@ -162,7 +162,7 @@ int main() {
   everything<double>(ElementType::float64);
   everything<float>(ElementType::float32);
   everything<float>(ElementType::bfloat16);
-  weights_of_very_great_scores_sum_to_1<float>();
-  weights_of_very_great_scores_sum_to_1<double>();
+  probabilities_of_very_large_scores_sum_to_1<float>();
+  probabilities_of_very_large_scores_sum_to_1<double>();
   return summary();
 }

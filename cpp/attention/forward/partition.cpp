@@ -1,0 +1,110 @@
+#include "attention/forward/partition.hpp"
+
+#include <algorithm>
+
+#include "arrays/even_ranges.hpp"
+#include "attention/forward/prefill.hpp"
+#include "attention/problem/key_tiles.hpp"
+#include "attention/problem/panel.hpp"
+
+namespace heedful {
+namespace {
+
+// Minimum keys of a split: with fewer, merging costs more than it saves.
+constexpr std::ptrdiff_t min_split_keys = 512;
+
+// With fewer tasks, row blocks become shorter, so that no thread idles during another's last task.
+constexpr std::ptrdiff_t min_tasks = 16;
+// Minimum multiply-adds of a task when row blocks are made shorter.
+constexpr std::ptrdiff_t min_task_work = 500'000;
+
+template <class T>
+std::ptrdiff_t num_row_blocks(const Problem& problem, std::ptrdiff_t rows) {
+  const std::ptrdiff_t max_rows =
+      traits_of(problem.score_kind).panel_is_task ? Panel<T>::max_lanes : prefill_rows<T>;
+  return (padded<T>(rows) + max_rows - 1) / max_rows;
+}
+
+std::ptrdiff_t num_key_splits(KeyRange keys, std::ptrdiff_t rows) {
+  // so that the states stay small compared with the keys
+  const std::ptrdiff_t min_keys = std::max(min_split_keys, 4 * rows);
+  return std::clamp<std::ptrdiff_t>(keys.size() / min_keys, 1, max_key_splits);
+}
+
+// More row blocks, down to one panel each, if the keys are one tile: then a row's bits do not
+// depend on its neighbours. (The bounds of several key tiles depend on the keys visible to all rows
+// of a task.)
+template <class T>
+std::ptrdiff_t finer_row_blocks(const Problem& problem, const ItemPartition& partition,
+                                std::ptrdiff_t rows) {
+  const bool one_tile = partition.keys.size() <= KeyTiles::max_keys(tile_keys(problem));
+  const bool splits_rows =
+      partition.path == Path::prefill && !traits_of(problem.score_kind).panel_is_task;
+  if (!splits_rows || !one_tile) return partition.row_blocks;
+  const std::ptrdiff_t panels = (padded<T>(rows) + Panel<T>::max_lanes - 1) / Panel<T>::max_lanes;
+  const std::ptrdiff_t work = rows * partition.keys.size() * (problem.depth + problem.value_depth);
+  return std::max(partition.row_blocks, std::min(panels, work / min_task_work));
+}
+
+template <class T>
+ItemPartition partition_item(const Problem& problem, const Item& item) {
+  ItemPartition partition{choose_path<T>(problem, item), {0, 0}, 0, 0};
+  const std::ptrdiff_t rows = problem.group() * item.queries;
+  if (rows == 0) return partition;
+  partition.keys = {visible_keys(problem, item, 0).begin,
+                    visible_keys(problem, item, item.queries - 1).end};
+  partition.row_blocks = num_row_blocks<T>(problem, rows);
+  partition.key_splits = partition.row_blocks == 1 ? num_key_splits(partition.keys, rows) : 1;
+  return partition;
+}
+
+template <class T>
+ItemPartitions partition_items(const Problem& problem) {
+  ItemPartitions partitions(problem.num_items);
+  std::ptrdiff_t tasks = 0;
+  for (std::ptrdiff_t i = 0; i < problem.num_items; ++i) {
+    partitions[i] = partition_item<T>(problem, problem.items[i]);
+    tasks += problem.num_kv_heads * partitions[i].tasks();
+  }
+  if (tasks >= min_tasks) return partitions;
+  for (std::ptrdiff_t i = 0; i < problem.num_items; ++i) {
+    partitions[i].row_blocks =
+        finer_row_blocks<T>(problem, partitions[i], problem.group() * problem.items[i].queries);
+  }
+  return partitions;
+}
+
+}  // namespace
+
+template <class T>
+ForwardPartition<T>::ForwardPartition(const Problem& problem)
+    : problem_(problem),
+      items_(partition_items<T>(problem)),
+      tasks_(problem.num_items, problem.num_kv_heads,
+             [&](std::ptrdiff_t item) { return items_[item].tasks(); }) {}
+
+template <class T>
+RowTask ForwardPartition<T>::task(std::ptrdiff_t index) const {
+  constexpr std::ptrdiff_t width = simd::lanes<T>;
+  const RaggedRange::Place place = tasks_[index];
+  const ItemPartition& partition = items_[place.item];
+  const std::ptrdiff_t rows = problem_.group() * problem_.items[place.item].queries;
+  // the last rows first: with causal attention they see the most keys
+  const std::ptrdiff_t block = partition.row_blocks - 1 - place.index / partition.key_splits;
+  const std::ptrdiff_t split = place.index % partition.key_splits;
+  const EvenRanges vectors{padded<T>(rows) / width, partition.row_blocks};
+  const EvenRanges keys{partition.keys.size(), partition.key_splits};
+  const std::ptrdiff_t begin = vectors.begin(block) * width;
+  const std::ptrdiff_t end = std::min(vectors.begin(block + 1) * width, rows);
+  return {place.item,
+          place.head,
+          begin,
+          end - begin,
+          {partition.keys.begin + keys.begin(split), partition.keys.begin + keys.begin(split + 1)},
+          split};
+}
+
+template class ForwardPartition<float>;
+template class ForwardPartition<double>;
+
+}  // namespace heedful

@@ -1,0 +1,45 @@
+// The partition of the forward pass into tasks: every key/value head of an item into row blocks,
+// and if there is only one, into key splits. What depends on the item's own shape alone gives a row
+// the same bits whatever else the call computes; what depends on the rest of the call (shorter row
+// blocks if there are few tasks) does not change the bits of any row.
+#pragma once
+
+#include <cstddef>
+
+#include "arrays/ragged_range.hpp"
+#include "arrays/small_buffer.hpp"
+#include "attention/forward/path.hpp"
+#include "attention/problem/row_task.hpp"
+
+namespace heedful {
+
+// Maximum number of key splits of a row.
+inline constexpr std::ptrdiff_t max_key_splits = 8;
+
+// The partition of each key/value head of one item.
+struct ItemPartition {
+  Path path;
+  KeyRange keys;  // visible to some row
+  std::ptrdiff_t row_blocks, key_splits;
+
+  std::ptrdiff_t tasks() const { return row_blocks * key_splits; }
+};
+
+using ItemPartitions = SmallBuffer<ItemPartition, 4>;
+
+template <class T>
+class ForwardPartition {
+ public:
+  explicit ForwardPartition(const Problem& problem);
+
+  std::ptrdiff_t tasks() const { return tasks_.size(); }
+  RowTask task(std::ptrdiff_t index) const;
+  const ItemPartition& operator[](std::ptrdiff_t item) const { return items_[item]; }
+
+ private:
+  const Problem& problem_;
+  ItemPartitions items_;
+  RaggedRange tasks_;
+};
+
+}  // namespace heedful
