@@ -101,7 +101,7 @@ def rooms_of(place: str, arrows: Arrows) -> Arrows:
 
 
 def circle(rooms: Arrows) -> list[str]:
-    """Some rooms of which each leads to the one before it, or none."""
+    """Rooms that form a circle, each leading to the one before it, or none."""
     try:
         TopologicalSorter(rooms).prepare()
     except CycleError as error:

@@ -1,4 +1,4 @@
-"""MultiHeadAttention with all its options, beside nn.MultiheadAttention or a composition."""
+"""MultiHeadAttention with all its options, compared with nn.MultiheadAttention or a composition."""
 
 from __future__ import annotations
 

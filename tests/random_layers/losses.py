@@ -1,4 +1,4 @@
-"""Losses with all their options, beside PyTorch's, element-wise and then weighted here."""
+"""Losses with all their options, compared with PyTorch's, element-wise and then weighted here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Steps of optimizers with gradients that are sometimes absent, beside PyTorch's."""
+"""Steps of optimizers with gradients that are sometimes absent, compared with PyTorch's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Encoders and decoders, layers and stacks of them, beside PyTorch's Transformer."""
+"""Encoders and decoders, layers and stacks of them, compared with PyTorch's Transformer."""
 
 from __future__ import annotations
 

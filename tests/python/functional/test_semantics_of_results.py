@@ -189,7 +189,7 @@ def test_threads() -> None:
 
 
 def test_errors(inputs: tuple[Array, ...]) -> None:
-    """One sentence with the argument's name, what was expected, what came."""
+    """One sentence with the argument's name, the expected value and the actual one."""
     query, key, value = inputs
     with pytest.raises(ValueError, match=r"depth.*query has 3, key has 2"):
         heedful.attention(query, key[..., :2], value)
