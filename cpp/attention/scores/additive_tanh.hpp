@@ -96,7 +96,7 @@ template <class T>
 class Greatest {
  public:
   void show(const simd::Packet<T>& x) { seen_ = simd::maximum(seen_, simd::absolute(x)); }
-  T value() const { return simd::greatest(seen_); }
+  T value() const { return simd::max_lane(seen_); }
 
  private:
   simd::Packet<T> seen_ = simd::broadcast(T(0));

@@ -106,7 +106,7 @@ bool add_square(LaneScores<T>& lane, const char* const* rows, std::ptrdiff_t byt
   }
   simd::transpose<T>(square);
   // where minima of NaN are NaN it is not known
-  if (!(simd::least(least) > minus_infinity<T>)) {
+  if (!(simd::min_lane(least) > minus_infinity<T>)) {
     add_turned<true, false>(lane, key, square, part);
     return true;
   }
@@ -183,7 +183,7 @@ bool add_columns(LaneScores<T>& lane, const TensorView& bias, const char* column
     here.set(key, simd::select(simd::equal(value, nothing), nothing, total));
   }
   lane.greatest = here.greatest;
-  return !(simd::least(least) > minus_infinity<T>);
+  return !(simd::min_lane(least) > minus_infinity<T>);
 }
 
 template <class T>

@@ -83,7 +83,7 @@ void add_row(const Normalizer& normalizer, T* scores, std::ptrdiff_t keys, T& ma
   for (std::ptrdiff_t key = 0; key < whole; key += width) {
     greatest = simd::maximum(greatest, simd::load(scores + key));
   }
-  const T raised = simd::greatest(greatest);
+  const T raised = simd::max_lane(greatest);
   const T base = normalizer.base(raised);
   if (maximum == nothing) {  // nothing was added yet, or only zeros
     maximum = raised;

@@ -1,4 +1,4 @@
-// Numbers of heads of items: every one of them found, and no more than there are.
+// Positions in a ragged batch: each maps to its item, head and index.
 #include "arrays/ragged_range.hpp"
 #include "check.hpp"
 

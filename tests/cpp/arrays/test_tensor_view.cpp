@@ -1,4 +1,4 @@
-// Views: sizes of elements, addresses of rows, and which rows lie as a kernel reads them.
+// Views: sizes of elements, addresses of rows, and which rows a kernel can read in place.
 #include <cstdint>
 
 #include "arrays/tensor_view.hpp"

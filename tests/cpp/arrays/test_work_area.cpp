@@ -1,4 +1,4 @@
-// Scratch memory dealt out in pieces.
+// The bump allocator of scratch memory.
 #include <cstdint>
 
 #include "arrays/work_area.hpp"
@@ -16,7 +16,7 @@ void pieces_start_at_cache_lines_and_lie_apart() {
   char* const third = area.take<char>(65);
   check(reinterpret_cast<std::byte*>(first) == memory, "the first piece is the beginning");
   check(reinterpret_cast<std::byte*>(second) == memory + 64, "3 floats take a cache line");
-  check(nothing == second + 8, "no numbers take no room");
+  check(nothing == second + 8, "zero elements take no memory");
   check(reinterpret_cast<std::byte*>(third) == memory + 128, "8 doubles fill a cache line");
   check(area.size() == 256, "65 characters take two");
 }

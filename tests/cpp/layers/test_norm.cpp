@@ -5,7 +5,7 @@
 
 #include "check.hpp"
 #include "layers/norm.hpp"
-#include "linear/rows.hpp"
+#include "linear/gapped_matrix.hpp"
 
 namespace heedful {
 namespace {
@@ -20,7 +20,7 @@ struct Kind {
 template <class T>
 struct Example {
   Kind kind;
-  Numbers<T> x, dy, y, dx, weight, bias, mean, rstd, dweight, dbias;
+  GappedMatrix<T> x, dy, y, dx, weight, bias, mean, rstd, dweight, dbias;
 
   Example(std::ptrdiff_t rows, std::ptrdiff_t columns, Kind kind_)
       : kind(kind_),
@@ -38,8 +38,8 @@ struct Example {
   Norm<T> norm() const {
     return {x.rows, x.columns, kind.scaled ? weight.data.data() : nullptr, T(epsilon)};
   }
-  Matrix<const T> of(const Numbers<T>& numbers) const {
-    return {numbers.data.data(), numbers.stride};
+  Matrix<const T> of(const GappedMatrix<T>& matrix) const {
+    return {matrix.data.data(), matrix.stride};
   }
   void compute(int threads) {
     T* const means = kind.mean ? mean.data.data() : nullptr;
@@ -60,7 +60,7 @@ struct Example {
   }
 };
 
-// A row of x brought to mean 0 and to one scale.
+// A row of x, normalized.
 struct Row {
   double mean = 0, rstd = 0;
   std::vector<double> unit;
@@ -85,7 +85,7 @@ struct Row {
 template <class T>
 void is_right(std::ptrdiff_t rows, std::ptrdiff_t columns, Kind kind) {
   Example<T> example(rows, columns, kind);
-  const Numbers<T> weights = example.dweight, biases = example.dbias;
+  const GappedMatrix<T> weights = example.dweight, biases = example.dbias;
   example.compute(1);
   const double unit = std::numeric_limits<T>::epsilon(), count = static_cast<double>(columns);
   std::vector<Sum> dweight(static_cast<std::size_t>(columns)), dbias = dweight;

@@ -1,4 +1,4 @@
-// Little work stays on the calling thread, much of any kind goes to all.
+// Small calls stay on the calling thread, large ones of any kind take the team.
 #include "check.hpp"
 #include "parallel/cost.hpp"
 

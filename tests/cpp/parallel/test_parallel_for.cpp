@@ -1,5 +1,5 @@
-// parallel_for: every task once, in order, on the team; exceptions, interruption, turns and
-// nesting.
+// parallel_for: every task once, in order, on the team; exceptions, interruption, waiting in
+// order and nesting.
 #include <algorithm>
 #include <cfenv>
 #include <chrono>
@@ -24,7 +24,7 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-// Waits in a task for what others do, 10 s at most.
+// Waits in a task for other threads, 10 s at most.
 template <class Condition>
 void wait_until(const Condition& holds, Worker& worker) {
   const auto start = Clock::now();
@@ -72,7 +72,7 @@ void no_tasks_means_no_work() {
 }
 
 void a_thread_that_is_done_takes_the_next_task() {
-  // Task 0 ends only when all others have run, so somebody else must have taken every one of them.
+  // Task 0 ends only when all others have run, so another thread must have taken every one of them.
   std::atomic<int> others{0};
   bool all_ran = false;
   parallel_for(29, Team{2, nullptr}, 0, [&](std::ptrdiff_t task, Worker& worker) {
@@ -83,7 +83,7 @@ void a_thread_that_is_done_takes_the_next_task() {
     wait_until([&] { return others == 28; }, worker);
     all_ran = others == 28;
   });
-  check(all_ran, "tasks are handed out one at a time, to whoever is free");
+  check(all_ran, "tasks are handed out one at a time, to any idle thread");
 }
 
 void the_team_is_as_large_as_asked_even_with_few_tasks() {
@@ -98,7 +98,7 @@ void the_team_is_as_large_as_asked_even_with_few_tasks() {
         "five threads work at the same time, however many processors there are");
 }
 
-void an_exception_comes_out_and_wakes_those_who_wait() {
+void an_exception_propagates_and_wakes_waiting_tasks() {
   for (const int threads : {1, 2, 5}) {
     const std::atomic<std::ptrdiff_t> never{0};
     std::atomic<int> ran{0};
@@ -117,7 +117,7 @@ void an_exception_comes_out_and_wakes_those_who_wait() {
       caught = std::string(error.what()) == "task 0";
     }
     check(caught, "the first exception is thrown again by parallel_for");
-    check(seconds_since(start) < 5, "those who wait for a turn are woken");
+    check(seconds_since(start) < 5, "tasks that wait for another one are woken");
     check(ran <= threads, "no task starts after an exception");
     int after = 0;
     parallel_for(1, Team{threads, nullptr}, 0, [&](std::ptrdiff_t, Worker&) { ++after; });
@@ -125,7 +125,7 @@ void an_exception_comes_out_and_wakes_those_who_wait() {
   }
 }
 
-void check_leaves_a_task_that_another_one_has_made_useless() {
+void check_ends_a_task_after_another_one_failed() {
   bool caught = false;
   std::atomic<bool> left{false};
   try {
@@ -146,21 +146,21 @@ void check_leaves_a_task_that_another_one_has_made_useless() {
         "check() throws in the others, and theirs is not the exception that is kept");
 }
 
-void turns_are_kept_in_order() {
+void tasks_can_wait_in_order() {
   constexpr std::ptrdiff_t tasks = 301;
   for (const int threads : {1, 2, 5}) {
-    std::atomic<std::ptrdiff_t> turn{0};
-    std::vector<std::ptrdiff_t> order;  // not protected: the turns protect it
+    std::atomic<std::ptrdiff_t> next{0};
+    std::vector<std::ptrdiff_t> order;  // needs no lock: tasks wait for each other
     parallel_for(tasks, Team{threads, nullptr}, 0, [&](std::ptrdiff_t task, Worker& worker) {
-      worker.wait(turn, task);
+      worker.wait(next, task);
       order.push_back(task);
-      turn.store(task + 1, std::memory_order_release);
+      next.store(task + 1, std::memory_order_release);
     });
     bool in_order = order.size() == static_cast<std::size_t>(tasks);
     for (std::size_t place = 0; in_order && place < order.size(); ++place) {
       in_order = order[place] == static_cast<std::ptrdiff_t>(place);
     }
-    check(in_order, "what is done in turns is done in their order");
+    check(in_order, "tasks that wait for the one before run in order");
   }
 }
 
@@ -244,9 +244,9 @@ int main() {
   no_tasks_means_no_work();
   a_thread_that_is_done_takes_the_next_task();
   the_team_is_as_large_as_asked_even_with_few_tasks();
-  an_exception_comes_out_and_wakes_those_who_wait();
-  check_leaves_a_task_that_another_one_has_made_useless();
-  turns_are_kept_in_order();
+  an_exception_propagates_and_wakes_waiting_tasks();
+  check_ends_a_task_after_another_one_failed();
+  tasks_can_wait_in_order();
   a_region_in_a_task_is_serial_and_part_of_the_task();
   work_areas_are_aligned_and_apart();
   all_threads_compute_like_the_caller();

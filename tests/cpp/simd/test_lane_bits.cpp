@@ -1,4 +1,4 @@
-// Words of bits beside the lanes of a vector: how they are found, and what they choose.
+// Words of bits, one per lane of a vector: how they are computed, and what they select.
 #include <vector>
 
 #include "check.hpp"
@@ -21,7 +21,7 @@ void zeros_are_the_bytes_that_are_zero() {
       for (int i = 0; i < simd::bits<T>; ++i) {
         right &= (word >> i & 1) == (i < count && from[i * stride] == 0);
       }
-      check(right, "bit i says whether byte i is zero, none behind the last");
+      check(right, "bit i says whether byte i is zero, none past the last");
     }
   }
 }

@@ -1,4 +1,4 @@
-// The flag tells of what passes the largest number, and of nothing else.
+// The flag is raised by overflow, and by nothing else.
 #include <limits>
 
 #include "check.hpp"
@@ -12,7 +12,7 @@ using simd::OverflowFlag;
 constexpr float largest = std::numeric_limits<float>::max();
 constexpr float infinity = std::numeric_limits<float>::infinity();
 
-// Not inlined, and of arguments that the compiler does not know.
+// Not inlined, so that the compiler does not know the arguments.
 [[gnu::noinline]] float product(float one, float other) { return one * other; }
 
 bool raised_by(volatile float one, volatile float other) {

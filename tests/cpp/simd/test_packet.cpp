@@ -1,5 +1,5 @@
-// The words for vector registers: arithmetic, comparisons and selection where NaN and signed zeros
-// take part, transpose.
+// The operations on vector registers: arithmetic, comparisons and selection with NaN and signed
+// zeros, transposition.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -23,11 +23,11 @@ constexpr T nan = std::numeric_limits<T>::quiet_NaN();
 template <class T>
 constexpr T infinity = std::numeric_limits<T>::infinity();
 
-// One lane of f(a, b, …), after all lanes were seen to agree.
-template <class T, class Function, class... Numbers>
-T apply(const Function& function, Numbers... numbers) {
+// One lane of f(a, b, …), after a check that all lanes agree.
+template <class T, class Function, class... Arguments>
+T apply(const Function& function, Arguments... arguments) {
   T values[lanes<T>];
-  simd::store(values, function(simd::broadcast(T(numbers))...));
+  simd::store(values, function(simd::broadcast(T(arguments))...));
   for (const T& value : values) {
     check(std::memcmp(&value, values, sizeof(T)) == 0, "lanes agree");
   }
@@ -36,11 +36,11 @@ T apply(const Function& function, Numbers... numbers) {
 
 template <class T>
 void load_and_store_need_no_alignment() {
-  T numbers[3 * lanes<T>];
-  for (int i = 0; i < 3 * lanes<T>; ++i) numbers[i] = T(i);
+  T values[3 * lanes<T>];
+  for (int i = 0; i < 3 * lanes<T>; ++i) values[i] = T(i);
   for (int from = 0; from < lanes<T>; ++from) {
     T copy[2 * lanes<T> + 1] = {};
-    simd::store(copy + 1, simd::load(numbers + from));
+    simd::store(copy + 1, simd::load(values + from));
     bool right = copy[0] == 0 && copy[lanes<T> + 1] == 0;
     for (int lane = 0; lane < lanes<T>; ++lane) right &= copy[1 + lane] == T(from + lane);
     check(right, "a register is loaded and stored at any address, and nothing beside it");
@@ -75,9 +75,9 @@ void arithmetic_is_done_lane_by_lane() {
   check(all_lanes(simd::absolute(x), [&](int i) { return std::abs(a[i]); }),
         "absolute drops the sign");
   long double total = 0;
-  for (const T number : a) total += number;
+  for (const T value : a) total += value;
   close(simd::sum(x), static_cast<double>(total), 1e-6, "sum adds all lanes");
-  check(simd::greatest(x) == *std::max_element(a, a + lanes<T>), "greatest is the largest lane");
+  check(simd::max_lane(x) == *std::max_element(a, a + lanes<T>), "max_lane is the largest lane");
 
   T rows[lanes<T> * lanes<T>], sums[lanes<T>];
   for (int i = 0; i < lanes<T> * lanes<T>; ++i) rows[i] = static_cast<T>(i * 37 % 101);
@@ -155,7 +155,7 @@ void select_takes_no_part_of_the_other_side() {
   simd::store(values, simd::select(first_two, simd::load(a), simd::load(b)));
   bool right = true;
   for (int i = 0; i < lanes<T>; ++i) right &= values[i] == T((i < 2 ? 10 : 20) + i);
-  check(right, "select gives the chosen number alone, whatever the other holds");
+  check(right, "select returns the chosen element alone, whatever the other is");
   const auto not_first = simd::less_equal(simd::broadcast(T{1}), simd::load(index));
   simd::store(values, simd::select(simd::both(first_two, not_first), simd::broadcast(T{1}),
                                    simd::broadcast(T{0})));
@@ -165,20 +165,20 @@ void select_takes_no_part_of_the_other_side() {
 }
 
 template <class T>
-void transpose_turns_a_square() {
+void transpose_swaps_rows_and_columns() {
   simd::Square<T> square;
   for (int row = 0; row < lanes<T>; ++row) {
-    T numbers[lanes<T>];
-    for (int column = 0; column < lanes<T>; ++column) numbers[column] = T(100 * row + column);
-    square.packet[row] = simd::load(numbers);
+    T values[lanes<T>];
+    for (int column = 0; column < lanes<T>; ++column) values[column] = T(100 * row + column);
+    square.packet[row] = simd::load(values);
   }
   simd::transpose<T>(square);
   bool right = true;
   for (int row = 0; row < lanes<T>; ++row) {
-    T numbers[lanes<T>];
-    simd::store(numbers, square.packet[row]);
+    T values[lanes<T>];
+    simd::store(values, square.packet[row]);
     for (int column = 0; column < lanes<T>; ++column) {
-      right &= numbers[column] == T(100 * column + row);
+      right &= values[column] == T(100 * column + row);
     }
   }
   check(right, "transpose exchanges rows and columns");
@@ -186,9 +186,9 @@ void transpose_turns_a_square() {
 
 template <class T>
 void pairs_come_apart_and_together_again() {
-  T numbers[2 * lanes<T>], evens[lanes<T>], odds[lanes<T>], again[2 * lanes<T>];
-  for (int i = 0; i < 2 * lanes<T>; ++i) numbers[i] = T(i);
-  const auto a = simd::load(numbers), b = simd::load(numbers + lanes<T>);
+  T values[2 * lanes<T>], evens[lanes<T>], odds[lanes<T>], again[2 * lanes<T>];
+  for (int i = 0; i < 2 * lanes<T>; ++i) values[i] = T(i);
+  const auto a = simd::load(values), b = simd::load(values + lanes<T>);
   const auto even = simd::evens<T>(a, b), odd = simd::odds<T>(a, b);
   simd::store(evens, even);
   simd::store(odds, odd);
@@ -196,8 +196,8 @@ void pairs_come_apart_and_together_again() {
   simd::store(again + lanes<T>, simd::zip_high<T>(even, odd));
   bool right = true;
   for (int i = 0; i < lanes<T>; ++i) right &= evens[i] == T(2 * i) && odds[i] == T(2 * i + 1);
-  check(right, "evens and odds take every second number");
-  check(std::memcmp(again, numbers, sizeof(again)) == 0, "zipped they are what they were");
+  check(right, "evens and odds take every second element");
+  check(std::memcmp(again, values, sizeof(again)) == 0, "zipped they are what they were");
 }
 
 template <class T>
@@ -224,7 +224,7 @@ void tanh_is_close_and_bounded(const char* name, double allowed) {
   check(bounded, "tanh never passes 1");
   check(apply<T>(tanh, 0) == 0, "tanh(0) is 0");
   check(apply<T>(tanh, infinity<T>) == 1 && apply<T>(tanh, -infinity<T>) == -1, "tanh(±∞) is ±1");
-  check(apply<T>(tanh, std::numeric_limits<T>::max()) == 1, "tanh of the greatest number is 1");
+  check(apply<T>(tanh, std::numeric_limits<T>::max()) == 1, "tanh of the largest number is 1");
   check(std::isnan(apply<T>(tanh, nan<T>)), "tanh(NaN) is NaN");
 }
 
@@ -241,7 +241,7 @@ void everything_about(const char* name, double tanh_ulps) {
   maximum_gives_its_first_argument_where_either_is_nan<T>();
   comparisons_with_nan_are_false<T>();
   select_takes_no_part_of_the_other_side<T>();
-  transpose_turns_a_square<T>();
+  transpose_swaps_rows_and_columns<T>();
   pairs_come_apart_and_together_again<T>();
   tanh_is_close_and_bounded<T>(name, tanh_ulps);
 }

@@ -1,5 +1,5 @@
-// Philox4x32-10: the known answers of its authors, every lane by itself, and the rounds that
-// lanes do ahead.
+// Philox4x32-10: the known answers of its authors, lanes that do not affect each other, and the
+// rounds that are computed ahead.
 #include <cstdint>
 
 #include "check.hpp"
