@@ -5,13 +5,13 @@
 namespace heedful {
 namespace {
 
-void every_place_is_found() {
+void every_position_is_found() {
   const std::ptrdiff_t counts[] = {0, 3, 0, 0, 1, 17, 0}, items = 7, heads = 5;
   const RaggedRange range(items, heads, [&](std::ptrdiff_t i) { return counts[i]; });
-  check(range.size() == heads * 21, "as many as all heads have");
+  check(range.size() == heads * 21, "the sum over all heads");
   std::ptrdiff_t position = 0;
   for (std::ptrdiff_t item = 0; item < items; ++item) {
-    check(range.count(item) == counts[item], "what one head has");
+    check(range.count(item) == counts[item], "the count of one head");
     for (std::ptrdiff_t head = 0; head < heads; ++head) {
       check(range.begin(item, head) == position, "heads one after another");
       for (std::ptrdiff_t index = 0; index < counts[item]; ++index, ++position) {
@@ -22,7 +22,7 @@ void every_place_is_found() {
   }
 }
 
-void nothing_at_all() {
+void empty_ranges_have_size_0() {
   const auto three = [](std::ptrdiff_t) -> std::ptrdiff_t { return 3; };
   check(RaggedRange(0, 5, three).size() == 0, "no items");
   check(RaggedRange(5, 0, three).size() == 0, "no heads");
@@ -33,7 +33,7 @@ void nothing_at_all() {
 
 int main() {
   using namespace heedful;
-  every_place_is_found();
-  nothing_at_all();
+  every_position_is_found();
+  empty_ranges_have_size_0();
   return summary();
 }

@@ -81,13 +81,13 @@ void a_row_is_written_in_any_type_and_stride() {
               half ? static_cast<double>(static_cast<float>(value)) : static_cast<double>(value));
         }
         check(tensor.bytes() == expected.bytes(),
-              "a row is written rounded, and nothing beside it");
+              "a row is written rounded, and nothing outside it");
       }
     }
   }
 }
 
-// Rows that lie in any order in memory, each of exactly its columns.
+// Rows in any order in memory, each with exactly its columns.
 template <class T>
 struct Lines {
   std::vector<std::vector<T>> lines;
@@ -172,7 +172,7 @@ void rows_are_read_in_place_or_copied_with_zero_padding() {
           const bool in_place =
               type == element_type<T> && one_run && (!padding || columns >= simd::lanes<T>);
           check((rows.data != buffer.data()) == in_place,
-                "runs of the computing type stay where they are");
+                "contiguous elements of the computing type are read in place");
           if (in_place) continue;
           bool zeros = rows.stride == padded<T>(columns);
           for (std::ptrdiff_t row = 0; row < 5; ++row) {
@@ -209,7 +209,7 @@ void everything() {
   check(padded<T>(0) == 0 && padded<T>(1) == simd::lanes<T> &&
             padded<T>(simd::lanes<T>) == simd::lanes<T> &&
             padded<T>(simd::lanes<T> + 1) == 2 * simd::lanes<T>,
-        "padded rounds up to whole vectors");
+        "padded rounds up to full vectors");
   a_row_of_any_type_and_stride_is_read<T>();
   a_broadcast_element_is_read_repeatedly<T>();
   a_row_is_written_in_any_type_and_stride<T>();

@@ -7,7 +7,7 @@
 namespace heedful {
 namespace {
 
-void pieces_start_at_cache_lines_and_lie_apart() {
+void pieces_start_at_cache_lines_and_do_not_overlap() {
   alignas(64) std::byte memory[1024];
   WorkArea area(memory);
   float* const first = area.take<float>(3);
@@ -24,8 +24,8 @@ void pieces_start_at_cache_lines_and_lie_apart() {
 void without_memory_it_only_counts() {
   WorkArea area(nullptr);
   check(area.take<float>(100) == nullptr && area.take<char>(1) == nullptr,
-        "pieces of nothing are null");
-  check(area.size() == 448 + 64, "their size is counted all the same");
+        "pieces of a null area are null");
+  check(area.size() == 448 + 64, "their size is counted nevertheless");
 }
 
 }  // namespace
@@ -33,7 +33,7 @@ void without_memory_it_only_counts() {
 
 int main() {
   using namespace heedful;
-  pieces_start_at_cache_lines_and_lie_apart();
+  pieces_start_at_cache_lines_and_do_not_overlap();
   without_memory_it_only_counts();
   return summary();
 }

@@ -22,7 +22,7 @@ double half_of(std::uint32_t word, bool odd) {
   return Bfloat16::looked_up(static_cast<std::uint16_t>(odd ? word >> 16 : word));
 }
 
-// Rows one after the other as scores has them, or two of them interleaved as values are.
+// Rows one after the other as for scores, or interleaved in pairs as for values.
 struct Example {
   std::ptrdiff_t rows, pairs, width;
   bool interleaved;
@@ -31,7 +31,7 @@ struct Example {
   std::vector<float> c;
   std::ptrdiff_t a_row, a_step;
 
-  // `missing`: columns that the last vector lacks
+  // `missing`: number of padding columns in the last vector
   Example(std::ptrdiff_t rows_, std::ptrdiff_t pairs_, int vectors, bool interleaved_,
           int missing = 0)
       : rows(rows_),
@@ -108,7 +108,7 @@ struct Example {
             }
             raised &= maximum[static_cast<std::size_t>(lane)] == expected;
           }
-          right &= check(raised, "the maximum is that of what was stored");
+          right &= check(raised, "the maximum is that of the stored elements");
           std::fill(example.c.begin(), example.c.end(), gap);
           product.accumulate = true;
           multiply(product);
@@ -136,7 +136,7 @@ struct Example {
         example.c[static_cast<std::size_t>(i)] /=
             factors[static_cast<std::size_t>(i / (example.width + 1))];
       }
-      check(example.holds(0, 1), "C = A B · row_factors, as wide as it may be");
+      check(example.holds(0, 1), "C = A B · row_factors, up to the maximum width");
     }
   }
 }
@@ -203,8 +203,8 @@ struct Example {
         }
         right &= std::abs(sums[lane] - sum) <= 1e-5;
       }
-      check(right, "pairs hold the nearest bfloat16, and zeros where a key is lacking");
-      check(shows, "what is lacking or −∞ is not seen");
+      check(right, "pairs hold the nearest bfloat16, and zeros where a key is missing");
+      check(shows, "missing keys and scores of −∞ are not seen");
     }
   }
 }

@@ -95,7 +95,7 @@ void a_row_has_the_same_bits_among_others() {
   }
 }
 
-// The vector that ends with the row repeats some lanes: what is infinite there counts once.
+// The vector that ends with the row repeats some lanes: an infinite element there counts once.
 void an_infinite_element_is_counted_once() {
   constexpr std::ptrdiff_t width = simd::lanes<float>, depth = width + 1;
   const RowVectors<float> vectors(depth);
@@ -114,7 +114,7 @@ void an_infinite_element_is_counted_once() {
   }
 }
 
-// Keys of 16 bits give the bits that the same keys in float32 give.
+// Keys of 16 bits have the same result, bit for bit, as the same keys in float32.
 template <class Stored>
 void stored_keys_are_widened() {
   constexpr std::ptrdiff_t width = simd::lanes<float>, keys = 21;

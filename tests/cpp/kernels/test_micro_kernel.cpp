@@ -18,7 +18,7 @@ struct Sizes {
   int vectors;
   bool contiguous_rows;  // a_row is 1, as where A is read transposed
   Ending ending;
-  int missing = 0;  // columns that the last vector lacks
+  int missing = 0;  // padding columns in the last vector
 };
 
 // A product on memory of exactly its size, with NaN wherever there are gaps between the rows.
@@ -141,8 +141,8 @@ void every_block_is_right() {
             example.run();
             const bool right =
                 check(example.product_is_right(), "C = A B, or C + A B, within rounding") &&
-                check(example.maximum_is_right(), "the maximum is that of what was stored") &&
-                check(example.gaps_are_untouched(), "nothing beside C is written");
+                check(example.maximum_is_right(), "the maximum is that of the stored elements") &&
+                check(example.gaps_are_untouched(), "nothing outside C is written");
             if (!right) {
               std::printf("at %td rows, %d vectors, depth %td, %s, ending %d\n", rows, vectors,
                           depth, contiguous_rows ? "contiguous rows" : "contiguous columns",
@@ -171,7 +171,7 @@ void wide_products_are_right() {
 }
 
 template <class T>
-void no_rows_are_nothing_to_do() {
+void a_product_without_rows_does_nothing() {
   Product<T> product{};
   product.vectors = 2;
   product.depth = 5;
@@ -219,7 +219,7 @@ template <class T>
 void everything() {
   every_block_is_right<T>();
   wide_products_are_right<T>();
-  no_rows_are_nothing_to_do<T>();
+  a_product_without_rows_does_nothing<T>();
   a_row_has_the_same_bits_among_others<T>();
   a_nan_stays_in_its_row_and_lane<T>();
 }

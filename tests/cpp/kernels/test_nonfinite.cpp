@@ -21,7 +21,7 @@ template <class T>
 struct Tile {
   int lanes;
   std::ptrdiff_t count;    // lanes that are not padding
-  std::ptrdiff_t columns;  // whole vectors
+  std::ptrdiff_t columns;  // full vectors
   std::vector<T> scores, weights, key_rows, lane_rows, by_column, by_key;
 
   explicit Tile(int vectors)
@@ -86,7 +86,7 @@ void finite_products_have_the_bits_of_the_micro_kernel() {
 }
 
 template <class T>
-void what_is_hidden_has_no_effect() {
+void hidden_keys_have_no_effect() {
   for (const T odd : {std::numeric_limits<T>::quiet_NaN(), std::numeric_limits<T>::infinity()}) {
     Tile<T> clean(2), dirty(2);
     for (std::ptrdiff_t column = 0; column < clean.columns; ++column) {
@@ -98,12 +98,12 @@ void what_is_hidden_has_no_effect() {
                       Rows<T>{tile->key_rows.data(), tile->columns}, keys, tile->lanes,
                       tile->columns, tile->by_column.data(), true);
     }
-    check(same_bits(clean.by_column, dirty.by_column), "a hidden key may hold anything");
+    check(same_bits(clean.by_column, dirty.by_column), "a hidden key may have any values");
   }
 }
 
 template <class T>
-void what_is_seen_reaches_exactly_those_who_see_it() {
+void a_nan_reaches_exactly_the_lanes_and_keys_that_see_it() {
   const T nan = std::numeric_limits<T>::quiet_NaN();
   Tile<T> tile(2);
   tile.key_rows[static_cast<std::size_t>(7 * tile.columns + 3)] = nan;
@@ -140,7 +140,7 @@ void what_is_seen_reaches_exactly_those_who_see_it() {
 }
 
 template <class T>
-void anything_that_is_not_finite_is_found_wherever_it_stands() {
+void nonfinite_elements_are_found_at_every_position() {
   constexpr T infinity = std::numeric_limits<T>::infinity();
   constexpr T nan = std::numeric_limits<T>::quiet_NaN();
   for (const std::ptrdiff_t columns : {1, 5, 15, 16, 17, 35}) {
@@ -167,12 +167,12 @@ void anything_that_is_not_finite_is_found_wherever_it_stands() {
       }
     }
     check(found, "NaN, ∞ and −∞ are found at every position");
-    check(all_finite(Rows<T>{memory.data(), stride}, 0, columns), "no rows are finite");
+    check(all_finite(Rows<T>{memory.data(), stride}, 0, columns), "zero rows are finite");
     check(all_finite(Rows<T>{memory.data(), stride}, rows, 0), "rows without columns are finite");
   }
 }
 
-void in_either_half_of_any_word_too() {
+void nonfinite_halves_of_words_are_found() {
   std::vector<std::uint32_t> words(71, 0x7F7FFF7Fu);  // the largest numbers, of either sign
   const auto count = static_cast<std::ptrdiff_t>(words.size());
   check(all_finite(words.data(), count), "the largest numbers are finite");
@@ -192,9 +192,9 @@ void in_either_half_of_any_word_too() {
 template <class T>
 void everything() {
   finite_products_have_the_bits_of_the_micro_kernel<T>();
-  what_is_hidden_has_no_effect<T>();
-  what_is_seen_reaches_exactly_those_who_see_it<T>();
-  anything_that_is_not_finite_is_found_wherever_it_stands<T>();
+  hidden_keys_have_no_effect<T>();
+  a_nan_reaches_exactly_the_lanes_and_keys_that_see_it<T>();
+  nonfinite_elements_are_found_at_every_position<T>();
 }
 
 }  // namespace
@@ -203,6 +203,6 @@ void everything() {
 int main() {
   heedful::everything<float>();
   heedful::everything<double>();
-  heedful::in_either_half_of_any_word_too();
+  heedful::nonfinite_halves_of_words_are_found();
   return heedful::summary();
 }

@@ -88,7 +88,7 @@ void is_right(std::ptrdiff_t rows, std::ptrdiff_t classes, double smoothing) {
   example.compute(1);
   for (std::ptrdiff_t row = 0; row < rows; ++row) row_is_right(example, row);
   check(example.dlogits.gaps_are_untouched() && example.losses.back() == T(99),
-        "nothing beside the results is written");
+        "nothing besides the results is written");
 
   Example<T> alone(rows, classes, smoothing), in_place(rows, classes, smoothing);
   cross_entropy<T>(alone.problem(), alone.given(), alone.losses.data(), {}, Team{1});
@@ -129,7 +129,7 @@ void nan_stays_in_its_row() {
       check(std::isnan(example.dlogits.at(2, column)), "and so is its gradient");
     }
     for (const std::ptrdiff_t row : {0, 1, 3, 4, 5}) {
-      check(example.same_row(clean, row), "other rows, and ignored ones, do not see it");
+      check(example.same_row(clean, row), "other rows, and ignored ones, are not affected");
     }
   }
 }

@@ -63,7 +63,7 @@ void threads_change_nothing() {
     for (std::size_t i = 0; i + 1 < x.size(); ++i) {
       kept_where_said &= (alone[i] != x[i]) == keeps_element(dropout, i) || x[i] == 0;
     }
-    check(kept_where_said, "places are counted from the beginning of the run");
+    check(kept_where_said, "elements are numbered from the beginning of the array");
     for (const int threads : {2, 3}) {
       std::vector<T> together = x;
       apply_dropout<T>(dropout, x.data(), x.data(), together.data(), count, Team{threads});

@@ -93,7 +93,8 @@ void is_right(std::ptrdiff_t rows, std::ptrdiff_t columns, Kind kind) {
     const Row exact(example, row);
     const double allowed = 16 * unit * (1 + exact.rstd);
     if (kind.mean) close(example.mean.at(0, row), exact.mean, 2 * unit, "the mean");
-    close(example.rstd.at(0, row), exact.rstd, allowed * exact.rstd, "one over the deviation");
+    close(example.rstd.at(0, row), exact.rstd, allowed * exact.rstd,
+          "the reciprocal of the deviation");
     double level = 0, slope = 0;
     const auto upstream = [&](std::ptrdiff_t k) {
       return example.dy.at(row, k) * (kind.scaled ? double{example.weight.at(0, k)} : 1);
@@ -118,11 +119,11 @@ void is_right(std::ptrdiff_t rows, std::ptrdiff_t columns, Kind kind) {
     const Sum &weight = dweight[static_cast<std::size_t>(k)],
               &bias = dbias[static_cast<std::size_t>(k)];
     const double start = weights.at(0, k), start_of_bias = biases.at(0, k);
-    const double allowed = 16 / std::sqrt(epsilon);  // how much rstd can be
+    const double allowed = 16 / std::sqrt(epsilon);  // a bound of rstd
     close(example.dweight.at(0, k), start + (kind.scaled ? weight.value : 0),
-          allowed * rounding<T>(weight, rows), "dweight is added to");
+          allowed * rounding<T>(weight, rows), "the gradient is added to dweight");
     close(example.dbias.at(0, k), start_of_bias + (kind.scaled ? bias.value : 0),
-          4 * rounding<T>(bias, rows), "dbias is added to");
+          4 * rounding<T>(bias, rows), "the gradient is added to dbias");
   }
   check(example.y.gaps_are_untouched() && example.dx.gaps_are_untouched() &&
             example.mean.gaps_are_untouched() && example.rstd.gaps_are_untouched() &&
@@ -185,7 +186,7 @@ void nan_stays_in_its_row() {
               "a row with NaN is NaN");
       }
       for (const std::ptrdiff_t row : {0, 1, 3, 4}) {
-        check(example.same_rows(clean, row), "other rows do not see it");
+        check(example.same_rows(clean, row), "other rows are not affected");
       }
     }
   }

@@ -80,7 +80,7 @@ struct Example {
 
 template <class T>
 void every_part_of_every_algorithm() {
-  // few, some and many rows, with more than one block of the depth
+  // few, some and many rows, with more than one depth block
   for (const LinearSizes& sizes : {LinearSizes{3, 401, 97}, {41, 401, 97}, {97, 401, 33}}) {
     for (const Parts& parts : all_parts) {
       Example<T> example(sizes, parts);
@@ -153,7 +153,7 @@ void nan_stays_in_its_row() {
 }
 
 template <class T>
-void nothing_is_computed_of_nothing() {
+void empty_shapes_write_nothing() {
   for (const LinearSizes& sizes : {LinearSizes{0, 5, 7}, {5, 7, 0}, {0, 0, 0}}) {
     Example<T> example(sizes, all_parts[8]);
     example.run(2);
@@ -168,7 +168,7 @@ void everything() {
   more_than_one_task<T>();
   large_weight<T>();
   nan_stays_in_its_row<T>();
-  nothing_is_computed_of_nothing<T>();
+  empty_shapes_write_nothing<T>();
 }
 
 }  // namespace

@@ -9,7 +9,7 @@ namespace heedful {
 namespace {
 
 template <class T>
-void columns_are_cut_into_whole_vectors() {
+void columns_are_split_into_full_vectors() {
   for (std::ptrdiff_t columns = 1; columns <= 7 * max_vectors * simd::lanes<T>; ++columns) {
     const Panels<T> panels(columns);
     bool right = panels.begin(0) == 0 && panels.begin(panels.count) >= columns;
@@ -85,7 +85,7 @@ void blocks_hold_every_element_and_sum() {
 
 template <class T>
 void everything() {
-  columns_are_cut_into_whole_vectors<T>();
+  columns_are_split_into_full_vectors<T>();
   panels_hold_every_element<T>(false);
   panels_hold_every_element<T>(true);
   blocks_hold_every_element_and_sum<T>();

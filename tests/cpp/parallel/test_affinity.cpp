@@ -46,7 +46,7 @@ void there_may_be_no_other_processor() {
   check(may_run_on(one) && affinity.other_processors() == 0,
         "a thread that is bound to one processor stays");
   affinity.leave(-1);
-  check(may_run_on(one), "no processor cannot be left");
+  check(may_run_on(one), "leaving processor −1 changes nothing");
   sched_setaffinity(0, sizeof before, &before);
 }
 
@@ -59,9 +59,9 @@ void a_thread_follows_another() {
   sched_setaffinity(0, sizeof one, &one);
   Affinity own = Affinity::of_this_thread();
   own.follow(own);
-  check(may_run_on(one), "it follows itself to where it is");
+  check(may_run_on(one), "following itself changes nothing");
   own.follow(Affinity());
-  check(may_run_on(one), "it does not follow one of whom nothing is known");
+  check(may_run_on(one), "it does not follow an unknown affinity");
   own.follow(wide);
   check(may_run_on(before), "it may run where the other may");
 }

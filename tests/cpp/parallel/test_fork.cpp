@@ -97,7 +97,7 @@ void a_child_of_a_busy_process_computes() {
   check(right == 20, "children that were forked while two threads computed");
 }
 
-void an_exception_in_a_child_comes_out() {
+void an_exception_in_a_child_propagates() {
   check(holds_in_child([] {
           try {
             parallel_for(50, Team{2, nullptr}, 0, [](std::ptrdiff_t task, Worker& worker) {
@@ -188,7 +188,7 @@ int main() {
   a_grandchild_computes();
   other_threads_of_a_child_compute();
   a_child_of_a_busy_process_computes();
-  an_exception_in_a_child_comes_out();
+  an_exception_in_a_child_propagates();
   a_child_is_interrupted();
   a_fork_in_the_middle_of_a_computation_ends_it_in_the_child();
   return summary();

@@ -86,7 +86,7 @@ void a_thread_that_is_done_takes_the_next_task() {
   check(all_ran, "tasks are handed out one at a time, to any idle thread");
 }
 
-void the_team_is_as_large_as_asked_even_with_few_tasks() {
+void the_team_has_the_requested_size_even_with_few_tasks() {
   std::atomic<int> arrived{0};
   std::atomic<int> waited_in_vain{0};
   parallel_for(5, Team{5, nullptr}, 0, [&](std::ptrdiff_t, Worker& worker) {
@@ -116,7 +116,7 @@ void an_exception_propagates_and_wakes_waiting_tasks() {
     } catch (const std::runtime_error& error) {
       caught = std::string(error.what()) == "task 0";
     }
-    check(caught, "the first exception is thrown again by parallel_for");
+    check(caught, "the first exception is rethrown by parallel_for");
     check(seconds_since(start) < 5, "tasks that wait for another one are woken");
     check(ran <= threads, "no task starts after an exception");
     int after = 0;
@@ -143,7 +143,7 @@ void check_ends_a_task_after_another_one_failed() {
     caught = true;
   }
   check(left && caught,
-        "check() throws in the others, and theirs is not the exception that is kept");
+        "check() throws in the others, and their exception is not the one that is rethrown");
 }
 
 void tasks_can_wait_in_order() {
@@ -178,7 +178,7 @@ void a_region_in_a_task_is_serial_and_part_of_the_task() {
   });
   check(inner_runs == 7 * 11, "all nested tasks run");
   check(!elsewhere, "nested tasks run on the thread of the task around them");
-  check(!shares_memory, "a nested region has a work area of its own");
+  check(!shares_memory, "a nested region has scratch of its own");
 
   bool caught = false;
   const auto start = Clock::now();
@@ -194,7 +194,7 @@ void a_region_in_a_task_is_serial_and_part_of_the_task() {
   check(caught && seconds_since(start) < 5, "a stop of the outer region ends the nested one");
 }
 
-void work_areas_are_aligned_and_apart() {
+void scratch_is_aligned_and_separate() {
   constexpr std::size_t bytes = 1000;
   std::mutex mutex;
   std::set<std::byte*> areas;
@@ -211,13 +211,13 @@ void work_areas_are_aligned_and_apart() {
     const std::lock_guard lock(mutex);
     areas.insert(worker.scratch);
   });
-  check(areas.size() == 3 && intact, "each thread has its own work area");
+  check(areas.size() == 3 && intact, "each thread has its own scratch");
   for (std::byte* area : areas) {
-    check(reinterpret_cast<std::uintptr_t>(area) % 64 == 0, "work areas begin at multiples of 64");
+    check(reinterpret_cast<std::uintptr_t>(area) % 64 == 0, "scratch is aligned to 64 bytes");
   }
   for (auto area = areas.begin(); std::next(area) != areas.end(); ++area) {
     check(*std::next(area) - *area >= 1024, "no two threads share a cache line");
-    check((*std::next(area) - *area) % 4096 != 0, "areas start at different offsets in a page");
+    check((*std::next(area) - *area) % 4096 != 0, "scratch starts at different offsets in a page");
   }
 }
 
@@ -243,12 +243,12 @@ int main() {
   every_task_runs_once_and_they_start_in_increasing_order();
   no_tasks_means_no_work();
   a_thread_that_is_done_takes_the_next_task();
-  the_team_is_as_large_as_asked_even_with_few_tasks();
+  the_team_has_the_requested_size_even_with_few_tasks();
   an_exception_propagates_and_wakes_waiting_tasks();
   check_ends_a_task_after_another_one_failed();
   tasks_can_wait_in_order();
   a_region_in_a_task_is_serial_and_part_of_the_task();
-  work_areas_are_aligned_and_apart();
+  scratch_is_aligned_and_separate();
   all_threads_compute_like_the_caller();
   return summary();
 }

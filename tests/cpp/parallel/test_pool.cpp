@@ -120,7 +120,7 @@ void workers_run_where_the_caller_may() {
   sched_setaffinity(0, sizeof before, &before);
 }
 
-// Whether three calls on seven threads compute right.
+// Whether three calls on seven threads have the right result.
 bool seven_compute() {
   std::atomic<int> sum{0};
   for (int call = 0; call < 3; ++call) {
@@ -130,8 +130,8 @@ bool seven_compute() {
   return sum == 3 * 5050;
 }
 
-// What `child` returns in a process of its own, as a user to whom limits apply; 0 where there is no
-// such user.
+// The return value of `child` in a separate process, as a user to whom limits apply; 0 where there
+// is no such user.
 template <class Function>
 int status_of_limited_process(const Function& child) {
   const pid_t pid = fork();
@@ -141,7 +141,7 @@ int status_of_limited_process(const Function& child) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-void a_system_that_refuses_threads_is_no_obstacle() {
+void calls_work_where_no_thread_can_be_started() {
   const int status = status_of_limited_process([] {
     const std::ptrdiff_t before = threads_of_this_process();
     rlimit limit{};
@@ -184,7 +184,7 @@ extern "C" const char* __tsan_default_options() { return "die_after_fork=0"; }
 
 int main() {
   using namespace heedful;
-  a_system_that_refuses_threads_is_no_obstacle();  // forks, so before any thread is there
+  calls_work_where_no_thread_can_be_started();  // forks, so before any thread is there
   as_many_threads_as_the_system_allows_join();
   many_calls_share_the_threads_of_one();
   a_worker_that_does_not_join_is_not_waited_for();
