@@ -1,4 +1,4 @@
-# A C++ compiler that knows the x86-64 levels, or the line that installs one.
+# A C++ compiler that supports the x86-64 levels, or the command that installs one.
 set(heedful_compiler_help
     "heedful is compiled by g++ 11 or newer, or by clang++ 14 or newer. "
     "Debian, Ubuntu: apt install g++. Fedora: dnf install gcc-c++. conda: conda install gxx.")

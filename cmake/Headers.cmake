@@ -1,5 +1,5 @@
-# Headers of the build environment, at a place that stays. pip makes a new environment for each build, so that every
-# compiler command would change and everything be compiled again; a copy is written only where its content differs.
+# Headers of the build environment, copied to a permanent folder. pip makes a new environment for each build, which
+# would change every compiler command and recompile everything; a file is copied only if its content differs.
 
 # The folder to include instead of `from`, which holds the headers <folder>/…
 function(heedful_copy_headers from folder result)

@@ -1,5 +1,5 @@
 # The processor levels: the same core compiled for each of them, and a Python module made of each.
-# Levels never meet in one binary: the linker would merge Eigen's templates and run one level's code on all.
+# No binary holds two levels: the linker would merge Eigen's templates and run one level's code on all.
 
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$" AND CMAKE_SIZEOF_VOID_P EQUAL 8)
   set(HEEDFUL_X86_64 ON)
@@ -7,7 +7,7 @@ else()
   set(HEEDFUL_X86_64 OFF)
 endif()
 
-# Compiler options of everything but the probe.
+# Compiler options of everything except the probe.
 function(heedful_options target)
   target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/cpp)
   target_link_libraries(${target} PRIVATE OpenMP::OpenMP_CXX Threads::Threads)
@@ -16,8 +16,8 @@ function(heedful_options target)
   heedful_checks(${target})
 endfunction()
 
-# What does not compute is compiled once, for the least level, and is part of every module. It gets no Eigen to
-# include: templates of two levels in one module are what must not be.
+# Code without arithmetic is compiled once, for the lowest level, and linked into every module. Eigen is not on its
+# include path: no module may contain templates of two levels.
 function(heedful_shared_options target)
   heedful_options(${target})
   if(HEEDFUL_X86_64)
@@ -25,7 +25,7 @@ function(heedful_shared_options target)
   endif()
 endfunction()
 
-# What computes is compiled for each level.
+# Code with arithmetic is compiled for each level.
 function(heedful_level_options target level)
   heedful_options(${target})
   target_include_directories(${target} SYSTEM PRIVATE ${HEEDFUL_EIGEN_HEADERS})
@@ -39,7 +39,7 @@ function(heedful_level_options target level)
     if(level STREQUAL "v4")
       target_compile_options(${target} PRIVATE -mprefer-vector-width=512)
       if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-        # g++ 12 complains of its own AVX-512 headers; the other levels still look
+        # g++ 12 warns about its own AVX-512 headers; the other levels still check
         target_compile_options(${target} PRIVATE -Wno-uninitialized -Wno-maybe-uninitialized)
       endif()
     endif()
@@ -50,10 +50,10 @@ function(heedful_level_options target level)
   endif()
 endfunction()
 
-# Warnings and sanitizers, where asked for.
+# Warnings and sanitizers, where requested.
 function(heedful_checks target)
   if(HEEDFUL_WARNINGS)
-    # ignored-attributes: a template over a vector type drops its alignment, which the type keeps itself
+    # ignored-attributes: a template over a vector type drops the alignment attribute, but the type keeps its alignment
     target_compile_options(${target} PRIVATE -Wall -Wextra -Wshadow -Wconversion -Werror
                                              -Wno-ignored-attributes)
   endif()
@@ -66,7 +66,7 @@ function(heedful_checks target)
   endif()
 endfunction()
 
-# Export PyInit_* alone, and put the module where Python looks for it.
+# Export PyInit_* only, and put the module where Python finds it.
 function(heedful_place_module target)
   if(NOT APPLE)
     set(exports ${PROJECT_SOURCE_DIR}/cpp/bindings/exports.map)
@@ -80,7 +80,7 @@ function(heedful_place_module target)
   install(TARGETS ${target} LIBRARY DESTINATION heedful/_core)
 endfunction()
 
-# Threads and the border to Python: no arithmetic, so no levels.
+# Threads and the Python bindings: no arithmetic, so no levels.
 function(heedful_add_shared)
   add_library(heedful_parallel OBJECT ${HEEDFUL_PARALLEL_SOURCES})
   heedful_shared_options(heedful_parallel)
@@ -88,7 +88,7 @@ function(heedful_add_shared)
     add_library(heedful_bindings OBJECT ${HEEDFUL_BINDING_SOURCES})
     target_include_directories(heedful_bindings SYSTEM PRIVATE ${HEEDFUL_PYBIND11_HEADERS})
     target_link_libraries(heedful_bindings PRIVATE Python::Module)
-    # one unit: g++ takes 4 seconds for what each file instantiates of pybind11, 8 for all of them
+    # one unit: g++ takes 4 seconds for the pybind11 templates of each file, 8 for all files together
     set_target_properties(heedful_bindings PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 0)
     heedful_shared_options(heedful_bindings)
   endif()
@@ -97,7 +97,7 @@ endfunction()
 function(heedful_add_level level module)
   add_library(heedful_core_${level} OBJECT ${HEEDFUL_CORE_SOURCES})
   heedful_level_options(heedful_core_${level} ${level})
-  # not one unit: what is inlined into what decides where products and sums are fused, so the bits
+  # not one unit: inlining decides where multiply-adds are contracted, and so changes bits
   target_precompile_headers(heedful_core_${level} PRIVATE <Eigen/Core>)
   if(HEEDFUL_MODULES)
     Python_add_library(${module} MODULE WITH_SOABI ${PROJECT_SOURCE_DIR}/cpp/bindings/entry_point.cpp
@@ -109,15 +109,15 @@ function(heedful_add_level level module)
   endif()
 endfunction()
 
-# The probe says which level the processor runs, so it must run everywhere itself.
+# The probe detects which level the processor supports, so it must itself run everywhere.
 function(heedful_add_probe)
   Python_add_library(_cpu_probe MODULE WITH_SOABI ${PROJECT_SOURCE_DIR}/cpp/isa/cpu_probe.cpp)
   target_compile_options(_cpu_probe PRIVATE -march=x86-64)
   heedful_checks(_cpu_probe)
   heedful_place_module(_cpu_probe)
   if(NOT APPLE AND NOT HEEDFUL_SANITIZE)
-    # It calls nothing of the C library, but auditwheel reads off which one a module is for. Listed once: a second
-    # -lc, which the compiler adds, is needed by nothing and takes the first one's place.
+    # It calls no function of the C library, but auditwheel infers the module's C library from this entry. Listed once:
+    # a second -lc, which the compiler would add, is unused and would replace the first one.
     target_link_options(_cpu_probe PRIVATE -nodefaultlibs)
     target_link_libraries(_cpu_probe PRIVATE -Wl,--no-as-needed -lc -Wl,--as-needed -lgcc)
   endif()

@@ -1,4 +1,4 @@
-# Python with its headers, or the line that installs them, and pybind11.
+# Python with its headers, or the command that installs them, and pybind11.
 find_package(Python 3.10 COMPONENTS Interpreter Development.Module)
 if(NOT Python_FOUND)
   message(FATAL_ERROR "Python 3.10 or newer with its headers is needed. "

@@ -1,5 +1,5 @@
-// Numbers given as double, in the type that is computed in: finite stays finite. What the type
-// cannot hold counts as its largest number.
+// Conversion of a double to the computing type that keeps finite values finite: values outside the
+// range of the type are clamped to its largest number.
 #pragma once
 
 #include <cmath>
@@ -8,11 +8,11 @@
 namespace heedful {
 
 template <class T>
-T finite_cast(double number, double limit = std::numeric_limits<T>::max()) {
-  if (std::isfinite(number)) {
-    number = number > limit ? limit : number < -limit ? -limit : number;
+T finite_cast(double value, double limit = std::numeric_limits<T>::max()) {
+  if (std::isfinite(value)) {
+    value = value > limit ? limit : value < -limit ? -limit : value;
   }
-  return static_cast<T>(number);
+  return static_cast<T>(value);
 }
 
 }  // namespace heedful

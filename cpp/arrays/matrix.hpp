@@ -1,4 +1,4 @@
-// Rows of numbers in the caller's memory: contiguous, any distance apart.
+// A matrix in the caller's memory: contiguous rows, any distance apart.
 #pragma once
 
 #include <cstddef>
@@ -8,7 +8,7 @@ namespace heedful {
 template <class T>
 struct Matrix {
   T* data = nullptr;
-  std::ptrdiff_t stride = 0;  // numbers from one row to the next
+  std::ptrdiff_t stride = 0;  // in elements, from one row to the next
 
   T* row(std::ptrdiff_t index) const { return data + index * stride; }
   explicit operator bool() const { return data != nullptr; }

@@ -8,8 +8,8 @@ namespace heedful {
 void narrow(const float* wide, char* narrow, ElementType type, std::ptrdiff_t count,
             const Team& team) {
   const std::ptrdiff_t size = element_size(type);
-  in_number_tasks(count, team, [&](std::ptrdiff_t begin, std::ptrdiff_t numbers) {
-    write_row(wide + begin, narrow + begin * size, type, size, numbers);
+  parallel_for_elements(count, team, [&](std::ptrdiff_t begin, std::ptrdiff_t length) {
+    write_row(wide + begin, narrow + begin * size, type, size, length);
   });
 }
 

@@ -1,6 +1,6 @@
-// Numbers of 32 bits rounded to 16, to the nearest and then to even, as gradients are when they are
-// whole: what is too great becomes infinite, NaN stays NaN.
-//   wide, narrow (count), one after another
+// float32 rounded to a 16-bit type, to nearest even, as complete gradients are: values too large
+// become infinite, NaN stays NaN.
+//   wide, narrow (count), contiguous
 #pragma once
 
 #include "arrays/tensor_view.hpp"

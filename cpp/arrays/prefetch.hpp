@@ -1,10 +1,10 @@
-// Rows that are read soon, prefetched into L2 while something else is computed: memory answers
-// late, and the processor reads ahead by itself only what lies in one piece and is read fast. What
-// a task reads and writes once a panel would be waited for: 3 to 5 % of the backward pass.
+// Prefetching of rows into L2 while something else is computed: memory latency is long, and the
+// hardware prefetcher follows only contiguous memory that is read fast. Waiting for memory that a
+// task reads and writes once per panel would cost 3 to 5 % of the backward pass.
 //   prefetch_row    one row
-//   RowRun          rows one stride apart, the next few at a time
+//   RowRun          rows one stride apart, a few at a time
 //   RowPrefetch     several runs, one after another
-//   LinePrefetch    the leaner form for inner loops: a line with each vector that is worked on
+//   LinePrefetch    the cheaper form for inner loops: one cache line per vector that is processed
 #pragma once
 
 #include <algorithm>
@@ -15,7 +15,7 @@
 
 namespace heedful {
 
-// Nothing of it need be valid memory.
+// The row need not be valid memory.
 inline void prefetch_row(const void* row, std::ptrdiff_t bytes) {
   constexpr std::ptrdiff_t line = 64;
   for (std::ptrdiff_t byte = 0; byte < bytes; byte += line) {
@@ -25,20 +25,20 @@ inline void prefetch_row(const void* row, std::ptrdiff_t bytes) {
 
 struct RowRun {
   const char* data;
-  std::ptrdiff_t stride, count, bytes;  // from row to row; rows; of each
+  std::ptrdiff_t stride, count, bytes;  // from row to row; number of rows; bytes of a row
 
   // Rows [first, first + rows) of a head, `columns` elements each.
   static RowRun of(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_t head,
                    std::ptrdiff_t first, std::ptrdiff_t rows, std::ptrdiff_t columns) {
-    // spread columns are read from lines of their own
+    // columns that are not contiguous lie in cache lines of their own
     const bool spread = view.column_stride != element_size(view.type);
     return {view.row(item, head, first), view.row_stride, spread ? 0 : rows,
             columns * view.column_stride};
   }
 
-  // The next rows, at most `most`. Returns how many.
-  std::ptrdiff_t next(std::ptrdiff_t most) {
-    const std::ptrdiff_t rows = std::min(most, count);
+  // Prefetches the next rows, at most `max_count`. Returns how many.
+  std::ptrdiff_t next(std::ptrdiff_t max_count) {
+    const std::ptrdiff_t rows = std::min(max_count, count);
     for (std::ptrdiff_t row = 0; row < rows; ++row, data += stride) prefetch_row(data, bytes);
     count -= rows;
     return rows;
@@ -54,10 +54,10 @@ class RowPrefetch {
     if (run.count > 0) runs_[runs_end_++] = run;
   }
 
-  // The next rows, at most `most`.
-  void next(std::ptrdiff_t most) {
-    while (most > 0 && run_ < runs_end_) {
-      most -= runs_[run_].next(most);
+  // Prefetches the next rows, at most `max_count`.
+  void next(std::ptrdiff_t max_count) {
+    while (max_count > 0 && run_ < runs_end_) {
+      max_count -= runs_[run_].next(max_count);
       if (runs_[run_].count == 0) ++run_;
     }
   }
@@ -67,14 +67,14 @@ class RowPrefetch {
   int run_ = 0, runs_end_ = 0;
 };
 
-// While row i of some others is worked on, row i of these is prefetched: half the speed was
-// measured without.
+// While row i of an operand is processed, row i of these rows is prefetched: without it, half the
+// speed was measured.
 struct LinePrefetch {
   const char* rows;
   std::ptrdiff_t stride;  // in bytes
 
-  // The line of a column of elements of that type. Asked for with every vector, though a line may
-  // hold some: once a line was 3 to 10 % slower.
+  // Prefetches the line of a column of elements of type Stored. Done for every vector, although a
+  // line may hold several: once per line was 3 to 10 % slower.
   template <class Stored>
   void line(std::ptrdiff_t row, std::ptrdiff_t column) const {
     simd::prefetch(rows + row * stride + column * static_cast<std::ptrdiff_t>(sizeof(Stored)));

@@ -1,6 +1,6 @@
-// Tasks, turns or rows of which every head of an item has some, one after another: item by item,
-// head by head. Their places are running sums, so memory grows with their number and not with the
-// items times the longest of them.
+// Tasks or rows of a ragged batch, numbered item by item, head by head: each head of an item has as
+// many as the item's count. Their positions are running sums, so a table of one element each grows
+// with their number and not with items times the largest count.
 //
 //   2 heads, counts 3, 0, 1      item      0 0 0 0 0 0 2 2
 //                                head      0 0 0 1 1 1 0 1
@@ -17,10 +17,10 @@ namespace heedful {
 class RaggedRange {
  public:
   struct Place {
-    std::ptrdiff_t item, head, index;  // the number `index` of those that the head has
+    std::ptrdiff_t item, head, index;  // index within the head
   };
 
-  // count_of(item): how many each head of the item has.
+  // count_of(item): the count of each head of the item.
   template <class CountOf>
   RaggedRange(std::ptrdiff_t items, std::ptrdiff_t heads, const CountOf& count_of) : items_(items) {
     for (std::ptrdiff_t i = 0; i < items; ++i) {
@@ -40,13 +40,13 @@ class RaggedRange {
     const auto begins_after = [](std::ptrdiff_t at, const OfItem& item) { return at < item.begin; };
     const OfItem* const item =
         std::upper_bound(items_.begin(), items_.end(), position, begins_after) - 1;
-    const std::ptrdiff_t rest = position - item->begin;
-    return {item - items_.begin(), rest / item->count, rest % item->count};
+    const std::ptrdiff_t offset = position - item->begin;
+    return {item - items_.begin(), offset / item->count, offset % item->count};
   }
 
  private:
   struct OfItem {
-    std::ptrdiff_t begin, count;  // of all its heads; of each
+    std::ptrdiff_t begin, count;  // of all its heads together; of each head
   };
 
   SmallBuffer<OfItem, 8> items_;

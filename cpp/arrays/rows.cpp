@@ -61,7 +61,7 @@ void write_half(Narrow narrow, const T* from, char* to, std::ptrdiff_t stride,
 template <class T>
 void read_row(const char* from, ElementType type, std::ptrdiff_t stride, T* to,
               std::ptrdiff_t count) {
-  if (count == 0) return;  // memcpy wants addresses even then
+  if (count == 0) return;  // memcpy requires valid addresses even then
   if (type == element_type<T> && stride == sizeof(T)) {
     std::memcpy(to, from, static_cast<std::size_t>(count) * sizeof(T));
     return;
@@ -99,7 +99,7 @@ void write_row(const T* from, char* to, ElementType type, std::ptrdiff_t stride,
     case ElementType::bfloat16:
       return write_half(simd::narrow_bfloat16, from, to, stride, count);
     case ElementType::boolean:
-      return;  // nothing that is computed is boolean
+      return;  // no result is boolean
   }
 }
 
@@ -115,7 +115,7 @@ void rows_to_panel(const T* const* rows, std::ptrdiff_t lanes, std::ptrdiff_t co
       continue;
     }
     for (std::ptrdiff_t column = 0; column < columns; column += width) {
-      // the last square overlaps
+      // the last square overlaps the one before
       const std::ptrdiff_t begin = column + width <= columns ? column : columns - width;
       simd::Square<T> square;
 #pragma GCC unroll 16
@@ -184,9 +184,9 @@ T dot(const T* a, const T* b, std::ptrdiff_t count) {
   for (; i + simd::lanes<T> <= count; i += simd::lanes<T>) {
     sums = simd::multiply_add(simd::load(a + i), simd::load(b + i), sums);
   }
-  T rest = 0;
-  for (; i < count; ++i) rest += a[i] * b[i];
-  return simd::sum(sums) + rest;
+  T remainder = 0;
+  for (; i < count; ++i) remainder += a[i] * b[i];
+  return simd::sum(sums) + remainder;
 }
 
 template void read_row(const char*, ElementType, std::ptrdiff_t, float*, std::ptrdiff_t);

@@ -1,7 +1,7 @@
-// Rows of the caller's arrays as the kernels want them: converted to T, and turned between rows and
-// panels.
+// Rows of the caller's arrays in the layout of the kernels: converted to T, and transposed between
+// rows and panels.
 //   row     [column]          one query, key, value or output
-//   panel   [column][lane]    up to three vectors of queries side by side, one query a lane
+//   panel   [column][lane]    up to three vectors of queries side by side, one query per lane
 #pragma once
 
 #include <cstddef>
@@ -12,7 +12,7 @@
 
 namespace heedful {
 
-// Numbers that fill whole vectors: count rounded up.
+// Count rounded up to full vectors.
 template <class T>
 inline constexpr std::ptrdiff_t padded(std::ptrdiff_t count) {
   return (count + simd::lanes<T> - 1) / simd::lanes<T> * simd::lanes<T>;
@@ -36,22 +36,22 @@ template <class T>
 void panel_to_rows(const T* panel, std::ptrdiff_t lanes, std::ptrdiff_t columns, const T* factors,
                    T* const* rows);
 
-// Rows of a key or value array that a kernel reads as numbers T.
+// Rows of a key or value array that a kernel reads as elements of type T.
 template <class T>
 struct Rows {
   const T* data;
   std::ptrdiff_t stride;
 };
 
-// Rows [first, first + count) of one head: where they lie if they are runs of T (and, with
-// `padding`, no shorter than a vector), else converted into buffer (count, padded columns) with
-// zeros behind the last column.
+// Rows [first, first + count) of one head: in place if they are contiguous elements of type T (and,
+// with `padding`, no shorter than a vector), else converted into buffer (count, padded columns)
+// with zeros past the last column.
 template <class T>
 Rows<T> load_rows(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_t head,
                   std::ptrdiff_t first, std::ptrdiff_t count, std::ptrdiff_t columns, bool padding,
                   T* buffer);
 
-// Σ a b, in as many partial sums as a vector has lanes.
+// Σ a b, with one partial sum per vector lane.
 template <class T>
 T dot(const T* a, const T* b, std::ptrdiff_t count);
 

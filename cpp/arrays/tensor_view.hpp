@@ -24,14 +24,14 @@ inline constexpr std::ptrdiff_t element_size(ElementType type) {
   return 0;
 }
 
-// The type that computing in T stores as.
+// The element type of T.
 template <class T>
 inline constexpr ElementType element_type =
     sizeof(T) == sizeof(double) ? ElementType::float64 : ElementType::float32;
 
 // Strides are in bytes; an axis that is broadcast has stride 0. Items have an offset each instead
-// of a stride, because leading axes that broadcast, and packed sequences, follow no single stride.
-// Without data the array was not given.
+// of a stride, because leading axes that broadcast, and packed sequences, have no single stride.
+// data is nullptr where the array is None.
 struct TensorView {
   char* data = nullptr;
   ElementType type = ElementType::float32;
@@ -45,7 +45,7 @@ struct TensorView {
   char* row(std::ptrdiff_t item, std::ptrdiff_t head, std::ptrdiff_t row) const {
     return data + item_offsets[item] + head * head_stride + row * row_stride;
   }
-  // Rows are runs of T that a kernel can read or write where they lie.
+  // Whether rows are contiguous elements of type T, which a kernel can read or write in place.
   template <class T>
   bool in_place() const {
     return type == element_type<T> && column_stride == static_cast<std::ptrdiff_t>(sizeof(T)) &&

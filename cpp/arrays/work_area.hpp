@@ -1,5 +1,5 @@
-// A thread's scratch memory, dealt out in pieces that start at cache lines. Dealt from nullptr it
-// only counts.
+// A bump allocator for a thread's scratch memory: pieces start at cache lines. On nullptr it only
+// adds up their sizes.
 #pragma once
 
 #include <cstddef>

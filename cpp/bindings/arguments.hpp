@@ -1,8 +1,8 @@
 // The arguments of a compiled function, read one after another in the order of _native.pyi.
 //
-// A call through pybind11's own dispatch costs half a microsecond for as many arguments as
-// attention has, more than a tiny call computes; this costs a tenth of it. Functions defined here
-// take positional arguments only.
+// With as many arguments as attention has, pybind11's own dispatch takes half a microsecond, more
+// than a tiny call takes to compute; this takes a tenth of that. Functions defined here take
+// positional arguments only.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -62,7 +62,7 @@ PyObject* call(PyObject*, PyObject* const* values, Py_ssize_t given) {
 // Adds function, which reads `count` arguments, to the module.
 template <pybind11::object (*function)(Arguments&), Py_ssize_t count>
 void define(pybind11::module_& module, const char* name) {
-  // by way of a plain function pointer, as Python's headers ask for
+  // cast by way of a plain function pointer, as Python's headers require
   static PyMethodDef definition{
       name,
       reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(&detail::call<function, count>)),

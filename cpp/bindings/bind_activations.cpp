@@ -5,7 +5,7 @@
 #include "bindings/arguments.hpp"
 #include "bindings/bind_layers.hpp"
 #include "bindings/interrupted.hpp"
-#include "bindings/rows_of_numbers.hpp"
+#include "bindings/layer_arrays.hpp"
 #include "kernels/activations.hpp"
 
 namespace heedful {
@@ -20,8 +20,8 @@ constexpr std::pair<std::string_view, Activation> activations[] = {
 
 template <class T>
 void activate(Activation kind, const py::array& x, const py::array& y) {
-  const T* const from = numbers_of<const T>(x);
-  T* const to = numbers_of<T>(y);
+  const T* const from = elements_of<const T>(x);
+  T* const to = elements_of<T>(y);
   const std::ptrdiff_t count = y.size();
   with_team(cost_of(y), [&](const Team& team) { activation_forward(kind, from, to, count, team); });
 }
@@ -29,11 +29,11 @@ void activate(Activation kind, const py::array& x, const py::array& y) {
 template <class T>
 void activation_gradient(Activation kind, const py::array& before, const py::array& dy,
                          const py::array& dbefore) {
-  const T *const x = numbers_of<const T>(before), *const upstream = numbers_of<const T>(dy);
-  T* const to = numbers_of<T>(dbefore);
+  const T *const x = elements_of<const T>(before), *const dy_data = elements_of<const T>(dy);
+  T* const to = elements_of<T>(dbefore);
   const std::ptrdiff_t count = dbefore.size();
   with_team(cost_of(dbefore),
-            [&](const Team& team) { activation_backward(kind, x, upstream, to, count, team); });
+            [&](const Team& team) { activation_backward(kind, x, dy_data, to, count, team); });
 }
 
 py::object activation_forward_of(Arguments& arguments) {

@@ -1,4 +1,4 @@
-// What each topic adds to the module.
+// The functions of attention: each adds those of its file to the module.
 #pragma once
 
 #include <pybind11/pybind11.h>

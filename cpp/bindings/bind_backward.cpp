@@ -11,8 +11,8 @@ namespace heedful {
 namespace py = pybind11;
 namespace {
 
-// Whether several items or heads add to one number of dbias. Sums over queries or keys alone have a
-// row or a column for every item and head, so nobody shares them.
+// Whether several items or heads add to the same element of dbias. Sums over queries or keys alone
+// have a row or a column for every item and head, so they are not shared.
 bool is_shared(const py::object& dbias, const Problem& problem) {
   if (dbias.is_none()) return false;
   const auto array = py::reinterpret_borrow<py::array>(dbias);
@@ -28,13 +28,13 @@ py::object compute(Arguments& arguments, const py::object& weight, double* dweig
   const py::array delta = arguments.array();
   const py::array dquery = arguments.array(), dkey = arguments.array(), dvalue = arguments.array();
   const py::object dbias = arguments.array_or_none();
-  Given given(arguments, query, key);
-  Problem& problem = given.problem;
+  AttentionArguments attention(arguments, query, key);
+  Problem& problem = attention.problem;
   problem.value_depth = value.shape(value.ndim() - 1);
-  given.set_additive_weight(weight);
+  attention.set_additive_weight(weight);
   problem.dropout_p = arguments.number();
   problem.seed = arguments.seed();
-  Batch& batch = given.batch;
+  Batch& batch = attention.batch;
   std::atomic<bool> overflowed{false};
   const BackwardTensors tensors{batch.view(dout),
                                 batch.view(query),
@@ -54,7 +54,7 @@ py::object compute(Arguments& arguments, const py::object& weight, double* dweig
                                 &overflowed};
   const auto run = tensors.query.type == ElementType::float64 ? attention_backward<double>
                                                               : attention_backward<float>;
-  with_team(cost_of(given.problem), [&](const Team& team) { run(problem, tensors, team); });
+  with_team(cost_of(attention.problem), [&](const Team& team) { run(problem, tensors, team); });
   return py::bool_(overflowed.load());
 }
 

@@ -1,6 +1,6 @@
-// describe: everything that checks depend on but the arrays' contents, as a key for what was
-// checked before. Equal keys mean equal types, shapes and values: nothing is hashed away, and True
-// is not 1.
+// describe: everything that checks depend on except the arrays' contents, as the key of a cache of
+// checked calls. Equal keys mean equal types, shapes and values: nothing is hashed, and True
+// differs from 1.
 #include <algorithm>
 #include <cstring>
 #include <optional>
@@ -16,7 +16,7 @@ namespace {
 
 class Description {
  public:
-  // Both, and all below: false where an element is of another kind, or there is no room left.
+  // Both, and all below, return false for an element of another kind, or if no room is left.
   bool add_arrays(const py::tuple& arrays) {
     return add_each(arrays, [this](py::handle array) { return add_array(array); });
   }
@@ -43,16 +43,16 @@ class Description {
     return PyTuple_CheckExact(object) && add_tuple(py::reinterpret_borrow<py::tuple>(value));
   }
 
-  // An array or None, for content that no key holds. Type, byte order, alignment, shape: types with
-  // further properties of their own (dates, strings, records) have no description.
+  // An array or None: type, byte order, alignment, shape, not the contents. Types with further
+  // properties (dates, strings, records) have no description.
   bool add_array(py::handle value) {
     if (value.is_none()) return add_tag('n');
     if (!Py_IS_TYPE(value.ptr(), py::detail::npy_api::get().PyArray_Type_)) return false;
     const auto array = py::reinterpret_borrow<py::array>(value);
     const py::dtype dtype = array.dtype();
-    constexpr int first_beyond_numbers = py::detail::npy_api::NPY_LONGDOUBLE_ + 1;
+    constexpr int first_non_numeric = py::detail::npy_api::NPY_LONGDOUBLE_ + 1;
     const int type = dtype.num();
-    if (type >= first_beyond_numbers && !readable_type(dtype)) return false;
+    if (type >= first_non_numeric && !readable_type(dtype)) return false;
     const bool aligned =
         py::detail::check_flags(array.ptr(), py::detail::npy_api::NPY_ARRAY_ALIGNED_);
     const char head[] = {'a', dtype.byteorder(), aligned ? '1' : '0',
@@ -98,7 +98,7 @@ class Description {
   std::size_t length_ = 0;
 };
 
-// Two tuples, arrays and values: which options they hold is decided in Python alone.
+// Takes two tuples, arrays and values: Python alone decides which options they hold.
 py::object describe(Arguments& arguments) {
   Description description;
   const py::tuple arrays = arguments.tuple(), values = arguments.tuple();

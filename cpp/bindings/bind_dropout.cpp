@@ -2,7 +2,7 @@
 #include "bindings/arguments.hpp"
 #include "bindings/bind_layers.hpp"
 #include "bindings/interrupted.hpp"
-#include "bindings/rows_of_numbers.hpp"
+#include "bindings/layer_arrays.hpp"
 #include "layers/dropout.hpp"
 
 namespace heedful {
@@ -12,11 +12,11 @@ namespace {
 template <class T>
 void drop(const Dropout& dropout, const py::array& x, const py::object& residual,
           const py::array& y) {
-  const T *const from = numbers_of<const T>(x), *const added = numbers_or_none<const T>(residual);
-  T* const to = numbers_of<T>(y);
+  const T *const from = elements_of<const T>(x), *const added = elements_or_none<const T>(residual);
+  T* const to = elements_of<T>(y);
   const std::ptrdiff_t count = y.size();
   with_team(cost_of(y),
-            [&](const Team& team) { drop_numbers(dropout, from, added, to, count, team); });
+            [&](const Team& team) { apply_dropout(dropout, from, added, to, count, team); });
 }
 
 py::object dropout_of(Arguments& arguments) {

@@ -13,22 +13,22 @@ py::object compute(Arguments& arguments, const py::object& weight) {
   const py::array query = arguments.array(), key = arguments.array(), value = arguments.array();
   const py::array out = arguments.array();
   const py::object lse = arguments.array_or_none();
-  Given given(arguments, query, key);
-  Problem& problem = given.problem;
+  AttentionArguments attention(arguments, query, key);
+  Problem& problem = attention.problem;
   problem.value_depth = value.shape(value.ndim() - 1);
-  given.set_additive_weight(weight);
+  attention.set_additive_weight(weight);
   const py::object sink = arguments.array_or_none();
   if (!sink.is_none()) {
     problem.sink = static_cast<const double*>(py::reinterpret_borrow<py::array>(sink).data());
   }
   problem.dropout_p = arguments.number();
   problem.seed = arguments.seed();
-  Batch& batch = given.batch;
+  Batch& batch = attention.batch;
   const TensorView queries = batch.view(query), keys = batch.view(key), values = batch.view(value);
   const TensorView outs = batch.view(out), sums = batch.view_of_rows_or_none(lse);
   const auto run =
       queries.type == ElementType::float64 ? attention_forward<double> : attention_forward<float>;
-  with_team(cost_of(given.problem),
+  with_team(cost_of(attention.problem),
             [&](const Team& team) { run(problem, queries, keys, values, outs, sums, team); });
   return py::none();
 }

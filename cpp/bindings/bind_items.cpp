@@ -1,4 +1,4 @@
-// fill_items: the table of items for a batch whose items have lengths of their own.
+// fill_items: the table of items of a ragged batch.
 #include <cstdint>
 
 #include "bindings/arguments.hpp"
@@ -8,18 +8,18 @@ namespace heedful {
 namespace py = pybind11;
 namespace {
 
-// Lengths as the caller gave them, each to be read once: another thread may change them meanwhile.
+// Lengths in the caller's memory, each read once: another thread may change them meanwhile.
 class Lengths {
  public:
-  // One for each of `count` items that form `axes` axes, or None, which stands for `limit` each.
-  Lengths(py::handle given, Py_ssize_t count, Py_ssize_t axes, std::int64_t limit)
-      : given_(given), limit_(limit) {
-    if (given.is_none()) {
+  // One for each of `count` items that form `axes` axes, or None, which means `limit` each.
+  Lengths(py::handle lengths, Py_ssize_t count, Py_ssize_t axes, std::int64_t limit)
+      : lengths_(lengths), limit_(limit) {
+    if (lengths.is_none()) {
       kind_ = Kind::none;
-    } else if (PyList_CheckExact(given.ptr())) {
-      if (axes == 1 && PyList_GET_SIZE(given.ptr()) == count) kind_ = Kind::list;
-    } else if (py::isinstance<py::array>(given)) {
-      const auto array = py::reinterpret_borrow<py::array>(given);
+    } else if (PyList_CheckExact(lengths.ptr())) {
+      if (axes == 1 && PyList_GET_SIZE(lengths.ptr()) == count) kind_ = Kind::list;
+    } else if (py::isinstance<py::array>(lengths)) {
+      const auto array = py::reinterpret_borrow<py::array>(lengths);
       if (array.ndim() == axes && axes <= 1 && array.size() == count && is_readable(array)) {
         kind_ = Kind::array;
         stride_ = axes == 0 ? 0 : array.strides(0);
@@ -30,7 +30,7 @@ class Lengths {
 
   bool readable() const { return kind_ != Kind::unknown; }
 
-  // False where the item's length is no integer or none that its array has room for.
+  // False if the item's length is not an integer in [0, limit].
   bool read(Py_ssize_t item, std::int64_t& length) const {
     if (kind_ == Kind::none) return length = limit_, true;
     if (kind_ == Kind::array) {
@@ -38,8 +38,9 @@ class Lengths {
       length = is_wide_ ? *reinterpret_cast<const volatile std::int64_t*>(place)
                         : *reinterpret_cast<const volatile std::int32_t*>(place);
     } else {
-      // a reference of our own, for the list may change, too
-      const auto number = py::reinterpret_steal<py::object>(PySequence_GetItem(given_.ptr(), item));
+      // an owned reference, because the list may change, too
+      const auto number =
+          py::reinterpret_steal<py::object>(PySequence_GetItem(lengths_.ptr(), item));
       if (!number) return PyErr_Clear(), false;
       if (!PyLong_CheckExact(number.ptr())) return false;
       int overflow = 0;
@@ -60,7 +61,7 @@ class Lengths {
            py::detail::check_flags(array.ptr(), py::detail::npy_api::NPY_ARRAY_ALIGNED_);
   }
 
-  py::handle given_;
+  py::handle lengths_;
   std::int64_t limit_;
   Kind kind_ = Kind::unknown;
   bool is_wide_ = false;

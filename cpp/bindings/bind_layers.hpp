@@ -1,4 +1,4 @@
-// What the layers add to the module.
+// The functions of the layers: each adds those of its file to the module.
 #pragma once
 
 #include <pybind11/pybind11.h>

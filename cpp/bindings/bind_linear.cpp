@@ -2,7 +2,7 @@
 #include "bindings/arguments.hpp"
 #include "bindings/bind_layers.hpp"
 #include "bindings/interrupted.hpp"
-#include "bindings/rows_of_numbers.hpp"
+#include "bindings/layer_arrays.hpp"
 #include "linear/linear_forward.hpp"
 #include "linear/linear_gradients.hpp"
 
@@ -14,7 +14,7 @@ template <class T>
 void linear(const LinearSizes& sizes, const py::array& x, const py::array& weight,
             const py::object& bias, const py::object& residual, Activation activation,
             const py::object& before, const py::array& y) {
-  const Epilogue<T> epilogue{numbers_or_none<T>(bias), matrix_or_none<const T>(residual),
+  const Epilogue<T> epilogue{elements_or_none<T>(bias), matrix_or_none<const T>(residual),
                              activation, matrix_or_none<T>(before), matrix_of<T>(y)};
   const auto inputs = matrix_of<const T>(x), weights = matrix_of<const T>(weight);
   with_team(cost_of(sizes),
@@ -36,10 +36,10 @@ py::object linear_forward_of(Arguments& arguments) {
 template <class T>
 void gradient_input(const py::array& dy, const py::array& weight, const py::array& dx, bool add) {
   const LinearSizes sizes{dy.shape(0), weight.shape(1), weight.shape(0)};
-  const auto upstream = matrix_of<const T>(dy), weights = matrix_of<const T>(weight);
+  const auto dy_rows = matrix_of<const T>(dy), weights = matrix_of<const T>(weight);
   const auto result = matrix_of<T>(dx);
   with_team(cost_of(sizes), [&](const Team& team) {
-    linear_gradient_input<T>(sizes, upstream, weights, result, add, team);
+    linear_gradient_input<T>(sizes, dy_rows, weights, result, add, team);
   });
 }
 
@@ -55,11 +55,11 @@ template <class T>
 void gradient_weight(const py::array& dy, const py::array& x, const py::array& dweight,
                      const py::object& dbias) {
   const LinearSizes sizes{x.shape(0), x.shape(1), dy.shape(1)};
-  const auto upstream = matrix_of<const T>(dy), inputs = matrix_of<const T>(x);
+  const auto dy_rows = matrix_of<const T>(dy), inputs = matrix_of<const T>(x);
   const auto result = matrix_of<T>(dweight);
-  T* const sums = numbers_or_none<T>(dbias);
+  T* const sums = elements_or_none<T>(dbias);
   with_team(cost_of(sizes), [&](const Team& team) {
-    linear_gradient_weight<T>(sizes, upstream, inputs, result, sums, team);
+    linear_gradient_weight<T>(sizes, dy_rows, inputs, result, sums, team);
   });
 }
 

@@ -5,7 +5,7 @@
 #include "bindings/arguments.hpp"
 #include "bindings/bind_layers.hpp"
 #include "bindings/interrupted.hpp"
-#include "bindings/rows_of_numbers.hpp"
+#include "bindings/layer_arrays.hpp"
 #include "layers/norm.hpp"
 
 namespace heedful {
@@ -15,12 +15,12 @@ namespace {
 template <class T>
 void normalize(const py::array& x, const py::object& weight, const py::object& bias, double epsilon,
                const py::array& y, const py::object& mean, const py::array& rstd) {
-  const Norm<T> norm{x.shape(0), x.shape(1), numbers_or_none<const T>(weight),
+  const Norm<T> norm{x.shape(0), x.shape(1), elements_or_none<const T>(weight),
                      std::max(static_cast<T>(epsilon), std::numeric_limits<T>::min())};
   const auto from = matrix_of<const T>(x);
   const auto to = matrix_of<T>(y);
-  const T* const added = numbers_or_none<const T>(bias);
-  T *const means = numbers_or_none<T>(mean), *const scales = numbers_of<T>(rstd);
+  const T* const added = elements_or_none<const T>(bias);
+  T *const means = elements_or_none<T>(mean), *const scales = elements_of<T>(rstd);
   with_team(cost_of(norm),
             [&](const Team& team) { norm_forward<T>(norm, from, added, to, means, scales, team); });
 }
@@ -41,13 +41,14 @@ template <class T>
 void norm_gradients(const py::array& dy, const py::array& x, const py::object& weight,
                     const py::object& mean, const py::array& rstd, const py::array& dx,
                     const py::object& dweight, const py::object& dbias) {
-  const Norm<T> norm{x.shape(0), x.shape(1), numbers_or_none<const T>(weight), T{0}};
-  const auto upstream = matrix_of<const T>(dy), from = matrix_of<const T>(x);
+  const Norm<T> norm{x.shape(0), x.shape(1), elements_or_none<const T>(weight), T{0}};
+  const auto dy_rows = matrix_of<const T>(dy), from = matrix_of<const T>(x);
   const auto to = matrix_of<T>(dx);
-  const T *const means = numbers_or_none<const T>(mean), *const scales = numbers_of<const T>(rstd);
-  T *const weights = numbers_or_none<T>(dweight), *const biases = numbers_or_none<T>(dbias);
+  const T *const means = elements_or_none<const T>(mean), *const scales =
+                                                              elements_of<const T>(rstd);
+  T *const weights = elements_or_none<T>(dweight), *const biases = elements_or_none<T>(dbias);
   with_team(cost_of(norm), [&](const Team& team) {
-    norm_backward<T>(norm, upstream, from, means, scales, to, weights, biases, team);
+    norm_backward<T>(norm, dy_rows, from, means, scales, to, weights, biases, team);
   });
 }
 

@@ -2,8 +2,8 @@
 #include "bindings/arguments.hpp"
 #include "bindings/bind_layers.hpp"
 #include "bindings/interrupted.hpp"
+#include "bindings/layer_arrays.hpp"
 #include "bindings/numpy_view.hpp"
-#include "bindings/rows_of_numbers.hpp"
 #include "layers/rotary.hpp"
 
 namespace heedful {
@@ -26,7 +26,8 @@ py::object rotary(Arguments& arguments) {
                     batch.view(y),
                     batch.view_without_heads(cos),
                     batch.view_without_heads(sin)};
-  const auto compute = call.cos.type == ElementType::float64 ? turn_rows<double> : turn_rows<float>;
+  const auto compute =
+      call.cos.type == ElementType::float64 ? rotate_rows<double> : rotate_rows<float>;
   with_team(cost_of(call), [&](const Team& team) { compute(call, team); });
   return py::none();
 }

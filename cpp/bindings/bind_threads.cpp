@@ -1,4 +1,4 @@
-// Threads: how many, and what the runtime lets tests do to it.
+// The number of threads, and hooks for tests.
 #include "bindings/bind_threads.hpp"
 
 #include <atomic>
@@ -13,7 +13,7 @@
 namespace heedful {
 namespace {
 
-// 0: nobody has said a number. Kept here and not in Python, where every call would look them up.
+// 0: not set. Kept here and not in Python, where every call would have to look them up.
 thread_local int of_thread = 0;
 std::atomic<int> of_process{0};
 

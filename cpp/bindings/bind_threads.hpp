@@ -7,7 +7,7 @@ namespace heedful {
 
 void register_threads(pybind11::module_& module);
 
-// How many threads a call uses that begins now on this thread: this thread's number, else the
+// How many threads a call that begins now on this thread uses: this thread's number, else the
 // process's, else the default.
 int num_threads();
 

@@ -2,7 +2,7 @@
 #include "bindings/arguments.hpp"
 #include "bindings/bind_layers.hpp"
 #include "bindings/interrupted.hpp"
-#include "bindings/rows_of_numbers.hpp"
+#include "bindings/layer_arrays.hpp"
 #include "layers/adam.hpp"
 #include "layers/cross_entropy.hpp"
 #include "layers/embedding.hpp"
@@ -25,7 +25,7 @@ void entropy(const py::array& logits, const py::array& labels, std::int64_t igno
                                 ignored,         static_cast<T>(smoothing), static_cast<T>(factor)};
   const auto rows = matrix_of<const T>(logits);
   const auto gradients = matrix_or_none<T>(dlogits);
-  T* const to = numbers_of<T>(losses);
+  T* const to = elements_of<T>(losses);
   with_team(cost_of(problem),
             [&](const Team& team) { cross_entropy<T>(problem, rows, to, gradients, team); });
 }
@@ -46,10 +46,10 @@ void gradient_of_table(const py::array& dy, const py::array& ids, std::int64_t i
                        const py::array& dtable) {
   const auto from = matrix_of<const T>(dy);
   const auto to = matrix_of<T>(dtable);
-  const std::int64_t* const places = integers_of(ids);
+  const std::int64_t* const id_data = integers_of(ids);
   const std::ptrdiff_t rows = dy.shape(0), columns = dy.shape(1);
   with_team(cost_of(dy), [&](const Team& team) {
-    embedding_gradient<T>(rows, columns, from, places, ignored, to, team);
+    embedding_gradient<T>(rows, columns, from, id_data, ignored, to, team);
   });
 }
 
@@ -65,12 +65,12 @@ py::object embedding_gradient_of(Arguments& arguments) {
 template <class T>
 void adam(const AdamStep& options, const py::array& parameter, const py::array& gradient,
           const py::array& first, const py::array& second) {
-  T* const numbers = numbers_of<T>(parameter);
-  const T* const slopes = numbers_of<const T>(gradient);
-  T *const means = numbers_of<T>(first), *const squares = numbers_of<T>(second);
+  T* const parameters = elements_of<T>(parameter);
+  const T* const gradients = elements_of<const T>(gradient);
+  T *const means = elements_of<T>(first), *const squares = elements_of<T>(second);
   const std::ptrdiff_t count = parameter.size();
   with_team(cost_of(parameter), [&](const Team& team) {
-    adam_step<T>(options, count, numbers, slopes, means, squares, team);
+    adam_step<T>(options, count, parameters, gradients, means, squares, team);
   });
 }
 

@@ -25,15 +25,15 @@ SelectedRows wanted_rows(const py::object& rows, const Batch& batch, const py::a
 py::object scores(Arguments& arguments) {
   const py::array query = arguments.array(), key = arguments.array(), result = arguments.array();
   const py::object rows = arguments.array_or_none();
-  Given given(arguments, query, key);
-  Batch& batch = given.batch;
+  AttentionArguments attention(arguments, query, key);
+  Batch& batch = attention.batch;
   const SelectedRows wanted = wanted_rows(rows, batch, query, key);
   const TensorView queries = batch.view(query), keys = batch.view(key),
                    results = batch.view_of_scores(result);
   const auto compute =
       queries.type == ElementType::float64 ? attention_scores<double> : attention_scores<float>;
-  with_team(cost_of(given.problem), [&](const Team& team) {
-    compute(given.problem, queries, keys, results, wanted, team);
+  with_team(cost_of(attention.problem), [&](const Team& team) {
+    compute(attention.problem, queries, keys, results, wanted, team);
   });
   return py::none();
 }
@@ -43,11 +43,11 @@ py::object weights_with(Arguments& arguments, const py::object& weight) {
   const py::array result = arguments.array();
   const py::object rows = arguments.array_or_none();
   const bool average_heads = arguments.flag();
-  Given given(arguments, query, key);
-  given.set_additive_weight(weight);
-  given.problem.dropout_p = arguments.number();
-  given.problem.seed = arguments.seed();
-  Batch& batch = given.batch;
+  AttentionArguments attention(arguments, query, key);
+  attention.set_additive_weight(weight);
+  attention.problem.dropout_p = arguments.number();
+  attention.problem.seed = arguments.seed();
+  Batch& batch = attention.batch;
   const SelectedRows wanted = wanted_rows(rows, batch, query, key);
   const TensorView queries = batch.view(query), keys = batch.view(key),
                    sums = batch.view_of_rows(lse);
@@ -55,8 +55,8 @@ py::object weights_with(Arguments& arguments, const py::object& weight) {
       average_heads ? batch.view_without_heads(result) : batch.view_of_scores(result);
   const auto compute = queries.type == ElementType::float64 ? attention_probabilities<double>
                                                             : attention_probabilities<float>;
-  with_team(cost_of(given.problem), [&](const Team& team) {
-    compute(given.problem, queries, keys, sums, results, wanted, average_heads, team);
+  with_team(cost_of(attention.problem), [&](const Team& team) {
+    compute(attention.problem, queries, keys, sums, results, wanted, average_heads, team);
   });
   return py::none();
 }

@@ -1,5 +1,5 @@
-// The function that Python looks for in the module of one level, HEEDFUL_ENTRY_POINT. It names
-// neither Python.h nor pybind11, which take longer to read than all of it.
+// The function that Python calls to load the module of one level, HEEDFUL_ENTRY_POINT. It includes
+// neither Python.h nor pybind11, which would dominate its compile time.
 struct _object;
 
 extern "C" _object* PyInit_native_body();

@@ -19,10 +19,10 @@
 namespace heedful {
 namespace {
 
-// Takes the interpreter lock back. While the interpreter ends, Python before 3.14 ends the other
-// threads in this place, by unwinding their stacks: that would run through noexcept functions,
-// which ends the process, and destroy Python objects without the lock. Such a thread, a daemon by
-// then, waits here for the end of the process instead, as it does from 3.14 on.
+// Reacquires the GIL. While the interpreter shuts down, Python before 3.14 terminates other threads
+// here, by unwinding their stacks: that would pass noexcept functions, which terminates the
+// process, and destroy Python objects without the GIL. Such a thread, a daemon by then, waits here
+// for the end of the process instead, as from Python 3.14 on.
 void take_gil(PyThreadState* state) {
 #ifdef __GLIBCXX__
   try {
@@ -35,12 +35,13 @@ void take_gil(PyThreadState* state) {
 #endif
 }
 
-// The calling thread's state from giving the lock away to taking it back, otherwise nullptr.
+// The calling thread's state from releasing the GIL to reacquiring it, otherwise nullptr.
 thread_local PyThreadState* released = nullptr;
 
 std::atomic<unsigned long> main_thread{0};
 
-// Only there does Python run signal handlers. In a forked child that is the thread that forked.
+// Python runs signal handlers on its main thread only. In a forked child that is the thread that
+// called fork.
 bool is_main_thread() {
   return has_forked() || PyThread_get_thread_ident() == main_thread.load(std::memory_order_relaxed);
 }
@@ -60,17 +61,17 @@ bool interrupted() {
   return stop;
 }
 
-void detail::run_with_team(bool keep_lock, void (*compute)(void* function, const Team& team),
+void detail::run_with_team(bool keep_gil, void (*compute)(void* function, const Team& team),
                            void* function) {
   std::exception_ptr failure;
-  const Team team = keep_lock ? Team{} : Team{num_threads(), &interrupted};
-  if (!keep_lock) released = PyEval_SaveThread();
+  const Team team = keep_gil ? Team{} : Team{num_threads(), &interrupted};
+  if (!keep_gil) released = PyEval_SaveThread();
   try {
     compute(function, team);
   } catch (...) {
     failure = std::current_exception();
   }
-  if (!keep_lock) {
+  if (!keep_gil) {
     take_gil(std::exchange(released, nullptr));
     if (PyErr_Occurred() != nullptr) throw pybind11::error_already_set();
   }

@@ -1,5 +1,5 @@
-// What every compiled module holds: a table of contents. It is compiled once; entry_point.cpp gives
-// it the name of each level.
+// The contents of every compiled module. This file is compiled once; entry_point.cpp adds the name
+// of each level.
 #include <pybind11/pybind11.h>
 
 #include <string>
@@ -13,7 +13,7 @@ namespace {
 
 pybind11::dict show_build() {
   pybind11::dict build;
-  // clang says its name before its version, g++ the version alone
+  // clang puts its name before its version, g++ has the version alone
   const bool is_gnu = __VERSION__[0] >= '0' && __VERSION__[0] <= '9';
   build["compiler"] = std::string(is_gnu ? "g++ " : "") + __VERSION__;
   build["eigen"] = heedful::simd::eigen_version();

@@ -12,20 +12,22 @@ namespace py = pybind11;
 namespace {
 
 // Sums of a position, a window and a length stay far from overflow.
-constexpr std::ptrdiff_t far = std::ptrdiff_t{1} << 60;
+constexpr std::ptrdiff_t max_position = std::ptrdiff_t{1} << 60;
 
-std::ptrdiff_t clamped(std::ptrdiff_t value) { return std::clamp(value, -far, far); }
+std::ptrdiff_t clamped(std::ptrdiff_t value) {
+  return std::clamp(value, -max_position, max_position);
+}
 
 char* data_of(const py::array& array) {
   return const_cast<char*>(static_cast<const char*>(array.data()));
 }
 
-// Axes are counted from the last one, which is 1.
+// Axes are counted from the end: the last one is 1.
 std::ptrdiff_t length(const py::array& array, int axis) {
   return array.ndim() < axis ? 1 : array.shape()[array.ndim() - axis];
 }
 
-// Along axes of length 1 nothing is ever stepped, whatever NumPy keeps as their stride.
+// The stride of an axis of length 1 is never used, and arbitrary in NumPy.
 std::ptrdiff_t stride(const py::array& array, int axis) {
   return length(array, axis) == 1 ? 0 : array.strides()[array.ndim() - axis];
 }
@@ -42,8 +44,8 @@ ElementType element_type_of(const py::array& array) {
                        py::str(static_cast<py::object>(dtype)).cast<std::string>());
 }
 
-// An extension type without a number that could be known here: NumPy numbers them as they are
-// registered, and for good.
+// An extension type, whose type number is not known at compile time: NumPy assigns it when the type
+// is registered, and it does not change.
 bool is_bfloat16(const py::dtype& dtype) {
   constexpr int first_of_extensions = 256, unknown = -1;
   static std::atomic<int> number{unknown};
@@ -64,7 +66,7 @@ std::optional<ElementType> readable_type(const py::dtype& dtype) {
       return ElementType::float64;
     case py::detail::npy_api::NPY_BOOL_:
       return ElementType::boolean;
-    case 23:  // NPY_HALF, which pybind11 has no name for
+    case 23:  // NPY_HALF, for which pybind11 has no name
       return ElementType::float16;
     default:
       return is_bfloat16(dtype) ? std::optional(ElementType::bfloat16) : std::nullopt;
@@ -73,16 +75,16 @@ std::optional<ElementType> readable_type(const py::dtype& dtype) {
 
 Batch::Batch(const py::tuple& shape, bool length_first) : length_first_(length_first) {
   for (const py::handle length : shape) {
-    if (axes_ == most_axes) throw py::value_error("too many leading axes");
+    if (axes_ == max_axes) throw py::value_error("too many leading axes");
     shape_[static_cast<std::size_t>(axes_)] = Arguments::integer_of(length);
     size_ *= shape_[static_cast<std::size_t>(axes_++)];
   }
 }
 
 std::ptrdiff_t* Batch::take(std::ptrdiff_t count) {
-  if (count <= static_cast<std::ptrdiff_t>(room_.size()) - used_) {
+  if (count <= static_cast<std::ptrdiff_t>(inline_offsets_.size()) - used_) {
     used_ += count;
-    return room_.data() + used_ - count;
+    return inline_offsets_.data() + used_ - count;
   }
   tables_.emplace_back(new std::ptrdiff_t[static_cast<std::size_t>(count)]);
   return tables_.back().get();
@@ -92,7 +94,7 @@ std::ptrdiff_t* Batch::offsets_of(const py::array& array, int own_axes) {
   std::ptrdiff_t* const offsets = take(size_);
   if (size_ == 0) return offsets;
   offsets[0] = 0;
-  std::ptrdiff_t filled = 1;  // the items along the axes so far
+  std::ptrdiff_t filled = 1;  // number of items along the axes so far
   for (int axis = 1; axis <= axes_; ++axis) {
     const std::ptrdiff_t count = shape_[static_cast<std::size_t>(axes_ - axis)];
     const std::ptrdiff_t step = stride(array, own_axes + axis);
@@ -158,14 +160,15 @@ TensorView Batch::view_of_rows_or_none(const py::object& array) {
   return array.is_none() ? TensorView{} : view_of_rows(py::reinterpret_borrow<py::array>(array));
 }
 
-Given::Given(Arguments& arguments, const py::array& query, const py::array& key)
-    : Given(arguments.tuple(), arguments, query, key) {}
+AttentionArguments::AttentionArguments(Arguments& arguments, const py::array& query,
+                                       const py::array& key)
+    : AttentionArguments(arguments.tuple(), arguments, query, key) {}
 
-Given::Given(const py::tuple& geometry, Arguments& arguments, const py::array& query,
-             const py::array& key)
+AttentionArguments::AttentionArguments(const py::tuple& geometry, Arguments& arguments,
+                                       const py::array& query, const py::array& key)
     : batch(geometry[0], py::object(geometry[1]).is(py::bool_(true))) {
-  const auto integer = [&](int place) {
-    return clamped(Arguments::integer_of(geometry[static_cast<std::size_t>(place)]));
+  const auto integer = [&](int index) {
+    return clamped(Arguments::integer_of(geometry[static_cast<std::size_t>(index)]));
   };
   problem.num_items = batch.size();
   problem.num_heads = batch.heads(query);
@@ -186,10 +189,10 @@ Given::Given(const py::tuple& geometry, Arguments& arguments, const py::array& q
   }
 }
 
-void Given::read_items(const py::object& items, const Item& whole) {
+void AttentionArguments::read_items(const py::object& items, const Item& whole) {
   const std::ptrdiff_t count = batch.size();
-  Item* to = few_items_.data();
-  if (count > static_cast<std::ptrdiff_t>(few_items_.size())) {
+  Item* to = inline_items_.data();
+  if (count > static_cast<std::ptrdiff_t>(inline_items_.size())) {
     items_.reset(to = new Item[static_cast<std::size_t>(count)]);
   }
   problem.items = to;
@@ -204,18 +207,19 @@ void Given::read_items(const py::object& items, const Item& whole) {
 }
 
 template <class T>
-const void* Given::within_range(const T* weight, std::ptrdiff_t rows, std::ptrdiff_t columns) {
+const void* AttentionArguments::within_range(const T* weight, std::ptrdiff_t rows,
+                                             std::ptrdiff_t columns) {
   const double factor = score_vector_factor(weight, rows, columns);
   if (factor == 1) return weight;
-  small_weight_.reset(new double[static_cast<std::size_t>(rows * columns)]);
-  T* const copy = reinterpret_cast<T*>(small_weight_.get());
+  scaled_weight_.reset(new double[static_cast<std::size_t>(rows * columns)]);
+  T* const copy = reinterpret_cast<T*>(scaled_weight_.get());
   for (std::ptrdiff_t i = 0; i < rows * columns; ++i) {
     copy[i] = static_cast<T>(factor * static_cast<double>(weight[i]));
   }
   return copy;
 }
 
-void Given::set_additive_weight(const py::object& weight) {
+void AttentionArguments::set_additive_weight(const py::object& weight) {
   if (weight.is_none()) return;
   const auto array = py::reinterpret_borrow<py::array>(weight);
   problem.score_kind = ScoreKind::additive;

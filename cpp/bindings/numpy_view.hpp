@@ -1,5 +1,5 @@
-// NumPy arrays as the core sees them: the one file that knows both worlds. It trusts its arguments,
-// which Python checked.
+// NumPy arrays as views and a Problem: the only file that knows both NumPy and the core. It does
+// not check its arguments: Python did.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -17,11 +17,11 @@
 
 namespace heedful {
 
-// The element type of arrays that can be read in place; nothing for all others.
+// The element type of arrays that the core can read; std::nullopt for all others.
 std::optional<ElementType> readable_type(const pybind11::dtype& dtype);
 
-// The leading axes of a call, and the offsets that arrays have in them; keeps what the views point
-// to. Of the last three axes (heads, rows, columns), those that an array lacks have length 1.
+// The leading axes of a call, and the offsets of arrays along them; owns the tables that the views
+// point to. Of the last three axes (heads, rows, columns), those that an array lacks have length 1.
 class Batch {
  public:
   // shape: of the leading axes. length_first: matrices are (rows, heads, columns), see the stubs.
@@ -31,7 +31,7 @@ class Batch {
 
   std::ptrdiff_t size() const { return size_; }
 
-  // Of query, key, value, out and their gradients: the order of the axes is the caller's. Leading
+  // Of query, key, value, out and their gradients, whose axes are in the caller's order. Leading
   // axes broadcast against the batch; axes of length 1 get stride 0.
   TensorView view(const pybind11::array& array);
   std::ptrdiff_t heads(const pybind11::array& array) const;
@@ -54,44 +54,45 @@ class Batch {
   std::ptrdiff_t* offsets_of(const pybind11::array& array, int own_axes);
   std::ptrdiff_t* take(std::ptrdiff_t count);
 
-  static constexpr int most_axes = 64;  // that NumPy knows
-  std::array<std::ptrdiff_t, most_axes> shape_;
+  static constexpr int max_axes = 64;  // of NumPy
+  std::array<std::ptrdiff_t, max_axes> shape_;
   int axes_ = 0;
   bool length_first_;
   std::ptrdiff_t size_ = 1;
 
-  // tables of few items lie here: small calls allocate nothing
-  std::array<std::ptrdiff_t, 64> room_;
+  // tables of few items are stored inline: small calls allocate nothing
+  std::array<std::ptrdiff_t, 64> inline_offsets_;
   std::ptrdiff_t used_ = 0;
   std::vector<std::unique_ptr<std::ptrdiff_t[]>> tables_;
 };
 
-// What most functions are told, geometry to alibi_slopes in _native.pyi: a Problem, with the tables
-// it points to.
-class Given {
+// The arguments that most attention functions have in common, geometry to alibi_slopes in
+// _native.pyi: a Problem, with the tables that it points to.
+class AttentionArguments {
  public:
-  Given(Arguments& arguments, const pybind11::array& query, const pybind11::array& key);
-  Given(const Given&) = delete;
-  Given& operator=(const Given&) = delete;
+  AttentionArguments(Arguments& arguments, const pybind11::array& query,
+                     const pybind11::array& key);
+  AttentionArguments(const AttentionArguments&) = delete;
+  AttentionArguments& operator=(const AttentionArguments&) = delete;
 
   Batch batch;
   Problem problem;
 
-  // The weight of additive attention, (Hkv or 1, E) of the computing type, contiguous; None: no
-  // such attention.
+  // The score vector of additive attention, (Hkv or 1, E) of the computing type, contiguous; None
+  // for other attention.
   void set_additive_weight(const pybind11::object& weight);
 
  private:
-  Given(const pybind11::tuple& geometry, Arguments& arguments, const pybind11::array& query,
-        const pybind11::array& key);
+  AttentionArguments(const pybind11::tuple& geometry, Arguments& arguments,
+                     const pybind11::array& query, const pybind11::array& key);
   template <class T>
   const void* within_range(const T* weight, std::ptrdiff_t rows, std::ptrdiff_t columns);
   void read_items(const pybind11::object& items, const Item& whole);
 
-  std::array<Item, 4> few_items_;
+  std::array<Item, 4> inline_items_;
   std::unique_ptr<Item[]> items_;
   pybind11::object alibi_slopes_;
-  std::unique_ptr<double[]> small_weight_;  // where the given one is too large, room for a copy
+  std::unique_ptr<double[]> scaled_weight_;  // a copy, if the caller's is too large
 };
 
 }  // namespace heedful

@@ -1,12 +1,12 @@
-// What this processor and its operating system run. Baseline code: it must run everywhere itself,
-// so it is the one module without templates of anybody.
+// The instruction sets that this processor and its operating system support. Baseline code: it must
+// itself run everywhere, so it is the only module without any library templates.
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
 namespace {
 
-// The levels of the x86-64 psABI. __builtin_cpu_supports also asks the operating system (XGETBV)
-// whether it saves the wide registers.
+// The levels of the x86-64 psABI. __builtin_cpu_supports also checks that the operating system
+// saves the wide registers (XGETBV).
 bool runs_v2() {
   return __builtin_cpu_supports("cmpxchg16b") && __builtin_cpu_supports("lahf_lm") &&
          __builtin_cpu_supports("popcnt") && __builtin_cpu_supports("sse3") &&

@@ -20,28 +20,28 @@ using simd::multiply_add;
 using simd::Packet;
 using simd::subtract;
 
-// σ(x) and σ(−x) = 1 − σ(x), neither of which cancels.
+// σ(x) and σ(−x) = 1 − σ(x), both without cancellation.
 template <class T>
-struct Shares {
-  Packet<T> below, above;
+struct SigmoidPair {
+  Packet<T> of_x, of_minus_x;
 
-  explicit Shares(const Packet<T>& x) {
-    const Packet<T> decay = simd::exp<T>(subtract(broadcast(T(0)), simd::absolute(x)));
-    const Packet<T> large = simd::divide(broadcast(T(1)), add(broadcast(T(1)), decay));
-    const Packet<T> small = multiply(decay, large);
+  explicit SigmoidPair(const Packet<T>& x) {
+    const Packet<T> exponential = simd::exp<T>(subtract(broadcast(T(0)), simd::absolute(x)));
+    const Packet<T> large = simd::divide(broadcast(T(1)), add(broadcast(T(1)), exponential));
+    const Packet<T> small = multiply(exponential, large);
     const Packet<T> negative = simd::is_negative<T>(x);
-    below = simd::select(negative, small, large);
-    above = simd::select(negative, large, small);
+    of_x = simd::select(negative, small, large);
+    of_minus_x = simd::select(negative, large, small);
   }
 };
 
-// Each kind: value(x), and gradient(x, dy) = dy · derivative.
+// Each activation: value(x), and gradient(x, dy) = dy · derivative.
 template <class T>
 struct Relu {
   static Packet<T> value(const Packet<T>& x) {
-    return simd::maximum(x, broadcast(T(0)));  // of NaN it gives its first argument
+    return simd::maximum(x, broadcast(T(0)));  // returns its first argument if that is NaN
   }
-  // a mask instead of a product: 0 · ∞ would be NaN
+  // selected, not multiplied: 0 · ∞ would be NaN
   static Packet<T> gradient(const Packet<T>& x, const Packet<T>& dy) {
     return simd::select(simd::less_equal(x, broadcast(T(0))), broadcast(T(0)), dy);
   }
@@ -49,12 +49,12 @@ struct Relu {
 
 template <class T>
 struct Gelu {
-  static Packet<T> value(const Packet<T>& x) { return multiply(x, simd::Normal<T>(x).share); }
+  static Packet<T> value(const Packet<T>& x) { return multiply(x, simd::Normal<T>(x).cdf); }
   static Packet<T> gradient(const Packet<T>& x, const Packet<T>& dy) {
     // Φ(x) + x φ(x), φ(x) = e^(−x²/2) / √(2π)
     const simd::Normal<T> normal(x);
-    const Packet<T> density = multiply(normal.decay, broadcast(T(0.39894228040143267794)));
-    return multiply(dy, multiply_add(x, density, normal.share));
+    const Packet<T> density = multiply(normal.gaussian, broadcast(T(0.39894228040143267794)));
+    return multiply(dy, multiply_add(x, density, normal.cdf));
   }
 };
 
@@ -63,7 +63,7 @@ struct GeluTanh {
   static constexpr T slope = T(1.5957691216057307117);  // 2 √(2/π)
   static constexpr T cubic = T(0.044715);
 
-  // x (1 + tanh u) / 2 = x σ(2 u), which does not cancel where u is far below 0
+  // x (1 + tanh u) / 2 = x σ(2 u), without cancellation where u is far below 0
   static Packet<T> twice_u(const Packet<T>& x, const Packet<T>& square) {
     return multiply(x, multiply_add(square, broadcast(slope * cubic), broadcast(slope)));
   }
@@ -73,10 +73,10 @@ struct GeluTanh {
   static Packet<T> gradient(const Packet<T>& x, const Packet<T>& dy) {
     // σ + x σ (1 − σ) (2 u)′
     const Packet<T> square = multiply(x, x);
-    const Shares<T> shares(twice_u(x, square));
+    const SigmoidPair<T> sigma(twice_u(x, square));
     const Packet<T> inner = multiply_add(square, broadcast(3 * slope * cubic), broadcast(slope));
-    const Packet<T> steepness = multiply(multiply(x, inner), shares.above);
-    return multiply(dy, multiply_add(shares.below, steepness, shares.below));
+    const Packet<T> x_derivative = multiply(multiply(x, inner), sigma.of_minus_x);
+    return multiply(dy, multiply_add(sigma.of_x, x_derivative, sigma.of_x));
   }
 };
 
@@ -88,8 +88,8 @@ struct Silu {
   }
   static Packet<T> gradient(const Packet<T>& x, const Packet<T>& dy) {
     // σ + x σ (1 − σ)
-    const Shares<T> shares(x);
-    return multiply(dy, multiply_add(shares.below, multiply(x, shares.above), shares.below));
+    const SigmoidPair<T> sigma(x);
+    return multiply(dy, multiply_add(sigma.of_x, multiply(x, sigma.of_minus_x), sigma.of_x));
   }
 };
 
@@ -97,10 +97,10 @@ template <class T>
 struct Tanh {
   static Packet<T> value(const Packet<T>& x) { return simd::exact_tanh<T>(x); }
   static Packet<T> gradient(const Packet<T>& x, const Packet<T>& dy) {
-    // 1 − tanh² as 4 e / (1 + e)² with e = e^(−2|x|): small slopes keep their precision
-    const Packet<T> decay = simd::exp<T>(multiply(simd::absolute(x), broadcast(T(-2))));
-    const Packet<T> sum = add(broadcast(T(1)), decay);
-    return multiply(dy, simd::divide(multiply(broadcast(T(4)), decay), multiply(sum, sum)));
+    // 1 − tanh² as 4 e / (1 + e)² with e = e^(−2|x|): small derivatives keep their precision
+    const Packet<T> exponential = simd::exp<T>(multiply(simd::absolute(x), broadcast(T(-2))));
+    const Packet<T> sum = add(broadcast(T(1)), exponential);
+    return multiply(dy, simd::divide(multiply(broadcast(T(4)), exponential), multiply(sum, sum)));
   }
 };
 
@@ -109,23 +109,23 @@ struct Sigmoid {
   static Packet<T> value(const Packet<T>& x) { return simd::sigmoid<T>(x); }
   static Packet<T> gradient(const Packet<T>& x, const Packet<T>& dy) {
     // σ (1 − σ) as e / (1 + e)² with e = e^−|x|
-    const Packet<T> decay = simd::exp<T>(subtract(broadcast(T(0)), simd::absolute(x)));
-    const Packet<T> sum = add(broadcast(T(1)), decay);
-    return multiply(dy, simd::divide(decay, multiply(sum, sum)));
+    const Packet<T> exponential = simd::exp<T>(subtract(broadcast(T(0)), simd::absolute(x)));
+    const Packet<T> sum = add(broadcast(T(1)), exponential);
+    return multiply(dy, simd::divide(exponential, multiply(sum, sum)));
   }
 };
 
-// Numbers behind the last whole vector go through a vector of their own.
+// Elements past the last full vector are computed in a vector of their own.
 template <class T, class Kind>
 void values(const T* x, T* y, std::ptrdiff_t count) {
   constexpr std::ptrdiff_t width = simd::lanes<T>;
   std::ptrdiff_t i = 0;
   for (; i + width <= count; i += width) simd::store(y + i, Kind::value(simd::load(x + i)));
   if (i == count) return;
-  T rest[width] = {};
-  std::copy_n(x + i, count - i, rest);
-  simd::store(rest, Kind::value(simd::load(rest)));
-  std::copy_n(rest, count - i, y + i);
+  T tail[width] = {};
+  std::copy_n(x + i, count - i, tail);
+  simd::store(tail, Kind::value(simd::load(tail)));
+  std::copy_n(tail, count - i, y + i);
 }
 
 template <class T, class Kind>
@@ -136,11 +136,11 @@ void gradients(const T* x, const T* dy, T* dx, std::ptrdiff_t count) {
     simd::store(dx + i, Kind::gradient(simd::load(x + i), simd::load(dy + i)));
   }
   if (i == count) return;
-  T rest[width] = {}, upstream[width] = {};
-  std::copy_n(x + i, count - i, rest);
-  std::copy_n(dy + i, count - i, upstream);
-  simd::store(rest, Kind::gradient(simd::load(rest), simd::load(upstream)));
-  std::copy_n(rest, count - i, dx + i);
+  T x_tail[width] = {}, dy_tail[width] = {};
+  std::copy_n(x + i, count - i, x_tail);
+  std::copy_n(dy + i, count - i, dy_tail);
+  simd::store(x_tail, Kind::gradient(simd::load(x_tail), simd::load(dy_tail)));
+  std::copy_n(x_tail, count - i, dx + i);
 }
 
 }  // namespace
@@ -188,16 +188,16 @@ void activation_gradient(Activation kind, const T* x, const T* dy, T* dx, std::p
 
 template <class T>
 void activation_forward(Activation kind, const T* x, T* y, std::ptrdiff_t count, const Team& team) {
-  in_number_tasks(count, team, [&](std::ptrdiff_t begin, std::ptrdiff_t numbers) {
-    activate(kind, x + begin, y + begin, numbers);
+  parallel_for_elements(count, team, [&](std::ptrdiff_t begin, std::ptrdiff_t length) {
+    activate(kind, x + begin, y + begin, length);
   });
 }
 
 template <class T>
 void activation_backward(Activation kind, const T* x, const T* dy, T* dx, std::ptrdiff_t count,
                          const Team& team) {
-  in_number_tasks(count, team, [&](std::ptrdiff_t begin, std::ptrdiff_t numbers) {
-    activation_gradient(kind, x + begin, dy + begin, dx + begin, numbers);
+  parallel_for_elements(count, team, [&](std::ptrdiff_t begin, std::ptrdiff_t length) {
+    activation_gradient(kind, x + begin, dy + begin, dx + begin, length);
   });
 }
 

@@ -1,4 +1,4 @@
-// Activations of dense layers and their derivatives, a vector of numbers at a time.
+// Activations of dense layers and their derivatives, a vector at a time.
 //   relu       max(x, 0)                    derivative 0 at 0
 //   gelu       x Φ(x)                       Φ: the normal distribution
 //   gelu_tanh  x (1 + tanh u) / 2           u = √(2/π) (x + 0.044715 x³)
@@ -15,7 +15,7 @@ namespace heedful {
 
 enum class Activation { none, relu, gelu, gelu_tanh, silu, tanh, sigmoid };
 
-// y = f(x), of runs of numbers on the calling thread.
+// y = f(x) over contiguous elements, on the calling thread.
 template <class T>
 void activate(Activation kind, const T* x, T* y, std::ptrdiff_t count);
 

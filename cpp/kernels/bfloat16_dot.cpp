@@ -8,12 +8,12 @@
 
 namespace heedful {
 
-// What dot_kernel reads in place of numbers: two of 16 bits.
+// The element that dot_kernel reads here: two of 16 bits.
 struct PairWord {
   std::uint32_t bits;
 };
 
-// On words, whole vectors of them.
+// On full vectors of words.
 template <int QueryRows, int Keys>
 struct DotBlock<float, PairWord, QueryRows, Keys> {
   HEEDFUL_PAIRS_TARGET static simd::Packet<float> run(

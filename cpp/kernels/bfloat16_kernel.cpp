@@ -16,7 +16,7 @@ namespace {
 
 using P = simd::Packet<float>;
 constexpr int width = simd::lanes<float>;
-// As in micro_kernel.cpp: what leaves registers for the operands.
+// As in micro_kernel.cpp: as many as leave registers for the operands.
 template <int Vectors>
 inline constexpr int max_rows = Vectors > max_vectors ? 6 : 8;
 
@@ -86,22 +86,22 @@ HEEDFUL_PAIRS_TARGET void block(const PairProduct& p, std::ptrdiff_t first_row) 
   if (p.maximum) {
 #pragma GCC unroll 32
     for (int v = 0; v < Vectors; ++v) {
-      P greatest = simd::load(p.maximum + v * width);
+      P maximum = simd::load(p.maximum + v * width);
 #pragma GCC unroll 32
-      for (int r = 0; r < Rows; ++r) greatest = simd::maximum(greatest, sums[r][v]);
-      simd::store(p.maximum + v * width, greatest);
+      for (int r = 0; r < Rows; ++r) maximum = simd::maximum(maximum, sums[r][v]);
+      simd::store(p.maximum + v * width, maximum);
     }
   }
 }
 
 using Block = void (*)(const PairProduct&, std::ptrdiff_t);
 
-template <int Vectors, bool ContiguousRows, int... Less>
-void blocks(const PairProduct& p, std::integer_sequence<int, Less...>) {
-  static constexpr Block table[] = {block<Less + 1, Vectors, ContiguousRows>...};
-  // rows are shared out evenly, because a block of one row would wait for its loads
-  constexpr std::ptrdiff_t most = sizeof...(Less);
-  const std::ptrdiff_t count = (p.rows + most - 1) / most;
+template <int Vectors, bool ContiguousRows, int... Index>
+void blocks(const PairProduct& p, std::integer_sequence<int, Index...>) {
+  static constexpr Block table[] = {block<Index + 1, Vectors, ContiguousRows>...};
+  // rows are split evenly, because a block of one row would stall on its loads
+  constexpr std::ptrdiff_t max_block_rows = sizeof...(Index);
+  const std::ptrdiff_t count = (p.rows + max_block_rows - 1) / max_block_rows;
   for (std::ptrdiff_t i = 0; i < count; ++i) {
     const std::ptrdiff_t begin = p.rows * i / count;
     const std::ptrdiff_t end = p.rows * (i + 1) / count;
@@ -152,10 +152,10 @@ HEEDFUL_PAIRS_TARGET void multiply_seen(const PairProduct& p, const std::uint32_
     for (int lane = 0; lane < p.vectors * width; lane += width) {
       P total = simd::broadcast(0.0f);
       for (std::ptrdiff_t k = 0; k < p.pairs; ++k) {
-        const simd::Words number = simd::broadcast_word(p.a + row * p.a_row + k * p.a_step);
+        const simd::Words element = simd::broadcast_word(p.a + row * p.a_row + k * p.a_step);
         const simd::Words word = simd::load_words(p.b + k * p.b_step + lane);
         const simd::Words mask = simd::load_words(seen + k * p.vectors * width + lane);
-        total = simd::dot_pairs(number & mask, word, total);
+        total = simd::dot_pairs(element & mask, word, total);
       }
       float* const to = p.c + row * p.c_row + lane;
       simd::store(to, simd::add(simd::load(to), total));
@@ -170,11 +170,11 @@ HEEDFUL_PAIRS_TARGET std::ptrdiff_t pair_vectors(const float* weights, std::ptrd
                                                  bool begins_odd, std::uint32_t* words,
                                                  float* sums) {
   constexpr int lanes = Vectors * width;
-  const P nothing = simd::broadcast(0.0f);
+  const P zero = simd::broadcast(0.0f);
   const simd::Words ones = simd::Words{} + 0x3F803F80u;
   P totals[Vectors];
 #pragma GCC unroll 4
-  for (int v = 0; v < Vectors; ++v) totals[v] = nothing;
+  for (int v = 0; v < Vectors; ++v) totals[v] = zero;
   const std::ptrdiff_t first = begins_odd ? -1 : 0;
   std::ptrdiff_t pairs = 0;
   for (std::ptrdiff_t key = first; key < keys; key += 2, ++pairs) {
@@ -183,8 +183,8 @@ HEEDFUL_PAIRS_TARGET std::ptrdiff_t pair_vectors(const float* weights, std::ptrd
     const bool even = key >= 0, odd = key + 1 < keys;
 #pragma GCC unroll 4
     for (int v = 0; v < Vectors; ++v) {
-      const simd::Words pair = simd::paired(even ? simd::load(from + v * width) : nothing,
-                                            odd ? simd::load(from + lanes + v * width) : nothing);
+      const simd::Words pair = simd::paired(even ? simd::load(from + v * width) : zero,
+                                            odd ? simd::load(from + lanes + v * width) : zero);
       simd::store_words(to + v * width, pair);
       totals[v] = simd::dot_pairs(pair, ones, totals[v]);
     }
@@ -219,21 +219,21 @@ const std::uint32_t* pair_seen(const float* scores, std::ptrdiff_t keys, int lan
     const float* const from = scores + key * lanes;
     const bool even = key >= 0, odd = key + 1 < keys;
     for (int lane = 0; lane < lanes; lane += width) {
-      const auto hides = [&](bool there, const float* score) {
-        const P number = there ? simd::load(score) : minus_infinity;
-        return simd::bits_as<simd::Words>(simd::equal(number, minus_infinity));
+      const auto hidden = [&](bool exists, const float* score) {
+        const P s = exists ? simd::load(score) : minus_infinity;
+        return simd::bits_as<simd::Words>(simd::equal(s, minus_infinity));
       };
-      simd::store_words(to + lane, (~hides(even, from + lane) & 0xFFFFu) |
-                                       (~hides(odd, from + lanes + lane) & 0xFFFF0000u));
+      simd::store_words(to + lane, (~hidden(even, from + lane) & 0xFFFFu) |
+                                       (~hidden(odd, from + lanes + lane) & 0xFFFF0000u));
     }
   }
   return words;
 }
 
-void scale_columns(float* numbers, std::ptrdiff_t rows, int lanes, const float* factors) {
+void scale_columns(float* values, std::ptrdiff_t rows, int lanes, const float* factors) {
   for (std::ptrdiff_t row = 0; row < rows; ++row) {
-    for (int lane = 0; lane < lanes; lane += width, numbers += width) {
-      simd::store(numbers, simd::multiply(simd::load(numbers), simd::load(factors + lane)));
+    for (int lane = 0; lane < lanes; lane += width, values += width) {
+      simd::store(values, simd::multiply(simd::load(values), simd::load(factors + lane)));
     }
   }
 }

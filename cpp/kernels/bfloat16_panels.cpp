@@ -18,7 +18,7 @@ void copy_row(const char* from, std::ptrdiff_t stride, std::uint16_t* to, std::p
   for (std::ptrdiff_t i = 0; i < count; ++i) to[i] = bits_at(from + i * stride);
 }
 
-// A number of even and of odd a word; without odd, zeros in its place.
+// words[i] = an element of even and one of odd; without odd, zeros in its place.
 void interleave(const char* even, const char* odd, std::ptrdiff_t stride, std::uint32_t* words,
                 std::ptrdiff_t count) {
   for (std::ptrdiff_t i = 0; i < count; ++i) {
@@ -59,7 +59,7 @@ void words_to_panel(const std::uint16_t* const* rows, std::ptrdiff_t lanes, std:
       continue;
     }
     for (std::ptrdiff_t pair = 0; pair < pairs; pair += width) {
-      // the last square overlaps; a word is moved as a float is
+      // the last square overlaps the one before; a word is moved like a float
       const std::ptrdiff_t begin = pair + width <= pairs ? pair : pairs - width;
       simd::Square<float> square;
 #pragma GCC unroll 16
@@ -85,7 +85,7 @@ void load_paired_rows(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_
     const char* const even = view.row(item, head, first + row);
     const char* const odd = row + 1 < count ? even + view.row_stride : nullptr;
     if (odd && view.column_stride == 2) {
-      interleave(even, odd, 2, words, columns);  // a constant stride, so in vectors
+      interleave(even, odd, 2, words, columns);  // a constant stride, so it is vectorized
     } else {
       interleave(even, odd, view.column_stride, words, columns);
     }

@@ -1,7 +1,7 @@
-// Rows of bfloat16 in the caller's arrays as the kernel of pairs wants them: words of two numbers.
-//   queries   panel [depth / 2][lane]: two columns of a query a word
-//   values    [key / 2][column]: one column of two keys a word
-// Columns and keys that are lacking at the end are zeros. Nothing is rounded.
+// Rows of bfloat16 in the caller's arrays in the layout of the pair kernel: words of two elements.
+//   queries   panel [depth / 2][lane]: two columns of a query per word
+//   values    [key / 2][column]: one column of two keys per word
+// Columns and keys past the end are zeros. Nothing is rounded.
 #pragma once
 
 #include <cstddef>
@@ -12,15 +12,15 @@
 
 namespace heedful {
 
-// Words that hold `count` numbers.
+// Number of words for `count` elements.
 inline constexpr std::ptrdiff_t pairs_of(std::ptrdiff_t count) { return (count + 1) / 2; }
 
-// Rows are runs of 16-bit numbers of which `columns` fill whole words.
+// Whether rows are contiguous 16-bit elements of which `columns` fill whole words.
 inline bool holds_pairs(const TensorView& view, std::ptrdiff_t columns) {
   return view.column_stride == 2 && columns % 2 == 0;
 }
 
-// Rows [first, first + count) of one head where they lie, or else copied into buffer
+// Rows [first, first + count) of one head in place, or else copied into buffer
 // (count, 2 · pairs).
 Rows<std::uint16_t> load_paired_columns(const TensorView& view, std::ptrdiff_t item,
                                         std::ptrdiff_t head, std::ptrdiff_t first,

@@ -1,8 +1,8 @@
 // Scores of few rows against many keys, with the lanes over the depth:
 //   scores[row][key] = queries[row] · keys[key]
-// Keys are read in the order in which they lie; those of 16 bits (Stored) are widened in registers.
-// Sums over lanes are taken for as many (row, key) pairs together as a vector has lanes: three
-// operations a pair, a third of one sum after the other.
+// Keys are read in memory order; those of 16 bits (Stored) are widened in registers. Sums over
+// lanes are computed for as many (row, key) pairs together as a vector has lanes: three operations
+// per pair, a third of what separate sums take.
 #pragma once
 
 #include <algorithm>
@@ -16,8 +16,8 @@
 
 namespace heedful {
 
-// The queries as dot_rows wants them: (rows, count · width) of RowVectors, zeros where the last
-// vector repeats lanes; as many rows as dot_rows_of says, zeros behind the last.
+// The queries in the layout of dot_rows: (rows, count · width) of RowVectors, zeros where the last
+// vector repeats lanes; padded with rows of zeros to dot_rows_of(rows).
 template <class T>
 struct DotQueries {
   const T* data;
@@ -27,25 +27,27 @@ struct DotQueries {
   std::ptrdiff_t stride() const { return vectors.count * simd::lanes<T>; }
 };
 
-// Rows that are computed together: 1, 2 or 4.
+// Number of rows that are computed together: 1, 2 or 4.
 inline constexpr std::ptrdiff_t dot_rows_of(std::ptrdiff_t rows) {
   return rows >= 3 ? 4 : std::max<std::ptrdiff_t>(rows, 1);
 }
 
-// Whose sums over the lanes are taken together, so that one vector holds them all: [row][key].
+// Number of keys whose sums over the lanes are computed together: one vector holds them,
+// [row][key].
 template <class T, int QueryRows>
 inline constexpr int dot_group = simd::lanes<T> / QueryRows;
 
-// Keys whose products are in registers together.
+// Number of keys whose products are in registers together.
 template <class T, int QueryRows>
 inline constexpr int dot_block_keys = std::min(dot_group<T, QueryRows>, 4);
 
-// Lanes are added to those whose number differs in the bit 2, then 1, then 8, then 4: in one order
-// for every number of rows, so that a row has the same bits alone and among others.
+// Lanes are added to those whose index differs in the bit 2, then 1, then 8, then 4: the same order
+// for any number of rows, so that a row has the same bits alone and among others.
 inline constexpr int lane_bits[] = {2, 1, 8, 4};
 
-// The lane of a group's sums that a block's sum belongs to, lane = row · group + key, summed over
-// the first `Steps` bits of lane_bits that tell the block's sums apart.
+// The sums of a block, each in its lane of the group's vector, lane = row · group + key: summed
+// over the first `Steps` of lane_bits, with the sums of the block in the lanes that those bits
+// select.
 template <class T, int QueryRows, int Keys, int Steps = 4, int Lane = 0>
 inline simd::Packet<T> sum_block(const simd::Packet<T> (&sums)[Keys][QueryRows]) {
   constexpr int group = dot_group<T, QueryRows>;
@@ -64,14 +66,14 @@ inline simd::Packet<T> sum_block(const simd::Packet<T> (&sums)[Keys][QueryRows])
   }
 }
 
-// The products of QueryRows rows and a block of keys, summed over as many lanes as a group has
-// blocks.
+// The products of QueryRows rows and a block of keys, each summed until as many partial sums are
+// left as a group has blocks.
 template <class T, class Stored, int QueryRows, int Keys>
 struct DotBlock {
   static simd::Packet<T> run(const T* query_rows, std::ptrdiff_t query_stride,
                              const Stored* const* keys, const LinePrefetch& prefetch,
                              std::ptrdiff_t first_key, const RowVectors<T>& vectors,
-                             const simd::Packet<T>& counted) {
+                             const simd::Packet<T>& last_mask) {
     using P = simd::Packet<T>;
     constexpr int width = simd::lanes<T>;
     P sums[Keys][QueryRows];
@@ -91,8 +93,8 @@ struct DotBlock {
       } else {
 #pragma GCC unroll 16
         for (int key = 0; key < Keys; ++key) {
-          // blanked, not only multiplied by zero: 0 · ∞ would be NaN
-          values[key] = simd::both(simd::load(keys[key] + vectors.last), counted);
+          // masked, not only multiplied by zero: 0 · ∞ would be NaN
+          values[key] = simd::both(simd::load(keys[key] + vectors.last), last_mask);
         }
       }
 #pragma GCC unroll 16
@@ -111,7 +113,7 @@ struct DotBlock {
 template <class T, class Stored, int QueryRows>
 inline void dot_keys(const DotQueries<T>& queries, std::ptrdiff_t first_row, Rows<Stored> keys,
                      std::ptrdiff_t count, const LinePrefetch& prefetch,
-                     const simd::Packet<T>& counted, T* scores, std::ptrdiff_t score_stride) {
+                     const simd::Packet<T>& last_mask, T* scores, std::ptrdiff_t score_stride) {
   constexpr int group = dot_group<T, QueryRows>, block = dot_block_keys<T, QueryRows>;
   const T* const query_rows = queries.data + first_row * queries.stride();
   const std::ptrdiff_t rows = std::min<std::ptrdiff_t>(QueryRows, queries.rows - first_row);
@@ -124,12 +126,12 @@ inline void dot_keys(const DotQueries<T>& queries, std::ptrdiff_t first_row, Row
       const Stored* from[block];
 #pragma GCC unroll 4
       for (int key = 0; key < block; ++key) {
-        // behind the last key: once more that one, and its sum is left out
+        // past the last key: that key again; its sum is discarded
         from[key] = keys.data + std::min(begin + b * block + key, count - 1) * keys.stride;
       }
       blocks[b] =
           DotBlock<T, Stored, QueryRows, block>::run(query_rows, queries.stride(), from, prefetch,
-                                                     begin + b * block, queries.vectors, counted);
+                                                     begin + b * block, queries.vectors, last_mask);
     }
     alignas(64) T sums[simd::lanes<T>];
     simd::store(sums, simd::sum_lanes<T, block, group / block>(blocks));
@@ -140,24 +142,24 @@ inline void dot_keys(const DotQueries<T>& queries, std::ptrdiff_t first_row, Row
   }
 }
 
-// scores (rows, score_stride); what lies behind the last key stays as it is.
+// scores (rows, score_stride); elements past the last key are not written.
 template <class T, class Stored>
 void dot_rows(const DotQueries<T>& queries, Rows<Stored> keys, std::ptrdiff_t count,
               const LinePrefetch& prefetch, T* scores, std::ptrdiff_t score_stride) {
-  alignas(64) T kept[simd::lanes<T>];
-  std::memset(kept, 0xFF, sizeof kept);
-  std::memset(kept, 0, static_cast<std::size_t>(queries.vectors.repeated()) * sizeof(T));
-  const simd::Packet<T> counted = simd::load(kept);
-  constexpr int most = std::min(4, simd::lanes<T>);
-  for (std::ptrdiff_t row = 0; row < queries.rows; row += most) {
+  alignas(64) T mask[simd::lanes<T>];
+  std::memset(mask, 0xFF, sizeof mask);
+  std::memset(mask, 0, static_cast<std::size_t>(queries.vectors.repeated()) * sizeof(T));
+  const simd::Packet<T> last_mask = simd::load(mask);
+  constexpr int max_rows = std::min(4, simd::lanes<T>);
+  for (std::ptrdiff_t row = 0; row < queries.rows; row += max_rows) {
     T* const to = scores + row * score_stride;
-    const std::ptrdiff_t here = std::min<std::ptrdiff_t>(dot_rows_of(queries.rows - row), most);
+    const std::ptrdiff_t here = std::min<std::ptrdiff_t>(dot_rows_of(queries.rows - row), max_rows);
     if (here == 1) {
-      dot_keys<T, Stored, 1>(queries, row, keys, count, prefetch, counted, to, score_stride);
+      dot_keys<T, Stored, 1>(queries, row, keys, count, prefetch, last_mask, to, score_stride);
     } else if (here == 2) {
-      dot_keys<T, Stored, 2>(queries, row, keys, count, prefetch, counted, to, score_stride);
-    } else if constexpr (most == 4) {
-      dot_keys<T, Stored, 4>(queries, row, keys, count, prefetch, counted, to, score_stride);
+      dot_keys<T, Stored, 2>(queries, row, keys, count, prefetch, last_mask, to, score_stride);
+    } else if constexpr (max_rows == 4) {
+      dot_keys<T, Stored, 4>(queries, row, keys, count, prefetch, last_mask, to, score_stride);
     }
   }
 }

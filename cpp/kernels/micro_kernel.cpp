@@ -10,7 +10,7 @@ namespace heedful {
 namespace {
 
 // Rows of a block: as many accumulators as leave registers for a row of B, a broadcast, and without
-// fused multiply-add a product. More than 8 bring nothing.
+// fused multiply-add a product. More than 8 are not faster.
 template <int Vectors>
 inline constexpr int max_rows =
     std::min(8, (simd::registers - Vectors - 1 - (simd::fused ? 0 : 1)) / Vectors);
@@ -36,10 +36,10 @@ void block(const Product<T>& p, std::ptrdiff_t first_row) {
     for (int v = 0; v < Vectors; ++v) columns[v] = simd::load(b + v * width);
 #pragma GCC unroll 32
     for (int r = 0; r < Rows; ++r) {
-      const P number = simd::broadcast(a[r * row_stride]);
+      const P element = simd::broadcast(a[r * row_stride]);
 #pragma GCC unroll 32
       for (int v = 0; v < Vectors; ++v) {
-        sums[r][v] = simd::multiply_add(number, columns[v], sums[r][v]);
+        sums[r][v] = simd::multiply_add(element, columns[v], sums[r][v]);
       }
     }
     a += step;
@@ -76,10 +76,10 @@ void block(const Product<T>& p, std::ptrdiff_t first_row) {
   if (p.maximum) {
 #pragma GCC unroll 32
     for (int v = 0; v < Vectors; ++v) {
-      P greatest = simd::load(p.maximum + v * width);
+      P maximum = simd::load(p.maximum + v * width);
 #pragma GCC unroll 32
-      for (int r = 0; r < Rows; ++r) greatest = simd::maximum(greatest, sums[r][v]);
-      simd::store(p.maximum + v * width, greatest);
+      for (int r = 0; r < Rows; ++r) maximum = simd::maximum(maximum, sums[r][v]);
+      simd::store(p.maximum + v * width, maximum);
     }
   }
 }
@@ -87,12 +87,12 @@ void block(const Product<T>& p, std::ptrdiff_t first_row) {
 template <class T>
 using Block = void (*)(const Product<T>&, std::ptrdiff_t);
 
-template <class T, int Vectors, bool ContiguousRows, int... Less>
-void blocks(const Product<T>& p, std::integer_sequence<int, Less...>) {
-  static constexpr Block<T> table[] = {block<T, Less + 1, Vectors, ContiguousRows>...};
-  constexpr std::ptrdiff_t most = sizeof...(Less);
-  // rows are shared out evenly, because a block of one row would wait for its loads
-  const std::ptrdiff_t count = (p.rows + most - 1) / most;
+template <class T, int Vectors, bool ContiguousRows, int... Index>
+void blocks(const Product<T>& p, std::integer_sequence<int, Index...>) {
+  static constexpr Block<T> table[] = {block<T, Index + 1, Vectors, ContiguousRows>...};
+  constexpr std::ptrdiff_t max_block_rows = sizeof...(Index);
+  // rows are split evenly, because a block of one row would stall on its loads
+  const std::ptrdiff_t count = (p.rows + max_block_rows - 1) / max_block_rows;
   for (std::ptrdiff_t i = 0; i < count; ++i) {
     const std::ptrdiff_t begin = p.rows * i / count;
     const std::ptrdiff_t end = p.rows * (i + 1) / count;

@@ -1,10 +1,10 @@
-// The product that everything is made of: a register block of C = A B or C += A B.
+// The innermost product, of which all others consist: a register block of C = A B or C += A B.
 //
-//   A (rows, depth)  single numbers, broadcast where they lie:  a[row · a_row + k · a_step]
+//   A (rows, depth)  elements, broadcast in place:              a[row · a_row + k · a_step]
 //   B (depth, V · W) vectors:                                    b[k · b_step + lane]
 //   C (rows, V · W)  vectors:                                    c[row · c_row + lane]
 //
-// What stands for A and B in each product of attention (panels are [depth][lane], see
+// A and B in each product of attention (panels are [depth][lane], see
 // arrays/rows.hpp):
 //   scores    Sᵀ[key][query] = K Qᵀ         A = keys, in place           B = query panel
 //   weighted  Oᵀ[d][query] += Vᵀ Pᵀ         A = values, in place         B = weights
@@ -14,7 +14,7 @@
 //   O         = P V, all keys at once       A = weights, in place        B = values, in place
 // So neither keys, values nor weights are ever packed or transposed. C is a block of 8 × 3 vectors
 // where there are 32 registers, 4 × 3 where there are 16: with 3 vectors a load feeds enough
-// multiplications to keep both units busy.
+// multiplications to keep both FMA units busy.
 #pragma once
 
 #include <cstddef>
@@ -24,7 +24,7 @@
 namespace heedful {
 
 inline constexpr int max_vectors = 3;  // of a panel
-// Widest block: with 32 registers four vectors in six rows do as well as three in eight, and divide
+// Of a block: with 32 registers, four vectors by six rows are as fast as three by eight, and divide
 // the usual depths.
 inline constexpr int max_block_vectors = simd::registers >= 32 ? 4 : max_vectors;
 
@@ -38,9 +38,9 @@ struct Product {
   std::ptrdiff_t b_step;
   T* c;
   std::ptrdiff_t c_row;
-  // C += A B; the sum over depth is formed first, so long sums are summed in two levels
+  // C += A B; the sum over depth is computed first, so long sums are summed in two levels
   bool accumulate = false;
-  // (V · W): raised to the greatest of each lane of C, while C is still in registers
+  // (V · W): raised to the maximum of each lane of C, while C is still in registers
   T* maximum = nullptr;
   // (rows): C = A B · row_factors[row]
   const T* row_factors = nullptr;
@@ -49,8 +49,8 @@ struct Product {
 template <class T>
 void multiply(const Product<T>& product);
 
-// The same for any number of columns from a vector on. What is accumulated must fill vectors: see
-// ColumnBlocks.
+// The same for any number of columns not below a vector. With `accumulate` the columns must fill
+// their vectors: see ColumnBlocks.
 template <class T>
 void multiply_wide(Product<T> product, std::ptrdiff_t columns);
 

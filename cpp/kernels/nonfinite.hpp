@@ -1,10 +1,9 @@
-// NaN and ∞ behind a mask: when they must be guarded against, and the loops that do.
+// NaN and ∞ in hidden keys: when they must be guarded against, and the loops that do so.
 //
-// What is hidden has weight 0 and takes part in a product all the same, for 0 · finite is 0; but
-// 0 · NaN and 0 · ∞ are NaN. So where something of a tile is hidden, and something that it is
-// multiplied with is not finite, one of these takes the place of the product: it leaves out what is
-// hidden. They are slow, and rarely needed. Their sums have the order of the product's, so finite
-// results have the same bits.
+// A hidden key has weight 0 and takes part in the product nevertheless, because 0 · finite is 0;
+// but 0 · NaN and 0 · ∞ are NaN. So where a key of a tile is hidden, and a factor of the product is
+// not finite, one of these loops replaces the product: it skips hidden keys. They are slow, and
+// rarely needed. They add in the order of the product, so finite results have the same bits.
 //
 //   guarded_columns   out of prefill, and of overflow.hpp; dquery
 //   guarded_rows      dkey, dvalue
@@ -25,16 +24,16 @@
 
 namespace heedful {
 
-// Neither NaN nor ∞ among the numbers.
+// Whether no element is NaN or ∞.
 template <class T>
 bool all_finite(Rows<T> rows, std::ptrdiff_t count, std::ptrdiff_t columns);
-// Of 16 bits, where `exponent` has the bits that are all ones in NaN and ∞.
+// The same for 16-bit elements; `exponent` is the mask of the exponent bits, all ones in NaN and ∞.
 bool all_finite(Rows<std::uint16_t> rows, std::ptrdiff_t count, std::ptrdiff_t columns,
                 std::uint16_t exponent);
-// Neither NaN nor ∞ in either half of any word.
+// Whether no half of any word is NaN or ∞.
 bool all_finite(const std::uint32_t* words, std::ptrdiff_t count);
 
-// In the loops: scores [key][lane], −∞ where hidden.
+// In the loops below: scores [key][lane], −∞ where hidden.
 
 // sum[column][lane] (+)= Σ_key rows[key][column] · weights[key][lane]
 template <class T>
@@ -76,7 +75,7 @@ void guarded_rows(const T* scores, const T* weights, Rows<T> rows, std::ptrdiff_
   }
 }
 
-// What weigh() computes.   scores (rows, weight_stride)
+// The same sums as weigh().   scores (rows, weight_stride)
 template <class T>
 void guarded_weigh(const T* scores, const Weighing<T>& w) {
   constexpr std::ptrdiff_t width = simd::lanes<T>;

@@ -1,4 +1,4 @@
-// Products of the micro-kernel a few rows at a time, between which other rows are prefetched.
+// Products of the micro-kernel a few rows at a time, with other rows prefetched in between.
 #pragma once
 
 #include <algorithm>
@@ -9,29 +9,30 @@
 
 namespace heedful {
 
-// Calls compute(part) with the rows of the product, a few at a time, and prefetches in between.
+// Calls compute(block) for blocks of `rows` rows of the product, and prefetches in between.
 template <class T, class Compute>
-void in_parts(const Product<T>& product, std::ptrdiff_t rows, RowPrefetch& prefetch,
-              const Compute& compute) {
-  Product<T> part = product;
+void in_row_blocks(const Product<T>& product, std::ptrdiff_t rows, RowPrefetch& prefetch,
+                   const Compute& compute) {
+  Product<T> block = product;
   for (std::ptrdiff_t row = 0; row < product.rows; row += rows) {
-    part.rows = std::min(rows, product.rows - row);
-    part.a = product.a + row * product.a_row;
-    part.c = product.c + row * product.c_row;
-    compute(part);
+    block.rows = std::min(rows, product.rows - row);
+    block.a = product.a + row * product.a_row;
+    block.c = product.c + row * product.c_row;
+    compute(block);
     prefetch.next(4);
   }
 }
 
 template <class T>
 void multiply(const Product<T>& product, RowPrefetch& prefetch) {
-  in_parts(product, 16, prefetch, [](const Product<T>& part) { multiply(part); });
+  in_row_blocks(product, 16, prefetch, [](const Product<T>& block) { multiply(block); });
 }
 
-// In longer parts: all vectors of B pass by in each.
+// In larger blocks: each block reads all vectors of B.
 template <class T>
 void multiply_wide(const Product<T>& product, std::ptrdiff_t columns, RowPrefetch& prefetch) {
-  in_parts(product, 48, prefetch, [=](const Product<T>& part) { multiply_wide(part, columns); });
+  in_row_blocks(product, 48, prefetch,
+                [=](const Product<T>& block) { multiply_wide(block, columns); });
 }
 
 }  // namespace heedful

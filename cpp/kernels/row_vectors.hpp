@@ -1,8 +1,8 @@
-// A row of numbers as vectors: whole ones, and a last one that ends with the row and so overlaps
-// its neighbour. Rows of any length are read where they lie, without a copy that pads them.
+// A row as vectors: full ones, and a last one that ends with the row and so overlaps the one
+// before. Rows of any length are read in place, without a padded copy.
 //
 //   19 columns, 8 lanes      offset 0        offset 8         offset 11
-//                            0 … 7           8 … 15           11 … 18, of which 5 are repeated
+//                            0 … 7           8 … 15           11 … 18, the first 5 repeated
 //
 // Only rows shorter than a vector have to be padded to one.
 #pragma once
@@ -19,18 +19,18 @@ template <class T>
 struct RowVectors {
   static constexpr std::ptrdiff_t width = simd::lanes<T>;
 
-  std::ptrdiff_t count;  // vectors
-  std::ptrdiff_t last;   // where the last one begins
+  std::ptrdiff_t count;  // of vectors
+  std::ptrdiff_t last;   // offset of the last one
 
   explicit RowVectors(std::ptrdiff_t columns)
       : count((columns + width - 1) / width), last(std::max<std::ptrdiff_t>(columns - width, 0)) {}
 
   std::ptrdiff_t offset(std::ptrdiff_t vector) const { return std::min(vector * width, last); }
-  // Lanes of the last vector that the one before holds too.
+  // Number of lanes of the last vector that are in the one before, too.
   std::ptrdiff_t repeated() const { return last > 0 ? (count - 1) * width - last : 0; }
 
-  // (count · width) numbers: the vectors one after the other, from and to a row of `columns` times
-  // a factor. The row is no shorter than a vector or padded to one.
+  // Conversion between a row of `columns` and (count · width) elements, one vector after the other,
+  // times a factor. The row is no shorter than a vector or padded to one.
   void spread(const T* row, T factor, T* vectors) const {
     const auto factors = simd::broadcast(factor);
     for (std::ptrdiff_t v = 0; v < count; ++v) {

@@ -1,8 +1,7 @@
 // Weighted sums of value rows for few rows, with the lanes over the depth:
 //   sums[row][vector] += Σ_key weights[row][key] · values[key][vector]
-// Every value is read once for up to four rows, whole rows at a time where the registers allow, so
-// memory is read in the order in which it lies. Values of 16 bits (Stored) are widened in
-// registers.
+// Every value is read once for up to four rows, whole rows at a time where the registers suffice,
+// so that memory is read sequentially. Values of 16 bits (Stored) are widened in registers.
 #pragma once
 
 #include <algorithm>
@@ -72,19 +71,19 @@ inline void weigh_block(const Weighing<T, Stored>& w, std::ptrdiff_t row, std::p
 
 template <class T, class Stored, int WeightRows>
 inline void weigh_vectors(const Weighing<T, Stored>& w, std::ptrdiff_t row) {
-  // accumulators for half of the registers; the other half holds weights and values
-  constexpr int most = std::max(simd::registers / 2 / WeightRows, 1) > 8
-                           ? 8
-                           : std::max(simd::registers / 2 / WeightRows, 1);
+  // half of the registers are accumulators; the other half holds weights and values
+  constexpr int max_block = std::max(simd::registers / 2 / WeightRows, 1) > 8
+                                ? 8
+                                : std::max(simd::registers / 2 / WeightRows, 1);
   std::ptrdiff_t vector = 0;
-  for (; vector + most <= w.vectors.count; vector += most) {
-    weigh_block<T, Stored, WeightRows, most>(w, row, vector);
+  for (; vector + max_block <= w.vectors.count; vector += max_block) {
+    weigh_block<T, Stored, WeightRows, max_block>(w, row, vector);
   }
-  if constexpr (most > 4) {
+  if constexpr (max_block > 4) {
     for (; vector + 4 <= w.vectors.count; vector += 4)
       weigh_block<T, Stored, WeightRows, 4>(w, row, vector);
   }
-  if constexpr (most > 2) {
+  if constexpr (max_block > 2) {
     for (; vector + 2 <= w.vectors.count; vector += 2)
       weigh_block<T, Stored, WeightRows, 2>(w, row, vector);
   }

@@ -9,22 +9,24 @@
 namespace heedful {
 namespace {
 
-// Plain enough for the compiler to make packets of it.
+// Simple enough for the compiler to vectorize it.
 template <class T>
-void step_numbers(const AdamStep& options, std::ptrdiff_t count, T* __restrict parameter,
-                  const T* __restrict gradient, T* __restrict first, T* __restrict second) {
+void step_elements(const AdamStep& options, std::ptrdiff_t count, T* __restrict parameter,
+                   const T* __restrict gradient, T* __restrict first, T* __restrict second) {
   const T step = static_cast<T>(options.step), root = static_cast<T>(options.root);
-  const T beta1 = static_cast<T>(options.beta1), rest1 = static_cast<T>(1 - options.beta1);
-  const T beta2 = static_cast<T>(options.beta2), rest2 = static_cast<T>(1 - options.beta2);
-  // squares end there: below, 0 / 0 would be NaN
-  static const T least = std::sqrt(std::numeric_limits<T>::min());
-  const T epsilon = std::max(static_cast<T>(options.epsilon), least),
+  const T beta1 = static_cast<T>(options.beta1),
+          one_minus_beta1 = static_cast<T>(1 - options.beta1);
+  const T beta2 = static_cast<T>(options.beta2),
+          one_minus_beta2 = static_cast<T>(1 - options.beta2);
+  // smaller gradients have a square of 0: with a smaller epsilon, 0 / 0 would be NaN
+  static const T min_epsilon = std::sqrt(std::numeric_limits<T>::min());
+  const T epsilon = std::max(static_cast<T>(options.epsilon), min_epsilon),
           keep = static_cast<T>(options.keep);
   const T decay = static_cast<T>(options.coupled_decay);
   for (std::ptrdiff_t i = 0; i < count; ++i) {
-    const T slope = gradient[i] + decay * parameter[i];
-    const T mean = beta1 * first[i] + rest1 * slope;
-    const T square = beta2 * second[i] + rest2 * slope * slope;
+    const T g = gradient[i] + decay * parameter[i];
+    const T mean = beta1 * first[i] + one_minus_beta1 * g;
+    const T square = beta2 * second[i] + one_minus_beta2 * g * g;
     first[i] = mean;
     second[i] = square;
     parameter[i] = parameter[i] * keep - step * mean / (std::sqrt(square) * root + epsilon);
@@ -36,9 +38,9 @@ void step_numbers(const AdamStep& options, std::ptrdiff_t count, T* __restrict p
 template <class T>
 void adam_step(const AdamStep& options, std::ptrdiff_t count, T* parameter, const T* gradient,
                T* first, T* second, const Team& team) {
-  in_number_tasks(count, team, [&](std::ptrdiff_t begin, std::ptrdiff_t numbers) {
-    step_numbers(options, numbers, parameter + begin, gradient + begin, first + begin,
-                 second + begin);
+  parallel_for_elements(count, team, [&](std::ptrdiff_t begin, std::ptrdiff_t length) {
+    step_elements(options, length, parameter + begin, gradient + begin, first + begin,
+                  second + begin);
   });
 }
 

@@ -1,9 +1,9 @@
-// One step of Adam or AdamW over a run of numbers:
+// One step of Adam or AdamW over contiguous elements:
 //   g = gradient + coupled_decay · p         p ← p · keep
 //   m ← β₁ m + (1 − β₁) g                    v ← β₂ v + (1 − β₂) g²
 //   p ← p − step · m / (√v · root + ε)
-// With t steps done: step = rate / (1 − β₁ᵗ), root = 1 / √(1 − β₂ᵗ). Adam couples the decay of the
-// weights with the gradient and keeps 1; AdamW has keep = 1 − rate · decay instead.
+// In step t: step = rate / (1 − β₁ᵗ), root = 1 / √(1 − β₂ᵗ). Adam adds the weight decay to the
+// gradient and has keep = 1; AdamW has keep = 1 − rate · decay instead.
 #pragma once
 
 #include <cstddef>

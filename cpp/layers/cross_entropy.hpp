@@ -20,7 +20,7 @@ struct CrossEntropy {
   T smoothing, factor;
 };
 
-// Each logit is gone through twice or more.
+// Every logit is read at least twice.
 template <class T>
 Cost cost_of(const CrossEntropy<T>& problem) {
   return Cost::of_elements(2 * static_cast<double>(problem.rows) *

@@ -10,11 +10,11 @@ namespace heedful {
 namespace {
 
 template <class T>
-constexpr std::ptrdiff_t task_columns = 256 / sizeof(T);  // some cache lines
+constexpr std::ptrdiff_t task_columns = 256 / sizeof(T);  // a few cache lines
 
-// With more rows, one id may have so many that the error of a plain sum in T would show.
+// With more rows, one id may occur so often that the error of a plain sum in T becomes noticeable.
 constexpr std::ptrdiff_t many_rows = 4096;
-// Rows of an id that are summed one after another in T.
+// Number of rows of an id that are summed one after another in T.
 constexpr std::ptrdiff_t level_rows = 64;
 
 // The rows of each id that occurs, in their order: those of ids[i] are rows[begins[i]] to
@@ -23,36 +23,37 @@ struct RowsById {
   Buffer<std::ptrdiff_t> ids, begins, rows;
   std::ptrdiff_t count = 0;  // of ids
 
-  RowsById(const std::int64_t* of_rows, std::ptrdiff_t number, std::int64_t ignored)
-      : ids(number), begins(number + 1), rows(number) {
-    std::int64_t most = -1;
-    for (std::ptrdiff_t row = 0; row < number; ++row) most = std::max(most, of_rows[row]);
-    Buffer<std::ptrdiff_t> places(most + 1, zeroed);  // first how many rows, then where the next is
-    for (std::ptrdiff_t row = 0; row < number; ++row) {
+  RowsById(const std::int64_t* of_rows, std::ptrdiff_t num_rows, std::int64_t ignored)
+      : ids(num_rows), begins(num_rows + 1), rows(num_rows) {
+    std::int64_t max_id = -1;
+    for (std::ptrdiff_t row = 0; row < num_rows; ++row) max_id = std::max(max_id, of_rows[row]);
+    Buffer<std::ptrdiff_t> positions(
+        max_id + 1, zeroed);  // first the count of rows, then the position of the next
+    for (std::ptrdiff_t row = 0; row < num_rows; ++row) {
       const std::int64_t id = of_rows[row];
-      if (id != ignored && places[id]++ == 0) ids[count++] = id;
+      if (id != ignored && positions[id]++ == 0) ids[count++] = id;
     }
     begins[0] = 0;
     for (std::ptrdiff_t i = 0; i < count; ++i) {
-      begins[i + 1] = begins[i] + places[ids[i]];
-      places[ids[i]] = begins[i];
+      begins[i + 1] = begins[i] + positions[ids[i]];
+      positions[ids[i]] = begins[i];
     }
-    for (std::ptrdiff_t row = 0; row < number; ++row) {
-      if (of_rows[row] != ignored) rows[places[of_rows[row]]++] = row;
+    for (std::ptrdiff_t row = 0; row < num_rows; ++row) {
+      if (of_rows[row] != ignored) rows[positions[of_rows[row]]++] = row;
     }
   }
 };
 
-// to[column] += the rows' sum, formed in levels, the last one in double.
+// to[column] += the sum of the rows, in two levels, the second one in double.
 template <class T>
-void add_rows(const std::ptrdiff_t* rows, std::ptrdiff_t number, Matrix<const T> dy,
+void add_rows(const std::ptrdiff_t* rows, std::ptrdiff_t num_rows, Matrix<const T> dy,
               std::ptrdiff_t first, std::ptrdiff_t columns, T* to) {
   std::array<double, task_columns<T>> total{};
-  for (std::ptrdiff_t begin = 0; begin < number; begin += level_rows) {
+  for (std::ptrdiff_t begin = 0; begin < num_rows; begin += level_rows) {
     alignas(64) std::array<T, task_columns<T>> sums{};
-    for (std::ptrdiff_t r = begin; r < std::min(begin + level_rows, number); ++r) {
+    for (std::ptrdiff_t r = begin; r < std::min(begin + level_rows, num_rows); ++r) {
       const T* const from = dy.row(rows[r]) + first;
-      each_number<T>(columns, [&](auto at) {
+      for_each_element<T>(columns, [&](auto at) {
         at.store(sums.data(), simd::add(at.load(sums.data()), at.load(from)));
       });
     }
@@ -94,7 +95,8 @@ void embedding_gradient(std::ptrdiff_t rows, std::ptrdiff_t columns, Matrix<cons
       if (ids[row] == ignored) continue;
       const T* const from = dy.row(row) + first;
       T* const to = dtable.row(ids[row]) + first;
-      each_number<T>(count, [&](auto at) { at.store(to, simd::add(at.load(to), at.load(from))); });
+      for_each_element<T>(count,
+                          [&](auto at) { at.store(to, simd::add(at.load(to), at.load(from))); });
     }
   });
 }

@@ -1,7 +1,7 @@
 // Gradient of a table of vectors that were looked up:  dtable[ids[n]] += dy[n]
 //   dy (N, D)   ids (N)   dtable (V, D)
-// Rows are added in their order, by tasks that share out the columns: no two write the same number,
-// and the bits are the same for any number of threads.
+// Rows are added in their order, by tasks that partition the columns: no two tasks write the same
+// element, and the bits are the same for any number of threads.
 #pragma once
 
 #include <cstdint>

@@ -12,35 +12,36 @@
 namespace heedful {
 namespace {
 
-// Ranges of rows: enough for many threads, few enough for their sums to be little work.
+// Ranges of rows: enough for many threads, few enough that adding their sums is cheap.
 EvenRanges ranges_of(std::ptrdiff_t rows) {
   return {rows, std::clamp<std::ptrdiff_t>(rows / 16, 1, 64)};
 }
 
-// Rows whose gradients are summed one after another in T.
+// Number of rows whose gradients are summed one after another in T.
 constexpr std::ptrdiff_t level_rows = 256;
 
-// Of the next row, prefetched while one is worked on in several passes, none of which reads far
-// enough ahead by itself.
+// Bytes of the next row, which is prefetched while one is processed in several passes: in none of
+// them does the hardware prefetcher read far enough ahead.
 template <class T>
 std::ptrdiff_t row_bytes(const Norm<T>& norm) {
   return norm.columns * static_cast<std::ptrdiff_t>(sizeof(T));
 }
 
-// Mean and 1 / √(variance) of numbers whose squares, or whose sum, pass the largest number: those
-// of numbers that are smaller by a power of two. Beside them epsilon is nothing.
+// Mean and 1 / √(variance) of a row whose squares, or whose sum, overflow: computed of the row
+// scaled down by a power of two. epsilon is negligible beside such a variance.
 template <class T>
-struct Measures {
-  T middle, scale;
+struct Statistics {
+  T mean, rstd;
 };
 
 template <class T>
-[[gnu::noinline]] Measures<T> measure_huge(const T* x, std::ptrdiff_t columns, bool centred) {
+[[gnu::noinline]] Statistics<T> scaled_statistics(const T* x, std::ptrdiff_t columns,
+                                                  bool centred) {
   const T shrink = std::ldexp(T{1}, -std::numeric_limits<T>::max_exponent / 2 - 16);
   const T count = static_cast<T>(columns);
   const auto small = [&](auto at) { return simd::multiply(at.load(x), at.all(shrink)); };
-  const T mean = centred ? sum_numbers<T>(columns, small) / count : T{0};
-  const T squares = sum_numbers<T>(columns, [&](auto at) {
+  const T mean = centred ? sum_elements<T>(columns, small) / count : T{0};
+  const T squares = sum_elements<T>(columns, [&](auto at) {
     const auto distance = simd::subtract(small(at), at.all(mean));
     return simd::multiply(distance, distance);
   });
@@ -51,67 +52,67 @@ template <class T>
 void forward_row(const Norm<T>& norm, const T* x, const T* bias, T* y, T* mean, T& rstd) {
   const std::ptrdiff_t columns = norm.columns;
   const T count = static_cast<T>(std::max<std::ptrdiff_t>(columns, 1));
-  T middle = 0;
+  T row_mean = 0;
   if (mean) {
-    middle = sum_numbers<T>(columns, [&](auto at) { return at.load(x); }) / count;
+    row_mean = sum_elements<T>(columns, [&](auto at) { return at.load(x); }) / count;
   }
-  const T squares = sum_numbers<T>(columns, [&](auto at) {
-    const auto distance = simd::subtract(at.load(x), at.all(middle));
+  const T squares = sum_elements<T>(columns, [&](auto at) {
+    const auto distance = simd::subtract(at.load(x), at.all(row_mean));
     return simd::multiply(distance, distance);
   });
   T scale = T{1} / std::sqrt(squares / count + norm.epsilon);
   if (!std::isfinite(squares)) [[unlikely]] {
-    const Measures<T> huge = measure_huge(x, columns, mean != nullptr);
-    middle = huge.middle, scale = huge.scale;
+    const Statistics<T> scaled = scaled_statistics(x, columns, mean != nullptr);
+    row_mean = scaled.mean, scale = scaled.rstd;
   }
-  if (mean) *mean = middle;
+  if (mean) *mean = row_mean;
   rstd = scale;
-  each_number<T>(columns, [&](auto at) {
-    auto value = simd::multiply(simd::subtract(at.load(x), at.all(middle)), at.all(scale));
+  for_each_element<T>(columns, [&](auto at) {
+    auto value = simd::multiply(simd::subtract(at.load(x), at.all(row_mean)), at.all(scale));
     if (norm.weight) value = simd::multiply(value, at.load(norm.weight));
     if (bias) value = simd::add(value, at.load(bias));
     at.store(y, value);
   });
 }
 
-// Not inlined: within the loop over rows its own loops run out of registers.
+// Not inlined: inside the loop over rows its own loops would run out of registers.
 template <class T>
 [[gnu::noinline]] void backward_row(const Norm<T>& norm, const T* dy, const T* x, const T* mean,
                                     T rstd, T* dx, T* dweight, T* dbias) {
   const std::ptrdiff_t columns = norm.columns;
   const T count = static_cast<T>(std::max<std::ptrdiff_t>(columns, 1));
-  const T middle = mean ? *mean : T{0};
-  const auto normal = [&](auto at) {
-    return simd::multiply(simd::subtract(at.load(x), at.all(middle)), at.all(rstd));
+  const T row_mean = mean ? *mean : T{0};
+  const auto x_hat = [&](auto at) {
+    return simd::multiply(simd::subtract(at.load(x), at.all(row_mean)), at.all(rstd));
   };
-  const auto upstream = [&](auto at) {
+  const auto g = [&](auto at) {
     return norm.weight ? simd::multiply(at.load(dy), at.load(norm.weight)) : at.load(dy);
   };
-  const T level = mean ? sum_numbers<T>(columns, upstream) / count : T{0};
-  const T slope =
-      sum_numbers<T>(columns, [&](auto at) { return simd::multiply(upstream(at), normal(at)); }) /
-      count;
-  each_number<T>(columns, [&](auto at) {
-    const auto gradient = at.load(dy), unit = normal(at);
-    const auto rest = simd::subtract(upstream(at), at.all(level));
+  const T mean_g = mean ? sum_elements<T>(columns, g) / count : T{0};
+  const T mean_g_x_hat =
+      sum_elements<T>(columns, [&](auto at) { return simd::multiply(g(at), x_hat(at)); }) / count;
+  for_each_element<T>(columns, [&](auto at) {
+    const auto gradient = at.load(dy), unit = x_hat(at);
+    const auto centred = simd::subtract(g(at), at.all(mean_g));
     if (dweight) {
       at.store(dweight, simd::multiply_add(gradient, unit, at.load(dweight)));
     }
     if (dbias) at.store(dbias, simd::add(gradient, at.load(dbias)));
-    at.store(dx, simd::multiply(at.all(rstd),
-                                simd::subtract(rest, simd::multiply(unit, at.all(slope)))));
+    at.store(dx,
+             simd::multiply(at.all(rstd),
+                            simd::subtract(centred, simd::multiply(unit, at.all(mean_g_x_hat)))));
   });
 }
 
-// The sum of all rows into the first, pairwise: the error grows with the logarithm of their number.
+// Adds all rows to the first, pairwise: the error grows with the logarithm of their number.
 template <class T>
 void add_rows_in_pairs(T* sums, std::ptrdiff_t rows, std::ptrdiff_t columns) {
   for (std::ptrdiff_t distance = 1; distance < rows; distance *= 2) {
     for (std::ptrdiff_t row = 0; row + distance < rows; row += 2 * distance) {
       T* const sum = sums + row * columns;
       const T* const other = sum + distance * columns;
-      each_number<T>(columns,
-                     [&](auto at) { at.store(sum, simd::add(at.load(sum), at.load(other))); });
+      for_each_element<T>(columns,
+                          [&](auto at) { at.store(sum, simd::add(at.load(sum), at.load(other))); });
     }
   }
 }
@@ -137,8 +138,8 @@ void norm_backward(const Norm<T>& norm, Matrix<const T> dy, Matrix<const T> x, c
                    const T* rstd, Matrix<T> dx, T* dweight, T* dbias, const Team& team) {
   const EvenRanges ranges = ranges_of(norm.rows);
   const std::ptrdiff_t columns = norm.columns;
-  // one row of sums for each range: [range][column], and of long ranges what was taken out of it,
-  // in double: the error of a sum in T grows with its rows
+  // one row of sums for each range: [range][column]; long ranges move them regularly to sums in
+  // double: the error of a sum in T grows with its number of rows
   Buffer<T> weights(dweight ? ranges.count * columns : 0, zeroed);
   Buffer<T> biases(dbias ? ranges.count * columns : 0, zeroed);
   const bool levels = norm.rows > level_rows * ranges.count;

@@ -1,13 +1,13 @@
-// Rows brought to one scale:
+// Normalization of rows:
 //   layer norm   y = (x − mean) · rstd · weight + bias    rstd = 1 / √(mean((x − mean)²) + epsilon)
-//   RMS norm     the same with mean = 0: no array for it
+//   RMS norm     the same with mean = 0, without the array mean
 //   x, y, dy, dx (N, D)   weight, bias, dweight, dbias (D) or none   mean, rstd (N)
 //
 // With x̂ = (x − mean) · rstd and g = dy · weight:
 //   dx = rstd · (g − mean(g) − x̂ · mean(g x̂)), without mean(g) for RMS norm
 //   dweight += Σ_n dy x̂      dbias += Σ_n dy
-// y may be x, and dx may be dy. Sums over n are taken by ranges of rows that N decides, and added
-// in their order: the same bits for any number of threads.
+// y may be x, and dx may be dy. Sums over n are computed by ranges of rows that depend on N alone,
+// and added in their order: the same bits for any number of threads.
 #pragma once
 
 #include "arrays/matrix.hpp"

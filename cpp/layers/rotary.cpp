@@ -16,8 +16,8 @@ using simd::multiply;
 using simd::subtract;
 
 template <class T>
-void turn_halves(const T* x, const T* cos, const T* sin, std::ptrdiff_t pairs, T* y) {
-  each_number<T>(pairs, [&](auto at) {
+void rotate_halves(const T* x, const T* cos, const T* sin, std::ptrdiff_t pairs, T* y) {
+  for_each_element<T>(pairs, [&](auto at) {
     const auto first = at.load(x), second = at.load(x + pairs);
     const auto along = at.load(cos), across = at.load(sin);
     at.store(y, subtract(multiply(first, along), multiply(second, across)));
@@ -26,7 +26,7 @@ void turn_halves(const T* x, const T* cos, const T* sin, std::ptrdiff_t pairs, T
 }
 
 template <class T>
-void turn_neighbours(const T* x, const T* cos, const T* sin, std::ptrdiff_t pairs, T* y) {
+void rotate_interleaved(const T* x, const T* cos, const T* sin, std::ptrdiff_t pairs, T* y) {
   constexpr std::ptrdiff_t width = simd::lanes<T>;
   std::ptrdiff_t i = 0;
   for (; i + width <= pairs; i += width) {
@@ -45,68 +45,70 @@ void turn_neighbours(const T* x, const T* cos, const T* sin, std::ptrdiff_t pair
   }
 }
 
-// Rows of one item that share a task: those of a head, or those of all heads where these lie closer
-// together than rows do.
-struct Cut {
+// The partition into tasks: rows of one item and of a head, or of all heads where the stride of
+// heads is smaller than that of rows.
+struct Partition {
   bool heads_together;
   std::ptrdiff_t heads, rows;  // of a task
   std::ptrdiff_t head_tasks, row_tasks;
 
-  explicit Cut(const Rotary& call) {
-    constexpr std::ptrdiff_t numbers = 16384;
+  explicit Partition(const Rotary& call) {
+    constexpr std::ptrdiff_t max_elements = 16384;
     heads_together = std::abs(call.x.head_stride) < std::abs(call.x.row_stride);
     heads = heads_together ? call.heads : 1;
-    rows = std::max<std::ptrdiff_t>(numbers / std::max<std::ptrdiff_t>(heads * call.depth, 1), 1);
+    rows =
+        std::max<std::ptrdiff_t>(max_elements / std::max<std::ptrdiff_t>(heads * call.depth, 1), 1);
     head_tasks = heads_together ? 1 : call.heads;
     row_tasks = (call.rows + rows - 1) / rows;
   }
 };
 
 template <class T>
-void turn_row(const Rotary& call, std::ptrdiff_t item, std::ptrdiff_t head, std::ptrdiff_t row,
-              T* area) {
+void rotate_row(const Rotary& call, std::ptrdiff_t item, std::ptrdiff_t head, std::ptrdiff_t row,
+                T* buffer) {
   const char* const from = call.x.row(item, head, row);
   char* const to = call.y.row(item, head, row);
   const T* x = reinterpret_cast<const T*>(from);
   T* y = reinterpret_cast<T*>(to);
   if (!call.x.in_place<T>()) {
-    read_row(from, call.x.type, call.x.column_stride, area, call.depth);
-    x = area;
+    read_row(from, call.x.type, call.x.column_stride, buffer, call.depth);
+    x = buffer;
   }
-  if (!call.y.in_place<T>()) y = area;
+  if (!call.y.in_place<T>()) y = buffer;
   const T* const cos = reinterpret_cast<const T*>(call.cos.row(item, 0, row));
   const T* const sin = reinterpret_cast<const T*>(call.sin.row(item, 0, row));
-  (call.interleaved ? turn_neighbours<T> : turn_halves<T>)(x, cos, sin, call.pairs, y);
+  (call.interleaved ? rotate_interleaved<T> : rotate_halves<T>)(x, cos, sin, call.pairs, y);
   if (x != y) std::copy(x + 2 * call.pairs, x + call.depth, y + 2 * call.pairs);
-  if (y == area) write_row(y, to, call.y.type, call.y.column_stride, call.depth);
+  if (y == buffer) write_row(y, to, call.y.type, call.y.column_stride, call.depth);
 }
 
 }  // namespace
 
 template <class T>
-void turn_rows(const Rotary& call, const Team& team) {
-  const Cut cut(call);
+void rotate_rows(const Rotary& call, const Team& team) {
+  const Partition partition(call);
   const bool converts = !call.x.in_place<T>() || !call.y.in_place<T>();
   const std::size_t bytes = converts ? static_cast<std::size_t>(call.depth) * sizeof(T) : 0;
   const std::ptrdiff_t row_bytes = call.depth * element_size(call.x.type);
   const auto run = [&](std::ptrdiff_t task, Worker& worker) {
-    const std::ptrdiff_t unit = task / cut.row_tasks, begin = task % cut.row_tasks * cut.rows;
-    const std::ptrdiff_t item = unit / cut.head_tasks;
-    const std::ptrdiff_t first = cut.heads_together ? 0 : unit % cut.head_tasks;
-    T* const area = reinterpret_cast<T*>(worker.scratch);
-    for (std::ptrdiff_t row = begin; row < std::min(begin + cut.rows, call.rows); ++row) {
-      for (std::ptrdiff_t head = first; head < first + cut.heads; ++head) {
-        // where rows lie apart, no processor reads ahead by itself
+    const std::ptrdiff_t unit = task / partition.row_tasks,
+                         begin = task % partition.row_tasks * partition.rows;
+    const std::ptrdiff_t item = unit / partition.head_tasks;
+    const std::ptrdiff_t first = partition.heads_together ? 0 : unit % partition.head_tasks;
+    T* const buffer = reinterpret_cast<T*>(worker.scratch);
+    for (std::ptrdiff_t row = begin; row < std::min(begin + partition.rows, call.rows); ++row) {
+      for (std::ptrdiff_t head = first; head < first + partition.heads; ++head) {
+        // the hardware prefetcher does not follow rows that are not contiguous
         prefetch_row(call.x.row(item, head, row + 1), row_bytes);
-        turn_row(call, item, head, row, area);
+        rotate_row(call, item, head, row, buffer);
       }
     }
   };
-  parallel_for(call.items * cut.head_tasks * cut.row_tasks, threads_for(cost_of(call), team), bytes,
-               run);
+  parallel_for(call.items * partition.head_tasks * partition.row_tasks,
+               threads_for(cost_of(call), team), bytes, run);
 }
 
-template void turn_rows<float>(const Rotary&, const Team&);
-template void turn_rows<double>(const Rotary&, const Team&);
+template void rotate_rows<float>(const Rotary&, const Team&);
+template void rotate_rows<double>(const Rotary&, const Team&);
 
 }  // namespace heedful

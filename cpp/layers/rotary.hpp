@@ -1,8 +1,8 @@
-// Positions told by turning pairs of features (a, b) by the angles of their row:
+// Position encoding by rotating pairs of features (a, b) by the angles of their row:
 //   y[a] = x[a] · cos[i] − x[b] · sin[i]            pair i of R/2: (i, i + R/2),
 //   y[b] = x[b] · cos[i] + x[a] · sin[i]                           (2 i, 2 i + 1) if interleaved
 //   x, y (B, H, L, D)   cos, sin (B, 1, L, R/2)
-// Features from R on stay as they are. The gradient is the same with −sin.
+// Features from R on are copied. The gradient is the same with −sin.
 #pragma once
 
 #include "arrays/tensor_view.hpp"
@@ -14,7 +14,7 @@ struct Rotary {
   std::ptrdiff_t items, heads, rows, depth;  // B, H, L, D
   std::ptrdiff_t pairs;                      // R/2
   bool interleaved;
-  // cos and sin are of T, their columns side by side; y is of the type of x, and may be x.
+  // cos and sin are of type T, with contiguous columns; y is of the type of x, and may be x.
   TensorView x, y, cos, sin;
 };
 
@@ -24,6 +24,6 @@ inline Cost cost_of(const Rotary& call) {
 }
 
 template <class T>
-void turn_rows(const Rotary& call, const Team& team);
+void rotate_rows(const Rotary& call, const Team& team);
 
 }  // namespace heedful

@@ -1,4 +1,4 @@
-// What follows the product of a dense layer, on some numbers of a row while they are in the cache:
+// The operations after the product of a dense layer, on a part of a row while it is in the cache:
 //   before = sums + bias      y = activation(before) + residual
 #pragma once
 
@@ -16,8 +16,8 @@ struct Epilogue {
   Activation activation;
   Matrix<T> before, y;  // (N, Out); before or none
 
-  // Columns [first, first + count) of the row, whose sums may lie in before or, without a residual
-  // in the same memory, in y.
+  // Computes columns [first, first + count) of the row. Their sums may be stored in before or,
+  // unless the residual is in the same memory, in y.
   void finish(const T* sums, std::ptrdiff_t row, std::ptrdiff_t first, std::ptrdiff_t count) const;
 };
 

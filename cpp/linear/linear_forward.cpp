@@ -1,15 +1,17 @@
-// Three ways, chosen by the shape alone, that differ in what is packed and what is read in place:
+// Three algorithms, chosen by the shape alone, that differ in which operand is packed and which is
+// read in place:
 //
-//   few rows   y = x Wᵀ with the lanes over In: the weight is read once, as it lies, at the speed
-//              of memory
-//   some rows  Yᵀ = W Xᵀ: x is packed once for all tasks, the weight is broadcast where it lies and
-//              read once; tiles of Yᵀ are turned on their way out
-//   many rows  Y = X Wᵀ: each task packs its strip of the weight, x is broadcast where it lies
+//   few rows   y = x Wᵀ with the lanes over In: the weight is read once, in place, at memory
+//              bandwidth
+//   some rows  Yᵀ = W Xᵀ: x is packed once for all tasks, the weight is broadcast in place and read
+//              once; tiles of Yᵀ are transposed when they are written
+//   many rows  Y = X Wᵀ: each task packs its strip of the weight, x is broadcast in place
 //
-// Packing costs about a sixteenth of a multiplication by one row, so the smaller operand is packed.
+// Packing an operand takes about a sixteenth of the time of multiplying it by one row, so the
+// smaller one is packed.
 //
-// Some rows and many rows give the same bits: sums run along In, block by block. Those of few rows
-// run along In in every lane by itself, so they have other bits, the same for 1 to 8 rows.
+// Some rows and many rows have the same bits: they sum over In, one depth block after the other.
+// Few rows sum over In in every lane separately, so they have other bits, the same for 1 to 8 rows.
 #include "linear/linear_forward.hpp"
 
 #include <algorithm>
@@ -24,9 +26,9 @@ namespace heedful {
 namespace {
 
 constexpr std::ptrdiff_t few_rows = 8;
-// Rows of the weight that all rows of x meet before the next ones, and how far ahead they are
-// fetched.
-constexpr std::ptrdiff_t weight_part = 16, rows_ahead = 8;
+// Rows of the weight that are multiplied by all rows of x before the next ones, and how many rows
+// ahead they are prefetched.
+constexpr std::ptrdiff_t weight_chunk = 16, prefetch_distance = 8;
 
 template <class T>
 struct Call {
@@ -45,7 +47,7 @@ void few(const Call<T>& call) {
   constexpr std::ptrdiff_t task_bytes = 128 << 10;  // of the weight
   const RowVectors<T> vectors(inputs);
   const std::ptrdiff_t spread_stride = vectors.count * simd::lanes<T>;
-  Buffer<T> spread(parts_of(rows, 4) * 4 * spread_stride, zeroed);
+  Buffer<T> spread(ceil_div(rows, 4) * 4 * spread_stride, zeroed);
   for (std::ptrdiff_t row = 0; row < rows; ++row) {
     T* const to = spread.data() + row * spread_stride;
     vectors.spread(call.x.row(row), T{1}, to);
@@ -53,59 +55,60 @@ void few(const Call<T>& call) {
   }
   const std::ptrdiff_t row_bytes = inputs * static_cast<std::ptrdiff_t>(sizeof(T));
   const EvenRanges tasks{
-      outputs, std::min(parts_of(outputs, 16), parts_of(outputs * row_bytes, task_bytes))};
-  const std::ptrdiff_t most = parts_of(outputs, tasks.count);
+      outputs, std::min(ceil_div(outputs, 16), ceil_div(outputs * row_bytes, task_bytes))};
+  const std::ptrdiff_t max_count = ceil_div(outputs, tasks.count);
   const auto run = [&](std::ptrdiff_t task, Worker& worker) {
     const std::ptrdiff_t first = tasks.begin(task), count = tasks.length(task);
-    T* const sums = WorkArea(worker.scratch).take<T>(rows * most);
+    T* const sums = WorkArea(worker.scratch).take<T>(rows * max_count);
     const DotQueries<T> queries{spread.data(), rows, vectors};
     const std::ptrdiff_t stride = call.weight.stride;
-    for (std::ptrdiff_t part = 0; part < count; part += weight_part) {
-      const T* const weights = call.weight.row(first + part);
-      const LinePrefetch prefetch{reinterpret_cast<const char*>(weights + rows_ahead * stride),
-                                  stride * static_cast<std::ptrdiff_t>(sizeof(T))};
-      dot_rows(queries, Rows<T>{weights, stride}, std::min(weight_part, count - part), prefetch,
-               sums + part, most);
+    for (std::ptrdiff_t begin = 0; begin < count; begin += weight_chunk) {
+      const T* const weights = call.weight.row(first + begin);
+      const LinePrefetch prefetch{
+          reinterpret_cast<const char*>(weights + prefetch_distance * stride),
+          stride * static_cast<std::ptrdiff_t>(sizeof(T))};
+      dot_rows(queries, Rows<T>{weights, stride}, std::min(weight_chunk, count - begin), prefetch,
+               sums + begin, max_count);
     }
     for (std::ptrdiff_t row = 0; row < rows; ++row) {
-      call.epilogue.finish(sums + row * most, row, first, count);
+      call.epilogue.finish(sums + row * max_count, row, first, count);
     }
   };
   WorkArea area(nullptr);
-  area.take<T>(rows * most);
+  area.take<T>(rows * max_count);
   parallel_for(tasks.count, call.team, area.size(), run);
 }
 
 // ---- some rows
 
-// A task's tile of Yᵀ, and the same turned.
+// A task's tile of Yᵀ, and its transpose.
 template <class T>
-struct TurnedAreas {
+struct TransposedScratch {
   std::size_t size;
-  TileAreas<T> tile;
-  T* sums;    // (outputs, lanes)
-  T* turned;  // (lanes, outputs in whole vectors)
-  T* ones;    // (lanes)
+  TileScratch<T> tile;
+  T* sums;        // (outputs, lanes)
+  T* transposed;  // (lanes, outputs padded to full vectors)
+  T* ones;        // (lanes)
 
-  TurnedAreas(const TileProduct<T>& product, std::byte* scratch) : tile(product, scratch) {
+  TransposedScratch(const TileProduct<T>& product, std::byte* scratch) : tile(product, scratch) {
     WorkArea area(scratch);
     area.take<std::byte>(static_cast<std::ptrdiff_t>(tile.size));
     const std::ptrdiff_t lanes = padded<T>(product.columns);
     sums = area.take<T>(product.rows * lanes);
-    turned = area.take<T>(padded<T>(product.rows) * lanes);
+    transposed = area.take<T>(padded<T>(product.rows) * lanes);
     ones = area.take<T>(lanes);
     size = area.size();
   }
 };
 
 template <class T>
-void finish_turned(const Epilogue<T>& epilogue, const TurnedAreas<T>& areas,
-                   const typename TaskGrid<T>::Tile& tile) {
+void finish_transposed(const Epilogue<T>& epilogue, const TransposedScratch<T>& scratch,
+                       const typename TaskGrid<T>::OutputTile& tile) {
   const std::ptrdiff_t lanes = padded<T>(tile.columns), stride = padded<T>(tile.rows);
   T* to[strip_columns<T>];
-  for (std::ptrdiff_t lane = 0; lane < lanes; ++lane) to[lane] = areas.turned + lane * stride;
-  std::fill_n(areas.ones, lanes, T{1});
-  panel_to_rows(areas.sums, lanes, tile.rows, areas.ones, to);
+  for (std::ptrdiff_t lane = 0; lane < lanes; ++lane) to[lane] = scratch.transposed + lane * stride;
+  std::fill_n(scratch.ones, lanes, T{1});
+  panel_to_rows(scratch.sums, lanes, tile.rows, scratch.ones, to);
   for (std::ptrdiff_t lane = 0; lane < tile.columns; ++lane) {
     epilogue.finish(to[lane], tile.column + lane, tile.row, tile.rows);
   }
@@ -120,18 +123,18 @@ void some(const Call<T>& call) {
   whole.depth = call.sizes.inputs;
   whole.a = call.weight;
   whole.panels = packed.data;
-  whole.panels_made = true;
+  whole.panels_packed = true;
   whole.c_padded = true;
   const auto run = [&](std::ptrdiff_t task, Worker& worker) {
     const auto tile = grid.tile(task);
-    TileProduct<T> product = part_of(whole, tile);
-    const TurnedAreas<T> areas(product, worker.scratch);
-    product.c = {areas.sums, padded<T>(tile.columns)};
-    multiply_tile(product, areas.tile, worker, [](std::ptrdiff_t, std::ptrdiff_t) {});
-    finish_turned(call.epilogue, areas, tile);
+    TileProduct<T> product = product_of_tile(whole, tile);
+    const TransposedScratch<T> scratch(product, worker.scratch);
+    product.c = {scratch.sums, padded<T>(tile.columns)};
+    multiply_tile(product, scratch.tile, worker, [](std::ptrdiff_t, std::ptrdiff_t) {});
+    finish_transposed(call.epilogue, scratch, tile);
   };
-  const TurnedAreas<T> areas(part_of(whole, grid.largest()), nullptr);
-  parallel_for(grid.tasks(), call.team, areas.size, run);
+  const TransposedScratch<T> scratch(product_of_tile(whole, grid.largest()), nullptr);
+  parallel_for(grid.tasks(), call.team, scratch.size, run);
 }
 
 // ---- many rows
@@ -139,18 +142,19 @@ void some(const Call<T>& call) {
 template <class T>
 void many(const Call<T>& call) {
   const Epilogue<T>& epilogue = call.epilogue;
-  // Sums wait between the blocks of the depth where results will stand, unless the residual does.
+  // Partial sums of the depth blocks are stored where the results will be, unless the residual is
+  // there.
   Matrix<T> sums = epilogue.before ? epilogue.before : epilogue.y;
-  Buffer<T> apart;
+  Buffer<T> own_sums;
   if (sums.data == epilogue.residual.data) {
-    apart = Buffer<T>(call.sizes.rows * call.sizes.outputs);
-    sums = {apart.data(), call.sizes.outputs};
+    own_sums = Buffer<T>(call.sizes.rows * call.sizes.outputs);
+    sums = {own_sums.data(), call.sizes.outputs};
   }
   TileProduct<T> product{};
   product.depth = call.sizes.inputs;
   product.a = call.x;
   product.b = call.weight;
-  product.b_turned = true;
+  product.b_transposed = true;
   product.c = sums;
   const TaskGrid<T> grid(call.sizes.rows, call.sizes.outputs, 512, 128);
   const auto finish = [&](const auto& tile, std::ptrdiff_t first, std::ptrdiff_t count) {
@@ -169,7 +173,7 @@ void linear_forward(const LinearSizes& sizes, Matrix<const T> x, Matrix<const T>
   if (sizes.rows == 0 || sizes.outputs == 0) return;
   const Call<T> call{sizes, x, weight, epilogue, threads_for(cost_of(sizes), team)};
   if (sizes.rows <= few_rows && sizes.inputs >= simd::lanes<T>) return few(call);
-  // numbers that are packed or turned: x and y, or the weight
+  // the number of elements that are packed or transposed: x and y, or the weight
   const auto rows = static_cast<double>(sizes.rows), outputs = static_cast<double>(sizes.outputs);
   const auto inputs = static_cast<double>(sizes.inputs);
   if (rows * (inputs + outputs) < inputs * outputs) return some(call);

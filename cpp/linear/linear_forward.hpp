@@ -1,8 +1,8 @@
 // A dense layer:  before = x Wᵀ + bias      y = activation(before) + residual
 //   x (N, In)   weight (Out, In)   bias (Out)   residual, before, y (N, Out)
-// Bias, residual and before may be missing; before is written. Residual may be y; else outputs
-// overlap no input. The order of every sum depends on In, and on whether N is above 8: the same
-// bits for any number of threads, and for a row among few or among many others.
+// Bias, residual and before are optional; before is an output. Residual may be y; otherwise outputs
+// overlap no input. The order of every sum depends on In and on whether N > 8 alone: a row has the
+// same bits for any number of threads, and among few or many other rows.
 #pragma once
 
 #include "arrays/matrix.hpp"

@@ -1,43 +1,43 @@
 // Both gradients are a tiled product whose lanes run along In, so that B is copied into panels and
-// never turned:
+// never transposed:
 //   dx       A = dy, in place, eight rows at a time    B = weight
 //   dweight  A = dyᵀ, packed, eight columns to a block   B = x
-// dbias is summed of the packed blocks, which are in the cache then.
+// dbias is summed from the packed blocks while they are in the cache.
 #include "linear/linear_gradients.hpp"
 
 #include "linear/task_grid.hpp"
 #include "linear/tile_product.hpp"
-#include "parallel/patience.hpp"
+#include "parallel/interrupt_check.hpp"
 #include "parallel/scratch.hpp"
 
 namespace heedful {
 namespace {
 
-constexpr auto nothing_more = [](const auto&, std::ptrdiff_t, std::ptrdiff_t) {};
+constexpr auto no_epilogue = [](const auto&, std::ptrdiff_t, std::ptrdiff_t) {};
 
-// Rows whose products are summed in T, a block of the depth after the other. The sums of so many
-// are added up in double: the error of a sum in T grows with its terms.
+// Number of rows whose products are summed in T, one depth block after the other. Sums of this many
+// rows are added in double: the error of a sum in T grows with its length.
 constexpr std::ptrdiff_t level_rows = 96 << 10;
 
-// c += the product, with its depth in levels.
+// c += the product, with the sum over its depth in two levels.
 template <class T>
 void multiply_in_levels(TileProduct<T> product, const TaskGrid<T>& grid, const Team& team) {
   const Matrix<T> c = product.c;
   const Matrix<const T> a = product.a, b = product.b;
   const std::ptrdiff_t depth = product.depth, columns = product.columns;
-  const EvenRanges levels{depth, parts_of(depth, level_rows)};
+  const EvenRanges levels{depth, ceil_div(depth, level_rows)};
   Buffer<T> sums(product.rows * columns);
   Buffer<double> total(product.rows * columns, zeroed);
   product.c = {sums.data(), columns};
   product.accumulate = false;
-  Patience patience(team);
+  InterruptCheck interrupt(team);
   for (std::ptrdiff_t level = 0; level < levels.count; ++level) {
-    patience.check();
+    interrupt.check();
     const std::ptrdiff_t begin = levels.begin(level);
     product.depth = levels.length(level);
     product.a.data = a.row(begin);
     product.b.data = b.row(begin);
-    multiply_in_tasks(product, grid, team, nothing_more);
+    multiply_in_tasks(product, grid, team, no_epilogue);
     parallel_for(product.rows, team, 0, [&](std::ptrdiff_t row, Worker&) {
       const bool last = level + 1 == levels.count;
       for (std::ptrdiff_t i = row * columns; i < (row + 1) * columns; ++i) {
@@ -61,7 +61,7 @@ void linear_gradient_input(const LinearSizes& sizes, Matrix<const T> dy, Matrix<
   product.c = dx;
   product.accumulate = add;
   const TaskGrid<T> grid(sizes.rows, sizes.inputs, 512, 128);
-  multiply_in_tasks(product, grid, threads_for(cost_of(sizes), team), nothing_more);
+  multiply_in_tasks(product, grid, threads_for(cost_of(sizes), team), no_epilogue);
 }
 
 template <class T>
@@ -73,7 +73,7 @@ void linear_gradient_weight(const LinearSizes& sizes, Matrix<const T> dy, Matrix
   product.columns = sizes.inputs;
   product.depth = sizes.rows;
   product.a = dy;
-  product.a_turned = true;
+  product.a_transposed = true;
   product.b = x;
   product.c = dweight;
   product.accumulate = true;
@@ -84,7 +84,7 @@ void linear_gradient_weight(const LinearSizes& sizes, Matrix<const T> dy, Matrix
   if (sizes.rows > level_rows) {
     multiply_in_levels(product, grid, threads_for(cost_of(sizes), team));
   } else {
-    multiply_in_tasks(product, grid, threads_for(cost_of(sizes), team), nothing_more);
+    multiply_in_tasks(product, grid, threads_for(cost_of(sizes), team), no_epilogue);
   }
   for (std::ptrdiff_t output = 0; output < row_sums.size(); ++output) {
     dbias[output] += static_cast<T>(row_sums[output]);

@@ -21,21 +21,21 @@ void copy_panel(const T* from, std::ptrdiff_t stride, std::ptrdiff_t depth, std:
 }  // namespace
 
 template <class T>
-void pack_panels(Matrix<const T> b, bool turned, const DepthPart& part, std::ptrdiff_t columns,
-                 T* panels) {
-  const Panels<T> cut(columns);
-  for (std::ptrdiff_t panel = 0; panel < cut.count; ++panel) {
-    const std::ptrdiff_t begin = cut.begin(panel), lanes = cut.lanes(panel);
-    T* const to = panels + part.held * begin + part.begin * lanes;
-    if (!turned) {
-      copy_panel(b.data + begin, b.stride, part.depth, lanes, cut.used(panel), to);
+void pack_panels(Matrix<const T> b, bool transposed, const DepthSlice& slice,
+                 std::ptrdiff_t columns, T* panels) {
+  const Panels<T> layout(columns);
+  for (std::ptrdiff_t panel = 0; panel < layout.count; ++panel) {
+    const std::ptrdiff_t begin = layout.begin(panel), lanes = layout.lanes(panel);
+    T* const to = panels + slice.held * begin + slice.begin * lanes;
+    if (!transposed) {
+      copy_panel(b.data + begin, b.stride, slice.depth, lanes, layout.used(panel), to);
       continue;
     }
     const T* rows[max_vectors * simd::lanes<T>];
     for (std::ptrdiff_t lane = 0; lane < lanes; ++lane) {
-      rows[lane] = b.row(begin + std::min(lane, cut.used(panel) - 1));
+      rows[lane] = b.row(begin + std::min(lane, layout.used(panel) - 1));
     }
-    rows_to_panel(rows, lanes, part.depth, T{1}, to);
+    rows_to_panel(rows, lanes, slice.depth, T{1}, to);
   }
 }
 
@@ -72,12 +72,12 @@ void pack_blocks(Matrix<const T> a, const EvenRanges& blocks, std::ptrdiff_t fir
 
 template <class T>
 void sum_block(const T* block, std::ptrdiff_t depth, T* sums) {
-  constexpr int together = 4 * block_rows;  // in flight: an addition waits for the one before
-  T partial[together] = {};
+  constexpr int num_sums = 4 * block_rows;  // independent: an addition waits for the one before it
+  T partial[num_sums] = {};
   const std::ptrdiff_t whole = depth / 4 * 4;
   for (std::ptrdiff_t k = 0; k < whole; k += 4) {
 #pragma GCC unroll 32
-    for (int i = 0; i < together; ++i) partial[i] += block[k * block_rows + i];
+    for (int i = 0; i < num_sums; ++i) partial[i] += block[k * block_rows + i];
   }
   for (std::ptrdiff_t k = whole; k < depth; ++k) {
     for (int i = 0; i < block_rows; ++i) partial[i] += block[k * block_rows + i];
@@ -87,8 +87,8 @@ void sum_block(const T* block, std::ptrdiff_t depth, T* sums) {
   }
 }
 
-template void pack_panels(Matrix<const float>, bool, const DepthPart&, std::ptrdiff_t, float*);
-template void pack_panels(Matrix<const double>, bool, const DepthPart&, std::ptrdiff_t, double*);
+template void pack_panels(Matrix<const float>, bool, const DepthSlice&, std::ptrdiff_t, float*);
+template void pack_panels(Matrix<const double>, bool, const DepthSlice&, std::ptrdiff_t, double*);
 template void pack_blocks(Matrix<const float>, const EvenRanges&, std::ptrdiff_t, std::ptrdiff_t,
                           std::ptrdiff_t, float*);
 template void pack_blocks(Matrix<const double>, const EvenRanges&, std::ptrdiff_t, std::ptrdiff_t,

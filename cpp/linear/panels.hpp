@@ -1,6 +1,6 @@
-// Operands of dense products in the order in which the micro-kernel wants them.
+// Operands of dense products packed in the order in which the micro-kernel reads them.
 //   panel   [k][lane]   up to three vectors of B's columns side by side; panels one after the other
-//   blocks  [block][k][row]   A's rows, eight to a block, for A that lies turned
+//   blocks  [block][k][row]   A's rows, eight to a block, where A is transposed
 #pragma once
 
 #include <algorithm>
@@ -14,53 +14,53 @@
 
 namespace heedful {
 
-// How columns are cut into panels: evenly, in whole vectors.
+// The split of columns into panels: evenly, in full vectors.
 template <class T>
 struct Panels {
   std::ptrdiff_t columns, vectors, count;
 
-  explicit Panels(std::ptrdiff_t number)
-      : columns(number),
-        vectors((number + simd::lanes<T> - 1) / simd::lanes<T>),
+  explicit Panels(std::ptrdiff_t num_columns)
+      : columns(num_columns),
+        vectors((num_columns + simd::lanes<T> - 1) / simd::lanes<T>),
         count((vectors + max_vectors - 1) / max_vectors) {}
 
   std::ptrdiff_t begin(std::ptrdiff_t panel) const {
     return EvenRanges{vectors, count}.begin(panel) * simd::lanes<T>;
   }
   std::ptrdiff_t lanes(std::ptrdiff_t panel) const { return begin(panel + 1) - begin(panel); }
-  // Lanes that stand for a column.
+  // Number of lanes that are not padding.
   std::ptrdiff_t used(std::ptrdiff_t panel) const {
     return std::min(begin(panel + 1), columns) - begin(panel);
   }
 };
 
-// Which part of the depth is packed, and how much of it the panels hold: the panel p begins at
+// The slice of the depth to pack, and the depth that the panels hold: panel p begins at
 // held · Panels(columns).begin(p).
-struct DepthPart {
+struct DepthSlice {
   std::ptrdiff_t begin, depth, held;
 };
 
-// panels[part.begin + k][lane] of the part's B (depth, columns): b[k][column], or turned
-// b[column][k]. Lanes behind the last column hold 0 or what the last column holds.
+// panels[slice.begin + k][lane] of the slice's B (depth, columns): b[k][column], or transposed
+// b[column][k]. Padding lanes hold 0 or the last column.
 template <class T>
-void pack_panels(Matrix<const T> b, bool turned, const DepthPart& part, std::ptrdiff_t columns,
-                 T* panels);
+void pack_panels(Matrix<const T> b, bool transposed, const DepthSlice& slice,
+                 std::ptrdiff_t columns, T* panels);
 
-// Rows of a block of A, and the number of blocks that are packed together: whole cache lines.
+// Rows of a block of A, and the number of blocks that are packed together: full cache lines.
 inline constexpr std::ptrdiff_t block_rows = 8;
 inline constexpr std::ptrdiff_t group_blocks = 8;
 
-// From one packed block to the next: two cache lines more than it takes, so that equal places in
-// all blocks of a group fall into different cache sets.
+// Distance between packed blocks: two cache lines more than the size of a block, so that equal
+// positions in all blocks of a group map to different cache sets.
 inline std::ptrdiff_t block_distance(std::ptrdiff_t depth) { return (depth + 4) * block_rows; }
 
-// How rows are cut into blocks: evenly, because a block of one row would wait for its loads.
+// The split of rows into blocks: evenly, because a block of one row would stall on its loads.
 inline EvenRanges row_blocks(std::ptrdiff_t rows) {
   return {rows, (rows + block_rows - 1) / block_rows};
 }
 
-// blocks[block][k][row] of the row blocks [first, last) of A, at most group_blocks, which lies
-// turned: a[k][row]. Rows that a block lacks are 0.
+// blocks[block][k][row] of the row blocks [first, last), at most group_blocks, of A, which is
+// transposed: a[k][row]. Missing rows of a block are 0.
 template <class T>
 void pack_blocks(Matrix<const T> a, const EvenRanges& blocks, std::ptrdiff_t first,
                  std::ptrdiff_t last, std::ptrdiff_t depth, T* packed);

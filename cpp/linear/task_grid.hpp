@@ -1,5 +1,5 @@
-// C of a dense product cut into tasks: strips of columns, in whole vectors, times ranges of rows.
-// The cut depends on the shape alone.
+// The partition of C of a dense product into tasks: strips of columns, in full vectors, times
+// ranges of rows. It depends on the shape alone.
 #pragma once
 
 #include <algorithm>
@@ -7,39 +7,39 @@
 
 #include "arrays/rows.hpp"
 #include "linear/tile_product.hpp"
-#include "parallel/patience.hpp"
+#include "parallel/interrupt_check.hpp"
 #include "parallel/scratch.hpp"
 #include "simd/packet.hpp"
 
 namespace heedful {
 
-// How many parts of at most `most` there are.
-inline std::ptrdiff_t parts_of(std::ptrdiff_t count, std::ptrdiff_t most) {
-  return std::max<std::ptrdiff_t>((count + most - 1) / most, 1);
+// ⌈count / divisor⌉, but at least 1: an empty range is one empty piece.
+inline std::ptrdiff_t ceil_div(std::ptrdiff_t count, std::ptrdiff_t divisor) {
+  return std::max<std::ptrdiff_t>((count + divisor - 1) / divisor, 1);
 }
 
 template <class T>
 struct TaskGrid {
-  static constexpr std::ptrdiff_t enough = 16;  // tasks
+  static constexpr std::ptrdiff_t min_tasks = 16;  // where min_rows allows
 
   std::ptrdiff_t rows, columns;
-  std::ptrdiff_t strips, cuts;
+  std::ptrdiff_t strips, row_ranges;
 
-  struct Tile {
+  struct OutputTile {
     std::ptrdiff_t row, rows, column, columns;
   };
 
-  // Ranges of at most `most` rows; of fewer, but not less than `least`, where there would be few
-  // tasks.
-  TaskGrid(std::ptrdiff_t number_of_rows, std::ptrdiff_t number_of_columns, std::ptrdiff_t most,
-           std::ptrdiff_t least)
-      : rows(number_of_rows),
-        columns(number_of_columns),
-        strips(parts_of(columns, strip_columns<T>)),
-        cuts(std::max(parts_of(rows, most),
-                      std::min(parts_of(enough, strips), parts_of(rows, least)))) {}
+  // Ranges of at most `max_rows` rows; of fewer, but not below `min_rows`, where there would be too
+  // few tasks.
+  TaskGrid(std::ptrdiff_t num_rows, std::ptrdiff_t num_columns, std::ptrdiff_t max_rows,
+           std::ptrdiff_t min_rows)
+      : rows(num_rows),
+        columns(num_columns),
+        strips(ceil_div(columns, strip_columns<T>)),
+        row_ranges(std::max(ceil_div(rows, max_rows),
+                            std::min(ceil_div(min_tasks, strips), ceil_div(rows, min_rows)))) {}
 
-  std::ptrdiff_t tasks() const { return strips * cuts; }
+  std::ptrdiff_t tasks() const { return strips * row_ranges; }
 
   // First column of a strip.
   std::ptrdiff_t begin(std::ptrdiff_t strip) const {
@@ -52,41 +52,42 @@ struct TaskGrid {
   }
 
   // All ranges of a strip, then the next strip.
-  Tile tile(std::ptrdiff_t task) const {
-    const std::ptrdiff_t strip = task / cuts, cut = task % cuts;
-    const EvenRanges ranges{rows, cuts};
-    return {ranges.begin(cut), ranges.length(cut), begin(strip), width(strip)};
+  OutputTile tile(std::ptrdiff_t task) const {
+    const std::ptrdiff_t strip = task / row_ranges, range = task % row_ranges;
+    const EvenRanges ranges{rows, row_ranges};
+    return {ranges.begin(range), ranges.length(range), begin(strip), width(strip)};
   }
-  // As large as any of them.
-  Tile largest() const { return {0, parts_of(rows, cuts), 0, strip_columns<T>}; }
+  // An upper bound of their sizes.
+  OutputTile largest() const { return {0, ceil_div(rows, row_ranges), 0, strip_columns<T>}; }
 };
 
-// The part of a product that makes the tile of C.
+// The part of a product that computes the tile of C.
 template <class T>
-TileProduct<T> part_of(TileProduct<T> product, const typename TaskGrid<T>::Tile& tile) {
+TileProduct<T> product_of_tile(TileProduct<T> product,
+                               const typename TaskGrid<T>::OutputTile& tile) {
   product.rows = tile.rows;
   product.columns = tile.columns;
-  product.a.data += product.a_turned ? tile.row : tile.row * product.a.stride;
-  product.b.data += product.b_turned ? tile.column * product.b.stride : tile.column;
-  if (product.panels_made) {
+  product.a.data += product.a_transposed ? tile.row : tile.row * product.a.stride;
+  product.b.data += product.b_transposed ? tile.column * product.b.stride : tile.column;
+  if (product.panels_packed) {
     product.panels += product.depth * (tile.column - product.panels_column);
     product.panels_column = tile.column;
   }
   product.c.data += tile.row * product.c.stride + tile.column;
-  // sums of rows are the work of the first strip
+  // row sums are computed by the first strip
   if (product.row_sums) product.row_sums = tile.column == 0 ? product.row_sums + tile.row : nullptr;
   return product;
 }
 
-// Room for panels that all threads read. It is kept for the next product: fresh memory costs as
+// Memory for panels that all threads read. It is reused by the next product: fresh memory costs as
 // much as packing.
 template <class T>
 struct PackedPanels {
-  WorkAreas area;
+  ThreadScratch memory;
   T* data;
 
-  explicit PackedPanels(std::ptrdiff_t numbers)
-      : area(1, checked_bytes(numbers, sizeof(T))), data(reinterpret_cast<T*>(area.of(0))) {}
+  explicit PackedPanels(std::ptrdiff_t count)
+      : memory(1, checked_bytes(count, sizeof(T))), data(reinterpret_cast<T*>(memory.of(0))) {}
 };
 
 // Strips [first, last) of a grid.
@@ -96,74 +97,75 @@ struct Strips {
   std::ptrdiff_t count() const { return last - first; }
 };
 
-// B as panels, strip by strip, packed by the whole team: the strip s begins at
+// B as panels, strip by strip, packed by the whole team: strip s begins at
 // depth · (grid.begin(s) − grid.begin(strips.first)).
 template <class T>
-void pack_strips(Matrix<const T> b, bool turned, std::ptrdiff_t depth, const TaskGrid<T>& grid,
+void pack_strips(Matrix<const T> b, bool transposed, std::ptrdiff_t depth, const TaskGrid<T>& grid,
                  const Strips& strips, const Team& team, T* packed) {
-  const EvenRanges pieces{depth, parts_of(depth, 128)};
+  const EvenRanges pieces{depth, ceil_div(depth, 128)};
   const std::ptrdiff_t origin = grid.begin(strips.first);
   parallel_for(strips.count() * pieces.count, team, 0, [&](std::ptrdiff_t task, Worker&) {
     const std::ptrdiff_t strip = strips.first + task / pieces.count;
     const std::ptrdiff_t piece = task % pieces.count;
     const std::ptrdiff_t begin = pieces.begin(piece), column = grid.begin(strip);
-    const DepthPart part{begin, pieces.length(piece), depth};
-    const T* const from = turned ? b.row(column) + begin : b.row(begin) + column;
+    const DepthSlice slice{begin, pieces.length(piece), depth};
+    const T* const from = transposed ? b.row(column) + begin : b.row(begin) + column;
     T* const to = packed + depth * (column - origin);
-    pack_panels<T>({from, b.stride}, turned, part, grid.width(strip), to);
+    pack_panels<T>({from, b.stride}, transposed, slice, grid.width(strip), to);
   });
 }
 
-// All tiles of the strips on the team's threads. Calls done(tile, first, count) when these rows of
-// a tile are complete.
+// Computes all tiles of the strips on the team's threads. Calls done(tile, first, count) when these
+// rows of a tile are complete.
 template <class T, class Done>
 void multiply_tiles(const TileProduct<T>& whole, const TaskGrid<T>& grid, const Strips& strips,
                     const Team& team, const Done& done) {
-  const TileAreas<T> largest(part_of(whole, grid.largest()), nullptr);
-  const std::ptrdiff_t first = strips.first * grid.cuts, tasks = strips.count() * grid.cuts;
+  const TileScratch<T> largest(product_of_tile(whole, grid.largest()), nullptr);
+  const std::ptrdiff_t first = strips.first * grid.row_ranges,
+                       tasks = strips.count() * grid.row_ranges;
   parallel_for(tasks, team, largest.size, [&](std::ptrdiff_t task, Worker& worker) {
     const auto tile = grid.tile(first + task);
-    const TileProduct<T> product = part_of(whole, tile);
-    multiply_tile(product, TileAreas<T>(product, worker.scratch), worker,
+    const TileProduct<T> product = product_of_tile(whole, tile);
+    multiply_tile(product, TileScratch<T>(product, worker.scratch), worker,
                   [&](std::ptrdiff_t column, std::ptrdiff_t count) { done(tile, column, count); });
   });
 }
 
-// The same, where B is packed once for all tiles of a strip, if there are several: whole blocks of
-// the depth, and as many strips at a time that panels need little memory.
+// The same, with B packed once for all tiles of a strip if there are several: full depth blocks,
+// and few enough strips at a time that the panels need little memory.
 template <class T, class Done>
 void multiply_in_tasks(const TileProduct<T>& whole, const TaskGrid<T>& grid, const Team& team,
                        const Done& done) {
-  constexpr std::ptrdiff_t most_numbers = (8 << 20) / sizeof(T);
-  if (grid.cuts == 1 || whole.depth == 0 || grid.columns == 0) {  // nothing to pack for several
+  constexpr std::ptrdiff_t max_elements = (8 << 20) / sizeof(T);
+  if (grid.row_ranges == 1 || whole.depth == 0 || grid.columns == 0) {  // no packing to share
     return multiply_tiles(whole, grid, {0, grid.strips}, team, done);
   }
   const auto blocks = DepthBlocks<T>::all(whole.depth);
-  const std::ptrdiff_t block = parts_of(whole.depth, blocks.count);  // the longest
+  const std::ptrdiff_t block = ceil_div(whole.depth, blocks.count);  // the longest
   const std::ptrdiff_t group_strips =
-      std::max<std::ptrdiff_t>(most_numbers / (block * strip_columns<T>), 1);
-  const EvenRanges groups{grid.strips, parts_of(grid.strips, group_strips)};
+      std::max<std::ptrdiff_t>(max_elements / (block * strip_columns<T>), 1);
+  const EvenRanges groups{grid.strips, ceil_div(grid.strips, group_strips)};
   const std::ptrdiff_t width =
-      std::min(padded<T>(grid.columns), parts_of(grid.strips, groups.count) * strip_columns<T>);
+      std::min(padded<T>(grid.columns), ceil_div(grid.strips, groups.count) * strip_columns<T>);
   const std::ptrdiff_t slices =
-      parts_of(blocks.count, std::max<std::ptrdiff_t>(most_numbers / (block * width), 1));
-  const PackedPanels<T> panels(parts_of(blocks.count, slices) * block * width);
-  Patience patience(team);
-  for (std::ptrdiff_t turn = 0; turn < groups.count * slices; ++turn) {
-    patience.check();
-    const std::ptrdiff_t group = turn / slices, slice = turn % slices;
+      ceil_div(blocks.count, std::max<std::ptrdiff_t>(max_elements / (block * width), 1));
+  const PackedPanels<T> panels(ceil_div(blocks.count, slices) * block * width);
+  InterruptCheck interrupt(team);
+  for (std::ptrdiff_t pass = 0; pass < groups.count * slices; ++pass) {
+    interrupt.check();
+    const std::ptrdiff_t group = pass / slices, slice = pass % slices;
     const Strips strips{groups.begin(group), groups.begin(group + 1)};
     TileProduct<T> product = whole;
     product.slice = blocks.slice(slice, slices);
     product.depth = product.slice.begin(product.slice.last);
     const std::ptrdiff_t begin = blocks.begin(product.slice.first);
-    product.a.data = whole.a_turned ? whole.a.row(begin) : whole.a.data + begin;
+    product.a.data = whole.a_transposed ? whole.a.row(begin) : whole.a.data + begin;
     product.accumulate = slice > 0 || whole.accumulate;
-    const T* const from = whole.b_turned ? whole.b.data + begin : whole.b.row(begin);
+    const T* const from = whole.b_transposed ? whole.b.data + begin : whole.b.row(begin);
     const Matrix<const T> b{from, whole.b.stride};
-    pack_strips<T>(b, whole.b_turned, product.depth, grid, strips, team, panels.data);
+    pack_strips<T>(b, whole.b_transposed, product.depth, grid, strips, team, panels.data);
     product.panels = panels.data;
-    product.panels_made = true;
+    product.panels_packed = true;
     product.panels_column = grid.begin(strips.first);
     if (slice + 1 < slices) {
       multiply_tiles(product, grid, strips, team,

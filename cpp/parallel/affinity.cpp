@@ -16,7 +16,7 @@ Affinity Affinity::of_this_thread() noexcept {
   return own;
 }
 
-Affinity Affinity::of_helper(int number) noexcept {
+Affinity Affinity::of_worker(int number) noexcept {
   const int places = omp_get_proc_bind() == omp_proc_bind_false ? 0 : omp_get_num_places();
   if (places == 0) return of_this_thread();
   const int place = (number + 1) % places;  // the first one is the caller's
@@ -28,12 +28,12 @@ Affinity Affinity::of_helper(int number) noexcept {
     for (const int processor : processors) CPU_SET(processor, &bound);
     sched_setaffinity(0, sizeof bound, &bound);
   } catch (const std::bad_alloc&) {
-    // then it runs where the thread that started it may run
+    // then it runs wherever the thread that started it may run
   }
   return {};
 }
 
-int Affinity::others() const noexcept { return known_ ? CPU_COUNT(&processors_) - 1 : 0; }
+int Affinity::other_processors() const noexcept { return known_ ? CPU_COUNT(&processors_) - 1 : 0; }
 
 void Affinity::leave(int processor) noexcept {
   if (!known_ || processor < 0) return;
@@ -53,8 +53,8 @@ void Affinity::follow(const Affinity& other) noexcept {
 
 int current_processor() noexcept { return -1; }
 Affinity Affinity::of_this_thread() noexcept { return {}; }
-Affinity Affinity::of_helper(int) noexcept { return {}; }
-int Affinity::others() const noexcept { return 0; }
+Affinity Affinity::of_worker(int) noexcept { return {}; }
+int Affinity::other_processors() const noexcept { return 0; }
 void Affinity::leave(int) noexcept {}
 void Affinity::follow(const Affinity&) noexcept {}
 

@@ -8,7 +8,7 @@
 namespace heedful {
 namespace {
 
-constexpr int kMost = 1 << 20;
+constexpr int kMaxProcessors = 1 << 20;
 
 // The smaller of two numbers of processors, where 0 is no limit.
 int tighter(int a, int b) {
@@ -29,15 +29,15 @@ int quota_v2(const std::string& folder) {
   return processors_of_quota(quota, period);
 }
 
-// Version 1: a file for each number.
+// Version 1: one file for each value.
 int quota_v1(const std::string& folder) {
   return processors_of_quota(first_word(folder + "/cpu.cfs_quota_us"),
                              first_word(folder + "/cpu.cfs_period_us"));
 }
 
-// The tightest quota of the group at `path` below `mount` and of all groups around it. A container
-// often sees the host's path where only its own group is mounted: what is missing is passed over,
-// and the mount itself remains.
+// The tightest quota of the group at `path` below `mount` and of all its parents. A container often
+// sees the host's path where only its own group is mounted: missing folders are skipped, and the
+// mount itself remains.
 int quota_up_from(const std::string& mount, std::string path, int (*quota_of)(const std::string&)) {
   int tightest = quota_of(mount);
   while (path.size() > 1) {
@@ -59,7 +59,7 @@ bool names_cpu(const std::string& controllers) {
 
 int processors_of_quota(const std::string& quota, const std::string& period) {
   const double processors = std::atof(quota.c_str()) / std::atof(period.c_str());
-  if (!(processors > 0 && processors < kMost)) return 0;
+  if (!(processors > 0 && processors < kMaxProcessors)) return 0;
   const int whole = static_cast<int>(processors);
   return whole < processors ? whole + 1 : whole;
 }

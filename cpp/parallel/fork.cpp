@@ -12,8 +12,8 @@ namespace {
 thread_local bool forked = false;
 std::atomic<int> forks{0};
 
-// Runs in the child, on the thread that forked: the only one that is left. The parent's pool may be
-// locked by a thread that is gone, so it is not touched again.
+// Runs in the child, on the thread that called fork: the only one there. The parent's pool may be
+// locked by a thread that does not exist in the child, so it is not touched again.
 void after_fork_in_child() {
   forked = true;
   ++forks;

@@ -1,16 +1,16 @@
-// What a fork changes: of all threads only the one that forked is in the child, the pool's are
-// gone.
+// Detecting forks: of all threads only the one that called fork exists in the child; the pool's do
+// not.
 #pragma once
 
 namespace heedful {
 
-// Watches for forks from now on. Called once, when the module is loaded.
+// Detects forks from now on. Called once, when the module is loaded.
 void install_fork_handler();
 
-// Whether this thread is the one that a fork has carried into this process.
+// Whether this thread is the one that called fork, in the child.
 bool has_forked() noexcept;
 
-// How many forks lie between the process that installed the handler and this one.
+// How many forks there were from the process that installed the handler to this one.
 int generation() noexcept;
 
 }  // namespace heedful

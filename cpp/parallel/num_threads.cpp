@@ -12,8 +12,8 @@ namespace heedful {
 
 int default_num_threads() {
   if (Region::is_serial_here() || omp_in_parallel()) return 1;
-  // Not a static with an initialiser: a fork in the middle of that would leave the child waiting
-  // for it.
+  // Not a static with an initializer: a fork during its initialization would make the child wait
+  // for it forever.
   constexpr int kUnread = -1;
   static std::atomic<int> quota{kUnread};
   int processors = quota.load(std::memory_order_relaxed);

@@ -1,4 +1,4 @@
-// Waiting for another thread: at first spinning, for it is nearly there; then leaving it the
+// Waiting for another thread: spinning at first, because most waits are short; then yielding the
 // processor.
 #pragma once
 
@@ -15,7 +15,7 @@ inline void spin_once() noexcept {
 #endif
 }
 
-// The pause after the round-th vain look, counted from 0.
+// The pause after the round-th unsuccessful check, counted from 0.
 inline void pause(int round) {
   if (round < 100) {
     for (int i = 0; i < 16; ++i) spin_once();

@@ -15,19 +15,19 @@ using Clock = Pool::Clock;
 using std::chrono::microseconds;
 using std::chrono::milliseconds;
 
-// How long a thread without work looks for some before it sleeps: the next call often comes soon,
-// and waking takes 10 to 50 µs.
-constexpr milliseconds kLook{2};
-// For how long of that it keeps the processor to itself: a program that calls again and again does
-// so within less. Afterwards it offers it to others between two looks.
-constexpr microseconds kStay{50};
-// How long a thread helps before it offers its processor to others. Linux takes it away after 1.4
-// ms to 4 ms when somebody wants it, and would do so in the middle of a task.
-constexpr microseconds kTurn{1500};
-// Two looks that are that far apart: somebody else had the processor meanwhile.
-constexpr microseconds kDisplaced{50};
-// How long a caller without tasks looks at its helpers before it sleeps.
-constexpr microseconds kWatch{20};
+// How long a worker without a request spins before it sleeps: the next call often follows soon, and
+// waking up takes 10 to 50 µs.
+constexpr milliseconds kSpinLimit{2};
+// The first part of that, in which it does not yield: a program that calls in a loop calls again
+// sooner. After it, the worker yields in every iteration.
+constexpr microseconds kSpinBeforeYield{50};
+// The time slice after which a worker yields. Linux preempts a thread after 1.4 ms to 4 ms when
+// another one is runnable, and would do so in the middle of a task.
+constexpr microseconds kTimeSlice{1500};
+// Two iterations that are this far apart: another thread had the processor meanwhile.
+constexpr microseconds kPreempted{50};
+// How long a caller without tasks spins until its workers have left, before it sleeps.
+constexpr microseconds kCallerSpin{20};
 
 std::atomic<Pool*> pool_of_process{nullptr};
 
@@ -36,7 +36,7 @@ std::atomic<Pool*> pool_of_process{nullptr};
 Pool& Pool::of_process() {
   Pool* pool = pool_of_process.load(std::memory_order_acquire);
   if (pool != nullptr) return *pool;
-  auto* const fresh = new Pool;  // never deleted: its threads are there until the process ends
+  auto* const fresh = new Pool;  // never deleted: its threads run until the process ends
   if (pool_of_process.compare_exchange_strong(pool, fresh)) return *fresh;
   delete fresh;
   return *pool;
@@ -44,7 +44,7 @@ Pool& Pool::of_process() {
 
 void Pool::forget() noexcept { pool_of_process = nullptr; }
 
-// The mutex is held for some ten instructions: whoever finds it taken does better to look again.
+// The mutex is held for some ten instructions: when it is taken, spinning beats sleeping.
 std::unique_lock<std::mutex> Pool::locked() {
   std::unique_lock lock(mutex_, std::try_to_lock);
   for (int round = 0; !lock && round < 100; ++round) {
@@ -55,155 +55,156 @@ std::unique_lock<std::mutex> Pool::locked() {
   return lock;
 }
 
-void Pool::invite(Invitation& invitation) {
-  invitation.affinity_ = Affinity::of_this_thread();
-  invitation.processor_ = current_processor();
+void Pool::submit(WorkRequest& request) {
+  request.affinity_ = Affinity::of_this_thread();
+  request.processor_ = current_processor();
   auto lock = locked();
-  invitation.next_ = first_;
-  first_ = &invitation;
-  vacancies_.store(vacancies_ + invitation.vacancies_, std::memory_order_relaxed);
-  const int woken = std::clamp(vacancies_ - looking_, 0, sleeping_);
+  request.next_ = first_;
+  first_ = &request;
+  open_slots_.store(open_slots_ + request.open_slots_, std::memory_order_relaxed);
+  const int woken = std::clamp(open_slots_ - spinning_, 0, sleeping_);
   const bool all = woken == sleeping_;
-  const int missing = std::max(0, invitation.vacancies_ - threads_);
+  const int missing = std::max(0, request.open_slots_ - threads_);
   const int first_number = threads_;
   threads_ += missing;
-  looking_ += missing;
+  spinning_ += missing;
   lock.unlock();
 
   if (woken > 0 && all) {
-    vacancy_.notify_all();
+    submitted_.notify_all();
   } else {
-    for (int i = 0; i < woken; ++i) vacancy_.notify_one();
+    for (int i = 0; i < woken; ++i) submitted_.notify_one();
   }
   for (int i = 0; i < missing; ++i) {
     try {
-      std::thread(&Pool::serve, this, first_number + i).detach();
+      std::thread(&Pool::run_worker, this, first_number + i).detach();
     } catch (const std::exception&) {  // the system's limit, or no memory
       lock.lock();
       threads_ -= missing - i;
-      looking_ -= missing - i;
+      spinning_ -= missing - i;
       return;
     }
   }
 }
 
-void Pool::withdraw(Invitation& invitation) {
+void Pool::cancel(WorkRequest& request) {
   const auto lock = locked();
-  Invitation** link = &first_;
-  while (*link != &invitation) link = &(*link)->next_;
-  *link = invitation.next_;
-  vacancies_.store(vacancies_ - invitation.vacancies_, std::memory_order_relaxed);
+  WorkRequest** link = &first_;
+  while (*link != &request) link = &(*link)->next_;
+  *link = request.next_;
+  open_slots_.store(open_slots_ - request.open_slots_, std::memory_order_relaxed);
 }
 
-bool Pool::have_left(Invitation& invitation, milliseconds patience) {
-  const auto empty = [&] { return invitation.inside_.load(std::memory_order_acquire) == 0; };
+bool Pool::wait_until_left(WorkRequest& request, milliseconds timeout) {
+  const auto empty = [&] { return request.working_.load(std::memory_order_acquire) == 0; };
   if (empty()) return true;
-  for (const auto end = Clock::now() + kWatch; Clock::now() < end;) {
+  for (const auto end = Clock::now() + kCallerSpin; Clock::now() < end;) {
     for (int i = 0; i < 16; ++i) spin_once();
     if (empty()) return true;
   }
   auto lock = locked();
-  invitation.waiting_ = true;
-  const bool left = invitation.left_.wait_for(lock, patience, empty);
-  invitation.waiting_ = false;
+  request.waiting_ = true;
+  const bool left = request.left_.wait_for(lock, timeout, empty);
+  request.waiting_ = false;
   return left;
 }
 
-void Pool::serve(int number) noexcept {
-  Affinity affinity = Affinity::of_helper(number);
-  auto turn = Clock::now();
+void Pool::run_worker(int number) noexcept {
+  Affinity affinity = Affinity::of_worker(number);
+  auto slice_start = Clock::now();
   bool moved = false;
   auto lock = locked();
   for (;;) {
-    Invitation* const invitation = find();
-    if (invitation != nullptr) {
-      if (!moved && invitation->inside_ < affinity.others() &&
-          current_processor() == invitation->processor_) {
-        const int taken = invitation->processor_;  // there it would only be in the caller's way
+    WorkRequest* const request = find_request();
+    if (request != nullptr) {
+      if (!moved && request->working_ < affinity.other_processors() &&
+          current_processor() == request->processor_) {
+        const int taken = request->processor_;  // there it would compete with the caller
         lock.unlock();
         affinity.leave(taken);
         lock = locked();
         moved = true;
-        continue;  // the invitation may be gone
+        continue;  // the request may have been cancelled
       }
       moved = false;
-      const int area = join(*invitation);
+      const int thread = join(*request);
       lock.unlock();
-      affinity.follow(invitation->affinity_);
-      invitation->region_.help(area);
+      affinity.follow(request->affinity_);
+      request->region_.run_on_worker(thread);
       lock = locked();
-      leave(*invitation);
+      leave(*request);
       continue;
     }
     moved = false;
     lock.unlock();
-    const bool seen = look(turn);
+    const bool found = spin(slice_start);
     lock = locked();
-    if (seen || vacancies_ > 0) continue;
-    --looking_;
+    if (found || open_slots_ > 0) continue;
+    --spinning_;
     ++sleeping_;
-    vacancy_.wait(lock);  // woken too late for one call, it looks for the next
+    submitted_.wait(lock);  // woken too late for one call, it spins for the next
     --sleeping_;
-    ++looking_;
-    turn = Clock::now();
+    ++spinning_;
+    slice_start = Clock::now();
   }
 }
 
-// Looks for an invitation for a while; whether it saw one. `turn` is when the thread was last given
-// its processor, as far as can be told. It offers the processor to others when its turn is over,
-// and between two looks when it has waited for some time: when somebody takes it then, processors
-// are short, and the thread had better sleep.
-bool Pool::look(Clock::time_point& turn) const {
+// Spins until a request is open or the spin limit is reached; returns whether one is open.
+// `slice_start` is when the thread was last given its processor, as far as that is known. It yields
+// once when its time slice is over, and in every iteration after kSpinBeforeYield: if another
+// thread takes the processor then, processors are scarce, and the worker had better sleep.
+bool Pool::spin(Clock::time_point& slice_start) const {
   const auto start = Clock::now();
   auto last = start;
-  if (start > turn + kTurn) {
+  if (start > slice_start + kTimeSlice) {
     std::this_thread::yield();
-    turn = last = Clock::now();
+    slice_start = last = Clock::now();
   }
-  for (const auto begin = last; last < begin + kLook;) {
+  for (const auto begin = last; last < begin + kSpinLimit;) {
     for (int i = 0; i < 16; ++i) {
       spin_once();
-      if (vacancies_.load(std::memory_order_relaxed) > 0) return true;
+      if (open_slots_.load(std::memory_order_relaxed) > 0) return true;
     }
-    const bool offers = last > begin + kStay;
-    if (offers) std::this_thread::yield();
+    const bool yields = last > begin + kSpinBeforeYield;
+    if (yields) std::this_thread::yield();
     const auto now = Clock::now();
-    if (now > last + kDisplaced) {
-      if (offers) return false;
-      turn = now;
+    if (now > last + kPreempted) {
+      if (yields) return false;
+      slice_start = now;
     }
     last = now;
   }
   return false;
 }
 
-// The invitation with the fewest helpers that still has tasks.
-Invitation* Pool::find() {
-  Invitation* best = nullptr;
-  for (Invitation* one = first_; one != nullptr; one = one->next_) {
-    if (one->vacancies_ > 0 && !one->region_.has_tasks()) {
-      vacancies_.store(vacancies_ - std::exchange(one->vacancies_, 0), std::memory_order_relaxed);
+// The request with the fewest workers that still has tasks.
+WorkRequest* Pool::find_request() {
+  WorkRequest* best = nullptr;
+  for (WorkRequest* one = first_; one != nullptr; one = one->next_) {
+    if (one->open_slots_ > 0 && !one->region_.has_tasks()) {
+      open_slots_.store(open_slots_ - std::exchange(one->open_slots_, 0),
+                        std::memory_order_relaxed);
     }
-    if (one->vacancies_ > 0 && (best == nullptr || one->inside_ < best->inside_)) best = one;
+    if (one->open_slots_ > 0 && (best == nullptr || one->working_ < best->working_)) best = one;
   }
   return best;
 }
 
-// The number of the work area.
-int Pool::join(Invitation& invitation) {
-  --invitation.vacancies_;
-  vacancies_.store(vacancies_ - 1, std::memory_order_relaxed);
-  --looking_;
-  invitation.inside_.store(invitation.inside_ + 1, std::memory_order_relaxed);
-  return ++invitation.came_;
+// Returns the worker's thread number in the call.
+int Pool::join(WorkRequest& request) {
+  --request.open_slots_;
+  open_slots_.store(open_slots_ - 1, std::memory_order_relaxed);
+  --spinning_;
+  request.working_.store(request.working_ + 1, std::memory_order_relaxed);
+  return ++request.joined_;
 }
 
-void Pool::leave(Invitation& invitation) {
-  ++looking_;
-  const int others = invitation.inside_ - 1;
-  // notified under the lock, and before the caller can see 0: the invitation exists until then
-  if (others == 0 && invitation.waiting_) invitation.left_.notify_one();
-  invitation.inside_.store(others, std::memory_order_release);
+void Pool::leave(WorkRequest& request) {
+  ++spinning_;
+  const int others = request.working_ - 1;
+  // notified under the lock, and before the caller can see 0: the request exists until then
+  if (others == 0 && request.waiting_) request.left_.notify_one();
+  request.working_.store(others, std::memory_order_release);
 }
 
 }  // namespace heedful

@@ -1,20 +1,29 @@
-// The threads that help: started when a call first wants them, shared by all calls of the process,
-// asleep when there is nothing to do.
+// The pool of worker threads: started when a call first needs them, shared by all calls of the
+// process, asleep when there is nothing to do.
 //
-// A call invites them and works on its own. Those who come do tasks; at the end the invitation is
-// withdrawn, and who has not come by then is not waited for. That is why this is no OpenMP team:
-// the end of its region waits for every member, also for one that only wants to learn that nothing
-// is left to do, and beside a busy process that one may be without a processor for milliseconds.
+// A call submits a request and starts on its tasks itself. Workers that join execute tasks; at the
+// end the request is cancelled, and workers that have not joined by then are not waited for. That
+// is why this is not an OpenMP team: the end of an OpenMP region waits for every member, even for
+// one that would only find that no task is left, and beside a busy process such a member may be
+// without a processor for milliseconds.
 //
-// A helper may lose its processor in the middle of a task, too, and then it is waited for. So that
-// this is rare, it offers its processor to others between two calls once it has had it for a while:
-// beside a busy process it computes in turns with that one, and calls that find it away go on
-// alone. It comes back with a turn of its own before it. On an idle machine the offer costs
-// nothing.
+//   request   submit → open ── a worker joins ──→ a slot fewer ── cancel → wait_until_left → done
 //
-// A call beside one busy process on two processors so gets the one and a half that are its due: one
+//   worker    ┌→ spinning ── spin limit reached, or preempted ──→ sleeping ─┐
+//             │   │   ↑                                                     │ submit
+//             │  join └─ leave ─┐                                           │
+//             │   ↓             │                                           │
+//             │  working ───────┘                                           │
+//             └─────────────────────────────────────────────────────────────┘
+//
+// A worker may be preempted in the middle of a task, too, and then the caller waits for it. To make
+// this rare, a worker that has used up its time slice yields its processor between two calls:
+// beside a busy process the two alternate, and calls that begin meanwhile run without it. It
+// returns with a fresh time slice. On an idle machine yielding costs nothing.
+//
+// A call beside one busy process on two processors thus gets its fair share of one and a half: one
 // of 0.83 ms on a single thread takes 0.7 ms in the mean and under 0.95 ms nine times in ten, where
-// a team took 1.3 to 2.2 ms and 4 to 8 ms.
+// an OpenMP team took 1.3 to 2.2 ms and 4 to 8 ms.
 #pragma once
 
 #include <atomic>
@@ -28,60 +37,61 @@ namespace heedful {
 
 class Region;
 
-// One call's wish for help, in the pool's list while it is open.
-class Invitation {
+// One call's request for workers, in the pool's list while it is open.
+class WorkRequest {
  public:
-  Invitation(Region& region, int helpers) : region_(region), vacancies_(helpers) {}
+  WorkRequest(Region& region, int workers) : region_(region), open_slots_(workers) {}
 
  private:
   friend class Pool;
   Region& region_;
-  int vacancies_;         // helpers who may still come
-  int came_ = 0;          // so many have: the next one's work area is number came_ + 1
+  int open_slots_;        // workers that may still join
+  int joined_ = 0;        // workers that have: the next one is thread joined_ + 1 of the call
   int processor_ = -1;    // the caller's
-  bool waiting_ = false;  // the caller sleeps until `inside_` is 0
-  Affinity affinity_;     // where the caller may run, and so its helpers
-  Invitation* next_ = nullptr;
+  bool waiting_ = false;  // the caller sleeps until `working_` is 0
+  Affinity affinity_;     // where the caller, and so its workers, may run
+  WorkRequest* next_ = nullptr;
   std::condition_variable left_;
-  alignas(64) std::atomic<int> inside_{0};  // helpers at work; the last thing that one touches
+  alignas(64) std::atomic<int> working_{0};  // workers inside; the last member that one touches
 };
 
 class Pool {
  public:
   using Clock = std::chrono::steady_clock;
 
-  // This process's pool. A forked child begins with a new one: its parent's threads are gone there.
+  // This process's pool. A forked child starts with a new one: its parent's threads do not exist
+  // there.
   static Pool& of_process();
 
-  // Leaves the pool as it is, with its threads, and begins with a new one when one is wanted.
+  // Abandons the pool, with its threads; the next call of of_process makes a new one.
   static void forget() noexcept;
 
-  // Opens the invitation and wakes or starts as many threads as it takes. Where the system refuses
-  // to start one, fewer come: the caller must be able to do all tasks.
-  void invite(Invitation& invitation);
+  // Opens the request and wakes or starts as many workers as it has slots. Where the system refuses
+  // to start a thread, fewer join: the caller must be able to execute all tasks.
+  void submit(WorkRequest& request);
 
-  // From now on nobody comes.
-  void withdraw(Invitation& invitation);
+  // From now on no worker joins.
+  void cancel(WorkRequest& request);
 
-  // Waits until all who came have left again, but not much longer than `patience`; whether they
-  // have.
-  bool have_left(Invitation& invitation, std::chrono::milliseconds patience);
+  // Waits until all workers that joined have left, but not much longer than `timeout`. Returns
+  // whether they have.
+  bool wait_until_left(WorkRequest& request, std::chrono::milliseconds timeout);
 
  private:
   std::unique_lock<std::mutex> locked();
-  void serve(int number) noexcept;
-  bool look(Clock::time_point& turn) const;
-  Invitation* find();
-  int join(Invitation& invitation);
-  void leave(Invitation& invitation);
+  void run_worker(int number) noexcept;
+  bool spin(Clock::time_point& slice_start) const;
+  WorkRequest* find_request();
+  int join(WorkRequest& request);
+  void leave(WorkRequest& request);
 
   std::mutex mutex_;
-  std::condition_variable vacancy_;
-  Invitation* first_ = nullptr;
-  int threads_ = 0;                            // in the pool, of them
-  int looking_ = 0;                            // awake and about to look for an invitation,
-  int sleeping_ = 0;                           // asleep until there is one; the others are at work
-  alignas(64) std::atomic<int> vacancies_{0};  // of all open invitations
+  std::condition_variable submitted_;
+  WorkRequest* first_ = nullptr;
+  int threads_ = 0;                             // workers in the pool, of them
+  int spinning_ = 0;                            // awake without a request,
+  int sleeping_ = 0;                            // asleep until one is submitted; others are working
+  alignas(64) std::atomic<int> open_slots_{0};  // of all open requests
 };
 
 }  // namespace heedful

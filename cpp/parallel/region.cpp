@@ -10,27 +10,27 @@
 namespace heedful {
 namespace {
 
-constexpr std::chrono::milliseconds kPatience{50};
+constexpr std::chrono::milliseconds kPollInterval{50};
 
-// What the calling thread is doing. `busy` without a worker: it is in team.interrupted, outside of
-// all tasks.
-struct Here {
+// What the calling thread is doing. `busy` without a worker: it is in team.interrupted, outside all
+// tasks.
+struct Activity {
   const Worker* worker = nullptr;
   bool busy = false;
 };
-thread_local Here here;
+thread_local Activity activity;
 
-// Says what the thread is doing for the length of a scope.
-class Doing {
+// Sets the thread's activity for the length of a scope.
+class ActivityScope {
  public:
-  explicit Doing(const Worker* worker) noexcept
-      : before_(std::exchange(here, Here{worker, true})) {}
-  ~Doing() { here = before_; }
-  Doing(const Doing&) = delete;
-  Doing& operator=(const Doing&) = delete;
+  explicit ActivityScope(const Worker* worker) noexcept
+      : before_(std::exchange(activity, Activity{worker, true})) {}
+  ~ActivityScope() { activity = before_; }
+  ActivityScope(const ActivityScope&) = delete;
+  ActivityScope& operator=(const ActivityScope&) = delete;
 
  private:
-  const Here before_;
+  const Activity before_;
 };
 
 }  // namespace
@@ -38,33 +38,33 @@ class Doing {
 void Worker::check() {
   if (is_caller_) region_->poll();
   if (region_->is_stopped())
-    throw Interrupted();  // the reason is kept in the region, this one is not
+    throw Interrupted();  // the region keeps the reason, this exception is dropped
 }
 
-void Worker::wait(const std::atomic<std::ptrdiff_t>& turn, std::ptrdiff_t value) {
-  for (int round = 0; turn.load(std::memory_order_acquire) != value; ++round) {
+void Worker::wait(const std::atomic<std::ptrdiff_t>& counter, std::ptrdiff_t value) {
+  for (int round = 0; counter.load(std::memory_order_acquire) != value; ++round) {
     check();
     pause(round);
   }
 }
 
-bool Region::is_serial_here() noexcept { return here.busy; }
+bool Region::is_serial_here() noexcept { return activity.busy; }
 
 Region* Region::current() noexcept {
-  return here.worker == nullptr ? nullptr : here.worker->region_;
+  return activity.worker == nullptr ? nullptr : activity.worker->region_;
 }
 
-Worker Region::worker(int area, bool is_caller) noexcept {
+Worker Region::worker(int thread, bool is_caller) noexcept {
   Worker worker;
-  worker.scratch = areas_.of(area);
+  worker.scratch = scratch_.of(thread);
   worker.region_ = this;
   worker.is_caller_ = is_caller;
   return worker;
 }
 
-void Region::work_alone() {
+void Region::run_serial() {
   Worker worker = this->worker(0, true);
-  const Doing tasks(&worker);
+  const ActivityScope tasks(&worker);
   body_(function_, 0, worker);
   for (std::ptrdiff_t task = 1; task < tasks_; ++task) {
     worker.check();
@@ -72,25 +72,25 @@ void Region::work_alone() {
   }
 }
 
-void Region::work_together() {
+void Region::run_parallel() {
   std::fegetenv(&floating_point_);
-  together_ = true;
+  parallel_ = true;
   generation_ = generation();
   Pool& pool = Pool::of_process();
-  Invitation invitation(*this, team_.threads - 1);
-  pool.invite(invitation);
-  work(0, true);
-  if (generation_ == generation()) {  // otherwise the helpers and their pool are in the parent
-    pool.withdraw(invitation);
-    while (!pool.have_left(invitation, kPatience)) poll();
+  WorkRequest request(*this, team_.threads - 1);
+  pool.submit(request);
+  run_tasks(0, true);
+  if (generation_ == generation()) {  // otherwise the workers and their pool are in the parent
+    pool.cancel(request);
+    while (!pool.wait_until_left(request, kPollInterval)) poll();
   }
   if (failure_) std::rethrow_exception(failure_);
 }
 
-void Region::work(int area, bool is_caller) noexcept {
-  Worker worker = this->worker(area, is_caller);
+void Region::run_tasks(int thread, bool is_caller) noexcept {
+  Worker worker = this->worker(thread, is_caller);
   try {
-    const Doing tasks(&worker);
+    const ActivityScope tasks(&worker);
     for (;;) {
       const std::ptrdiff_t task = next_task_.fetch_add(1, std::memory_order_relaxed);
       if (task >= tasks_) break;
@@ -102,18 +102,18 @@ void Region::work(int area, bool is_caller) noexcept {
   }
 }
 
-void Region::help(int area) noexcept {
-  std::fenv_t own;
-  std::fegetenv(&own);
+void Region::run_on_worker(int thread) noexcept {
+  std::fenv_t before;
+  std::fegetenv(&before);
   std::fesetenv(&floating_point_);
-  work(area, false);
-  std::fesetenv(&own);
+  run_tasks(thread, false);
+  std::fesetenv(&before);
 }
 
-void Region::work_inside(std::ptrdiff_t tasks, const WorkAreas& areas, detail::Body body,
-                         const void* function) {
-  Worker worker = *here.worker;
-  worker.scratch = areas.of(0);
+void Region::run_nested(std::ptrdiff_t tasks, const ThreadScratch& scratch, detail::Body body,
+                        const void* function) {
+  Worker worker = *activity.worker;
+  worker.scratch = scratch.of(0);
   for (std::ptrdiff_t task = 0; task < tasks; ++task) {
     worker.check();
     body(function, task, worker);
@@ -123,17 +123,18 @@ void Region::work_inside(std::ptrdiff_t tasks, const WorkAreas& areas, detail::B
 void Region::poll() noexcept {
   if (team_.interrupted == nullptr) return;
   const auto now = Clock::now();
-  if (next_poll_ == Clock::time_point{}) next_poll_ = now + kPatience;
+  if (next_poll_ == Clock::time_point{}) next_poll_ = now + kPollInterval;
   if (now < next_poll_) return;
   {
-    const Doing asking(nullptr);
+    const ActivityScope interrupted(nullptr);
     if (team_.interrupted()) stop(std::make_exception_ptr(Interrupted()));
   }
-  if (together_ && generation_ != generation()) {
-    stop(std::make_exception_ptr(std::runtime_error(
-        "the process was forked in the middle of this computation, which goes on in the parent")));
+  if (parallel_ && generation_ != generation()) {
+    stop(
+        std::make_exception_ptr(std::runtime_error("the process was forked in the middle of this "
+                                                   "computation, which continues in the parent")));
   }
-  next_poll_ = Clock::now() + kPatience;
+  next_poll_ = Clock::now() + kPollInterval;
 }
 
 void Region::stop(std::exception_ptr reason) noexcept {

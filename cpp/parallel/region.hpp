@@ -1,5 +1,5 @@
-// One parallel_for under way: the next task, the stop flag, the first exception, the caller's
-// clock.
+// One running parallel_for: the next task, the stop flag, the first exception, the time of the
+// caller's next poll.
 #pragma once
 
 #include <cfenv>
@@ -12,40 +12,39 @@ namespace heedful {
 
 class Region {
  public:
-  Region(std::ptrdiff_t tasks, const Team& team, const WorkAreas& areas, detail::Body body,
+  Region(std::ptrdiff_t tasks, const Team& team, const ThreadScratch& scratch, detail::Body body,
          const void* function)
-      : tasks_(tasks), team_(team), areas_(areas), body_(body), function_(function) {}
+      : tasks_(tasks), team_(team), scratch_(scratch), body_(body), function_(function) {}
   Region(const Region&) = delete;
   Region& operator=(const Region&) = delete;
 
-  // The region that the calling thread is computing for, nullptr outside.
+  // The region whose task the calling thread is executing, nullptr outside.
   static Region* current() noexcept;
 
-  // Whether a region may not have helpers here: inside a task, or in what team.interrupted runs.
+  // Whether a region here must run serially: inside a task, or in code that team.interrupted runs.
   static bool is_serial_here() noexcept;
 
-  // Does all tasks on the calling thread. What a task throws comes straight out.
-  void work_alone();
+  // Executes all tasks on the calling thread. Exceptions of tasks propagate at once.
+  void run_serial();
 
-  // Does all tasks on the calling thread and the helpers that come; the first exception comes out
-  // when all have left.
-  void work_together();
+  // Executes all tasks on the calling thread and the workers that join; rethrows the first
+  // exception when all have left.
+  void run_parallel();
 
-  // Does tasks on another thread, with the settings of the caller's floating-point unit (rounding,
+  // Executes tasks on a worker thread, in the caller's floating-point environment (rounding,
   // subnormals).
-  void help(int area) noexcept;
+  void run_on_worker(int thread) noexcept;
 
-  // Does the given tasks as a part of the calling thread's task.
-  static void work_inside(std::ptrdiff_t tasks, const WorkAreas& areas, detail::Body body,
-                          const void* function);
+  // Executes the given tasks as a part of the calling thread's task.
+  static void run_nested(std::ptrdiff_t tasks, const ThreadScratch& scratch, detail::Body body,
+                         const void* function);
 
-  // Asks the caller whether to go on when 50 ms have passed since it was last asked. On the calling
-  // thread only.
+  // Calls team.interrupted if 50 ms have passed since the last call. On the calling thread only.
   void poll() noexcept;
 
   bool is_stopped() const noexcept { return stopped_.load(std::memory_order_relaxed); }
 
-  // Whether a helper could still find something to do.
+  // Whether a worker that joins could still find a task.
   bool has_tasks() const noexcept {
     return next_task_.load(std::memory_order_relaxed) < tasks_ && !is_stopped();
   }
@@ -53,17 +52,17 @@ class Region {
  private:
   using Clock = std::chrono::steady_clock;
 
-  Worker worker(int area, bool is_caller) noexcept;
-  void work(int area, bool is_caller) noexcept;
+  Worker worker(int thread, bool is_caller) noexcept;
+  void run_tasks(int thread, bool is_caller) noexcept;
   void stop(std::exception_ptr reason) noexcept;
 
   const std::ptrdiff_t tasks_;
   const Team team_;
-  const WorkAreas& areas_;
+  const ThreadScratch& scratch_;
   const detail::Body body_;
   const void* const function_;
-  Clock::time_point next_poll_{};  // the beginning of time: the clock has not been read yet
-  bool together_ = false;          // the caller has invited helpers,
+  Clock::time_point next_poll_{};  // the epoch: the clock has not been read yet
+  bool parallel_ = false;          // the caller has submitted a request to the pool,
   int generation_ = 0;             // in this generation of processes
   std::fenv_t floating_point_;
   std::exception_ptr failure_;  // written once, by the thread that set stopped_

@@ -1,5 +1,4 @@
-// Memory that a computation needs for itself: tables of one call, and one work area for each
-// thread.
+// Scratch memory of a computation: tables of one call, and a piece for each thread.
 #pragma once
 
 #include <cstddef>
@@ -11,22 +10,22 @@
 namespace heedful {
 
 // Makes the nth allocation from now on fail with std::bad_alloc, counted from 1 over all threads; 0
-// disarms. Taking a work area that was kept from an earlier call counts as well. For tests.
+// disarms. Reusing the scratch of an earlier call counts as well. For tests.
 void fail_allocation(std::ptrdiff_t nth) noexcept;
 
-// count · size bytes; std::bad_alloc where that is negative or more than an object may have.
+// count · size bytes; std::bad_alloc where that is negative or larger than an object may be.
 std::size_t checked_bytes(std::ptrdiff_t count, std::size_t size);
 
-// Memory that starts at a multiple of 64 bytes; of 2 MB where it is that large, so that it may get
-// huge pages. nullptr for 0 bytes. Release with std::free.
+// Memory aligned to 64 bytes; to 2 MB where it is that large, so that it may get huge pages.
+// nullptr for 0 bytes. Release with std::free.
 std::byte* allocate_aligned(std::size_t bytes);
 
 struct Zeroed {};
 inline constexpr Zeroed zeroed{};
 
-// A table of `count` elements, aligned to 64 bytes and given back at the end of its scope.
+// A table of `count` elements, aligned to 64 bytes and freed at the end of its scope.
 //   Buffer<float> sums(count);                                  contents undefined
-//   Buffer<std::atomic<std::ptrdiff_t>> turns(count, zeroed);   every element is T()
+//   Buffer<std::atomic<std::ptrdiff_t>> done(count, zeroed);    every element is T()
 template <class T>
 class Buffer {
   static_assert(std::is_trivially_destructible_v<T> && alignof(T) <= 64);
@@ -62,15 +61,16 @@ class Buffer {
   std::unique_ptr<T, Release> data_;
 };
 
-// One work area of `bytes` for each of `threads` threads, aligned to 64 bytes, no cache line
-// shared. The block is kept with the calling thread for its next call, unless it is larger than 64
-// MB. A thread keeps two: what a computation shares among its threads may be the area of one.
-class WorkAreas {
+// `bytes` of scratch for each of `threads` threads, aligned to 64 bytes, with no cache line
+// shared. The calling thread caches the memory block for its next call, unless it is larger than 64
+// MB. A thread caches two: memory that all threads of a computation share may be allocated like
+// this, too.
+class ThreadScratch {
  public:
-  WorkAreas(int threads, std::size_t bytes);
-  ~WorkAreas();
-  WorkAreas(const WorkAreas&) = delete;
-  WorkAreas& operator=(const WorkAreas&) = delete;
+  ThreadScratch(int threads, std::size_t bytes);
+  ~ThreadScratch();
+  ThreadScratch(const ThreadScratch&) = delete;
+  ThreadScratch& operator=(const ThreadScratch&) = delete;
 
   std::byte* of(int thread) const noexcept;
 

@@ -1,9 +1,9 @@
-// Pairs of bfloat16 in words of 32 bits, and the instruction of AVX512-BF16 that multiplies them:
+// Pairs of bfloat16 in 32-bit words, and the instruction of AVX512-BF16 that multiplies them:
 //   sum[lane] += even a[lane] · even b[lane] + odd a[lane] · odd b[lane]
-// twice the multiplications of a fused multiply-add, summed in float. Numbers below the least
-// normal one (2^−126) count as zero there, in what goes in and in what comes out.
-// The level v4 promises no such instruction: what uses it carries HEEDFUL_PAIRS_TARGET, and runs
-// only where has_bfloat16_pairs() says so.
+// twice the multiplications of a fused multiply-add, summed in float. Subnormal numbers (below
+// 2^−126) are flushed to zero, in the operands and in the result.
+// The level v4 does not guarantee this instruction: functions that use it are marked with
+// HEEDFUL_PAIRS_TARGET, and run only where has_bfloat16_pairs() returns true.
 #pragma once
 
 #include <cstdint>
@@ -21,10 +21,10 @@
 
 namespace heedful::simd {
 
-// This module has the code that multiplies pairs.
+// This module contains the code that multiplies pairs.
 inline constexpr bool compiled_bfloat16_pairs = HEEDFUL_BFLOAT16_PAIRS == 1;
 
-// A vector of words, as many as a vector has floats.
+// A vector of words, one for each float of a vector.
 typedef std::uint32_t Words __attribute__((vector_size(4 * lanes<float>)));
 
 inline Words load_words(const std::uint32_t* from) {
@@ -36,9 +36,9 @@ inline void store_words(std::uint32_t* to, const Words& words) {
   std::memcpy(to, &words, sizeof(words));
 }
 
-// The word at an address of 16-bit numbers in all lanes.
+// The word at an address of 16-bit elements, in all lanes.
 inline Words broadcast_word(const std::uint16_t* from) {
-  float word;  // loaded as a float is, so that no general register is in between
+  float word;  // loaded like a float, so that no general-purpose register is involved
   std::memcpy(&word, from, sizeof(word));
   return bits_as<Words>(broadcast(word));
 }
@@ -56,7 +56,7 @@ HEEDFUL_PAIRS_TARGET inline Packet<float> dot_pairs(const Words& a, const Words&
   return _mm512_dpbf16_ps(sum, bits_as<__m512bh>(a), bits_as<__m512bh>(b));
 }
 
-// Two rows of floats, rounded to even, lane by lane.
+// Two rows of floats, rounded to nearest even and interleaved lane by lane.
 HEEDFUL_PAIRS_TARGET inline Words paired(const Packet<float>& even, const Packet<float>& odd) {
   const auto halves = bits_as<__m512i>(_mm512_cvtne2ps_pbh(odd, even));
   const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24,

@@ -10,8 +10,8 @@ namespace heedful::simd {
 template <class T>
 struct Exp2Constants;
 
-// The coefficients are those of the polynomial with the least greatest relative error for 2^f with
-// |f| ≤ 1/2: 1.9e-9 of degree 6, 3.1e-18 of degree 11.
+// The coefficients of the minimax polynomial (relative error) for 2^f with |f| ≤ 1/2: an error of
+// 1.9e-9 for degree 6, 3.1e-18 for degree 11.
 template <>
 struct Exp2Constants<float> {
   using Bits = std::int32_t;
@@ -47,18 +47,18 @@ inline Packet<T> power_of_two(const Packet<T>& shifted, const Packet<T>& fractio
   for (int i = degree - 1; i >= 0; --i) {
     power = multiply_add(power, fraction, broadcast(C::coefficients[i]));
   }
-  // the low bits of `shifted` hold n + bias, which the shift makes the exponent of 2^n
+  // the low bits of `shifted` hold n + bias: shifted into the exponent field they are 2^n
   typedef typename C::Bits BitsPacket __attribute__((vector_size(sizeof(Packet<T>))));
   const BitsPacket bits = bits_as<BitsPacket>(shifted) << C::mantissa_bits;
   return multiply(power, bits_as<Packet<T>>(bits));
 }
 
 // 2^x within 2 ulp for 1/2 − bias < x ≤ bias + 1/2. Below, the result is exactly 0, so 2^−∞ = 0;
-// above it is ∞. NaN stays NaN, and whole powers are exact.
+// above it is ∞. NaN stays NaN, and integer powers are exact.
 template <class T>
 inline Packet<T> exp2(const Packet<T>& x) {
   using C = Exp2Constants<T>;
-  // maximum() gives its first argument when that is NaN
+  // maximum() returns its first argument if that is NaN
   const Packet<T> clamped = minimum(maximum(x, broadcast(-C::bias)), broadcast(C::bias + 1));
   const Packet<T> shifted = add(clamped, broadcast(C::round + C::bias));
   const Packet<T> fraction = subtract(clamped, subtract(shifted, broadcast(C::round + C::bias)));

@@ -1,5 +1,5 @@
-// Numbers of 16 bits, float16 (IEEE binary16) and bfloat16, widened to float and narrowed with
-// rounding to even: a vector at a time where they lie (load, store), or rows of any length.
+// The 16-bit types, float16 (IEEE binary16) and bfloat16, widened to float and narrowed with
+// rounding to nearest even: a vector at a time in place (load, store), or rows of any length.
 #pragma once
 
 #include <algorithm>
@@ -14,7 +14,7 @@
 
 namespace heedful::simd {
 
-// How numbers lie in memory; computing with them is done in float.
+// Storage types; arithmetic is done in float.
 struct Float16 {
   std::uint16_t bits;
 };
@@ -25,9 +25,9 @@ struct Bfloat16 {
 typedef std::uint16_t HalfBits __attribute__((vector_size(2 * lanes<float>)));
 typedef std::uint32_t FloatBits __attribute__((vector_size(4 * lanes<float>)));
 
-// A vector of numbers from memory, widened.
+// A vector of elements from memory, widened.
 #ifdef __AVX512BW__
-// In one instruction instead of two: each behind a zero, from the half that is empty.
+// In one instruction instead of two: each element above a zero, which comes from the empty half.
 inline Packet<float> load(const Bfloat16* from) {
   const __m512i order =
       _mm512_set_epi16(15, 16, 14, 16, 13, 16, 12, 16, 11, 16, 10, 16, 9, 16, 8, 16, 7, 16, 6, 16,
@@ -44,8 +44,8 @@ inline Packet<float> load(const Bfloat16* from) {
 }
 #endif
 
-inline void store(Bfloat16* to, const Packet<float>& numbers) {
-  const auto bits = bits_as<FloatBits>(numbers);
+inline void store(Bfloat16* to, const Packet<float>& values) {
+  const auto bits = bits_as<FloatBits>(values);
   const FloatBits rounded = (bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16;
   const FloatBits quiet_nan = (bits >> 16) | 0x40u;
   const FloatBits is_nan = (bits & 0x7FFFFFFFu) > 0x7F800000u;
@@ -53,7 +53,7 @@ inline void store(Bfloat16* to, const Packet<float>& numbers) {
   std::memcpy(to, &narrow, sizeof(narrow));
 }
 
-// With F16C a vector at a time; elsewhere number by number, as the processor has nothing for it.
+// With F16C a vector at a time; elsewhere element by element, because there is no instruction.
 #ifdef __F16C__
 inline constexpr bool widens_float16 = true;
 
@@ -63,40 +63,38 @@ inline Packet<float> load(const Float16* from) {
       Eigen::internal::ploadu<Halves>(reinterpret_cast<const Eigen::half*>(from)));
 }
 
-inline void store(Float16* to, const Packet<float>& numbers) {
-  Eigen::internal::pstoreu(reinterpret_cast<Eigen::half*>(to),
-                           Eigen::internal::float2half(numbers));
+inline void store(Float16* to, const Packet<float>& values) {
+  Eigen::internal::pstoreu(reinterpret_cast<Eigen::half*>(to), Eigen::internal::float2half(values));
 }
 #else
 inline constexpr bool widens_float16 = false;
 
 inline Packet<float> load(const Float16* from) {
-  float numbers[lanes<float>];
+  float values[lanes<float>];
   for (int i = 0; i < lanes<float>; ++i) {
-    numbers[i] =
-        Eigen::half_impl::half_to_float(Eigen::half_impl::raw_uint16_to_half(from[i].bits));
+    values[i] = Eigen::half_impl::half_to_float(Eigen::half_impl::raw_uint16_to_half(from[i].bits));
   }
-  return load(numbers);
+  return load(values);
 }
 
-inline void store(Float16* to, const Packet<float>& numbers) {
+inline void store(Float16* to, const Packet<float>& values) {
   float wide[lanes<float>];
-  store(wide, numbers);
+  store(wide, values);
   for (int i = 0; i < lanes<float>; ++i) {
     to[i].bits = Eigen::half_impl::float_to_half_rtne(wide[i]).x;
   }
 }
 #endif
 
-// Rows of any length; the last vector overlaps the one before.
+// Rows of any length; the last vector overlaps the one before it.
 template <class From, class To>
 inline void convert_row(const From* from, To* to, std::ptrdiff_t count) {
   constexpr std::ptrdiff_t width = lanes<float>;
   if (count < width) {
-    From few[width] = {};
+    From padded[width] = {};
     To converted[width];
-    std::copy_n(from, count, few);
-    store(converted, load(few));
+    std::copy_n(from, count, padded);
+    store(converted, load(padded));
     std::copy_n(converted, count, to);
     return;
   }

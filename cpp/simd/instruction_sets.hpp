@@ -1,4 +1,4 @@
-// What the level is compiled for and with, to be shown.
+// The instruction sets and the Eigen version that this level is compiled for, for display.
 #pragma once
 
 namespace heedful::simd {
@@ -9,7 +9,7 @@ const char* instruction_sets();
 // Such as "3.4.0".
 const char* eigen_version();
 
-// "pairs" where the processor multiplies them and the level uses it, "widened" elsewhere.
+// "pairs" where the processor multiplies pairs and the level uses that, "widened" elsewhere.
 const char* bfloat16_products();
 
 }  // namespace heedful::simd

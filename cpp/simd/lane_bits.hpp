@@ -1,5 +1,5 @@
-// A word of bits for each lane of a vector: bit k of a lane answers the k-th of a run of questions,
-// 32 of them beside floats, 64 beside doubles.
+// A word of bits for each lane of a vector: bit k of a lane is the k-th of a run of conditions, 32
+// for floats, 64 for doubles.
 #pragma once
 
 #include <cstddef>
@@ -21,7 +21,7 @@ using Bits = std::conditional_t<sizeof(T) == sizeof(std::uint64_t), std::uint64_
 template <class T>
 inline constexpr int bits = 8 * sizeof(Bits<T>);
 
-// Bit i is set where the i-th byte is zero, of `count` ≤ bits<T>.
+// Bit i is set if the i-th of `count` ≤ bits<T> bytes is zero.
 template <class T>
 inline Bits<T> zeros(const char* bytes, std::ptrdiff_t stride, std::ptrdiff_t count) {
   Bits<T> found = 0;
@@ -29,8 +29,8 @@ inline Bits<T> zeros(const char* bytes, std::ptrdiff_t stride, std::ptrdiff_t co
 #ifdef __SSE2__
   if (stride == 1) {
     for (; i + 16 <= count; i += 16) {
-      const __m128i part = _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes + i));
-      const int zero = _mm_movemask_epi8(_mm_cmpeq_epi8(part, _mm_setzero_si128()));
+      const __m128i chunk = _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes + i));
+      const int zero = _mm_movemask_epi8(_mm_cmpeq_epi8(chunk, _mm_setzero_si128()));
       found |= static_cast<Bits<T>>(zero) << i;
     }
   }
@@ -39,11 +39,11 @@ inline Bits<T> zeros(const char* bytes, std::ptrdiff_t stride, std::ptrdiff_t co
   return found;
 }
 
-// The words of one vector of lanes, looked at from the last bit to the first.
+// The words of one vector of lanes, tested from the last bit to the first.
 template <class T>
 class LaneBits {
  public:
-  // The bit looked at first is `last`.
+  // The first bit to be tested is `last`.
   LaneBits(const Bits<T>* words, std::ptrdiff_t last) {
     std::memcpy(&words_, words, sizeof(words_));
     words_ <<= static_cast<Word>(bits<T> - 1 - last);
@@ -55,7 +55,7 @@ class LaneBits {
   void step() { words_ <<= 1; }
 
  private:
-  // signed, because processors see best whether the highest bit is set
+  // signed, because the highest bit is the cheapest to test
   using Word = std::make_signed_t<Bits<T>>;
   typedef Word Words __attribute__((vector_size(sizeof(Packet<T>))));
   Words words_;

@@ -1,7 +1,7 @@
-// The normal distribution on packets: what GELU is made of.
+// The normal distribution on packets, for GELU.
 //   Φ(−x) = e^(−x²/2) · (1 − t) · Q(t)      t = (x − k) / (x + k), x ≥ 0      Φ(x) = 1 − Φ(−x)
-// Q is the polynomial with the least greatest relative error: 7.2e-9 for float, 9.2e-18 for double,
-// up to where e^(−x²/2) is 0.
+// Q is the minimax polynomial (relative error 7.2e-9 for float, 9.2e-18 for double) up to where
+// e^(−x²/2) is 0.
 #pragma once
 
 #include "simd/exp.hpp"
@@ -36,22 +36,23 @@ struct NormalConstants<double> {
       -6.00216147057378183938e-11,   6.99623745738870127967e-11};
 };
 
-// Φ(x), the share of a normal distribution below x, and e^(−x²/2), √(2π) times its density. Small
-// shares keep their relative precision, which 1 + erf would lose.
+// Φ(x), the cumulative distribution function, and e^(−x²/2), √(2π) times the density. Small values
+// of Φ keep their relative precision, which 1 + erf would lose.
 template <class T>
 struct Normal {
-  Packet<T> share, decay;
+  Packet<T> cdf, gaussian;
 
   explicit Normal(const Packet<T>& x) {
     using C = NormalConstants<T>;
-    // of ∞, t would be NaN; minimum() gives its first argument when that is NaN
-    const Packet<T> size = minimum(absolute(x), broadcast(T(40)));
-    decay = simd::exp<T>(multiply(multiply(size, broadcast(T(-0.5))), size));
+    // for ∞, t would be NaN; minimum() returns its first argument if that is NaN
+    const Packet<T> magnitude = minimum(absolute(x), broadcast(T(40)));
+    gaussian = simd::exp<T>(multiply(multiply(magnitude, broadcast(T(-0.5))), magnitude));
     const Packet<T> t =
-        divide(subtract(size, broadcast(C::middle)), add(size, broadcast(C::middle)));
+        divide(subtract(magnitude, broadcast(C::middle)), add(magnitude, broadcast(C::middle)));
     const Packet<T> one = broadcast(T(1));
-    const Packet<T> tail = multiply(decay, multiply(polynomial<T>(C::tail, t), subtract(one, t)));
-    share = select(less(x, broadcast(T(0))), tail, subtract(one, tail));
+    const Packet<T> tail =
+        multiply(gaussian, multiply(polynomial<T>(C::tail, t), subtract(one, t)));
+    cdf = select(less(x, broadcast(T(0))), tail, subtract(one, tail));
   }
 };
 

@@ -1,6 +1,6 @@
-// Whether something that this thread computes passes the largest finite number. The processor keeps
-// a flag of it anyway, so nothing has to be looked at. Products of bfloat16 pairs set no flag, and
-// what was infinite before sets none.
+// Whether a computation of this thread overflows. The processor keeps a flag for that anyway, so no
+// result has to be checked. Products of bfloat16 pairs do not set the flag, nor do operands that
+// were infinite before.
 #pragma once
 
 #ifdef __SSE__
@@ -11,9 +11,9 @@
 
 namespace heedful::simd {
 
-// From its construction on; the flag that the caller may have seen before is there again at the
-// end. What is watched must be a call into another translation unit: the compiler may move
-// arithmetic of its own function past the flag.
+// From its construction on; the destructor restores a flag that was set before. The computation
+// must be a call into another translation unit: the compiler may move arithmetic of the same
+// function past the access to the flag.
 class OverflowFlag {
  public:
 #ifdef __SSE__

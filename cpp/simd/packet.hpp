@@ -1,5 +1,4 @@
-// One vector register of numbers, and the operations that the kernels need: the only file that
-// names Eigen.
+// One vector register, and the operations that the kernels need: the only file that names Eigen.
 #pragma once
 
 #include <Eigen/Core>
@@ -14,12 +13,12 @@ namespace heedful::simd {
 template <class T>
 using Packet = typename Eigen::internal::packet_traits<T>::type;
 
-// Numbers in one register: 16 floats with 512-bit vectors, 8 with 256, 4 with 128; half as many
+// Elements of one register: 16 floats with 512-bit vectors, 8 with 256, 4 with 128; half as many
 // doubles.
 template <class T>
 inline constexpr int lanes = Eigen::internal::unpacket_traits<Packet<T>>::size;
 
-// Vector registers that the instruction set has.
+// Number of vector registers of the instruction set.
 inline constexpr int registers = EIGEN_ARCH_DEFAULT_NUMBER_OF_REGISTERS;
 
 // multiply_add is one instruction.
@@ -57,12 +56,12 @@ template <class P>
 inline P divide(const P& a, const P& b) {
   return Eigen::internal::pdiv(a, b);
 }
-// a · b + c, in one rounding where the processor can
+// a · b + c, with one rounding where the processor has such an instruction
 template <class P>
 inline P multiply_add(const P& a, const P& b, const P& c) {
   return Eigen::internal::pmadd(a, b, c);
 }
-// The larger of both; a where either is NaN, as std::max.
+// The larger of the two; a where either is NaN, like std::max.
 template <class P>
 inline P maximum(const P& a, const P& b) {
   return Eigen::internal::pmax(a, b);
@@ -75,7 +74,8 @@ template <class P>
 inline P absolute(const P& a) {
   return Eigen::internal::pabs(a);
 }
-// Comparisons give all ones or all zeros in each lane; select takes a where ones, b elsewhere.
+// Comparisons return all ones or all zeros in each lane; select returns a where mask is ones, else
+// b.
 template <class P>
 inline P equal(const P& a, const P& b) {
   return Eigen::internal::pcmp_eq(a, b);
@@ -100,13 +100,13 @@ template <class P>
 inline auto sum(const P& a) {
   return Eigen::internal::predux(a);
 }
-// Of lanes that are not NaN.
+// Over lanes that are not NaN.
 template <class P>
-inline auto greatest(const P& a) {
+inline auto max_lane(const P& a) {
   return Eigen::internal::predux_max(a);
 }
 template <class P>
-inline auto least(const P& a) {
+inline auto min_lane(const P& a) {
   return Eigen::internal::predux_min(a);
 }
 
@@ -123,17 +123,18 @@ inline Packet<T> tanh(const Packet<T>& a) {
   }
 }
 
-// Brings the line of an address that need not be valid into the second cache: the first would not
-// hold what is asked for far enough ahead, and has room for fewer requests at a time.
+// Prefetches the cache line of an address, which need not be valid, into L2: lines that are
+// prefetched early enough would be evicted from L1, which also has room for fewer outstanding
+// requests.
 inline void prefetch(const void* address) { __builtin_prefetch(address, 0, 2); }
 
-// A square of lanes × lanes numbers, turned: block.packet[i][j] ↔ block.packet[j][i].
+// A square of lanes × lanes elements, transposed: square.packet[i][j] ↔ square.packet[j][i].
 template <class T>
 using Square = Eigen::internal::PacketBlock<Packet<T>, lanes<T>>;
 
 template <class T>
-inline void transpose(Square<T>& block) {
-  Eigen::internal::ptranspose(block);
+inline void transpose(Square<T>& square) {
+  Eigen::internal::ptranspose(square);
 }
 
 namespace detail {
@@ -160,8 +161,8 @@ inline P alternate(const P& a, const P& b, std::integer_sequence<int, Lanes...>)
                  std::integer_sequence<int, begin + Lanes / 2 + (Lanes % 2 ? width : 0)...>());
 }
 
-// Lanes whose number has the bit `half` take b, the others a: once the lane itself, once the one
-// `half` lanes away. Their sum has half as many numbers to be added in each lane.
+// Lanes whose index has the bit `half` take b, the others a: once the lane itself, once the one
+// `half` lanes away. In their sum each lane has half as many terms left to add.
 template <int half, class P, int... Lanes>
 inline P add_halves(const P& a, const P& b, std::integer_sequence<int, Lanes...>) {
   constexpr int width = sizeof...(Lanes);
@@ -173,7 +174,7 @@ inline P add_halves(const P& a, const P& b, std::integer_sequence<int, Lanes...>
 
 }  // namespace detail
 
-// Of the numbers of a and then b, those at even and at odd places, and the way back:
+// Of the elements of a followed by b, those at even and at odd positions, and the inverse:
 //   zip_low(evens(a, b), odds(a, b)) is a, zip_high(evens(a, b), odds(a, b)) is b
 template <class T>
 inline Packet<T> evens(const Packet<T>& a, const Packet<T>& b) {
@@ -192,9 +193,9 @@ inline Packet<T> zip_high(const Packet<T>& a, const Packet<T>& b) {
   return detail::alternate<lanes<T> / 2>(a, b, std::make_integer_sequence<int, lanes<T>>());
 }
 
-// A step of summing the lanes of many vectors at once: one vector in which the sums of vector i are
-// in the lanes that have the bits of i · Half, and need to be summed over the others. `step`: of
-// every how manieth vector.
+// A step of summing the lanes of many vectors at once: returns one vector in which the sums of
+// vector i are in the lanes whose index has the bits of i · Half, still to be summed over the other
+// bits. `step`: the distance between the vectors that are summed.
 //   sum_lanes<T, 1, lanes<T>>(vectors): lane i is the sum over the lanes of vector i
 template <class T, int Half, int Count>
 inline Packet<T> sum_lanes(const Packet<T>* vectors, int step = 1) {
@@ -213,7 +214,7 @@ inline Packet<T> add_halves(const Packet<T>& a, const Packet<T>& b) {
   return detail::add_halves<Half>(a, b, std::make_integer_sequence<int, lanes<T>>());
 }
 
-// The bits of one register seen as another type of the same size.
+// The bits of one register as another type of the same size.
 template <class To, class From>
 inline To bits_as(const From& from) {
   static_assert(sizeof(To) == sizeof(From));

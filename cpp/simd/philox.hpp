@@ -1,11 +1,11 @@
 // Random bits as a function of a counter and a key: Philox4x32-10 (Salmon et al., "Parallel random
-// numbers: as easy as 1, 2, 3", 2011). Nothing is carried from call to call, so every tile can draw
+// numbers: as easy as 1, 2, 3", 2011). There is no state from call to call, so every tile can draw
 // its own numbers, in any order.
 //
-// A round multiplies words of 32 bits into products of 64, whose upper half becomes one word and
-// whose lower half another. Processors multiply the lower halves of 64-bit lanes, so even and odd
-// lanes are kept in two registers, a word in the lower half of each 64 bits: the product itself is
-// then the lower word, because what lies above a word is never looked at.
+// A round multiplies 32-bit words into 64-bit products, whose upper half becomes one word and whose
+// lower half another. Processors multiply the lower halves of 64-bit lanes, so even and odd lanes
+// are kept in two registers, a word in the lower half of each 64 bits: the product itself then
+// serves as the lower word, because the bits above a word are never read.
 #pragma once
 
 #include <cstddef>
@@ -20,11 +20,11 @@
 
 namespace heedful::simd {
 
-// As many words as a register holds floats.
+// One word for each float of a register.
 inline constexpr int word_lanes = lanes<float>;
 typedef std::uint32_t Words __attribute__((vector_size(4 * word_lanes)));
 
-// The key of each round, from a seed.
+// The keys of the rounds, from a seed.
 struct PhiloxKeys {
   static constexpr int rounds = 10;
   std::uint32_t first[rounds], second[rounds];
@@ -44,7 +44,7 @@ typedef std::uint64_t Halves __attribute__((vector_size(4 * word_lanes)));
 inline constexpr std::uint64_t lower = 0xFFFFFFFF;
 inline constexpr std::uint64_t multipliers[2] = {0xD2511F53, 0xCD9E8D57};
 
-inline Halves every(std::uint64_t number) { return Halves{} + number; }
+inline Halves broadcast_word(std::uint64_t word) { return Halves{} + word; }
 
 // Products of the lower halves.
 inline Halves product(const Halves& a, const Halves& b) {
@@ -59,15 +59,16 @@ inline Halves product(const Halves& a, const Halves& b) {
 #endif
 }
 
-// Rounds [begin, 10) of the counters in either half of the lanes.
+// The words of the even and of the odd lanes; finish() does the rounds [begin, 10).
 struct PhiloxState {
   Halves even[4], odd[4];
 
   void finish(int begin, const PhiloxKeys& keys) {
-    const Halves by0 = every(multipliers[0]), by1 = every(multipliers[1]);
+    const Halves by0 = broadcast_word(multipliers[0]), by1 = broadcast_word(multipliers[1]);
 #pragma GCC unroll 10
     for (int round = begin; round < PhiloxKeys::rounds; ++round) {
-      const Halves key0 = every(keys.first[round]), key1 = every(keys.second[round]);
+      const Halves key0 = broadcast_word(keys.first[round]),
+                   key1 = broadcast_word(keys.second[round]);
       for (Halves* const words : {even, odd}) {
         const Halves product0 = product(words[0], by0), product1 = product(words[2], by1);
         words[0] = (product1 >> 32) ^ words[1] ^ key0;
@@ -83,7 +84,7 @@ struct PhiloxState {
 
 }  // namespace detail
 
-// Counters of four words, one a lane, turned in place into four random words each.
+// Replaces counters of four words, one counter a lane, by four random words each.
 inline void philox(Words (&words)[4], const PhiloxKeys& keys) {
   detail::PhiloxState state;
   for (int i = 0; i < 4; ++i) {
@@ -94,8 +95,8 @@ inline void philox(Words (&words)[4], const PhiloxKeys& keys) {
   for (int i = 0; i < 4; ++i) words[i] = state.word(i);
 }
 
-// The counters (n, second[lane], third[lane], fourth) for many n. Two of the ten rounds multiply
-// nothing that depends on both n and the lane: they are done once a lane here, and once an n.
+// The counters (n, second[lane], third[lane], fourth) for many n. In two of the ten rounds no
+// factor depends on both n and the lane: they are done once per lane here, and once per n.
 class PhiloxLanes {
  public:
   PhiloxLanes() = default;
@@ -112,9 +113,9 @@ class PhiloxLanes {
     const std::uint64_t product0 = multipliers[0] * n;
     const std::uint64_t product1 =
         multipliers[1] * static_cast<std::uint32_t>((product0 >> 32) ^ fourth_ ^ keys.second[0]);
-    const Halves word0 = every((product1 >> 32) ^ keys.first[1]);
-    const Halves word1 = every(product1);
-    const Halves word2 = every((product0 & lower) ^ keys.second[1]);
+    const Halves word0 = broadcast_word((product1 >> 32) ^ keys.first[1]);
+    const Halves word1 = broadcast_word(product1);
+    const Halves word2 = broadcast_word((product0 & lower) ^ keys.second[1]);
     PhiloxState state;
     state.even[0] = word0 ^ even_[0];
     state.odd[0] = word0 ^ odd_[0];
@@ -131,9 +132,9 @@ class PhiloxLanes {
   static void start(const detail::Halves& second, const detail::Halves& third,
                     const PhiloxKeys& keys, detail::Halves (&to)[3]) {
     using namespace detail;
-    const Halves product1 = product(third, every(multipliers[1]));
-    const Halves word0 = (product1 >> 32) ^ second ^ every(keys.first[0]);
-    const Halves product0 = product(word0, every(multipliers[0]));
+    const Halves product1 = product(third, broadcast_word(multipliers[1]));
+    const Halves word0 = (product1 >> 32) ^ second ^ broadcast_word(keys.first[0]);
+    const Halves product0 = product(word0, broadcast_word(multipliers[0]));
     to[0] = product1;
     to[1] = product0 >> 32;
     to[2] = product0;

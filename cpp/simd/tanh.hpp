@@ -1,6 +1,6 @@
-// tanh and its relative on packets.
-//   |x| ≤ 5/8   tanh x = x · R(x²)      R: the polynomial with the least greatest relative error,
-//   beyond      1 − 2 / (e^2x + 1)         3.9e-9 for float, 9.6e-18 for double
+// tanh and sigmoid on packets.
+//   |x| ≤ 5/8   tanh x = x · R(x²)      R: the minimax polynomial, with a relative error of
+//   |x| > 5/8   1 − 2 / (e^2x + 1)         3.9e-9 for float, 9.6e-18 for double
 #pragma once
 
 #include "simd/exp.hpp"
@@ -40,16 +40,16 @@ inline Packet<T> sigmoid(const Packet<T>& x) {
   return divide(one, add(one, simd::exp<T>(subtract(broadcast(T(0)), x))));
 }
 
-// tanh of either type, within 2 ulp (packet.hpp has one for float that is faster, and less exact).
+// tanh of either type, within 2 ulp (that of packet.hpp is faster and less accurate for float).
 template <class T>
 inline Packet<T> exact_tanh(const Packet<T>& x) {
   const Packet<T> one = broadcast(T(1));
-  const Packet<T> size = absolute(x);
+  const Packet<T> magnitude = absolute(x);
   const Packet<T> near = multiply(x, polynomial<T>(TanhConstants<T>::tanh, multiply(x, x)));
-  const Packet<T> growth = simd::exp<T>(add(size, size));
+  const Packet<T> growth = simd::exp<T>(add(magnitude, magnitude));
   const Packet<T> far = subtract(one, divide(broadcast(T(2)), add(growth, one)));
   const Packet<T> signed_far = select(is_negative<T>(x), subtract(broadcast(T(0)), far), far);
-  return select(less(broadcast(T(0.625)), size), signed_far, near);
+  return select(less(broadcast(T(0.625)), magnitude), signed_far, near);
 }
 
 }  // namespace heedful::simd

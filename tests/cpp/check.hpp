@@ -1,4 +1,4 @@
-// The vocabulary of the C++ tests: a condition and the sentence that says what should hold.
+// The assertions of the C++ tests: a condition and the sentence that says what should hold.
 #pragma once
 
 #include <atomic>
@@ -16,7 +16,7 @@ struct Tally {
 
 inline Tally tally;
 
-// States that the condition holds. Returns it, so that a test can stop where going on makes no
+// States that the condition holds. Returns it, so that a test can stop where continuing makes no
 // sense.
 inline bool check(bool condition, const char* sentence) {
   ++tally.checked;

@@ -1,5 +1,5 @@
-// What the bits of a 16-bit number mean, and the bits nearest to a number: definitions, to test
-// conversions by.
+// The value of 16-bit floating-point bits, and the bits nearest to a value: the definitions against
+// which conversions are tested.
 #pragma once
 
 #include <cmath>
@@ -39,7 +39,7 @@ struct HalfFormat {
     return values[bits];
   }
 
-  // What would follow, if exponents had no end: infinity counts as the next power of two.
+  // The next value if exponents were unbounded: infinity counts as the next power of two.
   static double upper_neighbour(std::uint16_t bits) {
     return bits + 1 == infinity ? std::ldexp(1.0, bias + 1)
                                 : value(static_cast<std::uint16_t>(bits + 1));

@@ -1,5 +1,5 @@
-// Philox4x32-10 one counter at a time, as its paper writes it: the oracle of the vectorised one and
-// of dropout.
+// Philox4x32-10 one counter at a time, as in its paper: the oracle of the vectorized one and of
+// dropout.
 #pragma once
 
 #include <array>
@@ -26,15 +26,15 @@ inline PhiloxWords philox_words(PhiloxWords counter, std::uint64_t seed) {
   return counter;
 }
 
-// Whether dropout keeps the weight of a key: the word that belongs to it reaches p · 2^32.
+// Whether dropout keeps the weight of a key: its word is at least p · 2^32.
 inline bool keeps(double p, std::uint64_t seed, std::ptrdiff_t item, std::ptrdiff_t head,
                   std::ptrdiff_t query, std::ptrdiff_t key) {
   const PhiloxWords words =
       philox_words({static_cast<std::uint32_t>(key / 4), static_cast<std::uint32_t>(query),
                     static_cast<std::uint32_t>(head), static_cast<std::uint32_t>(item)},
                    seed);
-  const double least = std::fmin(std::nearbyint(p * 0x1p32), 0x1p32 - 1);
-  return words[static_cast<std::size_t>(key % 4)] >= least;
+  const double threshold = std::fmin(std::nearbyint(p * 0x1p32), 0x1p32 - 1);
+  return words[static_cast<std::size_t>(key % 4)] >= threshold;
 }
 
 }  // namespace heedful

@@ -95,7 +95,7 @@ template <class T>
 class MaxMagnitude {
  public:
   void add(const simd::Packet<T>& x) { maximum_ = simd::maximum(maximum_, simd::absolute(x)); }
-  T value() const { return simd::greatest(maximum_); }
+  T value() const { return simd::max_lane(maximum_); }
 
  private:
   simd::Packet<T> maximum_ = simd::broadcast(T(0));

@@ -105,7 +105,7 @@ bool add_square(LaneScores<T>& lane, const char* const* rows, std::ptrdiff_t byt
   }
   simd::transpose<T>(square);
   // true for a NaN minimum too, which may conceal a −∞
-  if (!(simd::least(minima) > minus_infinity<T>)) {
+  if (!(simd::min_lane(minima) > minus_infinity<T>)) {
     add_transposed<true, false>(lane, key, square, keys);
     return true;
   }
@@ -182,7 +182,7 @@ bool add_columns(LaneScores<T>& lane, const TensorView& bias, const char* column
     local.set(key, simd::select(simd::equal(value, minus_infinities), minus_infinities, total));
   }
   lane.maxima = local.maxima;
-  return !(simd::least(minima) > minus_infinity<T>);
+  return !(simd::min_lane(minima) > minus_infinity<T>);
 }
 
 template <class T>

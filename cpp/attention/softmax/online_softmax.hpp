@@ -81,7 +81,7 @@ void add_row(const Normalizer& normalizer, T* scores, std::ptrdiff_t keys, T& ma
   for (std::ptrdiff_t key = 0; key < whole; key += width) {
     maxima = simd::maximum(maxima, simd::load(scores + key));
   }
-  const T new_maximum = simd::greatest(maxima);
+  const T new_maximum = simd::max_lane(maxima);
   const T base = normalizer.base(new_maximum);
   if (maximum == minus_infinity<T>) {  // nothing was added yet, or only zeros
     maximum = new_maximum;

@@ -1,4 +1,4 @@
-// Even ranges: one after another without a gap, none longer than another by more than one.
+// Even ranges: consecutive without gaps, with lengths that differ by at most one.
 #include <initializer_list>
 
 #include "arrays/even_ranges.hpp"

@@ -1,5 +1,4 @@
-// Rows that are prefetched: each once, in their order, and no more than there are. Addresses that
-// are no memory do no harm.
+// Prefetched rows: each once, in order, and no more than there are. Invalid addresses are harmless.
 #include "arrays/prefetch.hpp"
 #include "check.hpp"
 
@@ -11,11 +10,11 @@ TensorView view_of(char* data, std::ptrdiff_t column_stride) {
   return {data, ElementType::float32, offsets, 500, 52, column_stride};
 }
 
-void a_run_goes_on_where_it_was() {
+void a_run_resumes_where_it_stopped() {
   char memory[2000];
   RowRun run = RowRun::of(view_of(memory, 4), 1, 1, 2, 7, 13);
-  check(run.data == memory + 1000 + 500 + 104 && run.bytes == 52, "where the rows lie");
-  check(run.next(3) == 3 && run.data == memory + 1604 + 3 * 52, "three rows on");
+  check(run.data == memory + 1000 + 500 + 104 && run.bytes == 52, "the first row and its length");
+  check(run.next(3) == 3 && run.data == memory + 1604 + 3 * 52, "three rows further");
   check(run.next(9) == 4 && run.count == 0 && run.next(1) == 0, "no more than there are");
   check(RowRun::of(view_of(memory, 8), 1, 1, 2, 7, 13).count == 0, "no rows of spread columns");
 }
@@ -29,14 +28,14 @@ void runs_follow_one_another() {
   }
   for (int i = 0; i < 5; ++i) prefetch.next(2);
   prefetch_row(nullptr, 1000);
-  check(true, "all rows and some more were asked for");
+  check(true, "all rows were prefetched, and more were requested");
 }
 
 }  // namespace
 }  // namespace heedful
 
 int main() {
-  heedful::a_run_goes_on_where_it_was();
+  heedful::a_run_resumes_where_it_stopped();
   heedful::runs_follow_one_another();
   return heedful::summary();
 }

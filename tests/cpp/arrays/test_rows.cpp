@@ -1,4 +1,4 @@
-// Rows of the caller's arrays: converted, turned into panels and back, read in place or copied.
+// Rows of the caller's arrays: converted, transposed into panels and back, read in place or copied.
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -17,7 +17,7 @@ constexpr std::ptrdiff_t counts[] = {0, 1, 2, 3, 7, 16, 31, 63, 64, 65, 130};
 constexpr Layout layouts[] = {Layout::plain, Layout::spread, Layout::columns_out, Layout::reversed};
 
 template <class T>
-std::vector<T> numbers(std::ptrdiff_t count, T value = T{0}) {
+std::vector<T> filled(std::ptrdiff_t count, T value = T{0}) {
   return std::vector<T>(static_cast<std::size_t>(count), value);
 }
 
@@ -29,13 +29,13 @@ void a_row_of_any_type_and_stride_is_read() {
       for (const ElementType type : floating_types) {
         Tensor tensor(type, {1, 1, 3, count}, layout);
         tensor.fill([&] { return random.exact(); });
-        auto row = numbers<T>(count + 1, T(-77));
+        auto row = filled<T>(count + 1, T(-77));
         read_row(tensor.view().row(0, 0, 1), type, tensor.view().column_stride, row.data(), count);
         bool right = row.back() == T(-77);
         for (std::ptrdiff_t i = 0; i < count; ++i) {
           right &= row[static_cast<std::size_t>(i)] == static_cast<T>(tensor.get(0, 0, 1, i));
         }
-        check(right, "a row is read as its numbers, and no more than asked for");
+        check(right, "a row is read element by element, and not past its end");
       }
     }
   }
@@ -47,15 +47,15 @@ void a_row_of_any_type_and_stride_is_read() {
 }
 
 template <class T>
-void a_broadcast_number_is_read_again_and_again() {
+void a_broadcast_element_is_read_repeatedly() {
   for (const ElementType type : floating_types) {
     char memory[8] = {};
     put_element(memory, type, -1.25);
-    auto row = numbers<T>(130);
+    auto row = filled<T>(130);
     read_row(memory, type, 0, row.data(), 130);
     bool right = true;
-    for (const T number : row) right &= number == T(-1.25);
-    check(right, "stride 0 repeats a number");
+    for (const T value : row) right &= value == T(-1.25);
+    check(right, "stride 0 repeats an element");
   }
 }
 
@@ -67,34 +67,34 @@ void a_row_is_written_in_any_type_and_stride() {
       for (const ElementType type : floating_types) {
         Tensor tensor(type, {1, 1, 3, count}, layout);
         tensor.fill([&] { return 3.0; });
-        auto row = numbers<T>(count);
-        for (T& number : row) number = static_cast<T>(random.between(-5, 5));  // to be rounded
+        auto row = filled<T>(count);
+        for (T& value : row) value = static_cast<T>(random.between(-5, 5));  // to be rounded
         write_row(row.data(), tensor.view().row(0, 0, 1), type, tensor.view().column_stride, count);
         Tensor expected(type, {1, 1, 3, count}, layout);
         expected.fill([&] { return 3.0; });
         for (std::ptrdiff_t i = 0; i < count; ++i) {
-          // halves are rounded from float, as the computing type of 16-bit numbers is
-          const T number = row[static_cast<std::size_t>(i)];
+          // halves are rounded from float, the computing type of 16-bit elements
+          const T value = row[static_cast<std::size_t>(i)];
           const bool half = element_size(type) == 2;
           expected.set(
               0, 0, 1, i,
-              half ? static_cast<double>(static_cast<float>(number)) : static_cast<double>(number));
+              half ? static_cast<double>(static_cast<float>(value)) : static_cast<double>(value));
         }
         check(tensor.bytes() == expected.bytes(),
-              "a row is written rounded, and nothing beside it");
+              "a row is written rounded, and nothing outside it");
       }
     }
   }
 }
 
-// Rows that lie in any order in memory, each of exactly its columns.
+// Rows in any order in memory, each with exactly its columns.
 template <class T>
 struct Lines {
   std::vector<std::vector<T>> lines;
   std::vector<T*> pointers;
 
   Lines(std::ptrdiff_t count, std::ptrdiff_t columns)
-      : lines(static_cast<std::size_t>(count), numbers<T>(columns)) {
+      : lines(static_cast<std::size_t>(count), filled<T>(columns)) {
     for (auto& line : lines) pointers.push_back(line.data());
   }
   T& at(std::ptrdiff_t line, std::ptrdiff_t column) {
@@ -103,7 +103,7 @@ struct Lines {
 };
 
 template <class T>
-void rows_are_turned_into_a_panel_and_back() {
+void rows_are_transposed_into_a_panel_and_back() {
   constexpr std::ptrdiff_t width = simd::lanes<T>;
   RandomNumbers random(9);
   for (const std::ptrdiff_t lanes : {width, 2 * width, 3 * width}) {
@@ -115,7 +115,7 @@ void rows_are_turned_into_a_panel_and_back() {
           rows.at(lane, column) = static_cast<T>(random.between(-1, 1));
         }
       }
-      auto panel = numbers<T>(columns * lanes + 1, T(-77));
+      auto panel = filled<T>(columns * lanes + 1, T(-77));
       rows_to_panel<T>(rows.pointers.data(), lanes, columns, T(0.3), panel.data());
       bool right = panel.back() == T(-77);
       for (std::ptrdiff_t i = 0; i < columns * lanes; ++i) {
@@ -124,7 +124,7 @@ void rows_are_turned_into_a_panel_and_back() {
       check(right, "panel[column][lane] = factor · rows[lane][column]");
 
       panel.pop_back();
-      auto factors = numbers<T>(lanes);
+      auto factors = filled<T>(lanes);
       for (T& factor : factors) factor = static_cast<T>(random.between(-1, 1));
       Lines<T> back(lanes, columns);
       panel_to_rows<T>(panel.data(), lanes, columns, factors.data(), back.pointers.data());
@@ -153,7 +153,7 @@ bool rows_hold(Rows<T> rows, const Tensor& tensor, std::ptrdiff_t first, std::pt
 }
 
 template <class T>
-void rows_are_read_in_place_or_copied_with_zeros_behind() {
+void rows_are_read_in_place_or_copied_with_zero_padding() {
   RandomNumbers random(10);
   constexpr Layout all[] = {Layout::plain, Layout::heads_inside, Layout::spread,
                             Layout::columns_out, Layout::reversed};
@@ -163,7 +163,7 @@ void rows_are_read_in_place_or_copied_with_zeros_behind() {
         for (const bool padding : {false, true}) {
           Tensor tensor(type, {2, 3, 7, columns}, layout);
           tensor.fill([&] { return random.exact(); });
-          auto buffer = numbers<T>(5 * padded<T>(columns), std::numeric_limits<T>::quiet_NaN());
+          auto buffer = filled<T>(5 * padded<T>(columns), std::numeric_limits<T>::quiet_NaN());
           const Rows<T> rows =
               load_rows(tensor.view(), 1, 2, 2, 5, columns, padding, buffer.data());
           check(rows_hold(rows, tensor, 2, 5), "rows 2 to 6 of the head are read");
@@ -172,7 +172,7 @@ void rows_are_read_in_place_or_copied_with_zeros_behind() {
           const bool in_place =
               type == element_type<T> && one_run && (!padding || columns >= simd::lanes<T>);
           check((rows.data != buffer.data()) == in_place,
-                "runs of the computing type stay where they are");
+                "contiguous elements of the computing type are read in place");
           if (in_place) continue;
           bool zeros = rows.stride == padded<T>(columns);
           for (std::ptrdiff_t row = 0; row < 5; ++row) {
@@ -180,7 +180,7 @@ void rows_are_read_in_place_or_copied_with_zeros_behind() {
               zeros &= rows.data[row * rows.stride + i] == 0;
             }
           }
-          check(zeros, "copies have zeros up to whole vectors");
+          check(zeros, "copies have zeros up to full vectors");
         }
       }
     }
@@ -191,7 +191,7 @@ template <class T>
 void dot_is_a_dot_product() {
   RandomNumbers random(17);
   for (const std::ptrdiff_t count : counts) {
-    auto a = numbers<T>(count), b = numbers<T>(count);
+    auto a = filled<T>(count), b = filled<T>(count);
     long double expected = 0;
     for (std::size_t i = 0; i < a.size(); ++i) {
       a[i] = static_cast<T>(random.between(-1, 1));
@@ -209,12 +209,12 @@ void everything() {
   check(padded<T>(0) == 0 && padded<T>(1) == simd::lanes<T> &&
             padded<T>(simd::lanes<T>) == simd::lanes<T> &&
             padded<T>(simd::lanes<T> + 1) == 2 * simd::lanes<T>,
-        "padded rounds up to whole vectors");
+        "padded rounds up to full vectors");
   a_row_of_any_type_and_stride_is_read<T>();
-  a_broadcast_number_is_read_again_and_again<T>();
+  a_broadcast_element_is_read_repeatedly<T>();
   a_row_is_written_in_any_type_and_stride<T>();
-  rows_are_turned_into_a_panel_and_back<T>();
-  rows_are_read_in_place_or_copied_with_zeros_behind<T>();
+  rows_are_transposed_into_a_panel_and_back<T>();
+  rows_are_read_in_place_or_copied_with_zero_padding<T>();
   dot_is_a_dot_product<T>();
 }
 

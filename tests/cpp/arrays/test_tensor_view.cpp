@@ -1,4 +1,4 @@
-// Views: sizes of elements, addresses of rows, and which rows lie as a kernel reads them.
+// Views: sizes of elements, addresses of rows, and which rows a kernel can read in place.
 #include <cstdint>
 
 #include "arrays/tensor_view.hpp"
@@ -22,12 +22,12 @@ void a_row_is_found_by_its_strides() {
   char data[1000];
   const std::ptrdiff_t offsets[] = {0, 500, 0};
   const TensorView view{data, ElementType::float32, offsets, 40, -8, 4};
-  check(view.item(1) == data + 500 && view.item(2) == data, "items lie where their offsets say");
+  check(view.item(1) == data + 500 && view.item(2) == data, "items are at their offsets");
   check(view.row(1, 3, 2) == data + 500 + 3 * 40 - 2 * 8,
-        "a row adds its strides, backwards ones too");
+        "a row adds its strides, also negative ones");
 }
 
-void without_data_it_was_not_given() {
+void a_view_without_data_is_false() {
   check(!TensorView{}, "an empty view is false");
   char data = 0;
   TensorView view;
@@ -44,12 +44,12 @@ void rows_of_the_computing_type_are_read_in_place() {
     view.column_stride = column_stride;
     return view.in_place<float>();
   };
-  check(in_place(ElementType::float32, 40, 4), "runs of float");
+  check(in_place(ElementType::float32, 40, 4), "contiguous floats");
   check(in_place(ElementType::float32, -40, 4) && in_place(ElementType::float32, 0, 4),
         "in any order, or repeated");
   check(!in_place(ElementType::float32, 40, 8) && !in_place(ElementType::float32, 40, -4),
-        "not spread columns");
-  check(!in_place(ElementType::float32, 42, 4), "not rows that a count of floats does not reach");
+        "not columns that are not contiguous");
+  check(!in_place(ElementType::float32, 42, 4), "not rows whose stride is no multiple of a float");
   check(!in_place(ElementType::float64, 40, 8) && !in_place(ElementType::float16, 40, 2),
         "not other types");
 }
@@ -61,7 +61,7 @@ int main() {
   using namespace heedful;
   an_element_has_the_size_of_its_type();
   a_row_is_found_by_its_strides();
-  without_data_it_was_not_given();
+  a_view_without_data_is_false();
   rows_of_the_computing_type_are_read_in_place();
   return summary();
 }

@@ -42,19 +42,19 @@ long double true_slope(Activation kind, long double x) {
 }
 
 template <class T>
-std::vector<T> numbers(std::ptrdiff_t count, double low, double high) {
+std::vector<T> random_values(std::ptrdiff_t count, double low, double high) {
   RandomNumbers random(11);
   std::vector<T> drawn(static_cast<std::size_t>(count));
-  for (T& number : drawn) number = static_cast<T>(random.between(low, high));
+  for (T& value : drawn) value = static_cast<T>(random.between(low, high));
   return drawn;
 }
 
 template <class T>
-void values_and_slopes_are_right() {
+void values_and_derivatives_are_right() {
   const double unit = std::numeric_limits<T>::epsilon();
   for (const Activation kind : kinds) {
     for (const std::ptrdiff_t count : {1, 3, 5, 7, 97, 1025}) {
-      const std::vector<T> x = numbers<T>(count, -6, 6), dy = numbers<T>(count, -2, 2);
+      const std::vector<T> x = random_values<T>(count, -6, 6), dy = random_values<T>(count, -2, 2);
       std::vector<T> y(x.size() + 1, T(99)), dx(x.size() + 1, T(99));
       activate(kind, x.data(), y.data(), count);
       activation_gradient(kind, x.data(), dy.data(), dx.data(), count);
@@ -65,7 +65,7 @@ void values_and_slopes_are_right() {
         close(dx[i], static_cast<double>(true_slope(kind, at) * dy[i]), 12 * unit + 1e-11,
               "the gradient");
       }
-      check(y.back() == T(99) && dx.back() == T(99), "nothing is written behind the end");
+      check(y.back() == T(99) && dx.back() == T(99), "nothing is written past the end");
     }
   }
 }
@@ -73,7 +73,7 @@ void values_and_slopes_are_right() {
 template <class T>
 void in_place_is_the_same() {
   for (const Activation kind : kinds) {
-    const std::vector<T> x = numbers<T>(97, -6, 6), dy = numbers<T>(97, -2, 2);
+    const std::vector<T> x = random_values<T>(97, -6, 6), dy = random_values<T>(97, -2, 2);
     std::vector<T> y = x, apart = x, dx = dy, other = dy;
     activate(kind, x.data(), apart.data(), 97);
     activate(kind, y.data(), y.data(), 97);
@@ -87,7 +87,7 @@ void in_place_is_the_same() {
 template <class T>
 void threads_change_nothing() {
   for (const std::ptrdiff_t count : {0, 1, 50001, 100003}) {
-    const std::vector<T> x = numbers<T>(count, -6, 6);
+    const std::vector<T> x = random_values<T>(count, -6, 6);
     std::vector<T> one = x, many = x;
     activation_forward(Activation::gelu, x.data(), one.data(), count, Team{1});
     activation_backward(Activation::silu, x.data(), one.data(), one.data(), count, Team{1});
@@ -134,7 +134,7 @@ void far_out_gradients_are_finite() {
 
 template <class T>
 void everything() {
-  values_and_slopes_are_right<T>();
+  values_and_derivatives_are_right<T>();
   in_place_is_the_same<T>();
   threads_change_nothing<T>();
   nan_stays_nan<T>();

@@ -17,14 +17,14 @@ namespace {
 
 constexpr float minus_infinity = -std::numeric_limits<float>::infinity();
 
-// Numbers of bfloat16, and what they are in float32.
+// Elements of bfloat16, and the same in float32.
 struct Halves {
   std::vector<std::uint16_t> stored;
   std::vector<float> wide;
 
   Halves(std::ptrdiff_t count, RandomNumbers& random)
       : stored(static_cast<std::size_t>(count)), wide(stored.size()) {
-    for (float& number : wide) number = static_cast<float>(random.between(-1, 1));
+    for (float& value : wide) value = static_cast<float>(random.between(-1, 1));
     simd::narrow_bfloat16(wide.data(), stored.data(), count);
     simd::widen_bfloat16(stored.data(), wide.data(), count);
   }
@@ -66,7 +66,7 @@ void scores_are_dot_products() {
   }
 }
 
-void an_infinite_number_stays_in_its_row() {
+void an_infinite_element_stays_in_its_row() {
   constexpr std::ptrdiff_t depth = pair_columns, keys = 5, place = 3;
   RandomNumbers random(18);
   const Halves queries(4 * depth, random);
@@ -95,7 +95,7 @@ int main() {
 #if HEEDFUL_BFLOAT16_PAIRS
   if (heedful::simd::has_bfloat16_pairs()) {
     heedful::scores_are_dot_products();
-    heedful::an_infinite_number_stays_in_its_row();
+    heedful::an_infinite_element_stays_in_its_row();
     return heedful::summary();
   }
 #endif

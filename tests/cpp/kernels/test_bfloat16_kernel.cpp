@@ -1,4 +1,4 @@
-// Products of pairs of bfloat16 in every size of block, against long double, and what they are fed.
+// Products of pairs of bfloat16 in every block size, against long double, and their operands.
 #include <cmath>
 #include <cstdio>
 #include <limits>
@@ -22,7 +22,7 @@ double half_of(std::uint32_t word, bool odd) {
   return Bfloat16::looked_up(static_cast<std::uint16_t>(odd ? word >> 16 : word));
 }
 
-// Rows one after the other as scores has them, or two of them interleaved as values are.
+// Rows one after the other as for scores, or interleaved in pairs as for values.
 struct Example {
   std::ptrdiff_t rows, pairs, width;
   bool interleaved;
@@ -31,7 +31,7 @@ struct Example {
   std::vector<float> c;
   std::ptrdiff_t a_row, a_step;
 
-  // `missing`: columns that the last vector lacks
+  // `missing`: number of padding columns in the last vector
   Example(std::ptrdiff_t rows_, std::ptrdiff_t pairs_, int vectors, bool interleaved_,
           int missing = 0)
       : rows(rows_),
@@ -43,7 +43,7 @@ struct Example {
     a_step = interleaved ? 2 * rows : 2;
     const auto size = [](std::ptrdiff_t count) { return static_cast<std::size_t>(count); };
     a.resize(size(rows * pairs * 2 + 3 * rows));
-    for (auto& number : a) number = Bfloat16::nearest(random.between(-1, 1));
+    for (auto& element : a) element = Bfloat16::nearest(random.between(-1, 1));
     b.resize(size(pairs * width));
     for (auto& word : b) {
       word = Bfloat16::nearest(random.between(-1, 1)) |
@@ -57,7 +57,7 @@ struct Example {
     return {rows, pairs, vectors, a.data(), a_row, a_step, b.data(), width, c.data(), width + 1};
   }
 
-  // Of the numbers that `seen` (all where null) leaves.
+  // Over the elements that `seen` selects (all if null).
   long double sum(std::ptrdiff_t row, std::ptrdiff_t lane, const std::uint32_t* seen) const {
     long double total = 0;
     for (std::ptrdiff_t k = 0; k < pairs; ++k) {
@@ -101,14 +101,14 @@ struct Example {
           bool right = check(example.holds(0, -0.5), "C = factor · A B");
           bool raised = true;
           for (std::ptrdiff_t lane = 0; lane < example.width; ++lane) {
-            float greatest = -1;
+            float expected = -1;
             for (std::ptrdiff_t row = 0; row < rows; ++row) {
-              greatest = std::fmax(
-                  greatest, example.c[static_cast<std::size_t>(row * (example.width + 1) + lane)]);
+              expected = std::fmax(
+                  expected, example.c[static_cast<std::size_t>(row * (example.width + 1) + lane)]);
             }
-            raised &= maximum[static_cast<std::size_t>(lane)] == greatest;
+            raised &= maximum[static_cast<std::size_t>(lane)] == expected;
           }
-          right &= check(raised, "the maximum is that of what was stored");
+          right &= check(raised, "the maximum is that of the stored elements");
           std::fill(example.c.begin(), example.c.end(), gap);
           product.accumulate = true;
           multiply(product);
@@ -136,7 +136,7 @@ struct Example {
         example.c[static_cast<std::size_t>(i)] /=
             factors[static_cast<std::size_t>(i / (example.width + 1))];
       }
-      check(example.holds(0, 1), "C = A B · row_factors, as wide as it may be");
+      check(example.holds(0, 1), "C = A B · row_factors, up to the maximum width");
     }
   }
 }
@@ -151,7 +151,7 @@ struct Example {
     std::uint32_t mask = (random.bits() % 2 ? 0xFFFFu : 0u) | (random.bits() % 2 ? ~0xFFFFu : 0u);
     if (static_cast<std::ptrdiff_t>(i) / example.width == 4) mask &= 0xFFFFu;
     seen.push_back(mask);
-    clean.b[i] = example.b[i] &= mask;  // what is hidden weighs nothing
+    clean.b[i] = example.b[i] &= mask;  // hidden keys have weight 0
   }
   for (std::ptrdiff_t row = 0; row < 7; ++row) {
     example.a[static_cast<std::size_t>(row * example.a_row + 4 * example.a_step + 1)] = 0x7FC0;
@@ -203,8 +203,8 @@ struct Example {
         }
         right &= std::abs(sums[lane] - sum) <= 1e-5;
       }
-      check(right, "pairs hold the nearest bfloat16, and zeros where a key is lacking");
-      check(shows, "what is lacking or −∞ is not seen");
+      check(right, "pairs hold the nearest bfloat16, and zeros where a key is missing");
+      check(shows, "missing keys and scores of −∞ are not seen");
     }
   }
 }

@@ -1,4 +1,4 @@
-// Rows of bfloat16 in words of two: every number in its place, from every order in memory.
+// Rows of bfloat16 in words of two: every element at its position, from every memory layout.
 #include <vector>
 
 #include "check.hpp"
@@ -44,7 +44,7 @@ void columns_are_paired() {
           right &= (d % 2 ? high(word) : low(word)) == expected;
         }
       }
-      check(right, "a panel has two columns a word, zeros behind the last");
+      check(right, "a panel has two columns per word, zeros past the last");
     }
   }
 }
@@ -64,7 +64,7 @@ void rows_are_paired() {
           right &= (row % 2 ? high(word) : low(word)) == expected;
         }
       }
-      check(right, "a word has a column of two rows, zeros behind the last");
+      check(right, "a word has a column of two rows, zeros past the last");
     }
   }
 }

@@ -20,15 +20,15 @@ void scores_are_dot_products() {
            {std::ptrdiff_t{0}, width, width + 1, 2 * width, 3 * width - 1, 7 * width}) {
         const std::ptrdiff_t key_stride = depth + 3, score_stride = keys + 2;
         RandomNumbers random(13);
-        const auto numbers = [&](std::ptrdiff_t count) {
+        const auto random_values = [&](std::ptrdiff_t count) {
           std::vector<T> values(static_cast<std::size_t>(count));
           for (T& value : values) value = static_cast<T>(random.between(-1, 1));
           return values;
         };
-        const std::vector<T> queries = numbers(rows * depth);
-        const std::vector<T> key_rows = numbers(keys * key_stride);
+        const std::vector<T> queries = random_values(rows * depth);
+        const std::vector<T> key_rows = random_values(keys * key_stride);
         std::vector<T> scores(static_cast<std::size_t>(rows * score_stride), T(-77));
-        // as many rows as are computed together, those behind the last of zeros
+        // padded with rows of zeros to the number that is computed together
         const RowVectors<T> vectors(depth);
         std::vector<T> spread(static_cast<std::size_t>((rows + 3) * vectors.count * width), T{0});
         for (std::ptrdiff_t row = 0; row < rows; ++row) {
@@ -72,9 +72,9 @@ void a_row_has_the_same_bits_among_others() {
   const std::ptrdiff_t row_size = vectors.count * width;
   RandomNumbers random(17);
   std::vector<T> key_rows(static_cast<std::size_t>(keys * depth));
-  for (T& number : key_rows) number = static_cast<T>(random.between(-1, 1));
+  for (T& value : key_rows) value = static_cast<T>(random.between(-1, 1));
   std::vector<T> query(static_cast<std::size_t>(row_size));
-  for (T& number : query) number = static_cast<T>(random.between(-1, 1));
+  for (T& value : query) value = static_cast<T>(random.between(-1, 1));
   for (std::ptrdiff_t i = 0; i < vectors.repeated(); ++i) {
     query[static_cast<std::size_t>(row_size - width + i)] = 0;
   }
@@ -95,8 +95,8 @@ void a_row_has_the_same_bits_among_others() {
   }
 }
 
-// The vector that ends with the row repeats some lanes: what is infinite there counts once.
-void an_infinite_number_is_counted_once() {
+// The vector that ends with the row repeats some lanes: an infinite element there counts once.
+void an_infinite_element_is_counted_once() {
   constexpr std::ptrdiff_t width = simd::lanes<float>, depth = width + 1;
   const RowVectors<float> vectors(depth);
   for (std::ptrdiff_t place = 0; place < depth; ++place) {
@@ -110,11 +110,11 @@ void an_infinite_number_is_counted_once() {
     float score = 0;
     dot_rows(DotQueries<float>{spread.data(), 1, vectors}, Rows<float>{key.data(), depth}, 1,
              LinePrefetch{reinterpret_cast<const char*>(key.data()), 0}, &score, 1);
-    check(score == -std::numeric_limits<float>::infinity(), "-1 · ∞ among finite numbers is -∞");
+    check(score == -std::numeric_limits<float>::infinity(), "-1 · ∞ among finite elements is -∞");
   }
 }
 
-// Keys of 16 bits give the bits that the same keys in float32 give.
+// Keys of 16 bits have the same result, bit for bit, as the same keys in float32.
 template <class Stored>
 void stored_keys_are_widened() {
   constexpr std::ptrdiff_t width = simd::lanes<float>, keys = 21;
@@ -124,12 +124,12 @@ void stored_keys_are_widened() {
       RandomNumbers random(31);
       std::vector<Stored> stored(static_cast<std::size_t>(keys * stride));
       std::vector<float> wide(stored.size());
-      for (float& number : wide) number = static_cast<float>(random.between(-1, 1));
+      for (float& value : wide) value = static_cast<float>(random.between(-1, 1));
       simd::convert_row(wide.data(), stored.data(), keys * stride);
       simd::convert_row(stored.data(), wide.data(), keys * stride);
       const RowVectors<float> vectors(depth);
       std::vector<float> queries(static_cast<std::size_t>((rows + 3) * vectors.count * width));
-      for (float& number : queries) number = static_cast<float>(random.between(-1, 1));
+      for (float& value : queries) value = static_cast<float>(random.between(-1, 1));
       const DotQueries<float> spread{queries.data(), rows, vectors};
       const LinePrefetch nowhere{reinterpret_cast<const char*>(wide.data()), 0};
       std::vector<float> scores(static_cast<std::size_t>(rows * keys)), expected(scores.size());
@@ -148,7 +148,7 @@ int main() {
   heedful::scores_are_dot_products<double>();
   heedful::a_row_has_the_same_bits_among_others<float>();
   heedful::a_row_has_the_same_bits_among_others<double>();
-  heedful::an_infinite_number_is_counted_once();
+  heedful::an_infinite_element_is_counted_once();
   heedful::stored_keys_are_widened<heedful::simd::Float16>();
   heedful::stored_keys_are_widened<heedful::simd::Bfloat16>();
   return heedful::summary();

@@ -1,4 +1,4 @@
-// The product that everything is made of, in every size of block, against long double.
+// The innermost product, in every block size, against long double.
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -18,14 +18,14 @@ struct Sizes {
   int vectors;
   bool contiguous_rows;  // a_row is 1, as where A is read transposed
   Ending ending;
-  int missing = 0;  // columns that the last vector lacks
+  int missing = 0;  // padding columns in the last vector
 };
 
 // A product on memory of exactly its size, with NaN wherever there are gaps between the rows.
 template <class T>
 struct Example {
   Sizes sizes;
-  std::ptrdiff_t width;  // numbers of a row of B and C
+  std::ptrdiff_t width;  // elements of a row of B and C
   std::ptrdiff_t a_row, a_step, b_step, c_row;
   std::vector<T> a, b, c, before, maximum, row_factors;
 
@@ -40,18 +40,20 @@ struct Example {
     b.assign(extent((sizes.depth - 1) * b_step + width - 1), gap);
     c.assign(static_cast<std::size_t>((sizes.rows - 1) * c_row + width), gap);
     RandomNumbers random(seed);
-    const auto number = [&] { return static_cast<T>(random.between(-1, 1)); };
+    const auto random_element = [&] { return static_cast<T>(random.between(-1, 1)); };
     for (std::ptrdiff_t k = 0; k < sizes.depth; ++k) {
       for (std::ptrdiff_t row = 0; row < sizes.rows; ++row) {
-        at(a, row * a_row + k * a_step) = number();
+        at(a, row * a_row + k * a_step) = random_element();
       }
-      for (std::ptrdiff_t lane = 0; lane < width; ++lane) at(b, k * b_step + lane) = number();
+      for (std::ptrdiff_t lane = 0; lane < width; ++lane)
+        at(b, k * b_step + lane) = random_element();
     }
     for (std::ptrdiff_t row = 0; row < sizes.rows; ++row) {
-      for (std::ptrdiff_t lane = 0; lane < width; ++lane) at(c, row * c_row + lane) = number();
+      for (std::ptrdiff_t lane = 0; lane < width; ++lane)
+        at(c, row * c_row + lane) = random_element();
     }
     before = c;
-    for (std::ptrdiff_t row = 0; row < sizes.rows; ++row) row_factors.push_back(number());
+    for (std::ptrdiff_t row = 0; row < sizes.rows; ++row) row_factors.push_back(random_element());
     // lanes that start below everything, in between, and above everything
     const T starts[] = {-std::numeric_limits<T>::infinity(), T(0.1), T(1000)};
     for (std::ptrdiff_t lane = 0; lane < width; ++lane) maximum.push_back(starts[lane % 3]);
@@ -60,11 +62,11 @@ struct Example {
   std::size_t extent(std::ptrdiff_t last) const {
     return sizes.depth == 0 ? 0 : static_cast<std::size_t>(last + 1);
   }
-  static T& at(std::vector<T>& numbers, std::ptrdiff_t i) {
-    return numbers[static_cast<std::size_t>(i)];
+  static T& at(std::vector<T>& values, std::ptrdiff_t i) {
+    return values[static_cast<std::size_t>(i)];
   }
-  static T at(const std::vector<T>& numbers, std::ptrdiff_t i) {
-    return numbers[static_cast<std::size_t>(i)];
+  static T at(const std::vector<T>& values, std::ptrdiff_t i) {
+    return values[static_cast<std::size_t>(i)];
   }
 
   Product<T> product() {
@@ -109,11 +111,11 @@ struct Example {
   bool maximum_is_right() const {
     const T starts[] = {-std::numeric_limits<T>::infinity(), T(0.1), T(1000)};
     for (std::ptrdiff_t lane = 0; lane < width; ++lane) {
-      T greatest = starts[lane % 3];
+      T expected = starts[lane % 3];
       for (std::ptrdiff_t row = 0; row < sizes.rows && sizes.ending == Ending::maximum; ++row) {
-        greatest = std::fmax(greatest, at(c, row * c_row + lane));
+        expected = std::fmax(expected, at(c, row * c_row + lane));
       }
-      if (at(maximum, lane) != greatest) return false;
+      if (at(maximum, lane) != expected) return false;
     }
     return true;
   }
@@ -139,8 +141,8 @@ void every_block_is_right() {
             example.run();
             const bool right =
                 check(example.product_is_right(), "C = A B, or C + A B, within rounding") &&
-                check(example.maximum_is_right(), "the maximum is that of what was stored") &&
-                check(example.gaps_are_untouched(), "nothing beside C is written");
+                check(example.maximum_is_right(), "the maximum is that of the stored elements") &&
+                check(example.gaps_are_untouched(), "nothing outside C is written");
             if (!right) {
               std::printf("at %td rows, %d vectors, depth %td, %s, ending %d\n", rows, vectors,
                           depth, contiguous_rows ? "contiguous rows" : "contiguous columns",
@@ -169,7 +171,7 @@ void wide_products_are_right() {
 }
 
 template <class T>
-void no_rows_are_nothing_to_do() {
+void a_product_without_rows_does_nothing() {
   Product<T> product{};
   product.vectors = 2;
   product.depth = 5;
@@ -179,7 +181,7 @@ void no_rows_are_nothing_to_do() {
 }
 
 template <class T>
-void rows_do_not_know_of_their_number() {
+void a_row_has_the_same_bits_among_others() {
   // the same row among 1 … 17 others: the same bits
   const Sizes sizes{17, 129, 3, false, Ending::store};
   Example<T> whole(sizes, 5);
@@ -217,8 +219,8 @@ template <class T>
 void everything() {
   every_block_is_right<T>();
   wide_products_are_right<T>();
-  no_rows_are_nothing_to_do<T>();
-  rows_do_not_know_of_their_number<T>();
+  a_product_without_rows_does_nothing<T>();
+  a_row_has_the_same_bits_among_others<T>();
   a_nan_stays_in_its_row_and_lane<T>();
 }
 

@@ -1,5 +1,5 @@
-// Guarded products: the micro-kernel's bits where everything is finite, and nothing of what is
-// hidden where it is not; and all that is not finite is found.
+// Guarded products: the micro-kernel's bits where everything is finite, and no effect of hidden
+// keys where they are not; and every element that is not finite is found.
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -16,24 +16,24 @@ namespace {
 
 constexpr std::ptrdiff_t keys = 23;
 
-// Scores, the weights that belong to them (0 where hidden), rows, and sums that were there before.
+// Scores, their weights (0 where hidden), rows, and the previous sums.
 template <class T>
 struct Tile {
   int lanes;
-  std::ptrdiff_t count;    // lanes that stand for a row
-  std::ptrdiff_t columns;  // whole vectors
+  std::ptrdiff_t count;    // lanes that are not padding
+  std::ptrdiff_t columns;  // full vectors
   std::vector<T> scores, weights, key_rows, lane_rows, by_column, by_key;
 
   explicit Tile(int vectors)
       : lanes(vectors * simd::lanes<T>), count(lanes - 1), columns(2 * simd::lanes<T>) {
     RandomNumbers random(14);
-    const auto numbers = [&](std::ptrdiff_t size) {
+    const auto random_values = [&](std::ptrdiff_t size) {
       std::vector<T> values(static_cast<std::size_t>(size));
       for (T& value : values) value = static_cast<T>(random.between(-1, 1));
       return values;
     };
-    scores = numbers(keys * lanes);
-    weights = numbers(keys * lanes);
+    scores = random_values(keys * lanes);
+    weights = random_values(keys * lanes);
     for (std::size_t i = 0; i < scores.size(); ++i) {
       if (random.bits() % 3 != 0) continue;
       scores[i] = -std::numeric_limits<T>::infinity();
@@ -43,10 +43,10 @@ struct Tile {
       scores[static_cast<std::size_t>(4 * lanes + lane)] = -std::numeric_limits<T>::infinity();
       weights[static_cast<std::size_t>(4 * lanes + lane)] = 0;
     }
-    key_rows = numbers(keys * columns);
-    lane_rows = numbers(lanes * columns);
-    by_column = numbers(columns * lanes);
-    by_key = numbers(keys * columns);
+    key_rows = random_values(keys * columns);
+    lane_rows = random_values(lanes * columns);
+    by_column = random_values(columns * lanes);
+    by_key = random_values(keys * columns);
   }
 
   bool hidden(std::ptrdiff_t key, std::ptrdiff_t lane) const {
@@ -86,7 +86,7 @@ void finite_products_have_the_bits_of_the_micro_kernel() {
 }
 
 template <class T>
-void what_is_hidden_has_no_effect() {
+void hidden_keys_have_no_effect() {
   for (const T odd : {std::numeric_limits<T>::quiet_NaN(), std::numeric_limits<T>::infinity()}) {
     Tile<T> clean(2), dirty(2);
     for (std::ptrdiff_t column = 0; column < clean.columns; ++column) {
@@ -98,12 +98,12 @@ void what_is_hidden_has_no_effect() {
                       Rows<T>{tile->key_rows.data(), tile->columns}, keys, tile->lanes,
                       tile->columns, tile->by_column.data(), true);
     }
-    check(same_bits(clean.by_column, dirty.by_column), "a hidden key may hold anything");
+    check(same_bits(clean.by_column, dirty.by_column), "a hidden key may have any values");
   }
 }
 
 template <class T>
-void what_is_seen_reaches_exactly_those_who_see_it() {
+void a_nan_reaches_exactly_the_lanes_and_keys_that_see_it() {
   const T nan = std::numeric_limits<T>::quiet_NaN();
   Tile<T> tile(2);
   tile.key_rows[static_cast<std::size_t>(7 * tile.columns + 3)] = nan;
@@ -121,7 +121,7 @@ void what_is_seen_reaches_exactly_those_who_see_it() {
   check(right, "a NaN of a key reaches the lanes that see it, in its column");
 
   tile.lane_rows[static_cast<std::size_t>(2 * tile.columns + 5)] = nan;
-  // the lanes behind the last row are not read
+  // the lanes past the last row are not read
   for (std::ptrdiff_t i = tile.count * tile.columns; i < tile.lanes * tile.columns; ++i) {
     tile.lane_rows[static_cast<std::size_t>(i)] = nan;
   }
@@ -140,42 +140,42 @@ void what_is_seen_reaches_exactly_those_who_see_it() {
 }
 
 template <class T>
-void anything_that_is_not_finite_is_found_wherever_it_stands() {
+void nonfinite_elements_are_found_at_every_position() {
   constexpr T infinity = std::numeric_limits<T>::infinity();
   constexpr T nan = std::numeric_limits<T>::quiet_NaN();
   for (const std::ptrdiff_t columns : {1, 5, 15, 16, 17, 35}) {
     constexpr std::ptrdiff_t rows = 3;
     const std::ptrdiff_t stride = columns + 2;
     std::vector<T> memory(static_cast<std::size_t>(rows * stride),
-                          nan);  // what lies between the rows does not count
+                          nan);  // gaps between rows are not read
     RandomNumbers random(11);
     for (std::ptrdiff_t i = 0; i < rows * stride; ++i) {
       if (i % stride >= columns) continue;
       memory[static_cast<std::size_t>(i)] =
           static_cast<T>(random.between(-1, 1)) * std::numeric_limits<T>::max();
     }
-    check(all_finite(Rows<T>{memory.data(), stride}, rows, columns), "great numbers are finite");
+    check(all_finite(Rows<T>{memory.data(), stride}, rows, columns), "large numbers are finite");
     bool found = true;
     for (std::ptrdiff_t i = 0; i < rows * stride; ++i) {
       if (i % stride >= columns) continue;
       for (const T odd : {nan, infinity, -infinity}) {
-        T& number = memory[static_cast<std::size_t>(i)];
-        const T kept = number;
-        number = odd;
+        T& element = memory[static_cast<std::size_t>(i)];
+        const T kept = element;
+        element = odd;
         found &= !all_finite(Rows<T>{memory.data(), stride}, rows, columns);
-        number = kept;
+        element = kept;
       }
     }
     check(found, "NaN, ∞ and −∞ are found at every position");
-    check(all_finite(Rows<T>{memory.data(), stride}, 0, columns), "no rows are finite");
+    check(all_finite(Rows<T>{memory.data(), stride}, 0, columns), "zero rows are finite");
     check(all_finite(Rows<T>{memory.data(), stride}, rows, 0), "rows without columns are finite");
   }
 }
 
-void in_either_half_of_any_word_too() {
-  std::vector<std::uint32_t> words(71, 0x7F7FFF7Fu);  // the greatest numbers, of either sign
+void nonfinite_halves_of_words_are_found() {
+  std::vector<std::uint32_t> words(71, 0x7F7FFF7Fu);  // the largest numbers, of either sign
   const auto count = static_cast<std::ptrdiff_t>(words.size());
-  check(all_finite(words.data(), count), "the greatest numbers are finite");
+  check(all_finite(words.data(), count), "the largest numbers are finite");
   bool found = true;
   for (const std::uint32_t odd : {0x7F80u, 0xFF80u, 0x7FC0u, 0x7F81u}) {
     for (std::size_t i = 0; i < words.size(); ++i) {
@@ -192,9 +192,9 @@ void in_either_half_of_any_word_too() {
 template <class T>
 void everything() {
   finite_products_have_the_bits_of_the_micro_kernel<T>();
-  what_is_hidden_has_no_effect<T>();
-  what_is_seen_reaches_exactly_those_who_see_it<T>();
-  anything_that_is_not_finite_is_found_wherever_it_stands<T>();
+  hidden_keys_have_no_effect<T>();
+  a_nan_reaches_exactly_the_lanes_and_keys_that_see_it<T>();
+  nonfinite_elements_are_found_at_every_position<T>();
 }
 
 }  // namespace
@@ -203,6 +203,6 @@ void everything() {
 int main() {
   heedful::everything<float>();
   heedful::everything<double>();
-  heedful::in_either_half_of_any_word_too();
+  heedful::nonfinite_halves_of_words_are_found();
   return heedful::summary();
 }

@@ -53,7 +53,7 @@ struct Example {
     vectors.join(sums.data() + row * sum_stride(), T{1}, result.data());
     return result;
   }
-  // of the keys that `counts` tells
+  // over the keys for which `counts` is true
   template <class Counts>
   bool right(const Counts& counts) const {
     for (std::ptrdiff_t row = 0; row < rows; ++row) {
@@ -92,7 +92,7 @@ void sums_are_weighted_sums() {
 }
 
 template <class T>
-void a_hidden_row_of_nan_is_left_out() {
+void a_hidden_row_of_nan_is_skipped() {
   constexpr std::ptrdiff_t width = simd::lanes<T>;
   for (const std::ptrdiff_t columns : {width, 2 * width + 1}) {
     Example<T> example(3, 7, columns);
@@ -107,7 +107,7 @@ void a_hidden_row_of_nan_is_left_out() {
           -std::numeric_limits<T>::infinity();
     }
     guarded_weigh(scores.data(), example.weighing());
-    check(example.right(counts), "a key whose score is -∞ has no part in the sums");
+    check(example.right(counts), "a key whose score is -∞ does not contribute to the sums");
   }
 }
 
@@ -123,7 +123,7 @@ void the_guard_keeps_the_bits() {
   }
 }
 
-// Values of 16 bits give the bits that the same values in float32 give.
+// Values of 16 bits have the same result, bit for bit, as the same values in float32.
 template <class Stored>
 void stored_values_are_widened() {
   constexpr std::ptrdiff_t width = simd::lanes<float>;
@@ -156,8 +156,8 @@ void stored_values_are_widened() {
 int main() {
   heedful::sums_are_weighted_sums<float>();
   heedful::sums_are_weighted_sums<double>();
-  heedful::a_hidden_row_of_nan_is_left_out<float>();
-  heedful::a_hidden_row_of_nan_is_left_out<double>();
+  heedful::a_hidden_row_of_nan_is_skipped<float>();
+  heedful::a_hidden_row_of_nan_is_skipped<double>();
   heedful::the_guard_keeps_the_bits<float>();
   heedful::the_guard_keeps_the_bits<double>();
   heedful::stored_values_are_widened<heedful::simd::Float16>();

@@ -1,4 +1,4 @@
-// Steps of Adam and AdamW against the equations of their papers, one number at a time.
+// Steps of Adam and AdamW against the equations of their papers, one element at a time.
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -25,15 +25,15 @@ double drawn(std::ptrdiff_t place, int t) {
   return static_cast<T>(random.between(-1, 1));
 }
 
-// One number behind the end, which nobody may touch.
+// One element past the end, which must not be touched.
 template <class T>
 struct State {
   std::ptrdiff_t count;
   std::vector<T> parameter, first, second;
 
-  explicit State(std::ptrdiff_t numbers)
-      : count(numbers),
-        parameter(static_cast<std::size_t>(numbers) + 1, T(99)),
+  explicit State(std::ptrdiff_t elements)
+      : count(elements),
+        parameter(static_cast<std::size_t>(elements) + 1, T(99)),
         first(parameter.size(), T(0)),
         second(parameter.size(), T(0)) {
     for (std::ptrdiff_t i = 0; i < count; ++i) {
@@ -80,7 +80,7 @@ void is_right(std::ptrdiff_t count, bool decoupled) {
     close(state.parameter[place], p, 8 * unit, "the parameter");
   }
   check(state.parameter.back() == 99 && state.first.back() == 99 && state.second.back() == 99,
-        "nothing is written behind the end");
+        "nothing is written past the end");
 }
 
 template <class T>

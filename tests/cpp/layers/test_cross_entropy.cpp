@@ -6,7 +6,7 @@
 
 #include "check.hpp"
 #include "layers/cross_entropy.hpp"
-#include "linear/rows.hpp"
+#include "linear/gapped_matrix.hpp"
 
 namespace heedful {
 namespace {
@@ -17,7 +17,7 @@ constexpr double factor = 0.25;
 template <class T>
 struct Example {
   T smoothing;
-  Numbers<T> logits, dlogits;
+  GappedMatrix<T> logits, dlogits;
   std::vector<T> losses;
   std::vector<std::int64_t> labels;
 
@@ -27,7 +27,7 @@ struct Example {
         dlogits(rows, classes, 2, 5),
         losses(static_cast<std::size_t>(rows) + 1, T(99)) {
     RandomNumbers random(3);
-    for (T& number : logits.data) number *= static_cast<T>(scale);
+    for (T& logit : logits.data) logit *= static_cast<T>(scale);
     for (std::ptrdiff_t row = 0; row < rows; ++row) {
       const auto label = static_cast<std::int64_t>(random.bits() % std::uint64_t(classes));
       labels.push_back(row % 7 == 3 ? ignored : label);
@@ -60,25 +60,25 @@ void row_is_right(const Example<T>& example, std::ptrdiff_t row) {
   const std::ptrdiff_t classes = example.logits.columns;
   const double unit = std::numeric_limits<T>::epsilon(), smoothing = example.smoothing;
   const std::int64_t label = example.label(row);
-  double greatest = -std::numeric_limits<double>::infinity(), sum = 0, mean = 0;
+  double maximum = -std::numeric_limits<double>::infinity(), sum = 0, mean = 0;
   for (std::ptrdiff_t k = 0; k < classes; ++k) {
-    greatest = std::max<double>(greatest, example.logits.at(row, k));
+    maximum = std::max<double>(maximum, example.logits.at(row, k));
   }
   for (std::ptrdiff_t k = 0; k < classes; ++k) {
-    sum += std::exp(example.logits.at(row, k) - greatest);
-    mean += (example.logits.at(row, k) - greatest) / static_cast<double>(classes);
+    sum += std::exp(example.logits.at(row, k) - maximum);
+    mean += (example.logits.at(row, k) - maximum) / static_cast<double>(classes);
   }
   const bool counts = label != ignored;
   double loss = 0;
   if (counts) {
-    loss = std::log(sum) - (1 - smoothing) * (example.logits.at(row, label) - greatest) -
+    loss = std::log(sum) - (1 - smoothing) * (example.logits.at(row, label) - maximum) -
            smoothing * mean;
   }
   close(example.loss(row), loss, 16 * unit * (1 + std::abs(loss)), "the loss");
   for (std::ptrdiff_t k = 0; k < classes; ++k) {
-    double slope = std::exp(example.logits.at(row, k) - greatest) / sum;
-    slope -= smoothing / static_cast<double>(classes) + (k == label ? 1 - smoothing : 0);
-    close(example.dlogits.at(row, k), counts ? factor * slope : 0, 4 * unit, "the gradient");
+    double gradient = std::exp(example.logits.at(row, k) - maximum) / sum;
+    gradient -= smoothing / static_cast<double>(classes) + (k == label ? 1 - smoothing : 0);
+    close(example.dlogits.at(row, k), counts ? factor * gradient : 0, 4 * unit, "the gradient");
   }
 }
 
@@ -88,7 +88,7 @@ void is_right(std::ptrdiff_t rows, std::ptrdiff_t classes, double smoothing) {
   example.compute(1);
   for (std::ptrdiff_t row = 0; row < rows; ++row) row_is_right(example, row);
   check(example.dlogits.gaps_are_untouched() && example.losses.back() == T(99),
-        "nothing beside the results is written");
+        "nothing besides the results is written");
 
   Example<T> alone(rows, classes, smoothing), in_place(rows, classes, smoothing);
   cross_entropy<T>(alone.problem(), alone.given(), alone.losses.data(), {}, Team{1});
@@ -129,13 +129,13 @@ void nan_stays_in_its_row() {
       check(std::isnan(example.dlogits.at(2, column)), "and so is its gradient");
     }
     for (const std::ptrdiff_t row : {0, 1, 3, 4, 5}) {
-      check(example.same_row(clean, row), "other rows, and ignored ones, do not see it");
+      check(example.same_row(clean, row), "other rows, and ignored ones, are not affected");
     }
   }
 }
 
 template <class T>
-void great_logits_do_not_overflow() {
+void large_logits_do_not_overflow() {
   Example<T> example(5, 19, 0.0, 1e4);
   example.compute(1);
   for (std::ptrdiff_t row = 0; row < 5; ++row) row_is_right(example, row);
@@ -150,7 +150,7 @@ void everything() {
   }
   threads_change_nothing<T>();
   nan_stays_in_its_row<T>();
-  great_logits_do_not_overflow<T>();
+  large_logits_do_not_overflow<T>();
 }
 
 }  // namespace

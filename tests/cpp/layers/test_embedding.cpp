@@ -1,11 +1,11 @@
-// The gradient of a table of vectors against a plain loop, with numbers whose sums are exact.
+// The gradient of a table of vectors against a plain loop, with values whose sums are exact.
 #include <cmath>
 #include <limits>
 #include <vector>
 
 #include "check.hpp"
 #include "layers/embedding.hpp"
-#include "linear/rows.hpp"
+#include "linear/gapped_matrix.hpp"
 
 namespace heedful {
 namespace {
@@ -14,16 +14,16 @@ constexpr std::int64_t vocabulary = 11, ignored = 4;
 
 template <class T>
 struct Example {
-  Numbers<T> dy, dtable;
+  GappedMatrix<T> dy, dtable;
   std::vector<std::int64_t> ids;
 
   Example(std::ptrdiff_t rows, std::ptrdiff_t columns)
       : dy(rows, columns, 1), dtable(vocabulary, columns, 2, 5) {
     RandomNumbers random(3);
-    for (Numbers<T>* const numbers : {&dy, &dtable}) {
-      for (std::ptrdiff_t row = 0; row < numbers->rows; ++row) {
+    for (GappedMatrix<T>* const matrix : {&dy, &dtable}) {
+      for (std::ptrdiff_t row = 0; row < matrix->rows; ++row) {
         for (std::ptrdiff_t column = 0; column < columns; ++column) {
-          numbers->at(row, column) = static_cast<T>(random.exact());
+          matrix->at(row, column) = static_cast<T>(random.exact());
         }
       }
     }
@@ -70,9 +70,9 @@ template <class T>
 void rows_are_added_in_their_order() {
   Example<T> alone(1031, 97);
   RandomNumbers random(9);
-  for (T& number : alone.dy.data) number = static_cast<T>(random.between(-1, 1));
+  for (T& value : alone.dy.data) value = static_cast<T>(random.between(-1, 1));
   Example<T> together = alone;
-  Numbers<T> expected = alone.dtable;
+  GappedMatrix<T> expected = alone.dtable;
   for (std::ptrdiff_t row = 0; row < alone.dy.rows; ++row) {
     const std::int64_t id = alone.ids[static_cast<std::size_t>(row)];
     for (std::ptrdiff_t column = 0; column < 97 && id != ignored; ++column) {
@@ -100,7 +100,7 @@ void nan_stays_with_its_vector() {
   for (std::ptrdiff_t id = 0; id < vocabulary; ++id) {
     for (std::ptrdiff_t column = 0; column < 19; ++column) {
       check(std::isnan(example.dtable.at(id, column)) == (id == 7 && column == 17),
-            "NaN stays in its number");
+            "NaN stays in its element");
     }
   }
 }

@@ -5,7 +5,7 @@
 
 #include "check.hpp"
 #include "layers/norm.hpp"
-#include "linear/rows.hpp"
+#include "linear/gapped_matrix.hpp"
 
 namespace heedful {
 namespace {
@@ -20,7 +20,7 @@ struct Kind {
 template <class T>
 struct Example {
   Kind kind;
-  Numbers<T> x, dy, y, dx, weight, bias, mean, rstd, dweight, dbias;
+  GappedMatrix<T> x, dy, y, dx, weight, bias, mean, rstd, dweight, dbias;
 
   Example(std::ptrdiff_t rows, std::ptrdiff_t columns, Kind kind_)
       : kind(kind_),
@@ -38,8 +38,8 @@ struct Example {
   Norm<T> norm() const {
     return {x.rows, x.columns, kind.scaled ? weight.data.data() : nullptr, T(epsilon)};
   }
-  Matrix<const T> of(const Numbers<T>& numbers) const {
-    return {numbers.data.data(), numbers.stride};
+  Matrix<const T> of(const GappedMatrix<T>& matrix) const {
+    return {matrix.data.data(), matrix.stride};
   }
   void compute(int threads) {
     T* const means = kind.mean ? mean.data.data() : nullptr;
@@ -60,7 +60,7 @@ struct Example {
   }
 };
 
-// A row of x brought to mean 0 and to one scale.
+// A row of x, normalized.
 struct Row {
   double mean = 0, rstd = 0;
   std::vector<double> unit;
@@ -85,7 +85,7 @@ struct Row {
 template <class T>
 void is_right(std::ptrdiff_t rows, std::ptrdiff_t columns, Kind kind) {
   Example<T> example(rows, columns, kind);
-  const Numbers<T> weights = example.dweight, biases = example.dbias;
+  const GappedMatrix<T> weights = example.dweight, biases = example.dbias;
   example.compute(1);
   const double unit = std::numeric_limits<T>::epsilon(), count = static_cast<double>(columns);
   std::vector<Sum> dweight(static_cast<std::size_t>(columns)), dbias = dweight;
@@ -93,7 +93,8 @@ void is_right(std::ptrdiff_t rows, std::ptrdiff_t columns, Kind kind) {
     const Row exact(example, row);
     const double allowed = 16 * unit * (1 + exact.rstd);
     if (kind.mean) close(example.mean.at(0, row), exact.mean, 2 * unit, "the mean");
-    close(example.rstd.at(0, row), exact.rstd, allowed * exact.rstd, "one over the deviation");
+    close(example.rstd.at(0, row), exact.rstd, allowed * exact.rstd,
+          "the reciprocal of the deviation");
     double level = 0, slope = 0;
     const auto upstream = [&](std::ptrdiff_t k) {
       return example.dy.at(row, k) * (kind.scaled ? double{example.weight.at(0, k)} : 1);
@@ -118,11 +119,11 @@ void is_right(std::ptrdiff_t rows, std::ptrdiff_t columns, Kind kind) {
     const Sum &weight = dweight[static_cast<std::size_t>(k)],
               &bias = dbias[static_cast<std::size_t>(k)];
     const double start = weights.at(0, k), start_of_bias = biases.at(0, k);
-    const double allowed = 16 / std::sqrt(epsilon);  // how much rstd can be
+    const double allowed = 16 / std::sqrt(epsilon);  // a bound of rstd
     close(example.dweight.at(0, k), start + (kind.scaled ? weight.value : 0),
-          allowed * rounding<T>(weight, rows), "dweight is added to");
+          allowed * rounding<T>(weight, rows), "the gradient is added to dweight");
     close(example.dbias.at(0, k), start_of_bias + (kind.scaled ? bias.value : 0),
-          4 * rounding<T>(bias, rows), "dbias is added to");
+          4 * rounding<T>(bias, rows), "the gradient is added to dbias");
   }
   check(example.y.gaps_are_untouched() && example.dx.gaps_are_untouched() &&
             example.mean.gaps_are_untouched() && example.rstd.gaps_are_untouched() &&
@@ -185,7 +186,7 @@ void nan_stays_in_its_row() {
               "a row with NaN is NaN");
       }
       for (const std::ptrdiff_t row : {0, 1, 3, 4}) {
-        check(example.same_rows(clean, row), "other rows do not see it");
+        check(example.same_rows(clean, row), "other rows are not affected");
       }
     }
   }

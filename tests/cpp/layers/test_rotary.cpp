@@ -1,4 +1,4 @@
-// Rotary embedding against pairs turned one by one in double, in every depth, stride and order of
+// Rotary embeddings against pairs rotated one by one in double, in every depth, stride and order of
 // axes.
 #include <cmath>
 #include <cstring>
@@ -12,8 +12,8 @@
 namespace heedful {
 namespace {
 
-// Axes of one example, and where its numbers lie: heads outside of rows or inside, columns
-// `column_step` numbers apart, NaN in the gaps.
+// Axes of one example and its memory layout: heads outside of rows or inside, columns `column_step`
+// elements apart, NaN in the gaps.
 struct Shape {
   std::ptrdiff_t items, heads, rows, depth, pairs;
   bool interleaved = false, heads_inside = false;
@@ -44,8 +44,8 @@ struct Example {
   }
 
   static constexpr std::ptrdiff_t size = sizeof(T);
-  static T& at(std::vector<T>& numbers, std::ptrdiff_t place) {
-    return numbers[static_cast<std::size_t>(place)];
+  static T& at(std::vector<T>& values, std::ptrdiff_t place) {
+    return values[static_cast<std::size_t>(place)];
   }
   std::ptrdiff_t width() const { return shape.depth * shape.column_step + 2; }  // with a gap
   std::ptrdiff_t item_step() const { return shape.heads * shape.rows * width(); }
@@ -68,26 +68,26 @@ struct Example {
     }
   }
 
-  TensorView view(std::vector<T>& numbers) {
-    return {reinterpret_cast<char*>(numbers.data()),
+  TensorView view(std::vector<T>& values) {
+    return {reinterpret_cast<char*>(values.data()),
             element_type<T>,
             offsets.data(),
             head_step() * size,
             row_step() * size,
             shape.column_step * size};
   }
-  TensorView table(std::vector<T>& numbers) {
-    return {reinterpret_cast<char*>(numbers.data()),
+  TensorView table(std::vector<T>& values) {
+    return {reinterpret_cast<char*>(values.data()),
             element_type<T>,
             table_offsets.data(),
             0,
             shape.pairs * size,
             size};
   }
-  void turn(std::vector<T>& to, int threads) {
-    turn_rows<T>({shape.items, shape.heads, shape.rows, shape.depth, shape.pairs, shape.interleaved,
-                  view(x), view(to), table(cos), table(sin)},
-                 Team{threads});
+  void rotate(std::vector<T>& to, int threads) {
+    rotate_rows<T>({shape.items, shape.heads, shape.rows, shape.depth, shape.pairs,
+                    shape.interleaved, view(x), view(to), table(cos), table(sin)},
+                   Team{threads});
   }
   bool same(const std::vector<T>& one, const std::vector<T>& other) const {
     return std::memcmp(one.data(), other.data(), one.size() * sizeof(T)) == 0;
@@ -97,7 +97,7 @@ struct Example {
 template <class T>
 void is_right(const Shape& shape) {
   Example<T> example(shape);
-  example.turn(example.y, 1);
+  example.rotate(example.y, 1);
   const double unit = std::numeric_limits<T>::epsilon();
   std::vector<T> gaps = example.y;
   example.each([&](std::ptrdiff_t place, std::ptrdiff_t item, std::ptrdiff_t, std::ptrdiff_t row,
@@ -105,7 +105,7 @@ void is_right(const Shape& shape) {
     example.at(gaps, place) = T(0);
     const double own = example.at(example.x, place), found = example.at(example.y, place);
     if (column >= 2 * shape.pairs) {
-      check(found == own, "features behind the turned ones are copied");
+      check(found == own, "features after the rotated ones are copied");
       return;
     }
     const bool second = shape.interleaved ? column % 2 == 1 : column >= shape.pairs;
@@ -114,19 +114,19 @@ void is_right(const Shape& shape) {
     const double other = example.at(example.x, second ? place - apart : place + apart);
     const std::ptrdiff_t entry = (item * shape.rows + row) * shape.pairs + pair;
     const double across = example.at(example.sin, entry) * (second ? 1 : -1);
-    close(found, own * example.at(example.cos, entry) + other * across, 6 * unit, "a turned pair");
+    close(found, own * example.at(example.cos, entry) + other * across, 6 * unit, "a rotated pair");
   });
   std::size_t untouched = 0;
-  for (const T number : gaps) untouched += std::isnan(number) ? 1 : 0;
-  const std::ptrdiff_t numbers = shape.items * shape.heads * shape.rows * shape.depth;
-  check(untouched == gaps.size() - static_cast<std::size_t>(numbers),
-        "nothing between the numbers is written");
+  for (const T value : gaps) untouched += std::isnan(value) ? 1 : 0;
+  const std::ptrdiff_t elements = shape.items * shape.heads * shape.rows * shape.depth;
+  check(untouched == gaps.size() - static_cast<std::size_t>(elements),
+        "nothing between the elements is written");
   for (const int threads : {2, 3}) {
     Example<T> together(shape);
-    together.turn(together.y, threads);
+    together.rotate(together.y, threads);
     check(example.same(together.y, example.y), "the same bits for any number of threads");
   }
-  example.turn(example.x, 1);
+  example.rotate(example.x, 1);
   check(example.same(example.x, example.y), "y may be x");
 }
 
@@ -134,8 +134,8 @@ template <class T>
 void every_depth() {
   for (const bool interleaved : {false, true}) {
     for (std::ptrdiff_t pairs = 1; pairs <= 35; ++pairs) {
-      const std::ptrdiff_t behind = pairs % 4;
-      is_right<T>({2, 3, 5, 2 * pairs + behind, pairs, interleaved, pairs % 2 == 0,
+      const std::ptrdiff_t unrotated = pairs % 4;
+      is_right<T>({2, 3, 5, 2 * pairs + unrotated, pairs, interleaved, pairs % 2 == 0,
                    pairs % 3 == 0 ? 2 : 1});
     }
   }
@@ -151,10 +151,10 @@ void many_tasks() {
 }
 
 template <class T>
-void nothing_to_turn() {
+void nothing_to_rotate() {
   for (const Shape& shape : {Shape{0, 3, 5, 4, 2}, Shape{2, 0, 5, 4, 2}, Shape{2, 3, 0, 4, 2}}) {
     Example<T> example(shape);
-    example.turn(example.y, 2);
+    example.rotate(example.y, 2);
     check(std::isnan(example.y.back()), "nothing is written");
   }
 }
@@ -163,7 +163,7 @@ template <class T>
 void everything() {
   every_depth<T>();
   many_tasks<T>();
-  nothing_to_turn<T>();
+  nothing_to_rotate<T>();
 }
 
 }  // namespace

@@ -1,10 +1,10 @@
-// A dense layer against a plain double loop: all three ways, every size of remainder, every part of
-// what follows the product.
+// A dense layer against a plain double loop: all three algorithms, every size of remainder, every
+// part of the epilogue.
 #include <vector>
 
 #include "check.hpp"
+#include "linear/gapped_matrix.hpp"
 #include "linear/linear_forward.hpp"
-#include "linear/rows.hpp"
 
 namespace heedful {
 namespace {
@@ -37,7 +37,7 @@ template <class T>
 struct Example {
   LinearSizes sizes;
   Parts parts;
-  Numbers<T> x, weight, bias, residual, before, y;
+  GappedMatrix<T> x, weight, bias, residual, before, y;
 
   Example(const LinearSizes& given, const Parts& which)
       : sizes(given),
@@ -47,7 +47,7 @@ struct Example {
         bias(1, given.outputs, 3),
         residual(given.rows, given.outputs, 4, 2),
         before(given.rows, given.outputs, 5, 1),
-        y(parts.in_place ? residual : Numbers<T>(given.rows, given.outputs, 6, 7)) {}
+        y(parts.in_place ? residual : GappedMatrix<T>(given.rows, given.outputs, 6, 7)) {}
 
   void run(int threads) {
     const Epilogue<T> epilogue{
@@ -79,8 +79,8 @@ struct Example {
 };
 
 template <class T>
-void every_part_of_every_way() {
-  // few, some and many rows, with more than one block of the depth
+void every_part_of_every_algorithm() {
+  // few, some and many rows, with more than one depth block
   for (const LinearSizes& sizes : {LinearSizes{3, 401, 97}, {41, 401, 97}, {97, 401, 33}}) {
     for (const Parts& parts : all_parts) {
       Example<T> example(sizes, parts);
@@ -126,8 +126,7 @@ void more_than_one_task() {
   }
 }
 
-// A weight so large is packed a share of the depth at a time: what follows the product waits for
-// the last one.
+// A weight this large is packed one depth slice at a time: the epilogue runs after the last one.
 template <class T>
 void large_weight() {
   for (const Parts& parts : {all_parts[3], all_parts[8]}) {
@@ -154,7 +153,7 @@ void nan_stays_in_its_row() {
 }
 
 template <class T>
-void nothing_is_computed_of_nothing() {
+void empty_shapes_write_nothing() {
   for (const LinearSizes& sizes : {LinearSizes{0, 5, 7}, {5, 7, 0}, {0, 0, 0}}) {
     Example<T> example(sizes, all_parts[8]);
     example.run(2);
@@ -164,12 +163,12 @@ void nothing_is_computed_of_nothing() {
 
 template <class T>
 void everything() {
-  every_part_of_every_way<T>();
+  every_part_of_every_algorithm<T>();
   every_remainder<T>();
   more_than_one_task<T>();
   large_weight<T>();
   nan_stays_in_its_row<T>();
-  nothing_is_computed_of_nothing<T>();
+  empty_shapes_write_nothing<T>();
 }
 
 }  // namespace

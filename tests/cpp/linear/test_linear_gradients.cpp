@@ -2,8 +2,8 @@
 #include <vector>
 
 #include "check.hpp"
+#include "linear/gapped_matrix.hpp"
 #include "linear/linear_gradients.hpp"
-#include "linear/rows.hpp"
 
 namespace heedful {
 namespace {
@@ -11,7 +11,7 @@ namespace {
 template <class T>
 struct Example {
   LinearSizes sizes;
-  Numbers<T> dy, weight, x, dx, dweight, dbias;
+  GappedMatrix<T> dy, weight, x, dx, dweight, dbias;
 
   explicit Example(const LinearSizes& given)
       : sizes(given),
@@ -22,8 +22,8 @@ struct Example {
         dweight(given.outputs, given.inputs, 5),
         dbias(1, given.outputs, 6) {}
 
-  Matrix<const T> of(const Numbers<T>& numbers) const {
-    return {numbers.data.data(), numbers.stride};
+  Matrix<const T> of(const GappedMatrix<T>& matrix) const {
+    return {matrix.data.data(), matrix.stride};
   }
   void input(bool add, int threads) {
     linear_gradient_input<T>(sizes, of(dy), of(weight), dx.view(), add, Team{threads});
@@ -37,7 +37,7 @@ struct Example {
 template <class T>
 void input_is_right(const LinearSizes& sizes, bool add) {
   Example<T> example(sizes);
-  const Numbers<T> start = example.dx;
+  const GappedMatrix<T> start = example.dx;
   example.input(add, 1);
   for (std::ptrdiff_t row = 0; row < sizes.rows; ++row) {
     for (std::ptrdiff_t input = 0; input < sizes.inputs; ++input) {
@@ -55,7 +55,7 @@ void input_is_right(const LinearSizes& sizes, bool add) {
 template <class T>
 void weight_is_right(const LinearSizes& sizes, bool with_bias) {
   Example<T> example(sizes);
-  const Numbers<T> start = example.dweight, bias = example.dbias;
+  const GappedMatrix<T> start = example.dweight, bias = example.dbias;
   example.weights(with_bias, 1);
   for (std::ptrdiff_t output = 0; output < sizes.outputs; ++output) {
     for (std::ptrdiff_t input = 0; input < sizes.inputs; ++input) {
@@ -116,12 +116,12 @@ void more_than_one_block_and_task() {
   }
 }
 
-// Panels of so long a depth are packed a share at a time.
+// Panels of a depth this long are packed one slice at a time.
 template <class T>
 void long_depth() {
   const LinearSizes sizes{55000, 40, 65};
   Example<T> example(sizes);
-  const Numbers<T> start = example.dweight, bias = example.dbias;
+  const GappedMatrix<T> start = example.dweight, bias = example.dbias;
   example.weights(true, 2);
   for (const std::ptrdiff_t output : {0, 33, 64}) {
     Sum sums[40], sum;

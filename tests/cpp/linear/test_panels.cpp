@@ -1,15 +1,15 @@
-// Operands of dense products in the order of the micro-kernel: every number where it belongs.
+// Operands of dense products packed for the micro-kernel: every element at its position.
 #include <vector>
 
 #include "check.hpp"
+#include "linear/gapped_matrix.hpp"
 #include "linear/panels.hpp"
-#include "linear/rows.hpp"
 
 namespace heedful {
 namespace {
 
 template <class T>
-void columns_are_cut_into_whole_vectors() {
+void columns_are_split_into_full_vectors() {
   for (std::ptrdiff_t columns = 1; columns <= 7 * max_vectors * simd::lanes<T>; ++columns) {
     const Panels<T> panels(columns);
     bool right = panels.begin(0) == 0 && panels.begin(panels.count) >= columns;
@@ -22,25 +22,26 @@ void columns_are_cut_into_whole_vectors() {
 }
 
 template <class T>
-void panels_hold_every_number(bool turned) {
+void panels_hold_every_element(bool transposed) {
   for (const std::ptrdiff_t depth : {1, 3, 16, 19, 97}) {
     for (const std::ptrdiff_t columns : {1, 7, 16, 50, 97}) {
-      const Numbers<T> b(turned ? columns : depth, turned ? depth : columns, 1);
-      // the part [2, 2 + depth) of panels that hold three more
-      const DepthPart part{2, depth, depth + 3};
-      std::vector<T> packed(static_cast<std::size_t>(part.held * padded<T>(columns)), T(99));
-      pack_panels<T>({b.data.data(), b.stride}, turned, part, columns, packed.data());
+      const GappedMatrix<T> b(transposed ? columns : depth, transposed ? depth : columns, 1);
+      // the slice [2, 2 + depth) of panels that hold three more
+      const DepthSlice slice{2, depth, depth + 3};
+      std::vector<T> packed(static_cast<std::size_t>(slice.held * padded<T>(columns)), T(99));
+      pack_panels<T>({b.data.data(), b.stride}, transposed, slice, columns, packed.data());
       const Panels<T> panels(columns);
       bool right = true;
       for (std::ptrdiff_t panel = 0; panel < panels.count; ++panel) {
         const std::ptrdiff_t begin = panels.begin(panel), lanes = panels.lanes(panel);
-        for (std::ptrdiff_t k = 0; k < part.held; ++k) {
+        for (std::ptrdiff_t k = 0; k < slice.held; ++k) {
           for (std::ptrdiff_t lane = 0; lane < lanes; ++lane) {
-            const T found = packed[static_cast<std::size_t>(part.held * begin + k * lanes + lane)];
+            const T found = packed[static_cast<std::size_t>(slice.held * begin + k * lanes + lane)];
             if (k < 2 || k >= 2 + depth) {
               right &= found == T(99);
             } else if (lane < panels.used(panel)) {
-              right &= found == (turned ? b.at(begin + lane, k - 2) : b.at(k - 2, begin + lane));
+              right &=
+                  found == (transposed ? b.at(begin + lane, k - 2) : b.at(k - 2, begin + lane));
             } else {
               right &= !std::isnan(found);
             }
@@ -53,10 +54,10 @@ void panels_hold_every_number(bool turned) {
 }
 
 template <class T>
-void blocks_hold_every_number_and_sum() {
+void blocks_hold_every_element_and_sum() {
   for (const std::ptrdiff_t rows : {1, 7, 8, 9, 61, 64, 97}) {
     for (const std::ptrdiff_t depth : {1, 4, 7, 97}) {
-      const Numbers<T> a(depth, rows, 1);
+      const GappedMatrix<T> a(depth, rows, 1);
       const EvenRanges blocks = row_blocks(rows);
       const std::ptrdiff_t last = std::min(blocks.count, group_blocks);
       std::vector<T> packed(static_cast<std::size_t>(group_blocks * block_distance(depth)));
@@ -84,10 +85,10 @@ void blocks_hold_every_number_and_sum() {
 
 template <class T>
 void everything() {
-  columns_are_cut_into_whole_vectors<T>();
-  panels_hold_every_number<T>(false);
-  panels_hold_every_number<T>(true);
-  blocks_hold_every_number_and_sum<T>();
+  columns_are_split_into_full_vectors<T>();
+  panels_hold_every_element<T>(false);
+  panels_hold_every_element<T>(true);
+  blocks_hold_every_element_and_sum<T>();
 }
 
 }  // namespace

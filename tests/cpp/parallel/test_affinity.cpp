@@ -1,4 +1,4 @@
-// Which processors a thread may run on, and how it gets off one of them.
+// The processors that a thread may run on, and how it leaves one of them.
 #include <sched.h>
 
 #include "check.hpp"
@@ -24,7 +24,7 @@ bool may_run_on(const cpu_set_t& processors) {
 void a_thread_leaves_a_processor_and_may_come_back() {
   const cpu_set_t before = own_processors();
   Affinity affinity = Affinity::of_this_thread();
-  check(affinity.others() == CPU_COUNT(&before) - 1, "it counts the other processors");
+  check(affinity.other_processors() == CPU_COUNT(&before) - 1, "it counts the other processors");
   int left = 0;
   for (int attempt = 0; attempt < 20; ++attempt) {
     const int processor = current_processor();
@@ -43,9 +43,10 @@ void there_may_be_no_other_processor() {
   sched_setaffinity(0, sizeof one, &one);
   Affinity affinity = Affinity::of_this_thread();
   affinity.leave(current_processor());
-  check(may_run_on(one) && affinity.others() == 0, "a thread that is bound to one processor stays");
+  check(may_run_on(one) && affinity.other_processors() == 0,
+        "a thread that is bound to one processor stays");
   affinity.leave(-1);
-  check(may_run_on(one), "no processor cannot be left");
+  check(may_run_on(one), "leaving processor −1 changes nothing");
   sched_setaffinity(0, sizeof before, &before);
 }
 
@@ -58,9 +59,9 @@ void a_thread_follows_another() {
   sched_setaffinity(0, sizeof one, &one);
   Affinity own = Affinity::of_this_thread();
   own.follow(own);
-  check(may_run_on(one), "it follows itself to where it is");
+  check(may_run_on(one), "following itself changes nothing");
   own.follow(Affinity());
-  check(may_run_on(one), "it does not follow one of whom nothing is known");
+  check(may_run_on(one), "it does not follow an unknown affinity");
   own.follow(wide);
   check(may_run_on(before), "it may run where the other may");
 }

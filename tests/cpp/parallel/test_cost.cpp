@@ -1,4 +1,4 @@
-// Little work stays on the calling thread, much of any kind goes to all.
+// Small calls stay on the calling thread, large ones of any kind take the team.
 #include "check.hpp"
 #include "parallel/cost.hpp"
 
@@ -7,7 +7,7 @@ namespace {
 
 bool stop() { return false; }
 
-void much_work_of_any_kind_takes_the_team() {
+void large_calls_of_any_kind_take_the_team() {
   const Team team{7, &stop};
   check(threads_for({}, team).threads == 1, "nothing to do");
   check(threads_for({299e3}, team).threads == 1, "few multiply-adds");
@@ -28,7 +28,7 @@ void sizes_do_not_overflow() {
 }  // namespace heedful
 
 int main() {
-  heedful::much_work_of_any_kind_takes_the_team();
+  heedful::large_calls_of_any_kind_take_the_team();
   heedful::sizes_do_not_overflow();
   return heedful::summary();
 }

@@ -13,7 +13,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// A folder that stands for "/", with the files that the test puts there.
+// A folder in place of "/", with the files of the test.
 class Machine {
  public:
   Machine()
@@ -43,7 +43,7 @@ void quotas_are_rounded_up() {
   check(processors_of_quota("100000", "100000") == 1, "one processor");
   check(processors_of_quota("250000", "100000") == 3, "two and a half are three");
   check(processors_of_quota("50000", "100000") == 1, "half a processor is one");
-  check(processors_of_quota("1", "100000") == 1, "next to nothing is one");
+  check(processors_of_quota("1", "100000") == 1, "a tiny quota is one");
   check(processors_of_quota("max", "100000") == 0, "max is no limit");
   check(processors_of_quota("-1", "100000") == 0, "-1 is no limit");
   check(processors_of_quota("100000", "0") == 0, "a period of 0 is no limit");
@@ -56,7 +56,7 @@ void a_machine_without_control_groups_has_no_limit() {
   check(Machine().quota() == 0, "no files, no limit");
   check(Machine().file("/proc/self/cgroup", "").quota() == 0, "no groups, no limit");
   check(Machine().file("/proc/self/cgroup", "nonsense\n1:2\n:::\n0::\n").quota() == 0,
-        "lines that cannot be read are passed over");
+        "lines that cannot be parsed are skipped");
 }
 
 void version_2() {
@@ -67,9 +67,9 @@ void version_2() {
   machine.file("/sys/fs/cgroup/kubepods/pod7/box/cpu.max", "700000 100000\n");
   check(machine.quota() == 7, "the process's own group");
   machine.file("/sys/fs/cgroup/kubepods/cpu.max", "300000 100000\n");
-  check(machine.quota() == 3, "a group around it is tighter");
+  check(machine.quota() == 3, "a tighter parent group");
   machine.file("/sys/fs/cgroup/kubepods/pod7/cpu.max", "500000 100000\n");
-  check(machine.quota() == 3, "one between them that is wider changes nothing");
+  check(machine.quota() == 3, "a wider group between them has no effect");
   machine.file("/sys/fs/cgroup/cpu.max", "150000 100000\n");
   check(machine.quota() == 2, "the mount itself");
 }
@@ -100,7 +100,7 @@ void version_1() {
   check(machine.quota() == 4, "the process's own group");
   machine.file("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "100000\n")
       .file("/sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000\n");
-  check(machine.quota() == 1, "a group around it is tighter");
+  check(machine.quota() == 1, "a tighter parent group");
 }
 
 void both_versions_at_once() {

@@ -54,7 +54,7 @@ bool holds_in_child(const Function& child) {
 
 void a_child_computes() {
   check(computes(2), "the parent computes");
-  check(!has_forked(), "the parent's thread has not been carried over");
+  check(!has_forked(), "the parent's thread has not forked");
   check(holds_in_child([] { return has_forked() && computes(2) && computes(3) && computes(2); }),
         "a child computes, again and again");
   check(computes(2), "the parent computes after the fork");
@@ -64,9 +64,9 @@ void a_grandchild_computes() {
   check(holds_in_child([] {
           return computes(2) && holds_in_child([] { return computes(2); }) && computes(2);
         }),
-        "a child that computed forks in its turn");
+        "a child that computed forks, too");
   check(holds_in_child([] { return holds_in_child([] { return computes(2); }); }),
-        "a child that did not compute forks in its turn");
+        "a child that did not compute forks, too");
 }
 
 void other_threads_of_a_child_compute() {
@@ -97,7 +97,7 @@ void a_child_of_a_busy_process_computes() {
   check(right == 20, "children that were forked while two threads computed");
 }
 
-void an_exception_in_a_child_comes_out() {
+void an_exception_in_a_child_propagates() {
   check(holds_in_child([] {
           try {
             parallel_for(50, Team{2, nullptr}, 0, [](std::ptrdiff_t task, Worker& worker) {
@@ -112,9 +112,9 @@ void an_exception_in_a_child_comes_out() {
         "an exception is thrown by parallel_for in the child too");
 }
 
-std::thread::id asked_thread;
+std::thread::id polling_thread;
 bool stop() {
-  asked_thread = std::this_thread::get_id();
+  polling_thread = std::this_thread::get_id();
   return true;
 }
 
@@ -129,23 +129,23 @@ void a_child_is_interrupted() {
               }
             });
           } catch (const Interrupted&) {
-            return asked_thread == std::this_thread::get_id() &&
+            return polling_thread == std::this_thread::get_id() &&
                    Clock::now() - start < milliseconds(3000) && computes(2);
           }
           return false;
         }),
-        "the calling thread of the child is asked");
+        "the calling thread of the child polls");
 }
 
 enum class Forked { no, here, in_child };
-Forked forked_while_asked = Forked::no;
+Forked forked_while_polled = Forked::no;
 bool child_holds = false;
 bool fork_once() {
-  if (forked_while_asked != Forked::no) return false;
-  forked_while_asked = Forked::here;
+  if (forked_while_polled != Forked::no) return false;
+  forked_while_polled = Forked::here;
   const pid_t pid = fork();
   if (pid == 0) {
-    forked_while_asked = Forked::in_child;
+    forked_while_polled = Forked::in_child;
     return false;
   }
   int status = -1;
@@ -168,10 +168,10 @@ void a_fork_in_the_middle_of_a_computation_ends_it_in_the_child() {
   } catch (const std::runtime_error&) {
     ended = true;
   }
-  if (forked_while_asked == Forked::in_child) _exit(ended && computes(2) ? 0 : 1);
-  check(forked_while_asked == Forked::here && child_holds,
-        "the child, in which the helpers' tasks are lost, gets an exception and can go on");
-  check(!ended && ran == 60, "the parent has all tasks done");
+  if (forked_while_polled == Forked::in_child) _exit(ended && computes(2) ? 0 : 1);
+  check(forked_while_polled == Forked::here && child_holds,
+        "the child, in which the workers' tasks are lost, gets an exception and can continue");
+  check(!ended && ran == 60, "the parent completes all tasks");
 }
 
 }  // namespace
@@ -188,7 +188,7 @@ int main() {
   a_grandchild_computes();
   other_threads_of_a_child_compute();
   a_child_of_a_busy_process_computes();
-  an_exception_in_a_child_comes_out();
+  an_exception_in_a_child_propagates();
   a_child_is_interrupted();
   a_fork_in_the_middle_of_a_computation_ends_it_in_the_child();
   return summary();

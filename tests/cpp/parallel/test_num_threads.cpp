@@ -16,7 +16,7 @@ int under_quota(int threads) {
   return quota == 0 ? threads : std::min(threads, quota);
 }
 
-void the_default_is_openmp_s_of_this_moment() {
+void the_default_is_that_of_openmp_at_the_call() {
   const int before = omp_get_max_threads();
   check(default_num_threads() == under_quota(before), "what OpenMP would use");
   omp_set_num_threads(3);
@@ -28,17 +28,17 @@ void the_default_is_openmp_s_of_this_moment() {
 
 void inside_a_region_the_default_is_one() {
   int in_openmp = 0;
-  std::atomic<int> most{0};
+  std::atomic<int> maximum{0};
 #pragma omp parallel num_threads(2)
   {
 #pragma omp single
     in_openmp = default_num_threads();
   }
   parallel_for(5, Team{2, nullptr}, 0, [&](std::ptrdiff_t, Worker&) {
-    most = std::max(most.load(), default_num_threads());
+    maximum = std::max(maximum.load(), default_num_threads());
   });
   check(in_openmp == 1, "one thread inside a region of OpenMP's");
-  check(most == 1, "one thread inside a task");
+  check(maximum == 1, "one thread inside a task");
   parallel_for(1, Team{1, nullptr}, 0, [&](std::ptrdiff_t, Worker&) {
     check(default_num_threads() == 1, "one thread inside a serial task");
   });
@@ -48,7 +48,7 @@ void inside_a_region_the_default_is_one() {
 }  // namespace heedful
 
 int main() {
-  heedful::the_default_is_openmp_s_of_this_moment();
+  heedful::the_default_is_that_of_openmp_at_the_call();
   heedful::inside_a_region_the_default_is_one();
   return heedful::summary();
 }

@@ -1,5 +1,5 @@
-// parallel_for: every task once, in order, on the team; exceptions, interruption, turns and
-// nesting.
+// parallel_for: every task once, in order, on the team; exceptions, interruption, waiting in
+// order and nesting.
 #include <algorithm>
 #include <cfenv>
 #include <chrono>
@@ -24,7 +24,7 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-// Waits in a task for what others do, 10 s at most.
+// Waits in a task for other threads, 10 s at most.
 template <class Condition>
 void wait_until(const Condition& holds, Worker& worker) {
   const auto start = Clock::now();
@@ -72,7 +72,7 @@ void no_tasks_means_no_work() {
 }
 
 void a_thread_that_is_done_takes_the_next_task() {
-  // Task 0 ends only when all others have run, so somebody else must have taken every one of them.
+  // Task 0 ends only when all others have run, so another thread must have taken every one of them.
   std::atomic<int> others{0};
   bool all_ran = false;
   parallel_for(29, Team{2, nullptr}, 0, [&](std::ptrdiff_t task, Worker& worker) {
@@ -83,10 +83,10 @@ void a_thread_that_is_done_takes_the_next_task() {
     wait_until([&] { return others == 28; }, worker);
     all_ran = others == 28;
   });
-  check(all_ran, "tasks are handed out one at a time, to whoever is free");
+  check(all_ran, "tasks are handed out one at a time, to any idle thread");
 }
 
-void the_team_is_as_large_as_asked_even_with_few_tasks() {
+void the_team_has_the_requested_size_even_with_few_tasks() {
   std::atomic<int> arrived{0};
   std::atomic<int> waited_in_vain{0};
   parallel_for(5, Team{5, nullptr}, 0, [&](std::ptrdiff_t, Worker& worker) {
@@ -98,7 +98,7 @@ void the_team_is_as_large_as_asked_even_with_few_tasks() {
         "five threads work at the same time, however many processors there are");
 }
 
-void an_exception_comes_out_and_wakes_those_who_wait() {
+void an_exception_propagates_and_wakes_waiting_tasks() {
   for (const int threads : {1, 2, 5}) {
     const std::atomic<std::ptrdiff_t> never{0};
     std::atomic<int> ran{0};
@@ -116,8 +116,8 @@ void an_exception_comes_out_and_wakes_those_who_wait() {
     } catch (const std::runtime_error& error) {
       caught = std::string(error.what()) == "task 0";
     }
-    check(caught, "the first exception is thrown again by parallel_for");
-    check(seconds_since(start) < 5, "those who wait for a turn are woken");
+    check(caught, "the first exception is rethrown by parallel_for");
+    check(seconds_since(start) < 5, "tasks that wait for another one are woken");
     check(ran <= threads, "no task starts after an exception");
     int after = 0;
     parallel_for(1, Team{threads, nullptr}, 0, [&](std::ptrdiff_t, Worker&) { ++after; });
@@ -125,7 +125,7 @@ void an_exception_comes_out_and_wakes_those_who_wait() {
   }
 }
 
-void check_leaves_a_task_that_another_one_has_made_useless() {
+void check_ends_a_task_after_another_one_failed() {
   bool caught = false;
   std::atomic<bool> left{false};
   try {
@@ -143,24 +143,24 @@ void check_leaves_a_task_that_another_one_has_made_useless() {
     caught = true;
   }
   check(left && caught,
-        "check() throws in the others, and theirs is not the exception that is kept");
+        "check() throws in the others, and their exception is not the one that is rethrown");
 }
 
-void turns_are_kept_in_order() {
+void tasks_can_wait_in_order() {
   constexpr std::ptrdiff_t tasks = 301;
   for (const int threads : {1, 2, 5}) {
-    std::atomic<std::ptrdiff_t> turn{0};
-    std::vector<std::ptrdiff_t> order;  // not protected: the turns protect it
+    std::atomic<std::ptrdiff_t> next{0};
+    std::vector<std::ptrdiff_t> order;  // needs no lock: tasks wait for each other
     parallel_for(tasks, Team{threads, nullptr}, 0, [&](std::ptrdiff_t task, Worker& worker) {
-      worker.wait(turn, task);
+      worker.wait(next, task);
       order.push_back(task);
-      turn.store(task + 1, std::memory_order_release);
+      next.store(task + 1, std::memory_order_release);
     });
     bool in_order = order.size() == static_cast<std::size_t>(tasks);
     for (std::size_t place = 0; in_order && place < order.size(); ++place) {
       in_order = order[place] == static_cast<std::ptrdiff_t>(place);
     }
-    check(in_order, "what is done in turns is done in their order");
+    check(in_order, "tasks that wait for the one before run in order");
   }
 }
 
@@ -178,7 +178,7 @@ void a_region_in_a_task_is_serial_and_part_of_the_task() {
   });
   check(inner_runs == 7 * 11, "all nested tasks run");
   check(!elsewhere, "nested tasks run on the thread of the task around them");
-  check(!shares_memory, "a nested region has a work area of its own");
+  check(!shares_memory, "a nested region has scratch of its own");
 
   bool caught = false;
   const auto start = Clock::now();
@@ -194,7 +194,7 @@ void a_region_in_a_task_is_serial_and_part_of_the_task() {
   check(caught && seconds_since(start) < 5, "a stop of the outer region ends the nested one");
 }
 
-void work_areas_are_aligned_and_apart() {
+void scratch_is_aligned_and_separate() {
   constexpr std::size_t bytes = 1000;
   std::mutex mutex;
   std::set<std::byte*> areas;
@@ -211,13 +211,13 @@ void work_areas_are_aligned_and_apart() {
     const std::lock_guard lock(mutex);
     areas.insert(worker.scratch);
   });
-  check(areas.size() == 3 && intact, "each thread has its own work area");
+  check(areas.size() == 3 && intact, "each thread has its own scratch");
   for (std::byte* area : areas) {
-    check(reinterpret_cast<std::uintptr_t>(area) % 64 == 0, "work areas begin at multiples of 64");
+    check(reinterpret_cast<std::uintptr_t>(area) % 64 == 0, "scratch is aligned to 64 bytes");
   }
   for (auto area = areas.begin(); std::next(area) != areas.end(); ++area) {
     check(*std::next(area) - *area >= 1024, "no two threads share a cache line");
-    check((*std::next(area) - *area) % 4096 != 0, "areas start at different offsets in a page");
+    check((*std::next(area) - *area) % 4096 != 0, "scratch starts at different offsets in a page");
   }
 }
 
@@ -243,12 +243,12 @@ int main() {
   every_task_runs_once_and_they_start_in_increasing_order();
   no_tasks_means_no_work();
   a_thread_that_is_done_takes_the_next_task();
-  the_team_is_as_large_as_asked_even_with_few_tasks();
-  an_exception_comes_out_and_wakes_those_who_wait();
-  check_leaves_a_task_that_another_one_has_made_useless();
-  turns_are_kept_in_order();
+  the_team_has_the_requested_size_even_with_few_tasks();
+  an_exception_propagates_and_wakes_waiting_tasks();
+  check_ends_a_task_after_another_one_failed();
+  tasks_can_wait_in_order();
   a_region_in_a_task_is_serial_and_part_of_the_task();
-  work_areas_are_aligned_and_apart();
+  scratch_is_aligned_and_separate();
   all_threads_compute_like_the_caller();
   return summary();
 }

@@ -1,4 +1,4 @@
-// The pool: who helps whom, who is not waited for, and where helpers run.
+// The pool: which workers join which calls, which are not waited for, and where workers run.
 #include <sched.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -27,9 +27,9 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-// Waits for what other threads do, 10 s at most; with a worker, within its task.
+// Waits for other threads, 10 s at most; with a worker, within its task.
 template <class Condition>
-bool comes_true(const Condition& holds, Worker* worker = nullptr) {
+bool becomes_true(const Condition& holds, Worker* worker = nullptr) {
   const auto start = Clock::now();
   while (!holds()) {
     if (seconds_since(start) > 10) return false;
@@ -45,7 +45,7 @@ std::ptrdiff_t threads_of_this_process() {
 }
 
 // Runs first, as it counts threads.
-void many_calls_share_as_many_threads_as_one_wants() {
+void many_calls_share_the_threads_of_one() {
   std::thread([] {}).join();  // a sanitizer starts a thread of its own beside the first one
   const std::ptrdiff_t before = threads_of_this_process();
   std::atomic<int> right{0};
@@ -61,22 +61,22 @@ void many_calls_share_as_many_threads_as_one_wants() {
     });
   }
   for (std::thread& caller : callers) caller.join();
-  check(right == 16 * 20, "sixteen threads that call together all get what is theirs");
-  check(comes_true([&] { return threads_of_this_process() == before + 2; }),
-        "two threads help all teams of three");
+  check(right == 16 * 20, "sixteen threads that call at once all get their results");
+  check(becomes_true([&] { return threads_of_this_process() == before + 2; }),
+        "two workers serve all teams of three");
 }
 
-void a_helper_that_does_not_come_is_not_waited_for() {
-  // Every helper is in a task of another call; one that came nevertheless would be a new thread.
+void a_worker_that_does_not_join_is_not_waited_for() {
+  // Every worker is in a task of another call; one that joined nevertheless would be a new thread.
   std::atomic<int> inside{0};
   std::atomic<bool> enough{false};
   std::thread other([&] {
     parallel_for(3, Team{3, nullptr}, 0, [&](std::ptrdiff_t, Worker& worker) {
       ++inside;
-      comes_true([&] { return enough.load(); }, &worker);
+      becomes_true([&] { return enough.load(); }, &worker);
     });
   });
-  check(comes_true([&] { return inside == 3; }), "all helpers are at work elsewhere");
+  check(becomes_true([&] { return inside == 3; }), "all workers are in another call");
   const auto caller = std::this_thread::get_id();
   std::atomic<int> by_caller{0};
   for (int call = 0; call < 100; ++call) {
@@ -84,20 +84,20 @@ void a_helper_that_does_not_come_is_not_waited_for() {
       if (std::this_thread::get_id() == caller) ++by_caller;
     });
   }
-  check(!enough && by_caller == 500, "the calls end with what the caller has done alone");
+  check(!enough && by_caller == 500, "the caller completes the calls alone");
 
-  // They come to the call that goes on when they have time.
+  // They join a running call when they are free.
   std::atomic<int> arrived{0};
   parallel_for(3, Team{3, nullptr}, 0, [&](std::ptrdiff_t, Worker& worker) {
     ++arrived;
     enough = true;
-    comes_true([&] { return arrived == 3; }, &worker);
+    becomes_true([&] { return arrived == 3; }, &worker);
   });
   other.join();
-  check(arrived == 3, "helpers come to a call that has begun without them");
+  check(arrived == 3, "workers join a call that has begun without them");
 }
 
-void helpers_run_where_the_caller_may() {
+void workers_run_where_the_caller_may() {
   cpu_set_t before;
   sched_getaffinity(0, sizeof before, &before);
   for (int processor = 0; processor < CPU_SETSIZE; ++processor) {
@@ -113,14 +113,14 @@ void helpers_run_where_the_caller_may() {
       sched_getaffinity(0, sizeof own, &own);
       if (CPU_EQUAL(&own, &one) && current_processor() == processor) ++there;
       ++arrived;
-      comes_true([&] { return arrived == 3; }, &worker);
+      becomes_true([&] { return arrived == 3; }, &worker);
     });
-    check(there == 3, "helpers go with the caller when its affinity has changed");
+    check(there == 3, "workers follow the caller when its affinity has changed");
   }
   sched_setaffinity(0, sizeof before, &before);
 }
 
-// Whether three calls on seven threads compute right.
+// Whether three calls on seven threads have the right result.
 bool seven_compute() {
   std::atomic<int> sum{0};
   for (int call = 0; call < 3; ++call) {
@@ -130,8 +130,8 @@ bool seven_compute() {
   return sum == 3 * 5050;
 }
 
-// What `child` returns in a process of its own, as a user to whom limits apply; 0 where there is no
-// such user.
+// The return value of `child` in a separate process, as a user to whom limits apply; 0 where there
+// is no such user.
 template <class Function>
 int status_of_limited_process(const Function& child) {
   const pid_t pid = fork();
@@ -141,7 +141,7 @@ int status_of_limited_process(const Function& child) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-void a_system_that_refuses_threads_is_no_obstacle() {
+void calls_work_where_no_thread_can_be_started() {
   const int status = status_of_limited_process([] {
     const std::ptrdiff_t before = threads_of_this_process();
     rlimit limit{};
@@ -152,28 +152,28 @@ void a_system_that_refuses_threads_is_no_obstacle() {
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NPROC, &limit);
     if (!seven_compute()) return 2;
-    return comes_true([&] { return threads_of_this_process() == before + 6; }) ? 0 : 2;
+    return becomes_true([&] { return threads_of_this_process() == before + 6; }) ? 0 : 2;
   });
-  check(status != -1 && status != 1, "where no thread can be started the caller does everything");
+  check(status != -1 && status != 1, "if no thread can be started the caller executes everything");
   check(status != 2, "when threads can be started again they are");
 }
 
-void as_many_threads_as_the_system_allows_help() {
+void as_many_threads_as_the_system_allows_join() {
   const int status = status_of_limited_process([] {
     const std::ptrdiff_t before = threads_of_this_process();
     // how many threads this user has is not known: the limit rises until one more can be started
     rlimit limit{};
     getrlimit(RLIMIT_NPROC, &limit);
-    const rlim_t most = std::min(limit.rlim_max, rlim_t{10000});
-    for (limit.rlim_cur = 1; limit.rlim_cur < most; ++limit.rlim_cur) {
+    const rlim_t max_threads = std::min(limit.rlim_max, rlim_t{10000});
+    for (limit.rlim_cur = 1; limit.rlim_cur < max_threads; ++limit.rlim_cur) {
       setrlimit(RLIMIT_NPROC, &limit);
       if (!seven_compute()) return 1;
-      const std::ptrdiff_t helpers = threads_of_this_process() - before;
-      if (helpers > 0) return helpers < 6 ? 0 : 1;
+      const std::ptrdiff_t workers = threads_of_this_process() - before;
+      if (workers > 0) return workers < 6 ? 0 : 1;
     }
     return 0;
   });
-  check(status == 0, "where only some threads can be started these help");
+  check(status == 0, "if only some threads can be started these join");
 }
 
 }  // namespace
@@ -184,10 +184,10 @@ extern "C" const char* __tsan_default_options() { return "die_after_fork=0"; }
 
 int main() {
   using namespace heedful;
-  a_system_that_refuses_threads_is_no_obstacle();  // forks, so before any thread is there
-  as_many_threads_as_the_system_allows_help();
-  many_calls_share_as_many_threads_as_one_wants();
-  a_helper_that_does_not_come_is_not_waited_for();
-  helpers_run_where_the_caller_may();
+  calls_work_where_no_thread_can_be_started();  // forks, so before any thread is there
+  as_many_threads_as_the_system_allows_join();
+  many_calls_share_the_threads_of_one();
+  a_worker_that_does_not_join_is_not_waited_for();
+  workers_run_where_the_caller_may();
   return summary();
 }

@@ -1,4 +1,4 @@
-// 2^x: its error against long double over the whole range, and what becomes of what is outside it.
+// 2^x: its error against long double over the whole range, and its results outside of it.
 #include <cmath>
 #include <cstdio>
 #include <limits>
@@ -14,7 +14,7 @@ namespace {
 template <class T>
 constexpr T infinity = std::numeric_limits<T>::infinity();
 
-// Exponent of the greatest power of two: 127 or 1023.
+// Exponent of the largest power of two: 127 or 1023.
 template <class T>
 constexpr T bias = static_cast<T>(std::numeric_limits<T>::max_exponent - 1);
 
@@ -53,16 +53,16 @@ void error_is_at_most_2_ulp(const char* name) {
   Worst<T> worst;
   T x[simd::lanes<T>];
   for (int n = 0; n < 20000; ++n) {
-    for (T& number : x) number = static_cast<T>(random.between(low, high));
+    for (T& value : x) value = static_cast<T>(random.between(low, high));
     worst.look(x);
-    for (T& number : x) number = static_cast<T>(random.between(-1.5, 0.5));  // where softmax lives
+    for (T& value : x) value = static_cast<T>(random.between(-1.5, 0.5));  // where softmax lives
     worst.look(x);
-    for (T& number : x) number = static_cast<T>(std::ldexp(random.between(-1, 1), -n % 60));
+    for (T& value : x) value = static_cast<T>(std::ldexp(random.between(-1, 1), -n % 60));
     worst.look(x);
   }
-  // around every whole and every half number, where the nearest integer changes
+  // around every integer and half-integer, where the nearest integer changes
   for (T edge = -bias<T> + 1; edge <= high; edge += T(0.5)) {
-    for (T& number : x) number = edge;
+    for (T& value : x) value = edge;
     x[0] = std::nextafter(edge, low);
     x[1] = std::nextafter(edge, high);
     worst.look(x);

@@ -1,4 +1,4 @@
-// Words of bits beside the lanes of a vector: how they are found, and what they choose.
+// Words of bits, one per lane of a vector: how they are computed, and what they select.
 #include <vector>
 
 #include "check.hpp"
@@ -21,13 +21,13 @@ void zeros_are_the_bytes_that_are_zero() {
       for (int i = 0; i < simd::bits<T>; ++i) {
         right &= (word >> i & 1) == (i < count && from[i * stride] == 0);
       }
-      check(right, "bit i says whether byte i is zero, none behind the last");
+      check(right, "bit i is set if byte i is zero, and none past the last");
     }
   }
 }
 
 template <class T>
-void lanes_choose_by_their_bits() {
+void lanes_select_by_their_bits() {
   RandomNumbers random(2);
   constexpr int width = simd::lanes<T>;
   simd::Bits<T> words[width];
@@ -50,7 +50,7 @@ void lanes_choose_by_their_bits() {
 template <class T>
 void everything() {
   zeros_are_the_bytes_that_are_zero<T>();
-  lanes_choose_by_their_bits<T>();
+  lanes_select_by_their_bits<T>();
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
 // e^x, the normal distribution, the sigmoid and tanh: their errors against long double, and their
-// ends.
+// limits.
 #include <cmath>
 #include <cstdio>
 #include <limits>
@@ -20,7 +20,7 @@ using Truth = long double (*)(long double);
 
 template <class T>
 simd::Packet<T> normal_share(const simd::Packet<T>& x) {
-  return simd::Normal<T>(x).share;
+  return simd::Normal<T>(x).cdf;
 }
 
 template <class T>
@@ -30,11 +30,11 @@ T value(Function<T> function, T x) {
   return values[simd::lanes<T> - 1];
 }
 
-// The greatest error in [low, high], in units of the last place of the truth.
+// The maximum error in [low, high], in units in the last place of the true value.
 template <class T>
 double worst(Function<T> function, Truth truth, double low, double high) {
   RandomNumbers random(3);
-  double greatest = 0;
+  double maximum = 0;
   T x[simd::lanes<T>], values[simd::lanes<T>];
   for (int n = 0; n < 20000; ++n) {
     for (T& number : x) {
@@ -45,10 +45,10 @@ double worst(Function<T> function, Truth truth, double low, double high) {
     simd::store(values, function(simd::load(x)));
     for (int lane = 0; lane < simd::lanes<T>; ++lane) {
       const double error = ulps(values[lane], truth(static_cast<long double>(x[lane])));
-      if (!(error <= greatest)) greatest = error;
+      if (!(error <= maximum)) maximum = error;
     }
   }
-  return greatest;
+  return maximum;
 }
 
 template <class T>
@@ -69,17 +69,17 @@ long double true_tanh(long double x) { return std::tanh(x); }
 
 template <class T>
 void errors_are_small() {
-  const double most = std::log(static_cast<double>(std::numeric_limits<T>::max())) - 1;
-  is_within<T>("exp", simd::exp<T>, true_exp, 1 - most, most, 2);
+  const double max_exponent = std::log(static_cast<double>(std::numeric_limits<T>::max())) - 1;
+  is_within<T>("exp", simd::exp<T>, true_exp, 1 - max_exponent, max_exponent, 2);
   is_within<T>("the normal distribution", normal_share<T>, true_share, -1.4, 9, 6);
-  // the tail loses what its exponent, x² / 2, is rounded by: up to 12 for x = −5
+  // the tail inherits the rounding error of its exponent, x² / 2: up to 12 for x = −5
   is_within<T>("its tail", normal_share<T>, true_share, -5, -1, 48);
   is_within<T>("sigmoid", simd::sigmoid<T>, true_sigmoid, -80, 80, 3);
   is_within<T>("tanh", simd::exact_tanh<T>, true_tanh, -25, 25, 2);
 }
 
 template <class T>
-void ends_are_exact() {
+void limits_are_exact() {
   const T infinity = std::numeric_limits<T>::infinity();
   check(value<T>(simd::exp<T>, -infinity) == 0 && value<T>(simd::exp<T>, infinity) == infinity,
         "e^−∞ is 0 and e^∞ is ∞");
@@ -109,7 +109,7 @@ int main() {
   using namespace heedful;
   errors_are_small<float>();
   errors_are_small<double>();
-  ends_are_exact<float>();
-  ends_are_exact<double>();
+  limits_are_exact<float>();
+  limits_are_exact<double>();
   return summary();
 }

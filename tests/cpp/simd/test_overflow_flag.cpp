@@ -1,4 +1,4 @@
-// The flag tells of what passes the largest number, and of nothing else.
+// The flag is raised by overflow, and by nothing else.
 #include <limits>
 
 #include "check.hpp"
@@ -12,7 +12,7 @@ using simd::OverflowFlag;
 constexpr float largest = std::numeric_limits<float>::max();
 constexpr float infinity = std::numeric_limits<float>::infinity();
 
-// Not inlined, and of arguments that the compiler does not know.
+// Not inlined, so that the compiler does not know the arguments.
 [[gnu::noinline]] float product(float one, float other) { return one * other; }
 
 bool raised_by(volatile float one, volatile float other) {
@@ -29,20 +29,20 @@ void test_a_finite_product_beyond_the_range_raises_it() {
 
 void test_nothing_else_does() {
   check(!raised_by(3, 2), "a finite product does not");
-  check(!raised_by(infinity, 2), "nor what was infinite before");
+  check(!raised_by(infinity, 2), "nor an infinite operand");
   check(!raised_by(infinity, 0), "nor NaN");  // NaN
-  check(!raised_by(1e-30F, 1e-30F), "nor what is too small");
+  check(!raised_by(1e-30F, 1e-30F), "nor underflow");
 }
 
-void test_what_was_raised_before_is_raised_afterwards() {
+void test_a_flag_raised_before_is_raised_afterwards() {
   const OverflowFlag outer;
-  check(!outer.raised(), "it is down at first");
+  check(!outer.raised(), "it is not raised at first");
   volatile float big = largest;
   volatile float result = product(big, 2);
   (void)result;
-  check(outer.raised(), "it is up");
-  check(!raised_by(3, 2), "an inner one begins anew");
-  check(outer.raised(), "and leaves the outer one up");
+  check(outer.raised(), "it is raised");
+  check(!raised_by(3, 2), "an inner flag starts cleared");
+  check(outer.raised(), "and leaves the outer one raised");
 }
 
 }  // namespace
@@ -52,6 +52,6 @@ int main() {
   using namespace heedful;
   test_a_finite_product_beyond_the_range_raises_it();
   test_nothing_else_does();
-  test_what_was_raised_before_is_raised_afterwards();
+  test_a_flag_raised_before_is_raised_afterwards();
   return summary();
 }

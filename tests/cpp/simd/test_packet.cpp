@@ -1,5 +1,5 @@
-// The words for vector registers: arithmetic, comparisons and selection where NaN and signed zeros
-// take part, transpose.
+// The operations on vector registers: arithmetic, comparisons and selection with NaN and signed
+// zeros, transposition.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -23,11 +23,11 @@ constexpr T nan = std::numeric_limits<T>::quiet_NaN();
 template <class T>
 constexpr T infinity = std::numeric_limits<T>::infinity();
 
-// One lane of f(a, b, …), after all lanes were seen to agree.
-template <class T, class Function, class... Numbers>
-T apply(const Function& function, Numbers... numbers) {
+// One lane of f(a, b, …), after a check that all lanes agree.
+template <class T, class Function, class... Arguments>
+T apply(const Function& function, Arguments... arguments) {
   T values[lanes<T>];
-  simd::store(values, function(simd::broadcast(T(numbers))...));
+  simd::store(values, function(simd::broadcast(T(arguments))...));
   for (const T& value : values) {
     check(std::memcmp(&value, values, sizeof(T)) == 0, "lanes agree");
   }
@@ -36,14 +36,14 @@ T apply(const Function& function, Numbers... numbers) {
 
 template <class T>
 void load_and_store_need_no_alignment() {
-  T numbers[3 * lanes<T>];
-  for (int i = 0; i < 3 * lanes<T>; ++i) numbers[i] = T(i);
+  T values[3 * lanes<T>];
+  for (int i = 0; i < 3 * lanes<T>; ++i) values[i] = T(i);
   for (int from = 0; from < lanes<T>; ++from) {
     T copy[2 * lanes<T> + 1] = {};
-    simd::store(copy + 1, simd::load(numbers + from));
+    simd::store(copy + 1, simd::load(values + from));
     bool right = copy[0] == 0 && copy[lanes<T> + 1] == 0;
     for (int lane = 0; lane < lanes<T>; ++lane) right &= copy[1 + lane] == T(from + lane);
-    check(right, "a register is loaded and stored at any address, and nothing beside it");
+    check(right, "a register is loaded and stored at any address, without touching its neighbours");
   }
 }
 
@@ -75,9 +75,9 @@ void arithmetic_is_done_lane_by_lane() {
   check(all_lanes(simd::absolute(x), [&](int i) { return std::abs(a[i]); }),
         "absolute drops the sign");
   long double total = 0;
-  for (const T number : a) total += number;
+  for (const T value : a) total += value;
   close(simd::sum(x), static_cast<double>(total), 1e-6, "sum adds all lanes");
-  check(simd::greatest(x) == *std::max_element(a, a + lanes<T>), "greatest is the largest lane");
+  check(simd::max_lane(x) == *std::max_element(a, a + lanes<T>), "max_lane is the largest lane");
 
   T rows[lanes<T> * lanes<T>], sums[lanes<T>];
   for (int i = 0; i < lanes<T> * lanes<T>; ++i) rows[i] = static_cast<T>(i * 37 % 101);
@@ -101,18 +101,18 @@ void arithmetic_is_done_lane_by_lane() {
   const T tiny = std::numeric_limits<T>::epsilon();
   const T rest = apply<T>([](auto p, auto q, auto r) { return simd::multiply_add(p, q, r); },
                           1 + tiny, 1 - tiny, -1);
-  check(rest == (simd::fused ? -tiny * tiny : 0), "multiply_add rounds once where `fused` says so");
+  check(rest == (simd::fused ? -tiny * tiny : 0), "multiply_add rounds once if `fused`");
 }
 
 template <class T>
-void maximum_gives_its_first_argument_where_either_is_nan() {
+void maximum_returns_its_first_argument_where_either_is_nan() {
   const auto maximum = [](auto a, auto b) { return simd::maximum(a, b); };
   const auto minimum = [](auto a, auto b) { return simd::minimum(a, b); };
   check(apply<T>(maximum, 1, nan<T>) == 1, "maximum(1, NaN) is 1");
   check(std::isnan(apply<T>(maximum, nan<T>, 1)), "maximum(NaN, 1) is NaN");
   check(apply<T>(minimum, 1, nan<T>) == 1, "minimum(1, NaN) is 1");
   check(std::isnan(apply<T>(minimum, nan<T>, 1)), "minimum(NaN, 1) is NaN");
-  check(apply<T>(maximum, -infinity<T>, -5) == -5, "anything is more than −∞");
+  check(apply<T>(maximum, -infinity<T>, -5) == -5, "every number is larger than −∞");
   check(apply<T>(maximum, -infinity<T>, nan<T>) == -infinity<T>, "a NaN does not raise a maximum");
 }
 
@@ -128,7 +128,7 @@ void comparisons_with_nan_are_false() {
   const auto equal = [](auto a, auto b) { return simd::equal(a, b); };
   const auto less = [](auto a, auto b) { return simd::less(a, b); };
   const auto less_equal = [](auto a, auto b) { return simd::less_equal(a, b); };
-  check(chosen(equal, 3, 3) == 1 && chosen(equal, 3, 4) == 2, "equal tells numbers apart");
+  check(chosen(equal, 3, 3) == 1 && chosen(equal, 3, 4) == 2, "equal distinguishes numbers");
   check(chosen(equal, 0, -T{0}) == 1, "zeros of either sign are equal");
   check(chosen(equal, -infinity<T>, -infinity<T>) == 1, "−∞ equals itself");
   check(chosen(less, 3, 4) == 1 && chosen(less, 4, 4) == 2 && chosen(less, 5, 4) == 2,
@@ -144,7 +144,7 @@ void comparisons_with_nan_are_false() {
 }
 
 template <class T>
-void select_takes_no_part_of_the_other_side() {
+void select_ignores_the_other_side() {
   T a[lanes<T>], b[lanes<T>], index[lanes<T>], values[lanes<T>];
   for (int i = 0; i < lanes<T>; ++i) {
     index[i] = T(i);
@@ -155,7 +155,7 @@ void select_takes_no_part_of_the_other_side() {
   simd::store(values, simd::select(first_two, simd::load(a), simd::load(b)));
   bool right = true;
   for (int i = 0; i < lanes<T>; ++i) right &= values[i] == T((i < 2 ? 10 : 20) + i);
-  check(right, "select gives the chosen number alone, whatever the other holds");
+  check(right, "select returns the chosen element alone, whatever the other is");
   const auto not_first = simd::less_equal(simd::broadcast(T{1}), simd::load(index));
   simd::store(values, simd::select(simd::both(first_two, not_first), simd::broadcast(T{1}),
                                    simd::broadcast(T{0})));
@@ -165,30 +165,30 @@ void select_takes_no_part_of_the_other_side() {
 }
 
 template <class T>
-void transpose_turns_a_square() {
+void transpose_swaps_rows_and_columns() {
   simd::Square<T> square;
   for (int row = 0; row < lanes<T>; ++row) {
-    T numbers[lanes<T>];
-    for (int column = 0; column < lanes<T>; ++column) numbers[column] = T(100 * row + column);
-    square.packet[row] = simd::load(numbers);
+    T values[lanes<T>];
+    for (int column = 0; column < lanes<T>; ++column) values[column] = T(100 * row + column);
+    square.packet[row] = simd::load(values);
   }
   simd::transpose<T>(square);
   bool right = true;
   for (int row = 0; row < lanes<T>; ++row) {
-    T numbers[lanes<T>];
-    simd::store(numbers, square.packet[row]);
+    T values[lanes<T>];
+    simd::store(values, square.packet[row]);
     for (int column = 0; column < lanes<T>; ++column) {
-      right &= numbers[column] == T(100 * column + row);
+      right &= values[column] == T(100 * column + row);
     }
   }
   check(right, "transpose exchanges rows and columns");
 }
 
 template <class T>
-void pairs_come_apart_and_together_again() {
-  T numbers[2 * lanes<T>], evens[lanes<T>], odds[lanes<T>], again[2 * lanes<T>];
-  for (int i = 0; i < 2 * lanes<T>; ++i) numbers[i] = T(i);
-  const auto a = simd::load(numbers), b = simd::load(numbers + lanes<T>);
+void pairs_are_separated_and_zipped_again() {
+  T values[2 * lanes<T>], evens[lanes<T>], odds[lanes<T>], again[2 * lanes<T>];
+  for (int i = 0; i < 2 * lanes<T>; ++i) values[i] = T(i);
+  const auto a = simd::load(values), b = simd::load(values + lanes<T>);
   const auto even = simd::evens<T>(a, b), odd = simd::odds<T>(a, b);
   simd::store(evens, even);
   simd::store(odds, odd);
@@ -196,8 +196,8 @@ void pairs_come_apart_and_together_again() {
   simd::store(again + lanes<T>, simd::zip_high<T>(even, odd));
   bool right = true;
   for (int i = 0; i < lanes<T>; ++i) right &= evens[i] == T(2 * i) && odds[i] == T(2 * i + 1);
-  check(right, "evens and odds take every second number");
-  check(std::memcmp(again, numbers, sizeof(again)) == 0, "zipped they are what they were");
+  check(right, "evens and odds take every second element");
+  check(std::memcmp(again, values, sizeof(again)) == 0, "zip_low and zip_high restore them");
 }
 
 template <class T>
@@ -221,14 +221,14 @@ void tanh_is_close_and_bounded(const char* name, double allowed) {
   }
   std::printf("tanh of %s: at most %.3f ulp, at %.9g\n", name, worst, static_cast<double>(at));
   check(worst <= allowed, "tanh is within a few ulp");
-  check(bounded, "tanh never passes 1");
+  check(bounded, "tanh never exceeds 1");
   check(apply<T>(tanh, 0) == 0, "tanh(0) is 0");
   check(apply<T>(tanh, infinity<T>) == 1 && apply<T>(tanh, -infinity<T>) == -1, "tanh(±∞) is ±1");
-  check(apply<T>(tanh, std::numeric_limits<T>::max()) == 1, "tanh of the greatest number is 1");
+  check(apply<T>(tanh, std::numeric_limits<T>::max()) == 1, "tanh of the largest number is 1");
   check(std::isnan(apply<T>(tanh, nan<T>)), "tanh(NaN) is NaN");
 }
 
-void bits_are_seen_as_they_are() {
+void bits_are_reinterpreted() {
   check(simd::bits_as<std::uint32_t>(1.0f) == 0x3F800000u, "1.0f is 0x3F800000");
   check(simd::bits_as<float>(std::uint32_t{0xFF800000u}) == -infinity<float>, "0xFF800000 is −∞");
 }
@@ -238,11 +238,11 @@ void everything_about(const char* name, double tanh_ulps) {
   static_assert(sizeof(simd::Packet<T>) == sizeof(T) * lanes<T>);
   load_and_store_need_no_alignment<T>();
   arithmetic_is_done_lane_by_lane<T>();
-  maximum_gives_its_first_argument_where_either_is_nan<T>();
+  maximum_returns_its_first_argument_where_either_is_nan<T>();
   comparisons_with_nan_are_false<T>();
-  select_takes_no_part_of_the_other_side<T>();
-  transpose_turns_a_square<T>();
-  pairs_come_apart_and_together_again<T>();
+  select_ignores_the_other_side<T>();
+  transpose_swaps_rows_and_columns<T>();
+  pairs_are_separated_and_zipped_again<T>();
   tanh_is_close_and_bounded<T>(name, tanh_ulps);
 }
 
@@ -254,6 +254,6 @@ int main() {
   static_assert(simd::lanes<float> == 2 * simd::lanes<double>);
   everything_about<float>("float", 8);
   everything_about<double>("double", 4);
-  bits_are_seen_as_they_are();
+  bits_are_reinterpreted();
   return summary();
 }

@@ -1,5 +1,5 @@
-// Philox4x32-10: the known answers of its authors, every lane by itself, and the rounds that
-// lanes do ahead.
+// Philox4x32-10: the known answers of its authors, lanes that do not affect each other, and the
+// rounds that are computed ahead.
 #include <cstdint>
 
 #include "check.hpp"
@@ -31,7 +31,7 @@ PhiloxWords words_of_lane(const simd::Words (&words)[4], int lane) {
   return {words[0][lane], words[1][lane], words[2][lane], words[3][lane]};
 }
 
-void the_known_answers_come_out_in_every_lane() {
+void every_lane_has_the_known_answers() {
   for (const KnownAnswer& known : known_answers) {
     simd::Words words[4];
     for (int word = 0; word < 4; ++word) {
@@ -65,7 +65,7 @@ void lanes_draw_their_own_words() {
   }
 }
 
-void rounds_done_ahead_change_nothing() {
+void rounds_computed_ahead_change_nothing() {
   RandomNumbers random(2);
   for (int n = 0; n < 100; ++n) {
     const std::uint64_t seed = random.bits();
@@ -90,7 +90,7 @@ void rounds_done_ahead_change_nothing() {
   }
 }
 
-void the_oracle_gives_the_known_answers() {
+void the_oracle_has_the_known_answers() {
   for (const KnownAnswer& known : known_answers) {
     check(philox_words(known.counter, known.seed) == known.words,
           "the oracle agrees with Random123");
@@ -102,9 +102,9 @@ void the_oracle_gives_the_known_answers() {
 
 int main() {
   using namespace heedful;
-  the_oracle_gives_the_known_answers();
-  the_known_answers_come_out_in_every_lane();
+  the_oracle_has_the_known_answers();
+  every_lane_has_the_known_answers();
   lanes_draw_their_own_words();
-  rounds_done_ahead_change_nothing();
+  rounds_computed_ahead_change_nothing();
   return summary();
 }

@@ -1,5 +1,5 @@
-// Arrays of the layers, of float32 or float64: runs of numbers, and rows of them. Python checked
-// shapes and strides; the element type is checked here.
+// NumPy arrays of the layers, of float32 or float64: contiguous elements, or matrices with
+// contiguous rows. Python checked shapes and strides; the element type is checked here.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -25,32 +25,32 @@ inline bool is_double(const pybind11::array& array) {
   return array.dtype().num() == pybind11::detail::npy_api::NPY_DOUBLE_;
 }
 
-// Of computing an array element by element.
+// Of an element-wise computation of the array.
 inline Cost cost_of(const pybind11::array& array) {
   return Cost::of_elements(static_cast<double>(array.size()));
 }
 
-// The numbers of an array of T, const T for arrays that may be read-only.
+// The elements of an array of T; const T for arrays that may be read-only.
 template <class T>
-T* numbers_of(const pybind11::array& array) {
-  using Number = std::remove_const_t<T>;
-  const int number = std::is_same_v<Number, double> ? pybind11::detail::npy_api::NPY_DOUBLE_
-                                                    : pybind11::detail::npy_api::NPY_FLOAT_;
-  if (array.dtype().num() != number) refuse_type(array);
+T* elements_of(const pybind11::array& array) {
+  using Element = std::remove_const_t<T>;
+  const int type_number = std::is_same_v<Element, double> ? pybind11::detail::npy_api::NPY_DOUBLE_
+                                                          : pybind11::detail::npy_api::NPY_FLOAT_;
+  if (array.dtype().num() != type_number) refuse_type(array);
   return static_cast<T*>(const_cast<void*>(array.data()));
 }
 
 template <class T>
-T* numbers_or_none(const pybind11::object& object) {
+T* elements_or_none(const pybind11::object& object) {
   return object.is_none() ? nullptr
-                          : numbers_of<T>(pybind11::reinterpret_borrow<pybind11::array>(object));
+                          : elements_of<T>(pybind11::reinterpret_borrow<pybind11::array>(object));
 }
 
 // The rows of a two-dimensional array.
 template <class T>
 Matrix<T> matrix_of(const pybind11::array& array) {
   if (array.ndim() != 2) throw pybind11::value_error("expected a two-dimensional array");
-  return {numbers_of<T>(array), array.strides(0) / static_cast<std::ptrdiff_t>(sizeof(T))};
+  return {elements_of<T>(array), array.strides(0) / static_cast<std::ptrdiff_t>(sizeof(T))};
 }
 
 template <class T>

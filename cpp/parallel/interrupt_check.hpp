@@ -1,4 +1,4 @@
-// Computations made of many parallel_for, each too short to ask its caller whether to go on.
+// Interrupts of computations that consist of many calls of parallel_for, each too short to check.
 #pragma once
 
 #include <chrono>
@@ -7,11 +7,11 @@
 
 namespace heedful {
 
-class Patience {
+class InterruptCheck {
  public:
-  explicit Patience(const Team& team) : team_(team) {}
+  explicit InterruptCheck(const Team& team) : team_(team) {}
 
-  // Between two of them: throws when the caller wants to stop, asked every 50 ms.
+  // Between two calls: throws if the caller wants to stop, which is checked every 50 ms.
   void check() {
     if (team_.interrupted == nullptr || Clock::now() < next_) return;
     if (team_.interrupted()) throw Interrupted();

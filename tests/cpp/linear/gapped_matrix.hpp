@@ -1,5 +1,5 @@
-// Matrices for the tests of dense layers: rows some numbers apart, NaN in the gaps, so that whoever
-// reads or writes between rows is found out.
+// Random matrices for tests: rows with gaps of NaN between them, so that reads and writes between
+// rows are detected.
 #pragma once
 
 #include <cmath>
@@ -12,11 +12,12 @@
 namespace heedful {
 
 template <class T>
-struct Numbers {
+struct GappedMatrix {
   std::ptrdiff_t rows, columns, stride;
   std::vector<T> data;
 
-  Numbers(std::ptrdiff_t rows_, std::ptrdiff_t columns_, std::uint64_t seed, std::ptrdiff_t gap = 3)
+  GappedMatrix(std::ptrdiff_t rows_, std::ptrdiff_t columns_, std::uint64_t seed,
+               std::ptrdiff_t gap = 3)
       : rows(rows_),
         columns(columns_),
         stride(columns_ + gap),
@@ -39,7 +40,7 @@ struct Numbers {
   Matrix<T> view() { return {data.data(), stride}; }
   Matrix<const T> view() const { return {data.data(), stride}; }
 
-  // Whether what lies between the rows is still what it was.
+  // Whether the gaps between the rows are unchanged.
   bool gaps_are_untouched() const {
     for (std::ptrdiff_t row = 0; row < rows; ++row) {
       for (std::ptrdiff_t column = columns; column < stride; ++column) {
@@ -50,7 +51,7 @@ struct Numbers {
   }
 };
 
-// Σ_k left(k) · right(k), and what rounding may do to it.
+// Σ_k left(k) · right(k), and its size for the bound of the rounding error.
 struct Sum {
   double value = 0, size = 0;
 
