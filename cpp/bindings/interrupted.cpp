@@ -22,7 +22,11 @@ namespace {
 // Reacquires the GIL. While the interpreter shuts down, Python before 3.14 terminates other threads
 // here, by unwinding their stacks: that would pass noexcept functions, which terminates the
 // process, and destroy Python objects without the GIL. Such a thread, a daemon by then, waits here
-// for the end of the process instead, as from Python 3.14 on.
+// for the end of the process instead, as from Python 3.14 on. (The exception object of a forced
+// unwinding is null, which the undefined-behaviour sanitizer would report.)
+#ifdef __GLIBCXX__
+[[gnu::no_sanitize("undefined")]]
+#endif
 void take_gil(PyThreadState* state) {
 #ifdef __GLIBCXX__
   try {
