@@ -172,13 +172,13 @@ void run(const ForwardCall<T>& call, const RowTask& task, const KeySplit<T>& spl
 
 // Whether the module has code that multiplies pairs of bfloat16, and T is the type of their sums.
 template <class T>
-inline constexpr bool may_pair = simd::compiled_bfloat16_pairs && sizeof(T) == sizeof(float);
+inline constexpr bool compiles_pairs = simd::compiled_bfloat16_pairs && sizeof(T) == sizeof(float);
 
 }  // namespace
 
 template <class T>
 std::size_t prefill_scratch(const ForwardCall<T>& call) {
-  if constexpr (may_pair<T>) {
+  if constexpr (compiles_pairs<T>) {
     if (PairProducts::supports(call)) return Scratch<PairProducts>(call, nullptr).area.size();
   }
   return Scratch<FloatProducts<T>>(call, nullptr).area.size();
@@ -187,7 +187,7 @@ std::size_t prefill_scratch(const ForwardCall<T>& call) {
 template <class T>
 void prefill(const ForwardCall<T>& call, const RowTask& task, const KeySplit<T>& split,
              const NextTask& next, Worker& worker) {
-  if constexpr (may_pair<T>) {
+  if constexpr (compiles_pairs<T>) {
     if (PairProducts::supports(call)) return run<PairProducts>(call, task, split, next, worker);
   }
   run<FloatProducts<T>>(call, task, split, next, worker);

@@ -43,7 +43,7 @@ T factor_of(const ScoreRule<T>& rule, T maximum, T sum, T lse) {
 template <class T>
 void RowScales<T>::set(std::ptrdiff_t row, T lse, const ScoreRule<T>& rule) {
   with_normalizer(rule, [&](const auto& normalizer) {
-    const auto scale = normalizer.scale(lse);
+    const auto scale = normalizer.row_scale(lse);
     bases_[row] = scale.base;
     factors_[row] = scale.factor;
   });

@@ -1,4 +1,4 @@
-// Selects the normaliser of a call, once per tile: its functions are inlined into the loops.
+// Selects the normaliser of a call, once per tile or row: its functions are inlined into the loops.
 #pragma once
 
 #include "attention/problem/score_rule.hpp"

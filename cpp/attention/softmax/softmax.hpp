@@ -1,8 +1,9 @@
 // The normaliser softmax: scores to weights, weights to probabilities, and their gradients.
 //   weight = 2^(exponent · (score − base))      base: the running maximum, or lse as a score
 //   probability = weight · factor               factor: 1 / Σ weight, for any base
-//   dscore = probability · (dprobability − delta)      delta = Σ_key probability · dprobability
-//   lse = ln Σ e^(natural · score)
+//   dscore = probability · (dprobability − delta)
+//   delta = Σ_key probability · dprobability − dlse
+//   lse = ln Σ e^(natural · score): the logarithm of what weights are divided by
 // A normaliser is these functions; loops and buffers are in online_softmax.hpp and backward/.
 // normalizer.hpp selects the one of a call.
 #pragma once
@@ -38,7 +39,8 @@ struct Softmax {
   P rescale(const P& maximum, const P& base) const { return weight(maximum, base); }
   T rescale(T maximum, T base) const { return std::exp2((maximum - base) * exponent); }
 
-  // The final factor of the sums of weighted values; 0 for a row without visible keys.
+  // The final factor of the sums of weighted values, `factor` being dropout's; 0 for a row without
+  // visible keys.
   T out_factor(T sum, T factor) const { return sum == 0 ? T{0} : factor / sum; }
 
   // −∞ for a row without visible keys.
@@ -47,10 +49,10 @@ struct Softmax {
   }
 
   // Base and factor of a row whose lse is known.
-  struct Scale {
+  struct RowScale {
     T base, factor;
   };
-  Scale scale(T lse) const {
+  RowScale row_scale(T lse) const {
     const T base = lse == minus_infinity<T> ? -lse : lse / natural;
     // Compensates the rounding of base and of the exponent: in a row of many keys or large scores
     // base is off by many units, and all probabilities would be off by as many ulps.

@@ -45,7 +45,7 @@ def test_every_public_layer_has_a_row() -> None:
     without = {"Layer", "Sequential"}  # no options of their own
     public = {getattr(layers, name) for name in layers.__all__ if name not in without}
     kinds = {one for one in public if inspect.isclass(one) and issubclass(one, layers.Layer)}
-    assert {row.kind for row in ROWS} == kinds
+    assert {row.kind for row in ROWS} == kinds, "see tests/every_option/layer_table.py"
 
 
 @pytest.mark.parametrize("row", ROWS, ids=shown)

@@ -25,7 +25,7 @@ def test_every_layer_is_in_the_table(rng: np.random.Generator) -> None:
     tested = set().union(*(kinds(case.make(np.float32, 0)) for case in CASES))
     public = {kind for name in layers.__all__ if isinstance(kind := getattr(layers, name), type)
               and issubclass(kind, layers.Layer)}  # fmt: skip
-    assert public - {layers.Layer} <= tested
+    assert public - {layers.Layer} <= tested, "see CASES in tests/layer_cases.py"
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
