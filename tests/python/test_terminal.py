@@ -146,6 +146,8 @@ def test_ctrl_c_ends_quietly(tmp_path: Path) -> None:
     with subprocess.Popen(
         [*COMMAND, "bench", "--shapes", "overhead", "--libraries", "heedful", "--seconds", "30"],
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        # a shell's background commands ignore SIGINT, and so would this one
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:  # fmt: skip
         assert process.stdout is not None
         process.stdout.readline()
