@@ -235,8 +235,13 @@ def product_over_allowed(weights: Array, allowed: NDArray[np.bool_], rows: Array
     with np.errstate(invalid="ignore"):  # OpenBLAS sets the flag for lanes that it discards
         if np.isfinite(rows).all():
             return weights @ rows
-        terms = np.where(allowed[..., None], weights[..., None] * rows[..., None, :, :], 0)
-    return terms.sum(axis=-2)
+        allowed = np.broadcast_to(allowed, weights.shape)
+        batch = np.broadcast_shapes(weights.shape[:-2], rows.shape[:-2])
+        out = np.zeros((*batch, weights.shape[-2], rows.shape[-1]))
+        for i in range(weights.shape[-2]):  # all pairs at once may not fit into memory
+            terms = np.where(allowed[..., i, :, None], weights[..., i, :, None] * rows, 0)
+            out[..., i, :] = terms.sum(axis=-2)
+    return out
 
 
 def sum_groups(gradient: Array, shape: tuple[int, ...]) -> Array:
