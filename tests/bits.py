@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -175,10 +175,10 @@ def lines(calls: int = CALLS) -> list[str]:
     ]
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="bits", description=__doc__.split("\n")[0])
     parser.add_argument("--against", type=Path, help="what was printed before: name what differs")
-    before = parser.parse_args().against
+    before = parser.parse_args(arguments).against
     now = lines()
     if before is None:
         print("\n".join(now))

@@ -85,6 +85,20 @@ void groups_are_query_heads_per_key_head() {
   check(problem.group() == 3, "12 query heads on 4 key heads: groups of 3");
 }
 
+void pairs_of_bfloat16_need_equal_depths_and_dot_products() {
+  Problem problem;
+  problem.depth = problem.value_depth = 64;
+  check(problem.may_pair(), "dot products of equal depths may be paired");
+  problem.value_depth = 32;
+  check(!problem.may_pair(), "not if the depths differ");
+  problem.value_depth = 64;
+  problem.score_kind = ScoreKind::additive;
+  check(!problem.may_pair(), "nor additive scores");
+  problem.score_kind = ScoreKind::dot;
+  problem.bfloat16_mode = Bfloat16Mode::widened;
+  check(!problem.may_pair(), "nor if the caller wants them widened");
+}
+
 }  // namespace
 }  // namespace heedful
 
@@ -94,5 +108,6 @@ int main() {
   ranges_hold_exactly_the_visible_keys();
   ranges_have_a_size();
   groups_are_query_heads_per_key_head();
+  pairs_of_bfloat16_need_equal_depths_and_dot_products();
   return summary();
 }
