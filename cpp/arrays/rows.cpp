@@ -1,8 +1,10 @@
 #include "arrays/rows.hpp"
 
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 
+#include "arrays/prefetch.hpp"
 #include "simd/half.hpp"
 
 namespace heedful {
@@ -161,20 +163,43 @@ void panel_to_rows(const T* panel, std::ptrdiff_t lanes, std::ptrdiff_t columns,
 }
 
 template <class T>
+bool reads_in_place(const TensorView& view, std::ptrdiff_t columns, InPlace condition) {
+  if (!view.in_place<T>()) return false;
+  switch (condition) {
+    case InPlace::any_stride:
+      return true;
+    case InPlace::full_vector:
+      return columns >= simd::lanes<T>;
+    case InPlace::close:
+      return std::abs(view.row_stride) <= 2 * columns * static_cast<std::ptrdiff_t>(sizeof(T));
+  }
+  return false;
+}
+
+template <class T>
 Rows<T> load_rows(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_t head,
-                  std::ptrdiff_t first, std::ptrdiff_t count, std::ptrdiff_t columns, bool padding,
-                  T* buffer) {
-  if (view.in_place<T>() && !(padding && columns < simd::lanes<T>)) {
+                  std::ptrdiff_t first, std::ptrdiff_t count, std::ptrdiff_t columns,
+                  InPlace condition, T* buffer) {
+  if (reads_in_place<T>(view, columns, condition)) {
     return {reinterpret_cast<const T*>(view.row(item, head, first)),
             view.row_stride / static_cast<std::ptrdiff_t>(sizeof(T))};
   }
+  copy_rows(view, item, head, first, count, columns, buffer);
+  return {buffer, padded<T>(columns)};
+}
+
+template <class T>
+void copy_rows(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_t head,
+               std::ptrdiff_t first, std::ptrdiff_t count, std::ptrdiff_t columns, T* buffer) {
   const std::ptrdiff_t stride = padded<T>(columns);
+  RowRun ahead = RowRun::of(view, item, head, first, count, columns);
+  ahead.next(8);
   for (std::ptrdiff_t row = 0; row < count; ++row) {
     T* const to = buffer + row * stride;
+    ahead.next(1);
     read_row(view.row(item, head, first + row), view.type, view.column_stride, to, columns);
     for (std::ptrdiff_t column = columns; column < stride; ++column) to[column] = 0;
   }
-  return {buffer, stride};
 }
 
 template <class T>
@@ -199,10 +224,16 @@ template void panel_to_rows(const float*, std::ptrdiff_t, std::ptrdiff_t, const 
                             float* const*);
 template void panel_to_rows(const double*, std::ptrdiff_t, std::ptrdiff_t, const double*,
                             double* const*);
+template bool reads_in_place<float>(const TensorView&, std::ptrdiff_t, InPlace);
+template bool reads_in_place<double>(const TensorView&, std::ptrdiff_t, InPlace);
 template Rows<float> load_rows(const TensorView&, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t,
-                               std::ptrdiff_t, std::ptrdiff_t, bool, float*);
+                               std::ptrdiff_t, std::ptrdiff_t, InPlace, float*);
 template Rows<double> load_rows(const TensorView&, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t,
-                                std::ptrdiff_t, std::ptrdiff_t, bool, double*);
+                                std::ptrdiff_t, std::ptrdiff_t, InPlace, double*);
+template void copy_rows(const TensorView&, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t,
+                        std::ptrdiff_t, std::ptrdiff_t, float*);
+template void copy_rows(const TensorView&, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t,
+                        std::ptrdiff_t, std::ptrdiff_t, double*);
 template float dot(const float*, const float*, std::ptrdiff_t);
 template double dot(const double*, const double*, std::ptrdiff_t);
 

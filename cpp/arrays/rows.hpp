@@ -43,13 +43,29 @@ struct Rows {
   std::ptrdiff_t stride;
 };
 
-// Rows [first, first + count) of one head: in place if they are contiguous elements of type T (and,
-// with `padding`, no shorter than a vector), else converted into buffer (count, padded columns)
-// with zeros past the last column.
+// What rows must be, besides contiguous elements of type T, to be read in place.
+enum class InPlace : unsigned char {
+  any_stride,
+  full_vector,  // no shorter than a vector, of any stride
+  // at most two row lengths apart: rows of one head that alternate with those of other heads map to
+  // few L1 and L2 sets, and lie on a page each. A copy pays off if it is read twice or more.
+  close,
+};
+
+template <class T>
+bool reads_in_place(const TensorView& view, std::ptrdiff_t columns, InPlace condition);
+
+// Rows [first, first + count) of one head: in place if reads_in_place, else converted into buffer
+// (count, padded columns) with zeros past the last column.
 template <class T>
 Rows<T> load_rows(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_t head,
-                  std::ptrdiff_t first, std::ptrdiff_t count, std::ptrdiff_t columns, bool padding,
-                  T* buffer);
+                  std::ptrdiff_t first, std::ptrdiff_t count, std::ptrdiff_t columns,
+                  InPlace condition, T* buffer);
+
+// The same, always copied.
+template <class T>
+void copy_rows(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_t head,
+               std::ptrdiff_t first, std::ptrdiff_t count, std::ptrdiff_t columns, T* buffer);
 
 // Σ a b, with one partial sum per vector lane.
 template <class T>

@@ -23,7 +23,10 @@ struct Team {
 // One thread of a parallel_for: its scratch memory, and its checks of the stop flag.
 class Worker {
  public:
-  std::byte* scratch = nullptr;  // scratch_bytes of memory, 64-byte aligned, contents undefined
+  // scratch_bytes of memory, 64-byte aligned; undefined before the thread's first task, then as its
+  // task before left it
+  std::byte* scratch = nullptr;
+  bool first_task = true;  // of this thread
 
   // Throws if another task failed or the caller was interrupted. Cheap: call it between tiles.
   void check();

@@ -66,6 +66,7 @@ void Region::run_serial() {
   Worker worker = this->worker(0, true);
   const ActivityScope tasks(&worker);
   body_(function_, 0, worker);
+  worker.first_task = false;
   for (std::ptrdiff_t task = 1; task < tasks_; ++task) {
     worker.check();
     body_(function_, task, worker);
@@ -96,6 +97,7 @@ void Region::run_tasks(int thread, bool is_caller) noexcept {
       if (task >= tasks_) break;
       worker.check();
       body_(function_, task, worker);
+      worker.first_task = false;
     }
   } catch (...) {
     stop(std::current_exception());
@@ -114,9 +116,11 @@ void Region::run_nested(std::ptrdiff_t tasks, const ThreadScratch& scratch, deta
                         const void* function) {
   Worker worker = *activity.worker;
   worker.scratch = scratch.of(0);
+  worker.first_task = true;
   for (std::ptrdiff_t task = 0; task < tasks; ++task) {
     worker.check();
     body(function, task, worker);
+    worker.first_task = false;
   }
 }
 

@@ -1,7 +1,6 @@
 #include "attention/backward/score_gradients.hpp"
 
 #include <algorithm>
-#include <cstdlib>
 
 #include "attention/problem/minus_infinity.hpp"
 #include "attention/softmax/dropout.hpp"
@@ -13,14 +12,13 @@
 namespace heedful {
 namespace {
 
-// Rows padded to whole vectors: read in place, or copied with zeros past the last column. Rows far
-// apart are copied too, because they would share a few L1 sets.
+// Rows padded to whole vectors: read in place, or copied with zeros past the last column.
 template <class T>
 Rows<T> whole_rows(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_t head,
                    std::ptrdiff_t first, std::ptrdiff_t count, std::ptrdiff_t columns, T* buffer) {
   const std::ptrdiff_t stride = padded<T>(columns);
-  if (view.in_place<T>() && columns == stride && std::abs(view.row_stride) <= 512) {
-    return load_rows(view, item, head, first, count, columns, false, buffer);
+  if (columns == stride) {
+    return load_rows(view, item, head, first, count, columns, InPlace::close, buffer);
   }
   for (std::ptrdiff_t row = 0; row < count; ++row) {
     T* const to = buffer + row * stride;

@@ -45,7 +45,7 @@ struct BackwardScratch {
   T* dproducts;       // the gradient of query · key: dscores, before a softcap
 
   // Of the key tile
-  T* keys;                // (keys, depth), for keys that cannot be read in place
+  T* keys;                // (keys, depth), for keys that are not read in place
   T* values;              // (keys, value_depth), likewise
   T* dkey;                // (keys, depth)
   T* dvalue;              // (keys, value_depth)
@@ -81,8 +81,11 @@ struct BackwardScratch {
     dkey_totals = long_sums ? area.take<double>(tile * depth) : nullptr;
     dvalue_totals = long_sums ? area.take<double>(tile * value_depth) : nullptr;
     bias_sums = call.bias_adds == BiasAdds::own_row ? area.take<double>(tile) : nullptr;
-    keys = area.take<T>(call.tensors.key.template in_place<T>() ? 0 : tile * depth);
-    values = area.take<T>(call.tensors.value.template in_place<T>() ? 0 : tile * value_depth);
+    const auto copied = [](const TensorView& view, std::ptrdiff_t columns) {
+      return !reads_in_place<T>(view, columns, InPlace::close);
+    };
+    keys = area.take<T>(copied(call.tensors.key, problem.depth) ? tile * depth : 0);
+    values = area.take<T>(copied(call.tensors.value, problem.value_depth) ? tile * value_depth : 0);
     size = area.size();
 
     // Buffers share memory only here, so that those of a key tile stay in L2. Each is written after

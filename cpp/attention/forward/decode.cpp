@@ -142,9 +142,9 @@ void process_tile(const ForwardCall<T>& call, const RowTask& task, KeyRange tile
   const std::ptrdiff_t first = problem.items[task.item].key_begin;
   bool partial = false;
   if (!read_masks(call, task, tile, scratch, partial)) return;
-  TileRows<T> keys(call.key, task.item, task.kv_head, first, tile, problem.depth, true,
+  TileRows<T> keys(call.key, task.item, task.kv_head, first, tile, problem.depth, InPlace::full_vector,
                    scratch.keys);
-  TileRows<T> values(call.value, task.item, task.kv_head, first, tile, problem.value_depth, true,
+  TileRows<T> values(call.value, task.item, task.kv_head, first, tile, problem.value_depth, InPlace::full_vector,
                      scratch.values);
   const RowSource key_source{call.key, task.item, task.kv_head, first};
   const RowSource value_source{call.value, task.item, task.kv_head, first};

@@ -26,13 +26,23 @@ class FloatProducts {
   static constexpr std::ptrdiff_t extra_rows = 0;  // after those of out
 
   // `panels`: the maximum number of panels of a task.
-  FloatProducts(const ForwardCall<T>& call, std::ptrdiff_t panels, WorkArea& area) : call_(call) {
+  FloatProducts(const ForwardCall<T>& call, std::ptrdiff_t panels, WorkArea& area)
+      : call_(call),
+        kept_keys_(kept_keys(call.problem, call.key, call.problem.depth), call.problem.depth, area),
+        kept_values_(kept_keys(call.problem, call.value, call.problem.value_depth),
+                     call.problem.value_depth, area) {
     const Problem& problem = call.problem;
     const std::ptrdiff_t tile = KeyTiles::max_keys(tile_keys(problem));
     query_panels_ = area.take<T>(panels * problem.depth * Panel<T>::max_lanes);
-    keys_ = area.take<T>(call.key.template in_place<T>() ? 0 : tile * padded<T>(problem.depth));
-    values_ =
-        area.take<T>(call.value.template in_place<T>() ? 0 : tile * padded<T>(problem.value_depth));
+    keys_ = area.take<T>(copies(call.key, problem.depth) ? tile * padded<T>(problem.depth) : 0);
+    values_ = area.take<T>(
+        copies(call.value, problem.value_depth) ? tile * padded<T>(problem.value_depth) : 0);
+  }
+
+  // Called before the first task of a thread.
+  void clear() const {
+    kept_keys_.clear();
+    kept_values_.clear();
   }
 
   // `rows` (lanes, D): for queries that cannot be read in place.
@@ -65,10 +75,12 @@ class FloatProducts {
         : products_(products),
           keys_(products.call_.key, task.item, task.kv_head,
                 products.call_.problem.items[task.item].key_begin, tile,
-                products.call_.problem.depth, false, products.keys_),
+                products.call_.problem.depth, condition(task), products.keys_,
+                kept(task, products.kept_keys_)),
           values_(products.call_.value, task.item, task.kv_head,
                   products.call_.problem.items[task.item].key_begin, tile,
-                  products.call_.problem.value_depth, false, products.values_) {}
+                  products.call_.problem.value_depth, condition(task), products.values_,
+                  kept(task, products.kept_values_)) {}
 
     // scores[key][lane] = K Qᵀ, or the raw scores of another kind
     void score(const Panel<T>& panel, int index, KeyRange keys, T* scores, T* maximum) {
@@ -105,6 +117,18 @@ class FloatProducts {
     }
 
    private:
+    // Every panel of the task reads the rows.
+    static InPlace condition(const RowTask& task) {
+      return task.rows > Panel<T>::max_lanes ? InPlace::close : InPlace::any_stride;
+    }
+
+    // If other tasks read the head, too.
+    const KeptRows<T>* kept(const RowTask& task, const KeptRows<T>& rows) const {
+      const Problem& problem = products_.call_.problem;
+      const bool shared = task.rows < problem.group() * problem.items[task.item].queries;
+      return shared && rows.keeps() ? &rows : nullptr;
+    }
+
     const FloatProducts& products_;
     TileRows<T> keys_, values_;
   };
@@ -114,9 +138,24 @@ class FloatProducts {
     return query_panels_ + index * call_.problem.depth * Panel<T>::max_lanes;
   }
 
+  static bool copies(const TensorView& view, std::ptrdiff_t columns) {
+    return !reads_in_place<T>(view, columns, InPlace::close);
+  }
+  static std::ptrdiff_t kept_keys(const Problem& problem, const TensorView& view,
+                                  std::ptrdiff_t columns) {
+    std::ptrdiff_t keys = 0;
+    if (!copies(view, columns)) return keys;
+    for (std::ptrdiff_t i = 0; i < problem.num_items; ++i) {
+      if (problem.group() * problem.items[i].queries <= prefill_rows<T>) continue;
+      keys = std::max(keys, problem.items[i].keys);
+    }
+    return keys;
+  }
+
   const ForwardCall<T>& call_;
+  KeptRows<T> kept_keys_, kept_values_;
   T* query_panels_;  // each (D, lanes)
-  T* keys_;          // (tile, D), for keys that cannot be read in place
+  T* keys_;          // (tile, D), for keys that are not read in place
   T* values_;        // (tile, Dv), likewise
 };
 

@@ -128,7 +128,7 @@ void for_tiles(const ForwardCall<T>& call, std::ptrdiff_t item, std::ptrdiff_t k
   for (std::ptrdiff_t t = 0; t < tiles.count(); ++t) {
     worker.check();
     TileRows<T> rows(call.key, item, kv_head, problem.items[item].key_begin, tiles[t],
-                     problem.depth, false, scratch.keys);
+                     problem.depth, InPlace::any_stride, scratch.keys);
     const KeyRange keys =
         score_tile(problem, item, *scratch.panel, tiles[t], call.rule, scratch.query_panel, rows,
                    ScoreBuffers<T>{scratch.scores, scratch.mask, maximum})

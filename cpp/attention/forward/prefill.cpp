@@ -116,6 +116,7 @@ void run(const ForwardCall<T>& call, const RowTask& task, const KeySplit<T>& spl
   const Problem& problem = call.problem;
   const Item& item = problem.items[task.item];
   const Scratch<Products> scratch(call, worker.scratch);
+  if (worker.first_task) scratch.products.clear();
 
   // panels of nearly the same number of vectors
   constexpr std::ptrdiff_t width = simd::lanes<T>;

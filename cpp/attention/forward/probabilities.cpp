@@ -120,7 +120,7 @@ void run_panel(const ScoresCall<T>& call, std::ptrdiff_t item, std::ptrdiff_t he
     worker.check();
     const KeyRange keys = tiles[t];
     TileRows<T> key_rows(call.key, item, head / problem.group(), place.key_begin, keys,
-                         problem.depth, false, scratch.keys);
+                         problem.depth, InPlace::any_stride, scratch.keys);
     const ScoreTile<T> tile = score_tile(problem, item, panel, keys, call.rule, scratch.query_panel,
                                          key_rows, ScoreBuffers<T>{scratch.scores, scratch.mask});
     if (tile.keys.empty()) continue;

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 
+#include "arrays/kept_rows.hpp"
 #include "arrays/rows.hpp"
 #include "attention/problem/problem.hpp"
 #include "kernels/nonfinite.hpp"
@@ -12,24 +13,28 @@ namespace heedful {
 template <class T>
 class TileRows {
  public:
-  // `buffer` has room for (keys, padded columns) elements, used only for rows that cannot be read
-  // in place.
+  // `buffer` has room for (keys, padded columns) elements, used only for rows that are neither read
+  // in place nor kept.
   TileRows(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_t head,
-           std::ptrdiff_t first_row, KeyRange keys, std::ptrdiff_t columns, bool padding, T* buffer)
+           std::ptrdiff_t first_row, KeyRange keys, std::ptrdiff_t columns, InPlace condition,
+           T* buffer, const KeptRows<T>* kept = nullptr)
       : view_(view),
         item_(item),
         head_(head),
         first_row_(first_row),
         keys_(keys),
         columns_(columns),
-        padding_(padding),
-        buffer_(buffer) {}
+        condition_(condition),
+        buffer_(buffer),
+        kept_(kept) {}
 
   // The rows from `key` (relative to the item).
   Rows<T> from(std::ptrdiff_t key) {
     if (!loaded_) {
-      rows_ = load_rows(view_, item_, head_, first_row_ + keys_.begin, keys_.size(), columns_,
-                        padding_, buffer_);
+      rows_ = kept_ && !reads_in_place<T>(view_, columns_, condition_)
+                  ? kept_->load(view_, item_, head_, first_row_, keys_.begin, keys_.end, columns_)
+                  : load_rows(view_, item_, head_, first_row_ + keys_.begin, keys_.size(), columns_,
+                              condition_, buffer_);
       loaded_ = true;
     }
     return {rows_.data + (key - keys_.begin) * rows_.stride, rows_.stride};
@@ -61,8 +66,9 @@ class TileRows {
   std::ptrdiff_t item_, head_, first_row_;
   KeyRange keys_;
   std::ptrdiff_t columns_;
-  bool padding_;
+  InPlace condition_;
   T* buffer_;
+  const KeptRows<T>* kept_;
   Rows<T> rows_{nullptr, 0};
   bool loaded_ = false;
   Finite finite_ = Finite::unknown;

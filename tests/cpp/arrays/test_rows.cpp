@@ -160,17 +160,20 @@ void rows_are_read_in_place_or_copied_with_zero_padding() {
   for (const std::ptrdiff_t columns : {1, 3, 4, 8, 16, 19}) {
     for (const Layout layout : all) {
       for (const ElementType type : floating_types) {
-        for (const bool padding : {false, true}) {
+        for (const InPlace condition :
+             {InPlace::any_stride, InPlace::full_vector, InPlace::close}) {
           Tensor tensor(type, {2, 3, 7, columns}, layout);
           tensor.fill([&] { return random.exact(); });
           auto buffer = filled<T>(5 * padded<T>(columns), std::numeric_limits<T>::quiet_NaN());
           const Rows<T> rows =
-              load_rows(tensor.view(), 1, 2, 2, 5, columns, padding, buffer.data());
+              load_rows(tensor.view(), 1, 2, 2, 5, columns, condition, buffer.data());
           check(rows_hold(rows, tensor, 2, 5), "rows 2 to 6 of the head are read");
           const bool one_run =
               tensor.view().column_stride == static_cast<std::ptrdiff_t>(sizeof(T));
           const bool in_place =
-              type == element_type<T> && one_run && (!padding || columns >= simd::lanes<T>);
+              type == element_type<T> && one_run &&
+              (condition != InPlace::full_vector || columns >= simd::lanes<T>) &&
+              (condition != InPlace::close || layout != Layout::heads_inside);
           check((rows.data != buffer.data()) == in_place,
                 "contiguous elements of the computing type are read in place");
           if (in_place) continue;

@@ -22,7 +22,7 @@ struct Loaded {
   explicit Loaded(ElementType type)
       : tensor(filled(type)),
         buffer(static_cast<std::size_t>(4 * padded<T>(columns)), T(-77)),
-        rows(tensor.view(), 1, 2, 2, {3, 7}, columns, false, buffer.data()) {}
+        rows(tensor.view(), 1, 2, 2, {3, 7}, columns, InPlace::any_stride, buffer.data()) {}
 
   static Tensor filled(ElementType type) {
     RandomNumbers random(12);
