@@ -47,6 +47,9 @@ struct RowRun {
 
 class RowPrefetch {
  public:
+  // `step`: the rows that next() prefetches.
+  explicit RowPrefetch(std::ptrdiff_t step = 1) : step_(step) {}
+
   // As RowRun::of.
   void add(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_t head, std::ptrdiff_t first,
            std::ptrdiff_t rows, std::ptrdiff_t columns) {
@@ -54,8 +57,9 @@ class RowPrefetch {
     if (run.count > 0) runs_[runs_end_++] = run;
   }
 
-  // Prefetches the next rows, at most `max_count`.
-  void next(std::ptrdiff_t max_count) {
+  // Prefetches the next rows.
+  void next() {
+    std::ptrdiff_t max_count = step_;
     while (max_count > 0 && run_ < runs_end_) {
       max_count -= runs_[run_].next(max_count);
       if (runs_[run_].count == 0) ++run_;
@@ -64,6 +68,7 @@ class RowPrefetch {
 
  private:
   RowRun runs_[4];
+  std::ptrdiff_t step_;
   int run_ = 0, runs_end_ = 0;
 };
 

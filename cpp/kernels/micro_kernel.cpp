@@ -15,21 +15,33 @@ template <int Vectors>
 inline constexpr int max_rows =
     std::min(8, (simd::registers - Vectors - 1 - (simd::fused ? 0 : 1)) / Vectors);
 
-template <class T, int Rows, int Vectors, bool ContiguousRows>
+// What is known of a product when it is compiled. `Panels`: B and C are panels, their rows are side
+// by side.
+template <int Vectors_, bool ContiguousRows_, bool Panels_>
+struct Layout {
+  static constexpr int vectors = Vectors_;
+  static constexpr bool contiguous_rows = ContiguousRows_, panels = Panels_;
+};
+
+template <class T, int Rows, class Layout>
 void block(const Product<T>& p, std::ptrdiff_t first_row) {
+  constexpr int Vectors = Layout::vectors;
+  constexpr bool ContiguousRows = Layout::contiguous_rows;
   using P = simd::Packet<T>;
   constexpr int width = simd::lanes<T>;
   const std::ptrdiff_t row_stride = ContiguousRows ? 1 : p.a_row;
   const std::ptrdiff_t step = ContiguousRows ? p.a_step : 1;
   const T* a = p.a + first_row * row_stride;
   const T* b = p.b;
+  const std::ptrdiff_t b_step = Layout::panels ? Vectors * width : p.b_step;
+  const std::ptrdiff_t c_row = Layout::panels ? Vectors * width : p.c_row;
   P sums[Rows][Vectors];
 #pragma GCC unroll 32
   for (int r = 0; r < Rows; ++r) {
 #pragma GCC unroll 32
     for (int v = 0; v < Vectors; ++v) sums[r][v] = simd::broadcast(T{0});
   }
-#pragma GCC unroll 4
+#pragma GCC unroll 8
   for (std::ptrdiff_t k = 0; k < p.depth; ++k) {
     P columns[Vectors];
 #pragma GCC unroll 32
@@ -43,15 +55,15 @@ void block(const Product<T>& p, std::ptrdiff_t first_row) {
       }
     }
     a += step;
-    b += p.b_step;
+    b += b_step;
   }
-  T* const c = p.c + first_row * p.c_row;
+  T* const c = p.c + first_row * c_row;
   if (p.accumulate) {
 #pragma GCC unroll 32
     for (int r = 0; r < Rows; ++r) {
 #pragma GCC unroll 32
       for (int v = 0; v < Vectors; ++v) {
-        T* const to = c + r * p.c_row + v * width;
+        T* const to = c + r * c_row + v * width;
         simd::store(to, simd::add(simd::load(to), sums[r][v]));
       }
     }
@@ -63,7 +75,7 @@ void block(const Product<T>& p, std::ptrdiff_t first_row) {
       const P factor = simd::broadcast(p.row_factors[first_row + r]);
 #pragma GCC unroll 32
       for (int v = 0; v < Vectors; ++v) {
-        simd::store(c + r * p.c_row + v * width, simd::multiply(sums[r][v], factor));
+        simd::store(c + r * c_row + v * width, simd::multiply(sums[r][v], factor));
       }
     }
     return;
@@ -71,7 +83,7 @@ void block(const Product<T>& p, std::ptrdiff_t first_row) {
 #pragma GCC unroll 32
   for (int r = 0; r < Rows; ++r) {
 #pragma GCC unroll 32
-    for (int v = 0; v < Vectors; ++v) simd::store(c + r * p.c_row + v * width, sums[r][v]);
+    for (int v = 0; v < Vectors; ++v) simd::store(c + r * c_row + v * width, sums[r][v]);
   }
   if (p.maximum) {
 #pragma GCC unroll 32
@@ -87,26 +99,42 @@ void block(const Product<T>& p, std::ptrdiff_t first_row) {
 template <class T>
 using Block = void (*)(const Product<T>&, std::ptrdiff_t);
 
-template <class T, int Vectors, bool ContiguousRows, int... Index>
+template <class T, class Layout, int... Index>
 void blocks(const Product<T>& p, std::integer_sequence<int, Index...>) {
-  static constexpr Block<T> table[] = {block<T, Index + 1, Vectors, ContiguousRows>...};
-  constexpr std::ptrdiff_t max_block_rows = sizeof...(Index);
+  static constexpr Block<T> table[] = {block<T, Index + 1, Layout>...};
+  constexpr auto max_block_rows = static_cast<unsigned>(sizeof...(Index));
+  if (p.rows == 0) return;
   // rows are split evenly, because a block of one row would stall on its loads
-  const std::ptrdiff_t count = (p.rows + max_block_rows - 1) / max_block_rows;
-  for (std::ptrdiff_t i = 0; i < count; ++i) {
-    const std::ptrdiff_t begin = p.rows * i / count;
-    const std::ptrdiff_t end = p.rows * (i + 1) / count;
-    table[end - begin - 1](p, begin);
+  const auto rows = static_cast<unsigned>(p.rows);
+  const unsigned count = (rows + max_block_rows - 1) / max_block_rows;
+  const unsigned few = rows / count, longer = rows % count;
+  std::ptrdiff_t begin = 0;
+  for (unsigned i = 0; i < count; ++i) {
+    const unsigned size = i < longer ? few + 1 : few;
+    table[size - 1](p, begin);
+    begin += size;
+    if (p.prefetch) p.prefetch->next();
   }
+}
+
+template <class T, int Vectors, bool ContiguousRows>
+void by_strides(const Product<T>& p) {
+  constexpr auto rows = std::make_integer_sequence<int, max_rows<Vectors>>();
+  if constexpr (Vectors <= max_vectors) {
+    constexpr std::ptrdiff_t stride = Vectors * simd::lanes<T>;
+    if (p.b_step == stride && p.c_row == stride) {
+      return blocks<T, Layout<Vectors, ContiguousRows, true>>(p, rows);
+    }
+  }
+  blocks<T, Layout<Vectors, ContiguousRows, false>>(p, rows);
 }
 
 template <class T, int Vectors>
 void by_layout(const Product<T>& p) {
-  constexpr auto rows = std::make_integer_sequence<int, max_rows<Vectors>>();
   if (p.a_row == 1) {
-    blocks<T, Vectors, true>(p, rows);
+    by_strides<T, Vectors, true>(p);
   } else {
-    blocks<T, Vectors, false>(p, rows);
+    by_strides<T, Vectors, false>(p);
   }
 }
 
@@ -130,13 +158,19 @@ void multiply(const Product<T>& product) {
 template <class T>
 void multiply_wide(Product<T> product, std::ptrdiff_t columns) {
   const ColumnBlocks blocks(columns, simd::lanes<T>, max_block_vectors);
-  const T* const b = product.b;
-  T* const c = product.c;
-  for (std::ptrdiff_t block = 0; block < blocks.count(); ++block) {
-    product.vectors = blocks.vectors(block);
-    product.b = b + blocks.begin(block);
-    product.c = c + blocks.begin(block);
-    multiply(product);
+  const Product<T> whole = product;
+  // each block of columns reads all rows of A: a part of them stays in L1
+  constexpr std::ptrdiff_t part_rows = 48;
+  for (std::ptrdiff_t row = 0; row < whole.rows; row += part_rows) {
+    product.rows = std::min(part_rows, whole.rows - row);
+    product.a = whole.a + row * whole.a_row;
+    product.row_factors = whole.row_factors ? whole.row_factors + row : nullptr;
+    for (std::ptrdiff_t block = 0; block < blocks.count(); ++block) {
+      product.vectors = blocks.vectors(block);
+      product.b = whole.b + blocks.begin(block);
+      product.c = whole.c + row * whole.c_row + blocks.begin(block);
+      multiply(product);
+    }
   }
 }
 

@@ -19,6 +19,7 @@
 
 #include <cstddef>
 
+#include "arrays/prefetch.hpp"
 #include "simd/packet.hpp"
 
 namespace heedful {
@@ -44,6 +45,7 @@ struct Product {
   T* maximum = nullptr;
   // (rows): C = A B · row_factors[row]
   const T* row_factors = nullptr;
+  RowPrefetch* prefetch = nullptr;  // a step after each block
 };
 
 template <class T>

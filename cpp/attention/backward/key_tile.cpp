@@ -19,9 +19,10 @@ void add_rows(const VisibleKeys<T>& visible, const T* coefficients, Rows<T> rows
                  columns);
     return;
   }
-  multiply_wide(Product<T>{keys, count, 0, coefficients, lanes, 1, rows.data, rows.stride, sums,
-                           columns, true},
-                columns, prefetch);
+  Product<T> product{keys,      count,       0,    coefficients, lanes, 1,
+                     rows.data, rows.stride, sums, columns,      true};
+  product.prefetch = &prefetch;
+  multiply_wide(product, columns);
 }
 
 // totals (+)= sums, then sums = 0.
@@ -51,6 +52,15 @@ void add_sums(const TensorView& to, const BackwardTask& task, std::ptrdiff_t fir
   }
 }
 
+// A copy pays off if several panels read it.
+template <class T>
+InPlace condition(const BackwardCall<T>& call, const BackwardTask& task) {
+  const std::ptrdiff_t panels = (call.partition.first_panel(task.item, task.chunk + 1) -
+                                 call.partition.first_panel(task.item, task.chunk)) *
+                                call.problem.group();
+  return panels > 3 ? InPlace::close : InPlace::any_stride;
+}
+
 }  // namespace
 
 template <class T>
@@ -58,10 +68,10 @@ KeyTile<T>::KeyTile(const BackwardCall<T>& call, const BackwardTask& task,
                     const BackwardScratch<T>& scratch)
     : keys(call.partition.key_tile(task.item, task.key_tile)),
       key_rows(call.tensors.key, task.item, task.kv_head, call.problem.items[task.item].key_begin,
-               keys, call.problem.depth, InPlace::close, scratch.keys),
+               keys, call.problem.depth, condition(call, task), scratch.keys),
       value_rows(call.tensors.value, task.item, task.kv_head,
-                 call.problem.items[task.item].key_begin, keys, call.problem.value_depth, InPlace::close,
-                 scratch.values),
+                 call.problem.items[task.item].key_begin, keys, call.problem.value_depth,
+                 condition(call, task), scratch.values),
       call_(call),
       task_(task),
       scratch_(scratch) {
@@ -107,9 +117,11 @@ void KeyTile<T>::write_dquery(const VisibleKeys<T>& visible, const T* dproducts,
     guarded_columns(visible.score_copy, dproducts, rows, count, lanes, depth, dquery, false);
     return;
   }
-  multiply(Product<T>{depth, count, visible.panel.vectors, rows.data, 1, rows.stride, dproducts,
-                      lanes, dquery, lanes},
-           prefetch);
+  Product<T> product{
+      depth,  count, visible.panel.vectors, rows.data, 1, rows.stride, dproducts, lanes,
+      dquery, lanes};
+  product.prefetch = &prefetch;
+  multiply(product);
 }
 
 template <class T>

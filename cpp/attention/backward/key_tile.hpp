@@ -3,10 +3,10 @@
 
 #include <cstddef>
 
+#include "arrays/prefetch.hpp"
 #include "attention/backward/call.hpp"
 #include "attention/backward/scratch.hpp"
 #include "attention/scores/tile_rows.hpp"
-#include "kernels/product_prefetch.hpp"
 
 namespace heedful {
 

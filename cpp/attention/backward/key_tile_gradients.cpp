@@ -17,6 +17,7 @@
 
 #include <algorithm>
 
+#include "arrays/prefetch.hpp"
 #include "attention/backward/additive_gradients.hpp"
 #include "attention/backward/bias_gradient.hpp"
 #include "attention/backward/delta.hpp"
@@ -24,7 +25,6 @@
 #include "attention/backward/key_tile.hpp"
 #include "attention/backward/score_gradients.hpp"
 #include "attention/backward/scratch.hpp"
-#include "kernels/product_prefetch.hpp"
 
 namespace heedful {
 namespace {

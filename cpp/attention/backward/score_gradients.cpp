@@ -137,9 +137,18 @@ void write_dprobabilities(const BackwardCall<T>& call, std::ptrdiff_t item, KeyR
   const Panel<T>& panel = *scratch.panel;
   const int lanes = panel.lanes();
   const Rows<T> rows = tile.value_rows.from(keys.begin);
-  multiply(Product<T>{keys.size(), call.problem.value_depth, panel.vectors, rows.data, rows.stride,
-                      1, scratch.dout_panel, lanes, scratch.dprobabilities, lanes},
-           prefetch);
+  Product<T> product{keys.size(),
+                     call.problem.value_depth,
+                     panel.vectors,
+                     rows.data,
+                     rows.stride,
+                     1,
+                     scratch.dout_panel,
+                     lanes,
+                     scratch.dprobabilities,
+                     lanes};
+  product.prefetch = &prefetch;
+  multiply(product);
   if (!call.tensors.dweights) return;
   add_dweights(call.tensors.dweights, item, panel, keys, scratch.dprobabilities);
 }

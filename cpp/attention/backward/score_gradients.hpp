@@ -3,11 +3,11 @@
 // writes named buffers of the scratch.
 #pragma once
 
+#include "arrays/prefetch.hpp"
 #include "attention/backward/call.hpp"
 #include "attention/backward/key_tile.hpp"
 #include "attention/backward/scratch.hpp"
 #include "attention/scores/score_tile.hpp"
-#include "kernels/product_prefetch.hpp"
 
 namespace heedful {
 
