@@ -2,6 +2,7 @@
 // or, with split keys, the state of its rows.
 #pragma once
 
+#include "arrays/cache_sizes.hpp"
 #include "attention/problem/panel.hpp"
 #include "attention/problem/row_task.hpp"
 #include "attention/softmax/key_split.hpp"
@@ -9,11 +10,14 @@
 
 namespace heedful {
 
-// Whether write_weighted is faster for rows of that many columns. If columns do not fill the last
-// vector, it overlaps the one before and recomputes some, which costs more with every key; the
-// panel costs a transposition of all columns.
+// Whether write_weighted is faster for rows of that many columns. It reads all values for every
+// block of rows: with 16 registers, whose blocks read more, they must stay in L1. If columns do not fill the last vector, it overlaps the one
+// before and recomputes some, which costs more with every key; the panel costs a transposition of
+// all columns.
 template <class T>
-inline constexpr bool writes_weighted(std::ptrdiff_t columns, std::ptrdiff_t keys) {
+inline bool writes_weighted(std::ptrdiff_t columns, std::ptrdiff_t keys) {
+  const std::ptrdiff_t bytes = keys * columns * static_cast<std::ptrdiff_t>(sizeof(T));
+  if (simd::registers < 32 && bytes > cache_sizes().l1 / 4 * 3) return false;
   const std::ptrdiff_t recomputed = (simd::lanes<T> - columns % simd::lanes<T>) % simd::lanes<T>;
   return columns >= simd::lanes<T> && recomputed * keys <= 20 * columns;
 }

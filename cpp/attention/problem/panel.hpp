@@ -67,10 +67,14 @@ void finish_panel(Panel<T>& panel, int count) {
 template <class T>
 void fill_panel(Panel<T>& panel, const Problem& problem, const Item& item, std::ptrdiff_t kv_head,
                 std::ptrdiff_t first, int count) {
-  for (int lane = 0; lane < count; ++lane) {
-    const std::ptrdiff_t row = first + lane;
-    set_lane(panel, lane, problem, item, kv_head * problem.group() + row / item.queries,
-             row % item.queries);
+  std::ptrdiff_t head = kv_head * problem.group() + first / item.queries;
+  std::ptrdiff_t query = first % item.queries;
+  for (int lane = 0; lane < count; ++lane, ++query) {
+    if (query == item.queries) {
+      query = 0;
+      ++head;
+    }
+    set_lane(panel, lane, problem, item, head, query);
   }
   finish_panel(panel, count);
 }

@@ -11,6 +11,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstring>
+#include <type_traits>
 
 #include "arrays/finite_cast.hpp"
 #include "arrays/rows.hpp"
@@ -49,12 +50,23 @@ void add_tile(const Normalizer& normalizer, RunningSoftmax<T>& state, T* scores,
     const P base = normalizer.base(simd::load(new_maximum + lane));
     // of this tile alone: summing in two levels keeps the error of long rows small
     P total = simd::broadcast(T{0});
-    for (std::ptrdiff_t key = 0; key < keys; ++key) {
-      T* const score = scores + key * lanes + lane;
-      const P weight = normalizer.weight(simd::load(score), base);
-      simd::store(score, weight);
-      total = simd::add(total, weight);
-    }
+    const auto weigh = [&](auto count, std::ptrdiff_t key) {
+      P weights[count];
+#pragma GCC unroll 4
+      for (int i = 0; i < count; ++i) {
+        weights[i] = normalizer.weight(simd::load(scores + (key + i) * lanes + lane), base);
+      }
+#pragma GCC unroll 4
+      for (int i = 0; i < count; ++i) {
+        simd::store(scores + (key + i) * lanes + lane, weights[i]);
+        total = simd::add(total, weights[i]);
+      }
+    };
+    // an exponential waits for its own steps: four at a time
+    constexpr std::integral_constant<int, 4> together;
+    std::ptrdiff_t key = 0;
+    for (; key + together <= keys; key += together) weigh(together, key);
+    for (; key < keys; ++key) weigh(std::integral_constant<int, 1>(), key);
     P sum = simd::load(state.sum + lane);
     if (maximum_rose) {
       const P rescale = normalizer.rescale(simd::load(state.maximum + lane), base);
