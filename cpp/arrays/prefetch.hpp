@@ -57,6 +57,13 @@ class RowPrefetch {
     if (run.count > 0) runs_[runs_end_++] = run;
   }
 
+  // Bytes of the rows that are still to be prefetched.
+  std::ptrdiff_t bytes() const {
+    std::ptrdiff_t total = 0;
+    for (int run = run_; run < runs_end_; ++run) total += runs_[run].count * runs_[run].bytes;
+    return total;
+  }
+
   // Prefetches the next rows.
   void next() {
     std::ptrdiff_t max_count = step_;

@@ -106,6 +106,7 @@ void blocks(const PairProduct& p, std::integer_sequence<int, Index...>) {
     const std::ptrdiff_t begin = p.rows * i / count;
     const std::ptrdiff_t end = p.rows * (i + 1) / count;
     table[end - begin - 1](p, begin);
+    if (p.prefetch) p.prefetch->next();
   }
 }
 

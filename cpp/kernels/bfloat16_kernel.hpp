@@ -18,6 +18,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "arrays/prefetch.hpp"
+
 namespace heedful {
 
 struct PairProduct {
@@ -34,6 +36,7 @@ struct PairProduct {
   float* maximum = nullptr;  // (V · W): raised to the maximum of each lane of C
   // (rows): C = A B · row_factors[row]; only where a_row is 2
   const float* row_factors = nullptr;
+  RowPrefetch* prefetch = nullptr;  // a step after each block
 };
 
 void multiply(const PairProduct& product);

@@ -90,7 +90,8 @@ class PairProducts {
 
     // The queries are not multiplied by the query factor, which would round them; the product
     // applies it.
-    void score(const Panel<float>& panel, int index, KeyRange keys, float* scores, float* maximum) {
+    void score(const Panel<float>& panel, int index, KeyRange keys, float* scores, float* maximum,
+               RowPrefetch& prefetch) {
       const ForwardCall<float>& call = products_.call_;
       if (!key_rows_.data) {
         key_rows_ = load_paired_columns(call.key, task_.item, task_.kv_head, first_row(),
@@ -99,7 +100,8 @@ class PairProducts {
       multiply(PairProduct{keys.size(), pairs_of(call.problem.depth), panel.vectors,
                            key_rows_.data + (keys.begin - tile_.begin) * key_rows_.stride,
                            key_rows_.stride, 2, products_.query_panel(index), panel.lanes(), scores,
-                           panel.lanes(), false, call.rule.query_factor, maximum});
+                           panel.lanes(), false, call.rule.query_factor, maximum, nullptr,
+                           &prefetch});
     }
 
     // A key hidden from all lanes may share its pair with a visible one.
@@ -109,8 +111,10 @@ class PairProducts {
     }
 
     void add_values(const Panel<float>& panel, KeyRange keys, float* weights, float* out,
-                    bool accumulate) {
-      multiply(weighted_sum(panel, keys, weights, out, accumulate));
+                    bool accumulate, RowPrefetch& prefetch) {
+      PairProduct product = weighted_sum(panel, keys, weights, out, accumulate);
+      product.prefetch = &prefetch;
+      multiply(product);
     }
 
     void add_visible_values(const Panel<float>& panel, KeyRange keys, float* scores, float* weights,
@@ -122,7 +126,8 @@ class PairProducts {
     }
 
     void write_results(std::ptrdiff_t item, const Panel<float>& panel, KeyRange keys,
-                       float* weights, const RunningSoftmax<float>& state, float* rows) {
+                       float* weights, const RunningSoftmax<float>& state, float* rows,
+                       RowPrefetch& prefetch) {
       const ForwardCall<float>& call = products_.call_;
       const std::ptrdiff_t depth = call.problem.value_depth;
       const PairProduct transposed = weighted_sum(panel, keys, weights, state.out, false);
@@ -143,6 +148,7 @@ class PairProducts {
                           rows,
                           depth};
       product.row_factors = factors;
+      product.prefetch = &prefetch;
       multiply_wide(product, depth);
       record_overflow(call, {rows, depth}, panel.count, depth);
       write_rows(call, item, panel, rows);

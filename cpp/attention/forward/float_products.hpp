@@ -83,9 +83,10 @@ class FloatProducts {
                   kept(task, products.kept_values_)) {}
 
     // scores[key][lane] = K Qᵀ, or the raw scores of another kind
-    void score(const Panel<T>& panel, int index, KeyRange keys, T* scores, T* maximum) {
+    void score(const Panel<T>& panel, int index, KeyRange keys, T* scores, T* maximum,
+               RowPrefetch& prefetch) {
       raw_scores(products_.call_.problem, panel, keys.size(), keys_.from(keys.begin),
-                 products_.query_panel(index), scores, maximum);
+                 products_.query_panel(index), scores, maximum, &prefetch);
     }
 
     // `partial`: some keys are hidden from some lanes. Whether these must be skipped instead of
@@ -95,11 +96,12 @@ class FloatProducts {
     Rows<T> values(KeyRange keys) { return values_.from(keys.begin); }
 
     // outᵀ (+)= Vᵀ Pᵀ; may overwrite the weights
-    void add_values(const Panel<T>& panel, KeyRange keys, T* weights, T* out, bool accumulate) {
+    void add_values(const Panel<T>& panel, KeyRange keys, T* weights, T* out, bool accumulate,
+                    RowPrefetch& prefetch) {
       const Rows<T> rows = values(keys);
       multiply(Product<T>{products_.call_.problem.value_depth, keys.size(), panel.vectors,
                           rows.data, 1, rows.stride, weights, panel.lanes(), out, panel.lanes(),
-                          accumulate});
+                          accumulate, nullptr, nullptr, &prefetch});
     }
 
     // The same over the keys whose scores are not −∞.
@@ -112,8 +114,9 @@ class FloatProducts {
     // Writes the results directly, if these are all keys and writes_weighted(Dv, keys); may
     // overwrite the weights.
     void write_results(std::ptrdiff_t item, const Panel<T>& panel, KeyRange keys, T* weights,
-                       const RunningSoftmax<T>& state, T* rows) {
-      write_weighted(products_.call_, item, panel, state, weights, keys.size(), values(keys), rows);
+                       const RunningSoftmax<T>& state, T* rows, RowPrefetch& prefetch) {
+      write_weighted(products_.call_, item, panel, state, weights, keys.size(), values(keys), rows,
+                     prefetch);
     }
 
    private:

@@ -77,9 +77,9 @@ void attention_forward(const Problem& problem, const TensorView& query, const Te
     } else {
       // the other threads execute the tasks in between
       const std::ptrdiff_t next_index = index + used.threads;
-      const NextTask next = next_index < partition.tasks()
-                                ? NextTask(call, task, partition.task(next_index))
-                                : NextTask();
+      RowPrefetch next = next_index < partition.tasks()
+                             ? next_task_prefetch(call, task, partition.task(next_index))
+                             : RowPrefetch();
       prefill(call, task, own, next, worker);
     }
     if (flag.raised()) overflowed.store(true, std::memory_order_relaxed);

@@ -1,4 +1,4 @@
-// Prefetches the inputs of this thread's next task while the current one is computed: otherwise
+// The inputs of this thread's next task, prefetched while the current one is computed: otherwise
 // short sequences would wait for memory at the start of each task.
 #pragma once
 
@@ -6,44 +6,43 @@
 #include <cstddef>
 
 #include "arrays/prefetch.hpp"
+#include "attention/problem/key_tiles.hpp"
+#include "attention/problem/panel.hpp"
 #include "attention/problem/row_task.hpp"
+#include "kernels/micro_kernel.hpp"
 
 namespace heedful {
 
-class NextTask {
- public:
-  // Prefetches nothing.
-  NextTask() = default;
+// Number of register blocks in the products of a task's first key tile, at least.
+template <class T>
+std::ptrdiff_t register_blocks(const Problem& problem, const RowTask& task) {
+  constexpr std::ptrdiff_t block_rows = simd::registers >= 32 ? 8 : 4;
+  const std::ptrdiff_t panels = (task.rows + Panel<T>::max_lanes - 1) / Panel<T>::max_lanes;
+  const std::ptrdiff_t keys = std::min(task.keys.size(), tile_keys(problem));
+  return std::max<std::ptrdiff_t>(panels * (keys + problem.value_depth) / block_rows, 1);
+}
 
-  // `next` is a guess: another thread may execute it.
-  template <class T>
-  NextTask(const ForwardCall<T>& call, const RowTask& task, const RowTask& next) {
-    const Problem& problem = call.problem;
-    const Item& item = problem.items[next.item];
-    const Row first = row_of(problem, next, 0);
-    const std::ptrdiff_t queries = std::min(next.rows, item.queries - first.query);
-    queries_ = RowRun::of(call.query, next.item, first.head, item.query_begin + first.query,
-                          queries, problem.depth);
-    if (next.item == task.item && next.kv_head == task.kv_head) return;
-    const std::ptrdiff_t begin = item.key_begin + next.keys.begin, keys = next.keys.size();
-    keys_ = RowRun::of(call.key, next.item, next.kv_head, begin, keys, problem.depth);
-    values_ = RowRun::of(call.value, next.item, next.kv_head, begin, keys, problem.value_depth);
-    // long inputs are prefetched by the hardware, since they are read in order, and would be
-    // evicted
-    if (bytes(queries_) + bytes(keys_) + bytes(values_) > max_bytes) *this = NextTask();
-  }
-
-  void prefetch_queries() const { prefetch(queries_); }
-  void prefetch_keys() const { prefetch(keys_); }
-  void prefetch_values() const { prefetch(values_); }
-
- private:
-  static constexpr std::ptrdiff_t max_bytes = 64 << 10;
-
-  static std::ptrdiff_t bytes(const RowRun& rows) { return rows.count * rows.bytes; }
-  static void prefetch(RowRun rows) { rows.next(rows.count); }
-
-  RowRun queries_{}, keys_{}, values_{};
-};
+// `next` is a guess: another thread may execute it. Queries first, then keys and values, a few rows
+// after each register block of the task.
+template <class T>
+RowPrefetch next_task_prefetch(const ForwardCall<T>& call, const RowTask& task,
+                               const RowTask& next) {
+  constexpr std::ptrdiff_t max_bytes = 64 << 10;
+  const Problem& problem = call.problem;
+  const Item& item = problem.items[next.item];
+  const Row first = row_of(problem, next, 0);
+  const std::ptrdiff_t queries = std::min(next.rows, item.queries - first.query);
+  const bool same_head = next.item == task.item && next.kv_head == task.kv_head;
+  const std::ptrdiff_t begin = item.key_begin + next.keys.begin;
+  const std::ptrdiff_t keys = same_head ? 0 : next.keys.size();
+  RowPrefetch prefetch((queries + 2 * keys) / register_blocks<T>(problem, task) + 1);
+  prefetch.add(call.query, next.item, first.head, item.query_begin + first.query, queries,
+               problem.depth);
+  prefetch.add(call.key, next.item, next.kv_head, begin, keys, problem.depth);
+  prefetch.add(call.value, next.item, next.kv_head, begin, keys, problem.value_depth);
+  // long inputs are prefetched by the hardware, since they are read in order, and would be evicted
+  if (!same_head && prefetch.bytes() > max_bytes) return RowPrefetch();
+  return prefetch;
+}
 
 }  // namespace heedful

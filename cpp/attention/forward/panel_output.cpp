@@ -28,7 +28,7 @@ void write_rows(const ForwardCall<T>& call, std::ptrdiff_t item, const Panel<T>&
 template <class T>
 void write_weighted(const ForwardCall<T>& call, std::ptrdiff_t item, const Panel<T>& panel,
                     const RunningSoftmax<T>& state, const T* weights, std::ptrdiff_t keys,
-                    Rows<T> values, T* rows) {
+                    Rows<T> values, T* rows, RowPrefetch& prefetch) {
   T factors[Panel<T>::max_lanes];
   for (int lane = 0; lane < panel.count; ++lane) {
     factors[lane] = out_factor(call.rule, state.sum[lane], call.dropout_factor);
@@ -42,6 +42,7 @@ void write_weighted(const ForwardCall<T>& call, std::ptrdiff_t item, const Panel
   Product<T> product{panel.count, keys,          0,   weights, 1, panel.lanes(),
                      values.data, values.stride, out, stride};
   product.row_factors = factors;
+  product.prefetch = &prefetch;
   multiply_wide(product, call.problem.value_depth);
   if (!in_place) write_rows(call, item, panel, rows);
 }
@@ -88,10 +89,10 @@ void write_split(const Problem& problem, const Panel<T>& panel, std::ptrdiff_t f
 
 template void write_weighted(const ForwardCall<float>&, std::ptrdiff_t, const Panel<float>&,
                              const RunningSoftmax<float>&, const float*, std::ptrdiff_t,
-                             Rows<float>, float*);
+                             Rows<float>, float*, RowPrefetch&);
 template void write_weighted(const ForwardCall<double>&, std::ptrdiff_t, const Panel<double>&,
                              const RunningSoftmax<double>&, const double*, std::ptrdiff_t,
-                             Rows<double>, double*);
+                             Rows<double>, double*, RowPrefetch&);
 template void write_rows(const ForwardCall<float>&, std::ptrdiff_t, const Panel<float>&,
                          const float*);
 template void write_rows(const ForwardCall<double>&, std::ptrdiff_t, const Panel<double>&,

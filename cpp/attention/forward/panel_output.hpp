@@ -11,9 +11,9 @@
 namespace heedful {
 
 // Whether write_weighted is faster for rows of that many columns. It reads all values for every
-// block of rows: with 16 registers, whose blocks read more, they must stay in L1. If columns do not fill the last vector, it overlaps the one
-// before and recomputes some, which costs more with every key; the panel costs a transposition of
-// all columns.
+// block of rows: with 16 registers, whose blocks read more, they must stay in L1. If columns do not
+// fill the last vector, it overlaps the one before and recomputes some, which costs more with every
+// key; the panel costs a transposition of all columns.
 template <class T>
 inline bool writes_weighted(std::ptrdiff_t columns, std::ptrdiff_t keys) {
   const std::ptrdiff_t bytes = keys * columns * static_cast<std::ptrdiff_t>(sizeof(T));
@@ -29,7 +29,7 @@ inline bool writes_weighted(std::ptrdiff_t columns, std::ptrdiff_t keys) {
 template <class T>
 void write_weighted(const ForwardCall<T>& call, std::ptrdiff_t item, const Panel<T>& panel,
                     const RunningSoftmax<T>& state, const T* weights, std::ptrdiff_t keys,
-                    Rows<T> values, T* rows);
+                    Rows<T> values, T* rows, RowPrefetch& prefetch);
 
 // out[query] = rows[lane].   rows (lanes, Dv)
 template <class T>

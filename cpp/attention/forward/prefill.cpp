@@ -74,14 +74,16 @@ enum class Outcome : unsigned char { none, in_panel, written };
 template <class Products, class T>
 Outcome process_tile(const ForwardCall<T>& call, std::ptrdiff_t item, const Panel<T>& panel,
                      int index, KeyRange keys, bool all_keys, Outcome before,
-                     typename Products::Tile& tile, const Scratch<Products>& scratch) {
+                     typename Products::Tile& tile, const Scratch<Products>& scratch,
+                     RowPrefetch& prefetch) {
   const Problem& problem = call.problem;
   RunningSoftmax<T> state = scratch.state(problem, index);
   const int lanes = panel.lanes();
   const TilePlan<T> plan = plan_tile(problem, item, panel, keys, call.rule, scratch.mask);
   if (plan.keys.empty()) return before;
   std::memcpy(scratch.new_maximum, state.maximum, static_cast<std::size_t>(lanes) * sizeof(T));
-  tile.score(panel, index, plan.keys, scratch.scores, plan.changes ? nullptr : scratch.new_maximum);
+  tile.score(panel, index, plan.keys, scratch.scores, plan.changes ? nullptr : scratch.new_maximum,
+             prefetch);
   const bool partial =
       finish_tile(problem, item, panel, plan, call.rule,
                   ScoreBuffers<T>{scratch.scores, scratch.mask, scratch.new_maximum})
@@ -103,16 +105,16 @@ Outcome process_tile(const ForwardCall<T>& call, std::ptrdiff_t item, const Pane
     return Outcome::in_panel;
   }
   if (all_keys && writes_weighted<T>(problem.value_depth, count)) {
-    tile.write_results(item, panel, plan.keys, scratch.scores, state, scratch.rows);
+    tile.write_results(item, panel, plan.keys, scratch.scores, state, scratch.rows, prefetch);
     return Outcome::written;
   }
-  tile.add_values(panel, plan.keys, scratch.scores, state.out, accumulate);
+  tile.add_values(panel, plan.keys, scratch.scores, state.out, accumulate, prefetch);
   return Outcome::in_panel;
 }
 
 template <class Products, class T>
 void run(const ForwardCall<T>& call, const RowTask& task, const KeySplit<T>& split,
-         const NextTask& next, Worker& worker) {
+         RowPrefetch& next, Worker& worker) {
   const Problem& problem = call.problem;
   const Item& item = problem.items[task.item];
   const Scratch<Products> scratch(call, worker.scratch);
@@ -142,17 +144,15 @@ void run(const ForwardCall<T>& call, const RowTask& task, const KeySplit<T>& spl
     keys.end = std::max(keys.end, std::min(panel.any.end, task.keys.end));
   }
 
-  next.prefetch_queries();
   const KeyTiles tiles(keys, tile_keys(problem));
   for (std::ptrdiff_t t = 0; t < tiles.count(); ++t) {
     worker.check();
     typename Products::Tile tile(scratch.products, task, tiles[t]);
     for (std::ptrdiff_t p = 0; p < panels; ++p) {
-      outcomes[p] = process_tile(call, task.item, scratch.panels[p], static_cast<int>(p), tiles[t],
-                                 tiles.count() == 1 && !split.sum, outcomes[p], tile, scratch);
-      if (t == 0 && p == 0) next.prefetch_keys();
+      outcomes[p] =
+          process_tile(call, task.item, scratch.panels[p], static_cast<int>(p), tiles[t],
+                       tiles.count() == 1 && !split.sum, outcomes[p], tile, scratch, next);
     }
-    if (t == 0) next.prefetch_values();
   }
 
   for (std::ptrdiff_t p = 0; p < panels; ++p) {
@@ -187,7 +187,7 @@ std::size_t prefill_scratch(const ForwardCall<T>& call) {
 
 template <class T>
 void prefill(const ForwardCall<T>& call, const RowTask& task, const KeySplit<T>& split,
-             const NextTask& next, Worker& worker) {
+             RowPrefetch& next, Worker& worker) {
   if constexpr (compiles_pairs<T>) {
     if (PairProducts::supports(call)) return run<PairProducts>(call, task, split, next, worker);
   }
@@ -197,8 +197,8 @@ void prefill(const ForwardCall<T>& call, const RowTask& task, const KeySplit<T>&
 template std::size_t prefill_scratch(const ForwardCall<float>&);
 template std::size_t prefill_scratch(const ForwardCall<double>&);
 template void prefill(const ForwardCall<float>&, const RowTask&, const KeySplit<float>&,
-                      const NextTask&, Worker&);
+                      RowPrefetch&, Worker&);
 template void prefill(const ForwardCall<double>&, const RowTask&, const KeySplit<double>&,
-                      const NextTask&, Worker&);
+                      RowPrefetch&, Worker&);
 
 }  // namespace heedful

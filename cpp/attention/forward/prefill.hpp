@@ -6,7 +6,7 @@
 //   values    out [dv][lane], transposed at the end
 #pragma once
 
-#include "attention/forward/next_task.hpp"
+#include "arrays/prefetch.hpp"
 #include "attention/problem/row_task.hpp"
 #include "attention/softmax/key_split.hpp"
 #include "kernels/micro_kernel.hpp"
@@ -21,8 +21,9 @@ inline constexpr std::ptrdiff_t prefill_rows = 4 * max_vectors * simd::lanes<T>;
 template <class T>
 std::size_t prefill_scratch(const ForwardCall<T>& call);
 
+// `next`: rows to prefetch meanwhile.
 template <class T>
 void prefill(const ForwardCall<T>& call, const RowTask& task, const KeySplit<T>& split,
-             const NextTask& next, Worker& worker);
+             RowPrefetch& next, Worker& worker);
 
 }  // namespace heedful

@@ -11,9 +11,10 @@
 namespace heedful {
 
 // key_rows (keys, D)   query_panel (D, lanes), scaled   scores (keys, lanes), written maximum
-// (lanes): updated with the maximum of each lane; may be null
+// (lanes): updated with the maximum of each lane; may be null, as may prefetch
 template <class T>
 void raw_scores(const Problem& problem, const Panel<T>& panel, std::ptrdiff_t keys,
-                Rows<T> key_rows, const T* query_panel, T* scores, T* maximum);
+                Rows<T> key_rows, const T* query_panel, T* scores, T* maximum,
+                RowPrefetch* prefetch = nullptr);
 
 }  // namespace heedful
