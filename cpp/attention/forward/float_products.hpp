@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdlib>
 
 #include "arrays/rows.hpp"
 #include "arrays/work_area.hpp"
@@ -75,12 +76,12 @@ class FloatProducts {
         : products_(products),
           keys_(products.call_.key, task.item, task.kv_head,
                 products.call_.problem.items[task.item].key_begin, tile,
-                products.call_.problem.depth, condition(task), products.keys_,
+                products.call_.problem.depth, condition(task, products.call_.key), products.keys_,
                 kept(task, products.kept_keys_)),
           values_(products.call_.value, task.item, task.kv_head,
                   products.call_.problem.items[task.item].key_begin, tile,
-                  products.call_.problem.value_depth, condition(task), products.values_,
-                  kept(task, products.kept_values_)) {}
+                  products.call_.problem.value_depth, condition(task, products.call_.value),
+                  products.values_, kept(task, products.kept_values_)) {}
 
     // scores[key][lane] = K Qᵀ, or the raw scores of another kind
     void score(const Panel<T>& panel, int index, KeyRange keys, T* scores, T* maximum,
@@ -120,9 +121,11 @@ class FloatProducts {
     }
 
    private:
-    // Every panel of the task reads the rows.
-    static InPlace condition(const RowTask& task) {
-      return task.rows > Panel<T>::max_lanes ? InPlace::close : InPlace::any_stride;
+    // A copy pays off if several panels read it; sooner if every row is on a page of its own.
+    static InPlace condition(const RowTask& task, const TensorView& view) {
+      constexpr std::ptrdiff_t page = 4096;
+      const int panels = std::abs(view.row_stride) < page ? 3 : 1;
+      return task.rows > panels * Panel<T>::max_lanes ? InPlace::close : InPlace::any_stride;
     }
 
     // If other tasks read the head, too.
