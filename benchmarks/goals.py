@@ -12,6 +12,7 @@ import bench_dtypes
 import bench_forward
 import bench_forward_backward
 import bench_layers
+import bench_layouts
 import bench_linear
 import bench_masks
 import bench_memory
@@ -27,6 +28,7 @@ TOPICS = [
     bench_forward_backward.TOPIC,
     bench_dtypes.TOPIC,
     bench_decode.TOPIC,
+    bench_layouts.TOPIC,
     bench_overhead.TOPIC,
     bench_masks.TOPIC,
     bench_varlen.TOPIC,

@@ -16,4 +16,6 @@ def laid_out(array: NDArray[Any], layout: Layout) -> NDArray[Any]:
     """The array (B, H, L, D) with its axes in that order in memory."""
     if layout == "bhld":
         return np.ascontiguousarray(array)
-    return np.ascontiguousarray(array.swapaxes(1, 2)).swapaxes(1, 2)
+    other: NDArray[Any] = np.ascontiguousarray(array.swapaxes(1, 2))
+    other = other.swapaxes(1, 2)
+    return other

@@ -3,20 +3,18 @@
 import os
 import platform
 import time
-from pathlib import Path
 from typing import Any
 
 import heedful
+from heedful.benchmark import processor
 from heedful.benchmark.harness import Comparison, Harness, Measured
 
 
 def machine() -> dict[str, Any]:
     """The machine that the times were measured on."""
     return {
-        "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count(),
+        "processor": processor.name(),
+        "cores": processor.cores(),
         "system": platform.system(),
         "python": platform.python_version(),
         "level": level(),
@@ -31,17 +29,6 @@ def load() -> float | None:
 
 def level() -> str:
     return str(heedful.show_config(mode="dicts")["level"])
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    fields = dict(line.split(":", 1) for line in lines if ":" in line)
-    named = {name.strip(): text.strip() for name, text in fields.items()}
-    family = "/".join(named.get(n, "?") for n in ("cpu family", "model", "stepping"))
-    return f"{named.get('model name', platform.machine())} (family/model/stepping {family})"
 
 
 def as_json(
@@ -88,7 +75,7 @@ def table(comparison: Comparison, meaning: str) -> str:
         limit += f", memory {comparison.peak_bandwidth:.0f} GB/s"
     unit = "GB/s" if case.reads_memory else "GFLOP/s"
     lines = [
-        f"{case}\n  {limit}",
+        f"{case}\n  {limit}\n  {comparison.state}",
         f"  {'':<38}{'best':>10}{'median':>10}{'spread':>8}{unit:>9}{'of peak':>9}  heedful is",
     ]
     others = sorted(

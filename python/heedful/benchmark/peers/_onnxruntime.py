@@ -143,7 +143,7 @@ class OnnxRuntime:
 
 
 def _merged_feeds(inputs: Inputs) -> dict[str, Array]:
-    """(B, L, H · D): views of memory in the layout (B, L, H, D), copies made beforehand of others."""
+    """(B, L, H · D): views of (B, L, H, D) memory, else copies made beforehand."""
 
     def merge(array: Array) -> Array:
         batch, _, length, _ = array.shape
@@ -156,7 +156,9 @@ def _split(shape: Shape) -> Callable[[Array], Array]:
     """(B, L, H · D) as (B, H, L, D)."""
 
     def split(out: Array) -> Array:
-        return out.reshape(shape.B, shape.Lq, shape.H, shape.D).swapaxes(1, 2)
+        heads: Array = out.reshape(shape.B, shape.Lq, shape.H, shape.D)
+        heads = heads.swapaxes(1, 2)
+        return heads
 
     return split
 
