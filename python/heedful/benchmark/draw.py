@@ -19,9 +19,12 @@ def drawn_cases(count: int = COUNT, seed: int = SEED) -> list[Case]:
     """float32 forward on random shapes in random layouts."""
     rng = np.random.default_rng(seed)
     of_layouts = np.random.default_rng([seed, 1])  # its own: the shapes do not depend on it
+    cases = [Case(_draw(rng, f"drawn_{number:02d}")) for number in range(count)]
+    layouts = [LAYOUTS[of_layouts.integers(len(LAYOUTS))] for _ in cases]
+    # a single head has one layout
     return [
-        Case(_draw(rng, f"drawn_{number:02d}"), layout=LAYOUTS[of_layouts.integers(len(LAYOUTS))])
-        for number in range(count)
+        next(iter(case.laid_out([layout])), case)
+        for case, layout in zip(cases, layouts, strict=True)
     ]
 
 

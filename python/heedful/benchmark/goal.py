@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from heedful.benchmark.race import Race
 
 WORDS = {True: "holds", False: "MISSED", None: "not judged"}
+WIDTH = 86  # of the text beside the verdict
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +36,9 @@ class Line:
     def __str__(self) -> str:
         notes = [text for text in (self.limit, self.reason, self.state) if text]
         suffix = f" ({'; '.join(notes)})" if notes else ""
-        return f"{WORDS[self.holds]:<10}  {self.what}: {self.figure}, goal {self.goal}{suffix}"
+        rows = (self.what, f"{self.figure}, goal {self.goal}{suffix}")
+        lines = [line for row in rows for line in textwrap.wrap(row, WIDTH)]
+        return f"{WORDS[self.holds]:<12}" + ("\n" + " " * 12).join(lines)
 
     def seen_in(self, state: State) -> Line:
         return dataclasses.replace(self, state=state.word)
@@ -154,7 +158,7 @@ class OwnGoal:
         case, other = (Entry(one, "heedful", threads) for one in (self.case, self.other))
         unit = f"x {self.other.shape.name} {self.other.dtype}"
         if self.case.layout != self.other.layout:
-            unit = f"x {NAMES[self.other.layout]} memory"
+            unit = f"x {NAMES[self.other.layout]}"
         reason = self.reason
         for entry in (case, other):
             reason = race.wrong.get(entry) or race.left_out.get(entry) or reason

@@ -50,14 +50,10 @@ def as_json(
 
 
 def introduction(harness: Harness, where: dict[str, Any]) -> str:
+    used = f"{where['cores']} cores, {harness.threads} threads"
     lines = [
-        ", ".join(
-            [
-                where["processor"],
-                f"{where['cores']} cores, {harness.threads} threads",
-                f"Python {where['python']}, heedful level {where['level']}",
-            ]
-        ),
+        where["processor"],
+        f"{used}, Python {where['python']}, heedful level {where['level']}",
         "versions: " + ", ".join(f"{name} {version}" for name, version in harness.versions.items()),
         *(f"{name}: {reason}" for name, reason in harness.absent.items()),
         f"each library in a process of its own, {harness.rounds} rounds, times of single calls",
@@ -76,7 +72,7 @@ def table(comparison: Comparison, meaning: str) -> str:
     unit = "GB/s" if case.reads_memory else "GFLOP/s"
     lines = [
         f"{case}\n  {limit}\n  {comparison.state}",
-        f"  {'':<38}{'best':>10}{'median':>10}{'spread':>8}{unit:>9}{'of peak':>9}  heedful is",
+        f"  {'':<35}{'best':>10}{'median':>10}{'spread':>8}{unit:>9}{'of peak':>9}  heedful is",
     ]
     others = sorted(
         (one for one in comparison.measured if one is not comparison.own),
@@ -94,7 +90,7 @@ def _line(one: Measured, comparison: Comparison) -> str:
     ratio = "" if own is None or one is own else f"{one.median / own.median:7.2f} x as fast"
     fraction = comparison.fraction(one)
     return (
-        f"  {one.library + ' ' + one.way:<38}{duration(one.best):>10}{duration(one.median):>10}"
+        f"  {one.library + ' ' + one.way:<35}{duration(one.best):>10}{duration(one.median):>10}"
         f"{one.spread:>8.0%}{comparison.case.rate(one.median):>9.1f}"
         f"{'' if fraction is None else format(fraction, '.0%'):>9}  {ratio}"
     ).rstrip()

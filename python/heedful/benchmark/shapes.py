@@ -119,7 +119,7 @@ class Case:
     def __str__(self) -> str:
         kind = "forward + backward" if self.backward else "forward"
         dropout = f", dropout {self.dropout_p:g}" if self.dropout_p else ""
-        memory = "" if self.layout == "bhld" else f", {NAMES[self.layout]} memory"
+        memory = "" if self.layout == "bhld" else f", {NAMES[self.layout]}"
         return f"{self.shape.name} ({self.shape}), {self.dtype}, {kind}{dropout}{memory}"
 
     def laid_out(self, layouts: Iterable[Layout]) -> "list[Case]":

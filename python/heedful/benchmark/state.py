@@ -57,7 +57,7 @@ def is_undisturbed(nops: float | None, best: float) -> bool:
 
 def worse(before: float | None, after: float | None) -> float | None:
     """What counts for a round: a neighbour may have come or gone during it."""
-    return before if before is None or after is None else min(before, after)
+    return None if before is None or after is None else min(before, after)
 
 
 def choose_rounds(nops: Sequence[float | None], best: float) -> tuple[State, list[int]]:

@@ -68,12 +68,12 @@ class ThreadCurve:
     def _row(self, point: Point, others: Sequence[str]) -> str:
         speeds = {name: f"{self.case.rate(t):.1f}" for name, t in point.seconds.items()}
         own, limit = point.speed_up, point.limit_speed_up
-        relative = "–" if own is None or limit is None else f"{own / limit:.0%}"
+        relative = "-" if own is None or limit is None else f"{own / limit:.0%}"
         return (
-            f"  {point.threads:>7}{speeds.get('heedful', '–'):>10}"
-            f"{'–' if point.fraction is None else f'{point.fraction:.0%}':>11}"
+            f"  {point.threads:>7}{speeds.get('heedful', '-'):>10}"
+            f"{'-' if point.fraction is None else f'{point.fraction:.0%}':>11}"
             f"{_times(own):>10}{_times(limit):>12}{relative:>8}"
-            + "".join(f"{speeds.get(name, '–'):>12}" for name in others)
+            + "".join(f"{speeds.get(name, '-'):>12}" for name in others)
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -93,7 +93,7 @@ class ThreadCurve:
 
 
 def _times(ratio: float | None) -> str:
-    return "–" if ratio is None else f"{ratio:.2f} x"
+    return "-" if ratio is None else f"{ratio:.2f} x"
 
 
 def measure(harness: Harness, case: Case, threads: Sequence[int]) -> ThreadCurve:

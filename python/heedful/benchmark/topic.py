@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import json
 import sys
+import textwrap
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 
@@ -13,7 +16,7 @@ from heedful._printable import printable
 from heedful.benchmark import report
 from heedful.benchmark.channel import Worker, serve
 from heedful.benchmark.command import add_layouts_argument, add_run_arguments, command_line
-from heedful.benchmark.goal import WORDS, Goal, Line, OwnGoal, own_lines, own_races
+from heedful.benchmark.goal import Goal, Line, OwnGoal, own_lines, own_races
 from heedful.benchmark.harness import Comparison, Harness
 from heedful.benchmark.layout import Layout
 from heedful.benchmark.shapes import Case
@@ -131,21 +134,19 @@ class _Run:
     def _add(self, topic: Topic, lines: Iterable[Line]) -> None:
         for line in lines:
             self.lines.append((topic.name, line))
-            print(f"  {line}", flush=True)
+            print(textwrap.indent(str(line), "  "), flush=True)
 
 
 def summary(lines: Sequence[tuple[str, Line]]) -> str:
-    """All lines, and the number that hold."""
-    rows = [
-        [topic, line.what, line.goal, line.figure, line.limit, _verdict(line)]
-        for topic, line in lines
-    ]
-    table = [["topic", "what", "goal", "figure", "of the limit", ""], *rows]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    text = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in table
-    ]
+    """All lines by topic, the number that hold, and the states of the machine that they saw."""
+    text = []
+    for topic, found in itertools.groupby(lines, key=lambda pair: pair[0]):
+        text.append(f"{topic}:")
+        text += [textwrap.indent(str(line), "  ") for _, line in found]
+    states = Counter(line.state for _, line in lines if line.state)
+    if states:
+        seen = ", ".join(f"{number} {word}" for word, number in states.items())
+        text.append(f"state of the machine: {seen}")
     return "\n".join([*text, counts([line.holds for _, line in lines])])
 
 
@@ -155,11 +156,6 @@ def counts(verdicts: Sequence[bool | None]) -> str:
     unjudged = len(verdicts) - len(judged)
     suffix = f"; {unjudged} cannot be judged here" if unjudged else ""
     return f"{sum(judged)} of {len(judged)} goals hold{suffix}"
-
-
-def _verdict(line: Line) -> str:
-    word = WORDS[line.holds]
-    return f"{word}: {line.reason}" if line.reason else word
 
 
 def main(topic: Topic, worker: Callable[[str, int], Worker] | None = None) -> None:

@@ -70,7 +70,7 @@ def test_a_case_has_two_layouts_where_its_heads_have_neighbours() -> None:
     assert other.laid_out(LAYOUTS) == other.laid_out(["blhd"]) == [other]
     assert other.laid_out(["bhld"]) == []
     assert Case(SHAPES["overhead"]).laid_out(LAYOUTS) == [Case(SHAPES["overhead"])]
-    assert str(other) == f"{case}, (B, L, H, D) memory"
+    assert str(other) == f"{case}, (B, L, H, D)"
 
 
 def test_cases_written_before_there_were_layouts_are_contiguous() -> None:
