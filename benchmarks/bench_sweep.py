@@ -57,7 +57,7 @@ class Swept:
         ratio = "      –" if found.ratio is None else f"{found.ratio:7.2f}"
         fraction = None if found.own is None else found.fraction(found.own)
         limit = "" if fraction is None else f"{fraction:.0%}"
-        cells = "".join(f"{cell:>11}" for cell in times)
+        cells = "".join(f"{cell:>12}" for cell in times)
         return f"{ratio}{cells}{limit:>6}  {found.case}{'  ' * bool(self.fault)}{self.fault}"
 
 
@@ -67,7 +67,7 @@ def in_every_layout(case: Case) -> list[Case]:
 
 def sweep(harness: Harness, cases: list[Case]) -> list[Swept]:
     found = []
-    names = "".join(f"{name:>11}" for name in LIBRARIES)
+    names = "".join(f"{name:>12}" for name in LIBRARIES)
     print(f"\n{'ratio':>7}{names}{'peak':>6}  shape", flush=True)
     for case in cases:
         comparison = harness.compare(case)

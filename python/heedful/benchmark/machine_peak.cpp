@@ -2,7 +2,7 @@
 //   fma    prints GFLOP/s of independent float32 multiply-adds in registers
 //   read   prints GB/s of summing an array that no cache holds
 //   state  prints independent instructions in the time of one step of a dependent chain, on the
-//          thread that reaches least: 4 to 8, and less where another program runs on the same core;
+//          thread that reaches least: 4 to 8, and less where another program uses the same core;
 //          0 on processors whose instructions are not known here
 // The benchmarks compile it with -O3 for the processor level that heedful runs at, run it between
 // their turns and state every speed as a share of it.
@@ -14,6 +14,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <thread>
 #include <vector>
 
@@ -113,15 +114,25 @@ void run_chain(std::uint64_t& value, std::uint64_t term) {
   asm volatile(".rept 256\n" HEEDFUL_CHAIN_STEP ".endr\n" : "+r"(value) : "r"(term));
 }
 
-// Returns nops a step of the chain, the median over pairs of slices of some microseconds: a slice
-// in which the thread lost its processor does not count.
+// Seconds that this thread ran, without those in which another one had its processor.
+double ran() {
+#if defined(CLOCK_THREAD_CPUTIME_ID)
+  timespec time;
+  if (clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time) == 0)
+    return double(time.tv_sec) + 1e-9 * double(time.tv_nsec);
+#endif
+  return now();
+}
+
+// Returns nops a step of the chain, the median over pairs of slices of some microseconds, times the
+// share of the time in which the thread ran at all.
 double nops_per_step(double seconds) {
   constexpr int loops = 400;
   std::vector<double> ratios;
   std::uint64_t value = 1;
-  const double end = now() + seconds;
-  double start = now();
-  while (ratios.empty() || start < end) {
+  const double first = now(), ran_before = ran();
+  double start = first;
+  while (ratios.empty() || start < first + seconds) {
     for (int loop = 0; loop < loops; ++loop) run_nops();
     const double middle = now();
     for (int loop = 0; loop < loops; ++loop) run_chain(value, 3);
@@ -129,9 +140,10 @@ double nops_per_step(double seconds) {
     ratios.push_back((stop - middle) / (middle - start));
     start = now();
   }
+  const double share = (ran() - ran_before) / (now() - first);
   const auto median = ratios.begin() + std::ptrdiff_t(ratios.size() / 2);
   std::nth_element(ratios.begin(), median, ratios.end());
-  return *median;
+  return *median * std::min(share, 1.0);
 }
 #else
 double nops_per_step(double) { return 0; }

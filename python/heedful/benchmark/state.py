@@ -2,7 +2,7 @@
 
 A busy neighbour on the other hardware thread of a core leaves the peak of multiply-adds in
 registers as it is, while real kernels lose 10 to 25 %. Instructions a cycle of a loop that could
-fill the whole core show it (machine_peak.cpp).
+fill the whole core show it (machine_peak.cpp), and fall as well where threads wait for the core.
 """
 
 import statistics
