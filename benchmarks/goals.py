@@ -1,6 +1,6 @@
 """Every goal of speed and memory: measured, judged, and listed at the end.
 
-A whole run takes about 50 minutes on two cores, half of that with one of the --layouts; it is worth
+A whole run takes about an hour on two cores, half of that with one of the --layouts; it is worth
 something on a quiet machine only.
 `HEEDFUL_ISA=v3 python benchmarks/goals.py` judges the AVX2 level by the AVX2 peak.
 """
