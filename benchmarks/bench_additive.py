@@ -139,7 +139,8 @@ def line_of(harness: Harness, processes: dict[str, ScriptProcess], work: Work) -
             return Line(str(work), f"error ≤ {ALLOWED}", f"{wrong:.1e}", False)
     turns = take_turns(harness, right)
     ratio = turns.ratio("heedful", "torch")
-    return at_least(str(work), work.ratio, ratio, "x torch", str(turns), forced_level())
+    line = at_least(str(work), work.ratio, ratio, "x torch", str(turns), forced_level())
+    return line.seen_in(turns.state)
 
 
 TOPIC = Topic("additive", __doc__, other=additive_lines)

@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 
 from heedful.benchmark.channel import Answer
-from heedful.benchmark.goal import Line, at_least, forced_level
+from heedful.benchmark.goal import Line, at_least, forced_level, fraction_line
 from heedful.benchmark.harness import Harness
 from heedful.benchmark.layer_cases import CASES, Case, Way, ways_of
 from heedful.benchmark.memory import highest
@@ -107,10 +107,12 @@ def lines_of(harness: Harness, processes: dict[str, ScriptProcess], case: Case) 
     best = min((name for name in ways if name != "heedful"), key=turns.seconds, default="torch")
     reason = reason or ("" if case.ratio else "no goal")
     ratio = turns.ratio("heedful", best)
-    yield at_least(case.what, case.ratio or 1.0, ratio, "x torch", str(turns), reason)
+    line = at_least(case.what, case.ratio or 1.0, ratio, "x torch", str(turns), reason)
+    yield line.seen_in(turns.state)
     if case.fraction is not None and case.operations is not None:
         fraction = turns.fraction("heedful", case.operations)
-        yield at_least(case.what, case.fraction, fraction, f"of the {harness.peak.meaning}")
+        name = harness.peak.meaning
+        yield fraction_line(case.what, case.fraction, fraction, name, turns.state)
 
 
 def difference(own: list[float], theirs: list[float]) -> float:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from heedful._core import native
 from heedful.benchmark.channel import Answer
-from heedful.benchmark.goal import Line, at_least, forced_level
+from heedful.benchmark.goal import Line, at_least, forced_level, fraction_line
 from heedful.benchmark.harness import Harness
 from heedful.benchmark.script import ScriptProcess, ScriptWorker, script_processes, take_turns
 from heedful.benchmark.topic import Topic, main
@@ -186,9 +186,11 @@ def lines_of(
     turns = take_turns(harness, right)
     fraction, ratio = turns.fraction("heedful", product.operations), turns.ratio("heedful", "torch")
     limit = f"{fraction:.0%} of the {harness.peak.meaning}; {turns}"
-    yield at_least(str(product), product.ratio, ratio, "x torch", limit, forced_level())
+    line = at_least(str(product), product.ratio, ratio, "x torch", limit, forced_level())
+    yield line.seen_in(turns.state)
     if product.fraction is not None:
-        yield at_least(str(product), product.fraction, fraction, f"of the {harness.peak.meaning}")
+        name = harness.peak.meaning
+        yield fraction_line(str(product), product.fraction, fraction, name, turns.state)
 
 
 TOPIC = Topic("linear", __doc__, other=linear_lines)

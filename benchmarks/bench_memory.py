@@ -1,10 +1,12 @@
 """Peak memory beyond inputs and outputs for long sequences, each library in a fresh process."""
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
 from heedful.benchmark.goal import Line
 from heedful.benchmark.harness import Harness
+from heedful.benchmark.layout import LAYOUTS
 from heedful.benchmark.shapes import Case, Shape
 from heedful.benchmark.topic import Topic, main
 
@@ -12,6 +14,13 @@ LENGTHS = (8_192, 32_768)
 GOAL = 64e6  # bytes at the longest
 LINEAR = 1.25  # times as many bytes a token at the longest as at the shortest
 MATERIALISING = ("jax", "numpy")  # hold several matrices of length x length
+# one head, contiguous; a single head is so in either layout, so the second one has two
+CASES = [
+    Case(Shape(f"memory_{max(LENGTHS)}", 1, heads, heads, max(LENGTHS), max(LENGTHS), 64),
+         backward=backward, layout=layout)
+    for backward in (False, True)
+    for heads, layout in zip((1, 2), LAYOUTS, strict=True)
+]  # fmt: skip
 
 
 def available_memory() -> float:
@@ -22,20 +31,16 @@ def available_memory() -> float:
     return 0.0
 
 
-def memory_lines(harness: Harness) -> Iterator[Line]:
-    for backward in (False, True):
-        yield from lines_of(harness, backward, LENGTHS)
-
-
-def lines_of(harness: Harness, backward: bool, lengths: tuple[int, ...]) -> Iterator[Line]:
+def memory_lines(harness: Harness, longest: Case) -> Iterator[Line]:
     """The memory of the longest sequence, and its growth from the shortest one."""
     own: dict[int, int] = {}
-    for length in lengths:
-        case = Case(Shape(f"memory_{length}", 1, 1, 1, length, length, 64), backward=backward)
+    for length in LENGTHS:
+        shape = dataclasses.replace(longest.shape, name=f"memory_{length}", Lq=length, Lk=length)
+        case = dataclasses.replace(longest, shape=shape)
         libraries = list(harness.libraries)
-        if 5 * 4.0 * length**2 > available_memory():
+        if 5 * 4.0 * shape.H * length**2 > available_memory():
             libraries = [name for name in libraries if name not in MATERIALISING]
-        if length < max(lengths):
+        if length < max(LENGTHS):
             libraries = [name for name in libraries if name == "heedful"]
         print(f"\n{case}: peak memory beyond inputs and outputs", flush=True)
         answers = harness.memory(case, libraries)
@@ -47,7 +52,7 @@ def lines_of(harness: Harness, backward: bool, lengths: tuple[int, ...]) -> Iter
             yield Line(str(case), f"< {GOAL / 1e6:.0f} MB", "–", None, reason=reason)
             return
         own[length] = answers["heedful"]["extra"]
-    short, long = min(lengths), max(lengths)
+    short, long = min(LENGTHS), max(LENGTHS)
     yield Line(str(case), f"< {GOAL / 1e6:.0f} MB", f"{own[long] / 1e6:.1f} MB", own[long] < GOAL)
     growth = max(own[long], 1) / max(own[short], 1)
     yield Line(
@@ -58,7 +63,7 @@ def lines_of(harness: Harness, backward: bool, lengths: tuple[int, ...]) -> Iter
     )
 
 
-TOPIC = Topic("memory", __doc__, other=memory_lines)
+TOPIC = Topic("memory", __doc__, cases=CASES, judge=memory_lines)
 
 if __name__ == "__main__":
     main(TOPIC)

@@ -42,6 +42,12 @@ def shape_at(quantity: str, value: int) -> Shape:
     return Shape(name, 1, 8, 8, 2048, 2048, 64)
 
 
+def thread_counts(highest: int) -> list[int]:
+    """All up to four, then doubling, and the highest."""
+    counts = {n for n in (1, 2, 3, 4, 8, 16, 32, 64, 128, 256) if n < highest}
+    return sorted({*counts, highest})
+
+
 def measure(harness: Harness, quantity: str, values: list[int]) -> list[dict[str, Any]]:
     """The points of both curves of one quantity."""
     found = []
@@ -92,7 +98,7 @@ def measured(arguments: argparse.Namespace) -> dict[str, Any]:
         series = {}
         for name in arguments.only:
             fixed, values = SERIES[name]
-            numbers = list(values) or list(range(1, arguments.threads + 1))
+            numbers = list(values) or thread_counts(arguments.threads)
             series[name] = {"fixed": fixed, "points": measure(harness, name, numbers)}
         return {**report.as_json(harness, where, command_line(), []), "series": series}
 

@@ -16,28 +16,25 @@ CASES = [
 ]
 
 
-def scaling_lines(harness: Harness) -> Iterator[Line]:
-    for case in CASES:
-        yield scaling_line(harness, case)
-
-
-def scaling_line(harness: Harness, case: Case) -> Line:
+def scaling_lines(harness: Harness, case: Case) -> Iterator[Line]:
     """One thread and all of them take turns."""
     what = f"{case}, {harness.threads} threads against 1"
     unit = "of the peak's own gain"
     if harness.threads == 1:
-        return at_least(what, GOAL, None, unit, reason="there is one thread")
+        yield at_least(what, GOAL, None, unit, reason="there is one thread")
+        return
     together, alone = (Entry(case, "heedful", threads) for threads in (harness.threads, 1))
     race = harness.race([together, alone])
     gain, possible = race.ratio(together, alone), race.gain(harness.threads, 1)
     if gain is None:
         reasons = {**race.left_out, **race.wrong}
-        return Line(what, f"≥ {GOAL:g} {unit}", "–", False, reason=str(list(reasons.values())))
+        yield Line(what, f"≥ {GOAL:g} {unit}", "–", False, reason=str(list(reasons.values())))
+        return
     limit = f"{gain:.2f} x as fast, the peak {possible:.2f} x"
-    return at_least(what, GOAL, gain / possible, unit, limit)
+    yield at_least(what, GOAL, gain / possible, unit, limit).seen_in(race.state)
 
 
-TOPIC = Topic("threads", __doc__, other=scaling_lines)
+TOPIC = Topic("threads", __doc__, cases=CASES, judge=scaling_lines)
 
 if __name__ == "__main__":
     main(TOPIC)

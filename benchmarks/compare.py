@@ -26,10 +26,20 @@ def lines(old: dict[str, Any], new: dict[str, Any], library: str) -> list[tuple[
         speed = old_median / new_median
         line = (
             f"{1e3 * old_median:10.3f} ms {1e3 * new_median:10.3f} ms {speed:7.2f} x "
-            f"{speed * old_peak / new_peak:7.2f} x  {text}"
+            f"{speed * old_peak / new_peak:7.2f} x  {text}{other_state(old, new, text)}"
         )
         found.append((line, speed))
     return found
+
+
+def other_state(old: dict[str, Any], new: dict[str, Any], text: str) -> str:
+    """A remark where the machine was in another state: such times are not comparable."""
+    before, after = (
+        next(one.get("state", {}) for one in run["comparisons"] if one["text"] == text)
+        for run in (old, new)
+    )
+    words = [state.get("word", "unknown") for state in (before, after)]
+    return "" if words[0] == words[1] else f"  ({words[0]}, now {words[1]})"
 
 
 def main(argv: list[str] | None = None) -> int:

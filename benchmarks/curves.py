@@ -50,7 +50,8 @@ def _picture(run: dict[str, Any], quantity: str, folder: Path) -> Path:
         handles.values(), handles.keys(), loc="outside lower center", ncols=7, frameon=False
     )
     machine, threads = run["machine"], run["threads"]
-    counted = "" if quantity == "threads" else f"{threads} threads, "
+    counted = f"{machine['cores']} cores, "
+    counted += "" if quantity == "threads" else f"{threads} threads, "
     figure.suptitle(
         f"float32 attention over {AXES[quantity]}; {series['fixed']}\n"
         f"{machine['processor']}, {counted}level {machine['level']}, {run['date']}",

@@ -1,6 +1,7 @@
 """Every goal of speed and memory: measured, judged, and listed at the end.
 
-A whole run takes about 20 minutes on two cores; it is worth something on a quiet machine only.
+A whole run takes about an hour on two cores, half of that with one of the --layouts; it is worth
+something on a quiet machine only.
 `HEEDFUL_ISA=v3 python benchmarks/goals.py` judges the AVX2 level by the AVX2 peak.
 """
 
@@ -12,6 +13,7 @@ import bench_dtypes
 import bench_forward
 import bench_forward_backward
 import bench_layers
+import bench_layouts
 import bench_linear
 import bench_masks
 import bench_memory
@@ -27,6 +29,7 @@ TOPICS = [
     bench_forward_backward.TOPIC,
     bench_dtypes.TOPIC,
     bench_decode.TOPIC,
+    bench_layouts.TOPIC,
     bench_overhead.TOPIC,
     bench_masks.TOPIC,
     bench_varlen.TOPIC,

@@ -6,15 +6,17 @@ It reads the JSON files of benchmarks/results/ and fills the places between the 
 
 import argparse
 import json
-import re
 import statistics
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import losses
+
 from heedful.benchmark import peers
 from heedful.benchmark.goal import WORDS
+from heedful.benchmark.layout import NAMES
 from heedful.benchmark.topic import counts
 
 ROOT = Path(__file__).parents[1]
@@ -37,11 +39,14 @@ def plain_runs(runs: dict[str, Run]) -> list[Run]:
 
 def medians(runs: dict[str, Run]) -> str:
     """A table of times for each run."""
-    return "\n\n".join(section(run, run["comparisons"]) for run in plain_runs(runs)) or ABSENT
+    return "\n\n".join(section(run, run["comparisons"], {}) for run in plain_runs(runs)) or ABSENT
 
 
 def float32(runs: dict[str, Run]) -> str:
-    """The same of float32 alone, without the tiny call: enough for a first look."""
+    """The same of float32 alone, without the tiny call: enough for a first look.
+
+    Of the second layout only the ratio, in a column of its own.
+    """
     found = []
     for run in plain_runs(runs):
         named = [
@@ -49,20 +54,31 @@ def float32(runs: dict[str, Run]) -> str:
             for one in run["comparisons"]
             if one["case"]["dtype"] == "float32" and one["case"]["shape"]["name"] != "overhead"
         ]
-        found += [section(run, named)] if named else []
+        first = [one for one in named if layout_of(one["case"]) == "bhld"]
+        second = {
+            label({**one["case"], "layout": "bhld"}): ratio_cell(one)
+            for one in named
+            if layout_of(one["case"]) == "blhd"
+        }
+        found += [section(run, first, second)] if first else []
     return "\n\n".join(found) or ABSENT
 
 
-def section(run: Run, comparisons: list[dict[str, Any]]) -> str:
+def section(run: Run, comparisons: list[dict[str, Any]], second: dict[str, str]) -> str:
     """One run: where and how it was measured, then a row for each case."""
     libraries = [name for name in peers.MODULES if name in run["versions"]]
+    columns = [*libraries, "best other / heedful", *([f"in {NAMES['blhd']}"] if second else [])]
     head = [
         f"{origin(run)} Median milliseconds:",
         "",
-        "| case | " + " | ".join(libraries) + " | best other / heedful |",
-        "|---|" + "---:|" * (len(libraries) + 1),
+        f"| case | {' | '.join(columns)} |",
+        "|---|" + "---:|" * len(columns),
     ]
-    return "\n".join(head + [row(comparison, libraries) for comparison in comparisons])
+    rows = [row(one, libraries) for one in comparisons]
+    if second:
+        labels = [label(one["case"]) for one in comparisons]
+        rows = [f"{one} {second.get(name, '')} |" for one, name in zip(rows, labels, strict=True)]
+    return "\n".join(head + rows)
 
 
 def origin(run: Run) -> str:
@@ -75,16 +91,14 @@ def origin(run: Run) -> str:
 
 def row(comparison: dict[str, Any], libraries: list[str]) -> str:
     times = {one["library"]: 1e3 * one["median"] for one in comparison["measured"]}
-    ratio = ratio_of(comparison)
     cells = [f"{times[name]:.4g}" if name in times else "–" for name in libraries]
-    cells.append("" if ratio is None else f"**{ratio:.2f}**")
+    cells.append(ratio_cell(comparison))
     return f"| {label(comparison['case'])} | " + " | ".join(cells) + " |"
 
 
-def ratio_of(comparison: dict[str, Any]) -> float | None:
-    times = {one["library"]: one["median"] for one in comparison["measured"]}
-    others = [times[name] for name in times if name != "heedful"]
-    return min(others) / times["heedful"] if "heedful" in times and others else None
+def ratio_cell(comparison: dict[str, Any]) -> str:
+    ratio = losses.ratio_of(comparison)
+    return "" if ratio is None else f"**{ratio:.2f}**"
 
 
 def label(case: dict[str, Any]) -> str:
@@ -95,8 +109,13 @@ def label(case: dict[str, Any]) -> str:
     extras += [case["dtype"]] if case["dtype"] != "float32" else []
     extras += ["with gradients"] if case["backward"] else []
     extras += [f"dropout {case['dropout_p']:g}"] if case["dropout_p"] else []
+    extras += [NAMES["blhd"]] if layout_of(case) == "blhd" else []
     sizes = f"{shape['B']}, {heads}, {shape['Lq']}×{shape['Lk']}, {shape['D']}"
     return f"{shape['name']}: {', '.join([sizes, *extras])}"
+
+
+def layout_of(case: dict[str, Any]) -> str:
+    return str(case.get("layout", "bhld"))  # older files know one
 
 
 def goals(runs: dict[str, Run], name: str = "goals") -> str:
@@ -105,7 +124,7 @@ def goals(runs: dict[str, Run], name: str = "goals") -> str:
         return ABSENT
     lines = lines_of(runs, name)
     rows = [
-        cells(one["topic"], one["what"], one["goal"], one["figure"], one["limit"], verdict(one))
+        cells(one["topic"], one["what"], one["goal"], one["figure"], limit(one), verdict(one))
         for one in lines
     ]
     head = [
@@ -137,6 +156,11 @@ def goals_v3(runs: dict[str, Run]) -> str:
     return goals(runs, "goals-v3")
 
 
+def limit(line: dict[str, Any]) -> str:
+    """The share of the limit, and the state that the machine was in."""
+    return "; ".join(filter(None, [line["limit"], line.get("state", "")]))
+
+
 def verdict(line: dict[str, Any]) -> str:
     word = WORDS[line["holds"]]
     word = f"**{word}**" if line["holds"] is False else word
@@ -148,16 +172,17 @@ def sweep(runs: dict[str, Run]) -> str:
     if "sweep" not in runs:
         return ABSENT
     run = runs["sweep"]
-    found = [(ratio_of(one), one) for one in run["comparisons"]]
+    found = [(losses.ratio_of(one), one) for one in run["comparisons"]]
     judged = sorted(((r, one) for r, one in found if r is not None), key=lambda pair: pair[0])
     ratios = [ratio for ratio, _ in judged]
-    limit, same = run["sweep"]["limit"], run["sweep"]["same_bits"]
+    wanted, same = run["sweep"]["limit"], run["sweep"]["same_bits"]
     text = (
-        f"{origin(run)} Of {len(found)} shapes, {sum(r >= limit for r in ratios)} are at least "
-        f"{limit} times as fast as the best other library, {sum(r >= 1 for r in ratios)} at least "
+        f"{origin(run)} Of {len(found)} shapes, {sum(r >= wanted for r in ratios)} are at least "
+        f"{wanted} times as fast as the best other library, {sum(r >= 1 for r in ratios)} at least "
         f"as fast; half of them at least {statistics.median(ratios):.2f} times as fast. "
         f"{sum(same)} have the same bits for "
-        f"{', '.join(map(str, run['sweep']['threads']))} threads. Median milliseconds:"
+        f"{', '.join(map(str, run['sweep']['threads']))} threads"
+        f"{' and in both layouts' if 'layouts' in run['sweep'] else ''}. Median milliseconds:"
     )
     libraries = [name for name in peers.MODULES if name in run["versions"]]
     head = [
@@ -167,7 +192,7 @@ def sweep(runs: dict[str, Run]) -> str:
     return "\n".join([text, "", *head, *(row(one, libraries) for _, one in judged)])
 
 
-def losses(runs: dict[str, Run]) -> str:
+def lost(runs: dict[str, Run]) -> str:
     """Every case of every run in which another library was faster."""
     points = [
         one
@@ -177,36 +202,14 @@ def losses(runs: dict[str, Run]) -> str:
     ]
     compared = [one for run in plain_runs(runs) for one in run["comparisons"]]
     compared += runs["sweep"]["comparisons"] if "sweep" in runs else []
-    lost = {
-        f"{label(one['case'])}{with_threads(one)}": (ratio, best_other(one))
-        for one in [*compared, *points]
-        if (ratio := ratio_of(one)) is not None and ratio < 1
-    }
+    found = losses.lost_comparisons(
+        (f"{label(one['case'])}{with_threads(one)}", one) for one in [*compared, *points]
+    )
     for name in runs:
         if not name.endswith("-v3"):
             for line in lines_of(runs, name):
-                lost |= lost_line(line)
-    if not lost:
-        return "No other library is faster in any of the committed measurements."
-    rows = [
-        f"| {name} | {library} | {ratio:.2f} |"
-        for name, (ratio, library) in sorted(lost.items(), key=lambda item: item[1][0])
-    ]
-    head = ["| case | faster | its time / heedful's |", "|---|---|---:|"]
-    return "\n".join(head + rows)
-
-
-# the times in the limit of a line, where they are not of cases of attention
-TIME = re.compile(r"(?:^|, |; )([^,;]+) ([\d.]+(?:e[+-]?\d+)?) ms")
-
-
-def lost_line(line: dict[str, Any]) -> dict[str, tuple[float, str]]:
-    times = {name: float(number) for name, number in TIME.findall(line["limit"])}
-    own = times.pop("heedful", None)
-    if own is None or not times or min(times.values()) >= own:
-        return {}
-    fastest = min(times, key=lambda name: times[name])
-    return {f"{line['topic']}: {line['what']}": (times[fastest] / own, fastest)}
+                found |= losses.lost_line(line)
+    return losses.table(found)
 
 
 def with_threads(point: dict[str, Any]) -> str:
@@ -214,22 +217,18 @@ def with_threads(point: dict[str, Any]) -> str:
     return "" if number is None else f", {number} thread{'s' * (number > 1)}"
 
 
-def best_other(comparison: dict[str, Any]) -> str:
-    others = [one for one in comparison["measured"] if one["library"] != "heedful"]
-    return str(min(others, key=lambda one: one["median"])["library"])
-
-
 def pictures(runs: dict[str, Run]) -> str:
     """Links to the pictures of bench_scaling.py, each with a description."""
     if "scaling" not in runs:
         return ABSENT
     run = runs["scaling"]
+    drawn = f"The curves were drawn on {run['machine']['cores']} cores."
     links = [
         f"![GFLOP/s over {name} ({series['fixed']}), forward and with gradients, "
         f"for {', '.join(run['versions'])}](speed-{name}.svg)"
         for name, series in run["series"].items()
     ]
-    return "\n\n".join([origin(run), *links])
+    return "\n\n".join([origin(run), drawn, *links])
 
 
 TABLES: dict[str, Callable[[dict[str, Run]], str]] = {
@@ -240,7 +239,7 @@ TABLES: dict[str, Callable[[dict[str, Run]], str]] = {
     "goals-v3": goals_v3,
     "sweep": sweep,
     "pictures": pictures,
-    "losses": losses,
+    "losses": lost,
 }
 
 

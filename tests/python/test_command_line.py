@@ -264,3 +264,36 @@ def test_bench_checks_times_and_writes_what_it_measured(tmp_path: Path) -> None:
         assert one["error"] < 1e-5
     assert written["machine"]["level"] == heedful.show_config(mode="dicts")["level"]
     assert written["command"].startswith("python -m heedful bench --shapes overhead")
+
+
+@pytest.mark.once
+def test_bench_measures_both_layouts(tmp_path: Path) -> None:
+    quick = ("--rounds", "1", "--seconds", "0.01", "--threads", "1", "--json", "times.json")
+    done = run(tmp_path, "bench", "--shapes", "tiny_32", "--libraries", "heedful", *quick)
+    assert done.returncode == 0, done.stderr
+    assert "tiny_32 (64, 8, 32x32, 64), float32, forward, (B, L, H, D)\n" in done.stdout
+    written = json.loads((tmp_path / "times.json").read_text(encoding="utf-8"))
+    layouts = [comparison["case"]["layout"] for comparison in written["comparisons"]]
+    assert layouts == ["bhld", "blhd"]
+
+
+@pytest.mark.once
+def test_bench_prints_the_speed_over_several_numbers_of_threads(tmp_path: Path) -> None:
+    program = (
+        "import sys; from heedful.benchmark import processor; processor.cores = lambda: 2;"
+        "from heedful.__main__ import main; sys.exit(main())"
+    )
+    words = ("bench", "--threads", "1", "2", "4", "--shapes", "tiny_32", "--layouts", "blhd")
+    quick = ("--rounds", "2", "--seconds", "0.01", "--json", "times.json")
+    done = run(tmp_path, *words, *quick, program=("-c", program))
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == "left out: 4 threads, more than the 2 cores of this machine"
+    assert "numpy" not in lines[3]  # heedful alone, unless others are named
+    shown = "tiny_32 (64, 8, 32x32, 64), float32, forward, (B, L, H, D)"
+    counts = [line.split()[0] for line in lines[lines.index(shown) + 3 :][:2]]
+    assert counts == ["1", "2"]
+    (curve,) = json.loads((tmp_path / "times.json").read_text(encoding="utf-8"))["curves"]
+    assert [point["threads"] for point in curve["points"]] == [1, 2]
+    assert curve["points"][0]["speed_up"] == 1.0
+    assert curve["points"][1]["limit_speed_up"] > 0

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from heedful.benchmark.layout import LAYOUTS
 from heedful.benchmark.shapes import Case, Shape
 
 SEED = 20_261_121
@@ -15,9 +16,16 @@ RESTRICTIONS = ("", "padding", "mask")
 
 
 def drawn_cases(count: int = COUNT, seed: int = SEED) -> list[Case]:
-    """float32 forward on random shapes."""
+    """float32 forward on random shapes in random layouts."""
     rng = np.random.default_rng(seed)
-    return [Case(_draw(rng, f"drawn_{number:02d}")) for number in range(count)]
+    of_layouts = np.random.default_rng([seed, 1])  # its own: the shapes do not depend on it
+    cases = [Case(_draw(rng, f"drawn_{number:02d}")) for number in range(count)]
+    layouts = [LAYOUTS[of_layouts.integers(len(LAYOUTS))] for _ in cases]
+    # a single head has one layout
+    return [
+        next(iter(case.laid_out([layout])), case)
+        for case, layout in zip(cases, layouts, strict=True)
+    ]
 
 
 def _draw(rng: np.random.Generator, name: str) -> Shape:

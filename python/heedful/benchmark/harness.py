@@ -13,6 +13,7 @@ from heedful.benchmark.peak import MachinePeak
 from heedful.benchmark.process import WorkerDied, WorkerProcess
 from heedful.benchmark.race import Entry, Race, Runner, rotated
 from heedful.benchmark.shapes import Case, make_inputs
+from heedful.benchmark.state import UNKNOWN, State, is_undisturbed, worse
 from heedful.benchmark.worker import encode_case
 
 SLOPE = 0.1  # with dropout: tolerance of the projection of the result on the exact output, about 1
@@ -43,6 +44,7 @@ class Comparison:
     wrong: dict[str, str]  # library: what was wrong with its result
     peak_gflops: float
     peak_bandwidth: float | None  # GB/s
+    state: State = UNKNOWN  # of the machine in the rounds that count
 
     @property
     def own(self) -> Measured | None:
@@ -76,6 +78,7 @@ class Comparison:
             "wrong": self.wrong,
             "peak_gflops": self.peak_gflops,
             "peak_bandwidth": self.peak_bandwidth,
+            "state": dataclasses.asdict(self.state),
         }
 
 
@@ -132,6 +135,7 @@ class Harness:
             {entry.library: reason for entry, reason in race.wrong.items()},
             race.peak_gflops(count),
             race.peak_bandwidth(count),
+            race.state,
         )
 
     def race(self, entries: Sequence[Entry], rounds: int | None = None) -> Race:
@@ -139,6 +143,7 @@ class Harness:
         threads = sorted({entry.threads for entry in entries} or {self.threads})
         race = Race({}, {}, {}, {n: [] for n in threads}, {n: [] for n in threads})
         self._check(entries, race)
+        nops = [self.peak.nops(threads[-1])]  # before every round, and after the last
         for turn in range(rounds or self.rounds):
             for count in threads:
                 race.gflops[count].append(self.peak.gflops(count))
@@ -146,7 +151,9 @@ class Harness:
                     race.bandwidth[count].append(read)
             for runner in rotated(list(race.runners.values()), turn):
                 if runner.entry in race.runners:  # its process may have died meanwhile
-                    self._take_turn(runner, turn, race)
+                    self._take_turn(runner, turn, race, nops)
+            nops.append(self.peak.nops(threads[-1]))
+        race = race.in_one_state([*map(worse, nops, nops[1:])], self.peak.best_nops)
         for runner in race.runners.values():
             runner.keep_fastest()
         return race
@@ -184,15 +191,16 @@ class Harness:
             except WorkerDied:
                 self._workers.pop(place).close()
 
-    def _take_turn(self, runner: Runner, turn: int, race: Race) -> None:
+    def _take_turn(
+        self, runner: Runner, turn: int, race: Race, nops: Sequence[float | None]
+    ) -> None:
         if turn == TRIALS:
             runner.keep_fastest()
-        if all(
-            sum(map(len, turns)) >= ENOUGH and min(map(min, turns)) > SLOW
-            for turns in runner.times.values()
-        ):
-            return
+        needed = self._is_needed(runner, nops)
         for way, turns in runner.times.items():
+            if not needed:
+                turns.append([])
+                continue
             answer = self._ask(
                 runner.entry, race, "turn", slot=runner.slot, way=way, seconds=self.seconds
             )
@@ -201,12 +209,27 @@ class Harness:
                 return
             turns.append(answer["times"])
 
-    def same_bits(self, case: Case, threads: Sequence[int]) -> bool:
-        """Whether heedful's result is the same, bit for bit, with each number of threads."""
-        entry = Entry(case, "heedful", self.threads)
-        race = Race({}, {}, {}, {}, {})
-        answer = self._ask(entry, race, "digests", case=encode_case(case), threads=list(threads))
-        return len(set(answer.get("digests", ["", "no answer"]))) == 1
+    def _is_needed(self, runner: Runner, nops: Sequence[float | None]) -> bool:
+        """Whether it has not enough slow calls yet, in rounds no worse than this one."""
+        good = [is_undisturbed(one, self.peak.best_nops) for one in map(worse, nops, nops[1:])]
+        if not is_undisturbed(nops[-1], self.peak.best_nops):
+            good = [True] * len(good)
+        for turns in runner.times.values():
+            counted = [turn for turn, fits in zip(turns, good, strict=True) if fits and turn]
+            if sum(map(len, counted)) < ENOUGH or min(map(min, counted)) <= SLOW:
+                return True
+        return False
+
+    def same_bits(self, cases: Sequence[Case], threads: Sequence[int]) -> bool:
+        """Whether heedful's results are the same bits in all cases with each number of threads."""
+        found: set[str] = set()
+        for case in cases:
+            entry, race = Entry(case, "heedful", self.threads), Race({}, {}, {}, {}, {})
+            answer = self._ask(
+                entry, race, "digests", case=encode_case(case), threads=list(threads)
+            )
+            found.update(answer.get("digests", ["", "no answer"]))
+        return len(found) == 1
 
     def memory(self, case: Case, libraries: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Peak memory of each library, each in a fresh process."""

@@ -1,15 +1,20 @@
-// What this processor can do at most:  machine_peak fma|read THREADS SECONDS
-//   fma   prints GFLOP/s of independent float32 multiply-adds in registers
-//   read  prints GB/s of summing an array that no cache holds
+// What this processor can do at most:  machine_peak fma|read|state THREADS SECONDS
+//   fma    prints GFLOP/s of independent float32 multiply-adds in registers
+//   read   prints GB/s of summing an array that no cache holds
+//   state  prints independent instructions in the time of one step of a dependent chain, on the
+//          thread that reaches least: 4 to 8, and less where another program uses the same core;
+//          0 on processors whose instructions are not known here
 // The benchmarks compile it with -O3 for the processor level that heedful runs at, run it between
 // their turns and state every speed as a share of it.
 #include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <thread>
 #include <vector>
 
@@ -93,21 +98,81 @@ double read(double seconds, std::atomic<float>& sink) {
   return done / elapsed;
 }
 
+// A dependent chain of additions takes one step a cycle, whoever else runs on the core, and at any
+// frequency; nops take what the core has left. Register and register: some processors add a
+// constant without time. The instructions change no memory and no register but `value`.
+#if defined(__x86_64__) || defined(__aarch64__)
+#if defined(__x86_64__)
+#define HEEDFUL_CHAIN_STEP "add %1, %0\n"
+#else
+#define HEEDFUL_CHAIN_STEP "add %0, %0, %1\n"
+#endif
+
+void run_nops() { asm volatile(".rept 256\nnop\n.endr\n"); }
+
+void run_chain(std::uint64_t& value, std::uint64_t term) {
+  asm volatile(".rept 256\n" HEEDFUL_CHAIN_STEP ".endr\n" : "+r"(value) : "r"(term));
+}
+
+// Seconds that this thread ran, without those in which another one had its processor.
+double ran() {
+#if defined(CLOCK_THREAD_CPUTIME_ID)
+  timespec time;
+  if (clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time) == 0)
+    return double(time.tv_sec) + 1e-9 * double(time.tv_nsec);
+#endif
+  return now();
+}
+
+// Returns nops a step of the chain, the median over pairs of slices of some microseconds, times the
+// share of the time in which the thread ran at all.
+double nops_per_step(double seconds) {
+  constexpr int loops = 400;
+  std::vector<double> ratios;
+  std::uint64_t value = 1;
+  const double first = now(), ran_before = ran();
+  double start = first;
+  while (ratios.empty() || start < first + seconds) {
+    for (int loop = 0; loop < loops; ++loop) run_nops();
+    const double middle = now();
+    for (int loop = 0; loop < loops; ++loop) run_chain(value, 3);
+    const double stop = now();
+    ratios.push_back((stop - middle) / (middle - start));
+    start = now();
+  }
+  const double share = (ran() - ran_before) / (now() - first);
+  const auto median = ratios.begin() + std::ptrdiff_t(ratios.size() / 2);
+  std::nth_element(ratios.begin(), median, ratios.end());
+  return *median * std::min(share, 1.0);
+}
+#else
+double nops_per_step(double) { return 0; }
+#endif
+
+double measure(const char* mode, double seconds, std::atomic<float>& sink) {
+  if (std::strcmp(mode, "fma") == 0) return multiply_add(seconds, sink);
+  if (std::strcmp(mode, "read") == 0) return read(seconds, sink);
+  return nops_per_step(seconds);
+}
+
 }  // namespace
 
 int main(int count, char** words) {
-  if (count != 4) return std::fprintf(stderr, "usage: machine_peak fma|read THREADS SECONDS\n"), 2;
-  const bool fma = std::strcmp(words[1], "fma") == 0;
+  if (count != 4)
+    return std::fprintf(stderr, "usage: machine_peak fma|read|state THREADS SECONDS\n"), 2;
+  const char* const mode = words[1];
   const int threads = std::atoi(words[2]);
   const double seconds = std::atof(words[3]);
   std::vector<double> rates(threads);
   std::atomic<float> sink;
   std::vector<std::thread> team;
-  for (int thread = 0; thread < threads; ++thread) {
-    team.emplace_back(
-        [&, thread] { rates[thread] = fma ? multiply_add(seconds, sink) : read(seconds, sink); });
-  }
+  for (int thread = 0; thread < threads; ++thread)
+    team.emplace_back([&, thread] { rates[thread] = measure(mode, seconds, sink); });
   for (auto& one : team) one.join();
+  if (std::strcmp(mode, "state") == 0) {
+    std::printf("%.3f\n", *std::min_element(rates.begin(), rates.end()));
+    return 0;
+  }
   double total = 0;
   for (double rate : rates) total += rate;
   std::printf("%.3f\n", total * 1e-9);

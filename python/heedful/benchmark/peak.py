@@ -9,8 +9,10 @@ from pathlib import Path
 
 import heedful
 from heedful.benchmark.process import interpreter
+from heedful.benchmark.state import known_best
 
 SECONDS = 0.08  # of each measurement
+GLANCE = 0.03  # of one of the machine's state
 
 # The peak of a level: that of the vector instructions that heedful can use at it.
 VECTORS = {"v2": "SSE", "v3": "AVX2 FMA", "v4": "AVX-512 FMA", "native": "FMA"}
@@ -21,7 +23,9 @@ def _level() -> str:
 
 
 class MachinePeak:
-    """float32 multiply-adds and memory reads per second, by a small program compiled on demand.
+    """float32 multiply-adds and memory reads per second, and the machine's state.
+
+    They are measured by a small program compiled on demand.
 
     Without a C++ compiler, NumPy's fastest product of large matrices replaces the first.
     """
@@ -29,6 +33,7 @@ class MachinePeak:
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="heedful-peak-")
         self._program = _build(Path(self._folder.name))
+        self.best_nops = known_best()  # instructions a cycle of a core of its own
         self.meaning = (
             f"{VECTORS[_level()]} peak"
             if self._program
@@ -49,6 +54,14 @@ class MachinePeak:
         if self._program is None:
             return None
         return self._run(threads, str(self._program), "read", str(threads), str(SECONDS))
+
+    def nops(self, threads: int) -> float | None:
+        """Instructions a cycle that the most disturbed core has left; None if unknown."""
+        if self._program is None:
+            return None
+        found = self._run(threads, str(self._program), "state", str(threads), str(GLANCE))
+        self.best_nops = max(self.best_nops, found)
+        return found or None
 
     def _run(self, threads: int, *command: str) -> float:
         names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")

@@ -3,20 +3,18 @@
 import os
 import platform
 import time
-from pathlib import Path
 from typing import Any
 
 import heedful
+from heedful.benchmark import processor
 from heedful.benchmark.harness import Comparison, Harness, Measured
 
 
 def machine() -> dict[str, Any]:
     """The machine that the times were measured on."""
     return {
-        "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count(),
+        "processor": processor.name(),
+        "cores": processor.cores(),
         "system": platform.system(),
         "python": platform.python_version(),
         "level": level(),
@@ -31,17 +29,6 @@ def load() -> float | None:
 
 def level() -> str:
     return str(heedful.show_config(mode="dicts")["level"])
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    fields = dict(line.split(":", 1) for line in lines if ":" in line)
-    named = {name.strip(): text.strip() for name, text in fields.items()}
-    family = "/".join(named.get(n, "?") for n in ("cpu family", "model", "stepping"))
-    return f"{named.get('model name', platform.machine())} (family/model/stepping {family})"
 
 
 def as_json(
@@ -63,14 +50,10 @@ def as_json(
 
 
 def introduction(harness: Harness, where: dict[str, Any]) -> str:
+    used = f"{where['cores']} cores, {harness.threads} threads"
     lines = [
-        ", ".join(
-            [
-                where["processor"],
-                f"{where['cores']} cores, {harness.threads} threads",
-                f"Python {where['python']}, heedful level {where['level']}",
-            ]
-        ),
+        where["processor"],
+        f"{used}, Python {where['python']}, heedful level {where['level']}",
         "versions: " + ", ".join(f"{name} {version}" for name, version in harness.versions.items()),
         *(f"{name}: {reason}" for name, reason in harness.absent.items()),
         f"each library in a process of its own, {harness.rounds} rounds, times of single calls",
@@ -88,8 +71,8 @@ def table(comparison: Comparison, meaning: str) -> str:
         limit += f", memory {comparison.peak_bandwidth:.0f} GB/s"
     unit = "GB/s" if case.reads_memory else "GFLOP/s"
     lines = [
-        f"{case}\n  {limit}",
-        f"  {'':<38}{'best':>10}{'median':>10}{'spread':>8}{unit:>9}{'of peak':>9}  heedful is",
+        f"{case}\n  {limit}\n  {comparison.state}",
+        f"  {'':<35}{'best':>10}{'median':>10}{'spread':>8}{unit:>9}{'of peak':>9}  heedful is",
     ]
     others = sorted(
         (one for one in comparison.measured if one is not comparison.own),
@@ -107,7 +90,7 @@ def _line(one: Measured, comparison: Comparison) -> str:
     ratio = "" if own is None or one is own else f"{one.median / own.median:7.2f} x as fast"
     fraction = comparison.fraction(one)
     return (
-        f"  {one.library + ' ' + one.way:<38}{duration(one.best):>10}{duration(one.median):>10}"
+        f"  {one.library + ' ' + one.way:<35}{duration(one.best):>10}{duration(one.median):>10}"
         f"{one.spread:>8.0%}{comparison.case.rate(one.median):>9.1f}"
         f"{'' if fraction is None else format(fraction, '.0%'):>9}  {ratio}"
     ).rstrip()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import heedful
 from heedful.benchmark.channel import Answer, rest
 from heedful.benchmark.process import WorkerDied, WorkerProcess
+from heedful.benchmark.state import UNKNOWN, State, choose_rounds, worse
 
 if TYPE_CHECKING:
     from heedful.benchmark.harness import Harness
@@ -82,6 +83,7 @@ class Turns:
 
     times: Mapping[str, list[float]]  # name: the median seconds of every round
     gflops: list[float]  # the machine's peak before every round
+    state: State = UNKNOWN  # of the machine in these rounds
 
     def seconds(self, name: str) -> float:
         return statistics.median(self.times[name])
@@ -102,11 +104,14 @@ class Turns:
 
 
 def take_turns(harness: Harness, turns: Mapping[str, Callable[[float], list[float]]]) -> Turns:
-    """Time each library once in every round."""
+    """Time each library once in every round; the rounds in one state of the machine count."""
     times: dict[str, list[float]] = {name: [] for name in turns}
-    gflops = []
+    gflops, nops = [], [harness.peak.nops(harness.threads)]
     for _ in range(harness.rounds):
         gflops.append(harness.peak.gflops(harness.threads))
         for name, turn in turns.items():
             times[name].append(statistics.median(turn(harness.seconds)))
-    return Turns(times, gflops)
+        nops.append(harness.peak.nops(harness.threads))
+    state, kept = choose_rounds([*map(worse, nops, nops[1:])], harness.peak.best_nops)
+    chosen = {name: [seconds[n] for n in kept] for name, seconds in times.items()}
+    return Turns(chosen, [gflops[n] for n in kept], state)

@@ -3,11 +3,14 @@
 import dataclasses
 import math
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from heedful.benchmark.layout import NAMES, Layout, laid_out
 
 Array = NDArray[Any]
 
@@ -77,6 +80,8 @@ FORWARD = (
     Shape("additive_1k", 1, 12, 12, 1024, 1024, 64, bias=True),
     Shape("long_8k", 1, 8, 8, 8192, 8192, 64, causal=True),
     Shape("tiny_32", 64, 8, 8, 32, 32, 64),
+    Shape("cross_77", 2, 10, 10, 1024, 77, 64),
+    Shape("swin_49", 256, 4, 4, 49, 49, 32, bias=True),
 )
 DECODE = (
     Shape("decode_8k_gqa", 1, 32, 8, 1, 8192, 128),
@@ -103,17 +108,28 @@ SHAPES = {
 
 @dataclass(frozen=True)
 class Case:
-    """One thing to measure: a shape, a dtype, and whether gradients are computed too."""
+    """One thing to measure: a shape, a dtype, whether gradients are computed too, the memory."""
 
     shape: Shape
     dtype: str = "float32"
     backward: bool = False
     dropout_p: float = 0.0
+    layout: Layout = "bhld"
 
     def __str__(self) -> str:
         kind = "forward + backward" if self.backward else "forward"
         dropout = f", dropout {self.dropout_p:g}" if self.dropout_p else ""
-        return f"{self.shape.name} ({self.shape}), {self.dtype}, {kind}{dropout}"
+        memory = "" if self.layout == "bhld" else f", {NAMES[self.layout]}"
+        return f"{self.shape.name} ({self.shape}), {self.dtype}, {kind}{dropout}{memory}"
+
+    def laid_out(self, layouts: Iterable[Layout]) -> "list[Case]":
+        """The case in each layout; with a single head both are the same memory.
+
+        A case that is not contiguous by itself is left so.
+        """
+        own = ["bhld", *(["blhd"] if self.shape.H > 1 else [])]
+        allowed = own if self.layout == "bhld" else [self.layout]
+        return [dataclasses.replace(self, layout=one) for one in layouts if one in allowed]
 
     @property
     def flops(self) -> float:
@@ -150,7 +166,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Inputs:
-    """Contiguous arrays, the same in every process as the seed is derived from the sizes."""
+    """The same in every process and layout, as the seed is derived from the sizes."""
 
     query: Array  # (B, H, Lq, D)
     key: Array  # (B, Hkv, Lk, D)
@@ -196,9 +212,12 @@ def make_inputs(case: Case) -> Inputs:
     def normal(*sizes: int) -> Array:
         return rng.standard_normal(sizes, dtype=np.float32).astype(dtype, copy=False)
 
-    query = normal(shape.B, shape.H, shape.Lq, shape.D)
-    key = normal(shape.B, shape.Hkv, shape.Lk, shape.D)
-    value = normal(shape.B, shape.Hkv, shape.Lk, shape.D)
+    def heads(*sizes: int) -> Array:
+        return laid_out(normal(*sizes), case.layout)
+
+    query = heads(shape.B, shape.H, shape.Lq, shape.D)
+    key = heads(shape.B, shape.Hkv, shape.Lk, shape.D)
+    value = heads(shape.B, shape.Hkv, shape.Lk, shape.D)
     bias = normal(1, 1, shape.Lq, shape.Lk) if shape.bias else None
     mask = None
     if shape.mask:
@@ -210,7 +229,7 @@ def make_inputs(case: Case) -> Inputs:
     if shape.padding is not None:
         low, high = shape.padding
         lengths = rng.integers(low, high + 1, size=shape.B)
-    dout = normal(shape.B, shape.H, shape.Lq, shape.D) if case.backward else query
+    dout = heads(shape.B, shape.H, shape.Lq, shape.D) if case.backward else query
     q_lengths = lengths if shape.ragged else None
     return Inputs(query, key, value, dout, bias, mask, lengths, q_lengths, shape.window)
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import textwrap
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 
 from heedful._printable import printable
 from heedful.benchmark import report
 from heedful.benchmark.channel import Worker, serve
-from heedful.benchmark.command import add_run_arguments, command_line
-from heedful.benchmark.goal import WORDS, Goal, Line, OwnGoal, own_lines, own_races
+from heedful.benchmark.command import add_layouts_argument, add_run_arguments, command_line
+from heedful.benchmark.goal import Goal, Line, OwnGoal, own_lines, own_races
 from heedful.benchmark.harness import Comparison, Harness
+from heedful.benchmark.layout import Layout
 from heedful.benchmark.shapes import Case
 
 QUICK = {"rounds": 2, "seconds": 0.05}
@@ -28,12 +32,14 @@ class Topic:
     description: str
     goals: Mapping[Case, Goal] = dataclasses.field(default_factory=dict)
     own_goals: Sequence[OwnGoal] = ()
+    cases: Sequence[Case] = ()  # that `judge` measures in its own way
+    judge: Callable[[Harness, Case], Iterator[Line]] | None = None
     other: Callable[[Harness], Iterator[Line]] | None = None  # other than cases
 
     @property
     def shapes(self) -> list[str]:
-        own = [goal.case.shape.name for goal in self.own_goals]
-        return list(dict.fromkeys([*(case.shape.name for case in self.goals), *own]))
+        cases = [*self.goals, *(goal.case for goal in self.own_goals), *self.cases]
+        return list(dict.fromkeys(case.shape.name for case in cases))
 
 
 def run_topics(description: str, topics: Sequence[Topic], argv: Sequence[str] | None = None) -> int:
@@ -50,7 +56,7 @@ def run_topics(description: str, topics: Sequence[Topic], argv: Sequence[str] | 
         arguments.libraries, arguments.threads, arguments.rounds, arguments.seconds
     ) as harness:
         print(report.introduction(harness, where), flush=True)
-        run = _Run(harness, arguments.shapes)
+        run = _Run(harness, arguments.shapes, arguments.layouts)
         for topic in chosen:
             run.measure(topic)
         print("\n" + summary(run.lines), flush=True)
@@ -75,6 +81,7 @@ def _parser(description: str, topics: Sequence[Topic]) -> argparse.ArgumentParse
         )  # fmt: skip
     parser.add_argument("--shapes", nargs="+", choices=shapes, metavar="NAME", default=shapes,
                         help=f"only these of {', '.join(shapes)}")  # fmt: skip
+    add_layouts_argument(parser)
     parser.add_argument(
         "--quick", action="store_true",
         help="few and short rounds: a smoke test, not a reliable measurement",
@@ -87,51 +94,59 @@ def _parser(description: str, topics: Sequence[Topic]) -> argparse.ArgumentParse
 class _Run:
     """The results so far. A case that two topics share is measured once."""
 
-    def __init__(self, harness: Harness, shapes: Sequence[str]) -> None:
+    def __init__(self, harness: Harness, shapes: Sequence[str], layouts: Sequence[Layout]) -> None:
         self.comparisons: dict[Case, Comparison] = {}
         self.lines: list[tuple[str, Line]] = []
         self._harness = harness
         self._shapes = shapes
+        self._layouts = layouts
         self._bfloat16 = find_spec("ml_dtypes") is not None
 
     def measure(self, topic: Topic) -> None:
         print(f"\n== {topic.name}: {topic.description.splitlines()[0]}", flush=True)
-        for case, goal in topic.goals.items():
-            if not self._is_selected(case):
-                continue
-            if case not in self.comparisons:
-                self.comparisons[case] = self._harness.compare(case, goal.libraries)
-                meaning = self._harness.peak.meaning
-                print("\n" + report.table(self.comparisons[case], meaning), flush=True)
-            self._add(topic, goal.lines(self.comparisons[case]))
-        own = [goal for goal in topic.own_goals if self._is_selected(goal.case)]
+        for goal_case, goal in topic.goals.items():
+            for case in self._selected(goal_case):
+                if case not in self.comparisons:
+                    self.comparisons[case] = self._harness.compare(case, goal.libraries)
+                    meaning = self._harness.peak.meaning
+                    print("\n" + report.table(self.comparisons[case], meaning), flush=True)
+                self._add(topic, goal.lines(self.comparisons[case]))
+        own = [
+            laid_out
+            for goal in topic.own_goals
+            if self._is_selected(goal.case)
+            for laid_out in goal.laid_out(self._layouts)
+        ]
         for goals in own_races(own):
             self._add(topic, own_lines(self._harness, goals))
+        if topic.judge is not None:
+            for case in [case for one in topic.cases for case in self._selected(one)]:
+                self._add(topic, topic.judge(self._harness, case))
         if topic.other is not None:
-            for line in topic.other(self._harness):
-                self._add(topic, [line])
+            self._add(topic, topic.other(self._harness))
+
+    def _selected(self, case: Case) -> list[Case]:
+        return case.laid_out(self._layouts) if self._is_selected(case) else []
 
     def _is_selected(self, case: Case) -> bool:
         return case.shape.name in self._shapes and (self._bfloat16 or case.dtype != "bfloat16")
 
-    def _add(self, topic: Topic, lines: Sequence[Line]) -> None:
+    def _add(self, topic: Topic, lines: Iterable[Line]) -> None:
         for line in lines:
             self.lines.append((topic.name, line))
-            print(f"  {line}", flush=True)
+            print(textwrap.indent(str(line), "  "), flush=True)
 
 
 def summary(lines: Sequence[tuple[str, Line]]) -> str:
-    """All lines, and the number that hold."""
-    rows = [
-        [topic, line.what, line.goal, line.figure, line.limit, _verdict(line)]
-        for topic, line in lines
-    ]
-    table = [["topic", "what", "goal", "figure", "of the limit", ""], *rows]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    text = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in table
-    ]
+    """All lines by topic, the number that hold, and the states of the machine that they saw."""
+    text = []
+    for topic, found in itertools.groupby(lines, key=lambda pair: pair[0]):
+        text.append(f"{topic}:")
+        text += [textwrap.indent(str(line), "  ") for _, line in found]
+    states = Counter(line.state for _, line in lines if line.state)
+    if states:
+        seen = ", ".join(f"{number} {word}" for word, number in states.items())
+        text.append(f"state of the machine: {seen}")
     return "\n".join([*text, counts([line.holds for _, line in lines])])
 
 
@@ -141,11 +156,6 @@ def counts(verdicts: Sequence[bool | None]) -> str:
     unjudged = len(verdicts) - len(judged)
     suffix = f"; {unjudged} cannot be judged here" if unjudged else ""
     return f"{sum(judged)} of {len(judged)} goals hold{suffix}"
-
-
-def _verdict(line: Line) -> str:
-    word = WORDS[line.holds]
-    return f"{word}: {line.reason}" if line.reason else word
 
 
 def main(topic: Topic, worker: Callable[[str, int], Worker] | None = None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import pytest
@@ -21,9 +22,14 @@ OTHER = Case(Shape("other", 2, 3, 3, 17, 11, 8))
 
 
 class Peak:
-    """100 GFLOP/s and 10 GB/s a thread."""
+    """100 GFLOP/s and 10 GB/s a thread, on a core of its own unless `seen` says otherwise."""
 
     meaning = "FMA peak"
+    best_nops = 6.0
+    seen: ClassVar[list[float | None]] = []  # before every round and after the last
+
+    def nops(self, threads: int) -> float | None:
+        return self.seen.pop(0) if self.seen else 6.0
 
     def gflops(self, threads: int) -> float:
         return 100.0 * threads
@@ -153,6 +159,57 @@ def test_after_two_rounds_only_the_fastest_way_runs(played: pytest.MonkeyPatch) 
     assert torch is not None
     assert torch.way == "way 1"
     assert torch.calls == 2 * 5
+
+
+class Disturbed(Worker):
+    """Calls that take twice as long while the machine is shared, whatever round it is."""
+
+    rounds: ClassVar[list[bool]] = []
+
+    def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
+        if do == "turn" and self.library == "heedful":
+            Worker.machine = 2.0 if self.rounds.pop(0) else 1.0
+        return super().ask(do, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("nops", "word", "kept", "milliseconds"),
+    [
+        # a round counts as the worse of its two ends
+        ([6, 6, 6, 6, 6, 6], "undisturbed", 5, 2.0),
+        ([4, 4, 6, 6, 6, 6], "undisturbed", 3, 2.0),
+        ([6, 6, 6, 4, 4, 4], "shared", 3, 4.0),  # two are too few
+        ([3, 4, 4, 4, 3, 4], "shared", 5, 4.0),
+        ([None] * 6, "unknown", 5, 2.0),
+    ],
+)
+def test_rounds_in_different_states_are_not_mixed(
+    played: pytest.MonkeyPatch, nops: list[float | None], word: str, kept: int, milliseconds: float
+) -> None:
+    shared = [min(pair) < 5 if None not in pair else False for pair in pairwise(nops)]
+    played.setattr(Disturbed, "rounds", shared)
+    played.setattr(Peak, "seen", list(nops))
+    played.setattr(harness, "WorkerProcess", Disturbed)
+    with harness.Harness(["heedful", "torch"], threads=1, rounds=5) as one:
+        comparison = one.compare(CASE)
+    assert (comparison.state.word, comparison.state.kept) == (word, kept)
+    assert comparison.own is not None
+    assert comparison.own.best == pytest.approx(1e-3 * milliseconds)
+    assert comparison.own.calls == 2 * kept
+    assert comparison.ratio == pytest.approx(3.0)
+    assert word in table(comparison, "FMA peak")
+    assert comparison.as_dict()["state"]["word"] == word
+
+
+def test_slow_calls_are_repeated_in_undisturbed_rounds(played: pytest.MonkeyPatch) -> None:
+    played.setattr(Worker, "seconds", {"heedful": 2.0})  # two calls a round; three are enough
+    played.setattr(Peak, "seen", [4, 4, 4, 4, 6, 6, 6, 6, 6])
+    with harness.Harness(["heedful"], threads=1, rounds=8) as one:
+        comparison = one.compare(CASE)
+    assert Worker.asked.count(("heedful", "turn")) == 2 + 2  # none in the third and the last rounds
+    assert comparison.state.word == "undisturbed"
+    assert comparison.own is not None
+    assert comparison.own.calls == 4
 
 
 def test_cases_of_one_library_race_on_a_machine_that_gets_slower(

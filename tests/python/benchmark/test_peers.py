@@ -40,16 +40,25 @@ CASES = {
     "backward_grouped": Case(Shape("backward_grouped", 2, 6, 2, 13, 13, 8, True), backward=True),
     "backward_bias": Case(Shape("backward_bias", 2, 3, 3, 11, 17, 8, bias=True), backward=True),
 }
+CASES |= {
+    f"{name}_in_blhd": dataclasses.replace(case, layout="blhd") for name, case in CASES.items()
+}
 # What a library cannot do, and says so.
 BACKWARD = {name for name, case in CASES.items() if case.backward}
 LENGTHS = {name for name, case in CASES.items() if case.shape.ragged}
+
+
+def of(dtype: str) -> set[str]:
+    return {name for name, case in CASES.items() if case.dtype == dtype}
+
+
 REFUSED = {
-    "numpy": {"float16", "bfloat16", *LENGTHS},
+    "numpy": {*of("float16"), *of("bfloat16"), *LENGTHS},
     "torch": LENGTHS,
     "heedful": set(),
-    "jax": {"float16", "float64", *LENGTHS},
-    "onnxruntime": {"float64", "bfloat16", *BACKWARD, *LENGTHS},
-    "openvino": {"float64", *BACKWARD, *LENGTHS},
+    "jax": {*of("float16"), *of("float64"), *LENGTHS},
+    "onnxruntime": {*of("float64"), *of("bfloat16"), *BACKWARD, *LENGTHS},
+    "openvino": {*of("float64"), *BACKWARD, *LENGTHS},
 }
 
 
@@ -140,6 +149,30 @@ def test_torch_is_also_called_in_the_way_that_reads_each_key_once() -> None:
     grouped = ["SDPA", "SDPA, grouped"]
     assert names["grouped_open"] == names["decode"] == grouped
     assert names["grouped"] == names["plain"] == ["SDPA"]
+
+
+@pytest.mark.once
+def test_torch_may_copy_what_is_not_contiguous() -> None:
+    if peers.missing("torch"):
+        pytest.skip("torch is not installed")
+    from heedful.benchmark.peers._torch import create
+
+    for name in ("plain", "backward"):
+        case = dataclasses.replace(CASES[name], layout="blhd")
+        ways = [way.name for way in create(1).ways(case, make_inputs(case))]
+        assert ways == ["SDPA", "SDPA, copied"]
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("name", ["torch", "heedful", "numpy"])
+def test_libraries_read_the_second_layout_in_place(name: str) -> None:
+    if peers.missing(name):
+        pytest.skip(f"{name} is not installed")
+    case = Case(PLAIN, layout="blhd")
+    inputs = make_inputs(case)
+    way = peers.load(name, 1).ways(case, inputs)[0]
+    inputs.value[:] = 1.0  # what the library holds is a view: it sees the change
+    np.testing.assert_allclose(way.read(way.run())[0], 1.0, rtol=1e-5)
 
 
 def test_digests_of_every_number_of_threads_are_returned() -> None:

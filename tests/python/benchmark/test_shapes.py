@@ -1,10 +1,13 @@
 """The named shapes and their inputs."""
 
+import copy
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 
+from heedful.benchmark.layout import LAYOUTS
 from heedful.benchmark.shapes import FORWARD, PACKED, PADDED, SHAPES, Case, Shape, kept, make_inputs
 from heedful.benchmark.worker import decode_case, encode_case
 
@@ -41,6 +44,40 @@ def test_every_process_gets_the_same_inputs() -> None:
         np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
     assert first.query.shape == first.dout.shape == (2, 6, 11, 5)
     assert first.key.shape == first.value.shape == (2, 3, 17, 5)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_layouts_hold_the_same_numbers_in_another_order_of_memory(dtype: str) -> None:
+    shape = Shape("odd", 2, 6, 3, 11, 17, 5)
+    plain, other = (
+        make_inputs(Case(shape, dtype, backward=True, layout=layout)) for layout in LAYOUTS
+    )
+    for name in ("query", "key", "value", "dout"):
+        contiguous, view = getattr(plain, name), getattr(other, name)
+        np.testing.assert_array_equal(contiguous, view)
+        assert contiguous.flags.c_contiguous
+        assert view.swapaxes(1, 2).flags.c_contiguous
+        assert not view.flags.c_contiguous
+        assert copy.deepcopy(view).strides == view.strides  # what decoding cycles through
+
+
+def test_a_case_has_two_layouts_where_its_heads_have_neighbours() -> None:
+    case = Case(SHAPES["gpt2_1k"], "float16", backward=True)
+    plain, other = case.laid_out(LAYOUTS)
+    assert plain == case
+    assert other == dataclasses.replace(case, layout="blhd")
+    assert case.laid_out(["blhd"]) == [other]
+    assert other.laid_out(LAYOUTS) == other.laid_out(["blhd"]) == [other]
+    assert other.laid_out(["bhld"]) == []
+    assert Case(SHAPES["overhead"]).laid_out(LAYOUTS) == [Case(SHAPES["overhead"])]
+    assert str(other) == f"{case}, (B, L, H, D)"
+
+
+def test_cases_written_before_there_were_layouts_are_contiguous() -> None:
+    case = Case(SHAPES["bert_384_pad"])
+    fields = encode_case(case)
+    assert fields.pop("layout") == "bhld"
+    assert decode_case(json.loads(json.dumps(fields))) == case
 
 
 @pytest.mark.slow

@@ -23,15 +23,19 @@ class NumPy:
         if case.dtype not in ("float32", "float64"):
             raise Unsupported(f"no fast products of {case.dtype}")
         group = shape.H // shape.Hkv
-        # query heads of a group as rows: (B, Hkv, group · Lq, D), so that no key is repeated
-        query = inputs.query.reshape(shape.B, shape.Hkv, group * shape.Lq, shape.D)
-        dout = inputs.dout.reshape(query.shape)
         key, value = inputs.key, inputs.value
-        scale = np.asarray(default_scale(shape), dtype=query.dtype)
+        scale = np.asarray(default_scale(shape), dtype=key.dtype)
         bias = _additive(case, inputs, group)
         rng = np.random.default_rng(7)
 
-        def weigh() -> Array:
+        def stacked(array: Array) -> Array:
+            """Query heads of a group as rows (B, Hkv, group · Lq, D), so that no key is repeated.
+
+            A copy where they are not adjacent in memory.
+            """
+            return array.reshape(shape.B, shape.Hkv, group * shape.Lq, shape.D)
+
+        def weigh(query: Array) -> Array:
             weights: Array = (query * scale) @ key.swapaxes(-1, -2)  # (B, Hkv, group · Lq, Lk)
             if bias is not None:
                 weights += bias
@@ -48,12 +52,13 @@ class NumPy:
             return factors
 
         def forward() -> list[Array]:
-            weights = weigh()
+            weights = weigh(stacked(inputs.query))
             kept = keep(weights)
             return [(weights if kept is None else weights * kept) @ value]
 
         def forward_backward() -> list[Array]:
-            weights = weigh()
+            query, dout = stacked(inputs.query), stacked(inputs.dout)
+            weights = weigh(query)
             kept = keep(weights)
             applied = weights if kept is None else weights * kept
             out = applied @ value

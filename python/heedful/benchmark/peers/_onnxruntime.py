@@ -1,5 +1,6 @@
 """ONNX Runtime: the standard Attention operator and its own MultiHeadAttention."""
 
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heedful.benchmark.peers._library import Unsupported, Way, refuse_ragged
-from heedful.benchmark.shapes import Case, Inputs, default_scale
+from heedful.benchmark.shapes import Case, Inputs, Shape, default_scale
 
 Array = NDArray[Any]
 
@@ -40,7 +41,8 @@ class OnnxRuntime:
         if inputs.bias is not None and inputs.seen is not None:
             raise Unsupported("no boolean mask beside a bias")
         found, reasons = [], []
-        for build in (self._attention, self._multi_head_attention):
+        attention = self._attention if case.layout == "bhld" else self._merged_attention
+        for build in (attention, self._multi_head_attention):
             try:
                 found.append(build(case, inputs))
             except (Unsupported, *self._refusals) as error:
@@ -52,6 +54,17 @@ class OnnxRuntime:
     def _attention(self, case: Case, inputs: Inputs) -> Way:
         """The operator of ONNX since opset 23: (B, H, L, D) arrays, grouped heads, any mask."""
         feeds = {"Q": inputs.query, "K": inputs.key, "V": inputs.value}
+        return self._standard(case, inputs, feeds, lambda out: out)
+
+    def _merged_attention(self, case: Case, inputs: Inputs) -> Way:
+        """The same operator on (B, L, H · D) arrays."""
+        shape = case.shape
+        heads = {"q_num_heads": shape.H, "kv_num_heads": shape.Hkv}
+        return self._standard(case, inputs, _merged_feeds(inputs), _split(shape), **heads)
+
+    def _standard(
+        self, case: Case, inputs: Inputs, feeds: dict[str, Array], arrange: Any, **heads: int
+    ) -> Way:
         mask = inputs.seen if inputs.bias is None else inputs.bias
         if mask is not None:
             rows = (mask.shape[0], 1, case.shape.Lq, case.shape.Lk)
@@ -62,8 +75,9 @@ class OnnxRuntime:
             ["Y"],
             is_causal=int(case.shape.causal),
             scale=default_scale(case.shape),
+            **heads,
         )
-        return self._way("Attention", node, feeds, inputs.query.shape, lambda out: out)
+        return self._way("Attention", node, feeds, feeds["Q"].shape, arrange)
 
     def _multi_head_attention(self, case: Case, inputs: Inputs) -> Way:
         """The operator of com.microsoft: (B, L, H · D) arrays, lengths instead of a mask."""
@@ -73,10 +87,7 @@ class OnnxRuntime:
         if inputs.mask is not None or inputs.window is not None:
             raise Unsupported("MultiHeadAttention has no boolean mask for pairs")
 
-        def merge(array: Array) -> Array:
-            return np.ascontiguousarray(array.swapaxes(1, 2)).reshape(shape.B, array.shape[2], -1)
-
-        feeds = {"Q": merge(inputs.query), "K": merge(inputs.key), "V": merge(inputs.value)}
+        feeds = _merged_feeds(inputs)
         names = ["Q", "K", "V", "", "", ""]
         if inputs.kv_lengths is not None:
             names[4] = "key_padding_mask"
@@ -88,13 +99,7 @@ class OnnxRuntime:
             "MultiHeadAttention", names, ["Y"], domain="com.microsoft",
             num_heads=shape.H, scale=default_scale(shape), unidirectional=int(shape.causal),
         )  # fmt: skip
-
-        def split(out: Array) -> Array:
-            heads: Array = out.reshape(shape.B, shape.Lq, shape.H, shape.D)
-            heads = heads.swapaxes(1, 2)
-            return heads
-
-        return self._way("MultiHeadAttention", node, feeds, feeds["Q"].shape, split)
+        return self._way("MultiHeadAttention", node, feeds, feeds["Q"].shape, _split(shape))
 
     def _way(self, name: str, node: Any, feeds: dict[str, Array], shape: Any, arrange: Any) -> Way:
         session = self._session(node, feeds, shape)
@@ -135,6 +140,27 @@ class OnnxRuntime:
         return self._runtime.InferenceSession(
             model.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
+
+
+def _merged_feeds(inputs: Inputs) -> dict[str, Array]:
+    """(B, L, H · D): views of (B, L, H, D) memory, else copies made beforehand."""
+
+    def merge(array: Array) -> Array:
+        batch, _, length, _ = array.shape
+        return np.ascontiguousarray(array.swapaxes(1, 2)).reshape(batch, length, -1)
+
+    return {"Q": merge(inputs.query), "K": merge(inputs.key), "V": merge(inputs.value)}
+
+
+def _split(shape: Shape) -> Callable[[Array], Array]:
+    """(B, L, H · D) as (B, H, L, D)."""
+
+    def split(out: Array) -> Array:
+        heads: Array = out.reshape(shape.B, shape.Lq, shape.H, shape.D)
+        heads = heads.swapaxes(1, 2)
+        return heads
+
+    return split
 
 
 def create(threads: int) -> OnnxRuntime:

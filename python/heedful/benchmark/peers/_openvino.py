@@ -35,7 +35,10 @@ class OpenVino:
             raise Unsupported("no boolean mask beside a bias")
         if mask is not None and case.shape.causal:
             raise Unsupported("no mask beside causal")
-        arrays = [inputs.query, inputs.key, inputs.value, *([] if mask is None else [mask])]
+        heads = [inputs.query, inputs.key, inputs.value]
+        if case.layout == "blhd":  # its tensors have no strides: the graph transposes them
+            heads = [array.swapaxes(1, 2) for array in heads]
+        arrays = [*heads, *([] if mask is None else [mask])]
         request = self._compile(case, arrays).create_infer_request()
         tensors = [self._tensor(array) for array in arrays]
         for place, tensor in enumerate(tensors):
@@ -64,6 +67,8 @@ class OpenVino:
         ops, shape = self._ops, case.shape
         parameters = [ops.parameter(list(a.shape), self._type(a)) for a in arrays]
         query, key, value = parameters[:3]
+        if case.layout == "blhd":
+            query, key, value = (ops.transpose(one, [0, 2, 1, 3]) for one in (query, key, value))
         if shape.Hkv != shape.H:
             key, value = (self._repeat(heads, case) for heads in (key, value))
         node = ops.scaled_dot_product_attention(

@@ -35,9 +35,15 @@ class Torch:
         def forward() -> Any:
             return [attend(query, key, value, **options)]
 
-        def forward_backward() -> Any:
-            out = attend(query, key, value, **options)
+        def copied() -> Any:
+            arrays = (tensor.contiguous() for tensor in (query, key, value))
+            return attend(*arrays, **options)
+
+        def with_gradients(out: Any) -> Any:
             return [out.detach(), *torch.autograd.grad(out, (query, key, value), dout)]
+
+        def forward_backward() -> Any:
+            return with_gradients(attend(query, key, value, **options))
 
         def read(results: Any) -> list[NDArray[Any]]:
             return [
@@ -45,16 +51,21 @@ class Torch:
                 for result in results
             ]
 
+        transposed = case.layout == "blhd"  # read in place, or copied within the time
         if case.backward:
-            return [Way("SDPA", forward_backward, read)]
+            ways = [Way("SDPA", forward_backward, read)]
+            if transposed:
+                ways.append(Way("SDPA, copied", lambda: with_gradients(copied()), read))
+            return ways
         ways = [Way("SDPA", forward, read, mode=torch.inference_mode)]
+        if transposed:
+            ways.append(Way("SDPA, copied", lambda: [copied()], read, mode=torch.inference_mode))
         if shape.Hkv != shape.H and set(options) == {"dropout_p", "enable_gqa"}:
             # without a mask the queries of a group can be rows of one head, so that each key is
             # read once, which torch does not do by itself
-            stacked = query.view(shape.B, shape.Hkv, -1, shape.D)
-
             def grouped() -> Any:
-                return [attend(stacked, key, value).view(query.shape)]
+                stacked = query.reshape(shape.B, shape.Hkv, -1, shape.D)  # a view if contiguous
+                return [attend(stacked, key, value).reshape(query.shape)]
 
             ways.append(Way("SDPA, grouped", grouped, read, mode=torch.inference_mode))
         return ways

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from heedful.base._types import Array
+from heedful.layers.generation._ranking import highest
 from heedful.layers.generation._sampling import check_scores
 from heedful.layers.generation._steps import Steps
 
@@ -61,13 +62,13 @@ class _Search:
         vocabulary = logs.shape[-1]
         totals = self.totals[:, None] + logs
         flat = totals.reshape(-1)
-        for choice in _highest(flat, self.beams):
+        for choice in highest(flat[None], self.beams)[0]:
             beam, token = divmod(int(choice), vocabulary)
             rating = self._rating(flat[choice], length)
             if stopping[token] and rating > self.finished_rating:
                 self.finished, self.finished_rating = self.rows[beam], rating
         totals[:, stopping] = -np.inf
-        live = _highest(flat, self.beams)
+        live = highest(flat[None], self.beams)[0]
         live = live[flat[live] > -np.inf]
         if live.size and length < self.max_length and not self._may_improve(flat[live[0]], length):
             live = live[:0]
@@ -93,14 +94,6 @@ class _Search:
         """Increases with total / length^penalty; a logarithm, as the power may overflow."""
         cost = -float(total)
         return math.inf if cost <= 0 else self.penalty * math.log(length) - math.log(cost)
-
-
-def _highest(values: Array, count: int) -> Array:
-    """Indices of the highest values in descending order, equal ones by index."""
-    kept = np.arange(len(values))
-    if count < len(values):
-        kept = np.flatnonzero(values >= np.partition(values, -count)[-count])
-    return kept[np.argsort(-values[kept], kind="stable")][:count]
 
 
 @np.errstate(all="ignore")
