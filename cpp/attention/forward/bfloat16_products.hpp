@@ -46,8 +46,6 @@ class PairProducts {
     values_ = area.take<std::uint32_t>(pairs_of(tile) * problem.value_depth);
   }
 
-  void clear() const {}
-
   void load_queries(std::ptrdiff_t item, const Panel<float>& panel, int index, float* rows) const {
     const Problem& problem = call_.problem;
     const std::uint16_t* from[Panel<float>::max_lanes];

@@ -142,10 +142,10 @@ void process_tile(const ForwardCall<T>& call, const RowTask& task, KeyRange tile
   const std::ptrdiff_t first = problem.items[task.item].key_begin;
   bool partial = false;
   if (!read_masks(call, task, tile, scratch, partial)) return;
-  TileRows<T> keys(call.key, task.item, task.kv_head, first, tile, problem.depth, InPlace::full_vector,
-                   scratch.keys);
-  TileRows<T> values(call.value, task.item, task.kv_head, first, tile, problem.value_depth, InPlace::full_vector,
-                     scratch.values);
+  TileRows<T> keys(call.key, task.item, task.kv_head, first, tile, problem.depth,
+                   InPlace::full_vector, scratch.keys);
+  TileRows<T> values(call.value, task.item, task.kv_head, first, tile, problem.value_depth,
+                     InPlace::full_vector, scratch.values);
   const RowSource key_source{call.key, task.item, task.kv_head, first};
   const RowSource value_source{call.value, task.item, task.kv_head, first};
   const auto distance = [](const TensorView& view, std::ptrdiff_t columns) {
@@ -233,9 +233,9 @@ std::size_t decode_scratch(const ForwardCall<T>& call) {
 
 template <class T>
 void decode(const ForwardCall<T>& call, const RowTask& task, const KeySplit<T>& split,
-            Worker& worker) {
+            Worker& worker, std::byte* memory) {
   const Problem& problem = call.problem;
-  const Scratch<T> scratch(call, worker.scratch);
+  const Scratch<T> scratch(call, memory);
   load_queries(call, task, scratch);
 
   // shorter tiles, which alternate between keys and values more often, read memory up to 20 %
@@ -261,7 +261,9 @@ void decode(const ForwardCall<T>& call, const RowTask& task, const KeySplit<T>& 
 
 template std::size_t decode_scratch(const ForwardCall<float>&);
 template std::size_t decode_scratch(const ForwardCall<double>&);
-template void decode(const ForwardCall<float>&, const RowTask&, const KeySplit<float>&, Worker&);
-template void decode(const ForwardCall<double>&, const RowTask&, const KeySplit<double>&, Worker&);
+template void decode(const ForwardCall<float>&, const RowTask&, const KeySplit<float>&, Worker&,
+                     std::byte*);
+template void decode(const ForwardCall<double>&, const RowTask&, const KeySplit<double>&, Worker&,
+                     std::byte*);
 
 }  // namespace heedful

@@ -17,8 +17,9 @@ inline constexpr std::ptrdiff_t decode_rows = simd::lanes<T> / 2 > 4 ? simd::lan
 template <class T>
 std::size_t decode_scratch(const ForwardCall<T>& call);
 
+// memory: decode_scratch bytes.
 template <class T>
 void decode(const ForwardCall<T>& call, const RowTask& task, const KeySplit<T>& split,
-            Worker& worker);
+            Worker& worker, std::byte* memory);
 
 }  // namespace heedful

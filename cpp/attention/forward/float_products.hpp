@@ -29,8 +29,8 @@ class FloatProducts {
   // `panels`: the maximum number of panels of a task.
   FloatProducts(const ForwardCall<T>& call, std::ptrdiff_t panels, WorkArea& area)
       : call_(call),
-        kept_keys_(kept_keys(call.problem, call.key, call.problem.depth), call.problem.depth, area),
-        kept_values_(kept_keys(call.problem, call.value, call.problem.value_depth),
+        kept_keys_(kept_keys(call, call.key, call.problem.depth), call.problem.depth, area),
+        kept_values_(kept_keys(call, call.value, call.problem.value_depth),
                      call.problem.value_depth, area) {
     const Problem& problem = call.problem;
     const std::ptrdiff_t tile = KeyTiles::max_keys(tile_keys(problem));
@@ -147,15 +147,9 @@ class FloatProducts {
   static bool copies(const TensorView& view, std::ptrdiff_t columns) {
     return !reads_in_place<T>(view, columns, InPlace::close);
   }
-  static std::ptrdiff_t kept_keys(const Problem& problem, const TensorView& view,
+  static std::ptrdiff_t kept_keys(const ForwardCall<T>& call, const TensorView& view,
                                   std::ptrdiff_t columns) {
-    std::ptrdiff_t keys = 0;
-    if (!copies(view, columns)) return keys;
-    for (std::ptrdiff_t i = 0; i < problem.num_items; ++i) {
-      if (problem.group() * problem.items[i].queries <= prefill_rows<T>) continue;
-      keys = std::max(keys, problem.items[i].keys);
-    }
-    return keys;
+    return copies(view, columns) ? call.shared_keys : 0;
   }
 
   const ForwardCall<T>& call_;

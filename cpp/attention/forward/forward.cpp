@@ -53,6 +53,7 @@ void attention_forward(const Problem& problem, const TensorView& query, const Te
                        const TensorView& value, const TensorView& out, const TensorView& lse,
                        const Team& team) {
   std::atomic<bool> overflowed{false};
+  const ForwardPartition<T> partition(problem);
   const ForwardCall<T> call{problem,
                             query,
                             key,
@@ -61,11 +62,14 @@ void attention_forward(const Problem& problem, const TensorView& query, const Te
                             lse,
                             score_rule<T>(problem),
                             static_cast<T>(dropout_factor(problem)),
-                            &overflowed};
-  const ForwardPartition<T> partition(problem);
+                            &overflowed,
+                            partition.shared_keys()};
   KeySplits<T> key_splits(problem, [&](std::ptrdiff_t i) { return partition[i].key_splits; });
   const Team used = threads_for(cost_of(problem), team);
+  // prefill keeps rows from task to task: the others have scratch memory of their own
+  const std::size_t kept = prefill_scratch(call);
   const auto run = [&](std::ptrdiff_t index, Worker& worker) {
+    if (worker.first_task) start_prefill(call, worker);
     const RowTask task = partition.task(index);
     const std::ptrdiff_t count = partition[task.item].key_splits;
     KeySplit<T> splits[max_key_splits];
@@ -73,7 +77,7 @@ void attention_forward(const Problem& problem, const TensorView& query, const Te
     const KeySplit<T>& own = splits[task.key_split];
     const simd::OverflowFlag flag;
     if (partition[task.item].path == Path::decode) {
-      decode(call, task, own, worker);
+      decode(call, task, own, worker, worker.scratch + kept);
     } else {
       // the other threads execute the tasks in between
       const std::ptrdiff_t next_index = index + used.threads;
@@ -84,10 +88,10 @@ void attention_forward(const Problem& problem, const TensorView& query, const Te
     }
     if (flag.raised()) overflowed.store(true, std::memory_order_relaxed);
     if (count > 1 && key_splits.finish_task(task, count)) {
-      merge_splits(call, task, splits, count, reinterpret_cast<T*>(worker.scratch));
+      merge_splits(call, task, splits, count, reinterpret_cast<T*>(worker.scratch + kept));
     }
   };
-  parallel_for(partition.tasks(), used, std::max(prefill_scratch(call), decode_scratch(call)), run);
+  parallel_for(partition.tasks(), used, kept + decode_scratch(call), run);
   if (overflowed) recompute_overflow(call, used);
 }
 

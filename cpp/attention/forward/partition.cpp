@@ -84,10 +84,25 @@ ForwardPartition<T>::ForwardPartition(const Problem& problem)
              [&](std::ptrdiff_t item) { return items_[item].tasks(); }) {}
 
 template <class T>
+std::ptrdiff_t ForwardPartition<T>::shared_keys() const {
+  std::ptrdiff_t keys = 0;
+  for (std::ptrdiff_t i = 0; i < problem_.num_items; ++i) {
+    if (items_[i].row_blocks > 1) keys = std::max(keys, problem_.items[i].keys);
+  }
+  return keys;
+}
+
+template <class T>
 RowTask ForwardPartition<T>::task(std::ptrdiff_t index) const {
   constexpr std::ptrdiff_t width = simd::lanes<T>;
-  const RaggedRange::Place place = tasks_[index];
+  RaggedRange::Place place = tasks_[index];
   const ItemPartition& partition = items_[place.item];
+  if (partition.row_blocks == 1) {
+    // the same keys of all heads before the next: their rows may alternate in memory
+    const std::ptrdiff_t own = place.head * partition.key_splits + place.index;
+    place.head = own % problem_.num_kv_heads;
+    place.index = own / problem_.num_kv_heads;
+  }
   const std::ptrdiff_t rows = problem_.group() * problem_.items[place.item].queries;
   // the last rows first: with causal attention they see the most keys
   const std::ptrdiff_t block = partition.row_blocks - 1 - place.index / partition.key_splits;

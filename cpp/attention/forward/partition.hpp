@@ -34,6 +34,8 @@ class ForwardPartition {
 
   std::ptrdiff_t tasks() const { return tasks_.size(); }
   RowTask task(std::ptrdiff_t index) const;
+  // Maximum number of keys of an item whose heads are each read by several tasks; 0 without one.
+  std::ptrdiff_t shared_keys() const;
   const ItemPartition& operator[](std::ptrdiff_t item) const { return items_[item]; }
 
  private:

@@ -118,7 +118,6 @@ void run(const ForwardCall<T>& call, const RowTask& task, const KeySplit<T>& spl
   const Problem& problem = call.problem;
   const Item& item = problem.items[task.item];
   const Scratch<Products> scratch(call, worker.scratch);
-  if (worker.first_task) scratch.products.clear();
 
   // panels of nearly the same number of vectors
   constexpr std::ptrdiff_t width = simd::lanes<T>;
@@ -186,6 +185,14 @@ std::size_t prefill_scratch(const ForwardCall<T>& call) {
 }
 
 template <class T>
+void start_prefill(const ForwardCall<T>& call, Worker& worker) {
+  if constexpr (compiles_pairs<T>) {
+    if (PairProducts::supports(call)) return;
+  }
+  Scratch<FloatProducts<T>>(call, worker.scratch).products.clear();
+}
+
+template <class T>
 void prefill(const ForwardCall<T>& call, const RowTask& task, const KeySplit<T>& split,
              RowPrefetch& next, Worker& worker) {
   if constexpr (compiles_pairs<T>) {
@@ -196,6 +203,8 @@ void prefill(const ForwardCall<T>& call, const RowTask& task, const KeySplit<T>&
 
 template std::size_t prefill_scratch(const ForwardCall<float>&);
 template std::size_t prefill_scratch(const ForwardCall<double>&);
+template void start_prefill(const ForwardCall<float>&, Worker&);
+template void start_prefill(const ForwardCall<double>&, Worker&);
 template void prefill(const ForwardCall<float>&, const RowTask&, const KeySplit<float>&,
                       RowPrefetch&, Worker&);
 template void prefill(const ForwardCall<double>&, const RowTask&, const KeySplit<double>&,

@@ -21,6 +21,10 @@ inline constexpr std::ptrdiff_t prefill_rows = 4 * max_vectors * simd::lanes<T>;
 template <class T>
 std::size_t prefill_scratch(const ForwardCall<T>& call);
 
+// Called before the first task of a thread; after it, worker.scratch is prefill's alone.
+template <class T>
+void start_prefill(const ForwardCall<T>& call, Worker& worker);
+
 // `next`: rows to prefetch meanwhile.
 template <class T>
 void prefill(const ForwardCall<T>& call, const RowTask& task, const KeySplit<T>& split,

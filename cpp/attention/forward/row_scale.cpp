@@ -91,8 +91,8 @@ RowScales<T>::RowScales(const Problem& problem, const TensorView& query, const T
     }
     if (!any_recomputed) return;
     T maxima[prefill_rows<T>], sums[prefill_rows<T>];
-    RowPrefetch none;
-    prefill(call, task, KeySplit<T>{nullptr, maxima, sums}, none, worker);
+    RowPrefetch nothing;
+    prefill(call, task, KeySplit<T>{nullptr, maxima, sums}, nothing, worker);
     for (std::ptrdiff_t r = 0; r < count; ++r) {
       const T value = lse_of(r);
       if (!recomputes(r) || std::isinf(maxima[r]) != (sums[r] == 0)) continue;

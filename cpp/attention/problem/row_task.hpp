@@ -23,6 +23,7 @@ struct ForwardCall {
   ScoreRule<T> rule;
   T dropout_factor;
   std::atomic<bool>* overflowed = nullptr;  // set by record_overflow
+  std::ptrdiff_t shared_keys = 0;           // maximum keys of a head that several tasks read
 };
 
 // Rows [first_row, first_row + rows) of the rows (head of the group, query), the query varying

@@ -50,7 +50,8 @@ void add_tile(const Normalizer& normalizer, RunningSoftmax<T>& state, T* scores,
     const P base = normalizer.base(simd::load(new_maximum + lane));
     // of this tile alone: summing in two levels keeps the error of long rows small
     P total = simd::broadcast(T{0});
-    const auto weigh = [&](auto count, std::ptrdiff_t key) {
+    const auto weigh = [&](auto together, std::ptrdiff_t key) {
+      constexpr int count = decltype(together)::value;
       P weights[count];
 #pragma GCC unroll 4
       for (int i = 0; i < count; ++i) {
@@ -63,9 +64,8 @@ void add_tile(const Normalizer& normalizer, RunningSoftmax<T>& state, T* scores,
       }
     };
     // an exponential waits for its own steps: four at a time
-    constexpr std::integral_constant<int, 4> together;
     std::ptrdiff_t key = 0;
-    for (; key + together <= keys; key += together) weigh(together, key);
+    for (; key + 4 <= keys; key += 4) weigh(std::integral_constant<int, 4>(), key);
     for (; key < keys; ++key) weigh(std::integral_constant<int, 1>(), key);
     P sum = simd::load(state.sum + lane);
     if (maximum_rose) {

@@ -21,14 +21,19 @@ void a_run_resumes_where_it_stopped() {
 
 void runs_follow_one_another() {
   char memory[2000];
-  RowPrefetch prefetch;
+  RowPrefetch prefetch(2);
   for (int run = 0; run < 4; ++run) {
     prefetch.add(view_of(memory, 4), 0, 0, 0, run % 2 == 0 ? 3 : 0, 13);
     prefetch.add(view_of(memory, 8), 0, 0, 0, 3, 13);
   }
-  for (int i = 0; i < 5; ++i) prefetch.next(2);
+  check(prefetch.bytes() == 2 * 3 * 52, "the bytes of all runs");
+  prefetch.next();
+  prefetch.next();
+  check(prefetch.bytes() == 2 * 52, "two rows a step, over the end of a run");
+  prefetch.next();
+  prefetch.next();
+  check(prefetch.bytes() == 0, "all rows were prefetched, and more were requested");
   prefetch_row(nullptr, 1000);
-  check(true, "all rows were prefetched, and more were requested");
 }
 
 }  // namespace

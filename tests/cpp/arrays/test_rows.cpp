@@ -170,10 +170,9 @@ void rows_are_read_in_place_or_copied_with_zero_padding() {
           check(rows_hold(rows, tensor, 2, 5), "rows 2 to 6 of the head are read");
           const bool one_run =
               tensor.view().column_stride == static_cast<std::ptrdiff_t>(sizeof(T));
-          const bool in_place =
-              type == element_type<T> && one_run &&
-              (condition != InPlace::full_vector || columns >= simd::lanes<T>) &&
-              (condition != InPlace::close || layout != Layout::heads_inside);
+          const bool in_place = type == element_type<T> && one_run &&
+                                (condition != InPlace::full_vector || columns >= simd::lanes<T>) &&
+                                (condition != InPlace::close || layout != Layout::heads_inside);
           check((rows.data != buffer.data()) == in_place,
                 "contiguous elements of the computing type are read in place");
           if (in_place) continue;

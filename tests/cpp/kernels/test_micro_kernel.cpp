@@ -18,7 +18,8 @@ struct Sizes {
   int vectors;
   bool contiguous_rows;  // a_row is 1, as where A is read transposed
   Ending ending;
-  int missing = 0;  // padding columns in the last vector
+  int missing = 0;      // padding columns in the last vector
+  bool panels = false;  // rows of B and C side by side
 };
 
 // A product on memory of exactly its size, with NaN wherever there are gaps between the rows.
@@ -34,8 +35,8 @@ struct Example {
     width = sizes.vectors * simd::lanes<T> - sizes.missing;
     a_row = sizes.contiguous_rows ? 1 : sizes.depth + 3;
     a_step = sizes.contiguous_rows ? sizes.rows + 2 : 1;
-    b_step = width + 5;
-    c_row = width + 1;
+    b_step = sizes.panels ? width : width + 5;
+    c_row = sizes.panels ? width : width + 1;
     a.assign(extent((sizes.rows - 1) * a_row + (sizes.depth - 1) * a_step), gap);
     b.assign(extent((sizes.depth - 1) * b_step + width - 1), gap);
     c.assign(static_cast<std::size_t>((sizes.rows - 1) * c_row + width), gap);
@@ -134,19 +135,21 @@ void every_block_is_right() {
     for (int vectors = 1; vectors <= max_block_vectors; ++vectors) {
       for (const std::ptrdiff_t depth : {0, 1, 3, 64, 129}) {
         for (const bool contiguous_rows : {false, true}) {
-          for (const Ending ending :
-               {Ending::store, Ending::accumulate, Ending::maximum, Ending::row_factors}) {
-            Example<T> example({rows, depth, vectors, contiguous_rows, ending},
-                               static_cast<std::uint64_t>(rows));
-            example.run();
-            const bool right =
-                check(example.product_is_right(), "C = A B, or C + A B, within rounding") &&
-                check(example.maximum_is_right(), "the maximum is that of the stored elements") &&
-                check(example.gaps_are_untouched(), "nothing outside C is written");
-            if (!right) {
-              std::printf("at %td rows, %d vectors, depth %td, %s, ending %d\n", rows, vectors,
-                          depth, contiguous_rows ? "contiguous rows" : "contiguous columns",
-                          static_cast<int>(ending));
+          for (const bool panels : {false, true}) {
+            for (const Ending ending :
+                 {Ending::store, Ending::accumulate, Ending::maximum, Ending::row_factors}) {
+              Example<T> example({rows, depth, vectors, contiguous_rows, ending, 0, panels},
+                                 static_cast<std::uint64_t>(rows));
+              example.run();
+              const bool right =
+                  check(example.product_is_right(), "C = A B, or C + A B, within rounding") &&
+                  check(example.maximum_is_right(), "the maximum is that of the stored elements") &&
+                  check(example.gaps_are_untouched(), "nothing outside C is written");
+              if (!right) {
+                std::printf("at %td rows, %d vectors, depth %td, %s, ending %d\n", rows, vectors,
+                            depth, contiguous_rows ? "contiguous rows" : "contiguous columns",
+                            static_cast<int>(ending));
+              }
             }
           }
         }
@@ -168,6 +171,35 @@ void wide_products_are_right() {
       }
     }
   }
+}
+
+template <class T>
+void tall_wide_products_are_right() {
+  for (const bool contiguous_rows : {false, true}) {
+    for (const Ending ending : {Ending::store, Ending::accumulate, Ending::row_factors}) {
+      for (const std::ptrdiff_t rows : {47, 48, 49, 97, 150}) {
+        Example<T> example({rows, 13, 6, contiguous_rows, ending}, 9);
+        example.run_wide();
+        check(example.product_is_right() && example.gaps_are_untouched(),
+              "rows are multiplied a part at a time");
+      }
+    }
+  }
+}
+
+template <class T>
+void rows_are_prefetched_between_blocks() {
+  char memory[64 * 40] = {};
+  static const std::ptrdiff_t offsets[] = {0};
+  RowPrefetch prefetch;
+  prefetch.add({memory, ElementType::float32, offsets, 0, 64, 4}, 0, 0, 0, 40, 16);
+  Example<T> example({17, 3, 3, false, Ending::store}, 10);
+  Product<T> product = example.product();
+  product.prefetch = &prefetch;
+  multiply(product);
+  check(example.product_is_right(), "the product is the same");
+  const std::ptrdiff_t blocks = simd::registers >= 32 ? 3 : 5;
+  check(prefetch.bytes() == 64 * (40 - blocks), "a row after each block");
 }
 
 template <class T>
@@ -219,6 +251,8 @@ template <class T>
 void everything() {
   every_block_is_right<T>();
   wide_products_are_right<T>();
+  tall_wide_products_are_right<T>();
+  rows_are_prefetched_between_blocks<T>();
   a_product_without_rows_does_nothing<T>();
   a_row_has_the_same_bits_among_others<T>();
   a_nan_stays_in_its_row_and_lane<T>();
