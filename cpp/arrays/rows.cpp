@@ -169,6 +169,11 @@ Rows<T> load_rows(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_t he
             view.row_stride / static_cast<std::ptrdiff_t>(sizeof(T))};
   }
   const std::ptrdiff_t stride = padded<T>(columns);
+  if (columns == stride && view.row_stride == columns * view.column_stride) {
+    // rows without gaps are one long row
+    read_row(view.row(item, head, first), view.type, view.column_stride, buffer, count * columns);
+    return {buffer, stride};
+  }
   for (std::ptrdiff_t row = 0; row < count; ++row) {
     T* const to = buffer + row * stride;
     read_row(view.row(item, head, first + row), view.type, view.column_stride, to, columns);
