@@ -122,7 +122,7 @@ def test_every_way_passes_the_tests_of_attention_in_bfloat16(way: str) -> None:
     if reason:
         pytest.skip(reason)
     place = TESTS / "python" / "functional" / "test_bfloat16.py"
-    code = f"import pytest; raise SystemExit(pytest.main(['-q', '-p', 'no:cacheprovider', {str(place)!r}]))"
-    done = run(code, way)
+    arguments = ["-q", "-p", "no:cacheprovider", str(place)]
+    done = run(f"import pytest; raise SystemExit(pytest.main({arguments}))", way)
     assert done.returncode == 0, done.stdout
     assert " passed" in done.stdout
