@@ -21,19 +21,24 @@ void copy_row(const char* from, std::ptrdiff_t stride, std::uint16_t* to, std::p
 }
 
 simd::Words words_of(const char* row) {
-  simd::HalfBits bits{};
-  if (row) std::memcpy(&bits, row, sizeof(bits));
+  simd::HalfBits bits;
+  std::memcpy(&bits, row, sizeof(bits));
   return __builtin_convertvector(bits, simd::Words);
 }
 
-// A square of words, two rows each, to as many columns.   even, odd (width): null where missing
-void transpose_square(const char* const* even, const char* const* odd, std::ptrdiff_t offset,
-                      std::uint16_t* to, std::ptrdiff_t stride) {
+// 2 · width rows from `row` in `width` columns, to as many rows of words. Of rows that are not
+// [0, count) zeros, if they are not `All` there.
+template <bool All>
+void transpose_square(const char* first, std::ptrdiff_t row_stride, std::ptrdiff_t row,
+                      std::ptrdiff_t count, std::uint16_t* to, std::ptrdiff_t stride) {
+  const auto words_at = [&](std::ptrdiff_t at) {
+    const bool exists = All || (at >= 0 && at < count);
+    return exists ? words_of(first + at * row_stride) : simd::Words{};
+  };
   simd::Square<float> square;
 #pragma GCC unroll 16
   for (std::ptrdiff_t i = 0; i < width; ++i) {
-    const simd::Words words = words_of(even[i] ? even[i] + offset : nullptr) |
-                              words_of(odd[i] ? odd[i] + offset : nullptr) << 16;
+    const simd::Words words = words_at(row + 2 * i) | words_at(row + 2 * i + 1) << 16;
     square.packet[i] = simd::bits_as<simd::Packet<float>>(words);  // moved like floats
   }
   simd::transpose<float>(square);
@@ -64,26 +69,29 @@ Rows<std::uint16_t> load_tile_rows(const TensorView& view, std::ptrdiff_t item, 
 void transpose_tile_rows(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_t head,
                          std::ptrdiff_t first, std::ptrdiff_t count, std::ptrdiff_t columns,
                          std::ptrdiff_t before, std::uint16_t* to, std::ptrdiff_t stride) {
-  const bool by_squares = view.column_stride == 2 && columns >= width;
-  for (std::ptrdiff_t begin = 0; begin < stride; begin += 2 * width) {
-    const char *even[width], *odd[width];
-    for (std::ptrdiff_t i = 0; i < 2 * width; ++i) {
-      const std::ptrdiff_t row = begin + i - before;
-      const bool exists = row >= 0 && row < count;
-      (i % 2 == 0 ? even : odd)[i / 2] = exists ? view.row(item, head, first + row) : nullptr;
+  const char* const rows = view.row(item, head, first);
+  const std::ptrdiff_t padded_rows = tile_depth * tile_blocks(before + count);
+  if (view.column_stride != 2 || columns < width) {
+    for (std::ptrdiff_t column = 0; column < columns; ++column) {
+      std::fill_n(to + column * stride, padded_rows, std::uint16_t{0});
     }
-    for (std::ptrdiff_t column = 0; by_squares && column < columns; column += width) {
+    for (std::ptrdiff_t row = 0; row < count; ++row) {
+      for (std::ptrdiff_t column = 0; column < columns; ++column) {
+        std::memcpy(to + column * stride + before + row,
+                    rows + row * view.row_stride + column * view.column_stride, sizeof(*to));
+      }
+    }
+    return;
+  }
+  for (std::ptrdiff_t begin = 0; begin < padded_rows; begin += 2 * width) {
+    const std::ptrdiff_t row = begin - before;
+    const bool all = row >= 0 && row + 2 * width <= count;
+    for (std::ptrdiff_t column = 0; column < columns; column += width) {
       // the last square overlaps the one before
       const std::ptrdiff_t at = std::min(column, columns - width);
-      transpose_square(even, odd, 2 * at, to + at * stride + begin, stride);
-    }
-    for (std::ptrdiff_t column = 0; !by_squares && column < columns; ++column) {
-      for (std::ptrdiff_t i = 0; i < 2 * width; ++i) {
-        const char* const row = (i % 2 == 0 ? even : odd)[i / 2];
-        std::uint16_t bits = 0;
-        if (row) std::memcpy(&bits, row + column * view.column_stride, sizeof(bits));
-        to[column * stride + begin + i] = bits;
-      }
+      (all ? transpose_square<true> : transpose_square<false>)(rows + 2 * at, view.row_stride, row,
+                                                               count, to + at * stride + begin,
+                                                               stride);
     }
   }
 }

@@ -21,8 +21,8 @@ inline bool holds_tile_rows(const TensorView& view, std::ptrdiff_t columns) {
   return view.column_stride == 2 && view.row_stride % 2 == 0 && columns % tile_depth == 0;
 }
 
-// to[column · stride + before + row] of rows [first, first + count), and zeros elsewhere in
-// to (columns, stride). The stride fills blocks.
+// to[column · stride + before + row] of rows [first, first + count), and zeros in the rest of the
+// blocks that they touch.   to (columns, stride)
 void transpose_tile_rows(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_t head,
                          std::ptrdiff_t first, std::ptrdiff_t count, std::ptrdiff_t columns,
                          std::ptrdiff_t before, std::uint16_t* to, std::ptrdiff_t stride);

@@ -165,8 +165,9 @@ class TileProducts : public RoundedSums {
     std::ptrdiff_t first_row() const {
       return products_.call_.problem.items[task_.item].key_begin + tile_.begin;
     }
-    std::ptrdiff_t value_elements() const {
-      return products_.call_.problem.value_depth * products_.value_stride_;
+    // The transposed values of this tile.
+    std::ptrdiff_t value_columns() const {
+      return tile_depth * tile_blocks(tile_.end - first_block_);
     }
 
     void load_values() {
@@ -180,17 +181,20 @@ class TileProducts : public RoundedSums {
     bool finite() {
       if (!checked_) {
         load_values();
-        finite_ = all_finite(reinterpret_cast<const std::uint32_t*>(products_.values_),
-                             value_elements() / 2);
+        finite_ = all_finite(Rows<std::uint16_t>{products_.values_, products_.value_stride_},
+                             products_.call_.problem.value_depth, value_columns(), 0x7F80);
         checked_ = true;
       }
       return finite_;
     }
     void clean() {
       if (cleaned_) return;
-      std::replace_if(
-          products_.values_, products_.values_ + value_elements(),
-          [](std::uint16_t bits) { return !is_finite(bits); }, std::uint16_t{0});
+      for (std::ptrdiff_t column = 0; column < products_.call_.problem.value_depth; ++column) {
+        std::uint16_t* const row = products_.values_ + column * products_.value_stride_;
+        std::replace_if(
+            row, row + value_columns(), [](std::uint16_t bits) { return !is_finite(bits); },
+            std::uint16_t{0});
+      }
       cleaned_ = true;
     }
 

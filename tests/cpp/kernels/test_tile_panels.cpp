@@ -12,6 +12,8 @@ namespace {
 constexpr Layout layouts[] = {Layout::plain, Layout::heads_inside, Layout::spread,
                               Layout::columns_out, Layout::reversed};
 
+const double untouched = Bfloat16::looked_up(0x4242);
+
 Tensor drawn(std::ptrdiff_t rows, std::ptrdiff_t columns, Layout layout) {
   Tensor tensor(ElementType::bfloat16, {2, 3, rows, columns}, layout);
   RandomNumbers random(4);
@@ -61,7 +63,7 @@ void rows_are_transposed() {
                   Bfloat16::looked_up(to[static_cast<std::size_t>(d * stride + at)]) == expected;
             }
           }
-          check(right, "a row of each column, zeros before the first and past the last");
+          check(right, "a row of each column, zeros in the rest of its blocks, nothing past them");
         }
       }
     }
