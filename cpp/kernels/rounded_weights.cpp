@@ -11,7 +11,7 @@ namespace {
 using P = simd::Packet<float>;
 constexpr int width = simd::lanes<float>;
 
-// Two rows of floats, rounded to nearest even: the bits of floats that are bfloat16.
+// Floats rounded to the nearest bfloat16, ties to even: their bits as floats.
 inline simd::Words rounded(const P& values) {
   simd::HalfBits halves;
   simd::store(reinterpret_cast<simd::Bfloat16*>(&halves), values);

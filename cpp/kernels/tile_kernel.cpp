@@ -11,7 +11,7 @@ namespace {
 
 // Of the eight tiles, up to 2 × 3 accumulators, one of A and one of B.
 constexpr int of_a = 6, of_b = 7;
-constexpr std::ptrdiff_t max_tile_rows = 16;
+constexpr std::ptrdiff_t max_tile_rows = 16, row_bytes = 64;
 
 // Calls visit(integral_constant) for 0, 1, … Count − 1.
 template <class Visit, int... Index>
@@ -39,15 +39,26 @@ void finish_rows(const TileProduct& p, float* c, std::ptrdiff_t rows) {
   }
 }
 
+template <int C, class Element, class Tiles>
+void dot(Tiles& tiles) {
+  if constexpr (sizeof(Element) == 2) {
+    tiles.template dot_bfloat16<C, of_a, of_b>();
+  } else if constexpr (std::is_signed_v<Element>) {
+    tiles.template dot_int8<C, of_a, of_b>();
+  } else {
+    tiles.template dot_uint8_int8<C, of_a, of_b>();
+  }
+}
+
 // RowTiles × Columns tiles of C, of `tile_rows` rows each.
-template <int RowTiles, int Columns, class Tiles>
-void block(Tiles& tiles, const TileProduct& p, std::ptrdiff_t first_row, std::ptrdiff_t tile_rows) {
+template <int RowTiles, int Columns, class Tiles, class Element>
+void block(Tiles& tiles, const TileProductOf<Element>& p, std::ptrdiff_t first_row,
+           std::ptrdiff_t tile_rows) {
   constexpr int count = RowTiles * Columns;
-  constexpr std::ptrdiff_t block_words = tile_depth / 2;
   const std::ptrdiff_t columns = p.lanes / Columns;
   const std::ptrdiff_t c_stride = p.lanes * static_cast<std::ptrdiff_t>(sizeof(float));
-  const std::ptrdiff_t a_stride = p.a_row * static_cast<std::ptrdiff_t>(sizeof(*p.a));
-  float* const c = p.c + first_row * p.lanes;
+  const std::ptrdiff_t a_stride = p.a_row * static_cast<std::ptrdiff_t>(sizeof(Element));
+  auto* const c = p.c + first_row * p.lanes;
   const auto place = [&](int i) {
     return c + i / Columns * tile_rows * p.lanes + i % Columns * columns;
   };
@@ -58,7 +69,7 @@ void block(Tiles& tiles, const TileProduct& p, std::ptrdiff_t first_row, std::pt
       tiles.template zero<i()>();
     }
   });
-  const std::uint16_t* a = p.a + first_row * p.a_row;
+  const Element* a = p.a + first_row * p.a_row;
   const std::uint32_t* b = p.b;
   for (std::ptrdiff_t k = 0; k < p.blocks; ++k) {
     each<count>([&](auto i) {
@@ -68,30 +79,31 @@ void block(Tiles& tiles, const TileProduct& p, std::ptrdiff_t first_row, std::pt
       if constexpr (step == 0) tiles.template load<of_a>(a + row * tile_rows * p.a_row, a_stride);
       if constexpr (step != 0 || row == 0)
         tiles.template load<of_b>(b + column * columns, c_stride);
-      tiles.template dot_bfloat16<row * Columns + column, of_a, of_b>();
+      dot<row * Columns + column, Element>(tiles);
     });
-    a += tile_depth;
-    b += block_words * p.lanes;
+    a += row_bytes / static_cast<std::ptrdiff_t>(sizeof(Element));
+    b += max_tile_rows * p.lanes;
   }
   each<count>([&](auto i) { tiles.template store<i()>(place(i()), c_stride); });
-  if (!p.accumulate && (p.factor != 1 || p.maximum)) finish_rows(p, c, RowTiles * tile_rows);
+  if constexpr (TileProductOf<Element>::is_float) {
+    if (!p.accumulate && (p.factor != 1 || p.maximum)) finish_rows(p, c, RowTiles * tile_rows);
+  }
 }
 
 template <int Columns, class Tiles>
-void configure(Tiles& tiles, const TileProduct& p, std::ptrdiff_t tile_rows) {
-  const std::ptrdiff_t column_bytes =
-      p.lanes / Columns * static_cast<std::ptrdiff_t>(sizeof(float));
+void configure(Tiles& tiles, int lanes, std::ptrdiff_t tile_rows) {
+  const std::ptrdiff_t column_bytes = lanes / Columns * 4;
   simd::TileConfig config;
   for (int tile = 0; tile < of_a; ++tile) config.set(tile, tile_rows, column_bytes);
-  config.set(of_a, tile_rows, 2 * tile_depth);
-  config.set(of_b, tile_depth / 2, column_bytes);
+  config.set(of_a, tile_rows, row_bytes);
+  config.set(of_b, row_bytes / 4, column_bytes);
   tiles.configure(config);
 }
 
-template <int Columns, class Tiles>
-void blocks(Tiles& tiles, const TileProduct& p) {
+template <int Columns, class Tiles, class Element>
+void blocks(Tiles& tiles, const TileProductOf<Element>& p) {
   std::ptrdiff_t row = 0;
-  if (p.rows >= max_tile_rows) configure<Columns>(tiles, p, max_tile_rows);
+  if (p.rows >= max_tile_rows) configure<Columns>(tiles, p.lanes, max_tile_rows);
   for (; row + 2 * max_tile_rows <= p.rows; row += 2 * max_tile_rows) {
     block<2, Columns>(tiles, p, row, max_tile_rows);
   }
@@ -100,14 +112,14 @@ void blocks(Tiles& tiles, const TileProduct& p) {
     row += max_tile_rows;
   }
   if (row == p.rows) return;
-  configure<Columns>(tiles, p, p.rows - row);
+  configure<Columns>(tiles, p.lanes, p.rows - row);
   block<1, Columns>(tiles, p, row, p.rows - row);
 }
 
 }  // namespace
 
-template <class Tiles>
-void multiply(Tiles& tiles, const TileProduct& product) {
+template <class Tiles, class Element>
+void multiply(Tiles& tiles, const TileProductOf<Element>& product) {
   static_assert(max_vectors * simd::lanes<float> <= 3 * 16);
   // tiles of equal widths: 24 lanes are 2 × 12
   switch ((product.lanes + 15) / 16) {
@@ -120,9 +132,13 @@ void multiply(Tiles& tiles, const TileProduct& product) {
   }
 }
 
-template void multiply(simd::TileModel&, const TileProduct&);
+template void multiply(simd::TileModel&, const TileProductOf<std::uint16_t>&);
+template void multiply(simd::TileModel&, const TileProductOf<std::int8_t>&);
+template void multiply(simd::TileModel&, const TileProductOf<std::uint8_t>&);
 #ifdef HEEDFUL_TILES
-template void multiply(simd::TileRegisters&, const TileProduct&);
+template void multiply(simd::TileRegisters&, const TileProductOf<std::uint16_t>&);
+template void multiply(simd::TileRegisters&, const TileProductOf<std::int8_t>&);
+template void multiply(simd::TileRegisters&, const TileProductOf<std::uint8_t>&);
 #endif
 
 }  // namespace heedful

@@ -9,11 +9,14 @@
 //                                          B = query panel [depth / 2][lane][2]
 //   weighted  Oᵀ[d][query] += Vᵀ Pᵀ       A = values, transposed [d][key]
 //                                          B = weights, rounded [key / 2][lane][2]
+// The same of int8 or uint8 (A) and int8 (B) in int32, exact modulo 2^32: 64 elements of the depth
+// at a time, in words of four.
 // Whoever calls fills blocks with zeros. `Tiles` is simd::TileRegisters or simd::TileModel.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 #include "simd/tiles.hpp"
 
@@ -26,19 +29,27 @@ inline constexpr std::ptrdiff_t tile_blocks(std::ptrdiff_t depth) {
   return (depth + tile_depth - 1) / tile_depth;
 }
 
-struct TileProduct {
+// Element: std::uint16_t (bits of bfloat16), std::int8_t or std::uint8_t.
+template <class Element>
+struct TileProductOf {
+  static constexpr bool is_float = sizeof(Element) == 2;
+  using Sum = std::conditional_t<is_float, float, std::int32_t>;
+
   std::ptrdiff_t rows, blocks;
   int lanes;  // full vectors, at most max_vectors
-  const std::uint16_t* a;
+  const Element* a;
   std::ptrdiff_t a_row;
   const std::uint32_t* b;
-  float* c;
+  Sum* c;
   bool accumulate = false;
+  // of floats alone:
   float factor = 1;          // unless accumulate
   float* maximum = nullptr;  // (lanes): raised to the maximum of each lane of C
 };
 
-template <class Tiles>
-void multiply(Tiles& tiles, const TileProduct& product);
+using TileProduct = TileProductOf<std::uint16_t>;
+
+template <class Tiles, class Element>
+void multiply(Tiles& tiles, const TileProductOf<Element>& product);
 
 }  // namespace heedful

@@ -1,5 +1,5 @@
-// Products of tiles of bfloat16 in every block size, against long double, on the model and on the
-// instructions where they exist.
+// Products of tiles in every block size, of bfloat16 against long double and of int8 against exact
+// integers, on the model and on the instructions where they exist.
 #include <cmath>
 #include <cstdio>
 #include <vector>
@@ -110,6 +110,50 @@ void every_block_is_right() {
   }
 }
 
+// Element: that of A; B is signed.
+template <class Tiles, class Element>
+void integers_are_exact() {
+  Tiles tiles;
+  for (const std::ptrdiff_t rows : {1, 15, 16, 17, 35}) {
+    for (int vectors = 1; vectors <= max_vectors; ++vectors) {
+      for (const std::ptrdiff_t blocks : {1, 3}) {
+        const int lanes = vectors * simd::lanes<float>;
+        const std::ptrdiff_t depth = 64 * blocks, a_row = depth + 3;
+        RandomNumbers random(5);
+        std::vector<Element> a(size((rows - 1) * a_row + depth));
+        for (auto& element : a) element = static_cast<Element>(random.bits());
+        std::vector<std::uint32_t> b(size(depth / 4 * lanes));
+        for (auto& word : b) word = static_cast<std::uint32_t>(random.bits());
+        std::vector<std::int32_t> c(size(rows * lanes), 11);
+        TileProductOf<Element> product{};
+        product.rows = rows;
+        product.blocks = blocks;
+        product.lanes = lanes;
+        product.a = a.data();
+        product.a_row = a_row;
+        product.b = b.data();
+        product.c = c.data();
+        product.accumulate = blocks == 3;
+        multiply(tiles, product);
+        bool right = true;
+        for (std::ptrdiff_t row = 0; row < rows; ++row) {
+          for (std::ptrdiff_t lane = 0; lane < lanes; ++lane) {
+            std::int64_t sum = product.accumulate ? 11 : 0;
+            for (std::ptrdiff_t k = 0; k < depth; ++k) {
+              const std::uint32_t word = b[size(k / 4 * lanes + lane)] >> (8 * (k % 4));
+              sum += std::int64_t{a[size(row * a_row + k)]} * static_cast<std::int8_t>(word & 0xFF);
+            }
+            right &= c[size(row * lanes + lane)] == sum;
+          }
+        }
+        if (!check(right, "C = A B and C += A B of bytes")) {
+          std::printf("at %td rows, %td blocks, %d vectors\n", rows, blocks, vectors);
+        }
+      }
+    }
+  }
+}
+
 // A row's sums do not depend on the rows and lanes beside it.
 void an_element_has_the_same_bits_in_every_block() {
   simd::TileModel tiles;
@@ -137,12 +181,15 @@ int main() {
   using namespace heedful;
   every_block_is_right<simd::TileModel>();
   an_element_has_the_same_bits_in_every_block();
+  integers_are_exact<simd::TileModel, std::int8_t>();
+  integers_are_exact<simd::TileModel, std::uint8_t>();
 #ifdef HEEDFUL_TILES
-  if (simd::has_bfloat16_tiles()) {
-    every_block_is_right<simd::TileRegisters>();
-    return summary();
+  if (simd::has_bfloat16_tiles()) every_block_is_right<simd::TileRegisters>();
+  if (simd::has_int8_tiles()) {
+    integers_are_exact<simd::TileRegisters, std::int8_t>();
+    integers_are_exact<simd::TileRegisters, std::uint8_t>();
   }
 #endif
-  std::puts("no tiles on this processor: only their model");
+  if (!simd::has_bfloat16_tiles()) std::puts("no tiles on this processor: only their model");
   return summary();
 }
