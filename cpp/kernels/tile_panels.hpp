@@ -11,14 +11,15 @@
 
 namespace heedful {
 
-// Rows [first, first + count) of one head: in place if they are contiguous and fill blocks, else
-// copied into buffer (count, whole blocks).
+// Rows [first, first + count) of one head: in place if they fill blocks and have no gaps, else
+// copied into buffer (count, whole blocks). Far apart, the sixteen rows of a tile may share one set
+// of L1.
 Rows<std::uint16_t> load_tile_rows(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_t head,
                                    std::ptrdiff_t first, std::ptrdiff_t count,
                                    std::ptrdiff_t columns, std::uint16_t* buffer);
 
 inline bool holds_tile_rows(const TensorView& view, std::ptrdiff_t columns) {
-  return view.column_stride == 2 && view.row_stride % 2 == 0 && columns % tile_depth == 0;
+  return view.column_stride == 2 && view.row_stride == 2 * columns && columns % tile_depth == 0;
 }
 
 // to[column · stride + before + row] of rows [first, first + count), and zeros in the rest of the

@@ -18,6 +18,7 @@ constexpr int width = lanes<double>;
 typedef double Doubles __attribute__((vector_size(8 * width)));
 typedef float Floats __attribute__((vector_size(4 * width)));
 typedef std::int64_t Longs __attribute__((vector_size(8 * width)));
+typedef std::uint64_t Bits __attribute__((vector_size(8 * width)));
 
 constexpr std::int64_t sign_bit = std::int64_t{1} << 63;
 
@@ -39,7 +40,7 @@ Doubles rounded_sum(const Doubles& x, const Doubles& y) {
   const Doubles error = (x - (sum - of_y)) + (y - of_y);  // NaN if the sum is not finite
   const Longs inexact = (error < 0) | (error > 0);
   const Longs smaller = (bits_of(error) ^ bits_of(sum)) < 0;  // the exact sum, in magnitude
-  const Longs odd = (bits_of(sum) + smaller) | 1;
+  const Longs odd = bits_as<Longs>(bits_as<Bits>(sum) + bits_as<Bits>(smaller)) | 1;
   const Doubles exact = bits_as<Doubles>((odd & inexact) | (bits_of(sum) & ~inexact));
   const Doubles magnitude = bits_as<Doubles>(bits_of(exact) & ~sign_bit);
   // what rounds to 2^128 is replaced, because converting it would flag an overflow
