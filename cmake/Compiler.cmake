@@ -20,3 +20,7 @@ endif()
 if(NOT CMAKE_BUILD_TYPE)
   set(CMAKE_BUILD_TYPE Release)
 endif()
+
+# Whether the assembler knows the tiles of AMX (binutils 2.35, clang 12).
+include(CheckCXXSourceCompiles)
+check_cxx_source_compiles("int main() { __asm__ volatile(\"tdpbf16ps %tmm2, %tmm1, %tmm0\"); }" HEEDFUL_TILES)

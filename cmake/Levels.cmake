@@ -13,6 +13,9 @@ function(heedful_options target)
   target_link_libraries(${target} PRIVATE OpenMP::OpenMP_CXX Threads::Threads)
   # not -ffast-math: it would hide NaN and set flush-to-zero for the whole process
   target_compile_options(${target} PRIVATE -fno-math-errno -fno-trapping-math)
+  if(HEEDFUL_TILES)
+    target_compile_definitions(${target} PRIVATE HEEDFUL_TILES)
+  endif()
   heedful_checks(${target})
 endfunction()
 

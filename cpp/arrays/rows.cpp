@@ -192,6 +192,11 @@ template <class T>
 void copy_rows(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_t head,
                std::ptrdiff_t first, std::ptrdiff_t count, std::ptrdiff_t columns, T* buffer) {
   const std::ptrdiff_t stride = padded<T>(columns);
+  if (columns == stride && view.row_stride == columns * view.column_stride) {
+    // rows without gaps are one long row
+    read_row(view.row(item, head, first), view.type, view.column_stride, buffer, count * columns);
+    return;
+  }
   RowRun ahead = RowRun::of(view, item, head, first, count, columns);
   ahead.next(8);
   for (std::ptrdiff_t row = 0; row < count; ++row) {

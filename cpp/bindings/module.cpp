@@ -7,6 +7,7 @@
 #include "bindings/bind_attention.hpp"
 #include "bindings/bind_layers.hpp"
 #include "bindings/bind_threads.hpp"
+#include "simd/bfloat16_ways.hpp"
 #include "simd/instruction_sets.hpp"
 
 namespace {
@@ -18,7 +19,9 @@ pybind11::dict show_build() {
   build["compiler"] = std::string(is_gnu ? "g++ " : "") + __VERSION__;
   build["eigen"] = heedful::simd::eigen_version();
   build["instructions"] = heedful::simd::instruction_sets();
-  build["bfloat16"] = heedful::simd::bfloat16_products();
+  const heedful::simd::Bfloat16Description bfloat16 = heedful::simd::bfloat16_description();
+  build["bfloat16"] = bfloat16.way;
+  build["bfloat16_reason"] = bfloat16.reason;
   return build;
 }
 
@@ -40,4 +43,7 @@ PYBIND11_MODULE(native_body, module, pybind11::mod_gil_not_used()) {
   heedful::register_rotary(module);
   heedful::register_training(module);
   module.def("show_build", &show_build, "How this module was compiled.");
+  module.def("force_bfloat16", &heedful::simd::force_bfloat16, pybind11::arg("way"),
+             "Multiply bfloat16 that way, in the whole process; empty: as the processor does best. "
+             "Returns why it cannot, if so.");
 }

@@ -1,9 +1,10 @@
 // Scores of few rows of bfloat16 against keys of bfloat16, where the processor multiplies pairs:
 // dot_kernel.hpp on words of two columns each instead of elements of type T.
 //   scores[row][key] = factor · queries[row] · keys[key]
-// Keys are neither copied nor widened, which makes a pass over a long KV cache 20 % faster.
-// (Weighted sums use widened values: pairs of keys would need rounded weights, for a gain of 5 %.)
-// Runs only where simd::has_bfloat16_pairs().
+// Keys are neither copied nor widened, which makes a pass over a long KV cache 20 % faster on Zen
+// 5, and 12 % slower on Intel's processors (simd/bfloat16_ways.cpp). (Weighted sums use widened
+// values: pairs of keys would need rounded weights, for a gain of 5 %.) Runs only where
+// simd::has_bfloat16_pairs().
 #pragma once
 
 #include <cstddef>

@@ -164,53 +164,6 @@ HEEDFUL_PAIRS_TARGET void multiply_seen(const PairProduct& p, const std::uint32_
   }
 }
 
-namespace {
-
-template <int Vectors>
-HEEDFUL_PAIRS_TARGET std::ptrdiff_t pair_vectors(const float* weights, std::ptrdiff_t keys,
-                                                 bool begins_odd, std::uint32_t* words,
-                                                 float* sums) {
-  constexpr int lanes = Vectors * width;
-  const P zero = simd::broadcast(0.0f);
-  const simd::Words ones = simd::Words{} + 0x3F803F80u;
-  P totals[Vectors];
-#pragma GCC unroll 4
-  for (int v = 0; v < Vectors; ++v) totals[v] = zero;
-  const std::ptrdiff_t first = begins_odd ? -1 : 0;
-  std::ptrdiff_t pairs = 0;
-  for (std::ptrdiff_t key = first; key < keys; key += 2, ++pairs) {
-    const float* const from = weights + key * lanes;
-    std::uint32_t* const to = words + pairs * lanes;
-    const bool even = key >= 0, odd = key + 1 < keys;
-#pragma GCC unroll 4
-    for (int v = 0; v < Vectors; ++v) {
-      const simd::Words pair = simd::paired(even ? simd::load(from + v * width) : zero,
-                                            odd ? simd::load(from + lanes + v * width) : zero);
-      simd::store_words(to + v * width, pair);
-      totals[v] = simd::dot_pairs(pair, ones, totals[v]);
-    }
-  }
-#pragma GCC unroll 4
-  for (int v = 0; v < Vectors; ++v) {
-    simd::store(sums + v * width, simd::add(simd::load(sums + v * width), totals[v]));
-  }
-  return pairs;
-}
-
-}  // namespace
-
-std::ptrdiff_t pair_weights(const float* weights, std::ptrdiff_t keys, int lanes, bool begins_odd,
-                            std::uint32_t* words, float* sums) {
-  switch (lanes / width) {
-    case 1:
-      return pair_vectors<1>(weights, keys, begins_odd, words, sums);
-    case 2:
-      return pair_vectors<2>(weights, keys, begins_odd, words, sums);
-    default:
-      return pair_vectors<3>(weights, keys, begins_odd, words, sums);
-  }
-}
-
 const std::uint32_t* pair_seen(const float* scores, std::ptrdiff_t keys, int lanes, bool begins_odd,
                                std::uint32_t* words) {
   const P minus_infinity = simd::broadcast(-std::numeric_limits<float>::infinity());
@@ -229,14 +182,6 @@ const std::uint32_t* pair_seen(const float* scores, std::ptrdiff_t keys, int lan
     }
   }
   return words;
-}
-
-void scale_columns(float* values, std::ptrdiff_t rows, int lanes, const float* factors) {
-  for (std::ptrdiff_t row = 0; row < rows; ++row) {
-    for (int lane = 0; lane < lanes; lane += width, values += width) {
-      simd::store(values, simd::multiply(simd::load(values), simd::load(factors + lane)));
-    }
-  }
 }
 
 }  // namespace heedful

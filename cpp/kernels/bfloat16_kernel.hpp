@@ -50,18 +50,9 @@ void multiply_wide(PairProduct product, std::ptrdiff_t columns);
 //   seen (pairs, V · W): all ones in the half of a word whose key is not hidden from the lane
 void multiply_seen(const PairProduct& product, const std::uint32_t* seen);
 
-// words[pair][lane] of weights [key][lane], rounded to nearest even, and sums[lane] += the rounded
-// weights. The first pair lacks its even key where `begins_odd`, the last may lack its odd one: a
-// missing key has weight 0. words may be the memory of weights. Returns the number of pairs.
-std::ptrdiff_t pair_weights(const float* weights, std::ptrdiff_t keys, int lanes, bool begins_odd,
-                            std::uint32_t* words, float* sums);
-
 // The argument `seen` of multiply_seen, from scores that are −∞ where hidden, in pairs like the
 // weights.
 const std::uint32_t* pair_seen(const float* scores, std::ptrdiff_t keys, int lanes, bool begins_odd,
                                std::uint32_t* words);
-
-// values[row][lane] *= factors[lane]
-void scale_columns(float* values, std::ptrdiff_t rows, int lanes, const float* factors);
 
 }  // namespace heedful

@@ -10,6 +10,7 @@
 //   guarded_weigh     out of decode
 //   multiply_seen     out of prefill on pairs of bfloat16, in bfloat16_kernel.hpp: it needs the
 //                     instructions of that file
+//   add_visible_values  of forward/tile_products.hpp: NaN and ∞ are taken out of the tile
 //   accumulate<guard> all gradients of additive scores, in backward/additive_gradients.cpp: there
 //                     the guard is a selection within the loop over tanh
 #pragma once

@@ -98,10 +98,10 @@ inline void convert_row(const From* from, To* to, std::ptrdiff_t count) {
     std::copy_n(converted, count, to);
     return;
   }
-  for (std::ptrdiff_t i = 0; i < count; i += width) {
-    const std::ptrdiff_t begin = i + width <= count ? i : count - width;
-    store(to + begin, load(from + begin));
-  }
+  std::ptrdiff_t i = 0;
+#pragma GCC unroll 4
+  for (; i + width <= count; i += width) store(to + i, load(from + i));
+  if (i < count) store(to + count - width, load(from + count - width));
 }
 
 inline void widen_bfloat16(const std::uint16_t* from, float* to, std::ptrdiff_t count) {

@@ -2,8 +2,6 @@
 
 #include <Eigen/Core>
 
-#include "simd/bfloat16_pairs.hpp"
-
 #define HEEDFUL_TEXT(number) #number
 #define HEEDFUL_VERSION(world, major, minor) \
   HEEDFUL_TEXT(world) "." HEEDFUL_TEXT(major) "." HEEDFUL_TEXT(minor)
@@ -15,7 +13,5 @@ const char* instruction_sets() { return Eigen::SimdInstructionSetsInUse(); }
 const char* eigen_version() {
   return HEEDFUL_VERSION(EIGEN_WORLD_VERSION, EIGEN_MAJOR_VERSION, EIGEN_MINOR_VERSION);
 }
-
-const char* bfloat16_products() { return has_bfloat16_pairs() ? "pairs" : "widened"; }
 
 }  // namespace heedful::simd

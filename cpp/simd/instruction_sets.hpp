@@ -9,7 +9,4 @@ const char* instruction_sets();
 // Such as "3.4.0".
 const char* eigen_version();
 
-// "pairs" where the processor multiplies pairs and the level uses that, "widened" elsewhere.
-const char* bfloat16_products();
-
 }  // namespace heedful::simd

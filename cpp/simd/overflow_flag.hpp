@@ -1,6 +1,6 @@
 // Whether a computation of this thread overflows. The processor keeps a flag for that anyway, so no
-// result has to be checked. Products of bfloat16 pairs do not set the flag, nor do operands that
-// were infinite before.
+// result has to be checked. Products of bfloat16 in pairs and tiles do not set the flag, nor do
+// operands that were infinite before.
 #pragma once
 
 #ifdef __SSE__

@@ -55,9 +55,10 @@ def show_config(mode: str = "stdout") -> Config | None:
             CPU quota of its container in processors, 0 for no limit
         openmp_runtimes
             the OpenMP libraries that are loaded in this process
-        bfloat16
-            "pairs" where the module in use multiplies pairs of bfloat16 elements
-            (AVX512-BF16, at level v4), "widened" where it converts them to float32 first
+        bfloat16, bfloat16_reason
+            how attention multiplies bfloat16, and why: in "tiles" (AMX), in "pairs" (AVX512-BF16,
+            at level v4), or "widened" to float32 first, whichever is fastest on this processor;
+            the environment variable HEEDFUL_BFLOAT16 forces one before the import
         module
             the file of the compiled module, if there is one
 

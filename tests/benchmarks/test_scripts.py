@@ -113,6 +113,15 @@ def test_the_goals_are_measured_judged_and_listed(tmp_path: Path) -> None:
     assert last.endswith("of 3 goals hold; 2 cannot be judged here")
 
 
+def test_amx_is_checked_on_its_model() -> None:
+    done = run("amx_check.py", "--quick")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "bfloat16 tiles-model" in done.stdout
+    assert "same bits with (1, 2) threads" in done.stdout
+    assert "tiles and their model: the same bits" in done.stdout
+    assert done.stdout.strip().endswith("all right")
+
+
 def test_every_script_of_goals_is_part_of_the_whole() -> None:
     whole = (FOLDER / "goals.py").read_text(encoding="utf-8")
     own_end = {"bench_sweep", "bench_scaling"}

@@ -69,7 +69,7 @@ def _bounds(s: reference.Steps, a: Any, eps: float, tiny: float) -> Bounds:
     out = dweight @ value + _sum(p.shape[-1]) * eps * mean + tiny
     returned = out
     if a.value.dtype == ml_dtypes.bfloat16 or a.query.dtype == ml_dtypes.bfloat16:
-        returned = out + 2.0**-8 * mean  # pairs of bfloat16 round the weights, as PyTorch does
+        returned = out + 2.0**-8 * mean  # pairs and tiles round the weights, as PyTorch does
 
     # backward
     of_weights = np.abs(np.asarray(a.dweights, np.float64)) if a.dweights is not None else 0.0

@@ -28,8 +28,9 @@ bool uses_pairs(const ForwardCall<T>& call) {
            view.row_stride % 4 == 0;
   };
   const Problem& problem = call.problem;
-  return problem.may_pair() && readable(call.query) && readable(call.key) && problem.depth > 0 &&
-         problem.depth % pair_columns == 0 && simd::has_bfloat16_pairs();
+  return problem.bfloat16.row_scores == simd::Bfloat16Way::pairs && problem.may_round_weights() &&
+         readable(call.query) && readable(call.key) && problem.depth > 0 &&
+         problem.depth % pair_columns == 0;
 }
 
 template <class T>

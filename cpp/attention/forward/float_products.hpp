@@ -24,7 +24,9 @@ template <class T>
 class FloatProducts {
  public:
   using Scalar = T;
-  static constexpr std::ptrdiff_t extra_rows = 0;  // after those of out
+  static constexpr std::ptrdiff_t extra_rows = 0;   // after those of out
+  static constexpr std::ptrdiff_t rows_before = 0;  // before those of the scores, for add_values
+  static constexpr bool writes_results = true;      // has write_results
 
   // `panels`: the maximum number of panels of a task.
   FloatProducts(const ForwardCall<T>& call, std::ptrdiff_t panels, WorkArea& area)

@@ -4,14 +4,16 @@
 #include <cstring>
 
 #include "arrays/work_area.hpp"
-#include "attention/forward/bfloat16_products.hpp"
 #include "attention/forward/float_products.hpp"
+#include "attention/forward/pair_products.hpp"
 #include "attention/forward/panel_output.hpp"
+#include "attention/forward/tile_products.hpp"
 #include "attention/problem/key_tiles.hpp"
 #include "attention/scores/mask.hpp"
 #include "attention/scores/score_tile.hpp"
 #include "attention/softmax/dropout.hpp"
 #include "attention/softmax/online_softmax.hpp"
+#include "simd/bfloat16_pairs.hpp"
 
 namespace heedful {
 namespace {
@@ -54,7 +56,7 @@ struct Scratch {
     maxima = area.take<T>(max_panels * lanes);
     sums = area.take<T>(max_panels * lanes);
     new_maximum = area.take<T>(lanes);
-    scores = area.take<T>(tile * lanes);
+    scores = area.take<T>((Products::rows_before + tile) * lanes) + Products::rows_before * lanes;
     mask = area.take<T>(std::max(tile * lanes, mask_tile_size<T>(tile)));
     rows = area.take<T>((lanes + 1) * std::max(problem.depth, problem.value_depth));
   }
@@ -104,9 +106,11 @@ Outcome process_tile(const ForwardCall<T>& call, std::ptrdiff_t item, const Pane
     tile.add_visible_values(panel, plan.keys, scratch.mask, scratch.scores, state.out, accumulate);
     return Outcome::in_panel;
   }
-  if (all_keys && writes_weighted<T>(problem.value_depth, count)) {
-    tile.write_results(item, panel, plan.keys, scratch.scores, state, scratch.rows, prefetch);
-    return Outcome::written;
+  if constexpr (Products::writes_results) {
+    if (all_keys && writes_weighted<T>(problem.value_depth, count)) {
+      tile.write_results(item, panel, plan.keys, scratch.scores, state, scratch.rows, prefetch);
+      return Outcome::written;
+    }
   }
   tile.add_values(panel, plan.keys, scratch.scores, state.out, accumulate, prefetch);
   return Outcome::in_panel;
@@ -170,35 +174,51 @@ void run(const ForwardCall<T>& call, const RowTask& task, const KeySplit<T>& spl
   }
 }
 
-// Whether the module has code that multiplies pairs of bfloat16, and T is the type of their sums.
-template <class T>
-inline constexpr bool compiles_pairs = simd::compiled_bfloat16_pairs && sizeof(T) == sizeof(float);
+// Calls visit(products) with a null pointer to the class that computes the call's products.
+template <class T, class Visit>
+auto with_products(const ForwardCall<T>& call, const Visit& visit) {
+  if constexpr (sizeof(T) == sizeof(float)) {
+    switch (way_of(call)) {
+      case simd::Bfloat16Way::widened:
+        break;
+      case simd::Bfloat16Way::pairs:
+        if constexpr (simd::compiled_bfloat16_pairs) {
+          return visit(static_cast<PairProducts*>(nullptr));
+        }
+        break;
+      case simd::Bfloat16Way::tiles:
+#ifdef HEEDFUL_TILES
+        return visit(static_cast<TileProducts<simd::TileRegisters>*>(nullptr));
+#endif
+      case simd::Bfloat16Way::tiles_model:
+        return visit(static_cast<TileProducts<simd::TileModel>*>(nullptr));
+    }
+  }
+  return visit(static_cast<FloatProducts<T>*>(nullptr));
+}
 
 }  // namespace
 
 template <class T>
 std::size_t prefill_scratch(const ForwardCall<T>& call) {
-  if constexpr (compiles_pairs<T>) {
-    if (PairProducts::supports(call)) return Scratch<PairProducts>(call, nullptr).area.size();
-  }
-  return Scratch<FloatProducts<T>>(call, nullptr).area.size();
+  return with_products(call, [&](auto* products) {
+    return Scratch<std::remove_pointer_t<decltype(products)>>(call, nullptr).area.size();
+  });
 }
 
 template <class T>
 void start_prefill(const ForwardCall<T>& call, Worker& worker) {
-  if constexpr (compiles_pairs<T>) {
-    if (PairProducts::supports(call)) return;
-  }
-  Scratch<FloatProducts<T>>(call, worker.scratch).products.clear();
+  with_products(call, [&](auto* products) {
+    Scratch<std::remove_pointer_t<decltype(products)>>(call, worker.scratch).products.clear();
+  });
 }
 
 template <class T>
 void prefill(const ForwardCall<T>& call, const RowTask& task, const KeySplit<T>& split,
              RowPrefetch& next, Worker& worker) {
-  if constexpr (compiles_pairs<T>) {
-    if (PairProducts::supports(call)) return run<PairProducts>(call, task, split, next, worker);
-  }
-  run<FloatProducts<T>>(call, task, split, next, worker);
+  with_products(call, [&](auto* products) {
+    run<std::remove_pointer_t<decltype(products)>>(call, task, split, next, worker);
+  });
 }
 
 template std::size_t prefill_scratch(const ForwardCall<float>&);

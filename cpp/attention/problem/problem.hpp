@@ -9,6 +9,7 @@
 #include "arrays/tensor_view.hpp"
 #include "attention/problem/score_kind.hpp"
 #include "parallel/cost.hpp"
+#include "simd/bfloat16_ways.hpp"
 
 namespace heedful {
 
@@ -18,10 +19,6 @@ namespace heedful {
 struct Item {
   std::ptrdiff_t query_begin, queries, key_begin, keys, offset;
 };
-
-// How the forward pass multiplies bfloat16: widened to float32, or in pairs where possible (see
-// Problem::may_pair), which takes half the time and rounds the weights.
-enum class Bfloat16Mode : std::uint8_t { widened, paired };
 
 struct Problem {
   std::ptrdiff_t num_items = 0;     // B
@@ -47,14 +44,11 @@ struct Problem {
   std::ptrdiff_t score_vector_stride = 0;  // 0 or E
   double dropout_p = 0;
   std::uint64_t seed = 0;
-  Bfloat16Mode bfloat16_mode = Bfloat16Mode::paired;
+  simd::Bfloat16Ways bfloat16 = simd::bfloat16_ways();
 
-  // Whether pairs of bfloat16 may be multiplied, where types and processor allow it: not if D and
-  // Dv differ, because PyTorch rounds the weights only where they are equal.
-  bool may_pair() const {
-    return bfloat16_mode == Bfloat16Mode::paired && depth == value_depth &&
-           score_kind == ScoreKind::dot;
-  }
+  // Whether weights may be rounded to bfloat16, where types and processor make that faster: not if
+  // D and Dv differ, because PyTorch rounds the weights only where they are equal.
+  bool may_round_weights() const { return depth == value_depth && score_kind == ScoreKind::dot; }
   std::ptrdiff_t group() const { return num_kv_heads > 0 ? num_heads / num_kv_heads : 0; }
 };
 

@@ -1,6 +1,7 @@
 """The loader: the compiled module for the best level that this processor runs, as `native`.
 
-HEEDFUL_ISA=v2|v3|v4 in the environment forces a level; one that is not available is an ImportError.
+HEEDFUL_ISA=v2|v3|v4 in the environment forces a level, HEEDFUL_BFLOAT16 how bfloat16 is multiplied;
+one that is not available is an ImportError.
 """
 
 import importlib
@@ -16,6 +17,7 @@ from heedful._core._explain import explain
 __all__ = ["available_levels", "features", "level", "native"]
 
 _LEVELS = ("v2", "v3", "v4")
+_BFLOAT16_WAYS = ("tiles", "tiles-model", "pairs", "widened")
 _ON_X86_64 = platform.machine().lower() in ("x86_64", "amd64") and sys.maxsize > 2**32
 
 
@@ -79,3 +81,17 @@ if TYPE_CHECKING:
     from heedful._core import _native as native
 else:
     native = _load("_native" if level == "native" else f"_native_{level}")
+
+
+def _force_bfloat16(forced: str) -> None:
+    """`forced` is the value of HEEDFUL_BFLOAT16, empty if not set."""
+    if forced and forced not in _BFLOAT16_WAYS:
+        raise ImportError(
+            f"HEEDFUL_BFLOAT16 must be one of {', '.join(_BFLOAT16_WAYS)}: got {forced!r}"
+        )
+    reason = native.force_bfloat16(forced)
+    if reason:
+        raise ImportError(f"HEEDFUL_BFLOAT16={forced} is not possible here: {reason}")
+
+
+_force_bfloat16(os.environ.get("HEEDFUL_BFLOAT16", ""))

@@ -38,6 +38,9 @@ Array: TypeAlias = NDArray[Any]
 Geometry: TypeAlias = tuple[tuple[int, ...], bool, int, int, int]
 
 def show_build() -> dict[str, str]: ...
+def force_bfloat16(way: str) -> str:
+    """Multiply bfloat16 that way ("" for the processor's own). Returns why it cannot, or ""."""
+
 def default_num_threads() -> int: ...
 def num_threads() -> int:
     """What a call would use now: the number of this thread, of all threads, or the default."""

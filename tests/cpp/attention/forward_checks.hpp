@@ -17,12 +17,13 @@ inline constexpr double untouched = -99;
 // The element type of a call, and how bfloat16 is multiplied.
 struct Kind {
   ElementType type;
-  Bfloat16Mode mode = Bfloat16Mode::widened;
+  simd::Bfloat16Way way = simd::Bfloat16Way::widened;
 };
 
 inline Example example_of(const Case& test_case, Kind kind, Layout layout = Layout::plain) {
   Example example = example_of(test_case, kind.type, layout);
-  example.problem.bfloat16_mode = kind.mode;
+  const bool pairs = kind.way == simd::Bfloat16Way::pairs;
+  example.problem.bfloat16 = {kind.way, pairs ? kind.way : simd::Bfloat16Way::widened};
   return example;
 }
 

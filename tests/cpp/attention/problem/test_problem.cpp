@@ -85,18 +85,15 @@ void groups_are_query_heads_per_key_head() {
   check(problem.group() == 3, "12 query heads on 4 key heads: groups of 3");
 }
 
-void pairs_of_bfloat16_need_equal_depths_and_dot_products() {
+void weights_are_rounded_for_equal_depths_and_dot_products() {
   Problem problem;
   problem.depth = problem.value_depth = 64;
-  check(problem.may_pair(), "dot products of equal depths may be paired");
+  check(problem.may_round_weights(), "dot products of equal depths may round the weights");
   problem.value_depth = 32;
-  check(!problem.may_pair(), "not if the depths differ");
+  check(!problem.may_round_weights(), "not if the depths differ");
   problem.value_depth = 64;
   problem.score_kind = ScoreKind::additive;
-  check(!problem.may_pair(), "nor additive scores");
-  problem.score_kind = ScoreKind::dot;
-  problem.bfloat16_mode = Bfloat16Mode::widened;
-  check(!problem.may_pair(), "nor if the caller wants them widened");
+  check(!problem.may_round_weights(), "nor additive scores");
 }
 
 }  // namespace
@@ -108,6 +105,6 @@ int main() {
   ranges_hold_exactly_the_visible_keys();
   ranges_have_a_size();
   groups_are_query_heads_per_key_head();
-  pairs_of_bfloat16_need_equal_depths_and_dot_products();
+  weights_are_rounded_for_equal_depths_and_dot_products();
   return summary();
 }

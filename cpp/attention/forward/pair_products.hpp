@@ -1,10 +1,5 @@
-// The two products of prefill on pairs of bfloat16, if query, key, value and out are of that type
-// and the processor multiplies pairs: the counterpart of FloatProducts. Scores, softmax and all
-// sums are float. Weights are rounded to bfloat16 before they are multiplied with values: for
-// values of both signs the error is that of rounding the result, 1.3 to 1.4 times the error in
-// total. The final division is by the sum of the rounded weights, so that they sum to 1 again: the
-// error is then that of the values around their mean, which halves the error of rounded weights for
-// values of one sign. The lse uses the sum of the unrounded weights.
+// The two products of prefill on pairs of bfloat16 (AVX512-BF16), the counterpart of FloatProducts.
+// See rounded_sums.hpp for what is rounded.
 #pragma once
 
 #include <algorithm>
@@ -12,32 +7,22 @@
 #include <cstdint>
 
 #include "arrays/work_area.hpp"
-#include "attention/forward/overflow.hpp"
 #include "attention/forward/panel_output.hpp"
+#include "attention/forward/rounded_sums.hpp"
 #include "attention/problem/key_tiles.hpp"
-#include "attention/problem/panel.hpp"
-#include "attention/problem/row_task.hpp"
-#include "attention/softmax/online_softmax.hpp"
 #include "kernels/bfloat16_kernel.hpp"
 #include "kernels/bfloat16_panels.hpp"
 #include "kernels/nonfinite.hpp"
-#include "simd/bfloat16_pairs.hpp"
 
 namespace heedful {
 
-class PairProducts {
+class PairProducts : public RoundedSums {
  public:
-  using Scalar = float;
-  static constexpr std::ptrdiff_t extra_rows = 1;  // after those of out: sums of rounded weights
-
-  static bool supports(const ForwardCall<float>& call) {
-    constexpr ElementType bfloat16 = ElementType::bfloat16;
-    return call.problem.may_pair() && call.query.type == bfloat16 && call.key.type == bfloat16 &&
-           call.value.type == bfloat16 && call.out.type == bfloat16 && simd::has_bfloat16_pairs();
-  }
+  static constexpr std::ptrdiff_t rows_before = 0;
+  static constexpr bool writes_results = true;
 
   PairProducts(const ForwardCall<float>& call, std::ptrdiff_t panels, WorkArea& area)
-      : call_(call) {
+      : RoundedSums(call) {
     const Problem& problem = call.problem;
     const std::ptrdiff_t tile = KeyTiles::max_keys(tile_keys(problem));
     const bool in_place = holds_pairs(call.key, problem.depth);
@@ -57,28 +42,6 @@ class PairProducts {
                        .data;
     }
     words_to_panel(from, panel.lanes(), pairs_of(problem.depth), query_panel(index));
-  }
-
-  // A sink is rescaled like the sum, and is not rounded.
-  bool start(const Panel<float>& panel, const RunningSoftmax<float>& state) const {
-    std::copy_n(state.sum, panel.lanes(), rounded_sum(panel, state));
-    if (!call_.problem.sink) return false;
-    std::fill_n(state.out, call_.problem.value_depth * panel.lanes(), 0.0f);
-    return true;
-  }
-
-  // Rescales out so that state.sum is its divisor. Not needed with dropout: the sum of the rounded
-  // weights lacks those that were dropped.
-  void finish(const Panel<float>& panel, const RunningSoftmax<float>& state) const {
-    const std::ptrdiff_t depth = call_.problem.value_depth;
-    record_overflow(call_, Rows<float>{state.out, panel.lanes()}, depth, panel.lanes());
-    if (call_.problem.dropout_p > 0 || depth == 0) return;
-    alignas(64) float factors[Panel<float>::max_lanes];
-    const float* const rounded = rounded_sum(panel, state);
-    for (int lane = 0; lane < panel.lanes(); ++lane) {
-      factors[lane] = rounded[lane] == 0 ? 1 : state.sum[lane] / rounded[lane];
-    }
-    scale_columns(state.out, depth, panel.lanes(), factors);
   }
 
   class Tile {
@@ -199,15 +162,11 @@ class PairProducts {
   };
 
  private:
-  float* rounded_sum(const Panel<float>& panel, const RunningSoftmax<float>& state) const {
-    return state.out + call_.problem.value_depth * panel.lanes();
-  }
   std::ptrdiff_t panel_size() const {
     return pairs_of(call_.problem.depth) * Panel<float>::max_lanes;
   }
   std::uint32_t* query_panel(int index) const { return query_panels_ + index * panel_size(); }
 
-  const ForwardCall<float>& call_;
   std::uint32_t* query_panels_;  // each (D / 2, lanes)
   std::uint16_t* keys_;          // (tile, D), for keys that cannot be read in place
   std::uint32_t* values_;        // (tile / 2, Dv)

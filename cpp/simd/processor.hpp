@@ -1,0 +1,21 @@
+// Which processor this is, as CPUID names it: for tables of what was measured on it.
+#pragma once
+
+#include <string_view>
+
+namespace heedful::simd {
+
+struct Processor {
+  char vendor[13] = "";  // "GenuineIntel", "AuthenticAMD"; empty except on x86
+  int family = 0, model = 0;
+  bool has_tiles = false;           // AMX-TILE, and the system saves its registers
+  bool has_bfloat16_tiles = false;  // AMX-BF16, with these
+  bool has_int8_tiles = false;      // AMX-INT8, with these
+
+  bool is(std::string_view name) const { return vendor == name; }
+};
+
+// Asked once per process.
+const Processor& processor();
+
+}  // namespace heedful::simd
