@@ -86,7 +86,7 @@ def measure(quick: bool, threads: tuple[int, ...]) -> bool:
     with Harness(["heedful", "torch"], max(threads), rounds, seconds) as harness:
         for shape in shapes:
             case, wide = Case(shape, "bfloat16"), Case(shape)
-            same = harness.same_bits(case, threads)
+            same = harness.same_bits([case], threads)
             print(f"\n{case}: {'same' if same else 'DIFFERENT'} bits with {threads} threads")
             right &= same
             for count in threads:
