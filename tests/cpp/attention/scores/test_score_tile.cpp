@@ -78,8 +78,8 @@ struct Computed {
     for (int lane = 0; lane < lanes; ++lane)
       maximum.push_back(lane % 2 == 0 ? minus_infinity<T> : T(0.5));
     rows.resize(static_cast<std::size_t>(keys.size() * padded<T>(problem.depth)));
-    TileRows<T> key_rows(example.key.view(), 1, 1, item.key_begin, keys, problem.depth, InPlace::any_stride,
-                         rows.data());
+    TileRows<T> key_rows(example.key.view(), 1, 1, item.key_begin, keys, problem.depth,
+                         InPlace::any_stride, rows.data());
     tile = score_tile(problem, 1, panel, keys, rule, query_panel.data(), key_rows,
                       ScoreBuffers<T>{scores.data(), mask_buffer.data(), maximum.data(),
                                       problem.softcap > 0 ? slopes.data() : nullptr});
