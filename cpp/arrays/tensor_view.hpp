@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 
 namespace heedful {
 
@@ -45,6 +46,8 @@ struct TensorView {
   char* row(std::ptrdiff_t item, std::ptrdiff_t head, std::ptrdiff_t row) const {
     return data + item_offsets[item] + head * head_stride + row * row_stride;
   }
+  // Whether no two rows are on the same page of memory.
+  bool rows_on_pages() const { return std::abs(row_stride) >= 4096; }
   // Whether rows are contiguous elements of type T, which a kernel can read or write in place.
   template <class T>
   bool in_place() const {

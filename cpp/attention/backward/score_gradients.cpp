@@ -15,10 +15,11 @@ namespace {
 // Rows padded to whole vectors: read in place, or copied with zeros past the last column.
 template <class T>
 Rows<T> whole_rows(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_t head,
-                   std::ptrdiff_t first, std::ptrdiff_t count, std::ptrdiff_t columns, T* buffer) {
+                   std::ptrdiff_t first, std::ptrdiff_t count, std::ptrdiff_t columns,
+                   InPlace condition, T* buffer) {
   const std::ptrdiff_t stride = padded<T>(columns);
   if (columns == stride) {
-    return load_rows(view, item, head, first, count, columns, InPlace::close, buffer);
+    return load_rows(view, item, head, first, count, columns, condition, buffer);
   }
   for (std::ptrdiff_t row = 0; row < count; ++row) {
     T* const to = buffer + row * stride;
@@ -30,11 +31,17 @@ Rows<T> whole_rows(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_t h
 
 // Rows of query or dout, also transposed into a panel.
 template <class T>
-Rows<T> rows_and_panel(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_t first_row,
+Rows<T> rows_and_panel(const BackwardCall<T>& call, const TensorView& view, std::ptrdiff_t item,
                        const Panel<T>& panel, std::ptrdiff_t columns, T factor, T* buffer,
                        T* transposed) {
+  const Item& own = call.problem.items[item];
+  const std::ptrdiff_t first_row = own.query_begin;
+  // few keys do not pay for a copy
+  constexpr std::ptrdiff_t few_keys = 128;
+  const bool copies = own.keys > few_keys || view.rows_on_pages();
+  const InPlace condition = copies ? InPlace::close : InPlace::any_stride;
   const Rows<T> rows = whole_rows(view, item, panel.head[0], first_row + panel.query[0],
-                                  panel.count, columns, buffer);
+                                  panel.count, columns, condition, buffer);
   const T* from[Panel<T>::max_lanes];
   for (int lane = 0; lane < panel.lanes(); ++lane) {
     from[lane] = rows.data + std::min(lane, panel.count - 1) * rows.stride;
@@ -96,9 +103,9 @@ PanelRows<T> load_panel(const BackwardCall<T>& call, std::ptrdiff_t item,
   const Panel<T>& panel = *scratch.panel;
   const std::ptrdiff_t first = problem.items[item].query_begin;
   const Rows<T> query =
-      rows_and_panel(tensors.query, item, first, panel, problem.depth, call.rule.query_factor,
+      rows_and_panel(call, tensors.query, item, panel, problem.depth, call.rule.query_factor,
                      scratch.query_rows, scratch.query_panel);
-  const Rows<T> dout = rows_and_panel(tensors.dout, item, first, panel, problem.value_depth, T{1},
+  const Rows<T> dout = rows_and_panel(call, tensors.dout, item, panel, problem.value_depth, T{1},
                                       scratch.dout_rows, scratch.dout_panel);
   for (int lane = 0; lane < panel.lanes(); ++lane) {
     const std::ptrdiff_t head = panel.head[lane], row = panel.query[lane];

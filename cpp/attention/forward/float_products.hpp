@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <cstdlib>
 
 #include "arrays/rows.hpp"
 #include "arrays/work_area.hpp"
@@ -125,8 +124,7 @@ class FloatProducts {
    private:
     // A copy pays off if several panels read it; sooner if every row is on a page of its own.
     static InPlace condition(const RowTask& task, const TensorView& view) {
-      constexpr std::ptrdiff_t page = 4096;
-      const int panels = std::abs(view.row_stride) < page ? 3 : 1;
+      const int panels = view.rows_on_pages() ? 1 : 3;
       return task.rows > panels * Panel<T>::max_lanes ? InPlace::close : InPlace::any_stride;
     }
 
