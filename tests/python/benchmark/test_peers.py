@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+import heedful
 import reference
 from heedful.benchmark import oracle, peers
 from heedful.benchmark.process import WorkerProcess
@@ -46,6 +47,13 @@ CASES |= {
 # What a library cannot do, and says so.
 BACKWARD = {name for name, case in CASES.items() if case.backward}
 LENGTHS = {name for name, case in CASES.items() if case.shape.ragged}
+
+
+@pytest.fixture(autouse=True)
+def default_threads_afterwards() -> Iterator[None]:
+    """A library in this process sets the number of threads for all of it."""
+    yield
+    heedful.set_num_threads(None)
 
 
 def of(dtype: str) -> set[str]:

@@ -65,8 +65,9 @@ def test_a_feature_of_a_sequence_is_the_same_at_all_positions(rng: np.random.Gen
     found = attention.importance(model, x)
     np.testing.assert_allclose(found.importances, differences(model, x), rtol=1e-6, atol=1e-9)
     permuted = attention.importance(
-        model, x, model(x), kind="permutation", metric=lambda y, found: -np.mean((y - found) ** 2)
-    )
+        model, x, model(x), kind="permutation", rng=2,
+        metric=lambda y, found: -np.mean((y - found) ** 2),
+    )  # fmt: skip
     assert (permuted.importances > 0).all()
 
 
