@@ -34,8 +34,8 @@ class KeptRows {
     if (keeps_) *range_ = Range{};
   }
 
-  // Rows [begin, end) of a head, counted from its row `first`. Rows that are not kept are copied; of
-  // another head, or apart from [begin, end), they are dropped.
+  // Rows [begin, end) of a head, counted from its row `first`. Rows that are not kept are copied;
+  // of another head, or apart from [begin, end), they are dropped.
   Rows<T> load(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_t head,
                std::ptrdiff_t first, std::ptrdiff_t begin, std::ptrdiff_t end,
                std::ptrdiff_t columns) const {

@@ -11,9 +11,10 @@ template <class T>
 void write_delta(const BackwardTensors& tensors, std::ptrdiff_t value_depth, std::ptrdiff_t item,
                  std::ptrdiff_t head, std::ptrdiff_t first, std::ptrdiff_t count, T* buffer) {
   for (std::ptrdiff_t row = first; row < first + count; ++row) {
-    const Rows<T> out = load_rows(tensors.out, item, head, row, 1, value_depth, InPlace::any_stride, buffer);
-    const Rows<T> dout = load_rows(tensors.dout, item, head, row, 1, value_depth, InPlace::any_stride,
-                                   buffer + padded<T>(value_depth));
+    const Rows<T> out =
+        load_rows(tensors.out, item, head, row, 1, value_depth, InPlace::any_stride, buffer);
+    const Rows<T> dout = load_rows(tensors.dout, item, head, row, 1, value_depth,
+                                   InPlace::any_stride, buffer + padded<T>(value_depth));
     T delta = dot(out.data, dout.data, value_depth);
     if (tensors.row_term)
       delta -= *reinterpret_cast<const T*>(tensors.row_term.row(item, head, row));
