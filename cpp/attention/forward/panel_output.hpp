@@ -2,7 +2,7 @@
 // or, with split keys, the state of its rows.
 #pragma once
 
-#include "arrays/cache_sizes.hpp"
+#include "arrays/l1_size.hpp"
 #include "attention/problem/panel.hpp"
 #include "attention/problem/row_task.hpp"
 #include "attention/softmax/key_split.hpp"
@@ -17,7 +17,7 @@ namespace heedful {
 template <class T>
 inline bool writes_weighted(std::ptrdiff_t columns, std::ptrdiff_t keys) {
   const std::ptrdiff_t bytes = keys * columns * static_cast<std::ptrdiff_t>(sizeof(T));
-  if (simd::registers < 32 && bytes > cache_sizes().l1 / 4 * 3) return false;
+  if (simd::registers < 32 && bytes > l1_size() / 4 * 3) return false;
   const std::ptrdiff_t recomputed = (simd::lanes<T> - columns % simd::lanes<T>) % simd::lanes<T>;
   return columns >= simd::lanes<T> && recomputed * keys <= 20 * columns;
 }
