@@ -19,15 +19,22 @@
 #include <type_traits>
 
 #include "arrays/prefetch.hpp"
+#include "kernels/side_work.hpp"
 #include "simd/tiles.hpp"
 
 namespace heedful {
 
 // Elements of the depth that a tile multiplies at once.
 inline constexpr std::ptrdiff_t tile_depth = 32;
+inline constexpr std::ptrdiff_t tile_rows = 16;
 
 inline constexpr std::ptrdiff_t tile_blocks(std::ptrdiff_t depth) {
   return (depth + tile_depth - 1) / tile_depth;
+}
+
+// Turns of the side work of a product, at least.
+inline constexpr std::ptrdiff_t tile_turns(std::ptrdiff_t rows, std::ptrdiff_t depth) {
+  return (rows + 2 * tile_rows - 1) / (2 * tile_rows) * tile_blocks(depth);
 }
 
 // Element: std::uint16_t (bits of bfloat16), std::int8_t or std::uint8_t.
@@ -47,6 +54,7 @@ struct TileProductOf {
   float factor = 1;                 // unless accumulate
   float* maximum = nullptr;         // (lanes): raised to the maximum of each lane of C
   RowPrefetch* prefetch = nullptr;  // a step after every eight rows
+  SideWork* side = nullptr;         // a turn after every block of the depth
 };
 
 using TileProduct = TileProductOf<std::uint16_t>;

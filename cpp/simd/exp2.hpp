@@ -4,6 +4,11 @@
 #include <cstdint>
 
 #include "simd/packet.hpp"
+#include "simd/polynomial.hpp"
+
+#ifdef __AVX512DQ__
+#include <immintrin.h>
+#endif
 
 namespace heedful::simd {
 
@@ -41,28 +46,51 @@ struct Exp2Constants<double> {
 template <class T>
 inline Packet<T> power_of_two(const Packet<T>& shifted, const Packet<T>& fraction) {
   using C = Exp2Constants<T>;
-  constexpr int degree = sizeof(C::coefficients) / sizeof(T) - 1;
-  Packet<T> power = broadcast(C::coefficients[degree]);
-#pragma GCC unroll 16
-  for (int i = degree - 1; i >= 0; --i) {
-    power = multiply_add(power, fraction, broadcast(C::coefficients[i]));
-  }
+  const Packet<T> power = polynomial(C::coefficients, fraction);
   // the low bits of `shifted` hold n + bias: shifted into the exponent field they are 2^n
   typedef typename C::Bits BitsPacket __attribute__((vector_size(sizeof(Packet<T>))));
   const BitsPacket bits = bits_as<BitsPacket>(shifted) << C::mantissa_bits;
   return multiply(power, bits_as<Packet<T>>(bits));
 }
 
+#ifdef __AVX512DQ__
+
+// x − the nearest integer; 0 for an infinity.
+inline Packet<float> from_nearest(const Packet<float>& x) { return _mm512_reduce_ps(x, 0); }
+inline Packet<double> from_nearest(const Packet<double>& x) { return _mm512_reduce_pd(x, 0); }
+
+// power · 2^n, and 0 where x ≤ last_zero: results below the normal numbers would take forty times as
+// long.
+inline Packet<float> scaled(const Packet<float>& power, const Packet<float>& n,
+                            const Packet<float>& x, float last_zero) {
+  const __mmask16 positive = _mm512_cmp_ps_mask(x, broadcast(last_zero), _CMP_NLE_UQ);
+  return _mm512_maskz_scalef_ps(positive, power, n);
+}
+inline Packet<double> scaled(const Packet<double>& power, const Packet<double>& n,
+                             const Packet<double>& x, double last_zero) {
+  const __mmask8 positive = _mm512_cmp_pd_mask(x, broadcast(last_zero), _CMP_NLE_UQ);
+  return _mm512_maskz_scalef_pd(positive, power, n);
+}
+
+#endif
+
 // 2^x within 2 ulp for 1/2 − bias < x ≤ bias + 1/2. Below, the result is exactly 0, so 2^−∞ = 0;
-// above it is ∞. NaN stays NaN, and integer powers are exact.
+// from bias + 1 on it is ∞. NaN stays NaN, and integer powers are exact.
 template <class T>
 inline Packet<T> exp2(const Packet<T>& x) {
   using C = Exp2Constants<T>;
+#ifdef __AVX512DQ__
+  // the same bits as below, in three quarters of the time
+  const Packet<T> fraction = from_nearest(x);
+  const Packet<T> power = polynomial(C::coefficients, fraction);
+  return scaled(power, subtract(x, fraction), x, T(0.5) - C::bias);
+#else
   // maximum() returns its first argument if that is NaN
   const Packet<T> clamped = minimum(maximum(x, broadcast(-C::bias)), broadcast(C::bias + 1));
   const Packet<T> shifted = add(clamped, broadcast(C::round + C::bias));
   const Packet<T> fraction = subtract(clamped, subtract(shifted, broadcast(C::round + C::bias)));
   return power_of_two<T>(shifted, fraction);
+#endif
 }
 
 }  // namespace heedful::simd

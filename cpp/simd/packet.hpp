@@ -128,6 +128,9 @@ inline Packet<T> tanh(const Packet<T>& a) {
 // requests.
 inline void prefetch(const void* address) { __builtin_prefetch(address, 0, 2); }
 
+// ... into L1, shortly before it is read.
+inline void prefetch_near(const void* address) { __builtin_prefetch(address, 0, 3); }
+
 // A square of lanes × lanes elements, transposed: square.packet[i][j] ↔ square.packet[j][i].
 template <class T>
 using Square = Eigen::internal::PacketBlock<Packet<T>, lanes<T>>;

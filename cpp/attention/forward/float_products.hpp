@@ -25,7 +25,7 @@ class FloatProducts {
   using Scalar = T;
   static constexpr std::ptrdiff_t extra_rows = 0;   // after those of out
   static constexpr std::ptrdiff_t rows_before = 0;  // before those of the scores, for add_values
-  static constexpr bool writes_results = true;      // has write_results
+  static constexpr int blocks = 1;                  // panels and tiles in work at a time
 
   // `panels`: the maximum number of panels of a task.
   FloatProducts(const ForwardCall<T>& call, std::ptrdiff_t panels, WorkArea& area)

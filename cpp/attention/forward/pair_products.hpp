@@ -19,7 +19,7 @@ namespace heedful {
 class PairProducts : public RoundedSums {
  public:
   static constexpr std::ptrdiff_t rows_before = 0;
-  static constexpr bool writes_results = true;
+  static constexpr int blocks = 1;
 
   PairProducts(const ForwardCall<float>& call, std::ptrdiff_t panels, WorkArea& area)
       : RoundedSums(call) {

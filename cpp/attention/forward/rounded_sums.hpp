@@ -58,11 +58,11 @@ class RoundedSums {
     scale_columns(state.out, depth, panel.lanes(), factors);
   }
 
- protected:
   float* rounded_sum(const Panel<float>& panel, const RunningSoftmax<float>& state) const {
     return state.out + call_.problem.value_depth * panel.lanes();
   }
 
+ protected:
   const ForwardCall<float>& call_;
 };
 

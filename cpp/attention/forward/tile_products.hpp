@@ -29,8 +29,7 @@ template <class Tiles>
 class TileProducts : public RoundedSums {
  public:
   static constexpr std::ptrdiff_t rows_before = tile_depth / 2;  // for weights of 0
-  // out is transposed at the end: transposing the weights would cost as much
-  static constexpr bool writes_results = false;
+  static constexpr int blocks = 3;  // see overlapped_tiles.hpp
 
   TileProducts(const ForwardCall<float>& call, std::ptrdiff_t panels, WorkArea& area)
       : RoundedSums(call) {
@@ -60,6 +59,14 @@ class TileProducts : public RoundedSums {
     std::fill(to + pairs * panel.lanes(), to + panel_pairs() * panel.lanes(), 0u);
   }
 
+  // Turns of the side work of the two products.
+  static std::ptrdiff_t turns_of_scores(const ForwardCall<float>& call, KeyRange keys) {
+    return tile_turns(keys.size(), call.problem.depth);
+  }
+  static std::ptrdiff_t turns_of_values(const ForwardCall<float>& call, KeyRange keys) {
+    return tile_turns(call.problem.value_depth, keys.end - keys.begin / tile_depth * tile_depth);
+  }
+
   class Tile {
    public:
     Tile(const TileProducts& products, const RowTask& task, KeyRange tile)
@@ -71,7 +78,7 @@ class TileProducts : public RoundedSums {
     // As with pairs, the product applies the query factor, since the queries cannot without
     // rounding.
     void score(const Panel<float>& panel, int index, KeyRange keys, float* scores, float* maximum,
-               RowPrefetch& prefetch) {
+               RowPrefetch& prefetch, SideWork* side) {
       const ForwardCall<float>& call = products_.call_;
       if (!key_rows_.data) {
         key_rows_ = load_tile_rows(call.key, task_.item, task_.kv_head, first_row(), tile_.size(),
@@ -88,26 +95,28 @@ class TileProducts : public RoundedSums {
       product.factor = call.rule.query_factor;
       product.maximum = maximum;
       product.prefetch = &prefetch;
+      product.side = side;
       multiply(products_.tiles_, product);
     }
 
     // A key hidden from all lanes may share its block with a visible one.
-    bool must_select(KeyRange keys, bool partial) {
-      const bool all = keys.begin == tile_.begin && keys.end == tile_.end;
-      return (partial || !all || cleaned_) && !finite();
+    bool may_select(KeyRange keys, bool partial) const {
+      return partial || cleaned_ || keys.begin != tile_.begin || keys.end != tile_.end;
     }
+    bool must_select(KeyRange keys, bool partial) { return may_select(keys, partial) && !finite(); }
 
+    // `weights`: words of two keys, at even and odd keys of the item, with room for a block of
+    // others before and after.
     void add_values(const Panel<float>& panel, KeyRange keys, float* weights, float* out,
-                    bool accumulate, RowPrefetch& prefetch) {
+                    bool accumulate, RowPrefetch& prefetch, SideWork* side) {
       load_values();
       const std::ptrdiff_t depth = products_.call_.problem.value_depth;
       const int lanes = panel.lanes();
       const std::ptrdiff_t block = keys.begin / tile_depth * tile_depth;
       const std::ptrdiff_t before = keys.begin - block;
       const std::ptrdiff_t pairs_before = before / 2;
+      const std::ptrdiff_t pairs = pairs_of(before % 2 + keys.size());
       auto* const words = reinterpret_cast<std::uint32_t*>(weights);
-      const std::ptrdiff_t pairs =
-          pair_weights(weights, keys.size(), lanes, before % 2 != 0, words, out + depth * lanes);
       TileProduct product{};
       product.rows = depth;
       product.blocks = tile_blocks(before + keys.size());
@@ -118,6 +127,7 @@ class TileProducts : public RoundedSums {
       product.c = out;
       product.accumulate = accumulate;
       product.prefetch = &prefetch;
+      product.side = side;
       std::fill(words - pairs_before * lanes, words, 0u);
       std::fill(words + pairs * lanes,
                 words + (tile_depth / 2 * product.blocks - pairs_before) * lanes, 0u);
@@ -130,7 +140,7 @@ class TileProducts : public RoundedSums {
                             float* out, bool accumulate) {
       clean();
       RowPrefetch nothing;
-      add_values(panel, keys, weights, out, accumulate, nothing);
+      add_values(panel, keys, weights, out, accumulate, nothing, nullptr);
       const ForwardCall<float>& call = products_.call_;
       const int lanes = panel.lanes();
       for (std::ptrdiff_t key = keys.begin; key < keys.end; ++key) {

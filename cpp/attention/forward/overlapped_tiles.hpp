@@ -1,0 +1,198 @@
+// The loop over key tiles for products that the tile unit computes: while it multiplies, the vector
+// units weigh the scores of another block (query panel and key tile). Of three blocks that follow
+// one another, each in a buffer of its own, at the same time
+//   the first   O += Vᵀ P          tile unit
+//   the second  P = 2^(S − m')     vector units, a step after each block of the products' depth
+//   the third   S = K Qᵀ           tile unit
+// A block whose weights are dropped or whose values must be selected is weighed by itself.
+#pragma once
+
+#include <cstddef>
+#include <cstring>
+#include <optional>
+
+#include "attention/forward/prefill_task.hpp"
+#include "attention/scores/score_tile.hpp"
+#include "attention/softmax/dropout.hpp"
+#include "attention/softmax/rounded_tile.hpp"
+#include "kernels/rounded_weights.hpp"
+#include "kernels/side_work.hpp"
+
+namespace heedful {
+
+template <class Products, class Normalizer>
+class OverlappedTiles {
+  using Tile = typename Products::Tile;
+  using Task = PrefillTask<Products>;
+  static constexpr int max_lanes = Panel<float>::max_lanes;
+
+  struct Block {
+    std::ptrdiff_t panel = 0;
+    Tile* tile = nullptr;
+    TilePlan<float> plan;
+    float *scores = nullptr, *new_maximum = nullptr;  // scores become words of weights
+    bool partial = false, selects = false, rescales = false;
+    alignas(64) float factors[max_lanes];  // of the sums so far, if `rescales`
+
+    bool empty() const { return plan.keys.empty(); }
+  };
+
+ public:
+  OverlappedTiles(const ForwardCall<float>& call, const RowTask& row_task, Task& task,
+                  const Normalizer& normalizer, const PrefillScratch<Products>& scratch,
+                  RowPrefetch& prefetch)
+      : call_(call),
+        row_task_(row_task),
+        task_(task),
+        normalizer_(normalizer),
+        scratch_(scratch),
+        prefetch_(prefetch) {}
+
+  void run(const KeyTiles& tiles, Worker& worker) {
+    const std::ptrdiff_t panels = task_.panels(), blocks = tiles.count() * panels;
+    for (std::ptrdiff_t index = 0; index < blocks; ++index) {
+      if (index == 0) plan(0, tiles), score(0, nullptr);
+      if (index % panels == 0) worker.check();
+      const bool first = index == 0, last = index + 1 == blocks;
+      finish_scores(index);
+      if (!last) plan(index + 1, tiles);
+      if (of(index).empty()) {
+        if (!first) add(index - 1, nullptr);
+        if (!last) score(index + 1, nullptr);
+        continue;
+      }
+      // the values of a new tile are loaded in place of those of the one before
+      const bool alone = !first && weighs_alone(index);
+      if (alone) add(index - 1, nullptr);
+      of(index).selects = selects(index);
+      if (of(index).selects || call_.problem.dropout_p > 0) {
+        if (!first && !alone) add(index - 1, nullptr);
+        if (!last) score(index + 1, nullptr);
+        weigh(index);
+        continue;
+      }
+      RunningSoftmax<float> state = state_of(index);
+      float* const rounded_sum = scratch_.products.rounded_sum(panel_of(index), state);
+      const int lanes = panel_of(index).lanes();
+      RoundedTile<Normalizer> weighing(normalizer_, of(index).scores, of(index).plan.keys.size(),
+                                       lanes, begins_odd(index));
+      of(index).rescales = weighing.start(state, rounded_sum, lanes, of(index).new_maximum,
+                                          of(index).factors);
+      weighing.spread((first || alone ? 0 : Products::turns_of_values(call_, of(index - 1).plan.keys)) +
+                      (last ? 0 : Products::turns_of_scores(call_, of(index + 1).plan.keys)));
+      if (!first && !alone) add(index - 1, &weighing);
+      if (!last) score(index + 1, &weighing);
+      weighing.finish();
+      weighing.add_sums(state, rounded_sum, lanes);
+    }
+    if (blocks > 0) add(blocks - 1, nullptr);
+  }
+
+ private:
+  Block& of(std::ptrdiff_t index) { return blocks_[index % Products::blocks]; }
+  const Panel<float>& panel_of(std::ptrdiff_t index) { return task_.panel(of(index).panel); }
+  RunningSoftmax<float> state_of(std::ptrdiff_t index) {
+    return scratch_.state(call_.problem, of(index).panel);
+  }
+  bool begins_odd(std::ptrdiff_t index) { return of(index).plan.keys.begin % 2 != 0; }
+
+  void plan(std::ptrdiff_t index, const KeyTiles& tiles) {
+    const std::ptrdiff_t buffer = index % Products::blocks, t = index / task_.panels();
+    Block& block = of(index);
+    block.panel = index % task_.panels();
+    if (block.panel == 0) tiles_[t % Products::blocks].emplace(scratch_.products, row_task_, tiles[t]);
+    block.tile = &*tiles_[t % Products::blocks];
+    block.plan = plan_tile(call_.problem, row_task_.item, panel_of(index), tiles[t], call_.rule,
+                           scratch_.mask[buffer]);
+    block.scores = scratch_.scores[buffer];
+    block.new_maximum = scratch_.new_maximum[buffer];
+    block.selects = block.rescales = block.partial = false;
+  }
+
+  // The maximum of the products alone: the running one is not known yet.
+  void score(std::ptrdiff_t index, SideWork* side) {
+    Block& block = of(index);
+    if (block.empty()) return;
+    std::fill_n(block.new_maximum, panel_of(index).lanes(), minus_infinity<float>);
+    block.tile->score(panel_of(index), static_cast<int>(block.panel), block.plan.keys, block.scores,
+                      block.plan.changes ? nullptr : block.new_maximum, prefetch_, side);
+  }
+
+  void finish_scores(std::ptrdiff_t index) {
+    Block& block = of(index);
+    if (block.empty()) return;
+    const float* const maximum = state_of(index).maximum;
+    for (int lane = 0; lane < panel_of(index).lanes(); lane += simd::lanes<float>) {
+      simd::store(block.new_maximum + lane, simd::maximum(simd::load(maximum + lane),
+                                                          simd::load(block.new_maximum + lane)));
+    }
+    block.partial =
+        finish_tile(call_.problem, row_task_.item, panel_of(index), block.plan, call_.rule,
+                    ScoreBuffers<float>{block.scores, scratch_.mask[index % Products::blocks],
+                                        block.new_maximum})
+            .partial;
+  }
+
+  bool weighs_alone(std::ptrdiff_t index) {
+    const Block& block = of(index);
+    return call_.problem.value_depth > 0 && block.tile->may_select(block.plan.keys, block.partial);
+  }
+  bool selects(std::ptrdiff_t index) {
+    const Block& block = of(index);
+    return call_.problem.value_depth > 0 && block.tile->must_select(block.plan.keys, block.partial);
+  }
+
+  // The weights of a block, as the steps of RoundedTile compute them, with dropout or a copy of the
+  // scores.
+  void weigh(std::ptrdiff_t index) {
+    Block& block = of(index);
+    const int lanes = panel_of(index).lanes();
+    const std::ptrdiff_t count = block.plan.keys.size();
+    RunningSoftmax<float> state = state_of(index);
+    if (block.selects) {
+      std::memcpy(scratch_.seen, block.scores,
+                  static_cast<std::size_t>(count * lanes) * sizeof(float));
+    }
+    const bool in_panel = task_.outcomes[block.panel] == Outcome::in_panel;
+    add_tile(normalizer_, state, block.scores, count, lanes,
+             in_panel ? scratch_.out_rows(call_.problem) : 0, block.new_maximum);
+    if (call_.problem.dropout_p > 0) {
+      apply_dropout(call_.problem, row_task_.item, panel_of(index), block.plan.keys, 1.0f,
+                    block.scores);
+    }
+    pair_weights(block.scores, count, lanes, begins_odd(index),
+                 reinterpret_cast<std::uint32_t*>(block.scores),
+                 scratch_.products.rounded_sum(panel_of(index), state));
+  }
+
+  void add(std::ptrdiff_t index, SideWork* side) {
+    Block& block = of(index);
+    if (block.empty() || call_.problem.value_depth == 0) return;
+    const Panel<float>& panel = panel_of(index);
+    float* const out = state_of(index).out;
+    Outcome& outcome = task_.outcomes[block.panel];
+    const bool accumulate = outcome == Outcome::in_panel;
+    if (accumulate && block.rescales) {
+      scale_columns(out, call_.problem.value_depth, panel.lanes(), block.factors);
+    }
+    if (block.selects) {
+      block.tile->add_visible_values(panel, block.plan.keys, scratch_.seen, block.scores, out,
+                                     accumulate);
+    } else {
+      block.tile->add_values(panel, block.plan.keys, block.scores, out, accumulate, prefetch_,
+                             side);
+    }
+    outcome = Outcome::in_panel;
+  }
+
+  const ForwardCall<float>& call_;
+  const RowTask& row_task_;
+  Task& task_;
+  const Normalizer normalizer_;
+  const PrefillScratch<Products>& scratch_;
+  RowPrefetch& prefetch_;
+  Block blocks_[Products::blocks];
+  std::optional<Tile> tiles_[Products::blocks];  // of each block, at most
+};
+
+}  // namespace heedful
