@@ -33,8 +33,8 @@ inline constexpr std::ptrdiff_t tile_blocks(std::ptrdiff_t depth) {
 }
 
 // Turns of the side work of a product, at least.
-inline constexpr std::ptrdiff_t tile_turns(std::ptrdiff_t rows, std::ptrdiff_t depth) {
-  return (rows + 2 * tile_rows - 1) / (2 * tile_rows) * tile_blocks(depth);
+inline constexpr std::ptrdiff_t tile_turns(std::ptrdiff_t rows, std::ptrdiff_t depth, int lanes) {
+  return (rows + 2 * tile_rows - 1) / (2 * tile_rows) * ((lanes + 31) / 32) * tile_blocks(depth);
 }
 
 // Element: std::uint16_t (bits of bfloat16), std::int8_t or std::uint8_t.

@@ -78,8 +78,10 @@ class OverlappedTiles {
                                        lanes, begins_odd(index));
       of(index).rescales = weighing.start(state, rounded_sum, lanes, of(index).new_maximum,
                                           of(index).factors);
-      weighing.spread((first || alone ? 0 : Products::turns_of_values(call_, of(index - 1).plan.keys)) +
-                      (last ? 0 : Products::turns_of_scores(call_, of(index + 1).plan.keys)));
+      std::ptrdiff_t turns = 0;
+      if (!first && !alone) turns += turns_of_values(index - 1);
+      if (!last) turns += turns_of_scores(index + 1);
+      weighing.spread(turns);
       if (!first && !alone) add(index - 1, &weighing);
       if (!last) score(index + 1, &weighing);
       weighing.finish();
@@ -95,6 +97,15 @@ class OverlappedTiles {
     return scratch_.state(call_.problem, of(index).panel);
   }
   bool begins_odd(std::ptrdiff_t index) { return of(index).plan.keys.begin % 2 != 0; }
+
+  std::ptrdiff_t turns_of_scores(std::ptrdiff_t index) {
+    return scratch_.products.turns_of_scores(panel_of(index), of(index).plan.keys);
+  }
+  std::ptrdiff_t turns_of_values(std::ptrdiff_t index) {
+    return of(index).empty()
+               ? 0
+               : scratch_.products.turns_of_values(panel_of(index), of(index).plan.keys);
+  }
 
   void plan(std::ptrdiff_t index, const KeyTiles& tiles) {
     const std::ptrdiff_t buffer = index % Products::blocks, t = index / task_.panels();

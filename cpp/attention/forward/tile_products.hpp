@@ -60,11 +60,12 @@ class TileProducts : public RoundedSums {
   }
 
   // Turns of the side work of the two products.
-  static std::ptrdiff_t turns_of_scores(const ForwardCall<float>& call, KeyRange keys) {
-    return tile_turns(keys.size(), call.problem.depth);
+  std::ptrdiff_t turns_of_scores(const Panel<float>& panel, KeyRange keys) const {
+    return tile_turns(keys.size(), call_.problem.depth, panel.lanes());
   }
-  static std::ptrdiff_t turns_of_values(const ForwardCall<float>& call, KeyRange keys) {
-    return tile_turns(call.problem.value_depth, keys.end - keys.begin / tile_depth * tile_depth);
+  std::ptrdiff_t turns_of_values(const Panel<float>& panel, KeyRange keys) const {
+    return tile_turns(call_.problem.value_depth, keys.end - keys.begin / tile_depth * tile_depth,
+                      panel.lanes());
   }
 
   class Tile {
