@@ -4,16 +4,13 @@
 #include <cstring>
 
 #include "arrays/work_area.hpp"
-#include "attention/forward/float_products.hpp"
-#include "attention/forward/pair_products.hpp"
 #include "attention/forward/panel_output.hpp"
-#include "attention/forward/tile_products.hpp"
+#include "attention/forward/products.hpp"
 #include "attention/problem/key_tiles.hpp"
 #include "attention/scores/mask.hpp"
 #include "attention/scores/score_tile.hpp"
 #include "attention/softmax/dropout.hpp"
 #include "attention/softmax/online_softmax.hpp"
-#include "simd/bfloat16_pairs.hpp"
 
 namespace heedful {
 namespace {
@@ -172,29 +169,6 @@ void run(const ForwardCall<T>& call, const RowTask& task, const KeySplit<T>& spl
     if (outcomes[p] != Outcome::written) write_out(call, task.item, panel, state, scratch.rows);
     if (call.lse) write_lse(call, task.item, panel, state);
   }
-}
-
-// Calls visit(products) with a null pointer to the class that computes the call's products.
-template <class T, class Visit>
-auto with_products(const ForwardCall<T>& call, const Visit& visit) {
-  if constexpr (sizeof(T) == sizeof(float)) {
-    switch (way_of(call)) {
-      case simd::Bfloat16Way::widened:
-        break;
-      case simd::Bfloat16Way::pairs:
-        if constexpr (simd::compiled_bfloat16_pairs) {
-          return visit(static_cast<PairProducts*>(nullptr));
-        }
-        break;
-      case simd::Bfloat16Way::tiles:
-#ifdef HEEDFUL_TILES
-        return visit(static_cast<TileProducts<simd::TileRegisters>*>(nullptr));
-#endif
-      case simd::Bfloat16Way::tiles_model:
-        return visit(static_cast<TileProducts<simd::TileModel>*>(nullptr));
-    }
-  }
-  return visit(static_cast<FloatProducts<T>*>(nullptr));
 }
 
 }  // namespace
