@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <type_traits>
 
 #include "arrays/prefetch.hpp"
 #include "simd/half.hpp"
@@ -105,16 +106,18 @@ void write_row(const T* from, char* to, ElementType type, std::ptrdiff_t stride,
   }
 }
 
-template <class T>
-void rows_to_panel(const T* const* rows, std::ptrdiff_t lanes, std::ptrdiff_t columns, T factor,
-                   T* panel) {
+template <class T, class Stored>
+void rows_to_panel(const Stored* const* rows, std::ptrdiff_t lanes, std::ptrdiff_t columns,
+                   T factor, T* panel) {
   constexpr std::ptrdiff_t width = simd::lanes<T>;
   for (std::ptrdiff_t lane = 0; lane < lanes; lane += width) {
-    if (columns < width) {
-      for (std::ptrdiff_t l = lane; l < lane + width; ++l) {
-        for (std::ptrdiff_t c = 0; c < columns; ++c) panel[c * lanes + l] = rows[l][c] * factor;
+    if constexpr (std::is_same_v<T, Stored>) {
+      if (columns < width) {
+        for (std::ptrdiff_t l = lane; l < lane + width; ++l) {
+          for (std::ptrdiff_t c = 0; c < columns; ++c) panel[c * lanes + l] = rows[l][c] * factor;
+        }
+        continue;
       }
-      continue;
     }
     for (std::ptrdiff_t column = 0; column < columns; column += width) {
       // the last square overlaps the one before
@@ -224,6 +227,8 @@ template void read_row(const char*, ElementType, std::ptrdiff_t, double*, std::p
 template void write_row(const float*, char*, ElementType, std::ptrdiff_t, std::ptrdiff_t);
 template void write_row(const double*, char*, ElementType, std::ptrdiff_t, std::ptrdiff_t);
 template void rows_to_panel(const float* const*, std::ptrdiff_t, std::ptrdiff_t, float, float*);
+template void rows_to_panel(const simd::Bfloat16* const*, std::ptrdiff_t, std::ptrdiff_t, float,
+                            float*);
 template void rows_to_panel(const double* const*, std::ptrdiff_t, std::ptrdiff_t, double, double*);
 template void panel_to_rows(const float*, std::ptrdiff_t, std::ptrdiff_t, const float*,
                             float* const*);

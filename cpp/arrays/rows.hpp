@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "arrays/tensor_view.hpp"
+#include "simd/half.hpp"
 #include "simd/packet.hpp"
 
 namespace heedful {
@@ -26,10 +27,11 @@ template <class T>
 void write_row(const T* from, char* to, ElementType type, std::ptrdiff_t stride,
                std::ptrdiff_t count);
 
-// panel[column][lane] = factor · rows[lane][column]; `lanes` is a multiple of the vector length.
-template <class T>
-void rows_to_panel(const T* const* rows, std::ptrdiff_t lanes, std::ptrdiff_t columns, T factor,
-                   T* panel);
+// panel[column][lane] = factor · rows[lane][column]; `lanes` is a multiple of the vector length. Of
+// Stored, which is T, or simd::Bfloat16 for rows of a full vector at least, which it widens.
+template <class T, class Stored>
+void rows_to_panel(const Stored* const* rows, std::ptrdiff_t lanes, std::ptrdiff_t columns,
+                   T factor, T* panel);
 
 // rows[lane][column] = panel[column][lane] · factors[lane].
 template <class T>

@@ -13,9 +13,7 @@ class SideWork {
   SideWork(void (*step)(SideWork&), std::ptrdiff_t count) : step_(step), left_(count) {}
 
   // Spreads the steps over `turns` calls of next().
-  void spread(std::ptrdiff_t turns) {
-    per_turn_ = turns > 0 ? (left_ + turns - 1) / turns : left_;
-  }
+  void spread(std::ptrdiff_t turns) { per_turn_ = turns > 0 ? (left_ + turns - 1) / turns : left_; }
   void next() { run(std::min(per_turn_, left_)); }
   void finish() { run(left_); }
 

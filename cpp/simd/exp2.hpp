@@ -59,8 +59,8 @@ inline Packet<T> power_of_two(const Packet<T>& shifted, const Packet<T>& fractio
 inline Packet<float> from_nearest(const Packet<float>& x) { return _mm512_reduce_ps(x, 0); }
 inline Packet<double> from_nearest(const Packet<double>& x) { return _mm512_reduce_pd(x, 0); }
 
-// power · 2^n, and 0 where x ≤ last_zero: results below the normal numbers would take forty times as
-// long.
+// power · 2^n, and 0 where x ≤ last_zero: results below the normal numbers would take forty times
+// as long.
 inline Packet<float> scaled(const Packet<float>& power, const Packet<float>& n,
                             const Packet<float>& x, float last_zero) {
   const __mmask16 positive = _mm512_cmp_ps_mask(x, broadcast(last_zero), _CMP_NLE_UQ);

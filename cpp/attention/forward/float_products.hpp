@@ -50,6 +50,7 @@ class FloatProducts {
   // `rows` (lanes, D): for queries that cannot be read in place.
   void load_queries(std::ptrdiff_t item, const Panel<T>& panel, int index, T* rows) const {
     const Problem& problem = call_.problem;
+    if (widens_queries()) return widen_queries(item, panel, index);
     const T* from[Panel<T>::max_lanes];
     for (int lane = 0; lane < panel.lanes(); ++lane) {
       const std::ptrdiff_t row = problem.items[item].query_begin + panel.query[lane];
@@ -142,6 +143,25 @@ class FloatProducts {
  private:
   T* query_panel(int index) const {
     return query_panels_ + index * call_.problem.depth * Panel<T>::max_lanes;
+  }
+
+  // Whether queries of bfloat16 are widened as they are transposed.
+  bool widens_queries() const {
+    return sizeof(T) == sizeof(float) && call_.query.type == ElementType::bfloat16 &&
+           call_.query.column_stride == 2 && call_.problem.depth >= simd::lanes<T>;
+  }
+  void widen_queries(std::ptrdiff_t item, const Panel<T>& panel, int index) const {
+    if constexpr (sizeof(T) == sizeof(float)) {
+      const Problem& problem = call_.problem;
+      const simd::Bfloat16* from[Panel<T>::max_lanes];
+      for (int lane = 0; lane < panel.lanes(); ++lane) {
+        const std::ptrdiff_t row = problem.items[item].query_begin + panel.query[lane];
+        from[lane] =
+            reinterpret_cast<const simd::Bfloat16*>(call_.query.row(item, panel.head[lane], row));
+      }
+      rows_to_panel(from, panel.lanes(), problem.depth, call_.rule.query_factor,
+                    query_panel(index));
+    }
   }
 
   static bool copies(const TensorView& view, std::ptrdiff_t columns) {

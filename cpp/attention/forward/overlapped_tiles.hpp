@@ -76,8 +76,8 @@ class OverlappedTiles {
       const int lanes = panel_of(index).lanes();
       RoundedTile<Normalizer> weighing(normalizer_, of(index).scores, of(index).plan.keys.size(),
                                        lanes, begins_odd(index));
-      of(index).rescales = weighing.start(state, rounded_sum, lanes, of(index).new_maximum,
-                                          of(index).factors);
+      of(index).rescales =
+          weighing.start(state, rounded_sum, lanes, of(index).new_maximum, of(index).factors);
       std::ptrdiff_t turns = 0;
       if (!first && !alone) turns += turns_of_values(index - 1);
       if (!last) turns += turns_of_scores(index + 1);
@@ -111,7 +111,8 @@ class OverlappedTiles {
     const std::ptrdiff_t buffer = index % Products::blocks, t = index / task_.panels();
     Block& block = of(index);
     block.panel = index % task_.panels();
-    if (block.panel == 0) tiles_[t % Products::blocks].emplace(scratch_.products, row_task_, tiles[t]);
+    if (block.panel == 0)
+      tiles_[t % Products::blocks].emplace(scratch_.products, row_task_, tiles[t]);
     block.tile = &*tiles_[t % Products::blocks];
     block.plan = plan_tile(call_.problem, row_task_.item, panel_of(index), tiles[t], call_.rule,
                            scratch_.mask[buffer]);
@@ -134,8 +135,8 @@ class OverlappedTiles {
     if (block.empty()) return;
     const float* const maximum = state_of(index).maximum;
     for (int lane = 0; lane < panel_of(index).lanes(); lane += simd::lanes<float>) {
-      simd::store(block.new_maximum + lane, simd::maximum(simd::load(maximum + lane),
-                                                          simd::load(block.new_maximum + lane)));
+      simd::store(block.new_maximum + lane,
+                  simd::maximum(simd::load(maximum + lane), simd::load(block.new_maximum + lane)));
     }
     block.partial =
         finish_tile(call_.problem, row_task_.item, panel_of(index), block.plan, call_.rule,

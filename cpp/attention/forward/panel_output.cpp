@@ -19,6 +19,12 @@ template <class T>
 void write_rows(const ForwardCall<T>& call, std::ptrdiff_t item, const Panel<T>& panel,
                 const T* rows) {
   const std::ptrdiff_t columns = call.problem.value_depth;
+  if (panel.one_head && call.out.row_stride == columns * call.out.column_stride) {
+    // rows without gaps are one long row
+    write_row(rows, row_of_out(call, item, panel, 0), call.out.type, call.out.column_stride,
+              panel.count * columns);
+    return;
+  }
   for (int lane = 0; lane < panel.count; ++lane) {
     write_row(rows + lane * columns, row_of_out(call, item, panel, lane), call.out.type,
               call.out.column_stride, columns);

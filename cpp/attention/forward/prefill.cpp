@@ -3,17 +3,14 @@
 #include <algorithm>
 #include <cstring>
 
-#include "attention/forward/float_products.hpp"
 #include "attention/forward/overlapped_tiles.hpp"
-#include "attention/forward/pair_products.hpp"
 #include "attention/forward/prefill_task.hpp"
-#include "attention/forward/tile_products.hpp"
+#include "attention/forward/products.hpp"
 #include "attention/problem/key_tiles.hpp"
 #include "attention/scores/mask.hpp"
 #include "attention/scores/score_tile.hpp"
 #include "attention/softmax/dropout.hpp"
 #include "attention/softmax/online_softmax.hpp"
-#include "simd/bfloat16_pairs.hpp"
 
 namespace heedful {
 namespace {
@@ -53,8 +50,8 @@ Outcome process_tile(const ForwardCall<T>& call, std::ptrdiff_t item, const Pane
   }
   const bool accumulate = before == Outcome::in_panel;
   with_normalizer(call.rule, [&](const auto& normalizer) {
-    add_tile(normalizer, state, scores, count, lanes,
-             accumulate ? scratch.out_rows(problem) : 0, new_maximum);
+    add_tile(normalizer, state, scores, count, lanes, accumulate ? scratch.out_rows(problem) : 0,
+             new_maximum);
   });
   if (problem.value_depth == 0) return before;
   if (problem.dropout_p > 0) apply_dropout(problem, item, panel, plan.keys, T{1}, scores);
@@ -94,29 +91,6 @@ void run(const ForwardCall<T>& call, const RowTask& row_task, const KeySplit<T>&
   task.write(split);
 }
 
-// Calls visit(products) with a null pointer to the class that computes the call's products.
-template <class T, class Visit>
-auto with_products(const ForwardCall<T>& call, const Visit& visit) {
-  if constexpr (sizeof(T) == sizeof(float)) {
-    switch (way_of(call)) {
-      case simd::Bfloat16Way::widened:
-        break;
-      case simd::Bfloat16Way::pairs:
-        if constexpr (simd::compiled_bfloat16_pairs) {
-          return visit(static_cast<PairProducts*>(nullptr));
-        }
-        break;
-      case simd::Bfloat16Way::tiles:
-#ifdef HEEDFUL_TILES
-        return visit(static_cast<TileProducts<simd::TileRegisters>*>(nullptr));
-#endif
-      case simd::Bfloat16Way::tiles_model:
-        return visit(static_cast<TileProducts<simd::TileModel>*>(nullptr));
-    }
-  }
-  return visit(static_cast<FloatProducts<T>*>(nullptr));
-}
-
 }  // namespace
 
 template <class T>
@@ -129,7 +103,8 @@ std::size_t prefill_scratch(const ForwardCall<T>& call) {
 template <class T>
 void start_prefill(const ForwardCall<T>& call, Worker& worker) {
   with_products(call, [&](auto* products) {
-    PrefillScratch<std::remove_pointer_t<decltype(products)>>(call, worker.scratch).products.clear();
+    PrefillScratch<std::remove_pointer_t<decltype(products)>>(call, worker.scratch)
+        .products.clear();
   });
 }
 

@@ -1,12 +1,16 @@
 #include "attention/forward/probabilities.hpp"
 
 #include <algorithm>
+#include <type_traits>
 
 #include "arrays/ragged_range.hpp"
 #include "arrays/work_area.hpp"
+#include "attention/forward/call_without_values.hpp"
+#include "attention/forward/products.hpp"
 #include "attention/forward/row_scale.hpp"
 #include "attention/problem/key_tiles.hpp"
 #include "attention/problem/minus_infinity.hpp"
+#include "attention/scores/mask.hpp"
 #include "attention/scores/score_tile.hpp"
 #include "attention/softmax/dropout.hpp"
 #include "attention/softmax/normalizer.hpp"
@@ -15,80 +19,66 @@
 namespace heedful {
 namespace {
 
-template <class T>
+template <class Products>
 struct Scratch {
+  using T = typename Products::Scalar;
   static constexpr std::ptrdiff_t lanes = Panel<T>::max_lanes;
 
-  std::size_t size;
+  WorkArea area;
+  Products products;
   Panel<T>* panel;
-  T* query_rows;   // (lanes, D)
-  T* query_panel;  // (D, lanes)
-  T* base;         // (lanes): probability = 2^(exponent · (score − base)) · factor
-  T* factor;       // (lanes)
-  T* scores;       // (tile, lanes)
+  T* query_rows;  // (lanes, D)
+  T* base;        // (lanes): probability = 2^(exponent · (score − base)) · factor
+  T* factor;      // (lanes)
+  T* scores;      // (tile, lanes)
   T* mask;
   T* transposed;  // (lanes, tile)
-  T* keys;        // (tile, D)
 
-  Scratch(const Problem& problem, std::byte* memory) {
-    const std::ptrdiff_t tile = KeyTiles::max_keys(tile_keys(problem));
-    WorkArea area(memory);
+  Scratch(const ForwardCall<T>& call, std::byte* memory) : area(memory), products(call, 1, area) {
+    const std::ptrdiff_t tile = KeyTiles::max_keys(tile_keys(call.problem));
     panel = area.take<Panel<T>>(1);
-    query_rows = area.take<T>(lanes * problem.depth);
-    query_panel = area.take<T>(problem.depth * lanes);
+    query_rows = area.take<T>(lanes * call.problem.depth);
     base = area.take<T>(lanes);
     factor = area.take<T>(lanes);
     scores = area.take<T>(tile * lanes);
     mask = area.take<T>(mask_tile_size<T>(tile));
     transposed = area.take<T>(lanes * tile);
-    keys = area.take<T>(tile * padded<T>(problem.depth));
-    size = area.size();
   }
 };
 
-// The tensors of the call, and how a tile of scores is converted to results.
+// How a tile of scores is converted to results.
 template <class T>
 struct ScoresCall {
-  const Problem& problem;
-  const TensorView& query;
-  const TensorView& key;
+  const ForwardCall<T>& forward;
   const RowScales<T>* scales;  // null: the results are scores
   const TensorView& result;
   const SelectedRows& selected;
-  ScoreRule<T> rule;
   T factor;  // of probabilities: dropout's, and 1 / H of an average; of scores: to natural units
   T hidden_value;  // the result of a hidden key
 };
 
-template <class T>
+template <class Products, class T>
 void load_panel(const ScoresCall<T>& call, std::ptrdiff_t item, std::ptrdiff_t head,
-                const std::ptrdiff_t* queries, int count, const Scratch<T>& scratch) {
-  const Problem& problem = call.problem;
+                const std::ptrdiff_t* queries, int count, const Scratch<Products>& scratch) {
+  const Problem& problem = call.forward.problem;
   Panel<T>& panel = *scratch.panel;
   for (int lane = 0; lane < count; ++lane) {
     set_lane(panel, lane, problem, problem.items[item], head, queries[lane]);
   }
   finish_panel(panel, count);
-  const T* from[Panel<T>::max_lanes];
-  for (int lane = 0; lane < panel.lanes(); ++lane) {
-    const std::ptrdiff_t row = problem.items[item].query_begin + panel.query[lane];
-    T* const copy = scratch.query_rows + lane * problem.depth;
-    read_row(call.query.row(item, head, row), call.query.type, call.query.column_stride, copy,
-             problem.depth);
-    from[lane] = copy;
-    if (!call.scales) continue;
+  scratch.products.load_queries(item, panel, 0, scratch.query_rows);
+  for (int lane = 0; call.scales && lane < panel.lanes(); ++lane) {
     scratch.base[lane] = call.scales->base(item, head, panel.query[lane]);
     scratch.factor[lane] = call.scales->factor(item, head, panel.query[lane]);
   }
-  rows_to_panel(from, panel.lanes(), problem.depth, call.rule.query_factor, scratch.query_panel);
 }
 
-template <class T>
+template <class Products, class T>
 void to_probabilities(const ScoresCall<T>& call, std::ptrdiff_t item, KeyRange keys,
-                      const Scratch<T>& scratch) {
+                      const Scratch<Products>& scratch) {
   const Panel<T>& panel = *scratch.panel;
   const auto minus_infinities = simd::broadcast(minus_infinity<T>);
-  with_normalizer(call.rule, [&](const auto& normalizer) {
+  with_normalizer(call.forward.rule, [&](const auto& normalizer) {
     T* score = scratch.scores;
     for (std::ptrdiff_t key = 0; key < keys.size(); ++key) {
       for (int lane = 0; lane < panel.lanes(); lane += simd::lanes<T>, score += simd::lanes<T>) {
@@ -101,37 +91,39 @@ void to_probabilities(const ScoresCall<T>& call, std::ptrdiff_t item, KeyRange k
       }
     }
   });
-  if (call.problem.dropout_p > 0)
-    apply_dropout(call.problem, item, panel, keys, T{1}, scratch.scores);
+  const Problem& problem = call.forward.problem;
+  if (problem.dropout_p > 0) apply_dropout(problem, item, panel, keys, T{1}, scratch.scores);
 }
 
 // Adds or writes one head's rows: result[lane][key], from index `first` of the selected rows.
-template <class T>
+template <class Products, class T>
 void run_panel(const ScoresCall<T>& call, std::ptrdiff_t item, std::ptrdiff_t head,
-               std::ptrdiff_t result_head, std::ptrdiff_t first, const Scratch<T>& scratch,
+               std::ptrdiff_t result_head, std::ptrdiff_t first, const Scratch<Products>& scratch,
                Worker& worker) {
-  const Problem& problem = call.problem;
+  const ScoreRule<T>& rule = call.forward.rule;
+  const Problem& problem = call.forward.problem;
   const Panel<T>& panel = *scratch.panel;
-  const Item& place = problem.items[item];
+  const RowTask task{item,        head / problem.group(),        0,
+                     panel.count, {0, problem.items[item].keys}, 0};
+  RowPrefetch nothing;
   alignas(64) T factors[Panel<T>::max_lanes];
   std::fill_n(factors, Panel<T>::max_lanes, call.factor);
   const KeyTiles tiles(panel.any, tile_keys(problem));
   for (std::ptrdiff_t t = 0; t < tiles.count(); ++t) {
     worker.check();
-    const KeyRange keys = tiles[t];
-    TileRows<T> key_rows(call.key, item, head / problem.group(), place.key_begin, keys,
-                         problem.depth, InPlace::any_stride, scratch.keys);
-    const ScoreTile<T> tile = score_tile(problem, item, panel, keys, call.rule, scratch.query_panel,
-                                         key_rows, ScoreBuffers<T>{scratch.scores, scratch.mask});
-    if (tile.keys.empty()) continue;
-    if (call.scales) to_probabilities(call, item, tile.keys, scratch);
-    const std::ptrdiff_t count = tile.keys.size();
+    const TilePlan<T> plan = plan_tile(problem, item, panel, tiles[t], rule, scratch.mask);
+    if (plan.keys.empty()) continue;
+    typename Products::Tile tile(scratch.products, task, tiles[t]);
+    tile.score(panel, 0, plan.keys, scratch.scores, nullptr, nothing);
+    finish_tile(problem, item, panel, plan, rule, ScoreBuffers<T>{scratch.scores, scratch.mask});
+    if (call.scales) to_probabilities(call, item, plan.keys, scratch);
+    const std::ptrdiff_t count = plan.keys.size();
     T* rows[Panel<T>::max_lanes];
     for (int lane = 0; lane < panel.lanes(); ++lane) rows[lane] = scratch.transposed + lane * count;
     panel_to_rows(scratch.scores, panel.lanes(), count, factors, rows);
     for (int lane = 0; lane < panel.count; ++lane) {
       T* const to =
-          reinterpret_cast<T*>(call.result.row(item, result_head, first + lane)) + tile.keys.begin;
+          reinterpret_cast<T*>(call.result.row(item, result_head, first + lane)) + plan.keys.begin;
       if (call.scales) {
         for (std::ptrdiff_t key = 0; key < count; ++key) to[key] += rows[lane][key];
       } else {
@@ -141,9 +133,9 @@ void run_panel(const ScoresCall<T>& call, std::ptrdiff_t item, std::ptrdiff_t he
   }
 }
 
-template <class T>
+template <class Products, class T>
 void run(const ScoresCall<T>& call, bool average_heads, const Team& team) {
-  const Problem& problem = call.problem;
+  const Problem& problem = call.forward.problem;
   constexpr std::ptrdiff_t lanes = Panel<T>::max_lanes;
   const RaggedRange panels(
       problem.num_items, average_heads ? 1 : problem.num_heads, [&](std::ptrdiff_t item) {
@@ -154,7 +146,7 @@ void run(const ScoresCall<T>& call, bool average_heads, const Team& team) {
       });
   const auto body = [&](std::ptrdiff_t index, Worker& worker) {
     const auto [item, result_head, panel] = panels[index];
-    const Scratch<T> scratch(problem, worker.scratch);
+    const Scratch<Products> scratch(call.forward, worker.scratch);
     const std::ptrdiff_t queries = problem.items[item].queries;
     const std::ptrdiff_t end = std::min((panel + 1) * lanes, call.selected.count);
     for (std::ptrdiff_t first = panel * lanes; first < end;) {
@@ -183,7 +175,14 @@ void run(const ScoresCall<T>& call, bool average_heads, const Team& team) {
     }
   };
   parallel_for(panels.size(), threads_for(cost_of(problem), team),
-               Scratch<T>(problem, nullptr).size, body);
+               Scratch<Products>(call.forward, nullptr).area.size(), body);
+}
+
+template <class T>
+void run(const ScoresCall<T>& call, bool average_heads, const Team& team) {
+  with_products(call.forward, [&](auto* products) {
+    run<std::remove_pointer_t<decltype(products)>>(call, average_heads, team);
+  });
 }
 
 }  // namespace
@@ -191,9 +190,10 @@ void run(const ScoresCall<T>& call, bool average_heads, const Team& team) {
 template <class T>
 void attention_scores(const Problem& problem, const TensorView& query, const TensorView& key,
                       const TensorView& scores, const SelectedRows& selected, const Team& team) {
-  const ScoreRule<T> rule = score_rule<T>(problem);
-  const ScoresCall<T> call{problem,  query, key,          nullptr,          scores,
-                           selected, rule,  rule.natural, minus_infinity<T>};
+  const CallWithoutValues<T> inputs(problem, query, key, problem.bfloat16.products);
+  const ForwardCall<T>& forward = inputs.call;
+  const ScoresCall<T> call{forward,          nullptr, scores, selected, forward.rule.natural,
+                           minus_infinity<T>};
   run(call, false, team);
 }
 
@@ -201,17 +201,12 @@ template <class T>
 void attention_probabilities(const Problem& problem, const TensorView& query, const TensorView& key,
                              const TensorView& lse, const TensorView& probabilities,
                              const SelectedRows& selected, bool average_heads, const Team& team) {
+  const simd::Bfloat16Way way = problem.bfloat16.products;
+  const CallWithoutValues<T> inputs(problem, query, key, way);
+  const RowScales<T> scales(problem, query, key, lse, threads_for(cost_of(problem), team), way);
   const double heads = average_heads ? static_cast<double>(problem.num_heads) : 1;
-  const RowScales<T> scales(problem, query, key, lse, threads_for(cost_of(problem), team));
-  const ScoresCall<T> call{problem,
-                           query,
-                           key,
-                           &scales,
-                           probabilities,
-                           selected,
-                           score_rule<T>(problem),
-                           static_cast<T>(dropout_factor(problem) / heads),
-                           T{0}};
+  const T factor = static_cast<T>(dropout_factor(problem) / heads);
+  const ScoresCall<T> call{inputs.call, &scales, probabilities, selected, factor, T{0}};
   run(call, average_heads, team);
 }
 

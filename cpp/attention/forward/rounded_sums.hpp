@@ -19,12 +19,16 @@
 namespace heedful {
 
 // How the products of the call are computed: in bfloat16 only if all its arrays are of that type.
+// Without values nothing is rounded.
 inline simd::Bfloat16Way way_of(const ForwardCall<float>& call) {
   constexpr ElementType bfloat16 = ElementType::bfloat16;
-  const bool applies = call.problem.may_round_weights() && call.query.type == bfloat16 &&
-                       call.key.type == bfloat16 && call.value.type == bfloat16 &&
-                       call.out.type == bfloat16;
-  return applies ? call.problem.bfloat16.products : simd::Bfloat16Way::widened;
+  const Problem& problem = call.problem;
+  const bool scores = problem.score_kind == ScoreKind::dot && call.query.type == bfloat16 &&
+                      call.key.type == bfloat16;
+  const bool values =
+      problem.value_depth == 0 ||
+      (problem.may_round_weights() && call.value.type == bfloat16 && call.out.type == bfloat16);
+  return scores && values ? problem.bfloat16.products : simd::Bfloat16Way::widened;
 }
 
 class RoundedSums {

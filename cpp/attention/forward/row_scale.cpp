@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "arrays/work_area.hpp"
+#include "attention/forward/call_without_values.hpp"
 #include "attention/forward/prefill.hpp"
 #include "attention/problem/minus_infinity.hpp"
 #include "attention/softmax/online_softmax.hpp"
@@ -51,16 +52,13 @@ void RowScales<T>::set(std::ptrdiff_t row, T lse, const ScoreRule<T>& rule) {
 
 template <class T>
 RowScales<T>::RowScales(const Problem& problem, const TensorView& query, const TensorView& key,
-                        const TensorView& lse, const Team& team)
+                        const TensorView& lse, const Team& team, simd::Bfloat16Way way)
     : rows_(problem.num_items, problem.num_heads,
             [&](std::ptrdiff_t i) { return problem.items[i].queries; }),
       bases_(rows_.size()),
       factors_(rows_.size()) {
-  Problem scores_only = problem;
-  scores_only.value_depth = 0;
-  scores_only.sink = nullptr;
-  const TensorView none;
-  const ForwardCall<T> call{scores_only, query, key, key, none, none, score_rule<T>(problem), T{1}};
+  const CallWithoutValues<T> without_values(problem, query, key, way);
+  const ForwardCall<T>& call = without_values.call;
   const std::ptrdiff_t group = problem.group();
   const RaggedRange tasks(problem.num_items, problem.num_kv_heads, [&](std::ptrdiff_t i) {
     return (group * problem.items[i].queries + prefill_rows<T> - 1) / prefill_rows<T>;

@@ -20,9 +20,12 @@ namespace heedful {
 template <class T>
 class RowScales {
  public:
-  // lse (B, H, Lq) of these keys, possibly with a sink, or of more keys than these.
+  // lse (B, H, Lq) of these keys, possibly with a sink, or of more keys than these. `way`: in which
+  // the scores are computed, since those of another way may differ by more than 1 if they are
+  // large.
   RowScales(const Problem& problem, const TensorView& query, const TensorView& key,
-            const TensorView& lse, const Team& team);
+            const TensorView& lse, const Team& team,
+            simd::Bfloat16Way way = simd::Bfloat16Way::widened);
 
   T base(std::ptrdiff_t item, std::ptrdiff_t head, std::ptrdiff_t query) const {
     return bases_[rows_.begin(item, head) + query];

@@ -29,7 +29,7 @@ template <class Tiles>
 class TileProducts : public RoundedSums {
  public:
   static constexpr std::ptrdiff_t rows_before = tile_depth / 2;  // for weights of 0
-  static constexpr int blocks = 3;  // see overlapped_tiles.hpp
+  static constexpr int blocks = 3;                               // see overlapped_tiles.hpp
 
   TileProducts(const ForwardCall<float>& call, std::ptrdiff_t panels, WorkArea& area)
       : RoundedSums(call) {
@@ -79,7 +79,7 @@ class TileProducts : public RoundedSums {
     // As with pairs, the product applies the query factor, since the queries cannot without
     // rounding.
     void score(const Panel<float>& panel, int index, KeyRange keys, float* scores, float* maximum,
-               RowPrefetch& prefetch, SideWork* side) {
+               RowPrefetch& prefetch, SideWork* side = nullptr) {
       const ForwardCall<float>& call = products_.call_;
       if (!key_rows_.data) {
         key_rows_ = load_tile_rows(call.key, task_.item, task_.kv_head, first_row(), tile_.size(),

@@ -42,9 +42,8 @@ class RoundedTile : public SideWork {
   // be multiplied by. Returns whether they are not all 1.
   bool start(RunningSoftmax<float>& state, float* rounded_sum, int lanes, const float* new_maximum,
              float* factors) {
-    const bool rose =
-        std::memcmp(new_maximum, state.maximum, static_cast<std::size_t>(lanes) * sizeof(float)) !=
-        0;
+    const bool rose = std::memcmp(new_maximum, state.maximum,
+                                  static_cast<std::size_t>(lanes) * sizeof(float)) != 0;
     for (int lane = 0; lane < lanes; lane += width) {
       const P base = normalizer_.base(simd::load(new_maximum + lane));
       simd::store(base_ + lane, base);
@@ -76,8 +75,8 @@ class RoundedTile : public SideWork {
     simd::HalfBits low, high;
     simd::store(reinterpret_cast<simd::Bfloat16*>(&low), even);
     simd::store(reinterpret_cast<simd::Bfloat16*>(&high), odd);
-    return __builtin_convertvector(low, simd::Words) |
-           __builtin_convertvector(high, simd::Words) << 16;
+    return __builtin_convertvector(low, simd::Words) | __builtin_convertvector(high, simd::Words)
+                                                           << 16;
   }
 
   // Two pairs of keys, of which the first and the last may be missing, if not `All`.
@@ -125,9 +124,8 @@ class RoundedTile : public SideWork {
   template <int Vectors>
   HEEDFUL_PAIRS_TARGET static void step_by_instruction(SideWork& work) {
     auto& tile = static_cast<RoundedTile&>(work);
-    const auto pair = [](const P& even, const P& odd) HEEDFUL_PAIRS_TARGET {
-      return simd::paired(even, odd);
-    };
+    const auto pair = [](const P& even, const P& odd)
+                          HEEDFUL_PAIRS_TARGET { return simd::paired(even, odd); };
     if (tile.is_whole()) return add_pairs<Vectors, true>(tile, pair);
     add_pairs<Vectors, false>(tile, pair);
   }

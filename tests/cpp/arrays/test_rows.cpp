@@ -5,6 +5,7 @@
 
 #include "arrays/rows.hpp"
 #include "check.hpp"
+#include "half_bits.hpp"
 #include "random_numbers.hpp"
 #include "tensor.hpp"
 
@@ -206,6 +207,27 @@ void dot_is_a_dot_product() {
   }
 }
 
+void rows_of_bfloat16_are_widened_into_a_panel() {
+  constexpr std::ptrdiff_t width = simd::lanes<float>, lanes = 2 * width;
+  RandomNumbers random(10);
+  for (const std::ptrdiff_t columns : {width, width + 1, 2 * width - 1, 5 * width + 3}) {
+    Lines<simd::Bfloat16> rows(lanes, columns);
+    for (auto& line : rows.lines) {
+      for (simd::Bfloat16& element : line)
+        element.bits = HalfFormat<8>::nearest(random.between(-1, 1));
+    }
+    auto panel = filled<float>(columns * lanes + 1, -77);
+    rows_to_panel(rows.pointers.data(), lanes, columns, 0.3f, panel.data());
+    bool right = panel.back() == -77;
+    for (std::ptrdiff_t i = 0; i < columns * lanes; ++i) {
+      const auto wide =
+          static_cast<float>(HalfFormat<8>::value(rows.at(i % lanes, i / lanes).bits));
+      right &= panel[static_cast<std::size_t>(i)] == wide * 0.3f;
+    }
+    check(right, "panel[column][lane] = factor · rows[lane][column], widened");
+  }
+}
+
 template <class T>
 void everything() {
   check(padded<T>(0) == 0 && padded<T>(1) == simd::lanes<T> &&
@@ -226,5 +248,6 @@ void everything() {
 int main() {
   heedful::everything<float>();
   heedful::everything<double>();
+  heedful::rows_of_bfloat16_are_widened_into_a_panel();
   return heedful::summary();
 }

@@ -96,8 +96,7 @@ void outside_its_range_it_is_0_or_infinity() {
         "above 1/2 − bias it is not 0 any more");
   const T between = power(std::nextafter(bias<T> + T(0.5), infinity<T>));
   check(between >= std::exp2(bias<T>), "above bias + 1/2 it is large, and may be ∞");
-  for (const T x :
-       {bias<T> + 1, bias<T> + 2, std::numeric_limits<T>::max(), infinity<T>}) {
+  for (const T x : {bias<T> + 1, bias<T> + 2, std::numeric_limits<T>::max(), infinity<T>}) {
     check(power(x) == infinity<T>, "far above, 2^x is ∞");
   }
   check(std::isfinite(power(bias<T> + T(0.5))), "up to bias + 1/2 it is finite");

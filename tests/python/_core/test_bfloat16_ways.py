@@ -121,8 +121,8 @@ def test_every_way_passes_the_tests_of_attention_in_bfloat16(way: str) -> None:
     reason = why_not(way)
     if reason:
         pytest.skip(reason)
-    place = TESTS / "python" / "functional" / "test_bfloat16.py"
-    arguments = ["-q", "-p", "no:cacheprovider", str(place)]
+    places = sorted(map(str, (TESTS / "python" / "functional").glob("test_bfloat16*.py")))
+    arguments = ["-q", "-p", "no:cacheprovider", *places]
     done = run(f"import pytest; raise SystemExit(pytest.main({arguments}))", way)
     assert done.returncode == 0, done.stdout
     assert " passed" in done.stdout

@@ -1,5 +1,5 @@
 // Scores and probabilities over the whole table of cases, for all rows and for selected rows, per
-// head and averaged.
+// head and averaged, those of bfloat16 in every way that the processor has.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -10,6 +10,8 @@
 #include "cases.hpp"
 #include "check.hpp"
 #include "dense.hpp"
+#include "simd/bfloat16_pairs.hpp"
+#include "simd/tiles.hpp"
 
 namespace heedful {
 namespace {
@@ -37,6 +39,18 @@ struct Selection {
 };
 
 enum class Kind { scores, probabilities, averaged };
+
+// The element type of queries and keys, and how bfloat16 is multiplied.
+struct Inputs {
+  ElementType type;
+  simd::Bfloat16Way way = simd::Bfloat16Way::widened;
+};
+
+Example example_of(const Case& test_case, Inputs inputs, Layout layout = Layout::plain) {
+  Example example = example_of(test_case, inputs.type, layout);
+  example.problem.bfloat16.products = inputs.way;
+  return example;
+}
 
 template <class T>
 struct Result {
@@ -98,8 +112,8 @@ long double expected_of(const Example& example, Dense& dense, Kind kind, std::pt
 
 template <class T>
 void values_are_those_of_the_definition(const Case& test_case, Dense& dense, Kind kind, bool some,
-                                        ElementType type) {
-  const Example example = example_of(test_case, type);
+                                        Inputs inputs) {
+  const Example example = example_of(test_case, inputs);
   const Result<T> result(example, dense, kind, some, 1, Layout::plain);
   bool right = true;
   result.values.for_each([&](auto item, auto head, auto row, auto key) {
@@ -120,7 +134,8 @@ void values_are_those_of_the_definition(const Case& test_case, Dense& dense, Kin
   if (some != (kind == Kind::probabilities))
     return;  // half of the kinds are enough to test every variant
   for (const auto& [layout, threads] : variants) {
-    const Result<T> other(example_of(test_case, type, layout), dense, kind, some, threads, layout);
+    const Result<T> other(example_of(test_case, inputs, layout), dense, kind, some, threads,
+                          layout);
     check(result.equals(other), "the same bits for all strides and threads");
   }
 }
@@ -143,14 +158,32 @@ void probabilities_of_very_large_scores_sum_to_1() {
 }
 
 template <class T>
-void everything(ElementType type) {
+void everything(Inputs inputs) {
   for (const Case& test_case : cases) {
-    const Example example = example_of(test_case, type);
+    const Example example = example_of(test_case, inputs);
     Dense dense(example.problem, example.query.view(), example.key.view(), example.value.view());
     for (const Kind kind : {Kind::scores, Kind::probabilities, Kind::averaged}) {
-      values_are_those_of_the_definition<T>(test_case, dense, kind, false, type);
-      values_are_those_of_the_definition<T>(test_case, dense, kind, true, type);
+      values_are_those_of_the_definition<T>(test_case, dense, kind, false, inputs);
+      values_are_those_of_the_definition<T>(test_case, dense, kind, true, inputs);
     }
+  }
+}
+
+// The ways round differently, so their scores differ somewhere.
+void the_way_is_the_one_of_the_problem(simd::Bfloat16Way way) {
+  const Case test_case{"deep", {1, 2, 1, 67, 523, 96, 3}, [](Example& example) {
+                         for (Tensor* const tensor : {&example.query, &example.key}) {
+                           tensor->fill([&] { return example.random.between(-1, 1); });
+                         }
+                       }};
+  const auto result_of = [&](simd::Bfloat16Way used, Kind kind) {
+    const Example example = example_of(test_case, {ElementType::bfloat16, used});
+    Dense dense(example.problem, example.query.view(), example.key.view(), example.value.view());
+    return Result<float>(example, dense, kind, false, 1, Layout::plain);
+  };
+  for (const Kind kind : {Kind::scores, Kind::probabilities}) {
+    const Result<float> widened = result_of(simd::Bfloat16Way::widened, kind);
+    check(!widened.equals(result_of(way, kind)), "another way, other bits");
   }
 }
 
@@ -159,9 +192,18 @@ void everything(ElementType type) {
 
 int main() {
   using namespace heedful;
-  everything<double>(ElementType::float64);
-  everything<float>(ElementType::float32);
-  everything<float>(ElementType::bfloat16);
+  using simd::Bfloat16Way;
+  everything<double>({ElementType::float64});
+  everything<float>({ElementType::float32});
+  everything<float>({ElementType::bfloat16});
+  std::vector<Bfloat16Way> ways{Bfloat16Way::tiles_model};
+  if (simd::compiled_bfloat16_pairs && simd::has_bfloat16_pairs())
+    ways.push_back(Bfloat16Way::pairs);
+  if (simd::has_bfloat16_tiles()) ways.push_back(Bfloat16Way::tiles);
+  for (const Bfloat16Way way : ways) {
+    the_way_is_the_one_of_the_problem(way);
+    everything<float>({ElementType::bfloat16, way});
+  }
   probabilities_of_very_large_scores_sum_to_1<float>();
   probabilities_of_very_large_scores_sum_to_1<double>();
   return summary();
