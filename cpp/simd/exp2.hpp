@@ -80,7 +80,7 @@ template <class T>
 inline Packet<T> exp2(const Packet<T>& x) {
   using C = Exp2Constants<T>;
 #ifdef __AVX512DQ__
-  // the same bits as below, in three quarters of the time
+  // in three quarters of the time of what follows, with the same bits but for odd half-integers
   const Packet<T> fraction = from_nearest(x);
   const Packet<T> power = polynomial(C::coefficients, fraction);
   return scaled(power, subtract(x, fraction), x, T(0.5) - C::bias);
