@@ -121,8 +121,9 @@ def test_every_way_passes_the_tests_of_attention_in_bfloat16(way: str) -> None:
     reason = why_not(way)
     if reason:
         pytest.skip(reason)
-    place = TESTS / "python" / "functional" / "test_bfloat16.py"
-    arguments = ["-q", "-p", "no:cacheprovider", str(place)]
+    names = ("test_bfloat16.py", "test_bfloat16_gradients.py")
+    places = [str(TESTS / "python" / "functional" / name) for name in names]
+    arguments = ["-q", "-p", "no:cacheprovider", *places]
     done = run(f"import pytest; raise SystemExit(pytest.main({arguments}))", way)
     assert done.returncode == 0, done.stdout
     assert " passed" in done.stdout
