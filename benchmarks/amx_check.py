@@ -1,25 +1,37 @@
 """bfloat16 on AMX's tiles: tests on the instructions, their model's bits, and the speed.
 
 `python benchmarks/amx_check.py` on a processor with AMX: the tests of bfloat16 in this way, a
-comparison of the instructions with their software model, and the time of forward beside torch and
-own float32. `--quick` does the same anywhere, on the model, with small arrays: a test of this
-script. `--cpp FOLDER`: also the C++ tests of that build folder.
+comparison of the instructions with their software model, and the time of forward, and of forward
+and backward, beside torch and own float32. `--quick` does the same anywhere, on the model, with
+small arrays: a test of this script. `--cpp FOLDER`: also the C++ tests of that build folder.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import hashlib
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from heedful.benchmark.shapes import Case
 
 ROOT = Path(__file__).resolve().parents[1]
 TESTS = ROOT / "tests"
-PYTHON_TESTS = ("python/functional/test_bfloat16.py", "python/_core/test_bfloat16_ways.py")
-CPP_TESTS = ("tiles", "tile_kernel", "tile_panels", "bfloat16_ways", "forward_16_bits")
+PYTHON_TESTS = (
+    "python/functional/test_bfloat16.py", "python/functional/test_bfloat16_gradients.py",
+    "python/_core/test_bfloat16_ways.py",
+)  # fmt: skip
+CPP_TESTS = (
+    "tiles", "tile_kernel", "tile_panels", "bfloat16_ways", "forward_16_bits", "rounded_dscores",
+)  # fmt: skip
 SHAPES = ("sq4096_d128", "gpt2_1k", "vit_b")
+BACKWARD_SHAPES = ("gpt2_1k", "vit_b")
+BACKWARD_THREADS = (1, 16)
 GOAL = 1.2  # times as fast as torch
 LENGTHS = ((49, 97), (193, 385), (97, 1025), (200, 31))
 DEPTHS = (5, 16, 40, 64, 97, 128)
@@ -31,7 +43,7 @@ def succeeds(*words: str | Path) -> bool:
 
 
 def passes_tests(quick: bool, cpp: Path | None) -> bool:
-    files = [TESTS / name for name in (PYTHON_TESTS[:1] if quick else PYTHON_TESTS)]
+    files = [TESTS / name for name in (PYTHON_TESTS[:2] if quick else PYTHON_TESTS)]
     chosen = ("-k", "depth or hidden") if quick else ()
     right = succeeds(sys.executable, "-m", "pytest", "-q", *files, *chosen)
     for name in CPP_TESTS if cpp else ():
@@ -54,9 +66,11 @@ def print_digest() -> None:
             for options in ({}, {"causal": True}, {"window": (37, 9)}):
                 arrays = (rng.standard_normal((2, 3, n, depth)) for n in (queries, keys, keys))
                 query, key, value = (array.astype(ml_dtypes.bfloat16) for array in arrays)
-                found.update(
-                    heedful.attention(query, key, value, align="lower_right", **options).tobytes()
-                )
+                arguments: dict[str, Any] = {"align": "lower_right", **options}
+                found.update(heedful.attention(query, key, value, **arguments).tobytes())
+                _, pullback = heedful.attention_vjp(query, key, value, **arguments)
+                for gradient in pullback(query)[:3]:
+                    found.update(gradient.tobytes())
     print(found.hexdigest())
 
 
@@ -73,23 +87,37 @@ def has_the_bits_of_the_model() -> bool:
     return same
 
 
-def measure(quick: bool, threads: tuple[int, ...]) -> bool:
-    """Print one line a shape and number of threads; whether all results and bits are right."""
-    from heedful.benchmark.harness import Harness
-    from heedful.benchmark.race import Entry
+def cases(quick: bool, threads: tuple[int, ...]) -> list[tuple[Case, tuple[int, ...]]]:
+    """What is measured, in bfloat16, and with how many threads."""
     from heedful.benchmark.shapes import SHAPES as NAMED
     from heedful.benchmark.shapes import Case, Shape
 
-    shapes = [Shape("quick", 1, 2, 2, 97, 97, 64)] if quick else [NAMED[name] for name in SHAPES]
+    if quick:
+        shape = Shape("quick", 1, 2, 2, 97, 97, 64)
+        return [(Case(shape, "bfloat16", backward), threads) for backward in (False, True)]
+    smaller = Shape("sq1024_d128", 1, 8, 8, 1024, 1024, 128)
+    with_gradients = [*(NAMED[name] for name in BACKWARD_SHAPES), smaller]
+    few = tuple(count for count in threads if count in BACKWARD_THREADS) or threads[:1]
+    return [
+        *((Case(NAMED[name], "bfloat16"), threads) for name in SHAPES),
+        *((Case(shape, "bfloat16", True), few) for shape in with_gradients),
+    ]
+
+
+def measure(quick: bool, threads: tuple[int, ...]) -> bool:
+    """Print one line a case and number of threads; whether all results and bits are right."""
+    from heedful.benchmark.harness import Harness
+    from heedful.benchmark.race import Entry
+
     right = True
     rounds, seconds = (2, 0.05) if quick else (7, 0.2)
     with Harness(["heedful", "torch"], max(threads), rounds, seconds) as harness:
-        for shape in shapes:
-            case, wide = Case(shape, "bfloat16"), Case(shape)
-            same = harness.same_bits([case], threads)
-            print(f"\n{case}: {'same' if same else 'DIFFERENT'} bits with {threads} threads")
+        for case, counts in cases(quick, threads):
+            wide = dataclasses.replace(case, dtype="float32")
+            same = harness.same_bits([case], counts)
+            print(f"\n{case}: {'same' if same else 'DIFFERENT'} bits with {counts} threads")
             right &= same
-            for count in threads:
+            for count in counts:
                 own, torch = Entry(case, "heedful", count), Entry(case, "torch", count)
                 float32 = Entry(wide, "heedful", count)
                 race = harness.race([own, torch, float32])

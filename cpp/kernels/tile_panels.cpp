@@ -57,13 +57,40 @@ Rows<std::uint16_t> load_tile_rows(const TensorView& view, std::ptrdiff_t item, 
     return {reinterpret_cast<const std::uint16_t*>(view.row(item, head, first)),
             view.row_stride / 2};
   }
+  copy_tile_rows(view, item, head, first, count, columns, count, buffer);
+  return {buffer, tile_depth * tile_blocks(columns)};
+}
+
+void copy_tile_rows(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_t head,
+                    std::ptrdiff_t first, std::ptrdiff_t count, std::ptrdiff_t columns,
+                    std::ptrdiff_t padded_count, std::uint16_t* to) {
   const std::ptrdiff_t stride = tile_depth * tile_blocks(columns);
-  for (std::ptrdiff_t row = 0; row < count; ++row) {
-    std::uint16_t* const to = buffer + row * stride;
+  for (std::ptrdiff_t row = 0; row < count; ++row, to += stride) {
     copy_row(view.row(item, head, first + row), view.column_stride, to, columns);
     std::fill(to + columns, to + stride, std::uint16_t{0});
   }
-  return {buffer, stride};
+  std::fill_n(to, (padded_count - count) * stride, std::uint16_t{0});
+}
+
+void pair_tile_rows(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_t head,
+                    std::ptrdiff_t first, std::ptrdiff_t count, std::ptrdiff_t first_column,
+                    std::ptrdiff_t columns, std::uint32_t* to, std::ptrdiff_t stride) {
+  const std::ptrdiff_t step = view.column_stride;
+  for (std::ptrdiff_t row = 0; row < count; row += 2, to += stride) {
+    const char* const even = view.row(item, head, first + row) + first_column * step;
+    const char* const odd = row + 1 < count ? even + view.row_stride : nullptr;
+    std::ptrdiff_t column = 0;
+    for (; step == 2 && column + width <= columns; column += width) {
+      const simd::Words high = odd ? words_of(odd + 2 * column) << 16 : simd::Words{};
+      simd::store_words(to + column, words_of(even + 2 * column) | high);
+    }
+    for (; column < columns; ++column) {
+      std::uint16_t halves[2] = {0, 0};
+      std::memcpy(halves, even + column * step, 2);
+      if (odd) std::memcpy(halves + 1, odd + column * step, 2);
+      to[column] = halves[0] | static_cast<std::uint32_t>(halves[1]) << 16;
+    }
+  }
 }
 
 void transpose_tile_rows(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_t head,

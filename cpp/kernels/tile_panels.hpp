@@ -22,6 +22,18 @@ inline bool holds_tile_rows(const TensorView& view, std::ptrdiff_t columns) {
   return view.column_stride == 2 && view.row_stride == 2 * columns && columns % tile_depth == 0;
 }
 
+// Rows [first, first + count) of one head, copied: to (padded_count, whole blocks), with rows of
+// zeros past the last one.
+void copy_tile_rows(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_t head,
+                    std::ptrdiff_t first, std::ptrdiff_t count, std::ptrdiff_t columns,
+                    std::ptrdiff_t padded_count, std::uint16_t* to);
+
+// to[row / 2 · stride + column]: words of rows 2k and 2k + 1 of [first, first + count); the odd row
+// past the last one is zeros. Columns past the last one are not written.
+void pair_tile_rows(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_t head,
+                    std::ptrdiff_t first, std::ptrdiff_t count, std::ptrdiff_t first_column,
+                    std::ptrdiff_t columns, std::uint32_t* to, std::ptrdiff_t stride);
+
 // to[column · stride + before + row] of rows [first, first + count), and zeros in the rest of the
 // blocks that they touch.   to (columns, stride)
 void transpose_tile_rows(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_t head,

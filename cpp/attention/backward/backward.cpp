@@ -58,7 +58,8 @@ void attention_backward(const Problem& problem, const BackwardTensors& tensors,
                              tickets,
                              score_rule<T>(problem),
                              static_cast<T>(dropout_factor(problem)),
-                             bias_adds(tensors)};
+                             bias_adds(tensors),
+                             way_of(problem, tensors)};
   parallel_for(tasks.size(), team, backward_scratch(call),
                [&](std::ptrdiff_t index, Worker& worker) {
                  const simd::OverflowFlag flag;

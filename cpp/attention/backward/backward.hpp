@@ -16,7 +16,8 @@
 // a chunk of the queries). It loops over the queries that see it, accumulates its own dkey and
 // dvalue, and adds to dquery in the order of the key tiles (in_order.hpp). So there are no partial
 // sums of full size, and the bits are the same for any number of threads. Sums over many queries
-// are formed in levels, the last one in double.
+// are formed in levels, the last one in double. The products are those of float_gradients.hpp, or,
+// of bfloat16 where the processor multiplies tiles, of tile_gradients.hpp (bfloat16_way.hpp).
 #pragma once
 
 #include "attention/backward/tensors.hpp"

@@ -1,6 +1,7 @@
 // The data that all tasks of one call of the backward pass share.
 #pragma once
 
+#include "attention/backward/bfloat16_way.hpp"
 #include "attention/backward/bias_gradient.hpp"
 #include "attention/backward/in_order.hpp"
 #include "attention/backward/partition.hpp"
@@ -21,6 +22,7 @@ struct BackwardCall {
   ScoreRule<T> rule;
   T dropout_factor;
   BiasAdds bias_adds;
+  simd::Bfloat16Way way;
 };
 
 }  // namespace heedful

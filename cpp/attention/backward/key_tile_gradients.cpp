@@ -16,24 +16,23 @@
 #include "attention/backward/key_tile_gradients.hpp"
 
 #include <algorithm>
+#include <type_traits>
 
 #include "arrays/prefetch.hpp"
-#include "attention/backward/additive_gradients.hpp"
 #include "attention/backward/bias_gradient.hpp"
 #include "attention/backward/delta.hpp"
+#include "attention/backward/float_gradients.hpp"
 #include "attention/backward/in_order.hpp"
-#include "attention/backward/key_tile.hpp"
-#include "attention/backward/score_gradients.hpp"
-#include "attention/backward/scratch.hpp"
+#include "attention/backward/tile_gradients.hpp"
 
 namespace heedful {
 namespace {
 
 // Sets up panel i, with its Dᵢ if no other task needs it. Returns a prefetch of the rows that are
 // used at its end and at the start of the next panel.
-template <class T>
+template <class T, class Scratch>
 RowPrefetch start_panel(const BackwardCall<T>& call, const BackwardTask& task, std::ptrdiff_t head,
-                        std::ptrdiff_t index, const BackwardScratch<T>& scratch) {
+                        std::ptrdiff_t index, const Scratch& scratch) {
   const Problem& problem = call.problem;
   const BackwardTensors& tensors = call.tensors;
   const Item& item = problem.items[task.item];
@@ -60,62 +59,9 @@ RowPrefetch start_panel(const BackwardCall<T>& call, const BackwardTask& task, s
   return prefetch;
 }
 
-// dKⱼ and dQᵢ of dot-product scores, with or without softcap.
-template <class T>
-void write_product_gradients(const VisibleKeys<T>& visible, Rows<T> query, KeyTile<T>& tile,
-                             const BackwardScratch<T>& scratch, RowPrefetch& prefetch) {
-  write_dproducts(visible.keys, scratch);
-  tile.add_dkey(visible, scratch.dproducts, query, prefetch);
-  tile.write_dquery(visible, scratch.dproducts, scratch.dquery, prefetch);
-}
-
-// dKⱼ, dQᵢ and dscore_vector of additive attention.
-template <class T>
-void write_additive_gradients(const BackwardCall<T>& call, const BackwardTask& task,
-                              const VisibleKeys<T>& visible, KeyTile<T>& tile,
-                              const BackwardScratch<T>& scratch) {
-  const Rows<T> keys = tile.key_rows.from(visible.keys.begin);
-  additive_gradients(
-      additive_tile<T>(call.problem, visible.panel, visible.keys.size(), keys, scratch.query_panel),
-      visible.panel,
-      AdditiveGradients<T>{scratch.dscores, scratch.dquery, tile.dkey(visible.keys.begin),
-                           task.dscore_vector, visible.score_copy != nullptr});
-}
-
-// Panel i against key tile j. Returns the keys visible to some query.
-template <class T>
-KeyRange panel_gradients(const BackwardCall<T>& call, const BackwardTask& task, KeyTile<T>& tile,
-                         const BackwardScratch<T>& scratch, RowPrefetch& prefetch) {
-  const Panel<T>& panel = *scratch.panel;
-  const KeyRange none{0, 0};
-  if (std::max(panel.any.begin, tile.keys.begin) >= std::min(panel.any.end, tile.keys.end)) {
-    return none;
-  }
-  const PanelRows<T> rows = load_panel(call, task.item, scratch);            // Qᵢ, dOᵢ, Lᵢ, Dᵢ
-  const ScoreTile<T> scored = write_scores(call, task.item, tile, scratch);  // Sᵢⱼ
-  if (scored.keys.empty()) return none;
-  const VisibleKeys<T> visible{panel, scored.keys, copy_scores(scored, tile, rows, scratch)};
-  write_dprobabilities(call, task.item, visible.keys, tile, scratch, prefetch);  // dPᵢⱼ
-  write_dscores(call, task.item, scored, scratch);                               // Pᵢⱼ, dSᵢⱼ
-
-  tile.count_panel();
-  tile.add_dvalue(visible, scratch.probabilities, rows.dout, prefetch);  // dVⱼ
-  if (call.problem.score_kind == ScoreKind::additive) {
-    write_additive_gradients(call, task, visible, tile, scratch);
-  } else {
-    write_product_gradients(visible, rows.query, tile, scratch, prefetch);
-  }
-  if (scratch.bias_sums) {
-    sum_bias_gradient(panel, visible.keys.size(), scratch.dscores,
-                      scratch.bias_sums + (visible.keys.begin - tile.keys.begin));
-  }
-  return visible.keys;
-}
-
 // Adds the panel's dquery to rows of the result, which are still zeros for the first key tile.
-template <class T>
-void add_dquery(const BackwardCall<T>& call, const BackwardTask& task,
-                const BackwardScratch<T>& scratch) {
+template <class T, class Scratch>
+void add_dquery(const BackwardCall<T>& call, const BackwardTask& task, const Scratch& scratch) {
   const Problem& problem = call.problem;
   const Panel<T>& panel = *scratch.panel;
   const bool first = task.key_tile == 0;
@@ -138,10 +84,9 @@ void add_dquery(const BackwardCall<T>& call, const BackwardTask& task,
 
 // Adds the panel to results that other tasks add to as well. If no key is visible it only passes
 // its tickets on.
-template <class T>
+template <class T, class Scratch>
 void add_in_order(const BackwardCall<T>& call, const BackwardTask& task, std::ptrdiff_t head,
-                  std::ptrdiff_t panel, KeyRange keys, const BackwardScratch<T>& scratch,
-                  Worker& worker) {
+                  std::ptrdiff_t panel, KeyRange keys, const Scratch& scratch, Worker& worker) {
   const auto add_dbias = [&] {
     add_bias_gradient(call.tensors.dbias, task.item, *scratch.panel, keys, scratch.dscores);
   };
@@ -166,37 +111,62 @@ void skip_missing_panels(const BackwardCall<T>& call, const BackwardTask& task, 
   }
 }
 
-}  // namespace
-
-template <class T>
-std::size_t backward_scratch(const BackwardCall<T>& call) {
-  return BackwardScratch<T>(call, nullptr).size;
-}
-
-template <class T>
-void backward(const BackwardCall<T>& call, const BackwardTask& task, Worker& worker) {
-  const BackwardScratch<T> scratch(call, worker.scratch);
+template <class Gradients, class T>
+void run(const BackwardCall<T>& call, const BackwardTask& task, Worker& worker) {
+  const typename Gradients::Scratch scratch(call, worker.scratch);
   const std::ptrdiff_t begin = call.partition.first_panel(task.item, task.chunk);
   const std::ptrdiff_t end = call.partition.first_panel(task.item, task.chunk + 1);
   const std::ptrdiff_t group = call.problem.group(), first_head = task.kv_head * group;
-  KeyTile<T> tile(call, task, scratch);
+  Gradients tile(call, task, scratch);
 
   for (std::ptrdiff_t head = first_head; head < first_head + group; ++head) {
-    if (scratch.bias_sums) std::fill_n(scratch.bias_sums, tile.keys.size(), 0.0);
+    if (scratch.bias_sums) std::fill_n(scratch.bias_sums, tile.keys().size(), 0.0);
     for (std::ptrdiff_t panel = begin; panel < end; ++panel) {
       worker.check();
       RowPrefetch prefetch = start_panel(call, task, head, panel, scratch);
-      const KeyRange visible = panel_gradients(call, task, tile, scratch, prefetch);
+      const KeyRange visible = tile.add_panel(prefetch);
       add_in_order(call, task, head, panel, visible, scratch, worker);
     }
     if (scratch.bias_sums) {
-      write_bias_gradient<T>(call.tensors.dbias, task.item, head, tile.keys, scratch.bias_sums);
+      write_bias_gradient<T>(call.tensors.dbias, task.item, head, tile.keys(), scratch.bias_sums);
     }
     skip_missing_panels(call, task, head, worker);
   }
 
   const InOrder in_order(worker, call.tickets.dkey_and_dvalue(task));
   tile.add_to_outputs();
+}
+
+// Calls visit(gradients) with a null pointer to the class that computes those of the call.
+template <class T, class Visit>
+auto with_gradients(const BackwardCall<T>& call, const Visit& visit) {
+  if constexpr (sizeof(T) == sizeof(float)) {
+#ifdef HEEDFUL_TILES
+    if (call.way == simd::Bfloat16Way::tiles) {
+      return visit(static_cast<TileGradients<simd::TileRegisters>*>(nullptr));
+    }
+#endif
+    if (call.way == simd::Bfloat16Way::tiles_model) {
+      return visit(static_cast<TileGradients<simd::TileModel>*>(nullptr));
+    }
+  }
+  return visit(static_cast<FloatGradients<T>*>(nullptr));
+}
+
+}  // namespace
+
+template <class T>
+std::size_t backward_scratch(const BackwardCall<T>& call) {
+  return with_gradients(call, [&](auto* gradients) {
+    return typename std::remove_pointer_t<decltype(gradients)>::Scratch(call, nullptr).size;
+  });
+}
+
+template <class T>
+void backward(const BackwardCall<T>& call, const BackwardTask& task, Worker& worker) {
+  with_gradients(call, [&](auto* gradients) {
+    run<std::remove_pointer_t<decltype(gradients)>>(call, task, worker);
+  });
 }
 
 template std::size_t backward_scratch(const BackwardCall<float>&);

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstddef>
 
+#include "attention/backward/bfloat16_way.hpp"
 #include "attention/backward/tensors.hpp"
 #include "attention/problem/panel.hpp"
 #include "attention/problem/problem.hpp"
@@ -30,7 +31,9 @@ template <class T>
 class BackwardPartition {
  public:
   BackwardPartition(const Problem& problem, const BackwardTensors& tensors)
-      : problem_(problem), tensors_(tensors) {
+      : problem_(problem),
+        tensors_(tensors),
+        step_(way_of(problem, tensors) == simd::Bfloat16Way::widened ? 8 : 32) {
     for (std::ptrdiff_t i = 0; i < problem.num_items; ++i) {
       max_key_tiles_ = std::max(max_key_tiles_, own_key_tiles(i));
       max_panels_ = std::max(max_panels_, panels(i));
@@ -43,9 +46,10 @@ class BackwardPartition {
 
   // Keys of the longest key tile. Each tile transposes all query panels and adds to all rows of
   // dquery, so longer ones cost less, until keys, values and both gradients exceed L2.
-  static std::ptrdiff_t max_tile_keys(const Problem& problem) {
-    const std::ptrdiff_t depths = std::max<std::ptrdiff_t>(problem.depth + problem.value_depth, 1);
-    return std::clamp<std::ptrdiff_t>(65536 / depths / 8 * 8, 32, 384);
+  std::ptrdiff_t max_tile_keys() const {
+    const std::ptrdiff_t depths =
+        std::max<std::ptrdiff_t>(problem_.depth + problem_.value_depth, 1);
+    return std::clamp<std::ptrdiff_t>(65536 / depths / step_ * step_, 32, 384);
   }
 
   std::ptrdiff_t key_tiles(std::ptrdiff_t item) const {
@@ -82,10 +86,10 @@ class BackwardPartition {
   // Keys of each key tile of an item except the last: even tiles. With dbias the bounds are at the
   // same multiples for every item, so that a shared dbias has one order.
   std::ptrdiff_t tile_keys(std::ptrdiff_t item) const {
-    const std::ptrdiff_t max = max_tile_keys(problem_), keys = problem_.items[item].keys;
+    const std::ptrdiff_t max = max_tile_keys(), keys = problem_.items[item].keys;
     if (tensors_.dbias) return max;
     const std::ptrdiff_t tiles = std::max<std::ptrdiff_t>((keys + max - 1) / max, 1);
-    return std::max<std::ptrdiff_t>((keys + tiles * 8 - 1) / (tiles * 8) * 8, 8);
+    return std::max<std::ptrdiff_t>((keys + tiles * step_ - 1) / (tiles * step_) * step_, step_);
   }
   std::ptrdiff_t own_key_tiles(std::ptrdiff_t item) const {
     const std::ptrdiff_t size = tile_keys(item);
@@ -94,6 +98,7 @@ class BackwardPartition {
 
   const Problem& problem_;
   const BackwardTensors& tensors_;
+  std::ptrdiff_t step_;  // key tiles are multiples of it: whole tiles of bfloat16
   std::ptrdiff_t max_key_tiles_ = 0, max_panels_ = 0;
   bool has_long_sums_ = false;
 };

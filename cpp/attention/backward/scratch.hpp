@@ -55,7 +55,7 @@ struct BackwardScratch {
 
   BackwardScratch(const BackwardCall<T>& call, std::byte* memory) {
     const Problem& problem = call.problem;
-    const std::ptrdiff_t tile = BackwardPartition<T>::max_tile_keys(problem);
+    const std::ptrdiff_t tile = call.partition.max_tile_keys();
     depth = padded<T>(problem.depth);
     value_depth = padded<T>(problem.value_depth);
     const std::ptrdiff_t elements = tile * lanes;

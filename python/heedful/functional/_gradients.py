@@ -102,9 +102,12 @@ def attention_vjp(
     Rows that attend to nothing have gradients of 0 (except the sink), and dlse has no effect where
     lse is −inf. Sums are formed in float32 (float64 for float64) and rounded once to the type of
     the input. Where bfloat16 is multiplied in pairs or tiles (see :func:`show_config`),
-    :func:`attention` rounds the weights to bfloat16; here they are not rounded, because the
-    gradients are formed from out, which may then differ in its last bits. Where leading axes
-    broadcast, the gradient is first formed for the whole batch.
+    :func:`attention` rounds the weights to bfloat16; here those of out are not rounded, because the
+    gradients are formed from out, which may then differ in its last bits. The pullback multiplies
+    in tiles, where D = Dv ≥ 16 and there are no dweights: weights and dscores are rounded to
+    bfloat16 for the gradients of value and key, dscores to two of them for that of query, which
+    stays exact where keys have a common offset. Where leading axes broadcast, the gradient is first
+    formed for the whole batch.
 
     Examples
     --------

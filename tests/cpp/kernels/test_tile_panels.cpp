@@ -71,11 +71,60 @@ void rows_are_transposed() {
   }
 }
 
+void rows_are_copied_with_zeros_past_the_last() {
+  for (const Layout layout : layouts) {
+    for (const std::ptrdiff_t depth : {1, 32, 33}) {
+      const std::ptrdiff_t count = 5, padded_count = 32, padded = tile_depth * tile_blocks(depth);
+      const Tensor tensor = drawn(count + 1, depth, layout);
+      std::vector<std::uint16_t> to(static_cast<std::size_t>(padded_count * padded), 0x4242);
+      copy_tile_rows(tensor.view(), 1, 2, 1, count, depth, padded_count, to.data());
+      bool right = true;
+      for (std::ptrdiff_t row = 0; row < padded_count; ++row) {
+        for (std::ptrdiff_t d = 0; d < padded; ++d) {
+          const double expected = row < count && d < depth ? tensor.get(1, 2, row + 1, d) : 0;
+          right &= Bfloat16::looked_up(to[static_cast<std::size_t>(row * padded + d)]) == expected;
+        }
+      }
+      check(right, "rows as they are, zeros past the last row and column");
+    }
+  }
+}
+
+void rows_are_paired() {
+  for (const Layout layout : layouts) {
+    for (const std::ptrdiff_t depth : {1, 15, 16, 37, 64}) {
+      for (const std::ptrdiff_t count : {1, 2, 7}) {
+        for (const std::ptrdiff_t first : {std::ptrdiff_t{0}, depth / 2}) {
+          const std::ptrdiff_t columns = depth - first, stride = columns + 3;
+          const Tensor tensor = drawn(count + 1, depth, layout);
+          const std::uint32_t gap = 0x42424242;
+          std::vector<std::uint32_t> to(static_cast<std::size_t>((count + 1) / 2 * stride), gap);
+          pair_tile_rows(tensor.view(), 1, 2, 1, count, first, columns, to.data(), stride);
+          bool right = true;
+          for (std::ptrdiff_t row = 0; row < (count + 1) / 2 * 2; ++row) {
+            for (std::ptrdiff_t at = 0; at < stride; ++at) {
+              const std::uint32_t word = to[static_cast<std::size_t>(row / 2 * stride + at)];
+              const auto bits = static_cast<std::uint16_t>(row % 2 == 1 ? word >> 16 : word);
+              const double expected = at >= columns ? untouched
+                                      : row < count ? tensor.get(1, 2, row + 1, first + at)
+                                                    : 0;
+              right &= Bfloat16::looked_up(bits) == expected;
+            }
+          }
+          check(right, "two rows to a word, zeros for a missing one, nothing past the columns");
+        }
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace heedful
 
 int main() {
   heedful::rows_fill_blocks();
   heedful::rows_are_transposed();
+  heedful::rows_are_copied_with_zeros_past_the_last();
+  heedful::rows_are_paired();
   return heedful::summary();
 }
