@@ -10,8 +10,8 @@
 //   guarded_weigh     out of decode
 //   multiply_seen     out of prefill on pairs of bfloat16, in bfloat16_kernel.hpp: it needs the
 //                     instructions of that file
-//   add_visible_values  of forward/tile_products.hpp: NaN and ∞ are taken out of the tile
-//   add_nonfinite     of backward/tile_sums.hpp and tile_keys.hpp, likewise
+//   add_visible_values  of forward/bfloat16/tile_products.hpp: NaN and ∞ are taken out of the tile
+//   add_nonfinite     of backward/bfloat16/tile_sums.hpp and tile_keys.hpp, likewise
 //   accumulate<guard> all gradients of additive scores, in backward/additive_gradients.cpp: there
 //                     the guard is a selection within the loop over tanh
 #pragma once

@@ -19,11 +19,11 @@
 #include <type_traits>
 
 #include "arrays/prefetch.hpp"
+#include "attention/backward/bfloat16/tile_gradients.hpp"
 #include "attention/backward/bias_gradient.hpp"
 #include "attention/backward/delta.hpp"
 #include "attention/backward/float_gradients.hpp"
 #include "attention/backward/in_order.hpp"
-#include "attention/backward/tile_gradients.hpp"
 
 namespace heedful {
 namespace {

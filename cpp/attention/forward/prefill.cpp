@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "attention/forward/overlapped_tiles.hpp"
+#include "attention/forward/bfloat16/overlapped_tiles.hpp"
 #include "attention/forward/prefill_task.hpp"
 #include "attention/forward/products.hpp"
 #include "attention/problem/key_tiles.hpp"

@@ -2,9 +2,9 @@
 // TileProducts. They have the same functions.
 #pragma once
 
+#include "attention/forward/bfloat16/pair_products.hpp"
+#include "attention/forward/bfloat16/tile_products.hpp"
 #include "attention/forward/float_products.hpp"
-#include "attention/forward/pair_products.hpp"
-#include "attention/forward/tile_products.hpp"
 #include "simd/bfloat16_pairs.hpp"
 
 namespace heedful {

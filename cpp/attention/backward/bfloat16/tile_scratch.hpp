@@ -8,8 +8,8 @@
 
 #include "arrays/rows.hpp"
 #include "arrays/work_area.hpp"
+#include "attention/backward/bfloat16/tile_sums.hpp"
 #include "attention/backward/call.hpp"
-#include "attention/backward/tile_sums.hpp"
 #include "attention/problem/panel.hpp"
 #include "attention/scores/mask.hpp"
 #include "kernels/tile_kernel.hpp"

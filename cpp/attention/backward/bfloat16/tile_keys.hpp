@@ -7,8 +7,8 @@
 #include <cstring>
 
 #include "arrays/rows.hpp"
+#include "attention/backward/bfloat16/tile_scratch.hpp"
 #include "attention/backward/call.hpp"
-#include "attention/backward/tile_scratch.hpp"
 #include "attention/problem/minus_infinity.hpp"
 #include "attention/problem/problem.hpp"
 #include "kernels/nonfinite.hpp"

@@ -7,8 +7,8 @@
 #include <cstdint>
 
 #include "arrays/work_area.hpp"
+#include "attention/forward/bfloat16/rounded_sums.hpp"
 #include "attention/forward/panel_output.hpp"
-#include "attention/forward/rounded_sums.hpp"
 #include "attention/problem/key_tiles.hpp"
 #include "kernels/bfloat16_kernel.hpp"
 #include "kernels/bfloat16_panels.hpp"

@@ -1,5 +1,5 @@
 // When a call is multiplied in bfloat16.
-#include "attention/forward/rounded_sums.hpp"
+#include "attention/forward/bfloat16/rounded_sums.hpp"
 #include "check.hpp"
 
 namespace heedful {

@@ -17,12 +17,12 @@
 #include <cstdint>
 
 #include "arrays/prefetch.hpp"
+#include "attention/backward/bfloat16/panel_batch.hpp"
+#include "attention/backward/bfloat16/rounded_dscores.hpp"
+#include "attention/backward/bfloat16/tile_keys.hpp"
+#include "attention/backward/bfloat16/tile_scratch.hpp"
 #include "attention/backward/bias_gradient.hpp"
 #include "attention/backward/call.hpp"
-#include "attention/backward/panel_batch.hpp"
-#include "attention/backward/rounded_dscores.hpp"
-#include "attention/backward/tile_keys.hpp"
-#include "attention/backward/tile_scratch.hpp"
 #include "attention/problem/minus_infinity.hpp"
 #include "attention/scores/score_tile.hpp"
 #include "attention/softmax/dropout.hpp"

@@ -15,7 +15,7 @@
 #include <cstring>
 
 #include "arrays/work_area.hpp"
-#include "attention/forward/rounded_sums.hpp"
+#include "attention/forward/bfloat16/rounded_sums.hpp"
 #include "attention/problem/key_tiles.hpp"
 #include "attention/problem/minus_infinity.hpp"
 #include "kernels/bfloat16_panels.hpp"

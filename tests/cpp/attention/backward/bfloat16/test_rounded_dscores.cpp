@@ -4,7 +4,7 @@
 #include <limits>
 #include <vector>
 
-#include "attention/backward/rounded_dscores.hpp"
+#include "attention/backward/bfloat16/rounded_dscores.hpp"
 #include "check.hpp"
 #include "half_bits.hpp"
 #include "kernels/micro_kernel.hpp"

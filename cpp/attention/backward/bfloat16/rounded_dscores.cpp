@@ -1,4 +1,4 @@
-#include "attention/backward/rounded_dscores.hpp"
+#include "attention/backward/bfloat16/rounded_dscores.hpp"
 
 #include "attention/problem/minus_infinity.hpp"
 #include "attention/softmax/normalizer.hpp"

@@ -5,9 +5,9 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "attention/backward/bfloat16/tile_scratch.hpp"
+#include "attention/backward/bfloat16/tile_sums.hpp"
 #include "attention/backward/partition.hpp"
-#include "attention/backward/tile_scratch.hpp"
-#include "attention/backward/tile_sums.hpp"
 #include "attention/problem/problem.hpp"
 #include "simd/packet.hpp"
 
