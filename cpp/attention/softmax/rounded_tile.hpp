@@ -12,8 +12,8 @@
 #include "kernels/micro_kernel.hpp"
 #include "kernels/side_work.hpp"
 #include "simd/bfloat16_pairs.hpp"
-#include "simd/half.hpp"
 #include "simd/packet.hpp"
+#include "simd/rounded_pair.hpp"
 
 namespace heedful {
 
@@ -71,17 +71,9 @@ class RoundedTile : public SideWork {
   }
 
  private:
-  static simd::Words pair_by_bits(const P& even, const P& odd) {
-    simd::HalfBits low, high;
-    simd::store(reinterpret_cast<simd::Bfloat16*>(&low), even);
-    simd::store(reinterpret_cast<simd::Bfloat16*>(&high), odd);
-    return __builtin_convertvector(low, simd::Words) | __builtin_convertvector(high, simd::Words)
-                                                           << 16;
-  }
-
   // Two pairs of keys, of which the first and the last may be missing, if not `All`.
-  template <int Vectors, bool All, class Pair>
-  [[gnu::always_inline]] static inline void add_pairs(RoundedTile& tile, const Pair& pair) {
+  template <int Vectors, class Pair, bool All>
+  [[gnu::always_inline]] static inline void add_pairs(RoundedTile& tile) {
     constexpr int lanes = Vectors * width;
     const std::ptrdiff_t key = tile.next_, pairs = All || key + 2 < tile.end_ ? 2 : 1;
     const float* const scores = tile.scores_ + key * lanes;
@@ -101,10 +93,10 @@ class RoundedTile : public SideWork {
       for (int i = 0; i < 4; ++i) total = simd::add(total, weights[i]);
 #pragma GCC unroll 2
       for (int i = 0; i < pairs; ++i) {
-        const simd::Words both = pair(weights[2 * i], weights[2 * i + 1]);
+        const simd::Words both = Pair::of(weights[2 * i], weights[2 * i + 1]).words();
         simd::store_words(words + i * lanes + lane, both);
-        rounded = simd::add(rounded, simd::bits_as<P>(both << 16));
-        rounded = simd::add(rounded, simd::bits_as<P>(both & 0xFFFF0000u));
+        rounded = simd::add(rounded, simd::even_of(both));
+        rounded = simd::add(rounded, simd::odd_of(both));
       }
       simd::store(tile.total_ + lane, total);
       simd::store(tile.rounded_ + lane, rounded);
@@ -112,22 +104,23 @@ class RoundedTile : public SideWork {
     tile.next_ += 4;
   }
 
+  template <int Vectors, class Pair>
+  [[gnu::always_inline]] static inline void step(SideWork& work) {
+    auto& tile = static_cast<RoundedTile&>(work);
+    if (tile.next_ >= tile.first_ && tile.next_ + 4 <= tile.end_) {
+      add_pairs<Vectors, Pair, true>(tile);
+    } else {
+      add_pairs<Vectors, Pair, false>(tile);
+    }
+  }
   template <int Vectors>
   static void step_by_bits(SideWork& work) {
-    auto& tile = static_cast<RoundedTile&>(work);
-    const auto pair = [](const P& even, const P& odd) { return pair_by_bits(even, odd); };
-    if (tile.is_whole()) return add_pairs<Vectors, true>(tile, pair);
-    add_pairs<Vectors, false>(tile, pair);
+    step<Vectors, simd::RoundedPair>(work);
   }
-
 #if HEEDFUL_BFLOAT16_PAIRS
   template <int Vectors>
   HEEDFUL_PAIRS_TARGET static void step_by_instruction(SideWork& work) {
-    auto& tile = static_cast<RoundedTile&>(work);
-    const auto pair = [](const P& even, const P& odd)
-                          HEEDFUL_PAIRS_TARGET { return simd::paired(even, odd); };
-    if (tile.is_whole()) return add_pairs<Vectors, true>(tile, pair);
-    add_pairs<Vectors, false>(tile, pair);
+    step<Vectors, simd::InstructionPair>(work);
   }
 #endif
 
@@ -141,8 +134,6 @@ class RoundedTile : public SideWork {
   static void (*step_of(int vectors))(SideWork&) {
     return vectors == 1 ? step_for<1>() : vectors == 2 ? step_for<2>() : step_for<3>();
   }
-
-  bool is_whole() const { return next_ >= first_ && next_ + 4 <= end_; }
 
   const Normalizer normalizer_;
   const float* scores_;  // of key 0, which may be missing

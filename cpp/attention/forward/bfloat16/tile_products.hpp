@@ -22,6 +22,7 @@
 #include "kernels/nonfinite.hpp"
 #include "kernels/tile_kernel.hpp"
 #include "kernels/tile_panels.hpp"
+#include "simd/bfloat16_bits.hpp"
 
 namespace heedful {
 
@@ -150,30 +151,23 @@ class TileProducts : public RoundedSums {
         for (std::ptrdiff_t column = 0; column < call.problem.value_depth; ++column) {
           std::uint16_t bits;
           std::memcpy(&bits, row + column * call.value.column_stride, sizeof(bits));
-          if (!is_finite(bits)) {
+          if (!simd::is_finite(bits)) {
             const std::ptrdiff_t word = key / 2 - keys.begin / 2;
             add_visible(scores + (key - keys.begin) * lanes,
                         reinterpret_cast<const std::uint32_t*>(weights) + word * lanes,
-                        key % 2 != 0, float_of(bits), lanes, out + column * lanes);
+                        key % 2 != 0, simd::float_of(bits), lanes, out + column * lanes);
           }
         }
       }
     }
 
    private:
-    static bool is_finite(std::uint16_t bits) { return (bits & 0x7F80) != 0x7F80; }
-    // A subnormal is 0, as in the products of tiles.
-    static float float_of(std::uint32_t bits) {
-      const std::uint32_t wide = (bits & 0x7F80u) == 0 ? (bits & 0x8000u) << 16 : bits << 16;
-      float value;
-      std::memcpy(&value, &wide, sizeof(value));
-      return value;
-    }
     static void add_visible(const float* scores, const std::uint32_t* words, bool odd, float value,
                             int lanes, float* out) {
       for (int lane = 0; lane < lanes; ++lane) {
         if (scores[lane] == minus_infinity<float>) continue;
-        out[lane] += value * float_of(odd ? words[lane] >> 16 : words[lane] & 0xFFFFu);
+        const std::uint32_t bits = odd ? words[lane] >> 16 : words[lane];
+        out[lane] += value * simd::float_of(static_cast<std::uint16_t>(bits));
       }
     }
 
@@ -207,7 +201,7 @@ class TileProducts : public RoundedSums {
       for (std::ptrdiff_t column = 0; column < products_.call_.problem.value_depth; ++column) {
         std::uint16_t* const row = products_.values_ + column * products_.value_stride_;
         std::replace_if(
-            row, row + value_columns(), [](std::uint16_t bits) { return !is_finite(bits); },
+            row, row + value_columns(), [](std::uint16_t bits) { return !simd::is_finite(bits); },
             std::uint16_t{0});
       }
       cleaned_ = true;
