@@ -31,7 +31,7 @@ class OverlappedTiles {
     Tile* tile = nullptr;
     TilePlan<float> plan;
     float *scores = nullptr, *new_maximum = nullptr;  // scores become words of weights
-    bool partial = false, selects = false, rescales = false;
+    bool partial = false, selects = false, rescales = false, added = false;
     alignas(64) float factors[max_lanes];  // of the sums so far, if `rescales`
 
     bool empty() const { return plan.keys.empty(); }
@@ -49,45 +49,24 @@ class OverlappedTiles {
         prefetch_(prefetch) {}
 
   void run(const KeyTiles& tiles, Worker& worker) {
-    const std::ptrdiff_t panels = task_.panels(), blocks = tiles.count() * panels;
-    for (std::ptrdiff_t index = 0; index < blocks; ++index) {
-      if (index == 0) plan(0, tiles), score(0, nullptr);
+    const std::ptrdiff_t panels = task_.panels(), count = tiles.count() * panels;
+    if (count == 0) return;
+    plan(0, tiles);
+    score(0);
+    for (std::ptrdiff_t index = 0; index < count; ++index) {
       if (index % panels == 0) worker.check();
-      const bool first = index == 0, last = index + 1 == blocks;
-      finish_scores(index);
+      const bool last = index + 1 == count;
       if (!last) plan(index + 1, tiles);
-      if (of(index).empty()) {
-        if (!first) add(index - 1, nullptr);
-        if (!last) score(index + 1, nullptr);
-        continue;
-      }
-      // the values of a new tile are loaded in place of those of the one before
-      const bool alone = !first && weighs_alone(index);
-      if (alone) add(index - 1, nullptr);
-      of(index).selects = selects(index);
-      if (of(index).selects || call_.problem.dropout_p > 0) {
-        if (!first && !alone) add(index - 1, nullptr);
-        if (!last) score(index + 1, nullptr);
+      finish_scores(index);
+      if (weighs_in_steps(index)) {
+        weigh_beside_products(index, last);
+      } else {
+        add_before(index);
+        if (!last) score(index + 1);
         weigh(index);
-        continue;
       }
-      RunningSoftmax<float> state = state_of(index);
-      float* const rounded_sum = scratch_.products.rounded_sum(panel_of(index), state);
-      const int lanes = panel_of(index).lanes();
-      RoundedTile<Normalizer> weighing(normalizer_, of(index).scores, of(index).plan.keys.size(),
-                                       lanes, begins_odd(index));
-      of(index).rescales =
-          weighing.start(state, rounded_sum, lanes, of(index).new_maximum, of(index).factors);
-      std::ptrdiff_t turns = 0;
-      if (!first && !alone) turns += turns_of_values(index - 1);
-      if (!last) turns += turns_of_scores(index + 1);
-      weighing.spread(turns);
-      if (!first && !alone) add(index - 1, &weighing);
-      if (!last) score(index + 1, &weighing);
-      weighing.finish();
-      weighing.add_sums(state, rounded_sum, lanes);
     }
-    if (blocks > 0) add(blocks - 1, nullptr);
+    add(count - 1);
   }
 
  private:
@@ -97,15 +76,6 @@ class OverlappedTiles {
     return scratch_.state(call_.problem, of(index).panel);
   }
   bool begins_odd(std::ptrdiff_t index) { return of(index).plan.keys.begin % 2 != 0; }
-
-  std::ptrdiff_t turns_of_scores(std::ptrdiff_t index) {
-    return scratch_.products.turns_of_scores(panel_of(index), of(index).plan.keys);
-  }
-  std::ptrdiff_t turns_of_values(std::ptrdiff_t index) {
-    return of(index).empty()
-               ? 0
-               : scratch_.products.turns_of_values(panel_of(index), of(index).plan.keys);
-  }
 
   void plan(std::ptrdiff_t index, const KeyTiles& tiles) {
     const std::ptrdiff_t buffer = index % Products::blocks, t = index / task_.panels();
@@ -118,11 +88,11 @@ class OverlappedTiles {
                            scratch_.mask[buffer]);
     block.scores = scratch_.scores[buffer];
     block.new_maximum = scratch_.new_maximum[buffer];
-    block.selects = block.rescales = block.partial = false;
+    block.selects = block.rescales = block.partial = block.added = false;
   }
 
   // The maximum of the products alone: the running one is not known yet.
-  void score(std::ptrdiff_t index, SideWork* side) {
+  void score(std::ptrdiff_t index, SideWork* side = nullptr) {
     Block& block = of(index);
     if (block.empty()) return;
     std::fill_n(block.new_maximum, panel_of(index).lanes(), minus_infinity<float>);
@@ -145,19 +115,43 @@ class OverlappedTiles {
             .partial;
   }
 
-  bool weighs_alone(std::ptrdiff_t index) {
-    const Block& block = of(index);
-    return call_.problem.value_depth > 0 && block.tile->may_select(block.plan.keys, block.partial);
+  // Not with dropout, nor where values must be selected.
+  bool weighs_in_steps(std::ptrdiff_t index) {
+    Block& block = of(index);
+    if (block.empty()) return false;
+    if (call_.problem.value_depth > 0 && block.tile->may_select(block.plan.keys, block.partial)) {
+      add_before(index);  // must_select may load the values of a new tile in place of the last ones
+      block.selects = block.tile->must_select(block.plan.keys, block.partial);
+    }
+    return !block.selects && call_.problem.dropout_p == 0;
   }
-  bool selects(std::ptrdiff_t index) {
-    const Block& block = of(index);
-    return call_.problem.value_depth > 0 && block.tile->must_select(block.plan.keys, block.partial);
+
+  void weigh_beside_products(std::ptrdiff_t index, bool last) {
+    Block& block = of(index);
+    const Products& products = scratch_.products;
+    const int lanes = panel_of(index).lanes();
+    RunningSoftmax<float> state = state_of(index);
+    float* const rounded_sum = products.rounded_sum(panel_of(index), state);
+    RoundedTile<Normalizer> weighing(normalizer_, block.scores, block.plan.keys.size(), lanes,
+                                     begins_odd(index));
+    block.rescales = weighing.start(state, rounded_sum, lanes, block.new_maximum, block.factors);
+    std::ptrdiff_t turns = 0;
+    if (index > 0 && !of(index - 1).added) {
+      turns += products.turns_of_values(panel_of(index - 1), of(index - 1).plan.keys);
+    }
+    if (!last) turns += products.turns_of_scores(panel_of(index + 1), of(index + 1).plan.keys);
+    weighing.spread(turns);
+    add_before(index, &weighing);
+    if (!last) score(index + 1, &weighing);
+    weighing.finish();
+    weighing.add_sums(state, rounded_sum, lanes);
   }
 
   // The weights of a block, as the steps of RoundedTile compute them, with dropout or a copy of the
   // scores.
   void weigh(std::ptrdiff_t index) {
     Block& block = of(index);
+    if (block.empty()) return;
     const int lanes = panel_of(index).lanes();
     const std::ptrdiff_t count = block.plan.keys.size();
     RunningSoftmax<float> state = state_of(index);
@@ -177,9 +171,14 @@ class OverlappedTiles {
                  scratch_.products.rounded_sum(panel_of(index), state));
   }
 
-  void add(std::ptrdiff_t index, SideWork* side) {
+  void add_before(std::ptrdiff_t index, SideWork* side = nullptr) {
+    if (index > 0) add(index - 1, side);
+  }
+  // Once for each block.
+  void add(std::ptrdiff_t index, SideWork* side = nullptr) {
     Block& block = of(index);
-    if (block.empty() || call_.problem.value_depth == 0) return;
+    if (block.added || block.empty() || call_.problem.value_depth == 0) return;
+    block.added = true;
     const Panel<float>& panel = panel_of(index);
     float* const out = state_of(index).out;
     Outcome& outcome = task_.outcomes[block.panel];
