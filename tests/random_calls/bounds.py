@@ -68,7 +68,8 @@ def _bounds(s: reference.Steps, a: Any, eps: float, tiny: float) -> Bounds:
     mean = weight @ value
     out = dweight @ value + _sum(p.shape[-1]) * eps * mean + tiny
     returned = out
-    if a.value.dtype == ml_dtypes.bfloat16 or a.query.dtype == ml_dtypes.bfloat16:
+    rounds = a.value.dtype == ml_dtypes.bfloat16 or a.query.dtype == ml_dtypes.bfloat16
+    if rounds:
         returned = out + 2.0**-8 * mean  # pairs and tiles round the weights, as PyTorch does
 
     # backward
@@ -98,6 +99,10 @@ def _bounds(s: reference.Steps, a: Any, eps: float, tiny: float) -> Bounds:
     dquery = dlogit @ key + many_keys * (whole @ key) + tiny
     dkey = _by_key(dlogit) @ query + many_queries * (_by_key(whole) @ query)
     dvalue = _by_key(dweight) @ dout + many_queries * (_by_key(weight) @ dout)
+    if rounds:  # weights and score gradients, which for dquery keep 16 bits
+        dquery = dquery + 2.0**-16 * (whole @ key)
+        dkey = dkey + 2.0**-8 * (_by_key(whole) @ query)
+        dvalue = dvalue + 2.0**-8 * (_by_key(weight) @ dout)
     dbias = dsink = None
     if options.get("bias") is not None:
         many = _sum(p.size / max(np.size(options["bias"]), 1))
