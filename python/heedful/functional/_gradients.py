@@ -106,8 +106,8 @@ def attention_vjp(
     gradients are formed from out, which may then differ in its last bits. The pullback multiplies
     in tiles, where D = Dv ≥ 16 and there are no dweights: weights and dscores are rounded to
     bfloat16 for the gradients of value and key, dscores to two of them for that of query, which
-    stays exact where keys have a common offset. Where leading axes broadcast, the gradient is first
-    formed for the whole batch.
+    stays accurate where keys have a common offset. Where leading axes broadcast, the gradient is
+    first formed for the whole batch.
 
     Examples
     --------

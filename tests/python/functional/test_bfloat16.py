@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from cases import CASES, Call, Case
 from closeness import assert_as_accurate_as_numpy, assert_same_bits
+from memory_layouts import columns_apart, columns_first, heads_inside
 from numpy.typing import NDArray
 
 import heedful
@@ -63,18 +64,6 @@ def test_threads_do_not_change_a_bit(case: Case) -> None:
     for threads in (2, 3):
         for result, expected in zip(forward(call, threads), alone, strict=True):
             assert_same_bits(result, expected, f"{threads} threads")
-
-
-def heads_inside(array: Array) -> Array:
-    return np.ascontiguousarray(array.swapaxes(-3, -2)).swapaxes(-3, -2)
-
-
-def columns_apart(array: Array) -> Array:
-    return np.repeat(array, 3, axis=-1)[..., 1::3]
-
-
-def columns_first(array: Array) -> Array:
-    return np.ascontiguousarray(array.swapaxes(-1, -2)).swapaxes(-1, -2)
 
 
 @pytest.mark.parametrize("layout", [heads_inside, columns_apart, columns_first])

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from cases import CASE, CASES, Call, Case
 from closeness import assert_as_accurate_as_numpy, assert_same_bits
+from memory_layouts import columns_apart, heads_inside
 from numpy.typing import NDArray
 
 import heedful
@@ -109,14 +110,6 @@ def test_rows_of_large_scores_sum_to_1() -> None:
     query = (call.query.astype(np.float32) * 2.0**40).astype(ml_dtypes.bfloat16)
     weights = weights_of(replace(call, query=query))
     np.testing.assert_allclose(weights.sum(axis=-1, dtype=np.float64), 1, rtol=3e-6)
-
-
-def heads_inside(array: Array) -> Array:
-    return np.ascontiguousarray(array.swapaxes(-3, -2)).swapaxes(-3, -2)
-
-
-def columns_apart(array: Array) -> Array:
-    return np.repeat(array, 3, axis=-1)[..., 1::3]
 
 
 @pytest.mark.parametrize("layout", [heads_inside, columns_apart])
