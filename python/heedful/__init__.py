@@ -35,9 +35,11 @@ if TYPE_CHECKING:  # imported on first access, see __getattr__
     from heedful import layers as layers
     from heedful import testing as testing
     from heedful import training as training
+    from heedful.functional import BlockMask as BlockMask
 
 __all__ = [
     "AdditiveGradients",
+    "BlockMask",
     "Gradients",
     "KVCache",
     "__version__",
@@ -66,7 +68,11 @@ _PARTS = {"benchmark", "data", "functional", "integrations", "layers", "testing"
 
 
 def __getattr__(name: str) -> Any:
-    """Subpackages, each imported on first access."""
+    """Subpackages, and what only some programs need, each imported on first access."""
+    if name == "BlockMask":
+        from heedful.functional.block_mask import BlockMask
+
+        return BlockMask
     if name in _PARTS:
         from importlib import import_module
 
@@ -75,4 +81,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_PARTS} - {"TYPE_CHECKING", "Any"})
+    return sorted({*globals(), "BlockMask", *_PARTS} - {"TYPE_CHECKING", "Any"})

@@ -1,5 +1,7 @@
 """Attention as functions on arrays: arguments are checked here, results computed in C++."""
 
+from typing import TYPE_CHECKING, Any
+
 from heedful.functional._additive import (
     AdditiveGradients,
     additive_attention,
@@ -17,8 +19,12 @@ from heedful.functional._torch_signature import scaled_dot_product_attention
 from heedful.functional._varlen import attention_varlen, attention_varlen_vjp
 from heedful.functional._weights import attention_scores, attention_weights
 
+if TYPE_CHECKING:  # imported on first access: few programs need it
+    from heedful.functional.block_mask import BlockMask as BlockMask
+
 __all__ = [
     "AdditiveGradients",
+    "BlockMask",
     "Gradients",
     "KVCache",
     "additive_attention",
@@ -37,3 +43,15 @@ __all__ = [
     "rotary_embedding",
     "scaled_dot_product_attention",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "BlockMask":
+        from heedful.functional.block_mask import BlockMask
+
+        return BlockMask
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), "BlockMask"} - {"TYPE_CHECKING", "Any"})

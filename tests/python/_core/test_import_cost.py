@@ -43,6 +43,16 @@ def test_no_expensive_part_of_the_standard_library_is_imported() -> None:
     assert not new & expensive
 
 
+def test_block_masks_are_imported_on_first_access() -> None:
+    assert "heedful.functional.block_mask" not in modules_after("import heedful")
+    assert "heedful.functional.block_mask" in modules_after("import heedful; heedful.BlockMask")
+    for module in (heedful, heedful.functional):
+        assert "BlockMask" in dir(module)
+        assert module.BlockMask.__name__ == "BlockMask"
+        with pytest.raises(AttributeError, match="has no attribute 'block_masks'"):
+            _ = module.block_masks
+
+
 def test_the_time_stays_in_proportion_to_numpy_s(
     record_property: Callable[[str, object], None],
 ) -> None:
