@@ -8,6 +8,7 @@ something on a quiet machine only.
 import sys
 
 import bench_additive
+import bench_block_masks
 import bench_decode
 import bench_dtypes
 import bench_forward
@@ -32,6 +33,7 @@ TOPICS = [
     bench_layouts.TOPIC,
     bench_overhead.TOPIC,
     bench_masks.TOPIC,
+    bench_block_masks.TOPIC,
     bench_varlen.TOPIC,
     bench_threads.TOPIC,
     bench_neighbours.TOPIC,
