@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+import heedful
+
 Array = NDArray[Any]
 
 
@@ -32,6 +34,8 @@ class Case:
     Dv: int = 3
     mask: str = ""
     density: float = 0.7  # of the mask
+    blocks: str = ""  # the leading axes of a block mask, "" for none, "1" for one of all heads
+    block_size: tuple[int, int] = (16, 16)
     bias: str = ""
     bias_density: float = 1.0  # all others are −inf
     alibi: str = ""  # "H" or "BH"
@@ -63,6 +67,8 @@ class Case:
         options = dict(self.options)
         if self.mask:
             options["mask"] = rng.random(axes(self.mask)) < self.density
+        if self.blocks:
+            options["block_mask"] = self._block_mask(rng, axes(self.blocks))
         if self.bias:
             bias = normal(*axes(self.bias))
             bias[rng.random(bias.shape) >= self.bias_density] = -np.inf
@@ -79,6 +85,15 @@ class Case:
             dlse=normal(*shape).astype(computing),
             dweights=normal(*shape, self.Lk).astype(computing),
         )  # fmt: skip
+
+    def _block_mask(self, rng: np.random.Generator, leading: tuple[int, ...]) -> heedful.BlockMask:
+        """Of the blocks, some are empty, some full, the others random."""
+        rows, columns = self.block_size
+        shape = (*leading, -(-self.Lq // rows), -(-self.Lk // columns))
+        kinds = rng.choice(3, shape, p=(1 - self.density, self.density * 0.6, self.density * 0.4))
+        kinds = kinds.repeat(rows, -2)[..., : self.Lq, :].repeat(columns, -1)[..., : self.Lk]
+        dense = (kinds == 1) | ((kinds == 2) & (rng.random(kinds.shape) < 0.7))
+        return heedful.BlockMask.from_mask(dense, block_size=self.block_size)
 
 
 @dataclass(frozen=True)
@@ -168,6 +183,19 @@ CASES = [
     C("mask_full", mask="BHQK", B=(2,), H=3, Lq=33, Lk=129, D=8, Dv=9),
     C("mask_with_empty_rows", mask="BHQK", density=0.02, B=(2,), H=3, Lq=49, Lk=65, D=8, Dv=9),
     C("mask_of_everything", mask="BHQK", density=0.0, B=(2,), H=1, Lq=5, Lk=17, D=8, Dv=9),
+    # block mask
+    C("blocks", blocks="1", density=0.6, Lq=97, Lk=129, D=8, Dv=9),
+    C("blocks_heads", blocks="BH", density=0.4, B=(2,), H=4, Hkv=2, Lq=49, Lk=97, D=16, Dv=12),
+    C("blocks_past_tiles", {"causal": True}, blocks="H", density=0.4, block_size=(128, 128), B=(1,),
+      H=2, Lq=397, Lk=397, D=16, Dv=12),
+    C("blocks_uneven", blocks="1", density=0.5, block_size=(20, 36), Lq=197, Lk=389, D=8, Dv=9),
+    C("blocks_of_nothing", blocks="1", density=0.0, sink=True, Lq=33, Lk=65, D=8, Dv=9),
+    C("blocks_decode_split", blocks="BH", density=0.4, block_size=(1, 64), B=(2,), H=8, Hkv=2, Lq=1,
+      Lk=2049, D=16, Dv=16),
+    C("blocks_and_everything",
+      {**CAUSAL_AT_THE_END, **DROPOUT, **LENGTHS, "window": (40, None), "softcap": 3.0},
+      B=(4,), H=4, Hkv=2, Lq=33, Lk=97, D=13, Dv=9, mask="B1QK", density=0.8, bias="1HQK",
+      bias_density=0.9, alibi="BH", sink=True, blocks="H"),
     # bias
     C("bias_square", bias="QK", Lq=33, Lk=97, D=8, Dv=9),
     C("bias_heads", bias="HQK", H=3, Lq=65, Lk=49, D=8, Dv=9),

@@ -70,6 +70,7 @@ def steps(
     *,
     mask: ArrayLike | None = None,
     bias: ArrayLike | None = None,
+    block_mask: Any = None,
     causal: bool = False,
     window: tuple[int | None, int | None] | None = None,
     align: Any = None,
@@ -115,6 +116,8 @@ def steps(
         allowed = allowed & (j <= p + right)
     if mask is not None:
         allowed = allowed & mask
+    if block_mask is not None:
+        allowed = allowed & block_mask.to_dense()
     if bias is not None:
         allowed = allowed & (np.asarray(bias) != -np.inf)
     allowed = np.broadcast_to(allowed, (*batch, heads, num_queries, num_keys))

@@ -31,6 +31,12 @@ py::tuple Arguments::tuple() {
   return py::reinterpret_borrow<py::tuple>(value);
 }
 
+py::object Arguments::tuple_or_none() {
+  const py::handle value = any();
+  if (!value.is_none() && !PyTuple_Check(value.ptr())) refuse("a tuple or None", value);
+  return py::reinterpret_borrow<py::object>(value);
+}
+
 std::ptrdiff_t Arguments::integer_of(py::handle value) {
   const Py_ssize_t number = PyLong_AsSsize_t(value.ptr());
   if (number == -1 && PyErr_Occurred() != nullptr) throw py::error_already_set();

@@ -26,6 +26,7 @@ class Arguments {
   // An array or None.
   pybind11::object array_or_none();
   pybind11::tuple tuple();
+  pybind11::object tuple_or_none();
   std::ptrdiff_t integer() { return integer_of(any()); }
   std::uint64_t seed();
   double number();

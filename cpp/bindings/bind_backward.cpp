@@ -70,8 +70,8 @@ py::object additive_backward_of(Arguments& arguments) {
 }  // namespace
 
 void register_backward(py::module_& module) {
-  define<&attention_backward_of, 22>(module, "attention_backward");
-  define<&additive_backward_of, 24>(module, "additive_backward");
+  define<&attention_backward_of, 23>(module, "attention_backward");
+  define<&additive_backward_of, 25>(module, "additive_backward");
 }
 
 }  // namespace heedful

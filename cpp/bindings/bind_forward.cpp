@@ -1,5 +1,6 @@
-// attention_forward, additive_forward
+// attention_forward, additive_forward, panel_rows
 #include "attention/forward/forward.hpp"
+#include "attention/problem/panel.hpp"
 #include "bindings/arguments.hpp"
 #include "bindings/bind_attention.hpp"
 #include "bindings/interrupted.hpp"
@@ -40,11 +41,17 @@ py::object additive_forward_of(Arguments& arguments) {
   return compute(arguments, weight);
 }
 
+py::object panel_rows(Arguments& arguments) {
+  const bool is_float = arguments.integer() == sizeof(float);
+  return py::int_(is_float ? Panel<float>::max_lanes : Panel<double>::max_lanes);
+}
+
 }  // namespace
 
 void register_forward(py::module_& module) {
-  define<&attention_forward_of, 15>(module, "attention_forward");
-  define<&additive_forward_of, 16>(module, "additive_forward");
+  define<&attention_forward_of, 16>(module, "attention_forward");
+  define<&panel_rows, 1>(module, "panel_rows");
+  define<&additive_forward_of, 17>(module, "additive_forward");
 }
 
 }  // namespace heedful

@@ -71,9 +71,9 @@ py::object additive_weights(Arguments& arguments) {
 }  // namespace
 
 void register_weights(py::module_& module) {
-  define<&scores, 11>(module, "attention_scores");
-  define<&weights, 15>(module, "attention_weights");
-  define<&additive_weights, 16>(module, "additive_weights");
+  define<&scores, 12>(module, "attention_scores");
+  define<&weights, 16>(module, "attention_weights");
+  define<&additive_weights, 17>(module, "additive_weights");
 }
 
 }  // namespace heedful

@@ -152,6 +152,18 @@ TensorView Batch::view_of_broadcast(const py::object& object) {
   return view;
 }
 
+BlockMask Batch::view_of_blocks(const py::tuple& fields) {
+  const auto kinds = py::reinterpret_borrow<py::array>(fields[0]);
+  const auto patterns = py::reinterpret_borrow<py::array>(fields[1]);
+  BlockMask mask;
+  mask.kinds = {data_of(kinds),   ElementType::boolean, offsets_of(kinds, 3),
+                stride(kinds, 3), stride(kinds, 2),     sizeof(std::int32_t)};
+  mask.patterns = data_of(patterns);
+  mask.block_queries = Arguments::integer_of(fields[2]);
+  mask.block_keys = Arguments::integer_of(fields[3]);
+  return mask;
+}
+
 TensorView Batch::view_of_scores_or_none(const py::object& array) {
   return array.is_none() ? TensorView{} : view_of_scores(py::reinterpret_borrow<py::array>(array));
 }
@@ -181,6 +193,12 @@ AttentionArguments::AttentionArguments(const py::tuple& geometry, Arguments& arg
   problem.softcap = arguments.number();
   problem.mask = batch.view_of_broadcast(arguments.array_or_none());
   problem.bias = batch.view_of_broadcast(arguments.array_or_none());
+  const py::object blocks = arguments.tuple_or_none();
+  if (!blocks.is_none()) {
+    const auto fields = py::reinterpret_borrow<py::tuple>(blocks);
+    problem.block_mask = batch.view_of_blocks(fields);
+    problem.min_weight = fields[4].cast<double>();
+  }
   alibi_slopes_ = arguments.array_or_none();
   if (!alibi_slopes_.is_none()) {
     const auto slopes = py::reinterpret_borrow<py::array>(alibi_slopes_);

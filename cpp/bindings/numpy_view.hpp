@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "arrays/tensor_view.hpp"
+#include "attention/problem/block_mask.hpp"
 #include "attention/problem/problem.hpp"
 #include "bindings/arguments.hpp"
 
@@ -46,6 +47,8 @@ class Batch {
   // Of a mask or a bias, whose own axes broadcast too. None gives a view without data, here and
   // below.
   TensorView view_of_broadcast(const pybind11::object& array);
+  // Of a tuple that _native.pyi describes. The type of its kinds has no name among ElementType.
+  BlockMask view_of_blocks(const pybind11::tuple& fields);
   TensorView view_of_scores_or_none(const pybind11::object& array);
   TensorView view_of_rows_or_none(const pybind11::object& array);
 

@@ -11,7 +11,7 @@ import numpy as np
 import heedful
 from every_option.options import in_signature
 from every_option.results import described
-from every_option.values import FINITE, FLAG, POSITIVE, RATE, RNG, SIZE, WORD, Bad
+from every_option.values import BELOW_ONE, FINITE, FLAG, POSITIVE, RATE, RNG, SIZE, WORD, Bad
 
 T, V = TypeError, ValueError
 rng = np.random.default_rng(20240229)
@@ -63,19 +63,27 @@ WINDOW_BAD: Bad = [((1,), V), ((-1, 0), V), ((1.5, 0), T), ("a", T), (3, T), ((1
 ALIGN_BAD: Bad = [("nonsense", V), (1.5, T), ([1, 2, 3], V), ([1.5, 2.0], T), (True, T)]
 SLOPES_BAD = [*numeric(np.ones(4), (3,)), (np.full(4, math.nan), V)]
 SINK_BAD = numeric(np.ones(4), (3,))
+BLOCKS = heedful.BlockMask(rng.random((3, 2)) < 0.6, (2, 4), (5, 7))
+BLOCKS_BAD: Bad = [
+    (np.ones((5, 7), bool), T), ("a", T), (True, T), (heedful.BlockMask.causal(5), V),
+    (heedful.BlockMask(np.ones((3, 1, 1), bool), 8, (5, 7)), V),
+]  # fmt: skip
 GOOD: dict[str, Any] = {
     "mask": rng.random((5, 7)) < 0.6, "bias": rng.standard_normal((5, 7)), "causal": True,
+    "block_mask": BLOCKS, "return_skipped": True,
     "window": (2, 1), "align": 1, "q_lengths": [5, 2], "kv_lengths": [7, 3], "scale": 0.1,
     "softcap": 0.5, "alibi_slopes": np.linspace(0.1, 1, 4), "sink": np.linspace(0.1, 1, 4),
     "dropout_p": 0.5, "return_lse": True, "return_weights": True, "dlse": np.ones((2, 4, 5)),
     "rows": [0, 3], "average_heads": True,
 }  # fmt: skip
-# options that are tried elsewhere: memory to write into, the order of axes, a seed
-ELSEWHERE = ("out", "layout", "rng", "mode", "enable_gqa")
+# options that are tried elsewhere: memory to write into, the order of axes, a seed, and what takes
+# more than one block of keys to matter
+ELSEWHERE = ("out", "layout", "rng", "min_weight", "mode", "enable_gqa")
 BAD: dict[str, Bad] = {
     "query": numeric(Q, (2, 4, 5, 7), (), (3, 4, 5, 6)),
     "key": numeric(K, (2, 2, 7, 7), (7,), (2, 3, 7, 6)),
     "value": numeric(VALUE, (2, 2, 8, 3), (7,), (2, 3, 7, 3)),
+    "block_mask": BLOCKS_BAD, "min_weight": BELOW_ONE, "return_skipped": FLAG,
     "mask": MASK_BAD, "bias": BIAS_BAD, "causal": FLAG, "window": WINDOW_BAD, "align": ALIGN_BAD,
     "q_lengths": lengths(5), "kv_lengths": lengths(7), "scale": FINITE, "softcap": POSITIVE,
     "alibi_slopes": SLOPES_BAD, "sink": SINK_BAD, "dropout_p": RATE, "rng": [(-1, V), *RNG[1:]],
@@ -132,6 +140,7 @@ VARLEN_BAD: dict[str, Bad] = {
     "q_lengths": lengths(5),
     "kv_lengths": lengths(5),
     "align": [("nonsense", V), (1.5, T), ([1, 2, 3], V)],
+    "block_mask": [one for one in BLOCKS_BAD if one[0] is not BLOCKS_BAD[3][0]],
     "out": [(np.ones((9, 4, 5)), V), ([1.0], T), (3, T)],
 }  # fmt: skip
 POOL_BAD: dict[str, Bad] = {

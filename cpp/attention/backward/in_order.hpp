@@ -2,7 +2,7 @@
 // its order: so each task has a ticket, and waits until those before it have added.
 //
 //   added to                     one counter for each        tickets, from 0
-//   dquery, dbias not shared     (item, head, panel)         key tile
+//   dquery, dbias not shared     (item, head, panel)         key tile, of those that it sees
 //   shared dbias                 (key tile, panel)           (item, head)
 //   dkey, dvalue                 (item, kv_head, key tile)   chunk
 //
@@ -62,8 +62,10 @@ class Tickets {
         shared_dbias_(shared_dbias ? partition.max_key_tiles() * partition.max_panels() : 0,
                       zeroed) {}
 
-  Ticket dquery(const BackwardTask& task, std::ptrdiff_t head, std::ptrdiff_t panel) {
-    return {dquery_[panels_.begin(task.item, head) + panel], task.key_tile};
+  // `number`: of key tiles before that the panel sees.
+  Ticket dquery(const BackwardTask& task, std::ptrdiff_t head, std::ptrdiff_t panel,
+                std::ptrdiff_t number) {
+    return {dquery_[panels_.begin(task.item, head) + panel], number};
   }
   // Every item and head has tickets for as many panels as the longest item.
   Ticket shared_dbias(const BackwardTask& task, std::ptrdiff_t head, std::ptrdiff_t panel) {

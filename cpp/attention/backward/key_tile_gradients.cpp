@@ -28,26 +28,33 @@
 namespace heedful {
 namespace {
 
+// A panel of a task, and the number of key tiles before the task's that add to its dquery.
+struct PanelPlace {
+  std::ptrdiff_t head, index, tiles_before;
+};
+
 // Sets up panel i, with its Dᵢ if no other task needs it. Returns a prefetch of the rows that are
-// used at its end and at the start of the next panel.
+// used at its end and at the start of the panel `after`.
 template <class T, class Scratch>
-RowPrefetch start_panel(const BackwardCall<T>& call, const BackwardTask& task, std::ptrdiff_t head,
-                        std::ptrdiff_t index, const Scratch& scratch) {
+RowPrefetch start_panel(const BackwardCall<T>& call, const BackwardTask& task,
+                        const PanelPlace& place, std::ptrdiff_t after, const Scratch& scratch) {
   const Problem& problem = call.problem;
   const BackwardTensors& tensors = call.tensors;
   const Item& item = problem.items[task.item];
-  const std::ptrdiff_t first = index * panel_rows<T>;
-  const std::ptrdiff_t count = std::min(panel_rows<T>, item.queries - first);
+  const std::ptrdiff_t head = place.head;
+  const KeyRange queries = call.partition.queries(task.item, place.index);
+  const KeyRange following = call.partition.queries(task.item, after);
+  const std::ptrdiff_t count = queries.size(), more = std::max<std::ptrdiff_t>(following.size(), 0);
   Panel<T>& panel = *scratch.panel;
   for (int lane = 0; lane < count; ++lane) {
-    set_lane(panel, lane, problem, item, head, first + lane);
+    set_lane(panel, lane, problem, item, head, queries.begin + lane);
   }
   finish_panel(panel, static_cast<int>(count));
 
-  const std::ptrdiff_t row = item.query_begin + first, next = row + count;
-  const std::ptrdiff_t more = std::min(panel_rows<T>, item.queries - first - count);
+  const std::ptrdiff_t row = item.query_begin + queries.begin;
+  const std::ptrdiff_t next = item.query_begin + following.begin;
   RowPrefetch prefetch;
-  if (task.key_tile > 0) {
+  if (place.tiles_before > 0) {
     prefetch.add(tensors.dquery, task.item, head, row, count, problem.depth);
   }
   prefetch.add(tensors.query, task.item, head, next, more, problem.depth);
@@ -59,12 +66,12 @@ RowPrefetch start_panel(const BackwardCall<T>& call, const BackwardTask& task, s
   return prefetch;
 }
 
-// Adds the panel's dquery to rows of the result, which are still zeros for the first key tile.
+// Adds the panel's dquery to rows of the result, which are still zeros for the `first` key tile.
 template <class T, class Scratch>
-void add_dquery(const BackwardCall<T>& call, const BackwardTask& task, const Scratch& scratch) {
+void add_dquery(const BackwardCall<T>& call, const BackwardTask& task, bool first,
+                const Scratch& scratch) {
   const Problem& problem = call.problem;
   const Panel<T>& panel = *scratch.panel;
-  const bool first = task.key_tile == 0;
   alignas(64) T factors[Panel<T>::max_lanes];
   T* rows[Panel<T>::max_lanes];
   T* to[Panel<T>::max_lanes];
@@ -85,29 +92,31 @@ void add_dquery(const BackwardCall<T>& call, const BackwardTask& task, const Scr
 // Adds the panel to results that other tasks add to as well. If no key is visible it only passes
 // its tickets on.
 template <class T, class Scratch>
-void add_in_order(const BackwardCall<T>& call, const BackwardTask& task, std::ptrdiff_t head,
-                  std::ptrdiff_t panel, KeyRange keys, const Scratch& scratch, Worker& worker) {
+void add_in_order(const BackwardCall<T>& call, const BackwardTask& task, const PanelPlace& place,
+                  KeyRange keys, const Scratch& scratch, Worker& worker) {
   const auto add_dbias = [&] {
     add_bias_gradient(call.tensors.dbias, task.item, *scratch.panel, keys, scratch.dscores);
   };
   {
-    const InOrder in_order(worker, call.tickets.dquery(task, head, panel));
-    if (!keys.empty()) add_dquery(call, task, scratch);
+    const InOrder in_order(worker,
+                           call.tickets.dquery(task, place.head, place.index, place.tiles_before));
+    if (!keys.empty()) add_dquery(call, task, place.tiles_before == 0, scratch);
     if (call.bias_adds == BiasAdds::with_dquery) add_dbias();
   }
   if (call.bias_adds == BiasAdds::shared) {
-    const InOrder in_order(worker, call.tickets.shared_dbias(task, head, panel));
+    const InOrder in_order(worker, call.tickets.shared_dbias(task, place.head, place.index));
     add_dbias();
   }
 }
 
-// Passes the tickets of panels of a shared dbias that only longer items have.
+// Passes the tickets of panels [begin, end) of a shared dbias, which add nothing: only longer items
+// have them, or they do not see the key tile.
 template <class T>
-void skip_missing_panels(const BackwardCall<T>& call, const BackwardTask& task, std::ptrdiff_t head,
-                         Worker& worker) {
+void skip_panels(const BackwardCall<T>& call, const BackwardTask& task, std::ptrdiff_t head,
+                 std::ptrdiff_t begin, std::ptrdiff_t end, Worker& worker) {
   if (call.bias_adds != BiasAdds::shared) return;
-  for (std::ptrdiff_t p = call.partition.panels(task.item); p < call.partition.max_panels(); ++p) {
-    const InOrder in_order(worker, call.tickets.shared_dbias(task, head, p));
+  for (std::ptrdiff_t panel = begin; panel < end; ++panel) {
+    const InOrder in_order(worker, call.tickets.shared_dbias(task, head, panel));
   }
 }
 
@@ -121,16 +130,28 @@ void run(const BackwardCall<T>& call, const BackwardTask& task, Worker& worker) 
 
   for (std::ptrdiff_t head = first_head; head < first_head + group; ++head) {
     if (scratch.bias_sums) std::fill_n(scratch.bias_sums, tile.keys().size(), 0.0);
-    for (std::ptrdiff_t panel = begin; panel < end; ++panel) {
+    const auto seen_from = [&](std::ptrdiff_t panel) {
+      while (panel < end && !call.partition.sees(task.item, head, panel, task.key_tile)) ++panel;
+      return panel;
+    };
+    std::ptrdiff_t panel = seen_from(begin);
+    skip_panels(call, task, head, begin, panel, worker);
+    while (panel < end) {
       worker.check();
-      RowPrefetch prefetch = start_panel(call, task, head, panel, scratch);
+      const std::ptrdiff_t after = seen_from(panel + 1);
+      const PanelPlace place{head, panel,
+                             call.partition.tiles_before(task.item, head, panel, task.key_tile)};
+      RowPrefetch prefetch = start_panel(call, task, place, after, scratch);
       const KeyRange visible = tile.add_panel(prefetch);
-      add_in_order(call, task, head, panel, visible, scratch, worker);
+      add_in_order(call, task, place, visible, scratch, worker);
+      skip_panels(call, task, head, panel + 1, after, worker);
+      panel = after;
     }
     if (scratch.bias_sums) {
       write_bias_gradient<T>(call.tensors.dbias, task.item, head, tile.keys(), scratch.bias_sums);
     }
-    skip_missing_panels(call, task, head, worker);
+    skip_panels(call, task, head, call.partition.panels(task.item), call.partition.max_panels(),
+                worker);
   }
 
   const InOrder in_order(worker, call.tickets.dkey_and_dvalue(task));

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 
 #include "attention/backward/bfloat16_way.hpp"
 #include "attention/backward/tensors.hpp"
@@ -46,24 +47,71 @@ class BackwardPartition {
 
   // Keys of the longest key tile. Each tile transposes all query panels and adds to all rows of
   // dquery, so longer ones cost less, until keys, values and both gradients exceed L2.
+  // With a block mask, whole blocks or even parts of one, if these are multiples of step_.
   std::ptrdiff_t max_tile_keys() const {
     const std::ptrdiff_t depths =
         std::max<std::ptrdiff_t>(problem_.depth + problem_.value_depth, 1);
-    return std::clamp<std::ptrdiff_t>(65536 / depths / step_ * step_, 32, 384);
+    const std::ptrdiff_t keys = std::clamp<std::ptrdiff_t>(65536 / depths / step_ * step_, 32, 384);
+    const std::ptrdiff_t block = problem_.block_mask ? problem_.block_mask.block_keys : 1;
+    if (block <= keys) return block % step_ == 0 ? keys / block * block : keys;
+    const std::ptrdiff_t parts = (block + keys - 1) / keys;
+    return block % (parts * step_) == 0 ? block / parts : keys;
   }
 
   std::ptrdiff_t key_tiles(std::ptrdiff_t item) const {
     return tensors_.shared_dbias ? max_key_tiles_ : own_key_tiles(item);
   }
-  // If true, each query is processed only once per head.
-  bool has_one_key_tile(std::ptrdiff_t item) const { return key_tiles(item) == 1; }
+  // If true, each query is processed exactly once per head.
+  bool has_one_key_tile(std::ptrdiff_t item) const {
+    return key_tiles(item) == 1 && !problem_.block_mask;
+  }
   KeyRange key_tile(std::ptrdiff_t item, std::ptrdiff_t index) const {
     const std::ptrdiff_t keys = problem_.items[item].keys, size = tile_keys(item);
     return {std::min(index * size, keys), std::min((index + 1) * size, keys)};
   }
 
+  // Whether some query of the panel sees some key of the tile, as far as blocks tell.
+  bool sees(std::ptrdiff_t item, std::ptrdiff_t head, std::ptrdiff_t panel,
+            std::ptrdiff_t key_tile) const {
+    const BlockMask& mask = problem_.block_mask;
+    if (!mask) return true;
+    const KeyRange keys = this->key_tile(item, key_tile), queries = this->queries(item, panel);
+    if (keys.empty()) return false;
+    const auto visible = [](std::int32_t kind) { return kind != block_kind::empty; };
+    for (std::ptrdiff_t query = queries.begin; query < queries.end; query += mask.block_queries) {
+      const std::int32_t* const row = mask.row(item, head, query);
+      if (std::any_of(row + keys.begin / mask.block_keys,
+                      row + (keys.end - 1) / mask.block_keys + 1, visible)) {
+        return true;
+      }
+    }
+    return false;
+  }
+  // The number of key tiles before `key_tile` that the panel sees.
+  std::ptrdiff_t tiles_before(std::ptrdiff_t item, std::ptrdiff_t head, std::ptrdiff_t panel,
+                              std::ptrdiff_t key_tile) const {
+    if (!problem_.block_mask) return key_tile;
+    std::ptrdiff_t count = 0;
+    for (std::ptrdiff_t tile = 0; tile < key_tile; ++tile) count += sees(item, head, panel, tile);
+    return count;
+  }
+
   std::ptrdiff_t panels(std::ptrdiff_t item) const {
-    return (problem_.items[item].queries + panel_rows<T> - 1) / panel_rows<T>;
+    const std::ptrdiff_t queries = problem_.items[item].queries, block = aligned_queries();
+    if (block == 0) return panels_of(queries);
+    return queries / block * panels_of(block) + panels_of(queries % block);
+  }
+  // The queries of a panel; with a block mask, of one query block, or several whole ones.
+  KeyRange queries(std::ptrdiff_t item, std::ptrdiff_t panel) const {
+    const std::ptrdiff_t queries = problem_.items[item].queries, block = aligned_queries();
+    std::ptrdiff_t first = 0, end = queries;
+    if (block > 0) {
+      first = panel / panels_of(block) * block;
+      end = std::min(first + block, queries);
+      panel %= panels_of(block);
+    }
+    first += panel * panel_rows<T>;
+    return {first, std::min(first + panel_rows<T>, end)};
   }
   // More than one if the key tiles alone would leave threads idle; only one with dbias.
   std::ptrdiff_t chunks(std::ptrdiff_t item) const {
@@ -83,11 +131,19 @@ class BackwardPartition {
   bool has_long_sums() const { return has_long_sums_; }
 
  private:
-  // Keys of each key tile of an item except the last: even tiles. With dbias the bounds are at the
-  // same multiples for every item, so that a shared dbias has one order.
+  // To which panels are aligned; 0: without a block mask.
+  std::ptrdiff_t aligned_queries() const {
+    return problem_.block_mask ? problem_.block_mask.aligned_queries(panel_rows<T>) : 0;
+  }
+  static std::ptrdiff_t panels_of(std::ptrdiff_t queries) {
+    return (queries + panel_rows<T> - 1) / panel_rows<T>;
+  }
+  // Keys of each key tile of an item except the last: even tiles. With dbias or a block
+  // mask the bounds are at the same multiples for every item: so a shared dbias has one order, and
+  // tiles have whole blocks.
   std::ptrdiff_t tile_keys(std::ptrdiff_t item) const {
     const std::ptrdiff_t max = max_tile_keys(), keys = problem_.items[item].keys;
-    if (tensors_.dbias) return max;
+    if (tensors_.dbias || problem_.block_mask) return max;
     const std::ptrdiff_t tiles = std::max<std::ptrdiff_t>((keys + max - 1) / max, 1);
     return std::max<std::ptrdiff_t>((keys + tiles * step_ - 1) / (tiles * step_) * step_, step_);
   }

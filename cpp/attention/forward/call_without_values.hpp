@@ -18,6 +18,7 @@ struct CallWithoutValues {
       : problem(given), call{problem, query, key, none, none, none, score_rule<T>(given), T{1}} {
     problem.value_depth = 0;
     problem.sink = nullptr;
+    problem.min_weight = 0;
     problem.bfloat16.products = way;
   }
   CallWithoutValues(const CallWithoutValues&) = delete;

@@ -9,6 +9,7 @@
 #include "attention/scores/mask.hpp"
 #include "attention/scores/score_tile.hpp"
 #include "attention/softmax/dropout.hpp"
+#include "attention/softmax/dropped_block.hpp"
 #include "attention/softmax/online_softmax.hpp"
 #include "kernels/bfloat16_dot.hpp"
 #include "kernels/dot_kernel.hpp"
@@ -67,7 +68,7 @@ struct Scratch {
     maxima = area.take<T>(rows);
     sums = area.take<T>(rows);
     scores = area.take<T>(rows * tile);
-    mask = area.take<T>(problem.mask || problem.bias ? rows * tile : 0);
+    mask = area.take<T>(problem.has_masks() ? rows * tile : 0);
     score_copy = area.take<T>(rows * tile);
     keys = area.take<T>(tile * depth);
     values = area.take<T>(tile * out_depth);
@@ -121,7 +122,7 @@ bool read_masks(const ForwardCall<T>& call, const RowTask& task, KeyRange tile,
     const KeyRange visible = visible_keys(problem, problem.items[task.item], row.query);
     bool row_visible = visible.begin < tile.end && visible.end > tile.begin;
     partial |= visible.begin > tile.begin || visible.end < tile.end;
-    if (problem.mask || problem.bias) {
+    if (problem.has_masks()) {
       bool any_hidden = false;
       row_visible &= mask_row(problem, task.item, row.head, row.query, tile,
                               scratch.mask + r * scratch.tile, any_hidden);
@@ -130,6 +131,26 @@ bool read_masks(const ForwardCall<T>& call, const RowTask& task, KeyRange tile,
     any_visible |= row_visible;
   }
   return any_visible;
+}
+
+// Whether the tile's weights are all small; then the mask says so, and its values are not read.
+template <class T>
+bool all_dropped(const ForwardCall<T>& call, const RowTask& task, KeyRange tile,
+                 const Scratch<T>& scratch) {
+  const DroppedBlocks<T> dropped(call.problem, call.rule);
+  if (!dropped) return false;
+  for (std::ptrdiff_t r = 0; r < task.rows; ++r) {
+    const T* const scores = scratch.scores + r * scratch.tile;
+    const T limit = dropped.limit(scratch.maxima[r]);
+    if (!std::all_of(scores, scores + tile.size(), [&](T score) { return score <= limit; })) {
+      return false;
+    }
+  }
+  for (std::ptrdiff_t r = 0; r < task.rows; ++r) {
+    const Row row = row_of(call.problem, task, r);
+    dropped.drop(call.problem.block_mask.row(task.item, row.head, row.query), tile.begin);
+  }
+  return true;
 }
 
 // The prefetch distance in bytes: some hundred cache lines, of which memory delivers one every few
@@ -171,12 +192,13 @@ void process_tile(const ForwardCall<T>& call, const RowTask& task, KeyRange tile
   for (std::ptrdiff_t r = 0; r < task.rows; ++r) {
     const Row row = row_of(problem, task, r);
     const KeyRange visible = visible_keys(problem, problem.items[task.item], row.query);
-    const T* const added = problem.mask || problem.bias ? scratch.mask + r * scratch.tile : nullptr;
+    const T* const added = problem.has_masks() ? scratch.mask + r * scratch.tile : nullptr;
     score_row(problem, task.item, row.head, row.query, tile, visible, call.rule, added,
               scratch.scores + r * scratch.tile);
   }
   const bool skip_hidden = partial && problem.value_depth > 0 && !values.finite();
   if (skip_hidden) std::copy_n(scratch.scores, task.rows * scratch.tile, scratch.score_copy);
+  if (all_dropped(call, task, tile, scratch)) return;
   for (std::ptrdiff_t r = 0; r < task.rows; ++r) {
     with_normalizer(call.rule, [&](const auto& normalizer) {
       add_row(normalizer, scratch.scores + r * scratch.tile, tile.size(), scratch.maxima[r],
@@ -241,7 +263,12 @@ void decode(const ForwardCall<T>& call, const RowTask& task, const KeySplit<T>& 
 
   // shorter tiles, which alternate between keys and values more often, read memory up to 20 %
   // slower
-  const KeyTiles tiles(task.keys, tile_keys(problem));
+  BlockRows blocks(problem, task.rows);
+  for (std::ptrdiff_t r = 0; problem.block_mask && r < task.rows; ++r) {
+    const Row row = row_of(problem, task, r);
+    blocks.add(problem.block_mask.row(task.item, row.head, row.query));
+  }
+  const KeyTiles tiles(task.keys, tile_keys(problem), blocks);
   for (std::ptrdiff_t t = 0; t < tiles.count(); ++t) {
     worker.check();
     const KeyRange next = t + 1 < tiles.count() ? tiles[t + 1] : KeyRange{0, 0};

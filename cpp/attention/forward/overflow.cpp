@@ -124,7 +124,7 @@ template <class T, class Visit>
 void for_tiles(const ForwardCall<T>& call, std::ptrdiff_t item, std::ptrdiff_t kv_head, T* maximum,
                const Scratch<T>& scratch, Worker& worker, const Visit& visit) {
   const Problem& problem = call.problem;
-  const KeyTiles tiles(scratch.panel->any, tile_keys(problem));
+  const KeyTiles tiles(scratch.panel->any, tile_keys(problem), BlockRows(problem, *scratch.panel));
   for (std::ptrdiff_t t = 0; t < tiles.count(); ++t) {
     worker.check();
     TileRows<T> rows(call.key, item, kv_head, problem.items[item].key_begin, tiles[t],

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "arrays/even_ranges.hpp"
-#include "attention/forward/prefill.hpp"
+#include "attention/forward/masked_row_blocks.hpp"
 #include "attention/problem/key_tiles.hpp"
 #include "attention/problem/panel.hpp"
 
@@ -19,10 +19,12 @@ constexpr std::ptrdiff_t min_tasks = 16;
 constexpr std::ptrdiff_t min_task_work = 500'000;
 
 template <class T>
-std::ptrdiff_t num_row_blocks(const Problem& problem, std::ptrdiff_t rows) {
-  const std::ptrdiff_t max_rows =
-      traits_of(problem.score_kind).panel_is_task ? Panel<T>::max_lanes : prefill_rows<T>;
-  return (padded<T>(rows) + max_rows - 1) / max_rows;
+std::ptrdiff_t num_row_blocks(const Problem& problem, Path path, std::ptrdiff_t queries) {
+  if (problem.block_mask && path == Path::prefill) {
+    return problem.group() * MaskedRowBlocks<T>(problem, queries).count_of_head();
+  }
+  const std::ptrdiff_t rows = problem.group() * queries;
+  return (padded<T>(rows) + max_block_rows<T>(problem) - 1) / max_block_rows<T>(problem);
 }
 
 std::ptrdiff_t num_key_splits(KeyRange keys, std::ptrdiff_t rows) {
@@ -38,8 +40,8 @@ template <class T>
 std::ptrdiff_t finer_row_blocks(const Problem& problem, const ItemPartition& partition,
                                 std::ptrdiff_t rows) {
   const bool one_tile = partition.keys.size() <= KeyTiles::max_keys(tile_keys(problem));
-  const bool splits_rows =
-      partition.path == Path::prefill && !traits_of(problem.score_kind).panel_is_task;
+  const bool splits_rows = partition.path == Path::prefill && !problem.block_mask &&
+                           !traits_of(problem.score_kind).panel_is_task;
   if (!splits_rows || !one_tile) return partition.row_blocks;
   const std::ptrdiff_t panels = (padded<T>(rows) + Panel<T>::max_lanes - 1) / Panel<T>::max_lanes;
   const std::ptrdiff_t work = rows * partition.keys.size() * (problem.depth + problem.value_depth);
@@ -53,9 +55,34 @@ ItemPartition partition_item(const Problem& problem, const Item& item) {
   if (rows == 0) return partition;
   partition.keys = {visible_keys(problem, item, 0).begin,
                     visible_keys(problem, item, item.queries - 1).end};
-  partition.row_blocks = num_row_blocks<T>(problem, rows);
+  partition.row_blocks = num_row_blocks<T>(problem, partition.path, item.queries);
   partition.key_splits = partition.row_blocks == 1 ? num_key_splits(partition.keys, rows) : 1;
   return partition;
+}
+
+// The keys of a split: whole blocks of a block mask.
+KeyRange split_keys(const Problem& problem, const ItemPartition& partition, std::ptrdiff_t split) {
+  const KeyRange keys = partition.keys;
+  if (keys.empty()) return keys;
+  const std::ptrdiff_t size = problem.block_mask ? problem.block_mask.block_keys : 1;
+  const std::ptrdiff_t first = keys.begin / size;
+  const EvenRanges blocks{(keys.end + size - 1) / size - first, partition.key_splits};
+  const auto begin = [&](std::ptrdiff_t index) {
+    return std::clamp((first + blocks.begin(index)) * size, keys.begin, keys.end);
+  };
+  return {begin(split), begin(split + 1)};
+}
+
+template <class T>
+RowRange row_block(const Problem& problem, const ItemPartition& partition, std::ptrdiff_t item,
+                   std::ptrdiff_t block) {
+  constexpr std::ptrdiff_t width = simd::lanes<T>;
+  const std::ptrdiff_t queries = problem.items[item].queries, rows = problem.group() * queries;
+  if (problem.block_mask && partition.path == Path::prefill) {
+    return MaskedRowBlocks<T>(problem, queries)[block];
+  }
+  const EvenRanges vectors{padded<T>(rows) / width, partition.row_blocks};
+  return {vectors.begin(block) * width, std::min(vectors.begin(block + 1) * width, rows)};
 }
 
 template <class T>
@@ -94,7 +121,6 @@ std::ptrdiff_t ForwardPartition<T>::shared_keys() const {
 
 template <class T>
 RowTask ForwardPartition<T>::task(std::ptrdiff_t index) const {
-  constexpr std::ptrdiff_t width = simd::lanes<T>;
   RaggedRange::Place place = tasks_[index];
   const ItemPartition& partition = items_[place.item];
   if (partition.row_blocks == 1) {
@@ -103,20 +129,17 @@ RowTask ForwardPartition<T>::task(std::ptrdiff_t index) const {
     place.head = own % problem_.num_kv_heads;
     place.index = own / problem_.num_kv_heads;
   }
-  const std::ptrdiff_t rows = problem_.group() * problem_.items[place.item].queries;
   // the last rows first: with causal attention they see the most keys
   const std::ptrdiff_t block = partition.row_blocks - 1 - place.index / partition.key_splits;
   const std::ptrdiff_t split = place.index % partition.key_splits;
-  const EvenRanges vectors{padded<T>(rows) / width, partition.row_blocks};
-  const EvenRanges keys{partition.keys.size(), partition.key_splits};
-  const std::ptrdiff_t begin = vectors.begin(block) * width;
-  const std::ptrdiff_t end = std::min(vectors.begin(block + 1) * width, rows);
+  const RowRange rows = row_block<T>(problem_, partition, place.item, block);
   return {place.item,
           place.head,
-          begin,
-          end - begin,
-          {partition.keys.begin + keys.begin(split), partition.keys.begin + keys.begin(split + 1)},
-          split};
+          rows.begin,
+          rows.end - rows.begin,
+          split_keys(problem_, partition, split),
+          split,
+          partition.path == Path::prefill ? panel_rows<T>(problem_) : 0};
 }
 
 template class ForwardPartition<float>;

@@ -8,8 +8,10 @@
 #include "attention/forward/products.hpp"
 #include "attention/problem/key_tiles.hpp"
 #include "attention/scores/mask.hpp"
+#include "attention/scores/score_maximum.hpp"
 #include "attention/scores/score_tile.hpp"
 #include "attention/softmax/dropout.hpp"
+#include "attention/softmax/dropped_block.hpp"
 #include "attention/softmax/online_softmax.hpp"
 
 namespace heedful {
@@ -38,12 +40,21 @@ Outcome process_tile(const ForwardCall<T>& call, std::ptrdiff_t item, const Pane
   if (plan.keys.empty()) return before;
   T* const scores = scratch.scores[0];
   T* const new_maximum = scratch.new_maximum[0];
+  const DroppedBlocks<T> dropped(problem, call.rule);
   std::memcpy(new_maximum, state.maximum, static_cast<std::size_t>(lanes) * sizeof(T));
+  if (dropped) dropped.set_limits(state.maximum, lanes, new_maximum);
   tile.score(panel, index, plan.keys, scores, plan.changes ? nullptr : new_maximum, prefetch);
   const bool partial = finish_tile(problem, item, panel, plan, call.rule,
                                    ScoreBuffers<T>{scores, scratch.mask[0], new_maximum})
                            .partial;
   const std::ptrdiff_t count = plan.keys.size();
+  if (dropped) {
+    if (dropped.all_small(state.maximum, new_maximum, scores, count, lanes)) {
+      dropped.drop(panel, plan.keys.begin);
+      return before;
+    }
+    raise_maximum(state.maximum, lanes, new_maximum);
+  }
   const bool select = problem.value_depth > 0 && tile.must_select(plan.keys, partial);
   if (select) {
     std::memcpy(scratch.seen, scores, static_cast<std::size_t>(count * lanes) * sizeof(T));
@@ -72,7 +83,9 @@ void run(const ForwardCall<T>& call, const RowTask& row_task, const KeySplit<T>&
          RowPrefetch& next, Worker& worker) {
   const PrefillScratch<Products> scratch(call, worker.scratch);
   PrefillTask<Products> task(call, row_task, scratch);
-  const KeyTiles tiles(task.keys(), tile_keys(call.problem));
+  BlockRows blocks(call.problem, row_task.rows);
+  for (std::ptrdiff_t p = 0; p < task.panels(); ++p) blocks.add(task.panel(p));
+  const KeyTiles tiles(task.keys(), tile_keys(call.problem), blocks);
   if constexpr (Products::blocks > 1) {
     with_normalizer(call.rule, [&](const auto& normalizer) {
       OverlappedTiles(call, row_task, task, normalizer, scratch, next).run(tiles, worker);

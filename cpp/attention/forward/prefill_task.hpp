@@ -84,7 +84,8 @@ class PrefillTask {
         task_(task),
         scratch_(scratch),
         vectors_((task.rows + width - 1) / width),
-        panels_((vectors_ + max_vectors - 1) / max_vectors),
+        panels_(task.panel_rows ? (task.rows + task.panel_rows - 1) / task.panel_rows
+                                : (vectors_ + max_vectors - 1) / max_vectors),
         keys_{task.keys.end, task.keys.begin} {
     const Problem& problem = call.problem;
     for (std::ptrdiff_t p = 0; p < panels_; ++p) {
@@ -133,7 +134,9 @@ class PrefillTask {
   Outcome outcomes[Scratch::max_panels];
 
  private:
-  std::ptrdiff_t first_row(std::ptrdiff_t p) const { return vectors_ * p / panels_ * width; }
+  std::ptrdiff_t first_row(std::ptrdiff_t p) const {
+    return task_.panel_rows ? p * task_.panel_rows : vectors_ * p / panels_ * width;
+  }
 
   const ForwardCall<T>& call_;
   const RowTask& task_;

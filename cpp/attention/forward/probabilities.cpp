@@ -108,7 +108,7 @@ void run_panel(const ScoresCall<T>& call, std::ptrdiff_t item, std::ptrdiff_t he
   RowPrefetch nothing;
   alignas(64) T factors[Panel<T>::max_lanes];
   std::fill_n(factors, Panel<T>::max_lanes, call.factor);
-  const KeyTiles tiles(panel.any, tile_keys(problem));
+  const KeyTiles tiles(panel.any, tile_keys(problem), BlockRows(problem, panel));
   for (std::ptrdiff_t t = 0; t < tiles.count(); ++t) {
     worker.check();
     const TilePlan<T> plan = plan_tile(problem, item, panel, tiles[t], rule, scratch.mask);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 
 #include "attention/problem/problem.hpp"
 #include "kernels/micro_kernel.hpp"
@@ -18,10 +19,11 @@ struct Panel {
   // lanes with a row; padding lanes repeat the last one and are never stored
   int count = 0;
   std::ptrdiff_t head[max_lanes];
-  std::ptrdiff_t query[max_lanes];  // relative to the item
-  KeyRange visible[max_lanes];      // the keys within causal, window and length
-  KeyRange any{0, 0};               // keys visible to any lane (and those between)
-  KeyRange all{0, 0};               // keys visible to every lane
+  std::ptrdiff_t query[max_lanes];        // relative to the item
+  KeyRange visible[max_lanes];            // the keys within causal, window and length
+  const std::int32_t* blocks[max_lanes];  // with a block mask: its row
+  KeyRange any{0, 0};                     // keys visible to any lane (and those between)
+  KeyRange all{0, 0};                     // keys visible to every lane
   bool one_head = true;
 
   int lanes() const { return vectors * simd::lanes<T>; }
@@ -34,6 +36,9 @@ void set_lane(Panel<T>& panel, int lane, const Problem& problem, const Item& ite
   panel.head[lane] = head;
   panel.query[lane] = query;
   panel.visible[lane] = visible_keys(problem, item, query);
+  if (problem.block_mask) {
+    panel.blocks[lane] = problem.block_mask.row(&item - problem.items, head, query);
+  }
 }
 
 template <class T>
@@ -59,6 +64,7 @@ void finish_panel(Panel<T>& panel, int count) {
     panel.head[lane] = panel.head[count - 1];
     panel.query[lane] = panel.query[count - 1];
     panel.visible[lane] = panel.visible[count - 1];
+    panel.blocks[lane] = panel.blocks[count - 1];
   }
 }
 

@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "arrays/tensor_view.hpp"
+#include "attention/problem/block_mask.hpp"
 #include "attention/problem/score_kind.hpp"
 #include "parallel/cost.hpp"
 #include "simd/bfloat16_ways.hpp"
@@ -34,6 +35,10 @@ struct Problem {
   std::ptrdiff_t right = -1;  // keys j ≤ i + offset + right; −1: no limit; causal is 0
   TensorView mask;            // boolean, true: may attend
   TensorView bias;            // added to the capped scores; −∞ hides a key as a mask does
+  BlockMask block_mask;       // hides keys as a mask does
+  // Blocks whose weights are all below this share of the largest one so far are dropped in a
+  // forward pass, which writes to the kinds of block_mask that they are empty; 0: none.
+  double min_weight = 0;
   const double* alibi_slopes = nullptr;  // (B or 1, H)
   std::ptrdiff_t alibi_item_stride = 0;  // 0 or H
   const double* sink = nullptr;          // (H): one more logit per row, without a value
@@ -49,6 +54,8 @@ struct Problem {
   // Whether weights may be rounded to bfloat16, where types and processor make that faster: not if
   // D and Dv differ, because PyTorch rounds the weights only where they are equal.
   bool may_round_weights() const { return depth == value_depth && score_kind == ScoreKind::dot; }
+  // Whether what is visible depends on more than ranges.
+  bool has_masks() const { return mask || bias || block_mask; }
   std::ptrdiff_t group() const { return num_kv_heads > 0 ? num_heads / num_kv_heads : 0; }
 };
 

@@ -31,7 +31,8 @@ struct ForwardCall {
 struct RowTask {
   std::ptrdiff_t item, kv_head, first_row, rows;
   KeyRange keys;
-  std::ptrdiff_t key_split;  // index of the split; the first one includes the sink
+  std::ptrdiff_t key_split;       // index of the split; the first one includes the sink
+  std::ptrdiff_t panel_rows = 0;  // of each panel but the last; 0: even panels
 };
 
 struct Row {

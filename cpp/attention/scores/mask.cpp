@@ -5,6 +5,7 @@
 
 #include "arrays/prefetch.hpp"
 #include "arrays/rows.hpp"
+#include "attention/problem/block_rows.hpp"
 #include "attention/problem/minus_infinity.hpp"
 #include "attention/problem/score_unit.hpp"
 #include "attention/scores/bias_row.hpp"
@@ -12,6 +13,21 @@
 
 namespace heedful {
 namespace {
+
+// Calls visit(keys, kind, elements) for the part of each block in a range of keys of one query;
+// the elements of a pattern that belong to the keys, or null.
+template <class Visit>
+void for_blocks(const BlockMask& mask, const std::int32_t* row, std::ptrdiff_t query, KeyRange keys,
+                const Visit& visit) {
+  for (std::ptrdiff_t key = keys.begin; key < keys.end;) {
+    const std::ptrdiff_t block = key / mask.block_keys, first = block * mask.block_keys;
+    const std::ptrdiff_t end = std::min(first + mask.block_keys, keys.end);
+    const std::int32_t kind = row[block];
+    visit(KeyRange{key, end}, kind,
+          kind < block_kind::pattern ? nullptr : mask.pattern_row(kind, query) + (key - first));
+    key = end;
+  }
+}
 
 // values[key] = bias, −∞ where the mask is false.
 template <class T>
@@ -38,6 +54,34 @@ void read_values(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t hea
   }
 }
 
+// values[key] = −∞ where the block mask hides the key.
+template <class T>
+void hide_blocks(const BlockMask& mask, const std::int32_t* row, std::ptrdiff_t query,
+                 KeyRange keys, T* values) {
+  for_blocks(mask, row, query, keys, [&](KeyRange here, std::int32_t kind, const char* visible) {
+    T* const to = values + (here.begin - keys.begin);
+    if (kind == block_kind::empty) std::fill_n(to, here.size(), minus_infinity<T>);
+    if (kind < block_kind::pattern) return;
+    for (std::ptrdiff_t i = 0; i < here.size(); ++i) {
+      to[i] = visible[i] ? to[i] : minus_infinity<T>;
+    }
+  });
+}
+
+// Bit i is set if key keys.begin + i is hidden by the block mask; at most bits<T> keys.
+template <class T>
+simd::Bits<T> hidden_bits_of(const BlockMask& mask, const std::int32_t* row, std::ptrdiff_t query,
+                             KeyRange keys) {
+  simd::Bits<T> word = 0;
+  for_blocks(mask, row, query, keys, [&](KeyRange here, std::int32_t kind, const char* visible) {
+    if (kind == block_kind::full) return;
+    const simd::Bits<T> all = ~simd::Bits<T>{0} >> (simd::bits<T> - here.size());
+    word |= (kind == block_kind::empty ? all : simd::zeros<T>(visible, 1, here.size()))
+            << (here.begin - keys.begin);
+  });
+  return word;
+}
+
 template <class T>
 struct Visibility {
   bool any_hidden = false;   // some element is −∞
@@ -59,20 +103,26 @@ bool same_for_all_lanes(const TensorView& view, const Panel<T>& panel) {
          ((view.row_stride == 0 || panel.count == 1) && (view.head_stride == 0 || panel.one_head));
 }
 
-// Writes hidden[key / bits][lane] of the mask. False if every key is hidden.
+// Writes hidden[key / bits][lane] of mask and block mask. False if every key is hidden.
 template <class T>
-bool read_mask_bits(const TensorView& mask, std::ptrdiff_t item, const Panel<T>& panel,
-                    KeyRange keys, simd::Bits<T>* hidden, bool& any_hidden) {
+bool read_mask_bits(const TensorView& mask, const BlockMask& block_mask, std::ptrdiff_t item,
+                    const Panel<T>& panel, KeyRange keys, simd::Bits<T>* hidden, bool& any_hidden) {
   constexpr std::ptrdiff_t bits = simd::bits<T>;
   const std::ptrdiff_t stride = mask.column_stride;
   const int lanes = panel.lanes();
   simd::Bits<T> hidden_bits = 0, visible_bits = 0;
   for (int lane = 0; lane < lanes; ++lane) {
-    const char* visible = mask.row(item, panel.head[lane], panel.query[lane]) + keys.begin * stride;
+    const char* const visible =
+        mask ? mask.row(item, panel.head[lane], panel.query[lane]) + keys.begin * stride : nullptr;
     simd::Bits<T>* to = hidden + lane;
     for (std::ptrdiff_t key = 0; key < keys.size(); key += bits) {
       const std::ptrdiff_t count = std::min(bits, keys.size() - key);
-      const simd::Bits<T> word = simd::zeros<T>(visible + key * stride, stride, count);
+      simd::Bits<T> word = visible ? simd::zeros<T>(visible + key * stride, stride, count) : 0;
+      if (block_mask) {
+        const std::ptrdiff_t first = keys.begin + key;
+        word |= hidden_bits_of<T>(block_mask, panel.blocks[lane], panel.query[lane],
+                                  {first, first + count});
+      }
       hidden_bits |= word;
       visible_bits |= ~word << (bits - count);
       *to = word;
@@ -121,6 +171,9 @@ bool mask_row(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head,
               std::ptrdiff_t query, KeyRange keys, T* values, bool& any_hidden) {
   Visibility<T> found;
   read_values(problem, item, head, query, keys, values);
+  if (problem.block_mask) {
+    hide_blocks(problem.block_mask, problem.block_mask.row(item, head, query), query, keys, values);
+  }
   classify(values, keys.size(), found);
   any_hidden = found.any_hidden;
   return found.any_visible;
@@ -131,9 +184,15 @@ MaskTile<T> mask_tile(const Problem& problem, std::ptrdiff_t item, const Panel<T
                       KeyRange keys, T* buffer) {
   MaskTile<T> tile;
   tile.keys = keys;
-  if (!problem.mask && !problem.bias) return tile;
+  if (!problem.has_masks()) return tile;
 
-  if (same_for_all_lanes(problem.mask, panel) && same_for_all_lanes(problem.bias, panel)) {
+  bool partial = false;  // some block is not full
+  if (problem.block_mask) {
+    keys = tile.keys = BlockRows(problem, panel).trimmed(keys, partial);
+    if (keys.empty() || !(partial || problem.mask || problem.bias)) return tile;
+  }
+  if (!partial && same_for_all_lanes(problem.mask, panel) &&
+      same_for_all_lanes(problem.bias, panel)) {
     read_values(problem, item, panel.head[0], panel.query[0], keys, buffer);
     const T* first = buffer;
     while (!tile.keys.empty() && *first == minus_infinity<T>) ++first, ++tile.keys.begin;
@@ -147,9 +206,10 @@ MaskTile<T> mask_tile(const Problem& problem, std::ptrdiff_t item, const Panel<T
 
   tile.bias = static_cast<bool>(problem.bias);
   bool any_visible = true;
-  if (problem.mask) {
+  if (problem.mask || partial) {
     auto* const bits = reinterpret_cast<simd::Bits<T>*>(buffer);
-    any_visible = read_mask_bits(problem.mask, item, panel, keys, bits, tile.any_hidden);
+    any_visible = read_mask_bits(problem.mask, partial ? problem.block_mask : BlockMask{}, item,
+                                 panel, keys, bits, tile.any_hidden);
     if (tile.any_hidden) tile.hidden = bits;
   }
   if (any_visible && problem.bias)

@@ -1,5 +1,5 @@
-// Mask and bias of a key tile, read before its scores are computed: whether none, some or all of
-// its keys are visible.
+// Mask, block mask and bias of a key tile, read before its scores are computed: whether none, some
+// or all of its keys are visible.
 #pragma once
 
 #include <cstddef>
@@ -13,12 +13,13 @@ namespace heedful {
 // If all lanes of a panel share one row, mask and bias are combined into values to add. If lanes
 // have rows of their own, the mask becomes bits, and the bias is read in place by add_mask():
 // copying the tile transposed first cost twice as much.
-//   keys        the tile without leading and trailing keys hidden from all lanes (trimmed only with
-//               values); empty: every key is hidden, nothing else needs to be read
+//   keys        the tile without leading and trailing keys hidden from all lanes (of a mask:
+//               trimmed only with values; of a block mask: whole blocks); empty: every key is
+//               hidden, nothing else needs to be read
 //   values      [key − keys.begin], −∞ where a key is hidden; null: not the same for every lane, or
 //               nothing to add
-//   hidden      [(key − keys.begin) / bits][lane], a bit set where a key is hidden; null: the mask
-//               hides nothing, or is included in the values
+//   hidden      [(key − keys.begin) / bits][lane], a bit set where a key is hidden; null: the masks
+//               hide nothing, or are included in the values
 //   bias        lanes have their own rows of bias, which may hide further keys
 //   any_hidden  values or bits hide a key
 template <class T>

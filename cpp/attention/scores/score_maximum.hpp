@@ -18,4 +18,13 @@ void update_maximum(const T* scores, int lanes, std::ptrdiff_t keys, T* maximum)
   }
 }
 
+// maximum[lane] = max(maximum[lane], other[lane])
+template <class T>
+void raise_maximum(const T* other, int lanes, T* maximum) {
+  for (int lane = 0; lane < lanes; lane += simd::lanes<T>) {
+    simd::store(maximum + lane,
+                simd::maximum(simd::load(other + lane), simd::load(maximum + lane)));
+  }
+}
+
 }  // namespace heedful

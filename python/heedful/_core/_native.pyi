@@ -23,6 +23,14 @@ items    int64 (B, 5) or None: first query row, number of query rows, first key 
          diagonal at `offset`.
 mask     bool, broadcasts to (*batch, H, Lq, Lk)
 bias     any supported floating type, shaped like mask
+block_mask  which blocks of queries × keys (counted in their item) are visible, in a tuple:
+         kinds     int32, broadcasts to (*batch, H, query blocks, key blocks), rows contiguous: 0,
+                   no key of the block; 1, all; 2 + p, those of pattern p
+         patterns  bool (P, rows, keys), contiguous
+         rows, keys of a block
+         min_weight  attention_forward drops blocks whose weights are all at most this share of the
+                     largest so far, and writes 0 to their kinds, which then are not broadcast and
+                     no larger than `panel_rows` and a key tile; 0.0: none
 alibi_slopes  float64 (B or 1, H), contiguous
 sink     float64 (H,), contiguous
 softcap  0.0: none
@@ -35,6 +43,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array: TypeAlias = NDArray[Any]
+BlockMask: TypeAlias = tuple[NDArray[np.int32], NDArray[np.bool_], int, int, float]
 Geometry: TypeAlias = tuple[tuple[int, ...], bool, int, int, int]
 
 def show_build() -> dict[str, str]: ...
@@ -54,6 +63,9 @@ def exchange_threads_here(number: int) -> int:
 def cpu_quota(root: str = "") -> int:
     """Processors that the control group under root/proc and root/sys may use; 0: no limit."""
 
+def panel_rows(itemsize: int) -> int:
+    """The query rows that are computed together, of elements of that size."""
+
 def fail_allocation(nth: int) -> None:
     """Make the nth scratch allocation from now on fail, from 1; 0 disarms. For tests."""
 
@@ -69,6 +81,7 @@ def attention_forward(
     softcap: float,
     mask: NDArray[np.bool_] | None,
     bias: Array | None,
+    block_mask: BlockMask | None,
     alibi_slopes: NDArray[np.float64] | None,
     sink: NDArray[np.float64] | None,
     dropout_p: float,
@@ -96,6 +109,7 @@ def attention_backward(
     softcap: float,
     mask: NDArray[np.bool_] | None,
     bias: Array | None,
+    block_mask: BlockMask | None,
     alibi_slopes: NDArray[np.float64] | None,
     dropout_p: float,
     seed: int,
@@ -111,6 +125,7 @@ def attention_scores(
     softcap: float,
     mask: NDArray[np.bool_] | None,
     bias: Array | None,
+    block_mask: BlockMask | None,
     alibi_slopes: NDArray[np.float64] | None,
 ) -> None: ...
 def attention_weights(
@@ -126,6 +141,7 @@ def attention_weights(
     softcap: float,
     mask: NDArray[np.bool_] | None,
     bias: Array | None,
+    block_mask: BlockMask | None,
     alibi_slopes: NDArray[np.float64] | None,
     dropout_p: float,
     seed: int,

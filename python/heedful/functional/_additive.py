@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from heedful.functional._option_types import Align, LayoutName, Rng, Window
+    from heedful.functional.block_mask import BlockMask
 
 
 class AdditiveGradients(NamedTuple):
@@ -62,6 +63,8 @@ def additive_attention(
     *,
     mask: ArrayLike | None = None,
     bias: ArrayLike | None = None,
+    block_mask: BlockMask | None = None,
+    min_weight: float = 0.0,
     causal: bool = False,
     window: Window = None,
     align: Align = None,
@@ -95,7 +98,9 @@ def additive_attention(
     weight : array_like, (E,) or (Hkv, E)
         The score vector, for all heads or for each key head, of any real type; it is converted
         to the type that is computed in, and reduced where a score would not be finite in it.
-    mask, bias, causal, window, align, q_lengths, kv_lengths, alibi_slopes, sink
+    mask, bias, block_mask, min_weight
+        As in :func:`attention`.
+    causal, window, align, q_lengths, kv_lengths, alibi_slopes, sink
         As in :func:`attention`. Scale and softcap are for dot products; here `weight` is the scale.
     dropout_p, rng, layout, out, return_lse, return_weights
         As in :func:`attention`.
@@ -130,8 +135,8 @@ def additive_attention(
     """
     return_lse, return_weights = check_returned(return_lse, return_weights)
     call = check_call(
-        query, key, value, mask, bias, causal, window, align, q_lengths, kv_lengths,
-        1.0, None, alibi_slopes, sink, dropout_p, rng, layout,
+        query, key, value, mask, bias, block_mask, min_weight, causal, window, align, q_lengths,
+        kv_lengths, 1.0, None, alibi_slopes, sink, dropout_p, rng, layout,
     )  # fmt: skip
     result = forward(call, out, return_weights, *_compiled(check_weight(weight, call, out)))
     return returned(call, result, return_lse, return_weights)
@@ -145,6 +150,8 @@ def additive_attention_vjp(
     *,
     mask: ArrayLike | None = None,
     bias: ArrayLike | None = None,
+    block_mask: BlockMask | None = None,
+    min_weight: float = 0.0,
     causal: bool = False,
     window: Window = None,
     align: Align = None,
@@ -194,8 +201,8 @@ def additive_attention_vjp(
     """
     return_lse, return_weights = check_returned(return_lse, return_weights)
     call = check_call(
-        query, key, value, mask, bias, causal, window, align, q_lengths, kv_lengths,
-        1.0, None, alibi_slopes, sink, dropout_p, rng, layout,
+        query, key, value, mask, bias, block_mask, min_weight, causal, window, align, q_lengths,
+        kv_lengths, 1.0, None, alibi_slopes, sink, dropout_p, rng, layout,
     )  # fmt: skip
     checked = check_weight(weight, call, out)
     result = forward_for_gradients(call, out, return_weights, *_compiled(checked))

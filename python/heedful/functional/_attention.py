@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+from heedful._checks import flag
 from heedful.functional._call import check_call
+from heedful.functional._dropped_blocks import DroppedCount
 from heedful.functional._forward import check_returned, forward, forward_alone, returned
 
 if TYPE_CHECKING:
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
 
     from heedful.functional._dtypes import Array
     from heedful.functional._option_types import Align, LayoutName, Options, Rng, Window
+    from heedful.functional.block_mask import BlockMask
 
 
 @overload
@@ -23,6 +26,7 @@ def attention(
     *,
     return_lse: Literal[False] = False,
     return_weights: Literal[False] = False,
+    return_skipped: Literal[False] = False,
     **options: Unpack[Options],
 ) -> Array: ...
 @overload
@@ -33,6 +37,7 @@ def attention(
     *,
     return_lse: bool = False,
     return_weights: bool = False,
+    return_skipped: bool = False,
     **options: Unpack[Options],
 ) -> Any: ...
 def attention(
@@ -42,6 +47,8 @@ def attention(
     *,
     mask: ArrayLike | None = None,
     bias: ArrayLike | None = None,
+    block_mask: BlockMask | None = None,
+    min_weight: float = 0.0,
     causal: bool = False,
     window: Window = None,
     align: Align = None,
@@ -57,6 +64,7 @@ def attention(
     out: Array | None = None,
     return_lse: bool = False,
     return_weights: bool = False,
+    return_skipped: bool = False,
 ) -> Any:
     """Weighted sum of the values, weighted by how well each key matches the query.
 
@@ -87,6 +95,14 @@ def attention(
     bias : array_like of floats, optional
         Added to the scores after softcap and ALiBi. Broadcasts to (B…, H, Lq, Lk); −inf hides a key
         as a mask does, and no finite value does.
+    block_mask : BlockMask, optional
+        Which blocks of queries and keys exist, see :class:`BlockMask`. Its leading axes broadcast
+        to (B…, H). Blocks that do not exist cost nothing, forward and backward.
+    min_weight : float, default 0
+        Blocks of keys in which no query of a panel has more than this share of its largest weight
+        so far are dropped: neither exponentials nor values are computed for them, forward and
+        backward. The result differs from that of 0 by at most 2 · min_weight · Lk · max |value|,
+        usually far less. In [0, 1).
     causal : bool, default False
         Query i sees the keys j ≤ p, its own position p = i + offset among the keys, see `align`.
     window : (left, right), optional
@@ -128,7 +144,9 @@ def attention(
         Written and returned. It must have the result's exact shape and type and share no memory
         with an input.
     return_lse, return_weights : bool, default False
-        Return a tuple (out, lse?, weights?) with what was requested, in this order.
+        Return a tuple (out, lse?, weights?, skipped?) with what was requested, in this order.
+    return_skipped : bool, default False
+        Return the share of the blocks that `min_weight` dropped, too.
 
     Returns
     -------
@@ -140,6 +158,8 @@ def attention(
     weights : numpy.ndarray, (B…, H, Lq, Lk), if `return_weights`
         The weights as applied, after dropout, in the type of lse. This is the one result that is Lq
         × Lk large.
+    skipped : float, if `return_skipped`
+        0: every block of keys that causal, window, lengths and masks leave was computed.
 
     Raises
     ------
@@ -214,10 +234,12 @@ def attention(
     ((2, 4, 5, 8), (2, 4, 5))
     """
     call = check_call(
-        query, key, value, mask, bias, causal, window, align, q_lengths, kv_lengths,
-        scale, softcap, alibi_slopes, sink, dropout_p, rng, layout,
+        query, key, value, mask, bias, block_mask, min_weight, causal, window, align, q_lengths,
+        kv_lengths, scale, softcap, alibi_slopes, sink, dropout_p, rng, layout,
     )  # fmt: skip
-    if return_lse is return_weights is False:
+    if return_lse is return_weights is return_skipped is False:
         return forward_alone(call, out)
     return_lse, return_weights = check_returned(return_lse, return_weights)
-    return returned(call, forward(call, out, return_weights), return_lse, return_weights)
+    count = DroppedCount(call) if flag("return_skipped", return_skipped) else None
+    result = forward(call, out, return_weights)
+    return returned(call, result, return_lse, return_weights, count)

@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 from heedful._checks import positive
 from heedful._core import native
+from heedful.functional._block_mask import check_block_mask, longest
+from heedful.functional._dropped_blocks import Blocks, check_min_weight, droppable
 from heedful.functional._dtypes import FLOAT64, Array, DType, as_array
 from heedful.functional._options import INPUTS
 from heedful.functional._packed import check_packed
@@ -31,6 +33,7 @@ class Call(NamedTuple):
     softcap: float
     mask: NDArray[np.bool_] | None
     bias: Array | None
+    block_mask: Blocks | None
     alibi_slopes: NDArray[np.float64] | None
     sink: NDArray[np.float64] | None  # (H,)
     dropout_p: float
@@ -40,7 +43,7 @@ class Call(NamedTuple):
 
     @property
     def shared(self) -> tuple[Any, ...]:
-        return self[3:10]
+        return self[3:11]
 
     @property
     def dtype(self) -> DType:
@@ -54,6 +57,8 @@ def check_call(
     value: Any,
     mask: Any = None,
     bias: Any = None,
+    block_mask: Any = None,
+    min_weight: Any = 0.0,
     causal: Any = False,
     window: Any = None,
     align: Any = None,
@@ -90,6 +95,10 @@ def check_call(
         items = check_items(plan.diagonal, plan.axes, geometry.offset, q_lengths, kv_lengths)
     if plan.converts:
         query, key, value, bias = plan.convert((query, key, value, bias))
+    if block_mask is not None or type(min_weight) is not float or min_weight:
+        block_mask = _check_blocks(
+            block_mask, min_weight, plan, geometry, None if starts is None else items
+        )
     if alibi_slopes is not None:
         alibi_slopes = check_alibi_slopes(alibi_slopes, plan.axes.heads, geometry.batch)
     if sink is not None:
@@ -102,5 +111,18 @@ def check_call(
         query, key, value, geometry, items,
         plan.scale if scale is None else check_scale(scale, plan.computing),
         0.0 if softcap is None else positive("softcap", softcap),
-        mask, bias, alibi_slopes, sink, dropout_p, seed, plan, arrays,
+        mask, bias, block_mask, alibi_slopes, sink, dropout_p, seed, plan, arrays,
     ))  # fmt: skip
+
+
+def _check_blocks(
+    block_mask: Any, min_weight: Any, plan: Plan, geometry: Geometry, packed: Items | None
+) -> Blocks | None:
+    axes, batch, blocks = plan.axes, geometry.batch, None
+    lengths = longest(axes, packed)
+    if block_mask is not None:
+        blocks = check_block_mask(block_mask, axes, batch, lengths, packed is not None)
+    min_weight = check_min_weight(min_weight)
+    if min_weight > 0:
+        return droppable(blocks, min_weight, axes, batch, lengths, plan.computing.itemsize)
+    return blocks

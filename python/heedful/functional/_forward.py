@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from heedful._checks import flag
 from heedful._core import native
 from heedful.functional._call import Call
+from heedful.functional._dropped_blocks import DroppedCount
 from heedful.functional._dtypes import Array, round_into
 from heedful.functional._results import allocate, allocate_lse, allocate_out, check_out
 
@@ -24,12 +25,12 @@ def run(
     compute: Callable[..., None] = native.attention_forward,
 ) -> None:
     (
-        query, key, value, geometry, items, scale, softcap, mask, bias, alibi_slopes,
-        sink, dropout_p, seed, _, _,
+        query, key, value, geometry, items, scale, softcap, mask, bias, block_mask,
+        alibi_slopes, sink, dropout_p, seed, _, _,
     ) = call  # fmt: skip
     compute(
-        query, key, value, out, lse, geometry, items, scale, softcap, mask, bias, alibi_slopes,
-        sink, dropout_p, seed,
+        query, key, value, out, lse, geometry, items, scale, softcap, mask, bias, block_mask,
+        alibi_slopes, sink, dropout_p, seed,
     )  # fmt: skip
 
 
@@ -113,15 +114,23 @@ def check_returned(return_lse: Any, return_weights: Any) -> tuple[bool, bool]:
     return flag("return_lse", return_lse), flag("return_weights", return_weights)
 
 
-def returned(call: Call, forward: Forward, return_lse: bool, return_weights: bool) -> Any:
-    """The output alone, or (out, lse?, weights?) in that order."""
-    if not (return_lse or return_weights):
+def returned(
+    call: Call,
+    forward: Forward,
+    return_lse: bool,
+    return_weights: bool,
+    count: DroppedCount | None = None,
+) -> Any:
+    """The output alone, or (out, lse?, weights?, skipped?) in that order."""
+    if not (return_lse or return_weights or count is not None):
         return forward.out
     outward = call.plan.axes.layout.outward
-    parts = [forward.out]
+    parts: list[Any] = [forward.out]
     if return_lse:
         parts.append(outward(forward.lse))
     if return_weights:
         assert forward.weights is not None
         parts.append(outward(forward.weights))
+    if count is not None:
+        parts.append(count.share())
     return tuple(parts)

@@ -5,10 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+from heedful._checks import flag
 from heedful.functional._backward import Gradients, backward, pullback_of
 from heedful.functional._call import check_call
+from heedful.functional._dropped_blocks import DroppedCount
 from heedful.functional._dtypes import as_array, cast_like
-from heedful.functional._forward import check_returned, forward_for_gradients, returned
+from heedful.functional._forward import (
+    check_returned,
+    forward_alone,
+    forward_for_gradients,
+    returned,
+)
 from heedful.functional._random import check_same_seed
 
 if TYPE_CHECKING:
@@ -17,6 +24,7 @@ if TYPE_CHECKING:
 
     from heedful.functional._dtypes import Array
     from heedful.functional._option_types import Align, LayoutName, Options, Rng, Window
+    from heedful.functional.block_mask import BlockMask
 
 
 @overload
@@ -27,6 +35,7 @@ def attention_vjp(
     *,
     return_lse: Literal[False] = False,
     return_weights: Literal[False] = False,
+    return_skipped: Literal[False] = False,
     **options: Unpack[Options],
 ) -> tuple[Array, Callable[..., Gradients]]: ...
 @overload
@@ -37,6 +46,7 @@ def attention_vjp(
     *,
     return_lse: bool = False,
     return_weights: bool = False,
+    return_skipped: bool = False,
     **options: Unpack[Options],
 ) -> tuple[Any, Callable[..., Gradients]]: ...
 def attention_vjp(
@@ -46,6 +56,8 @@ def attention_vjp(
     *,
     mask: ArrayLike | None = None,
     bias: ArrayLike | None = None,
+    block_mask: BlockMask | None = None,
+    min_weight: float = 0.0,
     causal: bool = False,
     window: Window = None,
     align: Align = None,
@@ -61,6 +73,7 @@ def attention_vjp(
     out: Array | None = None,
     return_lse: bool = False,
     return_weights: bool = False,
+    return_skipped: bool = False,
 ) -> tuple[Any, Callable[..., Gradients]]:
     """Attention together with its pullback, which propagates gradients back through it.
 
@@ -71,7 +84,7 @@ def attention_vjp(
 
     Parameters
     ----------
-    query, key, value, mask, …, return_weights
+    query, key, value, mask, …, return_skipped
         As in :func:`attention`.
 
     Returns
@@ -128,11 +141,13 @@ def attention_vjp(
     """
     return_lse, return_weights = check_returned(return_lse, return_weights)
     call = check_call(
-        query, key, value, mask, bias, causal, window, align, q_lengths, kv_lengths,
-        scale, softcap, alibi_slopes, sink, dropout_p, rng, layout,
+        query, key, value, mask, bias, block_mask, min_weight, causal, window, align, q_lengths,
+        kv_lengths, scale, softcap, alibi_slopes, sink, dropout_p, rng, layout,
     )  # fmt: skip
+    count = DroppedCount(call) if flag("return_skipped", return_skipped) else None
     result = forward_for_gradients(call, out, return_weights)
-    return returned(call, result, return_lse, return_weights), pullback_of(call, result, backward)
+    results = returned(call, result, return_lse, return_weights, count)
+    return results, pullback_of(call, result, backward)
 
 
 def attention_backward(
@@ -146,6 +161,8 @@ def attention_backward(
     dlse: ArrayLike | None = None,
     mask: ArrayLike | None = None,
     bias: ArrayLike | None = None,
+    block_mask: BlockMask | None = None,
+    min_weight: float = 0.0,
     causal: bool = False,
     window: Window = None,
     align: Align = None,
@@ -226,8 +243,8 @@ def attention_backward(
            [ 0.3128,  0.3128]])
     """
     call = check_call(
-        query, key, value, mask, bias, causal, window, align, q_lengths, kv_lengths,
-        scale, softcap, alibi_slopes, sink, dropout_p, rng, layout,
+        query, key, value, mask, bias, block_mask, min_weight, causal, window, align, q_lengths,
+        kv_lengths, scale, softcap, alibi_slopes, sink, dropout_p, rng, layout,
     )  # fmt: skip
     check_same_seed(dropout_p, rng)
     axes = call.plan.axes
@@ -235,4 +252,6 @@ def attention_backward(
     rounded = out.dtype == call.plan.dtype  # otherwise in the precision it was given in
     out = cast_like("out", out, axes.out, call.plan.dtype if rounded else call.plan.computing)
     lse = cast_like("lse", lse, axes.rows[axes.layout.missing :], call.plan.computing)
+    if call.block_mask is not None and call.block_mask.min_weight > 0:
+        forward_alone(call, None)  # it drops the blocks that the forward call dropped
     return backward(call, dout, out, lse.reshape(axes.rows), dlse)

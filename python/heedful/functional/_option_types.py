@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from heedful.functional._dtypes import Array
+
+if TYPE_CHECKING:
+    from heedful.functional.block_mask import BlockMask
 
 Align: TypeAlias = (
     Literal["upper_left", "lower_right"]
@@ -24,6 +27,8 @@ LayoutName: TypeAlias = Literal["bhld", "blhd"]
 
 
 class PositionOptions(TypedDict, total=False):
+    block_mask: BlockMask | None
+    min_weight: float
     causal: bool
     window: Window
     align: Align

@@ -21,6 +21,7 @@ from heedful.functional._shapes import Axes
 _PACKED = ("attention_varlen", "attention_varlen_vjp")
 _ADDITIVE = ("additive_attention", "additive_attention_vjp")
 _NO_OUTPUT = ("attention_backward", "attention_scores", "attention_weights")
+_NO_SHARE = (*_NO_OUTPUT, *_PACKED, *_ADDITIVE)
 
 
 class Option(NamedTuple):
@@ -47,6 +48,8 @@ class Option(NamedTuple):
 OPTIONS = (
     Option("mask", None, "array", "array_like of bool", _PACKED, check_mask),
     Option("bias", None, "array", "array_like of floats", _PACKED, check_bias),
+    Option("block_mask", None, "call", "BlockMask, optional"),
+    Option("min_weight", 0.0, "call", "float, default 0", ("attention_scores",)),
     Option("causal", False, "value", "bool, default False"),
     Option("window", None, "value", "(left, right)"),
     Option("align", None, "value", '{"upper_left", "lower_right"}, int or array_like of int'),
@@ -64,6 +67,7 @@ OPTIONS = (
     Option("out", None, "result", "numpy.ndarray, optional", _NO_OUTPUT),
     Option("return_lse", False, "result", "bool, default False", _NO_OUTPUT),
     Option("return_weights", False, "result", "bool, default False", (*_NO_OUTPUT, *_PACKED)),
+    Option("return_skipped", False, "result", "bool, default False", _NO_SHARE),
 )
 
 OPTION_NAMES = tuple(option.name for option in OPTIONS)

@@ -39,7 +39,11 @@ def lse_of_rows(call: Call, rows: NDArray[np.int64] | None) -> Array:
     axes, dtype = call.plan.axes, call.plan.dtype
     lse = allocate("lse", axes.rows, call.plan.computing, -math.inf)
     no_value = call.key[..., :0]  # a value of depth 0: no output, only lse
+    if call.block_mask is not None and call.block_mask.min_weight > 0:
+        rows = None  # what is dropped depends on all rows of a block
     for first, last in spans(rows, axes.query_length):
+        if call.block_mask is not None:
+            first -= first % call.block_mask.rows
         piece = call if last - first == axes.query_length else _slice_rows(call, first, last)
         out = np.empty(axes.layout.shape(axes.batch, axes.heads, last - first, 0), dtype)
         piece = piece._replace(value=no_value, dropout_p=0.0, seed=0)
@@ -66,8 +70,11 @@ def spans(rows: NDArray[np.int64] | None, length: int) -> Iterator[tuple[int, in
 
 
 def _slice_rows(call: Call, first: int, last: int) -> Call:
-    """The same call for the query rows [first, last): positions of queries begin `first` later."""
-    items, mask, bias = call.items, call.mask, call.bias
+    """The same call for the query rows [first, last): positions of queries begin `first` later.
+
+    With a block mask, `first` begins a block.
+    """
+    items, mask, bias, blocks = call.items, call.mask, call.bias, call.block_mask
     if items is not None:
         items = items.copy()
         items[:, 1] = np.clip(items[:, 1] - first, 0, last - first)
@@ -76,10 +83,14 @@ def _slice_rows(call: Call, first: int, last: int) -> Call:
         mask = mask[..., first:last, :]
     if bias is not None and bias.ndim > 1 and bias.shape[-2] != 1:
         bias = bias[..., first:last, :]
+    if blocks is not None:
+        kinds = blocks.kinds[..., first // blocks.rows : -(-last // blocks.rows), :]
+        blocks = blocks._replace(kinds=kinds)
     return call._replace(
         query=call.plan.axes.layout.rows(call.query, first, last),
         geometry=call.geometry._replace(offset=call.geometry.offset + first),
         items=items,
         mask=mask,
         bias=bias,
+        block_mask=blocks,
     )

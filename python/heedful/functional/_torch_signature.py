@@ -106,7 +106,7 @@ def scaled_dot_product_attention(
     if attn_mask is not None:
         mask, bias = _checked_mask(attn_mask, query, key, value, plain)
     call = check_call(
-        query, key, value, mask, bias, is_causal, align="upper_left", scale=scale,
+        query, key, value, mask, bias, causal=is_causal, align="upper_left", scale=scale,
         dropout_p=dropout_p,
     )  # fmt: skip
     out = forward_alone(call, None)

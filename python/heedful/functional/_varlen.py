@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from heedful.functional._dtypes import Array
     from heedful.functional._option_types import Align, PositionOptions, Rng, Window
+    from heedful.functional.block_mask import BlockMask
 
 
 @overload
@@ -47,6 +48,8 @@ def attention_varlen(
     cu_seqlens_q: ArrayLike,
     cu_seqlens_k: ArrayLike,
     *,
+    block_mask: BlockMask | None = None,
+    min_weight: float = 0.0,
     causal: bool = False,
     window: Window = None,
     align: Align = None,
@@ -85,7 +88,10 @@ def attention_varlen(
     q_lengths, kv_lengths : array_like of int, (n,), optional
         How many queries and keys of each sequence are valid, counted from the first.
     alibi_slopes : array_like, (H,) or (n, H), optional
-    causal, window, scale, softcap, sink, dropout_p, rng, out, return_lse
+    block_mask : BlockMask, optional
+        As in :func:`attention`, of the queries and keys counted in each sequence: at least as long
+        as the longest one. Its leading axes broadcast to (n, H).
+    min_weight, causal, window, scale, softcap, sink, dropout_p, rng, out, return_lse
         As in :func:`attention`. Dropout is keyed by the sequence and the positions in it, so it
         drops the same weights as a call with these sequences as the items of a padded batch. There
         is no mask, no bias and no return_weights.
@@ -115,8 +121,9 @@ def attention_varlen(
     """
     return_lse = flag("return_lse", return_lse)
     call = check_call(
-        query, key, value, None, None, causal, window, align, q_lengths, kv_lengths,
-        scale, softcap, alibi_slopes, sink, dropout_p, rng, "blhd", (cu_seqlens_q, cu_seqlens_k),
+        query, key, value, None, None, block_mask, min_weight, causal, window, align, q_lengths,
+        kv_lengths, scale, softcap, alibi_slopes, sink, dropout_p, rng, "blhd",
+        (cu_seqlens_q, cu_seqlens_k),
     )  # fmt: skip
     if not return_lse:
         return forward_alone(call, out)
@@ -152,6 +159,8 @@ def attention_varlen_vjp(
     cu_seqlens_q: ArrayLike,
     cu_seqlens_k: ArrayLike,
     *,
+    block_mask: BlockMask | None = None,
+    min_weight: float = 0.0,
     causal: bool = False,
     window: Window = None,
     align: Align = None,
@@ -203,8 +212,9 @@ def attention_varlen_vjp(
     """
     return_lse = flag("return_lse", return_lse)
     call = check_call(
-        query, key, value, None, None, causal, window, align, q_lengths, kv_lengths,
-        scale, softcap, alibi_slopes, sink, dropout_p, rng, "blhd", (cu_seqlens_q, cu_seqlens_k),
+        query, key, value, None, None, block_mask, min_weight, causal, window, align, q_lengths,
+        kv_lengths, scale, softcap, alibi_slopes, sink, dropout_p, rng, "blhd",
+        (cu_seqlens_q, cu_seqlens_k),
     )  # fmt: skip
     result = forward_for_gradients(call, out, False)
     return returned(call, result, return_lse, False), pullback_of(call, result, backward)

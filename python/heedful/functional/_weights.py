@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from heedful.functional._dtypes import Array
     from heedful.functional._option_types import Align, LayoutName, Rng, Window
+    from heedful.functional.block_mask import BlockMask
 
 
 def _check_rows(call: Call, rows: int | slice | Sequence[int] | Array | None) -> Array | None:
@@ -42,6 +43,7 @@ def attention_scores(
     *,
     mask: ArrayLike | None = None,
     bias: ArrayLike | None = None,
+    block_mask: BlockMask | None = None,
     causal: bool = False,
     window: Window = None,
     align: Align = None,
@@ -100,8 +102,8 @@ def attention_scores(
            [122., 167.]])
     """
     call = check_call(
-        query, key, NO_VALUE, mask, bias, causal, window, align, q_lengths, kv_lengths,
-        scale, softcap, alibi_slopes, sink, 0.0, None, layout,
+        query, key, NO_VALUE, mask, bias, block_mask, 0.0, causal, window, align, q_lengths,
+        kv_lengths, scale, softcap, alibi_slopes, sink, 0.0, None, layout,
     )  # fmt: skip
     requested = _check_rows(call, rows)
     count = call.plan.axes.query_length if requested is None else len(requested)
@@ -117,6 +119,8 @@ def attention_weights(
     *,
     mask: ArrayLike | None = None,
     bias: ArrayLike | None = None,
+    block_mask: BlockMask | None = None,
+    min_weight: float = 0.0,
     causal: bool = False,
     window: Window = None,
     align: Align = None,
@@ -183,8 +187,8 @@ def attention_weights(
     """
     average_heads = flag("average_heads", average_heads)
     call = check_call(
-        query, key, NO_VALUE, mask, bias, causal, window, align, q_lengths, kv_lengths,
-        scale, softcap, alibi_slopes, sink, dropout_p, rng, layout,
+        query, key, NO_VALUE, mask, bias, block_mask, min_weight, causal, window, align, q_lengths,
+        kv_lengths, scale, softcap, alibi_slopes, sink, dropout_p, rng, layout,
     )  # fmt: skip
     requested = _check_rows(call, rows)
     count = call.plan.axes.query_length if requested is None else len(requested)

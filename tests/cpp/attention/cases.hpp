@@ -100,6 +100,44 @@ inline constexpr Case cases[] = {
        example.add_mask({true, false, true, true}, Layout::spread);
        example.add_bias(ElementType::bfloat16, {false, true, true, true}, Layout::columns_out);
      }},
+    {"block mask",
+     {2, 4, 2, 37, 53, 23, 13},
+     [](Example& example) { example.add_block_mask(16, 16); }},
+    {"block mask, many tiles",
+     {1, 2, 1, 211, 907, 9, 4},
+     [](Example& example) { example.add_block_mask(128, 128, {false, true}, 2); }},
+    {"block mask, long blocks",
+     {1, 2, 1, 311, 701, 9, 4},
+     [](Example& example) { example.add_block_mask(256, 200, {false, false}); }},
+    {"block mask, small blocks",
+     {1, 3, 1, 67, 523, 5, 3},
+     [](Example& example) { example.add_block_mask(5, 7, {false, true}, 2); }},
+    {"block mask, one query, split keys",
+     {2, 4, 2, 1, 3301, 5, 3},
+     [](Example& example) { example.add_block_mask(64, 64, {}, 2); }},
+    {"block mask, empty",
+     {1, 2, 1, 37, 53, 5, 3},
+     [](Example& example) {
+       example.add_block_mask(16, 16, {}, 0);
+       example.add_sinks();
+     }},
+    {"block mask, mask and bias",
+     {2, 4, 2, 67, 453, 23, 13},
+     [](Example& example) {
+       example.add_block_mask(32, 64, {false, true}, 4);
+       example.add_mask({true, false, false, true});
+       example.add_bias(ElementType::float32, {false, false, false, true});
+     }},
+    {"block mask, causal, packed sequences",
+     {4, 4, 2, 43, 61, 5, 3},
+     [](Example& example) {
+       example.add_block_mask(8, 16, {true, false}, 4);
+       example.item(0) = {0, 5, 0, 7, 0};
+       example.item(1) = {5, 0, 7, 20, 0};
+       example.item(2) = {5, 7, 27, 0, 0};
+       example.item(3) = {20, 23, 30, 31, 8};
+       example.problem.right = 0;
+     }},
     {"softcap", {2, 4, 2, 37, 53, 23, 13}, [](Example& example) { example.problem.softcap = 2.5; }},
     {"slopes",
      {2, 4, 2, 37, 53, 23, 13},

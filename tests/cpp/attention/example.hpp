@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <limits>
 #include <vector>
 
@@ -26,6 +27,9 @@ struct Example {
   Problem problem;
   std::vector<Item> items;
   std::vector<double> slopes, sinks;
+  std::vector<std::int32_t> block_kinds;
+  std::vector<std::ptrdiff_t> block_offsets;
+  std::vector<char> block_patterns;
   Tensor query, key, value, mask, bias;
   RandomNumbers random;
 
@@ -75,6 +79,40 @@ struct Example {
       return random.bits() % 5 == 0 ? -std::numeric_limits<double>::infinity() : random.exact();
     });
     problem.bias = bias.broadcast_view();
+  }
+
+  // Blocks of queries × keys, of which `kept` of six exist, one of them in parts.
+  void add_block_mask(std::ptrdiff_t block_queries, std::ptrdiff_t block_keys, OwnAxes own = {},
+                      std::uint64_t kept = 3) {
+    const std::ptrdiff_t items_of = own.items ? sizes.items : 1;
+    const std::ptrdiff_t heads_of = own.heads ? sizes.heads : 1;
+    const std::ptrdiff_t rows = (sizes.queries + block_queries - 1) / block_queries;
+    const std::ptrdiff_t columns = (sizes.keys + block_keys - 1) / block_keys;
+    constexpr std::int32_t patterns = 5;
+    for (std::ptrdiff_t i = 0; i < items_of * heads_of * rows * columns; ++i) {
+      const std::uint64_t drawn = random.bits() % 6;
+      const auto pattern = static_cast<std::int32_t>(random.bits() % patterns);
+      block_kinds.push_back(drawn >= kept ? block_kind::empty
+                            : drawn == 0  ? block_kind::pattern + pattern
+                                          : block_kind::full);
+    }
+    for (std::ptrdiff_t i = 0; i < patterns * block_queries * block_keys; ++i) {
+      block_patterns.push_back(random.bits() % 3 == 0 ? 0 : 1);
+    }
+    constexpr std::ptrdiff_t size = sizeof(std::int32_t);
+    const std::ptrdiff_t head_stride = rows * columns * size;
+    for (std::ptrdiff_t i = 0; i < sizes.items; ++i) {
+      block_offsets.push_back(own.items ? i * heads_of * head_stride : 0);
+    }
+    problem.block_mask.kinds = {reinterpret_cast<char*>(block_kinds.data()),
+                                ElementType::boolean,
+                                block_offsets.data(),
+                                own.heads ? head_stride : 0,
+                                columns * size,
+                                size};
+    problem.block_mask.patterns = block_patterns.data();
+    problem.block_mask.block_queries = block_queries;
+    problem.block_mask.block_keys = block_keys;
   }
 
   void add_slopes() {

@@ -127,6 +127,7 @@ void an_item_alone_has_the_same_bits(const Case& test_case, Kind kind) {
   problem.items += item;
   problem.mask = from_item(problem.mask, item);
   problem.bias = from_item(problem.bias, item);
+  problem.block_mask.kinds = from_item(problem.block_mask.kinds, item);
   if (problem.alibi_slopes) problem.alibi_slopes += item * problem.alibi_item_stride;
   Result<T> alone(example);
   alone.out.fill([] { return untouched; });

@@ -65,6 +65,10 @@ def one_item(call: Call, case: Case, item: int) -> Call:
 
     options = {}
     for name, option in call.options.items():
+        if isinstance(option, heedful.BlockMask) and option.blocks.ndim == 4:
+            own = option.to_dense()[item : item + 1]
+            options[name] = heedful.BlockMask.from_mask(own, block_size=option.block_size)
+            continue
         if name in ("q_lengths", "kv_lengths") or (name == "align" and isinstance(option, tuple)):
             options[name] = option[item : item + 1]
         else:

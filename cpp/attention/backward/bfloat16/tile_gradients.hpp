@@ -98,7 +98,7 @@ class TileGradients {
   // Whether a key of the tile may be hidden from a query of the panel.
   bool hides() const {
     const Panel<float>& panel = *s_.panel;
-    return call_.problem.mask || call_.problem.bias || panel.all.begin > tile_.range.begin ||
+    return call_.problem.has_masks() || panel.all.begin > tile_.range.begin ||
            panel.all.end < tile_.range.end;
   }
 

@@ -12,8 +12,10 @@
 #include <optional>
 
 #include "attention/forward/prefill_task.hpp"
+#include "attention/scores/score_maximum.hpp"
 #include "attention/scores/score_tile.hpp"
 #include "attention/softmax/dropout.hpp"
+#include "attention/softmax/dropped_block.hpp"
 #include "attention/softmax/rounded_tile.hpp"
 #include "kernels/rounded_weights.hpp"
 #include "kernels/side_work.hpp"
@@ -46,7 +48,8 @@ class OverlappedTiles {
         task_(task),
         normalizer_(normalizer),
         scratch_(scratch),
-        prefetch_(prefetch) {}
+        prefetch_(prefetch),
+        dropped_(call.problem, call.rule) {}
 
   void run(const KeyTiles& tiles, Worker& worker) {
     const std::ptrdiff_t panels = task_.panels(), count = tiles.count() * panels;
@@ -103,16 +106,20 @@ class OverlappedTiles {
   void finish_scores(std::ptrdiff_t index) {
     Block& block = of(index);
     if (block.empty()) return;
-    const float* const maximum = state_of(index).maximum;
-    for (int lane = 0; lane < panel_of(index).lanes(); lane += simd::lanes<float>) {
-      simd::store(block.new_maximum + lane,
-                  simd::maximum(simd::load(maximum + lane), simd::load(block.new_maximum + lane)));
-    }
     block.partial =
         finish_tile(call_.problem, row_task_.item, panel_of(index), block.plan, call_.rule,
                     ScoreBuffers<float>{block.scores, scratch_.mask[index % Products::blocks],
                                         block.new_maximum})
             .partial;
+    const float* const maximum = state_of(index).maximum;
+    const int lanes = panel_of(index).lanes();
+    if (dropped_ && dropped_.all_small(maximum, block.new_maximum, block.scores,
+                                       block.plan.keys.size(), lanes)) {
+      dropped_.drop(panel_of(index), block.plan.keys.begin);
+      block.plan.keys.end = block.plan.keys.begin;
+      return;
+    }
+    raise_maximum(maximum, lanes, block.new_maximum);
   }
 
   // Not with dropout, nor where values must be selected.
@@ -202,6 +209,7 @@ class OverlappedTiles {
   const Normalizer normalizer_;
   const PrefillScratch<Products>& scratch_;
   RowPrefetch& prefetch_;
+  const DroppedBlocks<float> dropped_;
   Block blocks_[Products::blocks];
   std::optional<Tile> tiles_[Products::blocks];  // of each block, at most
 };
