@@ -49,7 +49,7 @@ RowPrefetch start_panel(const BackwardCall<T>& call, const BackwardTask& task,
   for (int lane = 0; lane < count; ++lane) {
     set_lane(panel, lane, problem, item, head, queries.begin + lane);
   }
-  finish_panel(panel, static_cast<int>(count));
+  finish_panel(panel, problem, item, static_cast<int>(count));
 
   const std::ptrdiff_t row = item.query_begin + queries.begin;
   const std::ptrdiff_t next = item.query_begin + following.begin;

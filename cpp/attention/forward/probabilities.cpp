@@ -65,7 +65,7 @@ void load_panel(const ScoresCall<T>& call, std::ptrdiff_t item, std::ptrdiff_t h
   for (int lane = 0; lane < count; ++lane) {
     set_lane(panel, lane, problem, problem.items[item], head, queries[lane]);
   }
-  finish_panel(panel, count);
+  finish_panel(panel, problem, problem.items[item], count);
   scratch.products.load_queries(item, panel, 0, scratch.query_rows);
   for (int lane = 0; call.scales && lane < panel.lanes(); ++lane) {
     scratch.base[lane] = call.scales->base(item, head, panel.query[lane]);

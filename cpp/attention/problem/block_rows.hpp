@@ -15,7 +15,7 @@ namespace heedful {
 class BlockRows {
  public:
   // Without rows, or without a mask, every key is visible.
-  BlockRows() : BlockRows(Problem{}, 0) {}
+  BlockRows() : rows_(0) {}
   BlockRows(const Problem& problem, std::ptrdiff_t max_rows)
       : block_keys_(problem.block_mask ? problem.block_mask.block_keys : 0),
         separate_(problem.min_weight > 0),
@@ -84,8 +84,8 @@ class BlockRows {
   }
 
  private:
-  std::ptrdiff_t block_keys_;  // 0: no mask
-  bool separate_;
+  std::ptrdiff_t block_keys_ = 0;  // 0: no mask
+  bool separate_ = false;
   std::ptrdiff_t count_ = 0;
   SmallBuffer<const std::int32_t*, 8> rows_;
 };

@@ -26,7 +26,8 @@ class KeyTiles {
       : tiles_(count(keys, tile, rows)) {
     rows.for_runs(keys, [&](KeyRange run) {
       const EvenRanges even{run.size(), count(run, tile)};
-      for (std::ptrdiff_t i = 0; i < even.count; ++i) {
+      if (even.count == 1) tiles_[count_++] = run;
+      for (std::ptrdiff_t i = 0; even.count > 1 && i < even.count; ++i) {
         tiles_[count_++] = {run.begin + even.begin(i), run.begin + even.begin(i + 1)};
       }
     });

@@ -36,13 +36,10 @@ void set_lane(Panel<T>& panel, int lane, const Problem& problem, const Item& ite
   panel.head[lane] = head;
   panel.query[lane] = query;
   panel.visible[lane] = visible_keys(problem, item, query);
-  if (problem.block_mask) {
-    panel.blocks[lane] = problem.block_mask.row(&item - problem.items, head, query);
-  }
 }
 
 template <class T>
-void finish_panel(Panel<T>& panel, int count) {
+void finish_panel(Panel<T>& panel, const Problem& problem, const Item& item, int count) {
   panel.count = count;
   panel.vectors = (count + simd::lanes<T> - 1) / simd::lanes<T>;
   panel.one_head = panel.head[0] == panel.head[count - 1];
@@ -64,7 +61,10 @@ void finish_panel(Panel<T>& panel, int count) {
     panel.head[lane] = panel.head[count - 1];
     panel.query[lane] = panel.query[count - 1];
     panel.visible[lane] = panel.visible[count - 1];
-    panel.blocks[lane] = panel.blocks[count - 1];
+  }
+  for (int lane = 0; problem.block_mask && lane < panel.lanes(); ++lane) {
+    panel.blocks[lane] =
+        problem.block_mask.row(&item - problem.items, panel.head[lane], panel.query[lane]);
   }
 }
 
@@ -82,7 +82,7 @@ void fill_panel(Panel<T>& panel, const Problem& problem, const Item& item, std::
     }
     set_lane(panel, lane, problem, item, head, query);
   }
-  finish_panel(panel, count);
+  finish_panel(panel, problem, item, count);
 }
 
 }  // namespace heedful

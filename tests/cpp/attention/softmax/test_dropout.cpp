@@ -39,7 +39,7 @@ void tiles_follow_the_counters() {
         for (int lane = 0; lane < count; ++lane) {
           set_lane(panel, lane, problem, item, lane % 3, 7 * lane);
         }
-        finish_panel(panel, count);
+        finish_panel(panel, problem, item, count);
         const int lanes = panel.lanes();
         for (const KeyRange keys : ranges) {
           std::vector<T> weights(static_cast<std::size_t>(keys.size() * lanes + 1), T(-77));
