@@ -18,8 +18,10 @@ import bench_layouts
 import bench_linear
 import bench_masks
 import bench_memory
+import bench_min_weight
 import bench_neighbours
 import bench_overhead
+import bench_sparse
 import bench_threads
 import bench_varlen
 
@@ -34,6 +36,8 @@ TOPICS = [
     bench_overhead.TOPIC,
     bench_masks.TOPIC,
     bench_block_masks.TOPIC,
+    bench_sparse.TOPIC,
+    bench_min_weight.TOPIC,
     bench_varlen.TOPIC,
     bench_threads.TOPIC,
     bench_neighbours.TOPIC,
