@@ -23,6 +23,7 @@ import bench_neighbours
 import bench_overhead
 import bench_sparse
 import bench_threads
+import bench_top_k
 import bench_varlen
 
 from heedful.benchmark.topic import run_topics
@@ -45,6 +46,7 @@ TOPICS = [
     bench_linear.TOPIC,
     bench_layers.TOPIC,
     bench_additive.TOPIC,
+    bench_top_k.TOPIC,
 ]
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@
     out     = (dropout ∘ weights) value
 
 With a sink: lse = log(Σⱼ exp(scoresⱼ) + exp(sink))
+With top_k: the keys of a row's k highest scores alone are allowed
 
 Arrays are (…, H, L, D) as in heedful's layout "bhld". `dtype` is the type that everything is
 computed in: float64 for the oracle, float32 for the plain implementation that others are compared
@@ -26,7 +27,7 @@ class Forward(NamedTuple):
     out: Array  # (…, H, Lq, Dv)
     lse: Array  # (…, H, Lq)
     weights: Array  # (…, H, Lq, Lk), after dropout
-    scores: Array  # (…, H, Lq, Lk), the inputs of softmax
+    scores: Array  # (…, H, Lq, Lk), from which top_k selects the inputs of softmax
 
 
 class Gradients(NamedTuple):
@@ -76,6 +77,7 @@ def steps(
     align: Any = None,
     q_lengths: ArrayLike | None = None,
     kv_lengths: ArrayLike | None = None,
+    top_k: int | None = None,
     scale: float | None = None,
     softcap: float | None = None,
     alibi_slopes: ArrayLike | None = None,
@@ -137,6 +139,8 @@ def steps(
         if bias is not None:
             scores = scores + np.asarray(bias, dtype)
     scores = np.where(allowed, scores, -np.inf).astype(dtype)
+    if top_k is not None:
+        allowed = allowed & highest(scores, top_k)
 
     # softmax, with the sink as one more score that has no value
     sinks = np.full((heads, 1), -np.inf) if sink is None else np.asarray(sink).reshape(heads, 1)
@@ -226,6 +230,14 @@ def attention_backward(
         None if bias is None else sum_to(dscores, np.shape(bias)),
         dsink,
     )
+
+
+def highest(scores: Array, count: int) -> NDArray[np.bool_]:
+    """The `count` highest of each row: the first of equal ones, and NaN above all."""
+    order = np.argsort(np.where(np.isnan(scores), -np.inf, -scores), axis=-1, kind="stable")
+    found = np.zeros(scores.shape, bool)
+    np.put_along_axis(found, order[..., :count], True, axis=-1)
+    return found
 
 
 def with_heads(array: Array) -> Array:

@@ -1,7 +1,8 @@
-// attention_backward, additive_backward
+// attention_backward, additive_backward, top_k_backward
 #include <atomic>
 
 #include "attention/backward/backward.hpp"
+#include "attention/top_k/backward.hpp"
 #include "bindings/arguments.hpp"
 #include "bindings/bind_attention.hpp"
 #include "bindings/interrupted.hpp"
@@ -20,7 +21,9 @@ bool is_shared(const py::object& dbias, const Problem& problem) {
   return own > 0 && array.size() / own < problem.num_items * problem.num_heads;
 }
 
-py::object compute(Arguments& arguments, const py::object& weight, double* dweight) {
+// kept: those of top_k_forward, or None where queries attend to all keys that they see.
+py::object compute(Arguments& arguments, const py::object& weight, double* dweight,
+                   const py::object& kept = py::none()) {
   const py::array dout = arguments.array();
   const py::array query = arguments.array(), key = arguments.array(), value = arguments.array();
   const py::array out = arguments.array(), lse = arguments.array();
@@ -52,6 +55,15 @@ py::object compute(Arguments& arguments, const py::object& weight, double* dweig
                                 is_shared(dbias, problem),
                                 dweight,
                                 &overflowed};
+  if (!kept.is_none()) {
+    const auto array = py::reinterpret_borrow<py::array>(kept);
+    problem.top_k = array.shape(array.ndim() - 1);
+    const TensorView keys = batch.view_of_integers(kept);
+    const auto run =
+        tensors.query.type == ElementType::float64 ? top_k_backward<double> : top_k_backward<float>;
+    with_team(cost_of(problem), [&](const Team& team) { run(problem, tensors, keys, team); });
+    return py::bool_(overflowed.load());
+  }
   const auto run = tensors.query.type == ElementType::float64 ? attention_backward<double>
                                                               : attention_backward<float>;
   with_team(cost_of(attention.problem), [&](const Team& team) { run(problem, tensors, team); });
@@ -67,11 +79,17 @@ py::object additive_backward_of(Arguments& arguments) {
   return compute(arguments, weight, static_cast<double*>(const_cast<void*>(dweight.data())));
 }
 
+py::object top_k_backward_of(Arguments& arguments) {
+  const py::array kept = arguments.array();
+  return compute(arguments, py::none(), nullptr, kept);
+}
+
 }  // namespace
 
 void register_backward(py::module_& module) {
   define<&attention_backward_of, 23>(module, "attention_backward");
   define<&additive_backward_of, 25>(module, "additive_backward");
+  define<&top_k_backward_of, 24>(module, "top_k_backward");
 }
 
 }  // namespace heedful

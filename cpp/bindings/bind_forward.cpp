@@ -1,6 +1,7 @@
-// attention_forward, additive_forward, panel_rows
+// attention_forward, additive_forward, top_k_forward, panel_rows
 #include "attention/forward/forward.hpp"
 #include "attention/problem/panel.hpp"
+#include "attention/top_k/forward.hpp"
 #include "bindings/arguments.hpp"
 #include "bindings/bind_attention.hpp"
 #include "bindings/interrupted.hpp"
@@ -10,7 +11,9 @@ namespace heedful {
 namespace py = pybind11;
 namespace {
 
-py::object compute(Arguments& arguments, const py::object& weight) {
+// top_k: how many keys a query attends to, which are written to `kept`; 0: all that it sees.
+py::object compute(Arguments& arguments, const py::object& weight, std::ptrdiff_t top_k = 0,
+                   const py::object& kept = py::none()) {
   const py::array query = arguments.array(), key = arguments.array(), value = arguments.array();
   const py::array out = arguments.array();
   const py::object lse = arguments.array_or_none();
@@ -27,6 +30,16 @@ py::object compute(Arguments& arguments, const py::object& weight) {
   Batch& batch = attention.batch;
   const TensorView queries = batch.view(query), keys = batch.view(key), values = batch.view(value);
   const TensorView outs = batch.view(out), sums = batch.view_of_rows_or_none(lse);
+  if (top_k > 0) {
+    problem.top_k = top_k;
+    const TensorView kept_keys = batch.view_of_integers(kept);
+    const auto run =
+        queries.type == ElementType::float64 ? top_k_forward<double> : top_k_forward<float>;
+    with_team(cost_of(problem), [&](const Team& team) {
+      run(problem, queries, keys, values, outs, sums, kept_keys, team);
+    });
+    return py::none();
+  }
   const auto run =
       queries.type == ElementType::float64 ? attention_forward<double> : attention_forward<float>;
   with_team(cost_of(attention.problem),
@@ -46,12 +59,19 @@ py::object panel_rows(Arguments& arguments) {
   return py::int_(is_float ? Panel<float>::max_lanes : Panel<double>::max_lanes);
 }
 
+py::object top_k_forward_of(Arguments& arguments) {
+  const std::ptrdiff_t top_k = arguments.integer();
+  const py::object kept = arguments.array_or_none();
+  return compute(arguments, py::none(), top_k, kept);
+}
+
 }  // namespace
 
 void register_forward(py::module_& module) {
   define<&attention_forward_of, 16>(module, "attention_forward");
   define<&panel_rows, 1>(module, "panel_rows");
   define<&additive_forward_of, 17>(module, "additive_forward");
+  define<&top_k_forward_of, 18>(module, "top_k_forward");
 }
 
 }  // namespace heedful

@@ -1,5 +1,6 @@
-// attention_scores, attention_weights and additive_weights
+// attention_scores, attention_weights, additive_weights and top_k_weights
 #include "attention/forward/probabilities.hpp"
+#include "attention/top_k/probabilities.hpp"
 #include "bindings/arguments.hpp"
 #include "bindings/bind_attention.hpp"
 #include "bindings/interrupted.hpp"
@@ -38,7 +39,8 @@ py::object scores(Arguments& arguments) {
   return py::none();
 }
 
-py::object weights_with(Arguments& arguments, const py::object& weight) {
+// top_k: how many keys a query attends to, 0: all that it sees.
+py::object weights_with(Arguments& arguments, const py::object& weight, std::ptrdiff_t top_k = 0) {
   const py::array query = arguments.array(), key = arguments.array(), lse = arguments.array();
   const py::array result = arguments.array();
   const py::object rows = arguments.array_or_none();
@@ -53,8 +55,11 @@ py::object weights_with(Arguments& arguments, const py::object& weight) {
                    sums = batch.view_of_rows(lse);
   const TensorView results =
       average_heads ? batch.view_without_heads(result) : batch.view_of_scores(result);
-  const auto compute = queries.type == ElementType::float64 ? attention_probabilities<double>
-                                                            : attention_probabilities<float>;
+  attention.problem.top_k = top_k;
+  const bool wide = queries.type == ElementType::float64;
+  const auto all_keys = wide ? attention_probabilities<double> : attention_probabilities<float>;
+  const auto some_keys = wide ? top_k_probabilities<double> : top_k_probabilities<float>;
+  const auto compute = top_k > 0 ? some_keys : all_keys;
   with_team(cost_of(attention.problem), [&](const Team& team) {
     compute(attention.problem, queries, keys, sums, results, wanted, average_heads, team);
   });
@@ -68,12 +73,18 @@ py::object additive_weights(Arguments& arguments) {
   return weights_with(arguments, weight);
 }
 
+py::object top_k_weights(Arguments& arguments) {
+  const std::ptrdiff_t top_k = arguments.integer();
+  return weights_with(arguments, py::none(), top_k);
+}
+
 }  // namespace
 
 void register_weights(py::module_& module) {
   define<&scores, 12>(module, "attention_scores");
   define<&weights, 16>(module, "attention_weights");
   define<&additive_weights, 17>(module, "additive_weights");
+  define<&top_k_weights, 17>(module, "top_k_weights");
 }
 
 }  // namespace heedful

@@ -138,6 +138,17 @@ TensorView Batch::view_of_rows(const py::array& array) {
           element_size(type)};
 }
 
+TensorView Batch::view_of_integers(const py::object& object) {
+  if (object.is_none()) return {};
+  const auto array = py::reinterpret_borrow<py::array>(object);
+  TensorView view;
+  view.data = data_of(array);
+  view.item_offsets = offsets_of(array, 3);
+  view.head_stride = stride(array, 3);
+  view.row_stride = stride(array, 2);
+  return view;
+}
+
 TensorView Batch::view_without_heads(const py::array& array) {
   const ElementType type = element_type_of(array);
   return {

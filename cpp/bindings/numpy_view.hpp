@@ -42,6 +42,9 @@ class Batch {
   TensorView view_of_scores(const pybind11::array& array);
   // Of an array (…, heads, rows), as a view with one column.
   TensorView view_of_rows(const pybind11::array& array);
+  // Of integers (…, heads, rows, columns), contiguous along the columns; the element type has no
+  // meaning. None gives a view without data.
+  TensorView view_of_integers(const pybind11::object& array);
   // Of an array (…, rows, columns), as a view with one head.
   TensorView view_without_heads(const pybind11::array& array);
   // Of a mask or a bias, whose own axes broadcast too. None gives a view without data, here and

@@ -38,6 +38,19 @@ def bounds(s: reference.Steps, arrays: Any, computing: np.dtype[Any]) -> Bounds:
         return _bounds(s, arrays, float(np.finfo(computing).eps), float(np.finfo(computing).tiny))
 
 
+def unclear(a: Any, computing: np.dtype[Any], **more: Any) -> bool:
+    """Whether rounding may decide which keys top_k keeps."""
+    options = {name: given for name, given in a.options.items() if name != "top_k"}
+    top_k = a.options.get("top_k", a.key.shape[-2])
+    if top_k >= a.key.shape[-2]:
+        return False
+    s = reference.steps(a.query, a.key, a.value, **options, **more)
+    error = bounds(s, a._replace(options=options), computing).scores.max(-1, initial=0)
+    ranked = -np.sort(-s.result.scores, axis=-1)
+    with np.errstate(invalid="ignore"):  # of hidden keys
+        return bool((ranked[..., top_k - 1] - ranked[..., top_k] <= 2 * SAFETY * error).any())
+
+
 def _bounds(s: reference.Steps, a: Any, eps: float, tiny: float) -> Bounds:
     options, p = a.options, s.probability
     query, key, value = (np.abs(np.where(np.isfinite(x), x, 0)) for x in s[:3])

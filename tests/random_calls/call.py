@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 import heedful
 import reference
-from random_calls.bounds import assert_within, bounds
+from random_calls.bounds import assert_within, bounds, unclear
 from random_calls.layouts import laid_out
 
 Array = NDArray[Any]
@@ -63,6 +63,7 @@ class RandomCall:
     bias_dtype: str = ""
     q_lengths: bool = False
     kv_lengths: bool = False
+    top_k: int = 0  # of as many keys as there are; 0: not given
     alibi: str = ""  # "H" or "BH"
     sink: float | None = None  # their mean
     plain: dict[str, Any] = field(default_factory=dict)  # causal, window, align, scale, …
@@ -109,6 +110,8 @@ class RandomCall:
             options["q_lengths"] = rng.integers(0, self.Lq + 1, self.B)
         if self.kv_lengths:
             options["kv_lengths"] = rng.integers(0, self.Lk + 1, self.B)
+        if self.top_k and self.Lk:
+            options["top_k"] = min(self.top_k, self.Lk)
         if self.alibi:
             items = self.B if self.alibi == "BH" else ()
             options["alibi_slopes"] = 2.0 ** -rng.uniform(0, 6, (*items, self.H))
@@ -130,6 +133,7 @@ class RandomCall:
         ))  # fmt: skip
 
     def _spoil(self, key: Array, value: Array, query: Array, options: dict[str, Any]) -> None:
+        options = without(options, "top_k")  # a key that is not kept has a score all the same
         allowed = reference.steps(query, key, value, **options).allowed
         groups = allowed.reshape(*self.B, self.Hkv, self.group * self.Lq, self.Lk)
         hidden = ~groups.any(axis=-2)  # (…, Hkv, Lk)
@@ -140,6 +144,8 @@ class RandomCall:
     def check(self) -> None:
         """Every result and every gradient."""
         a = self.arrays()
+        if unclear(a, self.computing):
+            return
         extras = {"dlse": a.dlse, "dweights": a.dweights}
         exact = reference.steps(a.query, a.key, a.value, **a.options)
         truth = reference.attention_backward(a.dout, a.query, a.key, a.value, **extras, **a.options)
@@ -158,7 +164,7 @@ class RandomCall:
                 query, key, value, **a.options, return_lse=True, return_weights=True
             )
             alone = heedful.attention(query, key, value, **a.options)
-            of_scores = without(a.options, "dropout_p", "rng", "sink")
+            of_scores = without(a.options, "top_k", "dropout_p", "rng", "sink")
             scores = heedful.attention_scores(query, key, **of_scores)
             found = pullback(dout, **extras)
         if self.dtype != "bfloat16":  # its weights may be rounded where no gradient needs them

@@ -71,7 +71,8 @@ def random_calls(draw: st.DrawFn) -> RandomCall:
         bias=draw(st.one_of(st.just(()), ones)), bias_density=draw(one_of(1.0, 0.9, 0.1)),
         bias_dtype=draw(one_of("", "", "float64", "float16")),
         q_lengths=draw(one_of(False, False, True)), kv_lengths=draw(one_of(False, False, True)),
-        alibi=alibi, sink=draw(one_of(None, None, None, 0.0, 5.0, -30.0)), plain=plain,
+        top_k=draw(one_of(*[0] * 5, 1, 2, 5, 33, 150)), alibi=alibi,
+        sink=draw(one_of(None, None, None, 0.0, 5.0, -30.0)), plain=plain,
         garbage=draw(one_of(False, False, True)), dlse=draw(st.booleans()),
         dweights=draw(one_of(False, False, True)), threads=draw(one_of(1, 2, 3)),
     )  # fmt: skip
@@ -84,7 +85,10 @@ def random_pieces(draw: st.DrawFn) -> RandomPieces:
         call.plain, "dropout_p", "rng"
     )  # it is keyed by positions from the first key of the call
     level = min(call.value_level, 1e3)
-    call = replace(call, plain=plain, dweights=False, garbage=False, kv_dtype="", value_level=level)
+    call = replace(
+        call, plain=plain, dweights=False, garbage=False, kv_dtype="", value_level=level,
+        top_k=0,  # it counts the keys of the whole
+    )  # fmt: skip
     return RandomPieces(call, tuple(draw(st.lists(st.floats(0, 1), max_size=4))))
 
 
@@ -107,8 +111,8 @@ def random_packed(draw: st.DrawFn) -> RandomPacked:
         lengths=tuple(pairs), Hkv=draw(one_of(1, 2)), group=draw(one_of(1, 2, 3)),
         D=draw(one_of(1, 5, 16, 33)), Dv=draw(one_of(1, 7, 16)),
         alibi=draw(one_of("", "H", "SH")), sink=draw(one_of(None, 0.0, 5.0)),
-        align=draw(one_of("upper_left", "lower_right", 3, "each")), plain=plain,
-        dlse=draw(st.booleans()),
+        align=draw(one_of("upper_left", "lower_right", 3, "each")),
+        top_k=draw(one_of(*[0] * 4, 1, 3, 33)), plain=plain, dlse=draw(st.booleans()),
     )  # fmt: skip
 
 

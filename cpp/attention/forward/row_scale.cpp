@@ -23,6 +23,14 @@ bool lse_may_overflow(const ScoreRule<T>& rule) {
   return rule.natural > T(1 << 20);
 }
 
+}  // namespace
+
+template <class T>
+bool needs_own_maximum(const ScoreRule<T>& rule, T lse) {
+  if (!std::isfinite(lse)) return lse_may_overflow(rule) && !std::isnan(lse);
+  return std::abs(lse) > large_lse<T> || !std::isfinite(lse / rule.natural);
+}
+
 template <class T>
 T factor_of(const ScoreRule<T>& rule, T maximum, T sum, T lse) {
   if (sum == 0) return 0;
@@ -38,8 +46,6 @@ T factor_of(const ScoreRule<T>& rule, T maximum, T sum, T lse) {
                                                                   : difference;
   return std::exp(excess) / sum;
 }
-
-}  // namespace
 
 template <class T>
 void RowScales<T>::set(std::ptrdiff_t row, T lse, const ScoreRule<T>& rule) {
@@ -78,9 +84,7 @@ RowScales<T>::RowScales(const Problem& problem, const TensorView& query, const T
     };
 
     const auto recomputes = [&](std::ptrdiff_t r) {
-      const T value = lse_of(r);
-      if (!std::isfinite(value)) return lse_may_overflow(call.rule) && !std::isnan(value);
-      return std::abs(value) > large_lse<T> || !std::isfinite(value / call.rule.natural);
+      return needs_own_maximum(call.rule, lse_of(r));
     };
     bool any_recomputed = false;
     for (std::ptrdiff_t r = 0; r < count; ++r) {
@@ -101,6 +105,10 @@ RowScales<T>::RowScales(const Problem& problem, const TensorView& query, const T
   parallel_for(tasks.size(), team, prefill_scratch(call), run);
 }
 
+template bool needs_own_maximum(const ScoreRule<float>&, float);
+template bool needs_own_maximum(const ScoreRule<double>&, double);
+template float factor_of(const ScoreRule<float>&, float, float, float);
+template double factor_of(const ScoreRule<double>&, double, double, double);
 template class RowScales<float>;
 template class RowScales<double>;
 

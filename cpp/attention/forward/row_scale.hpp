@@ -17,6 +17,13 @@
 
 namespace heedful {
 
+// Whether base and factor come from the row's own maximum and sum.
+template <class T>
+bool needs_own_maximum(const ScoreRule<T>& rule, T lse);
+// The factor if base is the maximum; `sum` is relative to it.
+template <class T>
+T factor_of(const ScoreRule<T>& rule, T maximum, T sum, T lse);
+
 template <class T>
 class RowScales {
  public:

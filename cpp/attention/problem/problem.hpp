@@ -33,6 +33,7 @@ struct Problem {
   double softcap = 0;         // 0: none
   std::ptrdiff_t left = -1;   // keys j ≥ i + offset − left; −1: no limit
   std::ptrdiff_t right = -1;  // keys j ≤ i + offset + right; −1: no limit; causal is 0
+  std::ptrdiff_t top_k = 0;   // how many keys a query attends to; 0: no limit. Only for top_k/
   TensorView mask;            // boolean, true: may attend
   TensorView bias;            // added to the capped scores; −∞ hides a key as a mask does
   BlockMask block_mask;       // hides keys as a mask does

@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 
 #include "arrays/finite_cast.hpp"
 #include "attention/problem/minus_infinity.hpp"
+#include "attention/problem/score_unit.hpp"
+#include "attention/scores/bias_row.hpp"
 #include "attention/scores/score_mask.hpp"
 #include "attention/scores/score_maximum.hpp"
 #include "attention/scores/scorer.hpp"
@@ -175,6 +178,29 @@ void score_row(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head,
   std::fill(scores + std::max(begin, end), scores + count, minus_infinity<T>);
 }
 
+template <class T>
+void score_keys(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head,
+                std::ptrdiff_t query, const KeyIndex* keys, std::ptrdiff_t count,
+                const ScoreRule<T>& rule, T* scores, T* cap_derivative) {
+  if (rule.caps()) apply_cap(problem, rule, scores, count, cap_derivative);
+  if (problem.alibi_slopes) {
+    const T slope = slope_of(problem, item, head, rule);
+    const std::ptrdiff_t position = query + problem.items[item].offset;
+    for (std::ptrdiff_t i = 0; i < count; ++i) {
+      scores[i] -= slope * static_cast<T>(std::abs(position - keys[i]));
+    }
+  }
+  if (problem.bias) {
+    const char* const row = problem.bias.row(item, head, query);
+    const double unit = score_unit<T>(problem);
+    for (std::ptrdiff_t i = 0; i < count; ++i) {
+      T value;
+      read_bias(problem.bias, row + keys[i] * problem.bias.column_stride, unit, &value, 1);
+      scores[i] += value;
+    }
+  }
+}
+
 template TilePlan<float> plan_tile(const Problem&, std::ptrdiff_t, const Panel<float>&, KeyRange,
                                    const ScoreRule<float>&, float*);
 template TilePlan<double> plan_tile(const Problem&, std::ptrdiff_t, const Panel<double>&, KeyRange,
@@ -195,5 +221,10 @@ template void score_row(const Problem&, std::ptrdiff_t, std::ptrdiff_t, std::ptr
                         KeyRange, const ScoreRule<float>&, const float*, float*);
 template void score_row(const Problem&, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t, KeyRange,
                         KeyRange, const ScoreRule<double>&, const double*, double*);
+template void score_keys(const Problem&, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t,
+                         const KeyIndex*, std::ptrdiff_t, const ScoreRule<float>&, float*, float*);
+template void score_keys(const Problem&, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t,
+                         const KeyIndex*, std::ptrdiff_t, const ScoreRule<double>&, double*,
+                         double*);
 
 }  // namespace heedful

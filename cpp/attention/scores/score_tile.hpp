@@ -8,6 +8,7 @@
 
 #include <cstddef>
 
+#include "attention/problem/key_index.hpp"
 #include "attention/problem/panel.hpp"
 #include "attention/problem/problem.hpp"
 #include "attention/problem/score_rule.hpp"
@@ -65,5 +66,12 @@ template <class T>
 void score_row(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head,
                std::ptrdiff_t query, KeyRange keys, KeyRange visible, const ScoreRule<T>& rule,
                const T* values, T* scores);
+
+// The same for a list of `count` visible keys. cap_derivative (count): written with cap'(x) if
+// there is a softcap. Both have room for a whole vector past the end.
+template <class T>
+void score_keys(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head,
+                std::ptrdiff_t query, const KeyIndex* keys, std::ptrdiff_t count,
+                const ScoreRule<T>& rule, T* scores, T* cap_derivative);
 
 }  // namespace heedful

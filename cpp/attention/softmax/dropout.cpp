@@ -122,6 +122,30 @@ void apply_dropout_row(const Problem& problem, std::ptrdiff_t item, std::ptrdiff
   }
 }
 
+template <class T>
+void apply_dropout_keys(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head,
+                        std::ptrdiff_t query, const KeyIndex* keys, std::ptrdiff_t count, T factor,
+                        T* weights) {
+  constexpr std::ptrdiff_t counters = simd::word_lanes;  // per draw
+  const std::uint32_t min_kept = threshold(problem);
+  const simd::PhiloxKeys philox_keys(problem.seed);
+  for (std::ptrdiff_t begin = 0; begin < count; begin += counters) {
+    const std::ptrdiff_t own = std::min(counters, count - begin);
+    Words words[4]{};
+    for (std::ptrdiff_t i = 0; i < own; ++i) {
+      words[0][i] = static_cast<std::uint32_t>(keys[begin + i]) >> 2;
+    }
+    words[1] = Words{} + static_cast<std::uint32_t>(query);
+    words[2] = Words{} + static_cast<std::uint32_t>(head);
+    words[3] = Words{} + static_cast<std::uint32_t>(item);
+    simd::philox(words, philox_keys);
+    for (std::ptrdiff_t i = 0; i < own; ++i) {
+      T& weight = weights[begin + i];
+      weight = words[keys[begin + i] & 3][i] >= min_kept ? weight * factor : T{0};
+    }
+  }
+}
+
 template void apply_dropout(const Problem&, std::ptrdiff_t, const Panel<float>&, KeyRange, float,
                             float*);
 template void apply_dropout(const Problem&, std::ptrdiff_t, const Panel<double>&, KeyRange, double,
@@ -134,5 +158,9 @@ template void apply_dropout_row(const Problem&, std::ptrdiff_t, std::ptrdiff_t, 
                                 KeyRange, float, float*);
 template void apply_dropout_row(const Problem&, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t,
                                 KeyRange, double, double*);
+template void apply_dropout_keys(const Problem&, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t,
+                                 const KeyIndex*, std::ptrdiff_t, float, float*);
+template void apply_dropout_keys(const Problem&, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t,
+                                 const KeyIndex*, std::ptrdiff_t, double, double*);
 
 }  // namespace heedful

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 
+#include "attention/problem/key_index.hpp"
 #include "attention/problem/panel.hpp"
 #include "attention/problem/problem.hpp"
 
@@ -30,5 +31,11 @@ void write_keep_factors(const Problem& problem, std::ptrdiff_t item, const Panel
 template <class T>
 void apply_dropout_row(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head,
                        std::ptrdiff_t query, KeyRange keys, T factor, T* weights);
+
+// ... and for a list of keys: weights[i] is that of keys[i].
+template <class T>
+void apply_dropout_keys(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head,
+                        std::ptrdiff_t query, const KeyIndex* keys, std::ptrdiff_t count, T factor,
+                        T* weights);
 
 }  // namespace heedful

@@ -160,6 +160,18 @@ def additive_backward(
     *arguments: Any,
 ) -> bool: ...
 def additive_weights(weight: Array, *arguments: Any) -> None: ...
+
+# Attention of each query to the top_k ≥ 1 keys that it sees of the highest scores. The other
+# arguments are those of the function of the same name with attention_.
+
+def top_k_forward(
+    top_k: int,
+    # the kept keys of each row in ascending order, then 2**31 − 1; rows of any strides; written
+    kept: NDArray[np.int32] | None,  # (*batch, H, Lq, top_k)
+    *arguments: Any,
+) -> None: ...
+def top_k_backward(kept: NDArray[np.int32], *arguments: Any) -> bool: ...
+def top_k_weights(top_k: int, *arguments: Any) -> None: ...
 def merge_attention(
     outs: tuple[Array, ...],  # each (*batch, H, Lq, Dv)
     lses: tuple[Array, ...],  # each T (*batch, H, Lq)

@@ -136,7 +136,7 @@ def additive_attention(
     return_lse, return_weights = check_returned(return_lse, return_weights)
     call = check_call(
         query, key, value, mask, bias, block_mask, min_weight, causal, window, align, q_lengths,
-        kv_lengths, 1.0, None, alibi_slopes, sink, dropout_p, rng, layout,
+        kv_lengths, None, 1.0, None, alibi_slopes, sink, dropout_p, rng, layout,
     )  # fmt: skip
     result = forward(call, out, return_weights, *_compiled(check_weight(weight, call, out)))
     return returned(call, result, return_lse, return_weights)
@@ -202,7 +202,7 @@ def additive_attention_vjp(
     return_lse, return_weights = check_returned(return_lse, return_weights)
     call = check_call(
         query, key, value, mask, bias, block_mask, min_weight, causal, window, align, q_lengths,
-        kv_lengths, 1.0, None, alibi_slopes, sink, dropout_p, rng, layout,
+        kv_lengths, None, 1.0, None, alibi_slopes, sink, dropout_p, rng, layout,
     )  # fmt: skip
     checked = check_weight(weight, call, out)
     result = forward_for_gradients(call, out, return_weights, *_compiled(checked))

@@ -54,6 +54,7 @@ def attention(
     align: Align = None,
     q_lengths: ArrayLike | None = None,
     kv_lengths: ArrayLike | None = None,
+    top_k: int | None = None,
     scale: float | None = None,
     softcap: float | None = None,
     alibi_slopes: ArrayLike | None = None,
@@ -122,6 +123,10 @@ def attention(
     q_lengths, kv_lengths : array_like of int (B…), optional
         How many queries and keys of each item are valid, counted from the first. A single number
         where there are no leading axes.
+    top_k : int, optional
+        Each query attends to this many of the keys it sees: those of the highest scores, the lower
+        index first among equal ones, and to all where it sees fewer. At most Lk; a sink does not
+        count. lse is that of these keys, and gradients pass through them alone.
     scale : float, optional
         Factor on the products query · key; None is 1 / √D. Finite in the type that is computed in.
     softcap : float, optional
@@ -201,6 +206,7 @@ def attention(
     - ALiBi: Press et al. 2022, https://arxiv.org/abs/2108.12409
     - Window: Beltagy et al. 2020, https://arxiv.org/abs/2004.05150
     - Softcap: Gemma 2, 2024, https://arxiv.org/abs/2408.00118
+    - Top-k: Gupta et al. 2021, https://arxiv.org/abs/2106.06899
     - Sinks: Xiao et al. 2024, https://arxiv.org/abs/2309.17453
     - Dropout: Srivastava et al. 2014, https://jmlr.org/papers/v15/srivastava14a.html
     - Counter-based random bits: Salmon et al. 2011, https://doi.org/10.1145/2063384.2063405
@@ -235,7 +241,7 @@ def attention(
     """
     call = check_call(
         query, key, value, mask, bias, block_mask, min_weight, causal, window, align, q_lengths,
-        kv_lengths, scale, softcap, alibi_slopes, sink, dropout_p, rng, layout,
+        kv_lengths, top_k, scale, softcap, alibi_slopes, sink, dropout_p, rng, layout,
     )  # fmt: skip
     if return_lse is return_weights is return_skipped is False:
         return forward_alone(call, out)

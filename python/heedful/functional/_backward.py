@@ -9,6 +9,7 @@ With P the weights before dropout, Z dropout's factors and T the type that is co
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -16,7 +17,7 @@ import numpy as np
 from heedful._core import native
 from heedful.functional._call import Call
 from heedful.functional._dtypes import Array, cast_like, rounded
-from heedful.functional._forward import Forward
+from heedful.functional._forward import Forward, kept_keys
 from heedful.functional._overflow import SHRINK, all_finite, may_overflow, recompute
 from heedful.functional._plan import Plan, Target
 from heedful.functional._results import allocate
@@ -45,13 +46,18 @@ def backward(
     dweights: Any = None,
     compute: Callable[..., bool] = native.attention_backward,
     rounds: bool = True,
+    kept: Array | None = None,
 ) -> Gradients:
     """dout, dlse and dweights as the caller sees them; lse and weights with all axes.
 
     out is in its own type or, for 16-bit inputs, better in the one that is computed in. Without
     `rounds` the gradients of query, key and value are returned unrounded, to be added to others.
+    With top_k, `kept` are the keys that the forward call kept, if they are known.
     """
     plan, row_term = call.plan, None
+    if plan.top_k:
+        kept = kept_keys(call) if kept is None else kept
+        compute = partial(native.top_k_backward, kept)
     axes, dtype = plan.axes, plan.computing
     dout = cast_like("dout", dout, axes.out, plan.dtype)
     if dlse is not None or dweights is not None:
@@ -162,7 +168,9 @@ def pullback_of(call: Call, forward: Forward, run: Callable[..., Found]) -> Call
 
     It returns what `run`, called like :func:`backward`, returns.
     """
-    _, lse, weights, out = forward
+    _, lse, weights, out, kept = forward
+    if kept is not None:
+        run = partial(run, kept=kept)
     call = Call._make((*call[:-1], None))  # the originals of converted inputs are not kept
 
     def pullback(dout: Any, dlse: Any = None, dweights: Any = None) -> Found:

@@ -64,6 +64,7 @@ def check_call(
     align: Any = None,
     q_lengths: Any = None,
     kv_lengths: Any = None,
+    top_k: Any = None,
     scale: Any = None,
     softcap: Any = None,
     alibi_slopes: Any = None,
@@ -83,7 +84,7 @@ def check_call(
         value = key[..., :0] if key.ndim else key
     # in the order of _options
     arrays = query, key, value, mask, bias, alibi_slopes, sink
-    values = causal, window, align, layout, starts is not None
+    values = causal, window, align, top_k, layout, starts is not None
     plan = plans.get(native.describe(arrays, values))
     if plan is None:  # otherwise they are arrays already
         plan, arrays = find_plan(arrays, values, names)
@@ -123,6 +124,8 @@ def _check_blocks(
     if block_mask is not None:
         blocks = check_block_mask(block_mask, axes, batch, lengths, packed is not None)
     min_weight = check_min_weight(min_weight)
+    if min_weight > 0 and plan.top_k:
+        raise ValueError(f"min_weight must be 0 where top_k is given: got {min_weight}")
     if min_weight > 0:
         return droppable(blocks, min_weight, axes, batch, lengths, plan.computing.itemsize)
     return blocks

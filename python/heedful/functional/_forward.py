@@ -1,14 +1,23 @@
 """One checked call run forward: result arrays, compiled functions, return values."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from heedful._checks import flag
 from heedful._core import native
 from heedful.functional._call import Call
 from heedful.functional._dropped_blocks import DroppedCount
 from heedful.functional._dtypes import Array, round_into
-from heedful.functional._results import allocate, allocate_lse, allocate_out, check_out
+from heedful.functional._results import (
+    allocate,
+    allocate_kept,
+    allocate_lse,
+    allocate_out,
+    check_out,
+)
 
 
 class Forward(NamedTuple):
@@ -16,6 +25,7 @@ class Forward(NamedTuple):
     lse: Array  # (*batch, H, Lq)
     weights: Array | None  # (*batch, H, Lq, Lk)
     unrounded: Array  # out in the type computed in; out itself where that is its type
+    kept: Array | None = None  # int32 (*batch, H, Lq, top_k), if needed again
 
 
 def run(
@@ -23,7 +33,10 @@ def run(
     out: Array,
     lse: Array | None,
     compute: Callable[..., None] = native.attention_forward,
+    kept: Array | None = None,
 ) -> None:
+    if call.plan.top_k:
+        compute = partial(native.top_k_forward, call.plan.top_k, kept)
     (
         query, key, value, geometry, items, scale, softcap, mask, bias, block_mask,
         alibi_slopes, sink, dropout_p, seed, _, _,
@@ -42,6 +55,8 @@ def run_weights(
     average_heads: bool = False,
     compute: Callable[..., None] = native.attention_weights,
 ) -> None:
+    if call.plan.top_k:
+        compute = partial(native.top_k_weights, call.plan.top_k)
     compute(
         call.query, call.key, lse, weights, rows, average_heads,
         *call.shared, call.dropout_p, call.seed,
@@ -84,14 +99,25 @@ def forward_for_gradients(
     """
     out = allocate_out(call) if out is None else check_out(out, call)
     result = _allocate_results(call, out, with_weights)
+    if call.plan.top_k:
+        result = result._replace(kept=allocate_kept(call))
     if out.dtype == call.plan.computing:
-        run(call, out, result.lse, compute)
+        run(call, out, result.lse, compute, result.kept)
     else:
         unrounded = allocate_out(call, call.plan.computing)
         result = result._replace(unrounded=unrounded)
-        run(call, unrounded, result.lse, compute)
+        run(call, unrounded, result.lse, compute, result.kept)
         round_into(out, unrounded)
     return _with_weights(call, result, compute_weights)
+
+
+def kept_keys(call: Call) -> Array:
+    """The keys that each row attends to, of a call with top_k: those of its forward call."""
+    axes, kept = call.plan.axes, allocate_kept(call)
+    shape = axes.layout.shape(axes.batch, axes.heads, axes.query_length, 0)
+    piece = call._replace(value=call.key[..., :0], dropout_p=0.0, seed=0)
+    run(piece, np.empty(shape, call.dtype), None, kept=kept)
+    return kept
 
 
 def _allocate_results(call: Call, out: Array, with_weights: bool) -> Forward:

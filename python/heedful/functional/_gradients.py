@@ -63,6 +63,7 @@ def attention_vjp(
     align: Align = None,
     q_lengths: ArrayLike | None = None,
     kv_lengths: ArrayLike | None = None,
+    top_k: int | None = None,
     scale: float | None = None,
     softcap: float | None = None,
     alibi_slopes: ArrayLike | None = None,
@@ -109,8 +110,8 @@ def attention_vjp(
     and recomputes the weights tile by tile (Dao et al. 2022,
     https://arxiv.org/abs/2205.14135): memory stays linear in the lengths. It does not copy what it
     keeps: change these arrays only after the last call. For 16-bit inputs it keeps out in float32,
-    before rounding. It draws no random numbers, dropout's seed is kept; calling it again returns
-    the same gradients.
+    before rounding, with top_k also which keys each query attends to. It draws no random numbers,
+    dropout's seed is kept; calling it again returns the same gradients.
 
     Rows that attend to nothing have gradients of 0 (except the sink), and dlse has no effect where
     lse is −inf. Sums are formed in float32 (float64 for float64) and rounded once to the type of
@@ -142,7 +143,7 @@ def attention_vjp(
     return_lse, return_weights = check_returned(return_lse, return_weights)
     call = check_call(
         query, key, value, mask, bias, block_mask, min_weight, causal, window, align, q_lengths,
-        kv_lengths, scale, softcap, alibi_slopes, sink, dropout_p, rng, layout,
+        kv_lengths, top_k, scale, softcap, alibi_slopes, sink, dropout_p, rng, layout,
     )  # fmt: skip
     count = DroppedCount(call) if flag("return_skipped", return_skipped) else None
     result = forward_for_gradients(call, out, return_weights)
@@ -168,6 +169,7 @@ def attention_backward(
     align: Align = None,
     q_lengths: ArrayLike | None = None,
     kv_lengths: ArrayLike | None = None,
+    top_k: int | None = None,
     scale: float | None = None,
     softcap: float | None = None,
     alibi_slopes: ArrayLike | None = None,
@@ -244,7 +246,7 @@ def attention_backward(
     """
     call = check_call(
         query, key, value, mask, bias, block_mask, min_weight, causal, window, align, q_lengths,
-        kv_lengths, scale, softcap, alibi_slopes, sink, dropout_p, rng, layout,
+        kv_lengths, top_k, scale, softcap, alibi_slopes, sink, dropout_p, rng, layout,
     )  # fmt: skip
     check_same_seed(dropout_p, rng)
     axes = call.plan.axes

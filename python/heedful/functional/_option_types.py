@@ -34,6 +34,7 @@ class PositionOptions(TypedDict, total=False):
     align: Align
     q_lengths: ArrayLike | None
     kv_lengths: ArrayLike | None
+    top_k: int | None
     scale: float | None
     softcap: float | None
     alibi_slopes: ArrayLike | None

@@ -55,6 +55,7 @@ OPTIONS = (
     Option("align", None, "value", '{"upper_left", "lower_right"}, int or array_like of int'),
     Option("q_lengths", None, "call", "array_like of int"),
     Option("kv_lengths", None, "call", "array_like of int"),
+    Option("top_k", None, "value", "int, optional", (*_ADDITIVE, "attention_scores")),
     # they belong to dot products of query and key; the weight of additive attention is its scale
     Option("scale", None, "call", "float, optional", _ADDITIVE),
     Option("softcap", None, "call", "float, optional", _ADDITIVE),

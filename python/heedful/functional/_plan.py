@@ -24,6 +24,7 @@ from heedful.functional._layout import Shape, check_layout
 from heedful.functional._options import ARRAY_NAMES, ARRAYS, INPUTS
 from heedful.functional._positions import check_diagonal, check_offset
 from heedful.functional._shapes import check_axes
+from heedful.functional._top_k import check_top_k
 
 _MAX_PLANS = 1024
 
@@ -57,7 +58,7 @@ class Plan:
         query, key, value = arrays[:3]
         options = dict(zip(ARRAY_NAMES[3:], arrays[3:], strict=True))
         bias, sink = options["bias"], options["sink"]
-        causal, window, align, layout, packed = values
+        causal, window, align, top_k, layout, packed = values
         length_first = check_layout(layout)
         types = types_together(query, key, value, names)
         if packed:
@@ -66,6 +67,7 @@ class Plan:
         self.dtype = types[0]  # of query and out
         self.computing = computing_type(self.dtype)
         self.scale = 1.0 / math.sqrt(axes.depth) if axes.depth else 1.0
+        self.top_k = check_top_k(top_k, axes.key_length)
         self.diagonal = check_diagonal(causal, window, align, options["alibi_slopes"] is not None)
         self.by_item = self.diagonal.by_item
         offset = 0

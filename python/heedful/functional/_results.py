@@ -11,6 +11,7 @@ from heedful.functional._call import Call
 from heedful.functional._dtypes import Array, DType
 from heedful.functional._options import ARRAY_NAMES
 
+KEY_INDEX = np.dtype(np.int32)
 _MAX_OVERLAP_WORK = 100_000  # numpy's effort, past which arrays count as overlapping
 
 
@@ -38,6 +39,12 @@ def allocate_out(call: Call, dtype: DType | None = None) -> Array:
 def allocate_lse(call: Call) -> Array:
     fill = None if call.items is None else -math.inf
     return allocate("lse", call.plan.axes.rows, call.plan.computing, fill)
+
+
+def allocate_kept(call: Call) -> Array:
+    """Indices of the keys that each row attends to, where there is a top_k."""
+    shape = (*call.plan.axes.rows, call.plan.top_k)
+    return allocate("the indices of the kept keys", shape, KEY_INDEX)
 
 
 def check_out(out: Any, call: Call) -> Array:

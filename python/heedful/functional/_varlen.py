@@ -55,6 +55,7 @@ def attention_varlen(
     align: Align = None,
     q_lengths: ArrayLike | None = None,
     kv_lengths: ArrayLike | None = None,
+    top_k: int | None = None,
     scale: float | None = None,
     softcap: float | None = None,
     alibi_slopes: ArrayLike | None = None,
@@ -91,7 +92,7 @@ def attention_varlen(
     block_mask : BlockMask, optional
         As in :func:`attention`, of the queries and keys counted in each sequence: at least as long
         as the longest one. Its leading axes broadcast to (n, H).
-    min_weight, causal, window, scale, softcap, sink, dropout_p, rng, out, return_lse
+    min_weight, causal, window, top_k, scale, softcap, sink, dropout_p, rng, out, return_lse
         As in :func:`attention`. Dropout is keyed by the sequence and the positions in it, so it
         drops the same weights as a call with these sequences as the items of a padded batch. There
         is no mask, no bias and no return_weights.
@@ -122,7 +123,7 @@ def attention_varlen(
     return_lse = flag("return_lse", return_lse)
     call = check_call(
         query, key, value, None, None, block_mask, min_weight, causal, window, align, q_lengths,
-        kv_lengths, scale, softcap, alibi_slopes, sink, dropout_p, rng, "blhd",
+        kv_lengths, top_k, scale, softcap, alibi_slopes, sink, dropout_p, rng, "blhd",
         (cu_seqlens_q, cu_seqlens_k),
     )  # fmt: skip
     if not return_lse:
@@ -166,6 +167,7 @@ def attention_varlen_vjp(
     align: Align = None,
     q_lengths: ArrayLike | None = None,
     kv_lengths: ArrayLike | None = None,
+    top_k: int | None = None,
     scale: float | None = None,
     softcap: float | None = None,
     alibi_slopes: ArrayLike | None = None,
@@ -213,7 +215,7 @@ def attention_varlen_vjp(
     return_lse = flag("return_lse", return_lse)
     call = check_call(
         query, key, value, None, None, block_mask, min_weight, causal, window, align, q_lengths,
-        kv_lengths, scale, softcap, alibi_slopes, sink, dropout_p, rng, "blhd",
+        kv_lengths, top_k, scale, softcap, alibi_slopes, sink, dropout_p, rng, "blhd",
         (cu_seqlens_q, cu_seqlens_k),
     )  # fmt: skip
     result = forward_for_gradients(call, out, False)

@@ -103,7 +103,7 @@ def attention_scores(
     """
     call = check_call(
         query, key, NO_VALUE, mask, bias, block_mask, 0.0, causal, window, align, q_lengths,
-        kv_lengths, scale, softcap, alibi_slopes, sink, 0.0, None, layout,
+        kv_lengths, None, scale, softcap, alibi_slopes, sink, 0.0, None, layout,
     )  # fmt: skip
     requested = _check_rows(call, rows)
     count = call.plan.axes.query_length if requested is None else len(requested)
@@ -126,6 +126,7 @@ def attention_weights(
     align: Align = None,
     q_lengths: ArrayLike | None = None,
     kv_lengths: ArrayLike | None = None,
+    top_k: int | None = None,
     scale: float | None = None,
     softcap: float | None = None,
     alibi_slopes: ArrayLike | None = None,
@@ -188,7 +189,7 @@ def attention_weights(
     average_heads = flag("average_heads", average_heads)
     call = check_call(
         query, key, NO_VALUE, mask, bias, block_mask, min_weight, causal, window, align, q_lengths,
-        kv_lengths, scale, softcap, alibi_slopes, sink, dropout_p, rng, layout,
+        kv_lengths, top_k, scale, softcap, alibi_slopes, sink, dropout_p, rng, layout,
     )  # fmt: skip
     requested = _check_rows(call, rows)
     count = call.plan.axes.query_length if requested is None else len(requested)

@@ -73,7 +73,8 @@ REPRESENTATIVE = [
     "tiny_and_odd", "broadcast_leading_axes", "grouped", "unscaled", "mask_full", "bias_heads",
     "bias_with_minus_infinity", "causal_tall_at_the_end", "window_both", "alibi_per_item",
     "lengths_and_sink", "softcap_bias_causal", "sink_and_empty_rows", "dropout", "everything",
-    "decode_with_everything", "decode_three_rows",
+    "decode_with_everything", "decode_three_rows", "top_k", "top_k_decode", "top_k_shared_bias",
+    "top_k_bias_keys", "top_k_bias_queries", "top_k_with_everything",
 ]  # fmt: skip
 
 

@@ -42,7 +42,7 @@ def test_threads_do_not_change_a_bit(case: Case, wide_dtype: np.dtype[Any]) -> N
 REPEATED = [
     "vit", "grouped_past_a_tile", "decode_grouped_split", "causal_past_tiles", "bias_past_a_tile",
     "dropout_half_past_tiles", "everything", "many_queries", "few_rows_split",
-    "decode_with_everything",
+    "decode_with_everything", "top_k_past_tiles", "top_k_with_everything",
 ]  # fmt: skip
 
 

@@ -56,6 +56,9 @@ class MultiHeadAttention(Typed):
         Factor of the dot products; None is 1 / √D, 1 leaves them unscaled.
     softcap : float, optional
         cap(s) = softcap · tanh(s / softcap).
+    top_k : int, optional
+        Each query attends to the keys of its highest scores alone, at most this many: see
+        :func:`heedful.attention`. None is all.
     sink : bool, default False
         Whether each head learns a score without a value, so that it may attend to nothing.
     alibi : bool or array_like, (H,), default False
@@ -80,7 +83,8 @@ class MultiHeadAttention(Typed):
     Vaswani et al. 2017, https://arxiv.org/abs/1706.03762. Named ``nn.MultiheadAttention`` in
     PyTorch, with the same parameters; there True in a mask hides a key, here False does.
     Grouped heads: Ainslie et al. 2023, https://arxiv.org/abs/2305.13245. ALiBi: Press et al. 2022,
-    https://arxiv.org/abs/2108.12409. Sinks: Xiao et al. 2024, https://arxiv.org/abs/2309.17453.
+    https://arxiv.org/abs/2108.12409. Top-k: Gupta et al. 2021, https://arxiv.org/abs/2106.06899.
+    Sinks: Xiao et al. 2024, https://arxiv.org/abs/2309.17453.
     Computes in `dtype`, whatever the input; threads may share it, see :class:`Layer`.
 
     Examples
@@ -102,6 +106,7 @@ class MultiHeadAttention(Typed):
     in_proj_weight: Any  # a Parameter when assigned, an array when read
     in_proj_bias: Any
     sink: Any
+    top_k: int | None = None  # of a layer that an earlier version pickled
 
     def __init__(
         self,
@@ -117,6 +122,7 @@ class MultiHeadAttention(Typed):
         rotary: bool | float = False,
         scale: float | None = None,
         softcap: float | None = None,
+        top_k: int | None = None,
         sink: bool = False,
         alibi: bool | ArrayLike = False,
         dtype: DTypeLike = np.float32,
@@ -146,6 +152,7 @@ class MultiHeadAttention(Typed):
         if self.rotary and self.depth % 2:
             raise ValueError(f"rotary needs an even number of features in a head: got {self.depth}")
         self.scores = Scores.of(self.num_heads, scale, softcap, alibi)
+        self.top_k = None if top_k is None else size("top_k", top_k)
         self.sink = Parameter(np.zeros(self.num_heads, self.dtype)) if flag("sink", sink) else None
         rng = generator(rng)
         make_projections(self, flag("bias", bias), rng)
@@ -223,6 +230,8 @@ class MultiHeadAttention(Typed):
         else:
             q, k, v = projections.project()
             q, k = self._rotated(q, 0), self._rotated(k, 0)
+        if self.top_k is not None and self.top_k < k.shape[-3]:
+            options["top_k"] = self.top_k
         if not mode.training:
             with argument_names(alibi_slopes="alibi"):
                 heads, weights = _split(attention(q, k, v, **options), return_weights)
@@ -287,6 +296,7 @@ class MultiHeadAttention(Typed):
         for name, width in (("kdim", self.kdim), ("vdim", self.vdim)):
             shown += "" if width == self.d_model else f", {name}={width}"
         shown += f", dropout={self.dropout:g}" if self.dropout else ""
+        shown += "" if self.top_k is None else f", top_k={self.top_k}"
         return shown + self.scores.shown() + ("" if self.sink is None else ", sink=True")
 
 

@@ -43,7 +43,7 @@ class DecoderLayer(Typed):
         Of dropout, as in :class:`EncoderLayer`.
     activation, norm_first, eps, bias
         As in :class:`EncoderLayer`.
-    num_kv_heads, scale, softcap, sink
+    num_kv_heads, scale, softcap, top_k, sink
         Of both attentions, see :class:`MultiHeadAttention`.
     rotary, alibi
         Of the self-attention, as positions of memory and x are unrelated.
@@ -80,6 +80,7 @@ class DecoderLayer(Typed):
         rotary: bool | float = False,
         scale: float | None = None,
         softcap: float | None = None,
+        top_k: int | None = None,
         sink: bool = False,
         alibi: bool | ArrayLike = False,
         dtype: DTypeLike = np.float32,
@@ -90,7 +91,7 @@ class DecoderLayer(Typed):
         self.norm_first = flag("norm_first", norm_first)
         shared: dict[str, Any] = {
             "num_kv_heads": num_kv_heads, "dropout": rate, "bias": bias, "scale": scale,
-            "softcap": softcap, "sink": sink, "dtype": dtype, "rng": rng,
+            "softcap": softcap, "top_k": top_k, "sink": sink, "dtype": dtype, "rng": rng,
         }  # fmt: skip
         self.self_attn = MultiHeadAttention(
             d_model, num_heads, causal=True, rotary=rotary, alibi=alibi, **shared
@@ -184,7 +185,7 @@ class Decoder(Stack[DecoderLayer]):
     num_layers : int
     d_model, num_heads, dff, rate, activation, norm_first, eps, bias
         Of each :class:`DecoderLayer`; eps and bias of the final norm too.
-    num_kv_heads, rotary, scale, softcap, sink, alibi
+    num_kv_heads, rotary, scale, softcap, top_k, sink, alibi
         See :class:`DecoderLayer`.
     norm : bool, optional
         Whether there is a final norm; None: if `norm_first`.
@@ -221,6 +222,7 @@ class Decoder(Stack[DecoderLayer]):
         rotary: bool | float = False,
         scale: float | None = None,
         softcap: float | None = None,
+        top_k: int | None = None,
         sink: bool = False,
         alibi: bool | ArrayLike = False,
         dtype: DTypeLike = np.float32,
@@ -232,7 +234,7 @@ class Decoder(Stack[DecoderLayer]):
             return DecoderLayer(
                 d_model, num_heads, dff, rate, activation=activation, norm_first=norm_first,
                 eps=eps, bias=bias, num_kv_heads=num_kv_heads, rotary=rotary, scale=scale,
-                softcap=softcap, sink=sink, alibi=alibi, dtype=dtype, rng=rng,
+                softcap=softcap, top_k=top_k, sink=sink, alibi=alibi, dtype=dtype, rng=rng,
             )  # fmt: skip
 
         super().__init__(

@@ -44,7 +44,7 @@ class EncoderLayer(Typed):
         Of the norms.
     bias : bool, default True
         Whether linear layers and norms have a bias.
-    num_kv_heads, causal, rotary, scale, softcap, sink, alibi
+    num_kv_heads, causal, rotary, scale, softcap, top_k, sink, alibi
         See :class:`MultiHeadAttention`.
     dtype : {float32, float64}
     rng : None, int or numpy.random.Generator
@@ -81,6 +81,7 @@ class EncoderLayer(Typed):
         rotary: bool | float = False,
         scale: float | None = None,
         softcap: float | None = None,
+        top_k: int | None = None,
         sink: bool = False,
         alibi: bool | ArrayLike = False,
         dtype: DTypeLike = np.float32,
@@ -91,8 +92,8 @@ class EncoderLayer(Typed):
         self.norm_first = flag("norm_first", norm_first)
         self.self_attn = MultiHeadAttention(
             d_model, num_heads, num_kv_heads=num_kv_heads, dropout=rate, bias=bias,
-            causal=causal, rotary=rotary, scale=scale, softcap=softcap, sink=sink, alibi=alibi,
-            dtype=dtype, rng=rng,
+            causal=causal, rotary=rotary, scale=scale, softcap=softcap, top_k=top_k, sink=sink,
+            alibi=alibi, dtype=dtype, rng=rng,
         )  # fmt: skip
         self.linear1 = Linear(d_model, dff, bias, activation=activation, dtype=dtype, rng=rng)
         self.linear2 = Linear(dff, d_model, bias, dtype=dtype, rng=rng)
@@ -151,7 +152,7 @@ class Encoder(Stack[EncoderLayer]):
     num_layers : int
     d_model, num_heads, dff, rate, activation, norm_first, eps, bias
         Of each :class:`EncoderLayer`; eps and bias of the final norm too.
-    num_kv_heads, causal, rotary, scale, softcap, sink, alibi
+    num_kv_heads, causal, rotary, scale, softcap, top_k, sink, alibi
         See :class:`MultiHeadAttention`.
     norm : bool, optional
         Whether there is a final norm; None: if `norm_first`.
@@ -189,6 +190,7 @@ class Encoder(Stack[EncoderLayer]):
         rotary: bool | float = False,
         scale: float | None = None,
         softcap: float | None = None,
+        top_k: int | None = None,
         sink: bool = False,
         alibi: bool | ArrayLike = False,
         dtype: DTypeLike = np.float32,
@@ -200,7 +202,8 @@ class Encoder(Stack[EncoderLayer]):
             return EncoderLayer(
                 d_model, num_heads, dff, rate, activation=activation, norm_first=norm_first,
                 eps=eps, bias=bias, num_kv_heads=num_kv_heads, causal=causal, rotary=rotary,
-                scale=scale, softcap=softcap, sink=sink, alibi=alibi, dtype=dtype, rng=rng,
+                scale=scale, softcap=softcap, top_k=top_k, sink=sink, alibi=alibi, dtype=dtype,
+                rng=rng,
             )  # fmt: skip
 
         super().__init__(

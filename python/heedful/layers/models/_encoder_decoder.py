@@ -25,7 +25,7 @@ class EncoderDecoder(Typed):
     num_encoder_layers, num_decoder_layers : int, default 6
     dff, rate, activation, norm_first, eps, bias
         Of each layer, see :class:`EncoderLayer`; eps and bias of the two final norms too.
-    num_kv_heads, rotary, scale, softcap, sink, alibi
+    num_kv_heads, rotary, scale, softcap, top_k, sink, alibi
         See :class:`EncoderLayer` and :class:`DecoderLayer`.
     dtype : {float32, float64}
     rng : None, int or numpy.random.Generator
@@ -62,6 +62,7 @@ class EncoderDecoder(Typed):
         rotary: bool | float = False,
         scale: float | None = None,
         softcap: float | None = None,
+        top_k: int | None = None,
         sink: bool = False,
         alibi: bool | ArrayLike = False,
         dtype: DTypeLike = np.float32,
@@ -71,7 +72,7 @@ class EncoderDecoder(Typed):
         shared: dict[str, Any] = {
             "norm": True, "activation": activation, "norm_first": norm_first, "eps": eps,
             "bias": bias, "num_kv_heads": num_kv_heads, "rotary": rotary, "scale": scale,
-            "softcap": softcap, "sink": sink, "alibi": alibi, "dtype": dtype,
+            "softcap": softcap, "top_k": top_k, "sink": sink, "alibi": alibi, "dtype": dtype,
             "rng": generator(rng),
         }  # fmt: skip
         encoder_layers = size("num_encoder_layers", num_encoder_layers)

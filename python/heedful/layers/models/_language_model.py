@@ -44,7 +44,7 @@ class LanguageModel(Typed):
         subtracted from the scores, see :class:`MultiHeadAttention`.
     tied : bool, default True
         Whether the projection shares the embedding's weight.
-    num_kv_heads, scale, softcap, sink
+    num_kv_heads, scale, softcap, top_k, sink
         See :class:`MultiHeadAttention`.
     window : int, optional
         Maximum number of previous tokens that a token attends to; None is all.
@@ -84,6 +84,7 @@ class LanguageModel(Typed):
         num_kv_heads: int | None = None,
         scale: float | None = None,
         softcap: float | None = None,
+        top_k: int | None = None,
         sink: bool = False,
         window: int | None = None,
         activation: str = "gelu",
@@ -108,8 +109,8 @@ class LanguageModel(Typed):
         self.encoder = Encoder(
             num_layers, d_model, num_heads, dff, rate, activation=activation,
             norm_first=True, causal=True, rotary=kind == "rotary", alibi=kind == "alibi",
-            num_kv_heads=num_kv_heads, scale=scale, softcap=softcap, sink=sink, dtype=dtype,
-            rng=rng,
+            num_kv_heads=num_kv_heads, scale=scale, softcap=softcap, top_k=top_k, sink=sink,
+            dtype=dtype, rng=rng,
         )  # fmt: skip
         for layer in self.encoder.layers:
             for last in (layer.self_attn.out_proj, layer.linear2):

@@ -45,7 +45,7 @@ class Transformer(EncoderDecoder):
     positions : {"sinusoidal", "rotary", "alibi"}
         Sines and cosines that are added to the vectors; or queries and keys are rotated, or
         distances subtracted from the scores, in self-attention.
-    num_kv_heads, scale, softcap, sink
+    num_kv_heads, scale, softcap, top_k, sink
         See :class:`MultiHeadAttention`.
     padding_idx : int, optional
         A token that pads sequences at their ends: it is never attended to, and its vectors stay 0
@@ -97,6 +97,7 @@ class Transformer(EncoderDecoder):
         num_kv_heads: int | None = None,
         scale: float | None = None,
         softcap: float | None = None,
+        top_k: int | None = None,
         sink: bool = False,
         padding_idx: int | None = None,
         tied: bool = False,
@@ -109,7 +110,7 @@ class Transformer(EncoderDecoder):
         super().__init__(
             d_model, num_heads, num_layers, num_layers, dff, rate, activation=activation,
             norm_first=norm_first, eps=eps, bias=bias, num_kv_heads=num_kv_heads,
-            rotary=kind == "rotary", scale=scale, softcap=softcap, sink=sink,
+            rotary=kind == "rotary", scale=scale, softcap=softcap, top_k=top_k, sink=sink,
             alibi=kind == "alibi", dtype=dtype, rng=rng,
         )  # fmt: skip
         self.padding_idx = padding_idx
