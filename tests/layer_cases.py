@@ -85,6 +85,8 @@ CASES = [
               several(M, (3, 7, 5), (3, 7, 7)), drops=True),
     LayerCase("multi_head_grouped", seeded(L.MultiHeadAttention, 12, 6, num_kv_heads=2, bias=False,
               rotary=True, causal=True), rows(3, 5, 12), {"window": (2, 0)}),
+    LayerCase("multi_head_wide", seeded(L.MultiHeadAttention, 6, 4, num_kv_heads=2, head_dim=5),
+              rows(*M)),
     LayerCase("multi_head_mask", seeded(L.MultiHeadAttention, 6, 2), rows(*M),
               {"mask": np.tri(5, dtype=bool), "kv_lengths": [5, 3, 1]}),
     LayerCase("multi_head_added", seeded(L.MultiHeadAttention, 6, 2), rows(*M),

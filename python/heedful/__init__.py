@@ -33,6 +33,7 @@ if TYPE_CHECKING:  # imported on first access, see __getattr__
     from heedful import functional as functional
     from heedful import integrations as integrations
     from heedful import layers as layers
+    from heedful import pruning as pruning
     from heedful import testing as testing
     from heedful import training as training
     from heedful.functional import BlockMask as BlockMask
@@ -64,7 +65,8 @@ __all__ = [
     "show_config",
 ]
 
-_PARTS = {"benchmark", "data", "functional", "integrations", "layers", "testing", "training"}
+_PARTS = {"benchmark", "data", "functional", "integrations", "layers", "pruning", "testing",
+          "training"}  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from every_option.values import MASK
+from heedful import BlockMask
 from heedful import layers as L
 from heedful.layers import Layer
 
@@ -15,6 +16,7 @@ X = RNG.standard_normal((3, 5, 6)).astype(np.float32)
 MEMORY = RNG.standard_normal((3, 5, 6)).astype(np.float32)
 TOKENS = np.array([[1, 2, 3, 4, 1], [2, 5, 6, 1, 1], [7, 1, 2, 3, 0]])
 SMALL = {"d_model": 6, "num_heads": 3}
+BLOCKS = BlockMask(np.array([[True, False], [True, True]]), 3, 5)
 
 
 class Row(NamedTuple):
@@ -57,8 +59,10 @@ ROWS = [
         "x": "any", "positions": [(1.5, TypeError), ("a", TypeError), (np.arange(4), ValueError)]}),
     Row(L.Residual, {"layer": L.Linear(6, 6, rng=0)}, {"x": X}),
     Row(L.MultiHeadAttention, SMALL, {"query": X},
-        call_good={"bias": np.eye(5), "value": None},
-        call_bad={"bias": "bias", "value": []},
+        call_good={"bias": np.eye(5), "value": None, "block_mask": BLOCKS},
+        call_bad={"bias": "bias", "value": [],
+                  "block_mask": [("a", TypeError), (np.ones((5, 5), bool), TypeError),
+                                 (BlockMask.causal(6), ValueError)]},
         idle={"call align": ALIGN}),
     Row(L.RelativeAttention, SMALL, {"x": X, "memory": MEMORY}),
     Row(L.AdditiveAttention, {"d_model": 6}, {"query": X, "key": MEMORY},

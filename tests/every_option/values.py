@@ -68,7 +68,7 @@ GOOD: dict[str, Any] = {
     "padding_idx": 1, "tied": True, "positions": "sinusoidal", "window": (1, 1), "max_length": 9,
     "units": 7, "hidden": 7, "num_queries": 2, "num_layers": 2, "num_heads": 1, "d_model": 6,
     "segments": 3, "pooler": True, "first_position": 2, "memory_length": 2, "scaled": False,
-    "axis": 1, "base": 100.0, "center": False, "kernel_regularizer": "l2",
+    "head_dim": 5, "axis": 1, "base": 100.0, "center": False, "kernel_regularizer": "l2",
     "bias_regularizer": "l1", "num_encoder_layers": 2, "num_decoder_layers": 2,
     # of calls
     "mask": np.tri(5, dtype=bool), "align": 1, "q_lengths": [5, 3, 1], "kv_lengths": [5, 3, 1],
@@ -85,7 +85,7 @@ BAD: dict[str, Bad] = {
          "num_encoder_layers", "num_decoder_layers", "dff", "vocabulary", "source_vocabulary",
          "target_vocabulary", "max_length", "num_features", "code_size", "num_queries", "units",
          "num_kv_heads", "kdim", "vdim", "hidden", "memory_length", "num_beams", "segment",
-         "capacity", "top_k"], SIZE
+         "capacity", "top_k", "head_dim"], SIZE
     ),
     **dict.fromkeys(
         ["bias", "use_bias", "sink", "norm_first", "tied", "pooler", "scaled", "center",
@@ -118,6 +118,7 @@ BAD: dict[str, Bad] = {
     "align": ALIGN,
     "cache": [([], T), ("a", T)],
     "caches": [([], V), ("a", T), (3, T)],
+    "observe": [(3, T), ("a", T)],
     "residual": [(np.ones((3, 5, 5)), V), (np.ones((3, 5, 6)) * 1j, T)],
     "first": [(-1, V), (1.5, T), ([1, 2], V), ("a", T)],
     "layer": [(3, T), (None, T), (np.tanh, T)],

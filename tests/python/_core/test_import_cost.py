@@ -64,7 +64,8 @@ def test_the_time_stays_in_proportion_to_numpy_s(
     assert ours < 3 * numpys  # the goal is 1.5; a busy machine measures with much noise
 
 
-PARTS = ["benchmark", "data", "functional", "integrations", "layers", "testing", "training"]
+PARTS = ["benchmark", "data", "functional", "integrations", "layers", "pruning", "testing",
+         "training"]  # fmt: skip
 
 
 @pytest.mark.parametrize("part", PARTS)

@@ -19,6 +19,7 @@ class Projected(Protocol):
     """The layer that owns the parameters: its heads, and the widths of its inputs."""
 
     d_model: int
+    num_heads: int
     num_kv_heads: int
     depth: int
     kdim: int
@@ -33,8 +34,8 @@ class Projected(Protocol):
 
 def make_projections(layer: Projected, bias: bool, rng: np.random.Generator) -> None:
     """Create the parameters of a layer: one weight if all inputs have the same width."""
-    narrow = layer.num_kv_heads * layer.depth
-    rows = {"q": layer.d_model, "k": narrow, "v": narrow}
+    wide, narrow = layer.num_heads * layer.depth, layer.num_kv_heads * layer.depth
+    rows = {"q": wide, "k": narrow, "v": narrow}
     widths = {"q": layer.d_model, "k": layer.kdim, "v": layer.vdim}
     if layer.kdim == layer.vdim == layer.d_model:
         shape = (sum(rows.values()), layer.d_model)
@@ -54,9 +55,9 @@ class Projections:
 
     def __init__(self, layer: Projected, query: Any, key: Any, value: Any) -> None:
         self.layer = layer
-        narrow = layer.num_kv_heads * layer.depth
-        self.rows = (layer.d_model, narrow, narrow)  # outputs of q, k, v
-        self.begins = (0, layer.d_model, layer.d_model + narrow)
+        wide, narrow = layer.num_heads * layer.depth, layer.num_kv_heads * layer.depth
+        self.rows = (wide, narrow, narrow)  # outputs of q, k, v
+        self.begins = (0, wide, wide + narrow)
         # the argument to whose gradient each of q, k, v contributes
         self.arguments = (0, 0, 0) if key is None else (0, 1, 1) if value is None else (0, 1, 2)
         query = layer.array("query", query, layer.d_model)

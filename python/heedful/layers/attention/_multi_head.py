@@ -14,6 +14,7 @@ from heedful.base._parameter import Parameter
 from heedful.base._types import Array, Backward, Rng, generator
 from heedful.functional import KVCache, attention, attention_vjp, rotary_embedding
 from heedful.layers._typed import Typed
+from heedful.layers.attention._head_sizes import HeadSizes
 from heedful.layers.attention._input_projections import Projections, joined, make_projections
 from heedful.layers.attention._masks import check_mask_of_heads, mask_or_bias
 from heedful.layers.attention._scores import Scores
@@ -39,9 +40,11 @@ class MultiHeadAttention(Typed):
     d_model : int
         Width E of query and of y.
     num_heads : int
-        H; it must divide d_model. The width of a head is D = E / H.
+        H; it must divide d_model where head_dim is None.
     num_kv_heads : int, optional
         Heads of key and value, which must divide H; query heads share them in groups. None is H.
+    head_dim : int, optional
+        Width D of a head; None is E / H.
     kdim, vdim : int, optional
         Widths of key and value; None is E.
     dropout : float, default 0
@@ -70,13 +73,15 @@ class MultiHeadAttention(Typed):
 
     Attributes
     ----------
-    in_proj_weight : numpy.ndarray, (E + 2 · Hkv · D, E)
+    in_proj_weight : numpy.ndarray, (H · D + 2 · Hkv · D, E)
         Wq, Wk and Wv, stacked; if kdim or vdim differ from E there are
         q_proj_weight, k_proj_weight and v_proj_weight instead.
-    in_proj_bias : numpy.ndarray, (E + 2 · Hkv · D,), or None
-    out_proj : Linear
+    in_proj_bias : numpy.ndarray, (H · D + 2 · Hkv · D,), or None
+    out_proj : Linear, from H · D to E
     sink : numpy.ndarray, (H,), or None
         0 at first.
+    pruned_heads, pruned_kv_heads : tuple of int
+        Heads that the layer had and has lost, see :func:`heedful.pruning.prune_heads`.
 
     Notes
     -----
@@ -107,6 +112,8 @@ class MultiHeadAttention(Typed):
     in_proj_bias: Any
     sink: Any
     top_k: int | None = None  # of a layer that an earlier version pickled
+    pruned_heads: tuple[int, ...] = ()
+    pruned_kv_heads: tuple[int, ...] = ()
 
     def __init__(
         self,
@@ -114,6 +121,7 @@ class MultiHeadAttention(Typed):
         num_heads: int,
         *,
         num_kv_heads: int | None = None,
+        head_dim: int | None = None,
         kdim: int | None = None,
         vdim: int | None = None,
         dropout: float = 0.0,
@@ -129,20 +137,9 @@ class MultiHeadAttention(Typed):
         rng: Rng = None,
     ) -> None:
         super().__init__(dtype)
-        self.d_model, self.num_heads = size("d_model", d_model), size("num_heads", num_heads)
-        if self.d_model % self.num_heads:
-            raise ValueError(
-                f"num_heads must divide d_model: got d_model={d_model}, num_heads={num_heads}"
-            )
-        self.num_kv_heads = size(
-            "num_kv_heads", self.num_heads if num_kv_heads is None else num_kv_heads
-        )
-        if self.num_heads % self.num_kv_heads:
-            raise ValueError(
-                "num_kv_heads must divide num_heads: "
-                f"got num_heads={num_heads}, num_kv_heads={num_kv_heads}"
-            )
-        self.depth = self.d_model // self.num_heads
+        self.d_model = size("d_model", d_model)
+        sizes = HeadSizes.of(self.d_model, num_heads, num_kv_heads, head_dim)
+        self.num_heads, self.num_kv_heads, self.depth = sizes
         self.kdim = self.d_model if kdim is None else size("kdim", kdim)
         self.vdim = self.d_model if vdim is None else size("vdim", vdim)
         self.dropout = probability("dropout", dropout)
@@ -156,11 +153,12 @@ class MultiHeadAttention(Typed):
         self.sink = Parameter(np.zeros(self.num_heads, self.dtype)) if flag("sink", sink) else None
         rng = generator(rng)
         make_projections(self, flag("bias", bias), rng)
-        self.out_proj = Linear(d_model, d_model, bias=bias, dtype=dtype, rng=rng)
+        width = self.num_heads * self.depth
+        self.out_proj = Linear(width, d_model, bias=bias, dtype=dtype, rng=rng)
         if bias:
             self.out_proj.bias[...] = 0
         else:
-            self.out_proj.weight = kaiming(rng, (d_model, d_model), d_model, self.dtype)
+            self.out_proj.weight = kaiming(rng, (d_model, width), width, self.dtype)
 
     def compute(
         self,
@@ -171,6 +169,7 @@ class MultiHeadAttention(Typed):
         *,
         mask: Any = None,
         bias: Any = None,
+        block_mask: Any = None,
         causal: bool | None = None,
         window: Any = None,
         align: Any = None,
@@ -178,6 +177,7 @@ class MultiHeadAttention(Typed):
         kv_lengths: Any = None,
         cache: KVCache | None = None,
         residual: Array | None = None,
+        observe: Any = None,
         return_weights: bool = False,
     ) -> tuple[Any, Backward]:
         """query (…, Lq, E), key (…, Lk, kdim), value (…, Lk, vdim) → y (…, Lq, E).
@@ -191,7 +191,7 @@ class MultiHeadAttention(Typed):
             same for all, or with the axes of all scores: (B, 1, Lq, Lk), (1, H, Lq, Lk), …. Three
             axes are an error, as the first could be items or heads. Padding (B, Lk) is
             ``mask[:, None, None, :]``, or `kv_lengths`.
-        bias, window, align, q_lengths, kv_lengths
+        bias, block_mask, window, align, q_lengths, kv_lengths
             As in :func:`heedful.attention`.
         causal : bool, optional
             None is the layer's default.
@@ -201,6 +201,9 @@ class MultiHeadAttention(Typed):
             computed at the first call and read from the cache afterwards. Not in training.
         residual : numpy.ndarray, (…, Lq, E), optional
             Added to y; its gradient is that of y.
+        observe : function, optional
+            Called with the queries (…, Lq, H, D), the keys (…, Lk, Hkv, D) and the lse (…, H, Lq)
+            of this call's attention; it must not change them.
         return_weights : bool, default False
             Return (y, weights), the weights (…, H, Lq, Lk).
 
@@ -217,10 +220,13 @@ class MultiHeadAttention(Typed):
         mask = check_mask_of_heads(mask, shapes[0], shapes[1], keys_are_known=cache is None)
         options: dict[str, Any] = {
             "causal": causal, "window": window, "align": align, "layout": "blhd",
+            "block_mask": block_mask,
             "q_lengths": q_lengths, "kv_lengths": kv_lengths, "return_weights": return_weights,
-            **self.scores._asdict(), "sink": self.optional("sink", (self.num_heads,)),
-            **mask_or_bias(mask, bias),
+            "return_lse": observe is not None, "sink": self.optional("sink", (self.num_heads,)),
+            **self.scores._asdict(), **mask_or_bias(mask, bias),
         }  # fmt: skip
+        if observe is not None and not callable(observe):
+            raise TypeError(f"observe must be a function: got {named(observe)}")
         if cache is not None:
             if not isinstance(cache, KVCache):
                 raise TypeError(f"cache must be a KVCache: got {named(cache)}")
@@ -232,17 +238,21 @@ class MultiHeadAttention(Typed):
             q, k = self._rotated(q, 0), self._rotated(k, 0)
         if self.top_k is not None and self.top_k < k.shape[-3]:
             options["top_k"] = self.top_k
-        if not mode.training:
-            with argument_names(alibi_slopes="alibi"):
-                heads, weights = _split(attention(q, k, v, **options), return_weights)
-            y, _ = self.out_proj.compute(mode, joined(heads), residual)
-            return ((y, weights) if return_weights else y), _no_backward
-        if self.dropout:
+        pullback: Any = None
+        if mode.training and self.dropout:
             options |= {"dropout_p": self.dropout, "rng": mode.seed()}
         with argument_names(alibi_slopes="alibi"):
-            out, pullback = attention_vjp(q, k, v, **options)
-        heads, weights = _split(out, return_weights)
+            if mode.training:
+                out, pullback = attention_vjp(q, k, v, **options)
+            else:
+                out = attention(q, k, v, **options)
+        heads, *more = out if isinstance(out, tuple) else (out,)
+        if observe is not None:
+            observe(q, k, more.pop(0))
         y, back_out = self.out_proj.compute(mode, joined(heads), residual)
+        result: Any = (y, *more) if return_weights else y
+        if not mode.training:
+            return result, _no_backward
 
         def backward(dy: Any, dweights: Any = None) -> Any:
             gradients = pullback(back_out(dy).reshape(heads.shape), dweights=dweights)
@@ -251,7 +261,7 @@ class MultiHeadAttention(Typed):
             dq, dk = (self._rotated(d, 0, inverse=True) for d in gradients[:2])
             return projections.backward(dq, dk, gradients.value)
 
-        return ((y, weights) if return_weights else y), backward
+        return result, backward
 
     def _rotated(self, heads: Array, first: Any, inverse: bool = False) -> Array:
         """Queries or keys (…, L, H, D) rotated by their positions, which begin at `first`."""
@@ -290,18 +300,12 @@ class MultiHeadAttention(Typed):
         return q, cache.key.swapaxes(-2, -3), cache.value.swapaxes(-2, -3)
 
     def extra_repr(self) -> str:
-        shown = f"{self.d_model}, {self.num_heads}"
-        if self.num_kv_heads != self.num_heads:
-            shown += f", num_kv_heads={self.num_kv_heads}"
+        shown = HeadSizes(self.num_heads, self.num_kv_heads, self.depth).shown(self.d_model)
         for name, width in (("kdim", self.kdim), ("vdim", self.vdim)):
             shown += "" if width == self.d_model else f", {name}={width}"
         shown += f", dropout={self.dropout:g}" if self.dropout else ""
         shown += "" if self.top_k is None else f", top_k={self.top_k}"
         return shown + self.scores.shown() + ("" if self.sink is None else ", sink=True")
-
-
-def _split(out: Any, with_weights: bool) -> tuple[Array, Array | None]:
-    return out if with_weights else (out, None)
 
 
 def _no_backward(*_: Any) -> None:

@@ -122,23 +122,31 @@ class EncoderLayer(Typed):
         mask, bias, causal, window, align, q_lengths, kv_lengths, cache
             Of the self-attention, see ``MultiHeadAttention.compute``.
         """
-        x = self.array("x", x, self.self_attn.d_model)
         given = given_options(
             mask=mask, bias=bias, causal=causal, window=window, align=align, q_lengths=q_lengths,
             kv_lengths=kv_lengths, cache=cache,
         )  # fmt: skip
+        x, back_attend = self.attend(mode, x, **given)
+        x, back_feed = self.feed(mode, x)
+        return x, lambda dy: back_attend(back_feed(dy))
 
-        def attend(x: Array, residual: Array | None) -> tuple[Any, Backward]:
+    def attend(self, mode: Mode, x: Any, **options: Any) -> tuple[Array, Backward]:
+        """The first of the two: self-attention with its residual connection, dropout and norm."""
+        x = self.array("x", x, self.self_attn.d_model)
+
+        def function(x: Array, residual: Array | None) -> tuple[Any, Backward]:
             with argument_names(query="x"):
-                return self.self_attn.computed(mode, x, residual=residual, **given)
+                return self.self_attn.computed(mode, x, residual=residual, **options)
 
-        def feed(x: Array, residual: Array | None) -> tuple[Array, Backward]:
+        return sublayer(mode, x, self.norm1, self.dropout, self.norm_first, function)
+
+    def feed(self, mode: Mode, x: Any) -> tuple[Array, Backward]:
+        """The second of the two: feed-forward with its residual connection, dropout and norm."""
+
+        def function(x: Array, residual: Array | None) -> tuple[Array, Backward]:
             return feed_forward(mode, self.linear1, self.dropout, self.linear2, x, residual)
 
-        first = self.norm_first
-        x, back_attend = sublayer(mode, x, self.norm1, self.dropout, first, attend)
-        x, back_feed = sublayer(mode, x, self.norm2, self.dropout, first, feed)
-        return x, lambda dy: back_attend(back_feed(dy))
+        return sublayer(mode, x, self.norm2, self.dropout, self.norm_first, function)
 
     def extra_repr(self) -> str:
         return "norm_first=True" if self.norm_first else ""

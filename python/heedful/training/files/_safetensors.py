@@ -16,6 +16,8 @@ from heedful.base._types import Array
 
 Shapes = Mapping[str, tuple[int, ...]]
 
+PRUNED = "pruned_heads"  # in the text of a file, see _pruned_heads.py
+
 # by the names of safetensors; float8 and narrower types need scales that are stored elsewhere
 _TYPES = {"F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U64", "U32", "U16", "U8", "BOOL"}
 
@@ -40,6 +42,13 @@ def read_tensors(
     with _open(path) as file:
         _check(file, shapes or {})
         return _arrays(path, file), file.metadata() or {}
+
+
+def read_text(path: AnyPath) -> dict[str, str]:
+    """The text of a safetensors file alone."""
+    with _open(path) as file:
+        text: dict[str, str] = file.metadata() or {}
+        return text
 
 
 def read_shards(
@@ -103,12 +112,14 @@ def _open(path: AnyPath) -> Any:
 
 
 def _check(file: Any, shapes: Shapes) -> None:
+    pruned = PRUNED in (file.metadata() or {})
     for name in file.keys():  # noqa: SIM118, no mapping
         tensor = file.get_slice(name)
         shape, kind = tuple(tensor.get_shape()), str(tensor.get_dtype())
         wanted = shapes.get(name, shape)
         if shape != wanted:
-            raise ValueError(f"{printable(name)} must have shape {wanted}: got {shape}")
+            hint = "; heads were pruned, see heedful.pruning.pruned_heads" * pruned
+            raise ValueError(f"{printable(name)} must have shape {wanted}: got {shape}{hint}")
         if kind not in _TYPES:
             raise TypeError(
                 f"{printable(name)} must be of F64, F32, F16, BF16, integers or BOOL: got {kind}"

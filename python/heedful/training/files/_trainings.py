@@ -12,6 +12,7 @@ from heedful._whole_file import AnyPath
 from heedful.base._module import Module
 from heedful.base._types import Array
 from heedful.training._trainer import trainer_of
+from heedful.training.files._pruned_heads import text_of_heads
 from heedful.training.files._safetensors import read_tensors, write_tensors
 from heedful.training.files._weights import checked_model
 from heedful.training.losses._loss import described
@@ -41,7 +42,8 @@ def save_training(model: Module, path: AnyPath) -> None:
         "kind": {"loss": described(trainer.loss), **trainer.optimizer.description()},
         "frozen": [name for name, own in model.named_parameters() if not own.trainable],
     }
-    write_tensors(tensors, path, {"format": "np", "training": json.dumps(progress)})
+    text = {"format": "np", "training": json.dumps(progress), **text_of_heads(model)}
+    write_tensors(tensors, path, text)
 
 
 def load_training(model: Module, path: AnyPath) -> None:

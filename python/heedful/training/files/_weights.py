@@ -8,6 +8,7 @@ from heedful._checks import flag, named
 from heedful._whole_file import AnyPath
 from heedful.base._module import Module
 from heedful.training.files._checkpoint import read_checkpoint
+from heedful.training.files._pruned_heads import text_of_heads
 from heedful.training.files._safetensors import write_tensors
 
 
@@ -37,7 +38,8 @@ def save_weights(model: Module, path: AnyPath) -> None:
     ...     load_weights(Linear(3, 2), path)
     Mismatch(missing=[], unexpected=[])
     """
-    write_tensors(checked_model(model).state_dict(), path, {"format": "np"})
+    state = checked_model(model).state_dict()
+    write_tensors(state, path, {"format": "np", **text_of_heads(model)})
 
 
 def load_weights(model: Module, path: AnyPath, strict: bool = True) -> Any:
