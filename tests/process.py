@@ -49,6 +49,14 @@ def layer(rows, inputs=97, outputs=301):
     native.norm_backward(dy, y, dbias, None, dx[:, 0].copy(), y, dweight[:, 0].copy(), None)
     native.embedding_gradient(y, np.arange(rows) % 5, -1, dweight[:5].repeat(4, 1)[:, :outputs])
     return np.concatenate([y.ravel(), dx.ravel(), dweight.ravel(), dbias])
+
+def linear_attention(*arrays):
+    '''Linear attention of (B, H, L, D), its sums and its gradients, in a row.'''
+    from heedful.functional import _linear_attention as linear
+    heads, options = [x.swapaxes(1, 2) for x in arrays], {{"kept": None, "causal": True}}
+    found = linear.linear_attention(*heads, adds=True, **options)
+    gradients = linear.linear_attention_gradients(found.out, *heads, found, **options)
+    return np.concatenate([x.ravel() for x in (found.out, *found.added, *gradients)])
 """
 
 

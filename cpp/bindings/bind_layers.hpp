@@ -10,6 +10,7 @@ void register_activations(pybind11::module_& module);
 void register_dropout(pybind11::module_& module);
 void register_norm(pybind11::module_& module);
 void register_rotary(pybind11::module_& module);
+void register_linear_attention(pybind11::module_& module);
 void register_training(pybind11::module_& module);
 
 }  // namespace heedful

@@ -32,6 +32,29 @@ class Row(NamedTuple):
 
 
 ALIGN = "it matters where causal or window is given"
+LENGTH = "it matters to mixers of a fixed length"
+# calls of MultiHeadAttention's alternatives, which refuse what they cannot honour
+NO_SCORES: dict[str, Any] = {
+    "call_good": {"mask": np.arange(5) < 3, "bias": None, "window": None, "align": None,
+                  "return_weights": None},
+    "call_bad": {"bias": [(np.eye(5), ValueError), ([["a"]], ValueError)],
+                 "window": [((1, 0), ValueError), ("a", ValueError)],
+                 "align": [(0, ValueError), ("upper_left", ValueError)],
+                 "return_weights": [(True, ValueError), ("yes", TypeError), (None, TypeError)],
+                 "mask": [*MASK, (np.tri(5, dtype=bool), ValueError),
+                          (np.ones((3, 5), bool), ValueError), (np.zeros((5, 5)), TypeError),
+                          (np.ones((3, 3, 1, 5), bool), ValueError)]},
+}  # fmt: skip
+WITHIN: dict[str, Any] = {  # one sequence
+    "call_good": {**NO_SCORES["call_good"], "key": None, "value": None},
+    "call_bad": {**NO_SCORES["call_bad"], "key": [(MEMORY, ValueError), ([[1.0]], ValueError)],
+                 "value": [(MEMORY, ValueError)], "cache": [([], TypeError), ("a", TypeError)]},
+}  # fmt: skip
+NOT_CAUSAL: dict[str, Any] = {
+    "call_good": {**WITHIN["call_good"], "causal": None},
+    "call_bad": {**WITHIN["call_bad"], "causal": [(True, ValueError), ("yes", TypeError)],
+                 "cache": [([], ValueError), ("a", ValueError)]},
+}  # fmt: skip
 ROWS = [
     *[Row(kind, {}, {"x": X}, call_bad={"x": "any"}) for kind in
       (L.ReLU, L.SiLU, L.Tanh, L.Sigmoid, L.GELU)],
@@ -64,6 +87,13 @@ ROWS = [
                   "block_mask": [("a", TypeError), (np.ones((5, 5), bool), TypeError),
                                  (BlockMask.causal(6), ValueError)]},
         idle={"call align": ALIGN}),
+    Row(L.LinearAttention, SMALL, {"query": X}, call_good={**NO_SCORES["call_good"], "value": None},
+        call_bad={**NO_SCORES["call_bad"], "value": []}),
+    Row(L.SpatialGating, {"d_model": 6, "max_length": 5}, {"query": X}, good={"hidden": 7},
+        **WITHIN),
+    Row(L.TokenMixing, {"d_model": 6, "max_length": 5}, {"query": X}, good={"hidden": 7},
+        **NOT_CAUSAL),
+    Row(L.FourierMixing, {"d_model": 6}, {"query": X}, **NOT_CAUSAL),
     Row(L.RelativeAttention, SMALL, {"x": X, "memory": MEMORY}),
     Row(L.AdditiveAttention, {"d_model": 6}, {"query": X, "key": MEMORY},
         good={"bias": True, "alibi": 0.5},
@@ -76,9 +106,9 @@ ROWS = [
                      ([["a"] * 5] * 3, TypeError), (np.ones((3, 5)) * 1j, TypeError)]}),
     Row(L.FeatureAttention, {"num_features": 6}, {"x": X[0]}),
     Row(L.EncoderLayer, {**SMALL, "dff": 7}, {"x": X}, call_good={"bias": np.eye(5)},
-        call_bad={"bias": "bias"}, idle={"call align": ALIGN}),
+        call_bad={"bias": "bias"}, idle={"call align": ALIGN, "max_length": LENGTH}),
     Row(L.Encoder, {**SMALL, "num_layers": 1, "dff": 7}, {"x": X}, call_good={"bias": np.eye(5)},
-        call_bad={"bias": "bias"}, idle={"call align": ALIGN}),
+        call_bad={"bias": "bias"}, idle={"call align": ALIGN, "max_length": LENGTH}),
     Row(L.DecoderLayer, {**SMALL, "dff": 7}, {"x": X, "memory": MEMORY},
         call_good={"causal": False, "mask": np.eye(5, dtype=bool)}),
     Row(L.Decoder, {**SMALL, "num_layers": 1, "dff": 7}, {"x": X, "memory": MEMORY},

@@ -70,6 +70,7 @@ GOOD: dict[str, Any] = {
     "segments": 3, "pooler": True, "first_position": 2, "memory_length": 2, "scaled": False,
     "head_dim": 5, "axis": 1, "base": 100.0, "center": False, "kernel_regularizer": "l2",
     "bias_regularizer": "l1", "num_encoder_layers": 2, "num_decoder_layers": 2,
+    "mixer": "linear",
     # of calls
     "mask": np.tri(5, dtype=bool), "align": 1, "q_lengths": [5, 3, 1], "kv_lengths": [5, 3, 1],
     "lengths": [5, 3, 1], "memory_lengths": [5, 3, 1], "memory_mask": np.tri(5, dtype=bool),
@@ -98,7 +99,7 @@ BAD: dict[str, Bad] = {
     "length_penalty": FINITE,
     "rotary": [(0.0, V), (-1.0, V), (NAN, V), ("a", T)],
     "alibi": [("a", T), ([1.0], V), ([[1.0]], V), (None, T)],
-    **dict.fromkeys(["activation", "approximate", "positions"], WORD),
+    **dict.fromkeys(["activation", "approximate", "positions", "mixer"], WORD),
     "dtype": DTYPE,
     "rng": RNG,
     "padding_idx": [(99, V), (-1, V), (1.5, T), ("a", T)],

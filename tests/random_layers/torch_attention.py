@@ -45,19 +45,10 @@ class TorchAttention(nn.Module):
 
         Without sinks every row of it is NaN in PyTorch; here it is heedful's definition.
         """
-        if hasattr(self, "in_proj_weight"):
-            weights = self.in_proj_weight.split(self.rows)
-        else:
-            weights = (self.q_proj_weight, self.k_proj_weight, self.v_proj_weight)
-        biases = [None] * 3 if self.in_proj_bias is None else self.in_proj_bias.split(self.rows)
-        q, k, v = (
-            nn.functional.linear(x, weight, bias).unflatten(-1, (-1, self.depth)).transpose(-2, -3)
-            for x, weight, bias in zip((query, key, value), weights, biases, strict=True)
-        )
+        q, k, v = self.heads(query, key, value)
         if self.rotary:
             q, k = rotated(q, self.rotary), rotated(k, self.rotary)
-        group = self.num_heads // self.num_kv_heads
-        k, v = (x.repeat_interleave(group, -3) for x in (k, v))
+        k, v = self.repeated(k), self.repeated(v)
         scores = q @ k.transpose(-1, -2) * self.scale
         if self.softcap is not None:
             scores = self.softcap * torch.tanh(scores / self.softcap)
@@ -72,6 +63,22 @@ class TorchAttention(nn.Module):
             weights = torch.softmax(scores.masked_fill(nothing, 0.0), -1).masked_fill(nothing, 0.0)
         heads = (weights @ v).transpose(-2, -3).flatten(-2)
         return self.out_proj(heads), weights
+
+    def heads(self, query: Any, key: Any, value: Any) -> tuple[Any, Any, Any]:
+        """Queries (…, H, Lq, D), keys and values (…, Hkv, Lk, D)."""
+        if hasattr(self, "in_proj_weight"):
+            weights = self.in_proj_weight.split(self.rows)
+        else:
+            weights = (self.q_proj_weight, self.k_proj_weight, self.v_proj_weight)
+        biases = [None] * 3 if self.in_proj_bias is None else self.in_proj_bias.split(self.rows)
+        q, k, v = (
+            nn.functional.linear(x, weight, bias).unflatten(-1, (-1, self.depth)).transpose(-2, -3)
+            for x, weight, bias in zip((query, key, value), weights, biases, strict=True)
+        )
+        return q, k, v
+
+    def repeated(self, x: Any) -> Any:
+        return x.repeat_interleave(self.num_heads // self.num_kv_heads, -3)
 
 
 def rotated(heads: Any, base: float) -> Any:

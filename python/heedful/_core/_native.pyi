@@ -195,6 +195,39 @@ def rotary(
 ) -> None:
     """Rotates the pairs (i, i + R/2) of features, or (2 i, 2 i + 1); those from R on are copied."""
 
+# Linear attention: arrays of T, (*batch, L, H, D) whatever their strides; leading axes broadcast.
+
+def linear_attention_forward(
+    query: Array,  # (*batch, Lq, H, D)
+    key: Array,  # (*batch, Lk, Hkv, D)
+    value: Array,  # (*batch, Lk, Hkv, Dv)
+    kept: NDArray[np.bool_] | None,  # (*batch, Lk, 1): which keys count
+    batch: tuple[int, ...],
+    causal: bool,  # Lq = Lk, and query i sees keys j ≤ i
+    out: Array,  # (*batch, Lq, H, Dv), written
+    norm: Array,  # (*batch, H, Lq), written
+    # sums of φ(k) vᵀ (*batch, Hkv, D, Dv) and of φ(k) (*batch, Hkv, D), contiguous
+    before_values: Array | None,  # of keys before the first, which all queries see
+    before_features: Array | None,
+    added_values: Array | None,  # of the call's own keys, written
+    added_features: Array | None,
+) -> None:
+    """out = φ(q) Σ_j φ(k) vᵀ / norm, norm = φ(q) · Σ_j φ(k), with φ(x) = elu(x) + 1."""
+
+def linear_attention_backward(
+    query: Array,
+    key: Array,
+    value: Array,
+    kept: NDArray[np.bool_] | None,
+    batch: tuple[int, ...],
+    causal: bool,
+    dout: Array,  # like out
+    out: Array,  # of a forward pass without sums before
+    norm: Array,
+    dquery: Array,  # (*batch, Lq, H, D), written
+    dkey: Array,  # (*batch, Lk, Hkv, D), written
+    dvalue: Array,  # (*batch, Lk, Hkv, Dv), written
+) -> None: ...
 def describe(arrays: tuple[Any, ...], values: tuple[Any, ...]) -> bytes | None:
     """All that checks may depend on except the contents of the arrays, as a key for plans.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from heedful.functional import KVCache
+from heedful.functional import KVCache, LinearState
 
 
 class rollback:  # used as a statement: with rollback(caches):
@@ -18,7 +18,7 @@ class rollback:  # used as a statement: with rollback(caches):
     __slots__ = ("before",)
 
     def __init__(self, *given: Any) -> None:
-        # valid rows are never overwritten, so their lengths are enough
+        # valid rows and sums are never overwritten, so the attributes are enough
         self.before = [(cache, vars(cache).copy()) for cache in _caches(given)]
 
     def __enter__(self) -> None:
@@ -30,9 +30,9 @@ class rollback:  # used as a statement: with rollback(caches):
                 vars(cache).update(state)
 
 
-def _caches(given: Any) -> Iterator[KVCache]:
+def _caches(given: Any) -> Iterator[KVCache | LinearState]:
     """One, or lists and pairs of them."""
-    if isinstance(given, KVCache):
+    if isinstance(given, (KVCache, LinearState)):
         yield given
     elif isinstance(given, (list, tuple)):
         for inner in given:

@@ -11,6 +11,7 @@ from heedful.functional._attention import attention
 from heedful.functional._backward import Gradients
 from heedful.functional._cache import KVCache
 from heedful.functional._gradients import attention_backward, attention_vjp
+from heedful.functional._linear_state import LinearState
 from heedful.functional._merge import merge_attention
 from heedful.functional._multi_head import multi_head_attention
 from heedful.functional._pool import attention_pool, attention_pool_vjp
@@ -27,6 +28,7 @@ __all__ = [
     "BlockMask",
     "Gradients",
     "KVCache",
+    "LinearState",
     "additive_attention",
     "additive_attention_vjp",
     "attention",

@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING
 from heedful import _earlier_modules
 from heedful.base._mode import Mode
 from heedful.base._parameter import Parameter
+from heedful.functional import LinearState
 from heedful.layers._trainable_layer import Layer
 from heedful.layers.attention._additive import AdditiveAttention
 from heedful.layers.attention._feature import FeatureAttention
 from heedful.layers.attention._feature_importance import FeatureImportance
+from heedful.layers.attention._linear import LinearAttention
 from heedful.layers.attention._multi_head import MultiHeadAttention
 from heedful.layers.attention._pooling import AttentionPooling
 from heedful.layers.attention._relative import RelativeAttention
@@ -23,6 +25,9 @@ from heedful.layers.blocks._norm import LayerNorm, RMSNorm
 from heedful.layers.blocks._pooling import Flatten, GlobalAveragePooling
 from heedful.layers.blocks._positions import LearnedPositions, RotaryPositions, SinusoidalPositions
 from heedful.layers.generation._generate import generate
+from heedful.layers.mixing._fourier import FourierMixing
+from heedful.layers.mixing._gating import SpatialGating
+from heedful.layers.mixing._tokens import TokenMixing
 from heedful.layers.models._autoencoder import Autoencoder
 from heedful.layers.models._bert import BertEncoder
 from heedful.layers.models._bert_config import bert_from_config
@@ -54,6 +59,7 @@ __all__ = [
     "FeatureImportance",
     "FeedForward",
     "Flatten",
+    "FourierMixing",
     "GlobalAveragePooling",
     "GlobalAveragePooling1D",
     "LanguageModel",
@@ -62,6 +68,8 @@ __all__ = [
     "LayerNormalization",
     "LearnedPositions",
     "Linear",
+    "LinearAttention",
+    "LinearState",
     "Mode",
     "MultiHeadAttention",
     "Parameter",
@@ -77,7 +85,9 @@ __all__ = [
     "Sigmoid",
     "SinusoidalPositions",
     "Softmax",
+    "SpatialGating",
     "Tanh",
+    "TokenMixing",
     "Transformer",
     "bert_from_config",
     "generate",

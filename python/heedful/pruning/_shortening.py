@@ -73,6 +73,7 @@ class Shortening(Typed):
             x, closure = layer.attend(mode, x, **options)
             closures.append(closure)
             if found:
+                assert isinstance(layer.self_attn, MultiHeadAttention)  # see _check_layer
                 x, closure = shortener.shorten(index, layer.self_attn, x, found.pop())
                 closures.append(closure)
             x, closure = layer.feed(mode, x)

@@ -67,6 +67,10 @@ MODELS: list[tuple[Callable[..., Any], dict[str, Any]]] = [
     (L.Embedding, {"num_embeddings": 6, "d_model": 2}),
     (L.FeedForward, {"d_model": 6, "dff": 8}),
     (L.MultiHeadAttention, {"d_model": 6, "num_heads": 2}),
+    (L.LinearAttention, {"d_model": 6, "num_heads": 2}),
+    (L.SpatialGating, {"d_model": 6, "max_length": 5}),
+    (L.TokenMixing, {"d_model": 6, "max_length": 5}),
+    (L.FourierMixing, {"d_model": 6}),
     (L.AdditiveAttention, {"d_model": 6}),
     (L.AttentionPooling, {"d_model": 6}),
     (L.FeatureAttention, {"num_features": 6}),
@@ -130,6 +134,16 @@ CALLS: list[tuple[str, Callable[..., Any], dict[str, Any]]] = [
         "value": X, "mask": np.ones((5, 5), bool), "bias": np.ones((4, 4)), "causal": 2,
         "window": 3, "q_lengths": [6, 1], "kv_lengths": [4, 1], "align": "up", "cache": [],
         "residual": X[:1], "return_weights": 2}),
+    ("LinearAttention", lambda **o: L.LinearAttention(6, 2)(X, X[:, :3], **o), {
+        "value": X, "mask": np.ones((5, 3), bool), "bias": np.ones((5, 3)), "causal": True,
+        "window": 3, "q_lengths": [6, 1], "kv_lengths": [4, 1], "align": 0, "cache": [],
+        "residual": X[:1], "return_weights": 2}),
+    *[(kind.__name__, lambda kind=kind, o_=o_, **o: kind(6, **o_)(X, **o), {
+        "key": X + 1, "value": X, "mask": np.ones((5, 5), bool), "bias": np.ones((5, 5)),
+        "causal": 2, "window": 3, "q_lengths": [6, 1], "kv_lengths": [6, 1], "align": 0,
+        "cache": [], "residual": X[:1], "return_weights": 2})
+      for kind, o_ in ((L.SpatialGating, {"max_length": 5}), (L.TokenMixing, {"max_length": 5}),
+                       (L.FourierMixing, {}))],
     ("AttentionPooling", lambda **o: L.AttentionPooling(6)(X, **o), {
         "mask": np.ones((2, 4), bool), "lengths": [6, 1], "return_weights": 2}),
     ("AdditiveAttention", lambda **o: L.AdditiveAttention(6)(X, X[:, :3], **o), {

@@ -11,6 +11,7 @@ pytest.importorskip("torch")
 pytest.importorskip("hypothesis")
 
 from fuzz_campaign import run
+from random_layers.alternatives import alternative_cases
 from random_layers.attention import attention_cases
 from random_layers.embedding import embedding_cases
 from random_layers.models import model_cases
@@ -21,7 +22,8 @@ pytestmark = [pytest.mark.peer, pytest.mark.slow]
 
 # what is drawn, and its fraction of all cases
 KINDS = {
-    "attention": (attention_cases, 0.3),
+    "attention": (attention_cases, 0.25),
+    "alternative": (alternative_cases, 0.05),
     "encoder": (encoder_cases, 0.15),
     "decoder": (decoder_cases, 0.15),
     "model": (model_cases, 0.15),

@@ -18,6 +18,7 @@ def models() -> dict[str, layers.Layer]:
     return {
         "encoder": layers.Encoder(2, E, 4, 301, 0.1, norm_first=True, activation="gelu", rng=0),
         "language_model": layers.LanguageModel(V, E, 4, 2, rng=0),
+        "linear_language_model": layers.LanguageModel(V, E, 4, 1, mixer="linear", rng=0),
         "segments": layers.SegmentRecurrentLM(V, E, 4, 1, rng=0),
         "bert": layers.BertEncoder(V, E, 4, 1, 301, 128, rng=0),
         "autoencoder": layers.Autoencoder(E, 31, E, 4, 1, rng=0),
@@ -26,9 +27,9 @@ def models() -> dict[str, layers.Layer]:
 
 @pytest.mark.parametrize("name", models())
 def test_two_steps_end_at_the_same_bits(name: str, rng: np.random.Generator) -> None:
-    reads_tokens = name in ("language_model", "segments", "bert")
+    reads_tokens = name.endswith("language_model") or name in ("segments", "bert")
     x: Any = rng.integers(0, V, (B, L)) if reads_tokens else rng.standard_normal((B, L, E))
-    writes_tokens = name in ("language_model", "segments")
+    writes_tokens = name.endswith("language_model") or name == "segments"
     y = rng.integers(0, V, (B, L)) if writes_tokens else rng.standard_normal((B, L, E))
     kind: Any = training.MeanSquaredError
     if writes_tokens:

@@ -23,6 +23,8 @@ ENTRY_POINTS = {
     "scaled_dot_product_attention": "heedful.scaled_dot_product_attention(q, k, v)",
     "additive_attention": "heedful.additive_attention(q, k, v, w)",
     "additive_attention_vjp": "gradients(heedful.additive_attention_vjp(q, k, v, w))",
+    "linear attention": "linear_attention(q, k, v)",
+    "linear attention of two ranges": "linear_attention(*long)",
     "dense layer of few rows": "layer(3)",
     "dense layer of some rows": "layer(41)",
     "dense layer of many rows": "layer(403)",
@@ -41,6 +43,7 @@ heedful.set_num_threads({threads})
 from heedful._core import native
 
 q, k, v = arrays(2, 3, 301, 16)
+long = arrays(1, 2, 1100, 16)
 bias = rng.standard_normal((2, 3, 301, 301)).astype("f")
 w = k[0, 0, 0]
 starts = np.array([0, 97, 301])

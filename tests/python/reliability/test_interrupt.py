@@ -27,6 +27,7 @@ LONG_CALLS = {
     "additive": "heedful.additive_attention(*x, x[0][0, 0, 0])",
     "additive of one query": "heedful.additive_attention(x[0][..., :1, :], "
     "*stretched(x[1:], 64, 2**32), x[0][0, 0, 0])",
+    "linear attention": "long_linear_attention(2**19, 128, 64)",
     "few rows of a dense layer": "long_layer(3, 2**20, 2**22)",
     "some rows of a dense layer": "long_layer(17, 2**20, 2**18)",
     "many rows of a dense layer": "long_layer(4096, 2**22, 4096)",
@@ -53,6 +54,12 @@ def repeated(rows, columns):
 def long_layer(rows, inputs, outputs):
     native.linear_forward(repeated(rows, inputs), repeated(outputs, inputs), None, None, "gelu",
                           None, np.empty((rows, outputs), "f"))
+
+def long_linear_attention(length, depth, heads):
+    rows = np.broadcast_to(np.sin(np.arange(depth, dtype="f")), (1, length, heads, depth))
+    out, norm = np.empty((1, length, heads, 1), "f"), np.empty((1, heads, length), "f")
+    native.linear_attention_forward(rows, rows, rows[..., :1], None, (1,), True, out, norm,
+                                    None, None, None, None)
 
 deep = np.broadcast_to(rng.standard_normal(2**19).astype("f"), (1, 1, 2**20, 2**19))
 # for gradients without a forward pass of minutes: an out and lse made up

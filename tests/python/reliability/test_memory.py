@@ -24,6 +24,7 @@ CALLS = {
     "attention_varlen_vjp": "gradients(heedful.attention_varlen_vjp(*packed))",
     "merge_attention": "heedful.merge_attention([out, out], [lse, lse])",
     "additive_attention_vjp": "gradients(heedful.additive_attention_vjp(q, k, v, k[0, 0, 0]))",
+    "linear attention": "linear_attention(q, k, v)",
     "dense layer": "layer((3, 41, 203)[i % 3])",
     "scaled_dot_product_attention": "heedful.scaled_dot_product_attention(q, k, v)",
 }

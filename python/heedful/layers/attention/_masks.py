@@ -1,17 +1,21 @@
-"""Masks of layers: ambiguous shapes are errors."""
+"""Masks of layers: ambiguous shapes are errors, and so are those that a layer cannot honour."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from heedful._checks import as_array
+from heedful._checks import as_array, flag, named
 from heedful.base._types import Array
 from heedful.functional._dtypes import largest
+from heedful.functional._positions import check_lengths
 from heedful.functional._restrictions import mask_or_bias as check_floating
+from heedful.functional._shapes import broadcasts
 
 Shape = tuple[int, ...]
+Kept = NDArray[np.bool_] | None  # (…, L): which positions count
 
 
 def mask_or_bias(mask: Any, bias: Any = None) -> dict[str, Any]:
@@ -70,3 +74,49 @@ def _check_flat(mask: Array, scores: tuple[int, int], padding: str) -> None:
             f"mask must broadcast to (Lq, Lk), here {scores}: got shape {mask.shape}; for padding "
             f"(B, Lk) write {padding} or give kv_lengths"
         )
+
+
+def kept_keys(mask: Any, kv_lengths: Any, batch: Shape, length: int) -> Kept:
+    """Which of the keys (…, L) count, for layers that cannot hide a key from some queries alone."""
+    kept = None if mask is None else _check_key_mask(mask, batch, length)
+    if kv_lengths is None:
+        return kept
+    within = _first(check_lengths("kv_lengths", kv_lengths, batch, length), batch, length)
+    return within if kept is None else within & kept
+
+
+def kept_rows(name: str, lengths: Any, batch: Shape, length: int) -> Kept:
+    """The first positions of each item."""
+    if lengths is None:
+        return None
+    return _first(check_lengths(name, lengths, batch, length), batch, length)
+
+
+def _first(counts: NDArray[np.int64], batch: Shape, length: int) -> NDArray[np.bool_]:
+    kept: NDArray[np.bool_] = np.arange(length) < counts.reshape(*batch, 1)
+    return kept
+
+
+def _check_key_mask(given: Any, batch: Shape, length: int) -> NDArray[np.bool_]:
+    mask = as_array("mask", given)
+    if mask.dtype != np.bool_:
+        raise TypeError(f"mask must be boolean, True for what counts: got type {mask.dtype}")
+    axes = len(batch) + 3
+    *items, heads, queries, keys = (1,) * (axes - mask.ndim) + mask.shape
+    clear = mask.ndim <= 2 or mask.ndim == axes  # others are ambiguous: see above
+    same = clear and heads == queries == 1 and keys in (1, length)
+    if not same or not broadcasts(tuple(items), batch):
+        raise ValueError(
+            f"mask must be the same for all queries, here (…, 1, 1, {length}): got shape "
+            f"{mask.shape}; for padding (B, L) write mask[:, None, None, :] or give kv_lengths"
+        )
+    return np.broadcast_to(mask.reshape(*items, keys), (*items, length))
+
+
+def refuse_options(reason: str, return_weights: Any = False, **options: Any) -> None:
+    """Options of attention that a layer with its call cannot honour."""
+    for name, value in options.items():
+        if value is not None:
+            raise ValueError(f"{name} must be None, {reason}: got {named(value)}")
+    if flag("return_weights", return_weights):
+        raise ValueError(f"return_weights must be False, {reason}: got True")

@@ -299,6 +299,10 @@ class MultiHeadAttention(Typed):
             options |= {"kv_lengths": cache.lengths, "align": before}
         return q, cache.key.swapaxes(-2, -3), cache.value.swapaxes(-2, -3)
 
+    def new_cache(self, capacity: int | None = None) -> KVCache:
+        """An empty cache for the keys and values of earlier tokens."""
+        return KVCache(capacity)
+
     def extra_repr(self) -> str:
         shown = HeadSizes(self.num_heads, self.num_kv_heads, self.depth).shown(self.d_model)
         for name, width in (("kdim", self.kdim), ("vdim", self.vdim)):

@@ -55,6 +55,8 @@ class BertEncoder(Typed):
         from others.
     first_position : int, optional
         Of the first token; None is 0, or padding_idx + 1.
+    mixer : {"attention", "linear", "gating", "mlp", "fourier"}
+        See :class:`EncoderLayer`; with "fourier" it is FNet, Lee-Thorp et al. 2021.
     dtype : {float32, float64}
     rng : None, int or numpy.random.Generator
 
@@ -90,6 +92,7 @@ class BertEncoder(Typed):
         pooler: bool = False,
         padding_idx: int | None = None,
         first_position: int | None = None,
+        mixer: str = "attention",
         dtype: DTypeLike = np.float32,
         rng: Rng = None,
     ) -> None:
@@ -110,7 +113,7 @@ class BertEncoder(Typed):
         self.dropout = Dropout(rate, dtype=dtype)
         self.encoder = Encoder(
             num_layers, d_model, num_heads, dff, rate, activation=activation, eps=eps,
-            dtype=dtype, rng=rng,
+            mixer=mixer, max_length=max_length, dtype=dtype, rng=rng,
         )  # fmt: skip
         self.pooler: Linear | None = None
         if flag("pooler", pooler):

@@ -12,23 +12,23 @@ from heedful.base._argument_names import argument_names
 from heedful.base._mode import Mode
 from heedful.base._sums import plus
 from heedful.base._types import Array, Backward, Rng, generator
-from heedful.functional import KVCache
+from heedful.functional import KVCache, LinearState
 from heedful.functional._shapes import broadcast
 from heedful.layers._typed import Typed
-from heedful.layers.attention._multi_head import MultiHeadAttention
 from heedful.layers.blocks._dropout import Dropout
 from heedful.layers.blocks._feed_forward import feed_forward
 from heedful.layers.blocks._linear import Linear
 from heedful.layers.blocks._norm import LayerNorm
 from heedful.layers.blocks._stack import Stack, given_options
 from heedful.layers.blocks._sublayer import sublayer
+from heedful.layers.models._mixers import ACROSS, make_mixer
 
 
 class DecoderCache(NamedTuple):
     """The caches of one decoder layer, for self-attention and cross-attention."""
 
-    own: KVCache
-    memory: KVCache
+    own: KVCache | LinearState
+    memory: KVCache | LinearState
 
 
 class DecoderLayer(Typed):
@@ -47,6 +47,9 @@ class DecoderLayer(Typed):
         Of both attentions, see :class:`MultiHeadAttention`.
     rotary, alibi
         Of the self-attention, as positions of memory and x are unrelated.
+    mixer : {"attention", "linear"}
+        What both attentions are: :class:`MultiHeadAttention` or :class:`LinearAttention`, which has
+        none of scale, softcap, sink, rotary and alibi.
     dtype : {float32, float64}
     rng : None, int or numpy.random.Generator
 
@@ -83,6 +86,7 @@ class DecoderLayer(Typed):
         top_k: int | None = None,
         sink: bool = False,
         alibi: bool | ArrayLike = False,
+        mixer: str = "attention",
         dtype: DTypeLike = np.float32,
         rng: Rng = None,
     ) -> None:
@@ -91,12 +95,13 @@ class DecoderLayer(Typed):
         self.norm_first = flag("norm_first", norm_first)
         shared: dict[str, Any] = {
             "num_kv_heads": num_kv_heads, "dropout": rate, "bias": bias, "scale": scale,
-            "softcap": softcap, "top_k": top_k, "sink": sink, "dtype": dtype, "rng": rng,
+            "softcap": softcap, "top_k": top_k, "sink": sink, "dtype": self.dtype, "rng": rng,
+            "known": ACROSS,
         }  # fmt: skip
-        self.self_attn = MultiHeadAttention(
-            d_model, num_heads, causal=True, rotary=rotary, alibi=alibi, **shared
+        self.self_attn: Typed = make_mixer(
+            mixer, d_model, num_heads, causal=True, rotary=rotary, alibi=alibi, **shared
         )
-        self.multihead_attn = MultiHeadAttention(d_model, num_heads, **shared)
+        self.multihead_attn: Typed = make_mixer(mixer, d_model, num_heads, causal=False, **shared)
         self.linear1 = Linear(d_model, dff, bias, activation=activation, dtype=dtype, rng=rng)
         self.linear2 = Linear(dff, d_model, bias, dtype=dtype, rng=rng)
         self.norm1 = LayerNorm(d_model, eps, bias, dtype=dtype)
@@ -167,6 +172,14 @@ class DecoderLayer(Typed):
 
         return x, backward
 
+    def new_cache(self, capacity: int | None = None) -> DecoderCache:
+        """Empty caches of the kinds that the two attentions read."""
+        # a user's layers may lack them
+        own, memory = (
+            getattr(layer, "new_cache", KVCache) for layer in (self.self_attn, self.multihead_attn)
+        )
+        return DecoderCache(own(capacity), memory())
+
     def extra_repr(self) -> str:
         return "norm_first=True" if self.norm_first else ""
 
@@ -185,7 +198,7 @@ class Decoder(Stack[DecoderLayer]):
     num_layers : int
     d_model, num_heads, dff, rate, activation, norm_first, eps, bias
         Of each :class:`DecoderLayer`; eps and bias of the final norm too.
-    num_kv_heads, rotary, scale, softcap, top_k, sink, alibi
+    num_kv_heads, rotary, scale, softcap, top_k, sink, alibi, mixer
         See :class:`DecoderLayer`.
     norm : bool, optional
         Whether there is a final norm; None: if `norm_first`.
@@ -225,6 +238,7 @@ class Decoder(Stack[DecoderLayer]):
         top_k: int | None = None,
         sink: bool = False,
         alibi: bool | ArrayLike = False,
+        mixer: str = "attention",
         dtype: DTypeLike = np.float32,
         rng: Rng = None,
     ) -> None:
@@ -234,7 +248,8 @@ class Decoder(Stack[DecoderLayer]):
             return DecoderLayer(
                 d_model, num_heads, dff, rate, activation=activation, norm_first=norm_first,
                 eps=eps, bias=bias, num_kv_heads=num_kv_heads, rotary=rotary, scale=scale,
-                softcap=softcap, top_k=top_k, sink=sink, alibi=alibi, dtype=dtype, rng=rng,
+                softcap=softcap, top_k=top_k, sink=sink, alibi=alibi, mixer=mixer, dtype=dtype,
+                rng=rng,
             )  # fmt: skip
 
         super().__init__(
@@ -244,7 +259,7 @@ class Decoder(Stack[DecoderLayer]):
 
     def new_caches(self, capacity: int | None = None) -> list[DecoderCache]:
         """Empty caches for all layers."""
-        return [DecoderCache(KVCache(capacity), KVCache()) for _ in self.layers]
+        return [layer.new_cache(capacity) for layer in self.layers]
 
     def compute(
         self,

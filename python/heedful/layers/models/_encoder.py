@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,15 +12,15 @@ from heedful._checks import each_of, flag, probability, size
 from heedful.base._argument_names import argument_names
 from heedful.base._mode import Mode
 from heedful.base._types import Array, Backward, Rng, generator
-from heedful.functional import KVCache
+from heedful.functional import KVCache, LinearState
 from heedful.layers._typed import Typed
-from heedful.layers.attention._multi_head import MultiHeadAttention
 from heedful.layers.blocks._dropout import Dropout
 from heedful.layers.blocks._feed_forward import feed_forward
 from heedful.layers.blocks._linear import Linear
 from heedful.layers.blocks._norm import LayerNorm
 from heedful.layers.blocks._stack import Stack, chained, given_options
 from heedful.layers.blocks._sublayer import sublayer
+from heedful.layers.models._mixers import make_mixer
 
 
 class EncoderLayer(Typed):
@@ -46,6 +47,13 @@ class EncoderLayer(Typed):
         Whether linear layers and norms have a bias.
     num_kv_heads, causal, rotary, scale, softcap, top_k, sink, alibi
         See :class:`MultiHeadAttention`.
+    mixer : {"attention", "linear", "gating", "mlp", "fourier"}
+        What `self_attn` is: :class:`MultiHeadAttention`, or one of its alternatives
+        :class:`LinearAttention`, :class:`SpatialGating`, :class:`TokenMixing` and
+        :class:`FourierMixing`. An option above that an alternative lacks is an error; the last two
+        cannot be causal.
+    max_length : int, optional
+        Maximum length of a sequence, which the mixers "gating" and "mlp" need.
     dtype : {float32, float64}
     rng : None, int or numpy.random.Generator
 
@@ -84,16 +92,18 @@ class EncoderLayer(Typed):
         top_k: int | None = None,
         sink: bool = False,
         alibi: bool | ArrayLike = False,
+        mixer: str = "attention",
+        max_length: int | None = None,
         dtype: DTypeLike = np.float32,
         rng: Rng = None,
     ) -> None:
         super().__init__(dtype)
         rng, dff, rate = generator(rng), size("dff", dff), probability("rate", rate)
         self.norm_first = flag("norm_first", norm_first)
-        self.self_attn = MultiHeadAttention(
-            d_model, num_heads, num_kv_heads=num_kv_heads, dropout=rate, bias=bias,
-            causal=causal, rotary=rotary, scale=scale, softcap=softcap, top_k=top_k, sink=sink,
-            alibi=alibi, dtype=dtype, rng=rng,
+        self.self_attn: Typed = make_mixer(
+            mixer, d_model, num_heads, max_length=max_length, num_kv_heads=num_kv_heads,
+            dropout=rate, bias=bias, causal=causal, rotary=rotary, scale=scale, softcap=softcap,
+            top_k=top_k, sink=sink, alibi=alibi, dtype=self.dtype, rng=rng,
         )  # fmt: skip
         self.linear1 = Linear(d_model, dff, bias, activation=activation, dtype=dtype, rng=rng)
         self.linear2 = Linear(dff, d_model, bias, dtype=dtype, rng=rng)
@@ -113,14 +123,15 @@ class EncoderLayer(Typed):
         align: Any = None,
         q_lengths: Any = None,
         kv_lengths: Any = None,
-        cache: KVCache | None = None,
+        cache: KVCache | LinearState | None = None,
     ) -> tuple[Array, Backward]:
         """x (…, L, E) → y, of the same shape.
 
         Parameters
         ----------
         mask, bias, causal, window, align, q_lengths, kv_lengths, cache
-            Of the self-attention, see ``MultiHeadAttention.compute``.
+            Of the self-attention, see ``MultiHeadAttention.compute``; or of another mixer, see its
+            own ``compute``.
         """
         given = given_options(
             mask=mask, bias=bias, causal=causal, window=window, align=align, q_lengths=q_lengths,
@@ -148,6 +159,12 @@ class EncoderLayer(Typed):
 
         return sublayer(mode, x, self.norm2, self.dropout, self.norm_first, function)
 
+    def new_cache(self, capacity: int | None = None) -> KVCache | LinearState:
+        """An empty cache of the kind that the self-attention reads."""
+        make = getattr(self.self_attn, "new_cache", KVCache)  # a user's layer may lack it
+        cache: KVCache | LinearState = make(capacity)
+        return cache
+
     def extra_repr(self) -> str:
         return "norm_first=True" if self.norm_first else ""
 
@@ -162,6 +179,8 @@ class Encoder(Stack[EncoderLayer]):
         Of each :class:`EncoderLayer`; eps and bias of the final norm too.
     num_kv_heads, causal, rotary, scale, softcap, top_k, sink, alibi
         See :class:`MultiHeadAttention`.
+    mixer, max_length
+        See :class:`EncoderLayer`.
     norm : bool, optional
         Whether there is a final norm; None: if `norm_first`.
     dtype : {float32, float64}
@@ -201,6 +220,8 @@ class Encoder(Stack[EncoderLayer]):
         top_k: int | None = None,
         sink: bool = False,
         alibi: bool | ArrayLike = False,
+        mixer: str = "attention",
+        max_length: int | None = None,
         dtype: DTypeLike = np.float32,
         rng: Rng = None,
     ) -> None:
@@ -210,8 +231,8 @@ class Encoder(Stack[EncoderLayer]):
             return EncoderLayer(
                 d_model, num_heads, dff, rate, activation=activation, norm_first=norm_first,
                 eps=eps, bias=bias, num_kv_heads=num_kv_heads, causal=causal, rotary=rotary,
-                scale=scale, softcap=softcap, top_k=top_k, sink=sink, alibi=alibi, dtype=dtype,
-                rng=rng,
+                scale=scale, softcap=softcap, top_k=top_k, sink=sink, alibi=alibi, mixer=mixer,
+                max_length=max_length, dtype=dtype, rng=rng,
             )  # fmt: skip
 
         super().__init__(
@@ -231,7 +252,7 @@ class Encoder(Stack[EncoderLayer]):
         align: Any = None,
         q_lengths: Any = None,
         kv_lengths: Any = None,
-        caches: list[KVCache] | None = None,
+        caches: Sequence[KVCache | LinearState] | None = None,
     ) -> tuple[Array, Backward]:
         """x (…, L, E) → y, of the same shape.
 
@@ -239,15 +260,15 @@ class Encoder(Stack[EncoderLayer]):
         ----------
         mask, bias, causal, window, align, q_lengths, kv_lengths
             Of the attention in every layer, see ``MultiHeadAttention.compute``.
-        caches : list of KVCache, optional
-            One for each layer.
+        caches : list of KVCache or of LinearState, optional
+            One for each layer, from its `new_cache`.
         """
         given = given_options(
             mask=mask, bias=bias, causal=causal, window=window, align=align, q_lengths=q_lengths,
             kv_lengths=kv_lengths,
         )  # fmt: skip
         closures: list[Backward] = []
-        own = each_of("caches", caches, len(self.layers), KVCache)
+        own = each_of("caches", caches, len(self.layers), cache_type(self.layers[0]))
         for layer, cache in zip(self.layers, own, strict=True):
             x, closure = layer.computed(mode, x, **given, **given_options(cache=cache))
             if mode.training:
@@ -257,3 +278,8 @@ class Encoder(Stack[EncoderLayer]):
             closures.append(closure)
 
         return x, chained(closures)
+
+
+def cache_type(layer: Typed) -> type[Any]:
+    """The type of the caches of such layers, which a user may have written."""
+    return type(layer.new_cache()) if isinstance(layer, EncoderLayer) else KVCache

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from heedful._checks import size
+from heedful._checks import one_of, size
 from heedful.base._argument_names import argument_names
 from heedful.base._mode import Mode
 from heedful.base._types import Array, Backward, Rng, generator
 from heedful.layers._typed import Typed
 from heedful.layers.models._decoder import Decoder
 from heedful.layers.models._encoder import Encoder
+from heedful.layers.models._mixers import ACROSS
 
 
 class EncoderDecoder(Typed):
@@ -27,6 +28,8 @@ class EncoderDecoder(Typed):
         Of each layer, see :class:`EncoderLayer`; eps and bias of the two final norms too.
     num_kv_heads, rotary, scale, softcap, top_k, sink, alibi
         See :class:`EncoderLayer` and :class:`DecoderLayer`.
+    mixer : {"attention", "linear"}
+        Of all layers, see :class:`DecoderLayer`.
     dtype : {float32, float64}
     rng : None, int or numpy.random.Generator
 
@@ -65,6 +68,7 @@ class EncoderDecoder(Typed):
         top_k: int | None = None,
         sink: bool = False,
         alibi: bool | ArrayLike = False,
+        mixer: str = "attention",
         dtype: DTypeLike = np.float32,
         rng: Rng = None,
     ) -> None:
@@ -73,7 +77,7 @@ class EncoderDecoder(Typed):
             "norm": True, "activation": activation, "norm_first": norm_first, "eps": eps,
             "bias": bias, "num_kv_heads": num_kv_heads, "rotary": rotary, "scale": scale,
             "softcap": softcap, "top_k": top_k, "sink": sink, "alibi": alibi, "dtype": dtype,
-            "rng": generator(rng),
+            "rng": generator(rng), "mixer": one_of("mixer", mixer, ACROSS),
         }  # fmt: skip
         encoder_layers = size("num_encoder_layers", num_encoder_layers)
         decoder_layers = size("num_decoder_layers", num_decoder_layers)

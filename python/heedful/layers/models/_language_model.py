@@ -13,7 +13,7 @@ from heedful.base._argument_names import argument_names
 from heedful.base._mode import Mode
 from heedful.base._rollback import rollback
 from heedful.base._types import Array, Backward, Rng, generator
-from heedful.functional import KVCache
+from heedful.functional import KVCache, LinearState
 from heedful.layers._typed import Typed
 from heedful.layers.blocks._dropout import Dropout
 from heedful.layers.blocks._embedding import Embedding
@@ -21,7 +21,8 @@ from heedful.layers.blocks._linear import Linear
 from heedful.layers.blocks._positions import LearnedPositions, SinusoidalPositions
 from heedful.layers.generation._foreign_options import with_generation_hints
 from heedful.layers.generation._generate import generate
-from heedful.layers.models._encoder import Encoder
+from heedful.layers.models._encoder import Encoder, cache_type
+from heedful.layers.models._mixers import check_causal, check_positions
 from heedful.layers.models._ragged import padded
 
 
@@ -36,7 +37,7 @@ class LanguageModel(Typed):
     dff : int, optional
         None is 4 · d_model.
     max_length : int, default 1024
-        Maximum length of a sequence, if positions are learned.
+        Maximum length of a sequence, if positions are learned or the mixer is "gating".
     rate : float, default 0.1
         Of dropout, see :class:`EncoderLayer`; also after the embedding.
     positions : {"learned", "sinusoidal", "rotary", "alibi"}
@@ -48,6 +49,9 @@ class LanguageModel(Typed):
         See :class:`MultiHeadAttention`.
     window : int, optional
         Maximum number of previous tokens that a token attends to; None is all.
+    mixer : {"attention", "linear", "gating"}
+        See :class:`EncoderLayer`. "linear" generates from a state of constant size; "gating" is
+        limited to sequences of max_length. Both need positions that are added, and no window.
     activation : str, default "gelu"
     dtype : {float32, float64}
     rng : None, int or numpy.random.Generator
@@ -87,6 +91,7 @@ class LanguageModel(Typed):
         top_k: int | None = None,
         sink: bool = False,
         window: int | None = None,
+        mixer: str = "attention",
         activation: str = "gelu",
         dtype: DTypeLike = np.float32,
         rng: Rng = None,
@@ -96,8 +101,13 @@ class LanguageModel(Typed):
         kind = one_of("positions", positions, ("learned", "sinusoidal", "rotary", "alibi"))
         self.vocabulary, d_model = size("vocabulary", vocabulary), size("d_model", d_model)
         dff = 4 * d_model if dff is None else size("dff", dff)
-        self.max_length = size("max_length", max_length) if kind == "learned" else None
+        check_causal(mixer)
+        check_positions(kind, mixer)
+        limited = kind == "learned" or mixer == "gating"
+        self.max_length = size("max_length", max_length) if limited else None
         self.window = None if window is None else (size("window", window), 0)
+        if window is not None and mixer != "attention":
+            raise ValueError(f"window must be None with mixer={mixer!r}: got {window}")
         self.embedding = Embedding(vocabulary, d_model, dtype=dtype, rng=rng)
         self.embedding.weight = self.embedding.weight * 0.02
         self.positions: LearnedPositions | SinusoidalPositions | None = None
@@ -110,7 +120,7 @@ class LanguageModel(Typed):
             num_layers, d_model, num_heads, dff, rate, activation=activation,
             norm_first=True, causal=True, rotary=kind == "rotary", alibi=kind == "alibi",
             num_kv_heads=num_kv_heads, scale=scale, softcap=softcap, top_k=top_k, sink=sink,
-            dtype=dtype, rng=rng,
+            mixer=mixer, max_length=self.max_length, dtype=dtype, rng=rng,
         )  # fmt: skip
         for layer in self.encoder.layers:
             for last in (layer.self_attn.out_proj, layer.linear2):
@@ -120,8 +130,9 @@ class LanguageModel(Typed):
             self.projection.weight = self.embedding.weight
 
     def compute(
-        self, mode: Mode, tokens: Any, *, lengths: Any = None, caches: list[KVCache] | None = None
-    ) -> tuple[Array, Backward]:
+        self, mode: Mode, tokens: Any, *, lengths: Any = None,
+        caches: Sequence[KVCache | LinearState] | None = None,
+    ) -> tuple[Array, Backward]:  # fmt: skip
         """tokens (B, L) → logits (B, L, vocabulary).
 
         Parameters
@@ -129,17 +140,17 @@ class LanguageModel(Typed):
         lengths : array_like of int (B,), optional
             Number of valid tokens of each sequence. As attention is causal, padding after them
             affects the caches alone.
-        caches : list of KVCache, optional
-            One for each layer; tokens follow those in the caches.
+        caches : list of KVCache or of LinearState, optional
+            One for each layer, from `new_caches`; tokens follow those in the caches.
         """
-        each_of("caches", caches, len(self.encoder.layers), KVCache)
+        each_of("caches", caches, len(self.encoder.layers), cache_type(self.encoder.layers[0]))
         x, back_embedding = self.embedding.compute(mode, tokens)
         back_positions = None
         if self.positions is not None:
             first = caches[0].lengths if caches is not None and len(caches[0].lengths) else 0
             x, back_positions = self.positions.compute(mode, x, first)
         x, drop = self.dropout.compute(mode, x)
-        with argument_names(kv_lengths="lengths"):
+        with argument_names(kv_lengths="lengths", x="tokens"):
             y, back_encoder = self.encoder.compute(
                 mode, x, caches=caches, kv_lengths=lengths, window=self.window
             )
@@ -151,9 +162,9 @@ class LanguageModel(Typed):
 
         return logits, backward
 
-    def new_caches(self, capacity: int | None = None) -> list[KVCache]:
+    def new_caches(self, capacity: int | None = None) -> list[KVCache | LinearState]:
         """Empty caches for all layers."""
-        return [KVCache(capacity) for _ in self.encoder.layers]
+        return [layer.new_cache(capacity) for layer in self.encoder.layers]
 
     def generation_steps(self) -> LanguageSteps:
         return LanguageSteps(self)
@@ -189,7 +200,7 @@ class LanguageSteps:
 
     def __init__(self, model: LanguageModel) -> None:
         self.model, self.longest = model, model.max_length
-        self.caches: list[KVCache] = []
+        self.caches: list[KVCache | LinearState] = []
 
     def start(self, prompts: list[Array]) -> Array:
         tokens, lengths = padded(prompts)

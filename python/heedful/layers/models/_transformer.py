@@ -22,6 +22,7 @@ from heedful.layers.generation._foreign_options import with_generation_hints
 from heedful.layers.generation._generate import generate
 from heedful.layers.models._decoder import DecoderCache
 from heedful.layers.models._encoder_decoder import EncoderDecoder
+from heedful.layers.models._mixers import check_positions
 from heedful.layers.models._ragged import padded, padded_if_ragged
 
 
@@ -47,6 +48,8 @@ class Transformer(EncoderDecoder):
         distances subtracted from the scores, in self-attention.
     num_kv_heads, scale, softcap, top_k, sink
         See :class:`MultiHeadAttention`.
+    mixer : {"attention", "linear"}
+        Of all layers, see :class:`DecoderLayer`; "linear" needs sinusoidal positions.
     padding_idx : int, optional
         A token that pads sequences at their ends: it is never attended to, and its vectors stay 0
         unless the target's is tied.
@@ -99,6 +102,7 @@ class Transformer(EncoderDecoder):
         softcap: float | None = None,
         top_k: int | None = None,
         sink: bool = False,
+        mixer: str = "attention",
         padding_idx: int | None = None,
         tied: bool = False,
         dtype: DTypeLike = np.float32,
@@ -106,12 +110,13 @@ class Transformer(EncoderDecoder):
     ) -> None:
         rng = generator(rng)
         kind = one_of("positions", positions, ("sinusoidal", "rotary", "alibi"))
+        check_positions(kind, mixer)
         num_layers = size("num_layers", num_layers)
         super().__init__(
             d_model, num_heads, num_layers, num_layers, dff, rate, activation=activation,
             norm_first=norm_first, eps=eps, bias=bias, num_kv_heads=num_kv_heads,
             rotary=kind == "rotary", scale=scale, softcap=softcap, top_k=top_k, sink=sink,
-            alibi=kind == "alibi", dtype=dtype, rng=rng,
+            alibi=kind == "alibi", mixer=mixer, dtype=dtype, rng=rng,
         )  # fmt: skip
         self.padding_idx = padding_idx
         source_vocabulary = size("source_vocabulary", source_vocabulary)

@@ -28,6 +28,8 @@ def language_models() -> dict[str, Any]:
         "sinusoidal": LanguageModel(31, positions="sinusoidal", **shared),
         "rotary": LanguageModel(31, positions="rotary", num_kv_heads=2, **shared),
         "window": LanguageModel(31, window=4, **shared),
+        "linear": LanguageModel(31, mixer="linear", num_kv_heads=2, **shared),
+        "gating": LanguageModel(31, max_length=64, mixer="gating", **shared),
         "segments": SegmentRecurrentLM(31, memory_length=64, **shared),
     }
 

@@ -1,0 +1,1 @@
+"""Layers that mix positions without comparing them."""
