@@ -27,12 +27,14 @@ struct RowRun {
   const char* data;
   std::ptrdiff_t stride, count, bytes;  // from row to row; number of rows; bytes of a row
 
-  // Rows [first, first + rows) of a head, `columns` elements each.
+  // Rows [first, first + rows) of a head, `columns` elements each; of several pages, the first
+  // one's.
   static RowRun of(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_t head,
                    std::ptrdiff_t first, std::ptrdiff_t rows, std::ptrdiff_t columns) {
     // columns that are not contiguous lie in cache lines of their own
     const bool spread = view.column_stride != element_size(view.type);
-    return {view.row(item, head, first), view.row_stride, spread ? 0 : rows,
+    if (rows == 0 || spread) return {nullptr, 0, 0, 0};
+    return {view.row(item, head, first), view.row_stride, view.run(first, rows),
             columns * view.column_stride};
   }
 

@@ -7,6 +7,7 @@
 
 #include "arrays/prefetch.hpp"
 #include "simd/half.hpp"
+#include "simd/int8.hpp"
 
 namespace heedful {
 namespace {
@@ -39,6 +40,14 @@ void read_half(Widen widen, const char* from, std::ptrdiff_t stride, T* to, std:
     widen(narrow, wide, size);
     for (std::ptrdiff_t i = 0; i < size; ++i) to[begin + i] = static_cast<T>(wide[i]);
   }
+}
+
+template <class T>
+void read_int8(const char* from, std::ptrdiff_t stride, T* to, std::ptrdiff_t count) {
+  if constexpr (sizeof(T) == sizeof(float)) {
+    if (stride == 1) return simd::convert_row(reinterpret_cast<const simd::Int8*>(from), to, count);
+  }
+  convert<std::int8_t, T>(from, stride, reinterpret_cast<char*>(to), sizeof(T), count);
 }
 
 template <class T>
@@ -81,7 +90,18 @@ void read_row(const char* from, ElementType type, std::ptrdiff_t stride, T* to,
       return read_half(simd::widen_bfloat16, from, stride, to, count);
     case ElementType::boolean:
       return convert<std::uint8_t, T>(from, stride, target, sizeof(T), count);
+    case ElementType::int8:
+      return read_int8(from, stride, to, count);
   }
+}
+
+template <class T>
+void read_row(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_t head, std::ptrdiff_t row,
+              T* to, std::ptrdiff_t columns) {
+  read_row(view.row(item, head, row), view.type, view.column_stride, to, columns);
+  if (!view.scales) return;
+  const T scale = static_cast<T>(view.scale(item, head, row));
+  for (std::ptrdiff_t column = 0; column < columns; ++column) to[column] *= scale;
 }
 
 template <class T>
@@ -102,7 +122,8 @@ void write_row(const T* from, char* to, ElementType type, std::ptrdiff_t stride,
     case ElementType::bfloat16:
       return write_half(simd::narrow_bfloat16, from, to, stride, count);
     case ElementType::boolean:
-      return;  // no result is boolean
+    case ElementType::int8:
+      return;  // no result is of these types
   }
 }
 
@@ -165,8 +186,10 @@ void panel_to_rows(const T* panel, std::ptrdiff_t lanes, std::ptrdiff_t columns,
   }
 }
 
+namespace {
+
 template <class T>
-bool reads_in_place(const TensorView& view, std::ptrdiff_t columns, InPlace condition) {
+bool is_readable(const TensorView& view, std::ptrdiff_t columns, InPlace condition) {
   if (!view.in_place<T>()) return false;
   switch (condition) {
     case InPlace::any_stride:
@@ -179,11 +202,43 @@ bool reads_in_place(const TensorView& view, std::ptrdiff_t columns, InPlace cond
   return false;
 }
 
+// Rows one stride apart.
+template <class T>
+void copy_run(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_t head,
+              std::ptrdiff_t first, std::ptrdiff_t count, std::ptrdiff_t columns, T* buffer) {
+  const std::ptrdiff_t stride = padded<T>(columns);
+  const char* from = view.row(item, head, first);
+  if (columns == stride && view.row_stride == columns * view.column_stride && !view.scales) {
+    // rows without gaps are one long row
+    read_row(from, view.type, view.column_stride, buffer, count * columns);
+    return;
+  }
+  RowRun ahead = RowRun::of(view, item, head, first, count, columns);
+  ahead.next(8);
+  for (std::ptrdiff_t row = 0; row < count; ++row, from += view.row_stride) {
+    T* const to = buffer + row * stride;
+    ahead.next(1);
+    read_row(from, view.type, view.column_stride, to, columns);
+    if (view.scales) {
+      const T scale = static_cast<T>(view.scale(item, head, first + row));
+      for (std::ptrdiff_t column = 0; column < columns; ++column) to[column] *= scale;
+    }
+    for (std::ptrdiff_t column = columns; column < stride; ++column) to[column] = 0;
+  }
+}
+
+}  // namespace
+
+template <class T>
+bool reads_in_place(const TensorView& view, std::ptrdiff_t columns, InPlace condition) {
+  return !view.pages && is_readable<T>(view, columns, condition);
+}
+
 template <class T>
 Rows<T> load_rows(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_t head,
                   std::ptrdiff_t first, std::ptrdiff_t count, std::ptrdiff_t columns,
                   InPlace condition, T* buffer) {
-  if (reads_in_place<T>(view, columns, condition)) {
+  if (is_readable<T>(view, columns, condition) && view.run(first, count) == count) {
     return {reinterpret_cast<const T*>(view.row(item, head, first)),
             view.row_stride / static_cast<std::ptrdiff_t>(sizeof(T))};
   }
@@ -194,19 +249,10 @@ Rows<T> load_rows(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_t he
 template <class T>
 void copy_rows(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_t head,
                std::ptrdiff_t first, std::ptrdiff_t count, std::ptrdiff_t columns, T* buffer) {
-  const std::ptrdiff_t stride = padded<T>(columns);
-  if (columns == stride && view.row_stride == columns * view.column_stride) {
-    // rows without gaps are one long row
-    read_row(view.row(item, head, first), view.type, view.column_stride, buffer, count * columns);
-    return;
-  }
-  RowRun ahead = RowRun::of(view, item, head, first, count, columns);
-  ahead.next(8);
-  for (std::ptrdiff_t row = 0; row < count; ++row) {
-    T* const to = buffer + row * stride;
-    ahead.next(1);
-    read_row(view.row(item, head, first + row), view.type, view.column_stride, to, columns);
-    for (std::ptrdiff_t column = columns; column < stride; ++column) to[column] = 0;
+  while (count > 0) {
+    const std::ptrdiff_t here = view.run(first, count);
+    copy_run(view, item, head, first, here, columns, buffer);
+    first += here, count -= here, buffer += here * padded<T>(columns);
   }
 }
 
@@ -224,6 +270,10 @@ T dot(const T* a, const T* b, std::ptrdiff_t count) {
 
 template void read_row(const char*, ElementType, std::ptrdiff_t, float*, std::ptrdiff_t);
 template void read_row(const char*, ElementType, std::ptrdiff_t, double*, std::ptrdiff_t);
+template void read_row(const TensorView&, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t, float*,
+                       std::ptrdiff_t);
+template void read_row(const TensorView&, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t, double*,
+                       std::ptrdiff_t);
 template void write_row(const float*, char*, ElementType, std::ptrdiff_t, std::ptrdiff_t);
 template void write_row(const double*, char*, ElementType, std::ptrdiff_t, std::ptrdiff_t);
 template void rows_to_panel(const float* const*, std::ptrdiff_t, std::ptrdiff_t, float, float*);

@@ -27,6 +27,11 @@ template <class T>
 void write_row(const T* from, char* to, ElementType type, std::ptrdiff_t stride,
                std::ptrdiff_t count);
 
+// Row `row` of a head as T, times its scale if it has one.
+template <class T>
+void read_row(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_t head, std::ptrdiff_t row,
+              T* to, std::ptrdiff_t columns);
+
 // panel[column][lane] = factor · rows[lane][column]; `lanes` is a multiple of the vector length. Of
 // Stored, which is T, or simd::Bfloat16 for rows of a full vector at least, which it widens.
 template <class T, class Stored>
@@ -54,11 +59,12 @@ enum class InPlace : unsigned char {
   close,
 };
 
+// Whether any rows of a head are read in place.
 template <class T>
 bool reads_in_place(const TensorView& view, std::ptrdiff_t columns, InPlace condition);
 
-// Rows [first, first + count) of one head: in place if reads_in_place, else converted into buffer
-// (count, padded columns) with zeros past the last column.
+// Rows [first, first + count) of one head: in place if reads_in_place, or likewise on a single
+// page, else converted into buffer (count, padded columns) with zeros past the last column.
 template <class T>
 Rows<T> load_rows(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_t head,
                   std::ptrdiff_t first, std::ptrdiff_t count, std::ptrdiff_t columns,

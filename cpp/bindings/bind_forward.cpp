@@ -1,4 +1,4 @@
-// attention_forward, additive_forward, top_k_forward, panel_rows
+// attention_forward, additive_forward, top_k_forward, paged_forward, panel_rows
 #include "attention/forward/forward.hpp"
 #include "attention/problem/panel.hpp"
 #include "attention/top_k/forward.hpp"
@@ -11,9 +11,15 @@ namespace heedful {
 namespace py = pybind11;
 namespace {
 
+// Where keys and values lie on pages: the table of these, and the scales of int8 or None.
+struct Pages {
+  py::array table;
+  py::object key_scales, value_scales;
+};
+
 // top_k: how many keys a query attends to, which are written to `kept`; 0: all that it sees.
 py::object compute(Arguments& arguments, const py::object& weight, std::ptrdiff_t top_k = 0,
-                   const py::object& kept = py::none()) {
+                   const py::object& kept = py::none(), const Pages* pages = nullptr) {
   const py::array query = arguments.array(), key = arguments.array(), value = arguments.array();
   const py::array out = arguments.array();
   const py::object lse = arguments.array_or_none();
@@ -28,7 +34,11 @@ py::object compute(Arguments& arguments, const py::object& weight, std::ptrdiff_
   problem.dropout_p = arguments.number();
   problem.seed = arguments.seed();
   Batch& batch = attention.batch;
-  const TensorView queries = batch.view(query), keys = batch.view(key), values = batch.view(value);
+  const TensorView queries = batch.view(query);
+  const TensorView keys =
+      pages ? batch.view_of_pages(key, pages->key_scales, pages->table) : batch.view(key);
+  const TensorView values =
+      pages ? batch.view_of_pages(value, pages->value_scales, pages->table) : batch.view(value);
   const TensorView outs = batch.view(out), sums = batch.view_of_rows_or_none(lse);
   if (top_k > 0) {
     problem.top_k = top_k;
@@ -65,6 +75,13 @@ py::object top_k_forward_of(Arguments& arguments) {
   return compute(arguments, py::none(), top_k, kept);
 }
 
+py::object paged_forward_of(Arguments& arguments) {
+  Pages pages{arguments.array(), {}, {}};
+  pages.key_scales = arguments.array_or_none();
+  pages.value_scales = arguments.array_or_none();
+  return compute(arguments, py::none(), 0, py::none(), &pages);
+}
+
 }  // namespace
 
 void register_forward(py::module_& module) {
@@ -72,6 +89,7 @@ void register_forward(py::module_& module) {
   define<&panel_rows, 1>(module, "panel_rows");
   define<&additive_forward_of, 17>(module, "additive_forward");
   define<&top_k_forward_of, 18>(module, "top_k_forward");
+  define<&paged_forward_of, 19>(module, "paged_forward");
 }
 
 }  // namespace heedful

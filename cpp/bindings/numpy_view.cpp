@@ -40,7 +40,7 @@ std::ptrdiff_t column_stride(const py::array& array, ElementType type) {
 ElementType element_type_of(const py::array& array) {
   const py::dtype dtype = array.dtype();
   if (const auto type = readable_type(dtype)) return *type;
-  throw py::type_error("arrays must be float16, bfloat16, float32, float64 or bool: got " +
+  throw py::type_error("arrays must be float16, bfloat16, float32, float64, int8 or bool: got " +
                        py::str(static_cast<py::object>(dtype)).cast<std::string>());
 }
 
@@ -66,6 +66,8 @@ std::optional<ElementType> readable_type(const py::dtype& dtype) {
       return ElementType::float64;
     case py::detail::npy_api::NPY_BOOL_:
       return ElementType::boolean;
+    case py::detail::npy_api::NPY_BYTE_:
+      return ElementType::int8;
     case 23:  // NPY_HALF, for which pybind11 has no name
       return ElementType::float16;
     default:
@@ -115,6 +117,23 @@ TensorView Batch::view(const py::array& array) {
           stride(array, head_axis),
           stride(array, 5 - head_axis),
           column_stride(array, type)};
+}
+
+TensorView Batch::view_of_pages(const py::array& array, const py::object& scales,
+                                const py::array& table) {
+  page_table_ = {static_cast<const std::int64_t*>(table.data()), length(table, 1), rows(array)};
+  TensorView pages = view(array);
+  pages.pages = &page_table_;
+  pages.page_stride = stride(array, 4);
+  if (!scales.is_none()) {
+    const auto factors = py::reinterpret_borrow<py::array>(scales);
+    TensorView& own = scales_[scales_used_++];
+    own = view_of_rows(factors);
+    own.pages = &page_table_;
+    own.page_stride = stride(factors, 3);
+    pages.scales = &own;
+  }
+  return pages;
 }
 
 std::ptrdiff_t Batch::heads(const py::array& array) const {

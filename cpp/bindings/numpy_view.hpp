@@ -35,6 +35,10 @@ class Batch {
   // Of query, key, value, out and their gradients, whose axes are in the caller's order. Leading
   // axes broadcast against the batch; axes of length 1 get stride 0.
   TensorView view(const pybind11::array& array);
+  // Of key or value pages, with the axes of a matrix after that of the pages, which the entries of
+  // table (batch, pages of an item) name. scales (pages, heads, rows) for pages of int8, or None.
+  TensorView view_of_pages(const pybind11::array& array, const pybind11::object& scales,
+                           const pybind11::array& table);
   std::ptrdiff_t heads(const pybind11::array& array) const;
   std::ptrdiff_t rows(const pybind11::array& array) const;
 
@@ -65,6 +69,10 @@ class Batch {
   int axes_ = 0;
   bool length_first_;
   std::ptrdiff_t size_ = 1;
+
+  PageTable page_table_;
+  std::array<TensorView, 2> scales_;  // of keys and values
+  std::size_t scales_used_ = 0;
 
   // tables of few items are stored inline: small calls allocate nothing
   std::array<std::ptrdiff_t, 64> inline_offsets_;

@@ -83,7 +83,7 @@ void load_paired_rows(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_
                       std::uint32_t* words) {
   for (std::ptrdiff_t row = 0; row < count; row += 2, words += columns) {
     const char* const even = view.row(item, head, first + row);
-    const char* const odd = row + 1 < count ? even + view.row_stride : nullptr;
+    const char* const odd = row + 1 < count ? view.row(item, head, first + row + 1) : nullptr;
     if (odd && view.column_stride == 2) {
       interleave(even, odd, 2, words, columns);  // a constant stride, so it is vectorized
     } else {

@@ -15,9 +15,10 @@ namespace heedful {
 // Number of words for `count` elements.
 inline constexpr std::ptrdiff_t pairs_of(std::ptrdiff_t count) { return (count + 1) / 2; }
 
-// Whether rows are contiguous 16-bit elements of which `columns` fill whole words.
+// Whether rows are contiguous 16-bit elements of which `columns` fill whole words, one stride
+// apart.
 inline bool holds_pairs(const TensorView& view, std::ptrdiff_t columns) {
-  return view.column_stride == 2 && columns % 2 == 0;
+  return view.column_stride == 2 && columns % 2 == 0 && !view.pages;
 }
 
 // Rows [first, first + count) of one head in place, or else copied into buffer

@@ -1,6 +1,6 @@
 // Scores of few rows against many keys, with the lanes over the depth:
 //   scores[row][key] = queries[row] · keys[key]
-// Keys are read in memory order; those of 16 bits (Stored) are widened in registers. Sums over
+// Keys are read in memory order; those of 16 or 8 bits (Stored) are widened in registers. Sums over
 // lanes are computed for as many (row, key) pairs together as a vector has lanes: three operations
 // per pair, a third of what separate sums take.
 #pragma once
@@ -12,6 +12,7 @@
 #include "arrays/rows.hpp"
 #include "kernels/row_vectors.hpp"
 #include "simd/half.hpp"
+#include "simd/int8.hpp"
 #include "simd/packet.hpp"
 
 namespace heedful {

@@ -27,13 +27,13 @@ simd::Words words_of(const char* row) {
 }
 
 // 2 · width rows from `row` in `width` columns, to as many rows of words. Of rows that are not
-// [0, count) zeros, if they are not `All` there.
-template <bool All>
-void transpose_square(const char* first, std::ptrdiff_t row_stride, std::ptrdiff_t row,
-                      std::ptrdiff_t count, std::uint16_t* to, std::ptrdiff_t stride) {
+// [0, count) zeros, if they are not `All` there. row_at(i) is the address of row i.
+template <bool All, class RowAt>
+void transpose_square(const RowAt& row_at, std::ptrdiff_t row, std::ptrdiff_t count,
+                      std::uint16_t* to, std::ptrdiff_t stride) {
   const auto words_at = [&](std::ptrdiff_t at) {
     const bool exists = All || (at >= 0 && at < count);
-    return exists ? words_of(first + at * row_stride) : simd::Words{};
+    return exists ? words_of(row_at(at)) : simd::Words{};
   };
   simd::Square<float> square;
 #pragma GCC unroll 16
@@ -103,9 +103,10 @@ void transpose_tile_rows(const TensorView& view, std::ptrdiff_t item, std::ptrdi
       std::fill_n(to + column * stride, padded_rows, std::uint16_t{0});
     }
     for (std::ptrdiff_t row = 0; row < count; ++row) {
+      const char* const from = view.row(item, head, first + row);
       for (std::ptrdiff_t column = 0; column < columns; ++column) {
-        std::memcpy(to + column * stride + before + row,
-                    rows + row * view.row_stride + column * view.column_stride, sizeof(*to));
+        std::memcpy(to + column * stride + before + row, from + column * view.column_stride,
+                    sizeof(*to));
       }
     }
     return;
@@ -116,9 +117,19 @@ void transpose_tile_rows(const TensorView& view, std::ptrdiff_t item, std::ptrdi
     for (std::ptrdiff_t column = 0; column < columns; column += width) {
       // the last square overlaps the one before
       const std::ptrdiff_t at = std::min(column, columns - width);
-      (all ? transpose_square<true> : transpose_square<false>)(rows + 2 * at, view.row_stride, row,
-                                                               count, to + at * stride + begin,
-                                                               stride);
+      const auto transpose = [&](const auto& row_at) {
+        std::uint16_t* const square = to + at * stride + begin;
+        if (all) {
+          transpose_square<true>(row_at, row, count, square, stride);
+        } else {
+          transpose_square<false>(row_at, row, count, square, stride);
+        }
+      };
+      if (view.pages) {
+        transpose([&](std::ptrdiff_t i) { return view.row(item, head, first + i) + 2 * at; });
+      } else {
+        transpose([&](std::ptrdiff_t i) { return rows + i * view.row_stride + 2 * at; });
+      }
     }
   }
 }

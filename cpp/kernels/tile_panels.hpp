@@ -19,7 +19,8 @@ Rows<std::uint16_t> load_tile_rows(const TensorView& view, std::ptrdiff_t item, 
                                    std::ptrdiff_t columns, std::uint16_t* buffer);
 
 inline bool holds_tile_rows(const TensorView& view, std::ptrdiff_t columns) {
-  return view.column_stride == 2 && view.row_stride == 2 * columns && columns % tile_depth == 0;
+  return view.column_stride == 2 && view.row_stride == 2 * columns && columns % tile_depth == 0 &&
+         !view.pages;
 }
 
 // Rows [first, first + count) of one head, copied: to (padded_count, whole blocks), with rows of

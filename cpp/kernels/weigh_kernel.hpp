@@ -1,7 +1,7 @@
 // Weighted sums of value rows for few rows, with the lanes over the depth:
 //   sums[row][vector] += Σ_key weights[row][key] · values[key][vector]
 // Every value is read once for up to four rows, whole rows at a time where the registers suffice,
-// so that memory is read sequentially. Values of 16 bits (Stored) are widened in registers.
+// so that memory is read sequentially. Values of 16 or 8 bits (Stored) are widened in registers.
 #pragma once
 
 #include <algorithm>
@@ -11,6 +11,7 @@
 #include "arrays/rows.hpp"
 #include "kernels/row_vectors.hpp"
 #include "simd/half.hpp"
+#include "simd/int8.hpp"
 #include "simd/packet.hpp"
 
 namespace heedful {

@@ -146,6 +146,33 @@ VARLEN_BAD: dict[str, Bad] = {
     "block_mask": [one for one in BLOCKS_BAD if one[0] is not BLOCKS_BAD[3][0]],
     "out": [(np.ones((9, 4, 5)), V), ([1.0], T), (3, T)],
 }  # fmt: skip
+PAGED = {
+    "query": Q,
+    "key_pages": K,
+    "value_pages": VALUE,
+    "page_table": [[1], [0]],
+    "kv_lengths": [7, 7],
+}
+SCALES = np.linspace(0.1, 1, 28).reshape(2, 2, 7)
+BYTES = (K * 30).astype(np.int8)
+SCALES_BAD = [*numeric(SCALES, (2, 2, 8)), (SCALES.astype(int), T)]
+PAGED_BAD: dict[str, Bad] = {
+    "query": numeric(Q, (2, 4, 5, 7), (), (3, 4, 5, 6), (2, 3, 5, 6)),
+    "key_pages": [*numeric(K, (2, 2, 7, 7), (7,), (2, 3, 7, 6), (2, 2, 0, 6)), (K.astype(int), T),
+                  (BYTES, V), (K.astype(">f8"), T)],
+    "value_pages": numeric(VALUE, (2, 2, 8, 3), (7,), (2, 3, 7, 3), (3, 2, 7, 3)),
+    "page_table": [([[0], [2]], V), ([[0], [-1]], V), ([0, 1], V), ([[0.0], [1.0]], T), ("a", T),
+                   ([[0], [2**70]], V), (np.ma.masked_equal([[1], [0]], 1), T), ([[0]], V)],
+    "kv_lengths": lengths(7),
+    "cu_seqlens_q": [([0, 4, 10], V), ([1, 4, 9], V), ([0.0, 4.0, 9.0], T), ("a", T), ([0, 9], V)],
+    "key_scales": SCALES_BAD, "value_scales": SCALES_BAD,
+}  # fmt: skip
+PAGED_GOOD = {"cu_seqlens_q": [0, 3, 9], "key_scales": SCALES, "value_scales": SCALES}
+PAGED_MORE = {
+    "cu_seqlens_q": {"query": PACKED, "cu_seqlens_q": [0, 4, 9]},
+    "key_scales": {"key_pages": BYTES, "key_scales": np.ones((2, 2, 7))},
+    "value_scales": {"value_pages": BYTES[..., :3], "value_scales": np.ones((2, 2, 7))},
+}
 POOL_BAD: dict[str, Bad] = {
     "x": numeric(X, (5,)), "query": numeric(X[0, 0], (7,), (1, 2, 6)),
     "key": numeric(X, (2, 4, 6)), "lengths": lengths(5),
@@ -164,6 +191,7 @@ ROWS = [
     row("attention_weights", {"query": Q, "key": K}),
     row("attention_varlen", VARLEN, VARLEN_GOOD, VARLEN_BAD),
     row("attention_varlen_vjp", VARLEN, VARLEN_GOOD, VARLEN_BAD),
+    row("attention_paged", PAGED, PAGED_GOOD, PAGED_BAD, PAGED_MORE),
     row("additive_attention", ADDITIVE, {}, ADDITIVE_BAD),
     row("additive_attention_vjp", ADDITIVE, {}, ADDITIVE_BAD),
     row("attention_pool", {"x": X, "query": X[0, 0]}, POOL_GOOD, POOL_BAD),

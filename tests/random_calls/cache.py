@@ -13,7 +13,10 @@ from numpy.typing import NDArray
 import heedful
 
 Array = NDArray[Any]
-ACTIONS = ("append", "append_ragged", "reorder", "shorten", "copy", "deepcopy", "pickle", "fail")
+ACTIONS = (
+    "append", "append_ragged", "reorder", "shorten", "copy", "deepcopy", "pickle", "fail", "fork",
+    "share", "free", "attend",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -22,10 +25,15 @@ class RandomCache:
     items: int = 1
     dtypes: tuple[str, ...] = ("float64",)  # of the rows appended in each step
     actions: tuple[str, ...] = ()
+    kind: str = "contiguous"
+    page_size: int = 16
+    int8: bool = False
 
     def check(self) -> None:
         rng = np.random.default_rng(self.seed)
-        cache = heedful.KVCache()
+        cache = heedful.KVCache(
+            dtype="int8" if self.int8 else None, kind=self.kind, page_size=self.page_size
+        )
         rows: list[list[Array]] = [[] for _ in range(self.items)]  # each (H, D + Dv), in float64
         left: list[
             tuple[heedful.KVCache, list[list[Array]]]
@@ -43,11 +51,26 @@ class RandomCache:
                     own = count if lengths is None else lengths[i]
                     item.extend(new[i, :, row].astype(float) for row in range(own))
             elif action == "reorder":
-                order = rng.integers(0, items, int(rng.integers(1, 4)))
+                order = rng.integers(0, items, int(rng.integers(1, 4)) if items else 0)
                 cache.reorder(order)
                 rows = [list(rows[i]) for i in order]
+            elif action == "fork":
+                order = rng.integers(0, items, int(rng.integers(0, 3)) if items else 0)
+                cache.fork(order)
+                rows += [list(rows[i]) for i in order]
+            elif action == "share" and items:
+                item = int(rng.integers(0, items))
+                length = int(rng.integers(0, len(rows[item]) + 1))
+                cache.share_prefix(item, length)
+                rows.append(rows[item][:length])
+            elif action == "free":
+                gone = rng.integers(0, items, int(rng.integers(0, items + 1)))
+                cache.free(gone)
+                rows = [item for i, item in enumerate(rows) if i not in gone]
+            elif action == "attend" and items:
+                self._attend(cache, rows, rng)
             elif action == "shorten":
-                lengths = np.array([rng.integers(0, len(item) + 1) for item in rows])
+                lengths = np.array([rng.integers(0, len(item) + 1) for item in rows], np.int64)
                 cache.lengths = lengths
                 rows = [item[:n] for item, n in zip(rows, lengths, strict=True)]
             elif action == "fail":
@@ -57,7 +80,7 @@ class RandomCache:
                     except ValueError:
                         continue
                     raise AssertionError(f"append took a key of shape {wrong.shape}")
-            else:
+            elif "copy" in action or action == "pickle":
                 left.append((cache, [list(item) for item in rows]))
                 cache = (
                     pickle.loads(pickle.dumps(cache)) if action == "pickle"
@@ -66,10 +89,37 @@ class RandomCache:
         for held, expected in (*left, (cache, rows)):
             self._compare(held, expected)
 
-    @staticmethod
-    def _compare(cache: heedful.KVCache, rows: list[list[Array]]) -> None:
+    def _attend(
+        self, cache: heedful.KVCache, rows: list[list[Array]], rng: np.random.Generator
+    ) -> None:
+        query = rng.standard_normal((len(rows), 4, int(rng.integers(1, 4)), 2))
+        out = cache.attend(query)
+        for i, item in enumerate(rows):
+            if not item:
+                assert (out[i] == 0).all()
+                continue
+            key, value = self._stored(np.stack(item, axis=1))
+            for head in range(4):
+                scores = query[i, head] @ key[head // 2].T / np.sqrt(2)
+                weights = np.exp(scores - scores.max(-1, keepdims=True))
+                expected = weights @ value[head // 2] / weights.sum(-1, keepdims=True)
+                np.testing.assert_allclose(out[i, head], expected, rtol=1e-4, atol=1e-4)
+
+    def _stored(self, rows: Array) -> tuple[Array, Array]:
+        parts = rows[..., :2], rows[..., 2:]
+        if not self.int8:
+            return parts
+        scales = [np.abs(part).max(-1, keepdims=True) / 127 for part in parts]
+        key, value = (
+            np.rint(part / np.where(scale, scale, 1)) * scale
+            for part, scale in zip(parts, scales, strict=True)
+        )
+        return key, value
+
+    def _compare(self, cache: heedful.KVCache, rows: list[list[Array]]) -> None:
         np.testing.assert_array_equal(cache.lengths, [len(item) for item in rows])
         for i, item in enumerate(rows):
-            expected = np.stack(item, axis=1) if item else np.zeros((2, 0, 5))
-            np.testing.assert_array_equal(cache.key[i, :, : len(item)], expected[..., :2])
-            np.testing.assert_array_equal(cache.value[i, :, : len(item)], expected[..., 2:])
+            key, value = self._stored(np.stack(item, axis=1) if item else np.zeros((2, 0, 5)))
+            tolerance = 1e-5 if self.int8 else 0
+            np.testing.assert_allclose(cache.key[i, :, : len(item)], key, rtol=tolerance)
+            np.testing.assert_allclose(cache.value[i, :, : len(item)], value, rtol=tolerance)

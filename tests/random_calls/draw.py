@@ -123,4 +123,6 @@ def random_caches(draw: st.DrawFn) -> RandomCache:
         seed=draw(st.integers(0, 2**32 - 1)), items=draw(one_of(1, 2, 3)),
         dtypes=tuple(draw(st.lists(types, min_size=1, max_size=3))),
         actions=tuple(draw(st.lists(one_of(*ACTIONS, "append", "append_ragged"), max_size=8))),
+        kind=draw(one_of("contiguous", "paged")), page_size=draw(one_of(1, 3, 16, 64)),
+        int8=draw(st.booleans()),
     )  # fmt: skip

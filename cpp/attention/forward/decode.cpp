@@ -26,7 +26,7 @@ template <class T>
 bool uses_pairs(const ForwardCall<T>& call) {
   const auto readable = [](const TensorView& view) {
     return view.type == ElementType::bfloat16 && view.column_stride == 2 &&
-           view.row_stride % 4 == 0;
+           view.row_stride % 4 == 0 && !view.pages;
   };
   const Problem& problem = call.problem;
   return problem.bfloat16.row_scores == simd::Bfloat16Way::pairs && problem.may_round_weights() &&

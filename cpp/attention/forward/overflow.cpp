@@ -79,8 +79,7 @@ bool may_overflow(const ForwardCall<T>& call, std::ptrdiff_t item, std::ptrdiff_
   const T limit = std::numeric_limits<T>::max() / 4 / static_cast<T>(place.keys);
   for (std::ptrdiff_t key = 0; key < place.keys; ++key) {
     if (key % 256 == 0) worker.check();
-    read_row(call.value.row(item, kv_head, place.key_begin + key), call.value.type,
-             call.value.column_stride, row, problem.value_depth);
+    read_row(call.value, item, kv_head, place.key_begin + key, row, problem.value_depth);
     for (std::ptrdiff_t column = 0; column < problem.value_depth; ++column) {
       if (std::isfinite(row[column]) && std::abs(row[column]) >= limit) return true;
     }
@@ -111,8 +110,7 @@ void load_values(const ForwardCall<T>& call, std::ptrdiff_t item, std::ptrdiff_t
   const std::ptrdiff_t columns = call.problem.value_depth;
   const std::ptrdiff_t first = call.problem.items[item].key_begin;
   for (std::ptrdiff_t key = keys.begin; key < keys.end; ++key, values += columns) {
-    read_row(call.value.row(item, kv_head, first + key), call.value.type, call.value.column_stride,
-             values, columns);
+    read_row(call.value, item, kv_head, first + key, values, columns);
     for (std::ptrdiff_t column = 0; column < columns; ++column) {
       values[column] *= value_scale<T>;
     }

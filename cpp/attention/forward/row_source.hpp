@@ -53,7 +53,7 @@ void with_stored_rows(const RowSource& source, TileRows<T>& rows, KeyRange keys,
       work(Rows<Stored>{reinterpret_cast<const Stored*>(source.row(keys.begin)),
                         view.row_stride / static_cast<std::ptrdiff_t>(sizeof(Stored))});
     };
-    const bool in_place = view.column_stride == 2 && view.row_stride % 2 == 0;
+    const bool in_place = view.column_stride == 2 && view.row_stride % 2 == 0 && !view.pages;
     if (in_place && columns >= simd::lanes<float>) {
       if (view.type == ElementType::bfloat16) return stored(simd::Bfloat16{});
       if constexpr (simd::widens_float16) {

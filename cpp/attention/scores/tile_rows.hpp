@@ -51,7 +51,7 @@ class TileRows {
   // 16-bit rows that are not loaded yet are checked as stored, without widening them.
   bool compute_finite() {
     const bool half = view_.type == ElementType::float16 || view_.type == ElementType::bfloat16;
-    if (loaded_ || !half || view_.column_stride != 2 || view_.row_stride % 2 != 0) {
+    if (loaded_ || !half || view_.pages || view_.column_stride != 2 || view_.row_stride % 2 != 0) {
       return all_finite(from(keys_.begin), keys_.size(), columns_);
     }
     const char* const rows = view_.row(item_, head_, first_row_ + keys_.begin);

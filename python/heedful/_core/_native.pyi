@@ -87,6 +87,20 @@ def attention_forward(
     dropout_p: float,
     seed: int,
 ) -> None: ...
+def paged_forward(
+    table: NDArray[np.int64],  # (B, n), contiguous: the pages of each item, in order
+    key_scales: NDArray[np.float32] | None,  # (pages, Hkv, R), for pages of int8
+    value_scales: NDArray[np.float32] | None,
+    query: Array,
+    key: Array,  # (pages, Hkv, R, D), or (pages, R, Hkv, D) with length_first, int8 too
+    value: Array,  # likewise
+    *arguments: Any,
+) -> None:
+    """attention_forward with keys and values on pages of R rows; items are required.
+
+    Row r of item b is row r % R of page table[b, r // R]. Entries past an item's rows are not read.
+    """
+
 def attention_backward(
     dout: Array,  # like out
     query: Array,

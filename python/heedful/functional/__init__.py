@@ -10,10 +10,12 @@ from heedful.functional._additive import (
 from heedful.functional._attention import attention
 from heedful.functional._backward import Gradients
 from heedful.functional._cache import KVCache
+from heedful.functional._cache_policies import HeavyHitters, QuestPages, SinksAndWindow
 from heedful.functional._gradients import attention_backward, attention_vjp
 from heedful.functional._linear_state import LinearState
 from heedful.functional._merge import merge_attention
 from heedful.functional._multi_head import multi_head_attention
+from heedful.functional._paged import attention_paged
 from heedful.functional._pool import attention_pool, attention_pool_vjp
 from heedful.functional._rotary import rotary_embedding
 from heedful.functional._torch_signature import scaled_dot_product_attention
@@ -27,12 +29,16 @@ __all__ = [
     "AdditiveGradients",
     "BlockMask",
     "Gradients",
+    "HeavyHitters",
     "KVCache",
     "LinearState",
+    "QuestPages",
+    "SinksAndWindow",
     "additive_attention",
     "additive_attention_vjp",
     "attention",
     "attention_backward",
+    "attention_paged",
     "attention_pool",
     "attention_pool_vjp",
     "attention_scores",

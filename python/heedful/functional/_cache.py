@@ -6,56 +6,86 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from heedful._checks import integer_array, size
+from heedful._checks import flag, named, one_of, size
+from heedful.functional._cache_checks import check_query, check_rows
+from heedful.functional._cache_items import CacheItems, checked_integers, read_only
+from heedful.functional._cache_policies import POLICIES
+from heedful.functional._cached_rows import INT8, CachedRows
+from heedful.functional._contiguous_store import ContiguousStore
 from heedful.functional._dtypes import (
     Array,
     DType,
     accepted_type,
-    as_array,
     common_type,
-    converted,
     floating_dtype,
 )
-from heedful.functional._results import allocate
+from heedful.functional._paged_store import PagedStore
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike
 
-_INITIAL_ROWS = 64  # of capacity
+    from heedful.functional._cache_policies import CachePolicy
+    from heedful.functional._cache_store import CacheStore
+    from heedful.functional._option_types import Align, LayoutName, Window
+
+_PAGE_SIZE = 16
 
 
-class KVCache:
+class KVCache(CacheItems):
     """Keys and values of a batch, appended to at the end of each item.
 
-    The capacity is doubled when it runs out, so a step copies the new rows and, on average, as many
-    again. Attention reads views of the storage, no copies.
+    Attention reads them where they are::
+
+        kind           rows of an item are           memory of B items
+        "contiguous"   one after another             B · capacity, which doubles when it runs out
+        "paged"        on pages of equal size        that of the rows, up to a page for each item;
+                                                     items with the same first rows share pages
 
     Parameters
     ----------
     capacity : int, optional
-        Expected number of rows, if known: then no row is ever copied to larger storage.
-    dtype : {float32, float64, float16, bfloat16}, optional
+        Expected number of rows of an item, if known: then no row is ever copied to larger storage.
+    dtype : {float32, float64, float16, bfloat16, "int8"}, optional
         The type keys and values are stored in; appended rows are rounded to it. float16 or, with
-        ml_dtypes, bfloat16 halve the memory that a step reads. None is the common type of all
-        appended rows, as :func:`attention` decides it: integers and bools count as float64, and
-        where a later row is of a wider type, the rows before are widened to it, without loss.
+        ml_dtypes, bfloat16 halve the memory that a step reads, int8 quarters it, see Notes. None is
+        the common type of all appended rows, as :func:`attention` decides it: integers and bools
+        count as float64, and where a later row is of a wider type, the rows before are widened to
+        it, without loss.
+    kind : {"contiguous", "paged"}, optional
+        None is "paged" with a policy and "contiguous" without.
+    page_size : int, default 16
+        Rows of a page.
+    policy : SinksAndWindow, HeavyHitters or QuestPages, optional
+        Which rows are kept or read. None: all.
 
     Attributes
     ----------
     key : numpy.ndarray, (B, Hkv, L, D)
-        A read-only view; L is the length of the longest item, and rows past an item's own length
-        have no meaning. The valid rows of a view that was taken before an `append` or a `reorder`
-        stay unchanged; only where `lengths` was set are they overwritten.
+        L is the length of the longest item, and rows past an item's own length have no meaning.
+        A read-only view of a contiguous cache in a floating type: its valid rows that were taken
+        before an `append` or a `reorder` stay unchanged; only where `lengths` was set are they
+        overwritten. Otherwise a copy, of the rows that are kept; :meth:`attend` needs none.
     value : numpy.ndarray, (B, Hkv, L, Dv)
     lengths : numpy.ndarray, (B,)
-        Number of rows of each item, to be passed as `kv_lengths`; a copy. It may be set to smaller
-        numbers, which removes the last rows.
+        Number of rows that were appended to each item, to be passed as `kv_lengths`; a copy. It may
+        be set to smaller numbers, which removes the last rows, unless a policy removes others.
+    page_table, key_pages, value_pages : numpy.ndarray
+        Of a paged cache, for :func:`attention_paged`: a copy of the table, and views of the pages,
+        which hold until the next change. Pages of int8 have key_scales and value_scales.
+    nbytes : int
+        Memory of the cache, with the rows that it has room for.
 
     Notes
     -----
-    An `append` or `reorder` that raises leaves the cache as it was. ``copy.copy``,
-    ``copy.deepcopy`` and a pickle copy the filled rows: a prefix that was processed once can be
-    copied for each of its continuations.
+    A change that raises leaves the cache as it was. ``copy.copy``, ``copy.deepcopy`` and a pickle
+    copy the filled rows: a prefix that was processed once can be copied for each of its
+    continuations. A paged cache shares it instead, see :meth:`fork`.
+
+    int8: ``row = scale · elements``, with the float32 scale max |row| / 127 of each head and token.
+    Products read the elements as they are and apply scales to scores and weights. Rows that
+    hold NaN or inf become NaN, and the result has the query's type. (KVQuant and KIVI, Liu et al.
+    2024, https://arxiv.org/abs/2402.02750, compare such formats.)
+    Pages: Kwon et al. 2023, https://arxiv.org/abs/2309.06180.
 
     Examples
     --------
@@ -73,51 +103,57 @@ class KVCache:
     ...         causal=True, align=before,
     ...     )
     ...     assert np.allclose(out, whole[:, :, row], atol=1e-6)
+
+    Caches of any kind attend by themselves:
+
+    >>> cache = heedful.KVCache(kind="paged", dtype="int8")
+    >>> before = cache.append(key, value)
+    >>> out = cache.attend(query, causal=True, align=before)
+    >>> bool(np.abs(out - whole).max() < 0.02)
+    True
     """
 
-    def __init__(self, capacity: int | None = None, dtype: DTypeLike | None = None) -> None:
+    def __init__(
+        self,
+        capacity: int | None = None,
+        dtype: DTypeLike | None = None,
+        *,
+        kind: str | None = None,
+        page_size: int = _PAGE_SIZE,
+        policy: CachePolicy | None = None,
+    ) -> None:
         self._wanted = None if capacity is None else size("capacity", capacity)
-        self._dtype = None if dtype is None else floating_dtype("dtype", dtype)
-        self._key: Array | None = None  # (B, Hkv, room, D)
-        self._value: Array | None = None
-        self._lengths: Array = np.zeros(0, np.int64)
+        self._dtype = None if dtype is None else _stored_type(dtype)
+        self._page_size = size("page_size", page_size)
+        if policy is not None and not isinstance(policy, POLICIES):
+            names = " or ".join(one.__name__ for one in POLICIES)
+            raise TypeError(f"policy must be a {names}: got {named(policy)}")
+        self.policy = policy
+        default = "contiguous" if policy is None else "paged"
+        self.kind = default if kind is None else one_of("kind", kind, ("contiguous", "paged"))
+        if policy is not None and self.kind != "paged":
+            raise ValueError(f"kind must be 'paged' with a policy: got {kind!r}")
+        self._store: CacheStore | None = None
+
+    def like(self, capacity: int | None = None) -> KVCache:
+        """An empty cache of the same kind, type and policy."""
+        return KVCache(
+            self._wanted if capacity is None else capacity,
+            "int8" if self._dtype == INT8 else self._dtype,
+            kind=self.kind, page_size=self._page_size, policy=self.policy,
+        )  # fmt: skip
 
     @property
     def key(self) -> Array:
-        return self._filled(self._key)
+        return self._read()[0]
 
     @property
     def value(self) -> Array:
-        return self._filled(self._value)
+        return self._read()[1]
 
-    @property
-    def lengths(self) -> Array:
-        lengths: Array = self._lengths.copy()
-        return lengths
-
-    @lengths.setter
-    def lengths(self, given: ArrayLike) -> None:
-        fewer = _checked("lengths", given, self._longest)
-        if fewer.shape != self._lengths.shape:
-            raise ValueError(f"lengths must have shape {self._lengths.shape}: got {fewer.shape}")
-        if (fewer > self._lengths).any():
-            item = int(np.argmax(fewer > self._lengths))
-            raise ValueError(
-                f"lengths must not be set to more rows than there are, {self._lengths[item]} of "
-                f"item {item}: got {fewer[item]}"
-            )
-        self._lengths = fewer
-
-    @property
-    def _longest(self) -> int:
-        return int(self._lengths.max(initial=0))
-
-    def _filled(self, room: Array | None) -> Array:
-        if room is None:
-            raise ValueError("the cache is empty: append keys and values first")
-        view = room[:, :, : self._longest]
-        view.flags.writeable = False
-        return view
+    def _read(self) -> tuple[Array, Array]:
+        key, value = self._filled().read()
+        return read_only(key), read_only(value)
 
     def append(self, key: ArrayLike, value: ArrayLike, lengths: ArrayLike | None = None) -> Array:
         """Append rows to each item.
@@ -144,33 +180,19 @@ class KVCache:
         MemoryError
             No room for the rows.
         """
-        key, value = as_array("key", key), as_array("value", value)
-        if key.ndim != 4 or value.ndim != 4 or key.shape[:3] != value.shape[:3]:
-            raise ValueError(
-                "key and value must be (B, Hkv, L, D) and (B, Hkv, L, Dv): "
-                f"got shapes {key.shape} and {value.shape}"
-            )
+        key, value = check_rows(self._store, key, value)
         batch, _, rows, _ = key.shape
-        count = np.full(batch, rows, np.int64)
+        counts = np.full(batch, rows, np.int64)
         if lengths is not None:
-            count = _checked("lengths", lengths, rows)
-            if count.shape != (batch,):
-                raise ValueError(f"lengths must have shape ({batch},): got {count.shape}")
-        _check_like_before("key", self._key, key)
-        _check_like_before("value", self._value, value)
+            counts = checked_integers("lengths", lengths, rows)
+            if counts.shape != (batch,):
+                raise ValueError(f"lengths must have shape ({batch},): got {counts.shape}")
         dtype = self._type_with(key, value)
-        before = np.zeros(batch, np.int64) if self._key is None else self.lengths
-        after = before + count
-        longest = int(after.max(initial=0))
-        # no valid row is written before everything has succeeded
-        rooms = (
-            self._room(self._key, key, dtype, longest),
-            self._room(self._value, value, dtype, longest),
-        )
-        with np.errstate(all="ignore"):  # rounding to 16 bits is expected
-            for room, new in zip(rooms, (key, value), strict=True):
-                _put(room, converted(new, dtype), before, after)
-        (self._key, self._value), self._lengths = rooms, after
+        store = self._store
+        if store is None:
+            store = self._new_store(key, value, dtype)
+        before: Array = store.lengths.copy()
+        self._store = store.appended(key, value, counts, dtype)
         return before
 
     def _type_with(self, key: Array, value: Array) -> DType:
@@ -178,87 +200,101 @@ class KVCache:
         types = [accepted_type("key", key), accepted_type("value", value)]
         if self._dtype is not None:
             return self._dtype
-        if self._key is not None:
-            types.append(self._key.dtype)
+        if self._store is not None:
+            types.append(self._store.dtype)
         return common_type("key, value and the rows before", types)
 
-    def _room(self, old: Array | None, new: Array, dtype: DType, rows: int) -> Array:
-        """The array itself if type and capacity suffice, otherwise a larger one with its rows."""
-        batch, heads, _, depth = new.shape
-        if old is None:
-            room = max(rows, self._wanted or _INITIAL_ROWS)
-            return allocate("the cache", (batch, heads, room, depth), dtype, 0)
-        room = old.shape[2]
-        if old.dtype == dtype and rows <= room:
-            return old
-        if rows > room:
-            room = max(rows, 2 * room, self._wanted or 0)
-        larger = allocate("the cache", (batch, heads, room, depth), dtype, 0)
-        larger[:, :, : self._longest] = old[:, :, : self._longest]
-        return larger
+    def _new_store(self, key: Array, value: Array, dtype: DType) -> CacheStore:
+        items, paged = key.shape[0], self.kind == "paged"
 
-    def reorder(self, items: ArrayLike) -> None:
-        """Item i becomes a copy of the former item ``items[i]``, as beam search needs it.
+        def none(like: Array) -> CachedRows:
+            sizes = (0, like.shape[1], self._page_size) if paged else (*like.shape[:2], 0)
+            return CachedRows.zeros((*sizes, like.shape[3]), dtype)
+
+        rows = none(key), none(value)
+        if self.policy is not None:
+            return self.policy.store(rows, items, self._wanted)
+        return (
+            PagedStore(rows, items, self._wanted) if paged else ContiguousStore(rows, self._wanted)
+        )
+
+    def attend(
+        self,
+        query: ArrayLike,
+        *,
+        mask: ArrayLike | None = None,
+        bias: ArrayLike | None = None,
+        causal: bool = False,
+        window: Window = None,
+        align: Align = None,
+        q_lengths: ArrayLike | None = None,
+        scale: float | None = None,
+        softcap: float | None = None,
+        alibi_slopes: ArrayLike | None = None,
+        sink: ArrayLike | None = None,
+        query_of_sinks: ArrayLike | None = None,
+        layout: LayoutName = "bhld",
+        out: Array | None = None,
+        return_lse: bool = False,
+        return_weights: bool = False,
+    ) -> Any:
+        """Attention of queries to the rows of the cache, which are read in place.
 
         Parameters
         ----------
-        items : array_like of int, (N,)
-            The former item, from 0 to B − 1, that each of the N new items continues. With N = 0
-            the cache has no items left. An empty cache stays empty.
+        query : array_like, (B, H, Lq, D), or (B, Lq, H, D) with layout="blhd"
+        align : {"upper_left", "lower_right"}, int or array_like of int (B,), optional
+            As in :func:`attention`: the rows of each item before its first query, which `append`
+            returns. None is "lower_right": the queries are the last rows.
+        query_of_sinks : array_like, like query, optional
+            The queries as the sinks of :class:`SinksAndWindow` see them, if they differ: rotated by
+            its `positions`.
+        mask, bias, causal, window, q_lengths, scale, softcap, alibi_slopes, sink, layout, out
+            As in :func:`attention`.
+        return_lse, return_weights
+            As in :func:`attention`. Weights of a paged cache and of int8 are computed from a copy
+            of the rows.
+
+        Returns
+        -------
+        out, or a tuple (out, lse?, weights?), as :func:`attention` does
+
+        Raises
+        ------
+        ValueError
+            As :func:`attention` does, and for an empty cache, or what a policy cannot do.
         """
-        places = integer_array("items", items)
-        if places.ndim != 1:
-            raise ValueError(f"items must have one axis: got shape {places.shape}")
-        if self._key is None or self._value is None:
-            return
-        places, filled = _within("items", places, len(self._lengths) - 1), self._longest
-        rooms = []
-        for old in (self._key, self._value):
-            room = allocate("the cache", (len(places), *old.shape[1:]), old.dtype, 0)
-            room[:, :, :filled] = old[places, :, :filled]
-            rooms.append(room)
-        (self._key, self._value), self._lengths = rooms, self._lengths[places]
+        store = self._filled()
+        query, query_of_sinks = check_query(store, self.policy, query, query_of_sinks, layout)
+        options: dict[str, Any] = {
+            "mask": mask, "bias": bias, "causal": causal, "window": window,
+            "align": "lower_right" if align is None else align, "q_lengths": q_lengths,
+            "scale": scale, "softcap": softcap, "alibi_slopes": alibi_slopes, "sink": sink,
+            "layout": layout, "out": out, "return_lse": flag("return_lse", return_lse),
+            "return_weights": flag("return_weights", return_weights),
+        }  # fmt: skip
+        self._store, result = store.attend(query, options, query_of_sinks)
+        return result
 
     def __getstate__(self) -> dict[str, Any]:
         """The state of a copy or a pickle, with the filled rows copied."""
         state = vars(self).copy()
-        if self._key is not None and self._value is not None:
-            state["_key"], state["_value"] = np.array(self.key), np.array(self.value)
-        state["_lengths"] = self.lengths
+        if self._store is not None:
+            state["_store"] = self._store.copied()
         return state
 
     def __repr__(self) -> str:
-        if self._key is None:
-            return "KVCache(empty)"
-        shape = self._key.shape
-        return f"KVCache(lengths={self._lengths.tolist()}, room={shape[2]}, {self._key.dtype})"
+        policy = "" if self.policy is None else f", {self.policy!r}"
+        kind = "paged, " if self.kind == "paged" and self.policy is None else ""
+        if self._store is None:
+            return f"KVCache({kind}empty{policy})"
+        return f"KVCache({kind}lengths={self.lengths.tolist()}, {self._store.dtype}{policy})"
 
 
-def _check_like_before(name: str, old: Array | None, new: Array) -> None:
-    if old is not None and (*old.shape[:2], old.shape[3]) != (*new.shape[:2], new.shape[3]):
-        raise ValueError(
-            f"{name} must have shape ({old.shape[0]}, {old.shape[1]}, L, {old.shape[3]}) "
-            f"as before: got {new.shape}"
-        )
-
-
-def _put(room: Array, new: Array, first: Array, last: Array) -> None:
-    """The rows [first, last) of each item from the first ones of `new`."""
-    rows = new.shape[2]
-    if len(first) and (first == first[0]).all() and (last - first == rows).all():
-        room[:, :, first[0] : last[0]] = new
-        return
-    for item, (begin, end) in enumerate(zip(first, last, strict=True)):
-        room[item, :, begin:end] = new[item, :, : end - begin]
-
-
-def _checked(name: str, given: Any, last: int) -> Array:
-    return _within(name, integer_array(name, given), last)
-
-
-def _within(name: str, array: Array, last: int) -> Array:
-    """Integers from 0 to `last`; compared before they are narrowed to 64 bits."""
-    if array.size and not 0 <= array.min() <= array.max() <= last:
-        wrong = array.min() if array.min() < 0 else array.max()
-        raise ValueError(f"{name} must lie in [0, {last}]: got {wrong}")
-    return array.astype(np.int64)
+def _stored_type(given: DTypeLike) -> DType:
+    try:
+        if np.dtype(given) == INT8:
+            return INT8
+    except TypeError:  # not a type
+        pass
+    return floating_dtype("dtype", given)

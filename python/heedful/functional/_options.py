@@ -19,9 +19,12 @@ from heedful.functional._restrictions import check_bias, check_mask, check_sink
 from heedful.functional._shapes import Axes
 
 _PACKED = ("attention_varlen", "attention_varlen_vjp")
+_PAGED = ("attention_paged",)
 _ADDITIVE = ("additive_attention", "additive_attention_vjp")
 _NO_OUTPUT = ("attention_backward", "attention_scores", "attention_weights")
-_NO_SHARE = (*_NO_OUTPUT, *_PACKED, *_ADDITIVE)
+_NO_WEIGHTS = (*_NO_OUTPUT, *_PACKED, *_PAGED)
+_NO_DROPOUT = ("attention_scores", *_PAGED)
+_NO_SHARE = (*_NO_WEIGHTS, *_ADDITIVE)
 
 
 class Option(NamedTuple):
@@ -48,26 +51,26 @@ class Option(NamedTuple):
 OPTIONS = (
     Option("mask", None, "array", "array_like of bool", _PACKED, check_mask),
     Option("bias", None, "array", "array_like of floats", _PACKED, check_bias),
-    Option("block_mask", None, "call", "BlockMask, optional"),
-    Option("min_weight", 0.0, "call", "float, default 0", ("attention_scores",)),
+    Option("block_mask", None, "call", "BlockMask, optional", _PAGED),
+    Option("min_weight", 0.0, "call", "float, default 0", ("attention_scores", *_PAGED)),
     Option("causal", False, "value", "bool, default False"),
     Option("window", None, "value", "(left, right)"),
     Option("align", None, "value", '{"upper_left", "lower_right"}, int or array_like of int'),
     Option("q_lengths", None, "call", "array_like of int"),
-    Option("kv_lengths", None, "call", "array_like of int"),
-    Option("top_k", None, "value", "int, optional", (*_ADDITIVE, "attention_scores")),
+    Option("kv_lengths", None, "call", "array_like of int", _PAGED),
+    Option("top_k", None, "value", "int, optional", (*_ADDITIVE, *_PAGED, "attention_scores")),
     # they belong to dot products of query and key; the weight of additive attention is its scale
     Option("scale", None, "call", "float, optional", _ADDITIVE),
     Option("softcap", None, "call", "float, optional", _ADDITIVE),
     # its shape may depend on the number of sequences, which is known only in a call
     Option("alibi_slopes", None, "array", "array_like, (H,)"),
     Option("sink", None, "array", "array_like of floats, (H,)", (), check_sink),
-    Option("dropout_p", 0.0, "call", "float, default 0", ("attention_scores",)),
-    Option("rng", None, "call", "None, int or numpy.random.Generator", ("attention_scores",)),
+    Option("dropout_p", 0.0, "call", "float, default 0", _NO_DROPOUT),
+    Option("rng", None, "call", "None, int or numpy.random.Generator", _NO_DROPOUT),
     Option("layout", "bhld", "value", '{"bhld", "blhd"}', _PACKED),
     Option("out", None, "result", "numpy.ndarray, optional", _NO_OUTPUT),
     Option("return_lse", False, "result", "bool, default False", _NO_OUTPUT),
-    Option("return_weights", False, "result", "bool, default False", (*_NO_OUTPUT, *_PACKED)),
+    Option("return_weights", False, "result", "bool, default False", _NO_WEIGHTS),
     Option("return_skipped", False, "result", "bool, default False", _NO_SHARE),
 )
 

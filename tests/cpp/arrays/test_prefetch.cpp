@@ -19,6 +19,17 @@ void a_run_resumes_where_it_stopped() {
   check(RowRun::of(view_of(memory, 8), 1, 1, 2, 7, 13).count == 0, "no rows of spread columns");
 }
 
+void a_run_ends_with_its_page() {
+  char memory[2000];
+  const std::int64_t entries[] = {1, 0};
+  const PageTable table{entries, 2, 8};
+  TensorView view = view_of(memory, 4);
+  view.pages = &table;
+  view.page_stride = 900;
+  RowRun run = RowRun::of(view, 0, 1, 6, 7, 13);
+  check(run.data == memory + 900 + 500 + 6 * 52 && run.count == 2, "two rows of the first page");
+}
+
 void runs_follow_one_another() {
   char memory[2000];
   RowPrefetch prefetch(2);
@@ -41,6 +52,7 @@ void runs_follow_one_another() {
 
 int main() {
   heedful::a_run_resumes_where_it_stopped();
+  heedful::a_run_ends_with_its_page();
   heedful::runs_follow_one_another();
   return heedful::summary();
 }

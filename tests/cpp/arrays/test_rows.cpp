@@ -6,6 +6,7 @@
 #include "arrays/rows.hpp"
 #include "check.hpp"
 #include "half_bits.hpp"
+#include "paged_tensor.hpp"
 #include "random_numbers.hpp"
 #include "tensor.hpp"
 
@@ -191,6 +192,63 @@ void rows_are_read_in_place_or_copied_with_zero_padding() {
 }
 
 template <class T>
+void rows_on_pages_are_read_one_after_another() {
+  RandomNumbers random(11);
+  for (const std::ptrdiff_t columns : {3, 16, 19}) {
+    for (const ElementType type : floating_types) {
+      for (const std::ptrdiff_t page_rows : {1, 3, 4, 50}) {
+        Tensor tensor(type, {2, 3, 11, columns});
+        tensor.fill([&] { return random.exact(); });
+        const PagedTensor paged(tensor, page_rows);
+        const std::ptrdiff_t size = 8 * padded<T>(columns);
+        auto buffer = filled<T>(size), copy = filled<T>(size);
+        const Rows<T> rows =
+            load_rows(paged.view(), 1, 2, 2, 8, columns, InPlace::any_stride, buffer.data());
+        check(rows_hold(rows, tensor, 2, 8), "rows 2 to 9 of the head are read");
+        const bool in_place = type == element_type<T> && page_rows == 50;
+        check((rows.data != buffer.data()) == in_place, "in place, if they are on one page");
+        check(!reads_in_place<T>(paged.view(), columns, InPlace::any_stride),
+              "which not all rows are");
+        copy_rows(paged.view(), 1, 2, 2, 8, columns, copy.data());
+        check(rows_hold(Rows<T>{copy.data(), padded<T>(columns)}, tensor, 2, 8), "or copied");
+      }
+    }
+  }
+}
+
+template <class T>
+void rows_of_int8_are_scaled() {
+  RandomNumbers random(12);
+  for (const std::ptrdiff_t columns : {1, 3, 16, 19, 64}) {
+    for (const Layout layout : {Layout::plain, Layout::heads_inside, Layout::spread}) {
+      Tensor tensor(ElementType::int8, {2, 3, 11, columns}, layout);
+      Tensor scales(ElementType::float32, {2, 3, 11, 1});
+      tensor.fill([&] { return static_cast<double>(random.bits() % 255) - 127; });
+      scales.fill([&] { return random.exact(); });
+      TensorView view = tensor.view();
+      view.scales = &scales.view();
+      auto buffer = filled<T>(8 * padded<T>(columns), std::numeric_limits<T>::quiet_NaN());
+      const Rows<T> rows = load_rows(view, 1, 2, 2, 8, columns, InPlace::any_stride, buffer.data());
+      auto row = filled<T>(columns);
+      bool right = true;
+      for (std::ptrdiff_t r = 0; r < 8; ++r) {
+        read_row(view, 1, 2, 2 + r, row.data(), columns);
+        for (std::ptrdiff_t c = 0; c < columns; ++c) {
+          const T expected =
+              static_cast<T>(scales.get(1, 2, 2 + r)) * static_cast<T>(tensor.get(1, 2, 2 + r, c));
+          right &= rows.data[r * rows.stride + c] == expected;
+          right &= row[static_cast<std::size_t>(c)] == expected;
+        }
+        for (std::ptrdiff_t c = columns; c < rows.stride; ++c) {
+          right &= rows.data[r * rows.stride + c] == 0;
+        }
+      }
+      check(right, "row = scale · elements, with zeros up to full vectors");
+    }
+  }
+}
+
+template <class T>
 void dot_is_a_dot_product() {
   RandomNumbers random(17);
   for (const std::ptrdiff_t count : counts) {
@@ -239,6 +297,8 @@ void everything() {
   a_row_is_written_in_any_type_and_stride<T>();
   rows_are_transposed_into_a_panel_and_back<T>();
   rows_are_read_in_place_or_copied_with_zero_padding<T>();
+  rows_on_pages_are_read_one_after_another<T>();
+  rows_of_int8_are_scaled<T>();
   dot_is_a_dot_product<T>();
 }
 

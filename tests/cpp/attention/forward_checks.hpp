@@ -9,6 +9,7 @@
 #include "cases.hpp"
 #include "check.hpp"
 #include "dense.hpp"
+#include "paged_tensor.hpp"
 
 namespace heedful {
 
@@ -32,6 +33,9 @@ struct Result {
   Tensor out, lse;
 
   explicit Result(const Example& example, int threads = 1, Layout layout = Layout::plain)
+      : Result(example, example.key.view(), example.value.view(), threads, layout) {}
+  Result(const Example& example, const TensorView& key, const TensorView& value, int threads = 1,
+         Layout layout = Layout::plain)
       : out(example.query.view().type,
             {example.sizes.items, example.sizes.heads, example.sizes.queries,
              example.sizes.value_depth},
@@ -40,8 +44,8 @@ struct Result {
             layout) {
     out.fill([] { return untouched; });
     lse.fill([] { return untouched; });
-    attention_forward<T>(example.problem, example.query.view(), example.key.view(),
-                         example.value.view(), out.view(), lse.view(), Team{threads, nullptr});
+    attention_forward<T>(example.problem, example.query.view(), key, value, out.view(), lse.view(),
+                         Team{threads, nullptr});
   }
 
   // Equal elements, in any layout.
@@ -107,6 +111,21 @@ void the_same_bits_for_all_layouts_and_threads(const Case& test_case, Kind kind)
     if (!check(plain.equals(result), "the same bits for all strides and threads")) {
       std::printf("in \"%s\", layout %d, %d threads\n", test_case.name, static_cast<int>(layout),
                   threads);
+    }
+  }
+}
+
+template <class T>
+void the_same_bits_on_pages(const Case& test_case, Kind kind) {
+  const Example example = example_of(test_case, kind);
+  const Result<T> plain(example);
+  for (const std::ptrdiff_t page_rows : {1, 7, 16, 64, 1000}) {
+    const bool rows_first = page_rows == 7;
+    const PagedTensor key(example.key, page_rows, rows_first);
+    const PagedTensor value(example.value, page_rows, rows_first);
+    const Result<T> result(example, key.view(), value.view(), 2);
+    if (!check(plain.equals(result), "the same bits for rows on pages")) {
+      std::printf("in \"%s\", %td rows a page\n", test_case.name, page_rows);
     }
   }
 }
@@ -200,6 +219,7 @@ template <class T>
 void forward_is_right(const Case& test_case, Kind kind) {
   results_are_those_of_the_definition<T>(test_case, kind);
   the_same_bits_for_all_layouts_and_threads<T>(test_case, kind);
+  the_same_bits_on_pages<T>(test_case, kind);
   an_item_alone_has_the_same_bits<T>(test_case, kind);
   what_is_hidden_has_no_effect<T>(test_case, kind);
 }

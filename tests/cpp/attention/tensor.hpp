@@ -43,6 +43,8 @@ inline double element_at(const char* address, ElementType type) {
       return Bfloat16::looked_up(as(std::uint16_t{}));
     case ElementType::boolean:
       return as(std::uint8_t{}) != 0 ? 1 : 0;
+    case ElementType::int8:
+      return as(std::int8_t{});
   }
   return 0;
 }
@@ -60,6 +62,8 @@ inline void put_element(char* address, ElementType type, double number) {
       return put(number != number ? std::uint16_t{0x7FC0} : Bfloat16::nearest(number));
     case ElementType::boolean:
       return put(static_cast<std::uint8_t>(number != 0 ? 1 : 0));
+    case ElementType::int8:
+      return put(static_cast<std::int8_t>(number != number ? 77 : number));
   }
 }
 

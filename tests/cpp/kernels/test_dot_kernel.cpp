@@ -114,7 +114,19 @@ void an_infinite_element_is_counted_once() {
   }
 }
 
-// Keys of 16 bits have the same result, bit for bit, as the same keys in float32.
+// What floats in [−1, 1] are stored as.
+template <class Stored>
+void narrow_row(const float* from, Stored* to, std::ptrdiff_t count) {
+  if constexpr (sizeof(Stored) == 1) {
+    for (std::ptrdiff_t i = 0; i < count; ++i) {
+      to[i].value = static_cast<std::int8_t>(127 * from[i]);
+    }
+  } else {
+    simd::convert_row(from, to, count);
+  }
+}
+
+// Keys of 16 or 8 bits have the same result, bit for bit, as the same keys in float32.
 template <class Stored>
 void stored_keys_are_widened() {
   constexpr std::ptrdiff_t width = simd::lanes<float>, keys = 21;
@@ -125,7 +137,7 @@ void stored_keys_are_widened() {
       std::vector<Stored> stored(static_cast<std::size_t>(keys * stride));
       std::vector<float> wide(stored.size());
       for (float& value : wide) value = static_cast<float>(random.between(-1, 1));
-      simd::convert_row(wide.data(), stored.data(), keys * stride);
+      narrow_row(wide.data(), stored.data(), keys * stride);
       simd::convert_row(stored.data(), wide.data(), keys * stride);
       const RowVectors<float> vectors(depth);
       std::vector<float> queries(static_cast<std::size_t>((rows + 3) * vectors.count * width));
@@ -135,7 +147,7 @@ void stored_keys_are_widened() {
       std::vector<float> scores(static_cast<std::size_t>(rows * keys)), expected(scores.size());
       dot_rows(spread, Rows<Stored>{stored.data(), stride}, keys, nowhere, scores.data(), keys);
       dot_rows(spread, Rows<float>{wide.data(), stride}, keys, nowhere, expected.data(), keys);
-      check(scores == expected, "keys of 16 bits score as those in float32");
+      check(scores == expected, "stored keys score as those in float32");
     }
   }
 }
@@ -151,5 +163,6 @@ int main() {
   heedful::an_infinite_element_is_counted_once();
   heedful::stored_keys_are_widened<heedful::simd::Float16>();
   heedful::stored_keys_are_widened<heedful::simd::Bfloat16>();
+  heedful::stored_keys_are_widened<heedful::simd::Int8>();
   return heedful::summary();
 }

@@ -123,7 +123,19 @@ void the_guard_keeps_the_bits() {
   }
 }
 
-// Values of 16 bits have the same result, bit for bit, as the same values in float32.
+// What floats in [−1, 1] are stored as.
+template <class Stored>
+void narrow_row(const float* from, Stored* to, std::ptrdiff_t count) {
+  if constexpr (sizeof(Stored) == 1) {
+    for (std::ptrdiff_t i = 0; i < count; ++i) {
+      to[i].value = static_cast<std::int8_t>(127 * from[i]);
+    }
+  } else {
+    simd::convert_row(from, to, count);
+  }
+}
+
+// Values of 16 or 8 bits have the same result, bit for bit, as the same values in float32.
 template <class Stored>
 void stored_values_are_widened() {
   constexpr std::ptrdiff_t width = simd::lanes<float>;
@@ -132,7 +144,7 @@ void stored_values_are_widened() {
       Example<float> wide(rows, 13, columns), narrow(rows, 13, columns);
       std::vector<Stored> stored(wide.values.size());
       const auto count = static_cast<std::ptrdiff_t>(stored.size());
-      simd::convert_row(wide.values.data(), stored.data(), count);
+      narrow_row(wide.values.data(), stored.data(), count);
       simd::convert_row(stored.data(), wide.values.data(), count);
       weigh(wide.weighing());
       const Weighing<float> as = narrow.weighing();
@@ -145,7 +157,7 @@ void stored_values_are_widened() {
                                     as.sums,
                                     as.sum_stride,
                                     as.prefetch});
-      check(narrow.sums == wide.sums, "values of 16 bits are summed as those in float32");
+      check(narrow.sums == wide.sums, "stored values are summed as those in float32");
     }
   }
 }
@@ -162,5 +174,6 @@ int main() {
   heedful::the_guard_keeps_the_bits<double>();
   heedful::stored_values_are_widened<heedful::simd::Float16>();
   heedful::stored_values_are_widened<heedful::simd::Bfloat16>();
+  heedful::stored_values_are_widened<heedful::simd::Int8>();
   return heedful::summary();
 }

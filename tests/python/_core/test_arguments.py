@@ -25,7 +25,7 @@ def test_the_arguments_are_right() -> None:
     ("place", "wrong", "message"),
     [
         (0, [1.0], "expected an array, got <class 'list'>"),
-        (0, X.astype(np.int64), "arrays must be float16, bfloat16, float32, float64 or bool"),
+        (0, X.astype(np.int64), "arrays must be float16, bfloat16, float32, float64, int8 or bool"),
         (4, 1.0, "expected an array or None, got <class 'float'>"),
         (5, [], "expected a tuple, got <class 'list'>"),
         (7, "1", "must be real number"),

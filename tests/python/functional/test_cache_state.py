@@ -198,7 +198,7 @@ def test_an_append_that_is_refused_changes_nothing(
 def test_without_memory_for_both_arrays_nothing_changes(
     rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
-    from heedful.functional import _cache
+    from heedful.functional import _cached_rows
 
     cache = filled(rng, capacity=5)
     before, calls = content(cache), []
@@ -209,7 +209,7 @@ def test_without_memory_for_both_arrays_nothing_changes(
             raise MemoryError("no room")
         return np.zeros(arguments[1], arguments[2])
 
-    monkeypatch.setattr(_cache, "allocate", allocate)
+    monkeypatch.setattr(_cached_rows, "allocate", allocate)
     with pytest.raises(MemoryError):
         cache.append(ROW, WIDE) if call == "append" else cache.reorder([0, 1, 2])
     assert content(cache) == before

@@ -32,11 +32,17 @@ class Function(NamedTuple):
     before: dict[str, Any] = {}  # noqa: RUF012 - keywords of its own, before the options
     after: dict[str, Any] = {}  # noqa: RUF012
     fixed: dict[str, Any] = {}  # noqa: RUF012 - what it forwards for options that it does not have
+    given: dict[str, Any] = {}  # noqa: RUF012 - inputs that it reads before
 
 
 QKV = ["query", "key", "value"]
 SEQUENCES = [*QKV, "cu_seqlens_q", "cu_seqlens_k"]
 ROWS = {"rows": None}
+ONE = np.ones((1, 1, 1, 1))
+PAGED = {
+    "query": ONE, "key_pages": ONE, "value_pages": ONE, "page_table": [[0]],
+    "kv_lengths": object(), "cu_seqlens_q": None,
+}  # fmt: skip
 FUNCTIONS = {
     "attention": Function("_attention", QKV),
     "attention_vjp": Function("_gradients", QKV),
@@ -47,6 +53,13 @@ FUNCTIONS = {
     ),
     "attention_varlen": Function("_varlen", SEQUENCES, fixed={"layout": "blhd"}),
     "attention_varlen_vjp": Function("_varlen", SEQUENCES, fixed={"layout": "blhd"}),
+    "attention_paged": Function(
+        "_pages",
+        list(PAGED),
+        {"key_scales": None, "value_scales": None},
+        fixed={"kv_lengths": PAGED["kv_lengths"]},
+        given=PAGED,
+    ),
     "additive_attention": Function("_additive", [*QKV, "weight"], fixed={"scale": 1.0}),
     "additive_attention_vjp": Function("_additive", [*QKV, "weight"], fixed={"scale": 1.0}),
 }
@@ -137,8 +150,9 @@ def test_a_function_forwards_each_option_under_its_name(
     module = importlib.import_module(f"heedful.functional.{function.module}")
     monkeypatch.setattr(module, "check_call", reached)
     passed = {option.name: object() for option in options_of(name) if option.kind != "result"}
+    inputs = {one: object() for one in function.inputs} | function.given
     with pytest.raises(Reached) as caught:
-        getattr(heedful, name)(**{one: object() for one in function.inputs}, **passed)
+        getattr(heedful, name)(**inputs, **passed)
     arguments, options = caught.value.args
     found = inspect.signature(check_call).bind(*arguments, **options)
     found.apply_defaults()

@@ -12,7 +12,7 @@ from heedful.base._argument_names import argument_names
 from heedful.base._mode import Mode
 from heedful.base._parameter import Parameter
 from heedful.base._types import Array, Backward, Rng, generator
-from heedful.functional import KVCache, attention, attention_vjp, rotary_embedding
+from heedful.functional import KVCache, SinksAndWindow, attention, attention_vjp, rotary_embedding
 from heedful.layers._typed import Typed
 from heedful.layers.attention._head_sizes import HeadSizes
 from heedful.layers.attention._input_projections import Projections, joined, make_projections
@@ -220,24 +220,30 @@ class MultiHeadAttention(Typed):
         mask = check_mask_of_heads(mask, shapes[0], shapes[1], keys_are_known=cache is None)
         options: dict[str, Any] = {
             "causal": causal, "window": window, "align": align, "layout": "blhd",
-            "block_mask": block_mask,
             "q_lengths": q_lengths, "kv_lengths": kv_lengths, "return_weights": return_weights,
             "return_lse": observe is not None, "sink": self.optional("sink", (self.num_heads,)),
             **self.scores._asdict(), **mask_or_bias(mask, bias),
         }  # fmt: skip
         if observe is not None and not callable(observe):
             raise TypeError(f"observe must be a function: got {named(observe)}")
+        k: Any = None
+        v: Any = None
         if cache is not None:
             if not isinstance(cache, KVCache):
                 raise TypeError(f"cache must be a KVCache: got {named(cache)}")
             if mode.training:
                 raise ValueError("cache is for inference: it has no gradients")
-            q, k, v = self._with_cache(cache, projections, options)
+            if block_mask is not None:
+                raise ValueError("block_mask must be None with a cache, whose length it lacks")
+            q = self._append(cache, projections, options)
+            keys = int(cache.lengths.max(initial=0))
         else:
             q, k, v = projections.project()
-            q, k = self._rotated(q, 0), self._rotated(k, 0)
-        if self.top_k is not None and self.top_k < k.shape[-3]:
+            q, k, keys = self._rotated(q, 0), self._rotated(k, 0), k.shape[-3]
+            options["block_mask"] = block_mask
+        if self.top_k is not None and self.top_k < keys:
             options["top_k"] = self.top_k
+        out: Any
         pullback: Any = None
         if mode.training and self.dropout:
             options |= {"dropout_p": self.dropout, "rng": mode.seed()}
@@ -245,10 +251,10 @@ class MultiHeadAttention(Typed):
             if mode.training:
                 out, pullback = attention_vjp(q, k, v, **options)
             else:
-                out = attention(q, k, v, **options)
+                out = attention(q, k, v, **options) if cache is None else _read(cache, q, options)
         heads, *more = out if isinstance(out, tuple) else (out,)
         if observe is not None:
-            observe(q, k, more.pop(0))
+            observe(q, k if cache is None else cache.key.swapaxes(-2, -3), more.pop(0))
         y, back_out = self.out_proj.compute(mode, joined(heads), residual)
         result: Any = (y, *more) if return_weights else y
         if not mode.training:
@@ -267,14 +273,12 @@ class MultiHeadAttention(Typed):
         """Queries or keys (…, L, H, D) rotated by their positions, which begin at `first`."""
         if not self.rotary:
             return heads
-        if isinstance(first, np.ndarray):
+        if isinstance(first, np.ndarray) and first.ndim == 1:
             first = first[:, None] + np.arange(heads.shape[-3])
         return rotary_embedding(heads, first, base=self.rotary, inverse=inverse, layout="blhd")
 
-    def _with_cache(
-        self, cache: KVCache, projections: Projections, options: dict[str, Any]
-    ) -> tuple[Array, Array, Array]:
-        """Queries, and the keys and values of the updated cache."""
+    def _append(self, cache: KVCache, projections: Projections, options: dict[str, Any]) -> Array:
+        """Queries for the updated cache, and their options."""
         shape, lengths = projections.inputs[0].shape, cache.lengths
         empty = not len(lengths)
         if len(shape) != 3 or (not empty and shape[0] != len(lengths)):
@@ -290,14 +294,17 @@ class MultiHeadAttention(Typed):
                 cache.append(k.swapaxes(-2, -3), v.swapaxes(-2, -3), options["kv_lengths"])
             else:
                 q = projections.project_query()
-            options["kv_lengths"] = cache.lengths
-        else:
-            first = 0 if empty else cache.lengths
-            q, k, v = projections.project()
-            q, k = self._rotated(q, first), self._rotated(k, first)
-            before = cache.append(k.swapaxes(-2, -3), v.swapaxes(-2, -3), options["kv_lengths"])
-            options |= {"kv_lengths": cache.lengths, "align": before}
-        return q, cache.key.swapaxes(-2, -3), cache.value.swapaxes(-2, -3)
+            del options["kv_lengths"]
+            return q
+        first = 0 if empty else cache.lengths
+        q, k, v = projections.project()
+        rotated, k = self._rotated(q, first), self._rotated(k, first)
+        before = cache.append(k.swapaxes(1, 2), v.swapaxes(1, 2), options.pop("kv_lengths"))
+        options["align"] = before
+        if self.rotary and isinstance(cache.policy, SinksAndWindow) and cache.policy.sinks:
+            places = cache.policy.positions(before[:, None] + np.arange(q.shape[1]))
+            options["query_of_sinks"] = self._rotated(q, places)
+        return rotated
 
     def new_cache(self, capacity: int | None = None) -> KVCache:
         """An empty cache for the keys and values of earlier tokens."""
@@ -310,6 +317,13 @@ class MultiHeadAttention(Typed):
         shown += f", dropout={self.dropout:g}" if self.dropout else ""
         shown += "" if self.top_k is None else f", top_k={self.top_k}"
         return shown + self.scores.shown() + ("" if self.sink is None else ", sink=True")
+
+
+def _read(cache: KVCache, query: Array, options: dict[str, Any]) -> Any:
+    if "top_k" not in options:
+        return cache.attend(query, **options)
+    key, value = (array.swapaxes(-2, -3) for array in (cache.key, cache.value))
+    return attention(query, key, value, kv_lengths=cache.lengths, **options)
 
 
 def _no_backward(*_: Any) -> None:

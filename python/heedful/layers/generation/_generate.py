@@ -9,7 +9,9 @@ import numpy as np
 
 from heedful._checks import finite, integers, named, positive, probability, size
 from heedful.base._types import Array, Rng, generator
+from heedful.functional import KVCache
 from heedful.layers.generation._beam import beam_search
+from heedful.layers.generation._caches import check_example
 from heedful.layers.generation._foreign_options import with_generation_hints
 from heedful.layers.generation._sampling import Sampler
 from heedful.layers.generation._steps import Generative, Steps, read_prompts
@@ -28,6 +30,7 @@ def generate(
     num_beams: int = 1,
     length_penalty: float = 1.0,
     rng: Rng = None,
+    cache: KVCache | None = None,
 ) -> list[Array]:
     """Continues each prompt.
 
@@ -62,6 +65,9 @@ def generate(
         length counts the stop token. Below 0 favours short sequences, 0 is Σ log p.
     rng : None, int or numpy.random.Generator
         Generator of the sampling.
+    cache : KVCache, optional
+        An empty one: each layer's cache is of its kind, type and policy. Not with Steps of your
+        own.
 
     Returns
     -------
@@ -86,7 +92,7 @@ def generate(
     [6, 5]
     """
     prompts = read_prompts(prompts)
-    steps, with_prompt = _steps_of(model)
+    steps, with_prompt = _steps_of(model, check_example(cache))
     max_length = size("max_length", max_length)
     stops = np.array(_tokens("stop", () if stop is None else stop), np.int64)
     longest = max((len(prompt) for prompt in prompts), default=0) + max_length
@@ -132,15 +138,18 @@ def _top_p(top_p: Any) -> float:
     return float(top_p)
 
 
-def _steps_of(model: Any) -> tuple[Steps, bool]:
+def _steps_of(model: Any, cache: KVCache | None) -> tuple[Steps, bool]:
     """The steps of a model, and whether results include the prompt."""
     if hasattr(model, "generation_steps"):
         generative: Generative = model
-        return generative.generation_steps(), True
+        steps = generative.generation_steps() if cache is None else model.generation_steps(cache)
+        return steps, True
+    if cache is not None:
+        raise ValueError("cache needs a model that makes its own steps: Steps have their caches")
     if not all(hasattr(model, name) for name in ("start", "step", "reorder", "longest")):
         raise TypeError(f"model must be a generative model: got {named(model)}")
-    steps: Steps = model
-    return steps, False
+    own: Steps = model
+    return own, False
 
 
 def _sample(

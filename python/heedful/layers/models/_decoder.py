@@ -21,6 +21,7 @@ from heedful.layers.blocks._linear import Linear
 from heedful.layers.blocks._norm import LayerNorm
 from heedful.layers.blocks._stack import Stack, given_options
 from heedful.layers.blocks._sublayer import sublayer
+from heedful.layers.generation._caches import check_cached, one_like
 from heedful.layers.models._mixers import ACROSS, make_mixer
 
 
@@ -257,9 +258,15 @@ class Decoder(Stack[DecoderLayer]):
             dtype=dtype,
         )  # fmt: skip
 
-    def new_caches(self, capacity: int | None = None) -> list[DecoderCache]:
-        """Empty caches for all layers."""
-        return [layer.new_cache(capacity) for layer in self.layers]
+    def new_caches(
+        self, capacity: int | None = None, cache: KVCache | None = None
+    ) -> list[DecoderCache]:
+        """Empty caches for all layers; those of self-attention of the kind of `cache`."""
+        caches = [layer.new_cache(capacity) for layer in self.layers]
+        if cache is None:
+            return caches
+        check_cached([layer.self_attn for layer in self.layers])
+        return [one._replace(own=one_like(cache, capacity)) for one in caches]
 
     def compute(
         self,

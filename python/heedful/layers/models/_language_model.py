@@ -19,6 +19,7 @@ from heedful.layers.blocks._dropout import Dropout
 from heedful.layers.blocks._embedding import Embedding
 from heedful.layers.blocks._linear import Linear
 from heedful.layers.blocks._positions import LearnedPositions, SinusoidalPositions
+from heedful.layers.generation._caches import check_cached, one_like
 from heedful.layers.generation._foreign_options import with_generation_hints
 from heedful.layers.generation._generate import generate
 from heedful.layers.models._encoder import Encoder, cache_type
@@ -162,19 +163,24 @@ class LanguageModel(Typed):
 
         return logits, backward
 
-    def new_caches(self, capacity: int | None = None) -> list[KVCache | LinearState]:
-        """Empty caches for all layers."""
-        return [layer.new_cache(capacity) for layer in self.encoder.layers]
+    def new_caches(
+        self, capacity: int | None = None, cache: KVCache | None = None
+    ) -> list[KVCache | LinearState]:
+        """Empty caches for all layers, of the kind, type and policy of `cache`."""
+        if cache is None:
+            return [layer.new_cache(capacity) for layer in self.encoder.layers]
+        check_cached([layer.self_attn for layer in self.encoder.layers])
+        return [one_like(cache, capacity) for _ in self.encoder.layers]
 
-    def generation_steps(self) -> LanguageSteps:
-        return LanguageSteps(self)
+    def generation_steps(self, cache: KVCache | None = None) -> LanguageSteps:
+        return LanguageSteps(self, cache)
 
     @with_generation_hints
     def generate(
         self, prompts: ArrayLike | list[Any], *, stop: int | Sequence[int] | None = None,
         max_length: int = 100, temperature: float | None = None, top_k: int | None = None,
         top_p: float | None = None, num_beams: int = 1, length_penalty: float = 1.0,
-        rng: Rng = None,
+        rng: Rng = None, cache: KVCache | None = None,
     ) -> list[Array]:  # fmt: skip
         """Each prompt with its continuation.
 
@@ -182,13 +188,13 @@ class LanguageModel(Typed):
         ----------
         prompts : sequence of sequences of int
             At least one token each; their lengths may differ.
-        stop, max_length, temperature, top_k, top_p, num_beams, length_penalty, rng
+        stop, max_length, temperature, top_k, top_p, num_beams, length_penalty, rng, cache
             See :func:`heedful.layers.generate`.
         """
         return generate(
             self, prompts, stop=stop, max_length=max_length,
             temperature=temperature, top_k=top_k, top_p=top_p, num_beams=num_beams,
-            length_penalty=length_penalty, rng=rng,
+            length_penalty=length_penalty, rng=rng, cache=cache,
         )  # fmt: skip
 
     def extra_repr(self) -> str:
@@ -198,13 +204,14 @@ class LanguageModel(Typed):
 class LanguageSteps:
     """The steps of a language model, with the caches of the tokens read."""
 
-    def __init__(self, model: LanguageModel) -> None:
+    def __init__(self, model: LanguageModel, cache: KVCache | None = None) -> None:
         self.model, self.longest = model, model.max_length
         self.caches: list[KVCache | LinearState] = []
+        self.cache = cache
 
     def start(self, prompts: list[Array]) -> Array:
         tokens, lengths = padded(prompts)
-        self.caches = self.model.new_caches()
+        self.caches = self.model.new_caches(cache=self.cache)
         with argument_names(tokens="prompts"):
             logits = self.model(tokens, lengths=lengths, caches=self.caches)
         last: Array = logits[np.arange(len(tokens)), lengths - 1]

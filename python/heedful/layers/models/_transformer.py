@@ -14,10 +14,12 @@ from heedful.base._mode import INFERENCE, Mode
 from heedful.base._rollback import rollback
 from heedful.base._sums import times
 from heedful.base._types import Array, Backward, Rng, generator
+from heedful.functional import KVCache
 from heedful.layers.blocks._dropout import Dropout
 from heedful.layers.blocks._embedding import Embedding, check_tokens
 from heedful.layers.blocks._linear import Linear
 from heedful.layers.blocks._positions import SinusoidalPositions
+from heedful.layers.generation._caches import check_example
 from heedful.layers.generation._foreign_options import with_generation_hints
 from heedful.layers.generation._generate import generate
 from heedful.layers.models._decoder import DecoderCache
@@ -209,7 +211,7 @@ class Transformer(EncoderDecoder):
         self, source: Any, *, start: int, stop: int | Sequence[int] | None = None,
         max_length: int = 100, temperature: float | None = None, top_k: int | None = None,
         top_p: float | None = None, num_beams: int = 1, length_penalty: float = 1.0,
-        rng: Rng = None, source_lengths: Any = None,
+        rng: Rng = None, cache: KVCache | None = None, source_lengths: Any = None,
     ) -> list[Array]:  # fmt: skip
         """The targets that the model generates, token by token.
 
@@ -224,6 +226,8 @@ class Transformer(EncoderDecoder):
             Maximum number of tokens of a target.
         temperature, top_k, top_p, num_beams, length_penalty, rng
             See :func:`heedful.layers.generate`.
+        cache : KVCache, optional
+            An empty one: the self-attention's caches are of its kind, type and policy.
 
         Returns
         -------
@@ -238,7 +242,7 @@ class Transformer(EncoderDecoder):
         if first.ndim:
             raise ValueError(f"start must be one token: got shape {first.shape}")
         max_length = size("max_length", max_length)
-        steps = TransformerSteps(self, source, source_lengths, max_length)
+        steps = TransformerSteps(self, source, source_lengths, max_length, check_example(cache))
         return generate(
             steps, [first[None]] * len(source), stop=stop, max_length=max_length,
             temperature=temperature, top_k=top_k, top_p=top_p, num_beams=num_beams,
@@ -255,11 +259,12 @@ class TransformerSteps:
     longest: int | None = None
 
     def __init__(
-        self, model: Transformer, source: Array, source_lengths: Array | None, max_length: int
-    ) -> None:
+        self, model: Transformer, source: Array, source_lengths: Array | None, max_length: int,
+        cache: KVCache | None = None,
+    ) -> None:  # fmt: skip
         self.model, self.lengths = model, source_lengths
         self.memory = model.encode(source, source_lengths)
-        self.caches: list[DecoderCache] = model.decoder.new_caches(max_length + 1)
+        self.caches: list[DecoderCache] = model.decoder.new_caches(max_length + 1, cache)
 
     def start(self, prompts: list[Array]) -> Array:
         tokens, lengths = padded(prompts)

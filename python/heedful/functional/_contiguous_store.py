@@ -1,0 +1,88 @@
+"""ContiguousStore: the rows of each item one after another, in capacity that doubles."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heedful.functional._cache_store import CacheStore, Lengths, Rows, attend_to_all
+from heedful.functional._cached_rows import INT8, CachedRows
+from heedful.functional._dtypes import Array, DType
+from heedful.functional._pages import Pages, attend_to_pages
+
+_INITIAL_ROWS = 64  # of capacity
+
+
+class ContiguousStore(CacheStore):
+    """key, value : (B, Hkv, capacity, D)."""
+
+    def __init__(self, rows: Rows, capacity: int | None) -> None:
+        """`rows` are none yet."""
+        self.key, self.value = rows
+        self.lengths = np.zeros(self.key.shape[0], np.int64)
+        self.capacity = capacity
+
+    def appended(self, key: Array, value: Array, counts: Lengths, dtype: DType) -> ContiguousStore:
+        after = self.lengths + counts
+        longest = int(after.max(initial=0))
+        # no valid row is written before everything has succeeded
+        rooms = [
+            self._room(self.key, longest, dtype),
+            self._room(self.value, longest, dtype),
+        ]
+        for room, new in zip(rooms, (key, value), strict=True):
+            _put(room, CachedRows.of(new, dtype), self.lengths, after)
+        return self.changed(key=rooms[0], value=rooms[1], lengths=after)
+
+    def _room(self, old: CachedRows, rows: int, dtype: DType) -> CachedRows:
+        """The rows themselves if type and capacity suffice, otherwise in larger memory."""
+        items, _, room, _ = old.shape
+        if old.dtype == dtype and rows <= room:
+            return old
+        if rows > room:
+            room = max(rows, 2 * room, self.capacity or _INITIAL_ROWS)
+        return old.resized(items, room, self.longest, dtype)
+
+    def shortened(self, lengths: Lengths) -> ContiguousStore:
+        return self.changed(lengths=lengths)
+
+    def reordered(self, items: NDArray[np.int64]) -> ContiguousStore:
+        filled, rooms = self.longest, []
+        for old in (self.key, self.value):
+            room = CachedRows.zeros((len(items), *old.shape[1:]), old.dtype)
+            room[:, :, :filled] = old[items, :, :filled]
+            rooms.append(room)
+        return self.changed(key=rooms[0], value=rooms[1], lengths=self.lengths[items])
+
+    def copied(self) -> ContiguousStore:
+        filled = np.s_[:, :, : self.longest]
+        return self.changed(
+            key=self.key[filled].copy(), value=self.value[filled].copy(),
+            lengths=self.lengths.copy(),
+        )  # fmt: skip
+
+    def read(self) -> tuple[Array, Array]:
+        filled = np.s_[:, :, : self.longest]
+        return self.key[filled].read(), self.value[filled].read()
+
+    def attend(
+        self, query: Array, options: dict[str, Any], query_of_sinks: Array | None = None
+    ) -> tuple[CacheStore, Any]:
+        options = {**options, "kv_lengths": self.lengths}
+        if self.dtype != INT8 or options["return_weights"]:
+            return self, attend_to_all(self.read(), query, options)
+        # each item is one page
+        table = np.arange(len(self.lengths))[:, None]
+        return self, attend_to_pages(query, Pages(self.key, self.value, table), options)
+
+
+def _put(room: CachedRows, new: CachedRows, first: Lengths, last: Lengths) -> None:
+    """The rows [first, last) of each item from the first ones of `new`."""
+    rows = new.shape[2]
+    if len(first) and (first == first[0]).all() and (last - first == rows).all():
+        room[:, :, first[0] : last[0]] = new
+        return
+    for item, (begin, end) in enumerate(zip(first, last, strict=True)):
+        room[item, :, begin:end] = new[item, :, : end - begin]
