@@ -268,8 +268,7 @@ class Encoder(Stack[EncoderLayer]):
             kv_lengths=kv_lengths,
         )  # fmt: skip
         closures: list[Backward] = []
-        own = each_of("caches", caches, len(self.layers), cache_type(self.layers[0]))
-        for layer, cache in zip(self.layers, own, strict=True):
+        for layer, cache in zip(self.layers, own_caches(caches, self.layers), strict=True):
             x, closure = layer.computed(mode, x, **given, **given_options(cache=cache))
             if mode.training:
                 closures.append(closure)
@@ -280,6 +279,10 @@ class Encoder(Stack[EncoderLayer]):
         return x, chained(closures)
 
 
-def cache_type(layer: Typed) -> type[Any]:
-    """The type of the caches of such layers, which a user may have written."""
-    return type(layer.new_cache()) if isinstance(layer, EncoderLayer) else KVCache
+def own_caches(caches: Sequence[Any] | None, layers: Sequence[Typed]) -> Sequence[Any]:
+    """A cache for each layer, of the kind that it reads; None for each if there are none."""
+    if caches is None:
+        return [None] * len(layers)
+    # a user may have written the layers
+    kind = type(layers[0].new_cache()) if isinstance(layers[0], EncoderLayer) else KVCache
+    return each_of("caches", caches, len(layers), kind)

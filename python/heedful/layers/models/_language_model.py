@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from heedful._checks import each_of, flag, one_of, size
+from heedful._checks import flag, one_of, size
 from heedful.base._argument_names import argument_names
 from heedful.base._mode import Mode
 from heedful.base._rollback import rollback
@@ -22,7 +22,7 @@ from heedful.layers.blocks._positions import LearnedPositions, SinusoidalPositio
 from heedful.layers.generation._caches import check_cached, one_like
 from heedful.layers.generation._foreign_options import with_generation_hints
 from heedful.layers.generation._generate import generate
-from heedful.layers.models._encoder import Encoder, cache_type
+from heedful.layers.models._encoder import Encoder, own_caches
 from heedful.layers.models._mixers import check_causal, check_positions
 from heedful.layers.models._ragged import padded
 
@@ -144,7 +144,7 @@ class LanguageModel(Typed):
         caches : list of KVCache or of LinearState, optional
             One for each layer, from `new_caches`; tokens follow those in the caches.
         """
-        each_of("caches", caches, len(self.encoder.layers), cache_type(self.encoder.layers[0]))
+        own_caches(caches, self.encoder.layers)  # checked before anything is computed
         x, back_embedding = self.embedding.compute(mode, tokens)
         back_positions = None
         if self.positions is not None:
