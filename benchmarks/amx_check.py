@@ -1,9 +1,9 @@
 """bfloat16 on AMX's tiles: tests on the instructions, their model's bits, and the speed.
 
-`python benchmarks/amx_check.py` on a processor with AMX: the tests of bfloat16 in this way, a
-comparison of the instructions with their software model, and the time of forward, and of forward
-and backward, beside torch and own float32. `--quick` does the same anywhere, on the model, with
-small arrays: a test of this script. `--cpp FOLDER`: also the C++ tests of that build folder.
+`python benchmarks/amx_check.py` on a processor with AMX: the tests of bfloat16 in this way and of
+int8, a comparison of the instructions with their software model, and the time of forward, and of
+forward and backward, beside torch and own float32. `--quick` does the same anywhere, on the model,
+with small arrays: a test of this script. `--cpp FOLDER`: also the C++ tests of that build folder.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ ROOT = Path(__file__).resolve().parents[1]
 TESTS = ROOT / "tests"
 PYTHON_TESTS = (
     "python/functional/test_bfloat16.py", "python/functional/test_bfloat16_gradients.py",
-    "python/_core/test_bfloat16_ways.py",
+    "python/_core/test_bfloat16_ways.py", "python/_core/test_int8.py",
 )  # fmt: skip
 CPP_TESTS = (
     "tiles", "tile_kernel", "tile_panels", "bfloat16_ways", "forward_16_bits", "rounded_dscores",
+    "int8_forward",
 )  # fmt: skip
 SHAPES = ("sq4096_d128", "gpt2_1k", "vit_b")
 BACKWARD_SHAPES = ("gpt2_1k", "vit_b")

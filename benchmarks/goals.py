@@ -13,6 +13,7 @@ import bench_decode
 import bench_dtypes
 import bench_forward
 import bench_forward_backward
+import bench_int8_linear
 import bench_layers
 import bench_layouts
 import bench_linear
@@ -44,6 +45,7 @@ TOPICS = [
     bench_neighbours.TOPIC,
     bench_memory.TOPIC,
     bench_linear.TOPIC,
+    bench_int8_linear.TOPIC,
     bench_layers.TOPIC,
     bench_additive.TOPIC,
     bench_top_k.TOPIC,

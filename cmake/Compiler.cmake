@@ -21,6 +21,8 @@ if(NOT CMAKE_BUILD_TYPE)
   set(CMAKE_BUILD_TYPE Release)
 endif()
 
-# Whether the assembler knows the tiles of AMX (binutils 2.35, clang 12).
+# Whether the assembler knows the tiles of AMX (binutils 2.35, clang 12) and AVX-VNNI (2.36, 12).
 include(CheckCXXSourceCompiles)
 check_cxx_source_compiles("int main() { __asm__ volatile(\"tdpbf16ps %tmm2, %tmm1, %tmm0\"); }" HEEDFUL_TILES)
+check_cxx_source_compiles("int main() { __asm__ volatile(\"%{vex%} vpdpbusd %%ymm2, %%ymm1, %%ymm0\" : :); }"
+                          HEEDFUL_VNNI)

@@ -161,6 +161,12 @@ without, together = mixture(counted), mixture(np.vstack([counted, learned]))
 print(f"second half: model {nats(learned[half:]):.3f}, all counts mixed {nats(without):.3f},"
       f" and the model {nats(together):.3f} nats")  # fmt: skip
 
+# %% With weights of int8: a quarter of the memory, and as good
+exact = nats(learned)
+model.quantize()
+print(f"int8: {nats(by_model()) - exact:+.4f} nats")
+assert abs(nats(by_model()) - exact) < 0.01
+
 # %% Generation
 prompt = "The statement"
 (written,) = model.generate(

@@ -1,8 +1,9 @@
-// linear_forward, linear_gradient_input, linear_gradient_weight
+// linear_forward, linear_gradient_input, linear_gradient_weight, int8_forward
 #include "bindings/arguments.hpp"
 #include "bindings/bind_layers.hpp"
 #include "bindings/interrupted.hpp"
 #include "bindings/layer_arrays.hpp"
+#include "linear/int8_forward.hpp"
 #include "linear/linear_forward.hpp"
 #include "linear/linear_gradients.hpp"
 
@@ -71,12 +72,33 @@ py::object linear_gradient_weight_of(Arguments& arguments) {
   return py::none();
 }
 
+py::object int8_forward_of(Arguments& arguments) {
+  const py::array x = arguments.array(), weight = arguments.array(), scale = arguments.array();
+  const py::array weight_sums = arguments.array();
+  const py::object bias = arguments.array_or_none(), residual = arguments.array_or_none();
+  const Activation activation = activation_of(arguments.any());
+  const py::array y = arguments.array();
+  const LinearSizes sizes{x.shape(0), x.shape(1), weight.shape(0)};
+  const Int8Weight int8{{integers_of<std::int8_t>(weight), weight.strides(0)},
+                        {elements_of<const float>(scale), integers_of<std::int32_t>(weight_sums)}};
+  const Epilogue<float> epilogue{elements_or_none<float>(bias),
+                                 matrix_or_none<const float>(residual),
+                                 activation,
+                                 {},
+                                 matrix_of<float>(y)};
+  const auto inputs = matrix_of<const float>(x);
+  with_team(int8_cost(sizes),
+            [&](const Team& team) { int8_forward(sizes, inputs, int8, epilogue, team); });
+  return py::none();
+}
+
 }  // namespace
 
 void register_linear(py::module_& module) {
   define<&linear_forward_of, 7>(module, "linear_forward");
   define<&linear_gradient_input_of, 4>(module, "linear_gradient_input");
   define<&linear_gradient_weight_of, 4>(module, "linear_gradient_weight");
+  define<&int8_forward_of, 8>(module, "int8_forward");
 }
 
 }  // namespace heedful

@@ -1,5 +1,6 @@
-// NumPy arrays of the layers, of float32 or float64: contiguous elements, or matrices with
-// contiguous rows. Python checked shapes and strides; the element type is checked here.
+// NumPy arrays of the layers, of float32 or float64, or int8 weights: contiguous elements, or
+// matrices with contiguous rows. Python checked shapes and strides; the element type is checked
+// here.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -57,6 +58,18 @@ template <class T>
 Matrix<T> matrix_or_none(const pybind11::object& object) {
   return object.is_none() ? Matrix<T>{}
                           : matrix_of<T>(pybind11::reinterpret_borrow<pybind11::array>(object));
+}
+
+// The elements of an array of signed integers of this size.
+template <class Integer>
+const Integer* integers_of(const pybind11::array& array) {
+  const pybind11::dtype dtype = array.dtype();
+  if (dtype.kind() != 'i' || dtype.itemsize() != sizeof(Integer)) {
+    throw pybind11::type_error(
+        "expected integers of " + std::to_string(8 * sizeof(Integer)) + " bits, got " +
+        pybind11::str(static_cast<pybind11::object>(dtype)).cast<std::string>());
+  }
+  return static_cast<const Integer*>(array.data());
 }
 
 // "" or the name of an activation.

@@ -9,6 +9,7 @@
 #include "bindings/bind_threads.hpp"
 #include "simd/bfloat16_ways.hpp"
 #include "simd/instruction_sets.hpp"
+#include "simd/int8_ways.hpp"
 
 namespace {
 
@@ -22,6 +23,7 @@ pybind11::dict show_build() {
   const heedful::simd::Bfloat16Description bfloat16 = heedful::simd::bfloat16_description();
   build["bfloat16"] = bfloat16.way;
   build["bfloat16_reason"] = bfloat16.reason;
+  build["int8"] = heedful::simd::int8_way_name();
   return build;
 }
 
@@ -47,4 +49,6 @@ PYBIND11_MODULE(native_body, module, pybind11::mod_gil_not_used()) {
   module.def("force_bfloat16", &heedful::simd::force_bfloat16, pybind11::arg("way"),
              "Multiply bfloat16 that way, in the whole process; empty: as the processor does best. "
              "Returns why it cannot, if so.");
+  module.def("force_int8", &heedful::simd::force_int8, pybind11::arg("way"),
+             "Multiply int8 that way, likewise.");
 }

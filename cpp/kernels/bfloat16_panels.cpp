@@ -2,9 +2,6 @@
 
 #include <cstring>
 
-#include "simd/bfloat16_pairs.hpp"
-#include "simd/packet.hpp"
-
 namespace heedful {
 namespace {
 
@@ -44,38 +41,6 @@ Rows<std::uint16_t> load_paired_columns(const TensorView& view, std::ptrdiff_t i
     copy_row(view.row(item, head, first + row), view.column_stride, to, columns);
   }
   return {buffer, stride};
-}
-
-void words_to_panel(const std::uint16_t* const* rows, std::ptrdiff_t lanes, std::ptrdiff_t pairs,
-                    std::uint32_t* panel) {
-  constexpr std::ptrdiff_t width = simd::lanes<float>;
-  for (std::ptrdiff_t lane = 0; lane < lanes; lane += width) {
-    if (pairs < width) {
-      for (std::ptrdiff_t l = lane; l < lane + width; ++l) {
-        for (std::ptrdiff_t pair = 0; pair < pairs; ++pair) {
-          std::memcpy(panel + pair * lanes + l, rows[l] + 2 * pair, sizeof(*panel));
-        }
-      }
-      continue;
-    }
-    for (std::ptrdiff_t pair = 0; pair < pairs; pair += width) {
-      // the last square overlaps the one before; a word is moved like a float
-      const std::ptrdiff_t begin = pair + width <= pairs ? pair : pairs - width;
-      simd::Square<float> square;
-#pragma GCC unroll 16
-      for (std::ptrdiff_t i = 0; i < width; ++i) {
-        simd::Words words;
-        std::memcpy(&words, rows[lane + i] + 2 * begin, sizeof(words));
-        square.packet[i] = simd::bits_as<simd::Packet<float>>(words);
-      }
-      simd::transpose<float>(square);
-#pragma GCC unroll 16
-      for (std::ptrdiff_t i = 0; i < width; ++i) {
-        simd::store_words(panel + (begin + i) * lanes + lane,
-                          simd::bits_as<simd::Words>(square.packet[i]));
-      }
-    }
-  }
 }
 
 void load_paired_rows(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_t head,

@@ -9,6 +9,7 @@
 
 #include "arrays/rows.hpp"
 #include "arrays/tensor_view.hpp"
+#include "kernels/word_panels.hpp"
 
 namespace heedful {
 
@@ -27,10 +28,6 @@ Rows<std::uint16_t> load_paired_columns(const TensorView& view, std::ptrdiff_t i
                                         std::ptrdiff_t head, std::ptrdiff_t first,
                                         std::ptrdiff_t count, std::ptrdiff_t columns,
                                         std::uint16_t* buffer);
-
-// panel[pair][lane] = the words of rows[lane]; `lanes` is a multiple of the vector length.
-void words_to_panel(const std::uint16_t* const* rows, std::ptrdiff_t lanes, std::ptrdiff_t pairs,
-                    std::uint32_t* panel);
 
 // words[pair][column] of rows [first, first + count).
 void load_paired_rows(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_t head,

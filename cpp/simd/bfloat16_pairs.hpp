@@ -6,10 +6,8 @@
 // HEEDFUL_PAIRS_TARGET, and run only where has_bfloat16_pairs() returns true.
 #pragma once
 
-#include <cstdint>
-#include <cstring>
-
 #include "simd/packet.hpp"
+#include "simd/words.hpp"
 
 #ifdef __AVX512BW__
 #include <immintrin.h>
@@ -23,25 +21,6 @@ namespace heedful::simd {
 
 // This module contains the code that multiplies pairs.
 inline constexpr bool compiled_bfloat16_pairs = HEEDFUL_BFLOAT16_PAIRS == 1;
-
-// A vector of words, one for each float of a vector.
-typedef std::uint32_t Words __attribute__((vector_size(4 * lanes<float>)));
-
-inline Words load_words(const std::uint32_t* from) {
-  Words words;
-  std::memcpy(&words, from, sizeof(words));
-  return words;
-}
-inline void store_words(std::uint32_t* to, const Words& words) {
-  std::memcpy(to, &words, sizeof(words));
-}
-
-// The word at an address of 16-bit elements, in all lanes.
-inline Words broadcast_word(const std::uint16_t* from) {
-  float word;  // loaded like a float, so that no general-purpose register is involved
-  std::memcpy(&word, from, sizeof(word));
-  return bits_as<Words>(broadcast(word));
-}
 
 #if HEEDFUL_BFLOAT16_PAIRS
 

@@ -74,6 +74,11 @@ template <class P>
 inline P absolute(const P& a) {
   return Eigen::internal::pabs(a);
 }
+// To the nearest integer, halves to even.
+template <class P>
+inline P round_even(const P& a) {
+  return Eigen::internal::print(a);
+}
 // Comparisons return all ones or all zeros in each lane; select returns a where mask is ones, else
 // b.
 template <class P>
@@ -173,6 +178,11 @@ inline P add_halves(const P& a, const P& b, std::integer_sequence<int, Lanes...>
       shuffle(a, b, std::integer_sequence<int, ((Lanes & half) ? Lanes + width : Lanes)...>()),
       shuffle(a, b,
               std::integer_sequence<int, ((Lanes & half) ? Lanes + width : Lanes) ^ half...>()));
+}
+
+template <int half, class P, int... Lanes>
+inline P swap_halves(const P& a, std::integer_sequence<int, Lanes...>) {
+  return shuffle(a, a, std::integer_sequence<int, Lanes ^ half...>());
 }
 
 }  // namespace detail

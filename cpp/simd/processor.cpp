@@ -39,6 +39,8 @@ Processor detect() {
   found.has_tiles = (edx >> 24 & 1) != 0 && (saved_states() & tile_states) == tile_states;
   found.has_bfloat16_tiles = found.has_tiles && (edx >> 22 & 1) != 0;
   found.has_int8_tiles = found.has_tiles && (edx >> 25 & 1) != 0;
+  found.has_avx512_vnni = (ecx >> 11 & 1) != 0;
+  found.has_avx_vnni = __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) && (eax >> 4 & 1) != 0;
   return found;
 }
 

@@ -1,4 +1,5 @@
-// Which processor this is, as CPUID names it: for tables of what was measured on it.
+// Which processor this is, as CPUID names it, for tables of what was measured on it; and what it
+// has beyond its level.
 #pragma once
 
 #include <string_view>
@@ -11,6 +12,8 @@ struct Processor {
   bool has_tiles = false;           // AMX-TILE, and the system saves its registers
   bool has_bfloat16_tiles = false;  // AMX-BF16, with these
   bool has_int8_tiles = false;      // AMX-INT8, with these
+  bool has_avx_vnni = false;        // of 256 bits, where the level is v3
+  bool has_avx512_vnni = false;     // of 512 bits, where the level is v4
 
   bool is(std::string_view name) const { return vendor == name; }
 };

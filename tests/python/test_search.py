@@ -94,6 +94,30 @@ def test_ten_questions_find_their_passage_among_pieces_too(folder: Path) -> None
 
 @pytest.mark.peer
 @pytest.mark.slow
+def test_ten_questions_find_the_same_passages_in_int8(folder: Path) -> None:
+    pytest.importorskip("tokenizers")
+    from heedful.integrations.sentences import SentenceEncoder, find_minilm
+
+    try:
+        encoder = SentenceEncoder(find_minilm())
+    except ModuleNotFoundError as error:
+        pytest.skip(str(error))
+    passages = list(read_passages(folder, (".txt",)))
+    texts = [*(passage.whole for passage in passages), *QUESTIONS]
+    vectors, close = encoder.encode(texts), command.closeness(encoder, passages, list(QUESTIONS))
+    encoder.model.quantize()
+    found, rough = encoder.encode(texts), command.closeness(encoder, passages, list(QUESTIONS))
+    assert (vectors * found).sum(1).min() >= 0.99  # cosines
+    for (question, topic), exact, row in zip(QUESTIONS.items(), close, rough, strict=True):
+        topics_ = [
+            [passages[index].path.stem for index in one.argsort()[::-1]] for one in (exact, row)
+        ]
+        assert topics_[0][0] == topics_[1][0], question
+        assert topics_[0].index(topic) == topics_[1].index(topic), question
+
+
+@pytest.mark.peer
+@pytest.mark.slow
 def test_the_command_prints_ranked_passages(folder: Path) -> None:
     pytest.importorskip("tokenizers")
     from heedful.integrations.sentences import find_minilm

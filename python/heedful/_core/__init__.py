@@ -1,13 +1,14 @@
 """The loader: the compiled module for the best level that this processor runs, as `native`.
 
-HEEDFUL_ISA=v2|v3|v4 in the environment forces a level, HEEDFUL_BFLOAT16 how bfloat16 is multiplied;
-one that is not available is an ImportError.
+HEEDFUL_ISA=v2|v3|v4 in the environment forces a level, HEEDFUL_BFLOAT16 how bfloat16 is multiplied,
+HEEDFUL_INT8 how int8 is; one that is not available is an ImportError.
 """
 
 import importlib
 import os
 import platform
 import sys
+from collections.abc import Callable
 from importlib.util import find_spec
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -17,7 +18,10 @@ from heedful._core._explain import explain
 __all__ = ["available_levels", "features", "level", "native"]
 
 _LEVELS = ("v2", "v3", "v4")
-_BFLOAT16_WAYS = ("tiles", "tiles-model", "pairs", "widened")
+_WAYS = {
+    "BFLOAT16": ("tiles", "tiles-model", "pairs", "widened"),
+    "INT8": ("tiles", "tiles-model", "vnni", "widened"),
+}
 _ON_X86_64 = platform.machine().lower() in ("x86_64", "amd64") and sys.maxsize > 2**32
 
 
@@ -83,15 +87,16 @@ else:
     native = _load("_native" if level == "native" else f"_native_{level}")
 
 
-def _force_bfloat16(forced: str) -> None:
-    """`forced` is the value of HEEDFUL_BFLOAT16, empty if not set."""
-    if forced and forced not in _BFLOAT16_WAYS:
-        raise ImportError(
-            f"HEEDFUL_BFLOAT16 must be one of {', '.join(_BFLOAT16_WAYS)}: got {forced!r}"
-        )
-    reason = native.force_bfloat16(forced)
+def _force(what: str, force: Callable[[str], str]) -> None:
+    """Take the way of multiplying that the environment names, or the processor's own."""
+    name = f"HEEDFUL_{what}"
+    forced = os.environ.get(name, "")
+    if forced and forced not in _WAYS[what]:
+        raise ImportError(f"{name} must be one of {', '.join(_WAYS[what])}: got {forced!r}")
+    reason = force(forced)
     if reason:
-        raise ImportError(f"HEEDFUL_BFLOAT16={forced} is not possible here: {reason}")
+        raise ImportError(f"{name}={forced} is not possible here: {reason}")
 
 
-_force_bfloat16(os.environ.get("HEEDFUL_BFLOAT16", ""))
+_force("BFLOAT16", native.force_bfloat16)
+_force("INT8", native.force_int8)

@@ -50,6 +50,9 @@ def show_build() -> dict[str, str]: ...
 def force_bfloat16(way: str) -> str:
     """Multiply bfloat16 that way ("" for the processor's own). Returns why it cannot, or ""."""
 
+def force_int8(way: str) -> str:
+    """Multiply int8 that way, likewise; all ways give the same bits."""
+
 def default_num_threads() -> int: ...
 def num_threads() -> int:
     """What a call would use now: the number of this thread, of all threads, or the default."""
@@ -290,6 +293,20 @@ def linear_gradient_weight(
     dweight: Array,  # (Out, In), added to: dyᵀ x
     dbias: Array | None,  # (Out,), contiguous, added to: Σ_n dy
 ) -> None: ...
+def int8_forward(
+    x: NDArray[np.float32],  # (N, In), In ≤ 2^16
+    weight: NDArray[np.int8],  # (Out, In)
+    scale: NDArray[np.float32],  # (Out,), contiguous
+    weight_sums: NDArray[np.int32],  # (Out,), contiguous: Σ_k weight[o, k]
+    bias: NDArray[np.float32] | None,  # (Out,), contiguous
+    residual: NDArray[np.float32] | None,  # (N, Out), may be y
+    activation: str,
+    y: NDArray[np.float32],  # (N, Out), written
+) -> None:
+    """A dense layer of which a row of the weight is scale[o] · weight[o].
+
+    Each row of x is quantised to 8 bits by its own range; products are summed in int32.
+    """
 
 # Activations and dropout, of arrays of one shape, all contiguous; outputs may be inputs.
 

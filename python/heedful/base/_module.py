@@ -13,8 +13,11 @@ from heedful._checks import named
 from heedful.base._call_mismatch import call_mismatch
 from heedful.base._foreign_arguments import check_arguments, no_such_attribute
 from heedful.base._freezable import Freezable
+from heedful.base._int8_parameter import Int8Parameter
+from heedful.base._int8_state import SCALE
 from heedful.base._mode import INFERENCE, Mode
 from heedful.base._parameter import Parameter, check_like, owner_of
+from heedful.base._quantizable import Quantizable
 from heedful.base._rollback import rollback
 from heedful.base._single_use import single_use
 from heedful.base._state import Mismatch, check_built, check_state, load_state
@@ -23,7 +26,7 @@ from heedful.base._tree import CONTAINERS, dotted, within
 from heedful.base._types import Array, Backward, Rng, generator
 
 
-class Module(Freezable):
+class Module(Freezable, Quantizable):
     """A function with parameters, composed of such functions; ``Layer`` adds training.
 
     See :class:`heedful.layers.Layer`, which users subclass.
@@ -90,10 +93,11 @@ class Module(Freezable):
     # --- parameters
 
     def __setattr__(self, name: str, value: Any) -> None:
-        own = self._parameters.get(name)
-        if isinstance(value, np.ndarray) and (own is None or value is not own.value):
+        own = _own_parameter(self._parameters, name)
+        shares = own is None or name in self._parameters  # scales stay those of their weight
+        if shares and isinstance(value, np.ndarray) and (own is None or value is not own.value):
             value = owner_of(value) or value  # another layer's parameter is shared
-        if isinstance(value, Parameter):
+        if shares and isinstance(value, Parameter):
             if own is not None:
                 check_like(name, value.value, own.value.shape, own.value.dtype)
             self.__dict__.pop(name, None)
@@ -104,7 +108,7 @@ class Module(Freezable):
             object.__setattr__(self, name, value)
 
     def __getattr__(self, name: str) -> Any:
-        own = self.__dict__.get("_parameters", {}).get(name)
+        own = _own_parameter(self.__dict__.get("_parameters", {}), name)
         if own is None:
             raise AttributeError(no_such_attribute(type(self).__name__, name))
         return own.value
@@ -123,7 +127,10 @@ class Module(Freezable):
 
     def parameters_here(self) -> Iterator[tuple[str, Parameter]]:
         """Those, and those in its lists and dicts; not those of the layers inside."""
-        yield from self._parameters.items()
+        for name, parameter in self._parameters.items():
+            yield name, parameter
+            if isinstance(parameter, Int8Parameter):
+                yield name + SCALE, parameter.scale
         for name, value in vars(self).items():
             if isinstance(value, CONTAINERS) and value is not self._parameters:
                 yield from within(name, value, Parameter)
@@ -254,3 +261,12 @@ class Module(Freezable):
 
     def _repr_html_(self) -> str:
         return html(self)
+
+
+def _own_parameter(parameters: Mapping[str, Parameter], name: str) -> Parameter | None:
+    """The parameter of this name, or the scales of an int8 one."""
+    own = parameters.get(name)
+    if own is None and name.endswith(SCALE):
+        weight = parameters.get(name.removesuffix(SCALE))
+        return weight.scale if isinstance(weight, Int8Parameter) else None
+    return own

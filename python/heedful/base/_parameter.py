@@ -36,14 +36,17 @@ class Parameter:
         given = numbers("value", value)
         # compiled optimizer steps traverse the memory linearly
         value = np.require(given, floating(given.dtype), ["C", "ALIGNED"])
-        self.value: Array = value.reshape(given.shape)
-        if not self.value.flags.writeable:
-            self.value = self.value.copy()
+        value = value.reshape(given.shape)
+        self.hold(value if value.flags.writeable else value.copy())
         self.grad: Array | None = None
         self._spare: Array | None = None  # memory of the last gradient, for the next one
         self.trainable = True
         self.regularizer: Any = None
-        _OWNERS[id(self.value)] = self
+
+    def hold(self, value: Array) -> None:
+        """Makes this array the parameter's, which it stays."""
+        self.value: Array = value
+        _OWNERS[id(value)] = self
 
     def __getstate__(self) -> tuple[None, dict[str, Any]]:
         names = ("grad", "regularizer", "trainable", "value")
@@ -53,7 +56,7 @@ class Parameter:
         self._spare = None
         for name, held in state[1].items():  # of a copy, or from a pickle
             setattr(self, name, held)
-        _OWNERS[id(self.value)] = self
+        self.hold(self.value)
 
     def buffer(self) -> Array | None:
         """The array that gradients are added to, 0 initially; None if the parameter is frozen."""
@@ -103,6 +106,10 @@ class Parameter:
         array = checked(name, given, self.value)
         if array.dtype != self.value.dtype:
             array = finite_cast(array, self.value.dtype)
+        self.replace(array)
+
+    def replace(self, array: Array) -> None:
+        """Copy the elements of an array of the same shape, without a check."""
         self.value[...] = array
 
 

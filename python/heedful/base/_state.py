@@ -9,6 +9,7 @@ import numpy as np
 
 from heedful._checks import flag, named, numbers
 from heedful._printable import printable
+from heedful.base._int8_state import in_types_of
 from heedful.base._parameter import Parameter, checked, owner_of
 from heedful.base._tree import dotted
 from heedful.base._types import Array
@@ -47,6 +48,7 @@ def check_state(given: Any) -> Mapping[str, Any]:
 def load_state(layer: Node, state: Mapping[str, Any], strict: bool) -> Mismatch:
     """Everything is checked first: after an error all parameters are unchanged."""
     strict, own = flag("strict", strict), dict(layer.named_parameters())
+    state = in_types_of(layer, state)
     awaiting = [(name, inner) for name, inner in layer.named_layers() if inner.awaited]
     awaited = [dotted(name, inside) for name, inner in awaiting for inside in inner.awaited]
     # one name of a shared parameter is enough
@@ -66,7 +68,7 @@ def load_state(layer: Node, state: Mapping[str, Any], strict: bool) -> Mismatch:
         build()
     for name, parameter in layer.named_parameters():
         if name in arrays:
-            parameter.value[...] = arrays[name]
+            parameter.replace(arrays[name])
     return Mismatch(missing, unexpected)
 
 

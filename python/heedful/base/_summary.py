@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from heedful.base._parameter import Parameter
+from heedful.base._types import Array
 
 if TYPE_CHECKING:
     from heedful.base._node import Node
@@ -55,15 +61,15 @@ def rows(layer: Node) -> list[Row]:
 
     def add(name: str, inner: Node, depth: int) -> None:
         own = list(inner.parameters_here())
-        count = sum(parameter.value.size for _, parameter in own if id(parameter) not in shown)
+        fresh = [parameter.value for _, parameter in own if id(parameter) not in shown]
         shapes = [
             f"{key} {parameter.value.shape}"
             + ("" if id(parameter) not in shown else " shared")
-            + ("" if parameter.trainable else " frozen")
+            + _state(parameter)
             for key, parameter in own
         ]
         shown.update(id(parameter) for _, parameter in own)
-        elements = "unbuilt" if inner.awaited else f"{count:,}" if own else ""
+        elements = "unbuilt" if inner.awaited else _count(fresh) if own else ""
         found.append(Row(depth, name, title(inner), ", ".join(shapes), elements))
         for child, deeper in inner.layers_inside():
             add(child, deeper, depth + 1)
@@ -72,10 +78,24 @@ def rows(layer: Node) -> list[Row]:
     return found
 
 
+def _state(parameter: Parameter) -> str:
+    if parameter.value.dtype == np.int8:
+        return " int8"
+    return "" if parameter.trainable else " frozen"
+
+
+def _count(values: Sequence[Array]) -> str:
+    """Of elements, with their bytes where some are int8."""
+    count = f"{sum(value.size for value in values):,}"
+    if not any(value.dtype == np.int8 for value in values):
+        return count
+    return f"{count} in {sum(value.nbytes for value in values):,} bytes"
+
+
 def total(layer: Node) -> str:
     if any(inner.awaited for _, inner in layer.named_layers()):
         return "unbuilt"
-    return f"{layer.parameter_count:,}"
+    return _count(list({id(own): own.value for _, own in layer.named_parameters()}.values()))
 
 
 def table(layer: Node) -> str:

@@ -31,6 +31,8 @@ LONG_CALLS = {
     "few rows of a dense layer": "long_layer(3, 2**20, 2**22)",
     "some rows of a dense layer": "long_layer(17, 2**20, 2**18)",
     "many rows of a dense layer": "long_layer(4096, 2**22, 4096)",
+    "few rows of int8": "int8_layer(3, 2**16, 2**23)",
+    "many rows of int8": "int8_layer(2**14, 2**16, 4096)",
     "input's gradient": "native.linear_gradient_input(repeated(4096, 2**22), "
     "repeated(2**22, 4096), np.empty((4096, 4096), 'f'), False)",
     "weight's gradient": "native.linear_gradient_weight(repeated(2**28, 512), "
@@ -60,6 +62,12 @@ def long_linear_attention(length, depth, heads):
     out, norm = np.empty((1, length, heads, 1), "f"), np.empty((1, heads, length), "f")
     native.linear_attention_forward(rows, rows, rows[..., :1], None, (1,), True, out, norm,
                                     None, None, None, None)
+
+def int8_layer(rows, inputs, outputs):
+    weight = np.broadcast_to(np.ones(inputs, np.int8), (outputs, inputs))
+    native.int8_forward(repeated(rows, inputs), weight, np.ones(outputs, "f"),
+                        np.full(outputs, inputs, np.int32), None, None, "gelu",
+                        np.empty((rows, outputs), "f"))
 
 deep = np.broadcast_to(rng.standard_normal(2**19).astype("f"), (1, 1, 2**20, 2**19))
 # for gradients without a forward pass of minutes: an out and lse made up

@@ -8,10 +8,12 @@ import numpy as np
 
 from heedful._core import native
 from heedful._core._memory import empty
+from heedful.base._int8_parameter import Int8Parameter
 from heedful.base._parameter import Parameter
 from heedful.base._sums import add_sum_of_rows
 from heedful.base._types import Array, DType
 from heedful.layers.blocks._initial import glorot
+from heedful.layers.blocks._int8 import int8_product
 from heedful.layers.blocks._rows import as_rows
 
 
@@ -92,13 +94,17 @@ class Projections:
     def _project(self, first: int, last: int) -> list[Array]:
         """Items [first, last) of q, k, v, which have the same input."""
         x, depth = self.inputs[first], self.layer.depth
-        weight = self._slice(self._weight(first).value, first, last)
+        weight, outputs = self._weight(first), sum(self.rows[first:last])
         rows = as_rows(x)
-        y = empty((len(rows), len(weight)), self.layer.dtype)
+        y = empty((len(rows), outputs), self.layer.dtype)
         own = self.layer.own_parameters().get("in_proj_bias")
-        bias = None if own is None else own.value[self.begins[first] :][: len(weight)]
-        native.linear_forward(rows, weight, bias, None, "", None, y)
-        heads = y.reshape(*x.shape[:-1], len(weight) // depth, depth)
+        bias = None if own is None else own.value[self.begins[first] :][:outputs]
+        if isinstance(weight, Int8Parameter):
+            int8_product(rows, weight, self._outputs(first, last), bias, None, None, y)
+        else:
+            part = weight.value[self._outputs(first, last)]
+            native.linear_forward(rows, part, bias, None, "", None, y)
+        heads = y.reshape(*x.shape[:-1], outputs // depth, depth)
         begins = [(self.begins[part] - self.begins[first]) // depth for part in range(first, last)]
         return [
             heads[..., begin : begin + self.rows[part] // depth, :]
@@ -114,7 +120,7 @@ class Projections:
             accumulate = self.arguments[part] < len(found)
             if not accumulate:
                 found.append(empty(rows.shape, self.layer.dtype))
-            weight = self._slice(self._weight(part).value, part, part + 1)
+            weight = self._weight(part).value[self._outputs(part, part + 1)]
             native.linear_gradient_input(dy, weight, found[-1], accumulate)
             self._add_gradients(part, dy, rows)
         shaped = [
@@ -130,7 +136,7 @@ class Projections:
             dbias = dbias[self.begins[part] :][: self.rows[part]]
         dweight = self._weight(part).buffer()
         if dweight is not None:
-            native.linear_gradient_weight(dy, x, self._slice(dweight, part, part + 1), dbias)
+            native.linear_gradient_weight(dy, x, dweight[self._outputs(part, part + 1)], dbias)
         elif dbias is not None:
             add_sum_of_rows(dy, dbias)
 
@@ -139,11 +145,11 @@ class Projections:
         own = self.layer.own_parameters()
         return own.get("in_proj_weight") or own[f"{'qkv'[part]}_proj_weight"]
 
-    def _slice(self, weight: Array, first: int, last: int) -> Array:
-        """The rows for items [first, last) of q, k, v, if the weight is a joint one."""
+    def _outputs(self, first: int, last: int) -> slice:
+        """The rows of their weight for items [first, last) of q, k, v: all, unless it is joint."""
         if "in_proj_weight" not in self.layer.own_parameters():
-            return weight
-        return weight[self.begins[first] : self.begins[last - 1] + self.rows[last - 1]]
+            return slice(None)
+        return slice(self.begins[first], self.begins[last - 1] + self.rows[last - 1])
 
 
 def joined(heads: Array) -> Array:

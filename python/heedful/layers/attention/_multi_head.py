@@ -19,6 +19,7 @@ from heedful.layers.attention._input_projections import Projections, joined, mak
 from heedful.layers.attention._masks import check_mask_of_heads, mask_or_bias
 from heedful.layers.attention._scores import Scores
 from heedful.layers.blocks._initial import kaiming
+from heedful.layers.blocks._int8 import int8_shown, refuse_training
 from heedful.layers.blocks._linear import Linear
 
 
@@ -75,7 +76,8 @@ class MultiHeadAttention(Typed):
     ----------
     in_proj_weight : numpy.ndarray, (H · D + 2 · Hkv · D, E)
         Wq, Wk and Wv, stacked; if kdim or vdim differ from E there are
-        q_proj_weight, k_proj_weight and v_proj_weight instead.
+        q_proj_weight, k_proj_weight and v_proj_weight instead. Of int8 after `quantize`, each with
+        its scales, such as in_proj_weight_scale (H · D + 2 · Hkv · D,).
     in_proj_bias : numpy.ndarray, (H · D + 2 · Hkv · D,), or None
     out_proj : Linear, from H · D to E
     sink : numpy.ndarray, (H,), or None
@@ -215,6 +217,7 @@ class MultiHeadAttention(Typed):
             where dweights may be None.
         """
         causal = self.causal if causal is None else causal
+        refuse_training(mode, self.own_parameters())
         projections = Projections(self, query, key, value)
         shapes = [array.shape for array in projections.inputs]
         mask = check_mask_of_heads(mask, shapes[0], shapes[1], keys_are_known=cache is None)
@@ -269,6 +272,12 @@ class MultiHeadAttention(Typed):
 
         return result, backward
 
+    def int8_names(self) -> tuple[str, ...]:
+        # a subclass with a computation of its own may read the weights in another way
+        if type(self).compute is not MultiHeadAttention.compute:
+            return ()
+        return tuple(name for name in self.own_parameters() if name.endswith("proj_weight"))
+
     def _rotated(self, heads: Array, first: Any, inverse: bool = False) -> Array:
         """Queries or keys (…, L, H, D) rotated by their positions, which begin at `first`."""
         if not self.rotary:
@@ -316,7 +325,8 @@ class MultiHeadAttention(Typed):
             shown += "" if width == self.d_model else f", {name}={width}"
         shown += f", dropout={self.dropout:g}" if self.dropout else ""
         shown += "" if self.top_k is None else f", top_k={self.top_k}"
-        return shown + self.scores.shown() + ("" if self.sink is None else ", sink=True")
+        shown += self.scores.shown() + ("" if self.sink is None else ", sink=True")
+        return shown + int8_shown(self.own_parameters().values())
 
 
 def _read(cache: KVCache, query: Array, options: dict[str, Any]) -> Any:

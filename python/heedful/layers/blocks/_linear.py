@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from heedful._checks import flag, size
 from heedful._core import native
 from heedful._core._memory import empty
+from heedful.base._int8_parameter import Int8Parameter
 from heedful.base._mode import Mode
 from heedful.base._parameter import Parameter
 from heedful.base._sums import add_sum_of_rows
@@ -17,6 +18,7 @@ from heedful.base._types import Array, Backward, Rng, generator
 from heedful.layers._typed import Typed
 from heedful.layers.blocks._activation_names import activation_name
 from heedful.layers.blocks._initial import kaiming
+from heedful.layers.blocks._int8 import int8_product, int8_shown, refuse_training
 from heedful.layers.blocks._rows import as_rows
 
 
@@ -37,6 +39,7 @@ class Linear(Typed):
     Attributes
     ----------
     weight : numpy.ndarray, (out_features, in_features)
+        Of int8 after `quantize`, with ``weight_scale`` (out_features,).
     bias : numpy.ndarray, (out_features,), or None
 
     Notes
@@ -102,15 +105,14 @@ class Linear(Typed):
         rows = as_rows(x)
         y = empty((len(rows), self.out_features), self.dtype)
         before = empty(y.shape, y.dtype) if mode.training and activation is not None else None
-        native.linear_forward(
-            rows,
-            self.weight,
-            self.optional("bias", (self.out_features,)),
-            None if residual is None else as_rows(residual),
-            activation or "",
-            before,
-            y,
-        )
+        bias = self.optional("bias", (self.out_features,))
+        added = None if residual is None else as_rows(residual)
+        weight = self.own_parameters()["weight"]
+        if isinstance(weight, Int8Parameter):
+            refuse_training(mode, self.own_parameters())
+            int8_product(rows, weight, slice(None), bias, added, activation, y)
+        else:
+            native.linear_forward(rows, weight.value, bias, added, activation or "", before, y)
 
         def backward(dy: Any) -> Array:
             dy = as_rows(self.gradient(dy, out_shape))
@@ -124,6 +126,10 @@ class Linear(Typed):
             return dx.reshape(shape)
 
         return y.reshape(out_shape), backward
+
+    def int8_names(self) -> tuple[str, ...]:
+        # a subclass with a computation of its own may read the weight in another way
+        return ("weight",) if type(self).compute is Linear.compute else ()
 
     def add_gradients(self, dy: Array, x: Array) -> None:
         """dW += dyᵀ x, db += Σ dy, over rows."""
@@ -140,4 +146,5 @@ class Linear(Typed):
     def extra_repr(self) -> str:
         shown = f"{self.in_features}, {self.out_features}"
         shown += "" if self.bias is not None else ", bias=False"
-        return shown if self.activation is None else f"{shown}, activation={self.activation!r}"
+        shown += "" if self.activation is None else f", activation={self.activation!r}"
+        return shown + int8_shown(self.own_parameters().values())

@@ -83,7 +83,7 @@ def load_training(model: Module, path: AnyPath) -> None:
         trainer.optimizer.load_state_dict(parts["optimizer"])
     except (TypeError, ValueError):
         for parameter, value in before:
-            parameter.value[...] = value
+            parameter.replace(value)
         raise
     model.unfreeze()
     for name, own in model.named_parameters():

@@ -1,0 +1,118 @@
+"""Int8Parameter: a weight of int8, with a scale for each of its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from weakref import ref
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heedful.base._parameter import Parameter
+from heedful.base._types import Array
+
+MAX_WIDTH = 1 << 16  # of a row: the sums of products then fit into 32 bits
+_ROWS = 1024  # that are quantised at a time
+
+
+class Int8Parameter(Parameter):
+    """A weight that is not trained: ``weight[o, k] ≈ scale[o] · value[o, k]``.
+
+    Attributes
+    ----------
+    value : numpy.ndarray of int8, (Out, In)
+        Read-only for others, because the sums belong to it.
+    scale : Parameter, (Out,)
+        The maximum magnitude of each row divided by 127.
+    sums : numpy.ndarray of int32, (Out,)
+        Of the rows of value.
+    trainable : bool
+        False; True may be assigned for the weight that `dequantised` makes.
+    """
+
+    __slots__ = ("_original", "_was_trainable", "scale", "sums")
+
+    def __init__(self, name: str, weight: Parameter) -> None:
+        value, scale = quantised(name, weight.value)
+        self.grad = self._spare = None
+        self.regularizer: Any = weight.regularizer
+        self._was_trainable = weight.trainable
+        self._original: Callable[[], Parameter | None] = ref(weight)
+        self.scale = Parameter(scale)
+        self.scale.trainable = False
+        self.hold(value)
+
+    def hold(self, value: Array) -> None:
+        super().hold(value)
+        value.flags.writeable = False
+        self.sums: NDArray[np.int32] = value.sum(1, dtype=np.int32)
+
+    def __getstate__(self) -> tuple[None, dict[str, Any]]:
+        return None, {
+            "value": self.value, "scale": self.scale, "regularizer": self.regularizer,
+            "was_trainable": self._was_trainable, "original": self._original(),
+        }  # fmt: skip
+
+    def __setstate__(self, state: tuple[None, dict[str, Any]]) -> None:
+        held = state[1]
+        self.grad = self._spare = None
+        self.scale, self.regularizer = held["scale"], held["regularizer"]
+        self._was_trainable = held["was_trainable"]
+        self._original = _nothing if held["original"] is None else ref(held["original"])
+        self.hold(held["value"].copy())
+
+    @property
+    def trainable(self) -> bool:
+        return False
+
+    @trainable.setter
+    def trainable(self, given: bool) -> None:
+        self._was_trainable = given
+
+    @property
+    def original(self) -> Parameter | None:
+        """The parameter that this was made of, if another layer still has it."""
+        return self._original()
+
+    def assign(self, name: str, given: Any) -> None:
+        raise TypeError(f"{name} is int8, and only load_state_dict changes it: dequantize it first")
+
+    def replace(self, array: Array) -> None:
+        self.value.flags.writeable = True
+        super().replace(array)
+        self.hold(self.value)
+
+    def dequantised(self) -> Parameter:
+        """A parameter of float32."""
+        made = Parameter(dequantised(self.value, self.scale.value))
+        made.trainable, made.regularizer = self._was_trainable, self.regularizer
+        return made
+
+
+@np.errstate(all="ignore")
+def quantised(name: str, weight: Array) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """The nearest int8 of each element, and the scales of the rows; (Out, In) of any float type."""
+    value = np.empty(weight.shape, np.int8)
+    scale = np.empty(len(weight), np.float32)
+    for begin in range(0, len(weight), _ROWS):
+        rows = weight[begin : begin + _ROWS].astype(np.float32, copy=False)
+        largest = np.abs(rows).max(1, initial=0)
+        if not np.isfinite(largest).all():
+            raise ValueError(f"{name} must be finite to become int8: it holds NaN or infinity")
+        of_rows = largest / np.float32(127)
+        scale[begin : begin + _ROWS] = of_rows
+        divisor = np.where(of_rows > 0, of_rows, np.float32(1))[:, None]
+        # a scale that is subnormal is too inexact for the largest element to become 127
+        value[begin : begin + _ROWS] = np.clip(np.rint(rows / divisor), -127, 127)
+    return value, scale
+
+
+@np.errstate(all="ignore")
+def dequantised(value: Array, scale: Array) -> NDArray[np.float32]:
+    weight: NDArray[np.float32] = np.multiply(value, scale[:, None], dtype=np.float32)
+    return weight
+
+
+def _nothing() -> None:
+    """In place of a reference to a parameter that no longer exists."""
