@@ -56,7 +56,7 @@ def test_amx_is_checked_on_its_model() -> None:
 
 def test_every_script_of_goals_is_part_of_the_whole() -> None:
     whole = (FOLDER / "goals.py").read_text(encoding="utf-8")
-    own_end = {"bench_sweep", "bench_scaling", "bench_pruning"}
+    own_end = {"bench_sweep", "bench_scaling", "bench_pruning", "bench_alternatives"}
     scripts = {path.stem for path in FOLDER.glob("bench_*.py")} - own_end
     assert {name for name in scripts if f"{name}.TOPIC" not in whole} == set()
 
@@ -92,6 +92,24 @@ def test_memory_beyond_inputs_and_outputs_is_measured() -> None:
     assert len(sizes["heedful"]) == 8
     assert max(sizes["heedful"]) < 0.5 * min(sizes["numpy"])
     assert sum(line.startswith(("holds", "MISSED")) for line in done.stdout.splitlines()) == 8
+
+
+def test_alternatives_are_compared_on_the_same_steps(tmp_path: Path) -> None:
+    file = tmp_path / "alternatives.json"
+    done = run("bench_alternatives.py", "--quick", "--json", file)
+    assert done.returncode == 0, done.stderr
+    written_ = json.loads(file.read_text(encoding="utf-8"))
+    mixers = ["attention", "linear", "gating", "mlp", "fourier"]
+    for task, quality in (("digits", "accuracy, %"), ("characters", "bits per character")):
+        models = written_[task]["models"]
+        assert [one["mixer"] for one in models] == mixers
+        trained = [one for one in models if quality in one]
+        counts = [one["parameters"] for one in trained]
+        assert max(counts) < 1.02 * min(counts)
+        assert all(one["ms per training step"] > 0 for one in trained)
+    assert len(trained) == 3  # the others see what they are to predict
+    assert [one["length"] for one in written_["lengths"]] == [64, 128]
+    assert "not causal" in done.stdout
 
 
 def test_the_sweep_checks_compares_and_counts(tmp_path: Path) -> None:
