@@ -13,7 +13,9 @@ pytestmark = pytest.mark.once
 
 X = np.ones((1, 1, 3, 4), np.float32)
 GEOMETRY = ((1,), False, 0, -1, -1)
-RIGHT = (X, X, X, X.copy(), None, GEOMETRY, None, 1.0, 0.0, None, None, None, None, 0.0, 0)
+RIGHT = (
+    X, X, X, X.copy(), None, GEOMETRY, None, 1.0, 0.0, None, None, None, None, None, 0.0, 0,
+)  # fmt: skip
 
 
 def test_the_arguments_are_right() -> None:
@@ -29,8 +31,8 @@ def test_the_arguments_are_right() -> None:
         (4, 1.0, "expected an array or None, got <class 'float'>"),
         (5, [], "expected a tuple, got <class 'list'>"),
         (7, "1", "must be real number"),
-        (14, -1, "can't convert negative int"),
-        (14, 2**64, "int too big|too large"),
+        (15, -1, "can't convert negative int"),
+        (15, 2**64, "int too big|too large"),
         (5, ((1.0,), *GEOMETRY[1:]), "integer"),
         (5, GEOMETRY[:2], "out of range"),
     ],
@@ -43,7 +45,7 @@ def test_what_is_no_array_or_number_is_refused(place: int, wrong: Any, message: 
 
 
 def test_the_number_of_arguments_is_checked() -> None:
-    with pytest.raises(TypeError, match="expected 15 arguments, got 14"):
+    with pytest.raises(TypeError, match="expected 16 arguments, got 15"):
         native.attention_forward(*RIGHT[:-1])  # type: ignore[arg-type]
 
 
