@@ -256,7 +256,8 @@ CASES = [
     # the highest-scoring keys
     C("top_k", {"top_k": 7}, Lq=33, Lk=97, D=16, Dv=12),
     C("top_k_one", {"top_k": 1}, sink=True, H=3, Lq=17, Lk=33, D=5, Dv=7),
-    C("top_k_past_tiles", {"top_k": 37}, B=(1,), H=4, Hkv=2, Lq=101, Lk=1030, D=24, Dv=40),
+    C("top_k_past_tiles", {"top_k": 37}, B=(1,), H=4, Hkv=2, Lq=101, Lk=1030, D=24, Dv=40,
+      large=True),
     C("top_k_nearly_all", {"top_k": 400}, B=(1,), H=1, Lq=25, Lk=401, D=8, Dv=33),
     C("top_k_causal", {**CAUSAL_AT_THE_END, "top_k": 20}, B=(1,), H=2, Lq=97, Lk=601, D=16, Dv=12),
     C("top_k_decode", {"top_k": 40}, B=(2,), H=4, Hkv=2, Lq=1, Lk=1283, D=32, Dv=24),

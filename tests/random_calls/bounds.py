@@ -38,17 +38,23 @@ def bounds(s: reference.Steps, arrays: Any, computing: np.dtype[Any]) -> Bounds:
         return _bounds(s, arrays, float(np.finfo(computing).eps), float(np.finfo(computing).tiny))
 
 
+def of_all_scores(a: Any, computing: np.dtype[Any], **more: Any) -> tuple[reference.Steps, Array]:
+    """The scores that top_k selects from, in the steps of a call without it, and their bounds."""
+    options = {name: given for name, given in a.options.items() if name != "top_k"}
+    s = reference.steps(a.query, a.key, a.value, **options, **more)
+    return s, bounds(s, a._replace(options=options), computing).scores
+
+
 def unclear(a: Any, computing: np.dtype[Any], **more: Any) -> bool:
     """Whether rounding may decide which keys top_k keeps."""
-    options = {name: given for name, given in a.options.items() if name != "top_k"}
     top_k = a.options.get("top_k", a.key.shape[-2])
     if top_k >= a.key.shape[-2]:
         return False
-    s = reference.steps(a.query, a.key, a.value, **options, **more)
-    error = bounds(s, a._replace(options=options), computing).scores.max(-1, initial=0)
+    s, error = of_all_scores(a, computing, **more)
     ranked = -np.sort(-s.result.scores, axis=-1)
     with np.errstate(invalid="ignore"):  # of hidden keys
-        return bool((ranked[..., top_k - 1] - ranked[..., top_k] <= 2 * SAFETY * error).any())
+        gap = ranked[..., top_k - 1] - ranked[..., top_k]
+        return bool((gap <= 2 * SAFETY * error.max(-1, initial=0)).any())
 
 
 def _bounds(s: reference.Steps, a: Any, eps: float, tiny: float) -> Bounds:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 import heedful
 import reference
-from random_calls.bounds import assert_within, bounds, unclear
+from random_calls.bounds import assert_within, bounds, of_all_scores, unclear
 from random_calls.layouts import laid_out
 
 Array = NDArray[Any]
@@ -150,6 +150,7 @@ class RandomCall:
         exact = reference.steps(a.query, a.key, a.value, **a.options)
         truth = reference.attention_backward(a.dout, a.query, a.key, a.value, **extras, **a.options)
         bound = bounds(exact, a, self.computing)
+        _, score_bound = of_all_scores(a, self.computing)
         given = [
             laid_out(array, layout)
             for array, layout in zip((a.query, a.key, a.value, a.dout), self.layouts, strict=True)
@@ -176,7 +177,7 @@ class RandomCall:
         assert_within(_outward(out, length_first), expected.out, bound.out, "out")
         assert_within(lse, expected.lse, bound.lse, "lse")
         assert_within(weights, expected.weights, bound.weights, "weights")
-        assert_within(scores, expected.scores, bound.scores, "scores")
+        assert_within(scores, expected.scores, score_bound, "scores")
         for name in ("query", "key", "value", "bias", "sink"):
             gradient, wanted = getattr(found, name), getattr(truth, name)
             if wanted is None:

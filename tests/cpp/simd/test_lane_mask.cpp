@@ -63,9 +63,9 @@ void selected_pairs_are_side_by_side() {
   constexpr int width = simd::lanes<T>;
   for (simd::LaneMask mask = 0; mask < 1u << std::min(width, 8); ++mask) {
     const simd::LaneMask selected = mask * 0x0101 & ((1u << width) - 1);
-    T numbers[2 * width];
-    std::int32_t integers[2 * width];
-    for (int i = 0; i < 2 * width; ++i) numbers[i] = T(i), integers[i] = 100 + i;
+    T numbers[width + 3];
+    std::int32_t integers[width + 3];
+    for (int i = 0; i < width + 3; ++i) numbers[i] = T(i), integers[i] = 100 + i;
     const std::ptrdiff_t count = simd::compress_pairs<T>(simd::load(numbers + 3), integers + 3,
                                                          selected, numbers + 1, integers + 1);
     bool right = numbers[0] == 0 && integers[0] == 100;

@@ -102,6 +102,16 @@ def test_keys_that_nobody_kept_have_no_gradient(rng: np.random.Generator) -> Non
         np.testing.assert_array_equal((gradient != 0).any(-1), kept)
 
 
+def test_sums_that_overflow_within_the_range_of_the_result() -> None:
+    """Gradients of a value that exceed float32 in part, and cancel."""
+    query, key = np.ones((1, 64, 4), np.float32), np.zeros((1, 9, 4), np.float32)
+    key[0, 5] = 1
+    dout = np.full((1, 64, 4), 2e38, np.float32)
+    dout[:, 32:] *= -1
+    _, pullback = heedful.attention_vjp(query, key, key, top_k=1)
+    assert np.abs(pullback(dout).value.astype(float)).max() < 64 * 2e38 * 2.0**-23
+
+
 def test_gradients_of_a_merged_lse(rng: np.random.Generator) -> None:
     """Two pieces of the keys, of each of which as many are kept."""
     query, key, value = (rng.standard_normal((2, n, 8)) for n in (17, 60, 60))

@@ -19,11 +19,13 @@ LONG_CALLS = {
     "attention": "heedful.attention(*x)",
     "causal": "heedful.attention(*x, causal=True)",
     "lengths": "heedful.attention(*x, kv_lengths=[2**17 - 5])",
+    "top_k": "heedful.attention(*x, top_k=64)",
     "one query": "heedful.attention(x[0][..., :1, :], *stretched(x[1:], 64, 2**32))",
     "weights": "heedful.attention_weights(*stretched([x[0][:, :, :64], x[1]], 2**16, None), "
     "average_heads=True)",
     "scores": "heedful.attention_scores(deep[:, :, :5], deep)",
     "gradients": "heedful.attention_backward(*given)",
+    "gradients of top_k": "heedful.attention_backward(*given, top_k=64)",
     "additive": "heedful.additive_attention(*x, x[0][0, 0, 0])",
     "additive of one query": "heedful.additive_attention(x[0][..., :1, :], "
     "*stretched(x[1:], 64, 2**32), x[0][0, 0, 0])",

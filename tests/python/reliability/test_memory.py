@@ -16,6 +16,7 @@ CALLS = {
     "attention with an error": "refused(heedful.attention, q, k, v[..., :-1, :])",
     "attention_vjp": "gradients(heedful.attention_vjp(q, k, v, bias=bias))",
     "attention_vjp with dropout": "gradients(heedful.attention_vjp(q, k, v, dropout_p=0.3))",
+    "attention_vjp with top_k": "gradients(heedful.attention_vjp(q, k, v, top_k=2))",
     "attention_vjp without its pullback": "heedful.attention_vjp(q, k, v)",
     "attention_backward": "heedful.attention_backward(out, q, k, v, out, lse)",
     "attention_scores": "heedful.attention_scores(q, k)",

@@ -242,6 +242,45 @@ void rows_have_the_scores_of_tiles() {
   }
 }
 
+// Lists have the visible keys of a row; the derivative of the cap is that of its definition.
+template <class T>
+void listed_keys_have_the_scores_of_the_definition() {
+  for (const Rules& rules : all_rules) {
+    const Example example = example_of<T>(rules);
+    const Problem& problem = example.problem;
+    const ScoreRule<T> rule = score_rule<T>(problem);
+    for (const std::ptrdiff_t query : {0, 3, 7}) {
+      std::vector<KeyIndex> keys;
+      std::vector<T> scores;
+      for (std::ptrdiff_t key = 0; key < problem.items[1].keys; key += 1 + key % 3) {
+        if (!is_visible(problem, 1, 3, query, key)) continue;
+        T product = 0;
+        for (std::ptrdiff_t d = 0; d < problem.depth; ++d) {
+          product += rule.query_factor * static_cast<T>(example.query.get(1, 3, 2 + query, d)) *
+                     static_cast<T>(example.key.get(1, 1, 4 + key, d));
+        }
+        keys.push_back(static_cast<KeyIndex>(key));
+        scores.push_back(product);
+      }
+      const auto count = static_cast<std::ptrdiff_t>(keys.size());
+      scores.resize(keys.size() + simd::lanes<T>);
+      std::vector<T> derivative(scores.size());
+      score_keys(problem, 1, 3, query, keys.data(), count, rule, scores.data(), derivative.data());
+      bool right = true;
+      for (std::size_t i = 0; i < keys.size(); ++i) {
+        long double cap_derivative = 1;
+        const long double score = score_of(problem, example.query.view(), example.key.view(), 1, 3,
+                                           query, keys[i], &cap_derivative);
+        right &= near(scores[i] * rule.natural, score);
+        if (rule.caps()) right &= near(derivative[i], cap_derivative);
+      }
+      if (!check(right, "the scores of listed keys are those of the definition")) {
+        std::printf("with %s\n", rules.name);
+      }
+    }
+  }
+}
+
 template <class T>
 void everything() {
   scores_are_those_of_the_definition<T>();
@@ -250,6 +289,7 @@ void everything() {
   nan_in_a_hidden_key_stays_hidden<T>();
   keys_of_other_types_are_widened<T>();
   rows_have_the_scores_of_tiles<T>();
+  listed_keys_have_the_scores_of_the_definition<T>();
 }
 
 }  // namespace

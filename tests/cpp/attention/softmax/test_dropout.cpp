@@ -1,4 +1,5 @@
-// Dropout: tiles, rows and single elements agree on which weights are kept, for any range of keys.
+// Dropout: tiles, rows, lists of keys and single elements agree on which weights are kept, for any
+// range of keys.
 #include <cmath>
 #include <vector>
 
@@ -83,6 +84,28 @@ void rows_follow_the_counters() {
 }
 
 template <class T>
+void lists_follow_the_counters() {
+  const Item item{0, 1000, 0, 130, 0};
+  const Problem problem = problem_of(0.3, 99, item);
+  for (const std::ptrdiff_t count : {0, 1, 7, 16, 17, 40}) {
+    std::vector<KeyIndex> keys;
+    std::vector<T> weights;
+    for (std::ptrdiff_t i = 0; i < count; ++i) {
+      keys.push_back(static_cast<KeyIndex>(i * 3 + i % 5));
+      weights.push_back(weight_of<T>(keys.back(), 0));
+    }
+    weights.push_back(T(-77));
+    apply_dropout_keys(problem, 5, 2, 941, keys.data(), count, T(2), weights.data());
+    bool right = weights.back() == T(-77);
+    for (std::size_t i = 0; i < keys.size(); ++i) {
+      const bool kept = keeps(0.3, 99, 5, 2, 941, keys[i]);
+      right &= weights[i] == (kept ? weight_of<T>(keys[i], 0) * 2 : T{0});
+    }
+    check(right, "the weights of listed keys are kept as in a row");
+  }
+}
+
+template <class T>
 void probabilities_at_the_ends() {
   const Item item{0, 1, 0, 1000, 0};
   const auto kept_of = [&](double p) {
@@ -124,6 +147,7 @@ template <class T>
 void everything() {
   tiles_follow_the_counters<T>();
   rows_follow_the_counters<T>();
+  lists_follow_the_counters<T>();
   probabilities_at_the_ends<T>();
   dropped_nan_is_zero<T>();
 }
