@@ -190,6 +190,9 @@ def attention(
     computed in count as its largest number, slopes as the steepest that keeps all scores finite.
     lse is ±inf where it lies beyond that range.
 
+    With `top_k` every score is computed, but only the values of the chosen keys are read; NaN
+    counts as the highest score. Memory grows with top_k, not with the number of keys.
+
     Queries that may attend to nothing, and queries past `q_lengths`, give 0 with lse −inf (with a
     sink: lse = sink for the former). The contents of a hidden key never matter, NaN included.
 
@@ -229,6 +232,13 @@ def attention(
     array([[1.   , 0.   , 0.   ],
            [0.36 , 0.64 , 0.   ],
            [0.264, 0.264, 0.471]], dtype=float32)
+
+    Each token sees the two keys of its highest scores, of equal ones the first:
+
+    >>> heedful.attention(x, x, x, top_k=2).round(3)
+    array([[0.64, 0.36, 0.  ],
+           [0.36, 0.64, 0.  ],
+           [0.36, 0.  , 0.64]], dtype=float32)
 
     Two items of different length, four query heads that share two key heads:
 
