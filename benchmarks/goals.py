@@ -9,6 +9,7 @@ import sys
 
 import bench_additive
 import bench_block_masks
+import bench_caches
 import bench_decode
 import bench_dtypes
 import bench_forward
@@ -34,6 +35,7 @@ TOPICS = [
     bench_forward_backward.TOPIC,
     bench_dtypes.TOPIC,
     bench_decode.TOPIC,
+    bench_caches.TOPIC,
     bench_layouts.TOPIC,
     bench_overhead.TOPIC,
     bench_masks.TOPIC,

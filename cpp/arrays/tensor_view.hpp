@@ -35,6 +35,18 @@ struct PageTable {
   const std::int64_t* entries;  // (items, item_pages)
   std::ptrdiff_t item_pages;
   std::ptrdiff_t rows;  // of a page
+
+  // Quotient and remainder: usual sizes are powers of two, which take no division.
+  std::ptrdiff_t page(std::ptrdiff_t row) const {
+    return power_of_two() ? row >> trailing_zeros() : row / rows;
+  }
+  std::ptrdiff_t row_of_page(std::ptrdiff_t row) const {
+    return power_of_two() ? row & (rows - 1) : row % rows;
+  }
+
+ private:
+  bool power_of_two() const { return (rows & (rows - 1)) == 0; }
+  int trailing_zeros() const { return __builtin_ctzll(static_cast<unsigned long long>(rows)); }
 };
 
 // The element type of T.
@@ -64,7 +76,7 @@ struct TensorView {
   }
   // Of rows [first, first + count): how many are one stride apart, counted from the first.
   std::ptrdiff_t run(std::ptrdiff_t first, std::ptrdiff_t count) const {
-    return pages ? std::min(count, pages->rows - first % pages->rows) : count;
+    return pages ? std::min(count, pages->rows - pages->row_of_page(first)) : count;
   }
   float scale(std::ptrdiff_t item, std::ptrdiff_t head, std::ptrdiff_t row) const {
     return *reinterpret_cast<const float*>(scales->row(item, head, row));
@@ -80,8 +92,8 @@ struct TensorView {
 
  private:
   char* row_on_page(std::ptrdiff_t item, std::ptrdiff_t head, std::ptrdiff_t row) const {
-    const std::int64_t page = pages->entries[item * pages->item_pages + row / pages->rows];
-    return data + page * page_stride + head * head_stride + row % pages->rows * row_stride;
+    const std::int64_t page = pages->entries[item * pages->item_pages + pages->page(row)];
+    return data + page * page_stride + head * head_stride + pages->row_of_page(row) * row_stride;
   }
 };
 

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstring>
 
 #include "arrays/prefetch.hpp"
 #include "arrays/rows.hpp"
@@ -32,6 +33,10 @@ struct DotQueries {
 inline constexpr std::ptrdiff_t dot_rows_of(std::ptrdiff_t rows) {
   return rows >= 3 ? 4 : std::max<std::ptrdiff_t>(rows, 1);
 }
+
+// Maximum number of rows that are computed together: keys are read once for as many.
+template <class T>
+inline constexpr int max_dot_rows = std::min(4, simd::lanes<T>);
 
 // Number of keys whose sums over the lanes are computed together: one vector holds them,
 // [row][key].
@@ -138,7 +143,12 @@ inline void dot_keys(const DotQueries<T>& queries, std::ptrdiff_t first_row, Row
     simd::store(sums, simd::sum_lanes<T, block, group / block>(blocks));
     const std::ptrdiff_t here = std::min<std::ptrdiff_t>(group, count - begin);
     for (std::ptrdiff_t row = 0; row < rows; ++row) {
-      std::copy_n(sums + row * group, here, scores + row * score_stride + begin);
+      T* const to = scores + row * score_stride + begin;
+      if (here == group) {
+        std::memcpy(to, sums + row * group, group * sizeof(T));
+      } else {
+        std::copy_n(sums + row * group, here, to);
+      }
     }
   }
 }
@@ -151,7 +161,7 @@ void dot_rows(const DotQueries<T>& queries, Rows<Stored> keys, std::ptrdiff_t co
   std::memset(mask, 0xFF, sizeof mask);
   std::memset(mask, 0, static_cast<std::size_t>(queries.vectors.repeated()) * sizeof(T));
   const simd::Packet<T> last_mask = simd::load(mask);
-  constexpr int max_rows = std::min(4, simd::lanes<T>);
+  constexpr int max_rows = max_dot_rows<T>;
   for (std::ptrdiff_t row = 0; row < queries.rows; row += max_rows) {
     T* const to = scores + row * score_stride;
     const std::ptrdiff_t here = std::min<std::ptrdiff_t>(dot_rows_of(queries.rows - row), max_rows);

@@ -1,7 +1,6 @@
 #include "kernels/int8_dot.hpp"
 
 #include <algorithm>
-#include <cstring>
 
 #include "simd/integer_dots.hpp"
 
@@ -17,11 +16,7 @@ inline simd::Words load_weight(const std::int8_t* from, std::uint8_t) {
 }
 
 inline simd::Words load_weight(const std::int8_t* from, std::int16_t) {
-  typedef std::int8_t Bytes __attribute__((vector_size(2 * width)));
-  typedef std::int16_t Wide __attribute__((vector_size(4 * width)));
-  Bytes bytes;
-  std::memcpy(&bytes, from, sizeof(bytes));
-  return simd::bits_as<simd::Words>(__builtin_convertvector(bytes, Wide));
+  return simd::load_int16(from);
 }
 
 inline simd::Words dot(std::uint8_t, const simd::Words& q, const simd::Words& weight,

@@ -77,7 +77,7 @@ void guarded_rows(const T* scores, const T* weights, Rows<T> rows, std::ptrdiff_
   }
 }
 
-// The same sums as weigh().   scores (rows, weight_stride)
+// Adds to the sums what weigh() adds to zeros.   scores (rows, weight_stride)
 template <class T>
 void guarded_weigh(const T* scores, const Weighing<T>& w) {
   constexpr std::ptrdiff_t width = simd::lanes<T>;

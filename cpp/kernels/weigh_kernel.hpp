@@ -1,5 +1,6 @@
 // Weighted sums of value rows for few rows, with the lanes over the depth:
 //   sums[row][vector] += Σ_key weights[row][key] · values[key][vector]
+// added key by key: pieces of a range of keys, one after another, give the bits of the whole range.
 // Every value is read once for up to four rows, whole rows at a time where the registers suffice,
 // so that memory is read sequentially. Values of 16 or 8 bits (Stored) are widened in registers.
 #pragma once
@@ -40,7 +41,9 @@ inline void weigh_block(const Weighing<T, Stored>& w, std::ptrdiff_t row, std::p
 #pragma GCC unroll 16
   for (int r = 0; r < WeightRows; ++r) {
 #pragma GCC unroll 16
-    for (int v = 0; v < Vectors; ++v) sums[r][v] = simd::broadcast(T{0});
+    for (int v = 0; v < Vectors; ++v) {
+      sums[r][v] = simd::load(w.sums + (row + r) * w.sum_stride + (vector + v) * width);
+    }
   }
   const T* weights = w.weights + row * w.weight_stride;
   const Stored* values = w.values.data;
@@ -62,20 +65,28 @@ inline void weigh_block(const Weighing<T, Stored>& w, std::ptrdiff_t row, std::p
   }
 #pragma GCC unroll 16
   for (int r = 0; r < WeightRows; ++r) {
-    T* const to = w.sums + (row + r) * w.sum_stride + vector * width;
 #pragma GCC unroll 16
     for (int v = 0; v < Vectors; ++v) {
-      simd::store(to + v * width, simd::add(simd::load(to + v * width), sums[r][v]));
+      simd::store(w.sums + (row + r) * w.sum_stride + (vector + v) * width, sums[r][v]);
     }
   }
 }
 
+// Number of vectors whose sums are in registers together, for up to four rows: half of the
+// registers are accumulators; the other half holds weights and values.
+inline constexpr int weigh_block_vectors(std::ptrdiff_t rows) {
+  return static_cast<int>(std::clamp<std::ptrdiff_t>(simd::registers / 2 / rows, 1, 8));
+}
+
+// Whether values are read more than once.
+template <class T>
+bool weigh_rereads(std::ptrdiff_t rows, const RowVectors<T>& vectors) {
+  return rows > 4 || vectors.count > weigh_block_vectors(rows);
+}
+
 template <class T, class Stored, int WeightRows>
 inline void weigh_vectors(const Weighing<T, Stored>& w, std::ptrdiff_t row) {
-  // half of the registers are accumulators; the other half holds weights and values
-  constexpr int max_block = std::max(simd::registers / 2 / WeightRows, 1) > 8
-                                ? 8
-                                : std::max(simd::registers / 2 / WeightRows, 1);
+  constexpr int max_block = weigh_block_vectors(WeightRows);
   std::ptrdiff_t vector = 0;
   for (; vector + max_block <= w.vectors.count; vector += max_block) {
     weigh_block<T, Stored, WeightRows, max_block>(w, row, vector);

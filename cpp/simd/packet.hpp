@@ -169,6 +169,14 @@ inline P alternate(const P& a, const P& b, std::integer_sequence<int, Lanes...>)
                  std::integer_sequence<int, begin + Lanes / 2 + (Lanes % 2 ? width : 0)...>());
 }
 
+template <int begin, int... Lanes, class P>
+inline P alternate_fours(const P& a, const P& b, std::integer_sequence<int, Lanes...>) {
+  constexpr int width = sizeof...(Lanes);
+  return shuffle(a, b,
+                 std::integer_sequence<int, (begin + Lanes) / 8 * 4 + Lanes % 4 +
+                                                ((begin + Lanes) / 4 % 2 ? width : 0)...>());
+}
+
 // Lanes whose index has the bit `half` take b, the others a: once the lane itself, once the one
 // `half` lanes away. In their sum each lane has half as many terms left to add.
 template <int half, class P, int... Lanes>
@@ -204,6 +212,15 @@ inline Packet<T> zip_low(const Packet<T>& a, const Packet<T>& b) {
 template <class T>
 inline Packet<T> zip_high(const Packet<T>& a, const Packet<T>& b) {
   return detail::alternate<lanes<T> / 2>(a, b, std::make_integer_sequence<int, lanes<T>>());
+}
+
+// The same for four elements at a time: a[0 … 3], b[0 … 3], a[4 … 7] and so on.
+inline Packet<float> zip_fours_low(const Packet<float>& a, const Packet<float>& b) {
+  return detail::alternate_fours<0>(a, b, std::make_integer_sequence<int, lanes<float>>());
+}
+inline Packet<float> zip_fours_high(const Packet<float>& a, const Packet<float>& b) {
+  return detail::alternate_fours<lanes<float>>(a, b,
+                                               std::make_integer_sequence<int, lanes<float>>());
 }
 
 // A step of summing the lanes of many vectors at once: returns one vector in which the sums of

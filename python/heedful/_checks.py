@@ -157,6 +157,14 @@ def size(name: str, value: Any) -> int:
     return int(value)
 
 
+def count(name: str, value: Any) -> int:
+    """A number of things from 0 on."""
+    if not is_integer(value) or value < 0:
+        kind = ValueError if is_integer(value) else TypeError
+        raise kind(f"{name} must be an integer from 0 on: got {named(value)}")
+    return 0 if value == 0 else size(name, value)
+
+
 def as_array(name: str, given: ArrayLike) -> np.ndarray[Any, Any]:
     """An array of any type; no copy where the argument is one already.
 

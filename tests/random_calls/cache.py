@@ -28,12 +28,14 @@ class RandomCache:
     kind: str = "contiguous"
     page_size: int = 16
     int8: bool = False
+    exact_rows: int = 0
 
     def check(self) -> None:
         rng = np.random.default_rng(self.seed)
         cache = heedful.KVCache(
-            dtype="int8" if self.int8 else None, kind=self.kind, page_size=self.page_size
-        )
+            dtype="int8" if self.int8 else None, kind=self.kind, page_size=self.page_size,
+            exact_rows=self.exact_rows,
+        )  # fmt: skip
         rows: list[list[Array]] = [[] for _ in range(self.items)]  # each (H, D + Dv), in float64
         left: list[
             tuple[heedful.KVCache, list[list[Array]]]
@@ -98,28 +100,20 @@ class RandomCache:
             if not item:
                 assert (out[i] == 0).all()
                 continue
-            key, value = self._stored(np.stack(item, axis=1))
+            key, value = np.stack(item, axis=1)[..., :2], np.stack(item, axis=1)[..., 2:]
+            if self.int8:  # what is kept is compared below
+                key, value = cache.key[i, :, : len(item)], cache.value[i, :, : len(item)]
             for head in range(4):
                 scores = query[i, head] @ key[head // 2].T / np.sqrt(2)
                 weights = np.exp(scores - scores.max(-1, keepdims=True))
                 expected = weights @ value[head // 2] / weights.sum(-1, keepdims=True)
                 np.testing.assert_allclose(out[i, head], expected, rtol=1e-4, atol=1e-4)
 
-    def _stored(self, rows: Array) -> tuple[Array, Array]:
-        parts = rows[..., :2], rows[..., 2:]
-        if not self.int8:
-            return parts
-        scales = [np.abs(part).max(-1, keepdims=True) / 127 for part in parts]
-        key, value = (
-            np.rint(part / np.where(scale, scale, 1)) * scale
-            for part, scale in zip(parts, scales, strict=True)
-        )
-        return key, value
-
     def _compare(self, cache: heedful.KVCache, rows: list[list[Array]]) -> None:
         np.testing.assert_array_equal(cache.lengths, [len(item) for item in rows])
         for i, item in enumerate(rows):
-            key, value = self._stored(np.stack(item, axis=1) if item else np.zeros((2, 0, 5)))
-            tolerance = 1e-5 if self.int8 else 0
-            np.testing.assert_allclose(cache.key[i, :, : len(item)], key, rtol=tolerance)
-            np.testing.assert_allclose(cache.value[i, :, : len(item)], value, rtol=tolerance)
+            expected = np.stack(item, axis=1) if item else np.zeros((2, 0, 5))
+            for found, kept in ((cache.key, expected[..., :2]), (cache.value, expected[..., 2:])):
+                # int8 is half a step away at most
+                step = np.abs(kept).max(-1, keepdims=True) / 127 if self.int8 else 0.0
+                assert (np.abs(found[i, :, : len(item)] - kept) <= 0.501 * step).all()

@@ -124,5 +124,5 @@ def random_caches(draw: st.DrawFn) -> RandomCache:
         dtypes=tuple(draw(st.lists(types, min_size=1, max_size=3))),
         actions=tuple(draw(st.lists(one_of(*ACTIONS, "append", "append_ragged"), max_size=8))),
         kind=draw(one_of("contiguous", "paged")), page_size=draw(one_of(1, 3, 16, 64)),
-        int8=draw(st.booleans()),
+        int8=draw(st.booleans()), exact_rows=draw(one_of(0, 1, 5, 16)),
     )  # fmt: skip

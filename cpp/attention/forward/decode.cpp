@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "arrays/work_area.hpp"
+#include "attention/forward/decode_scratch.hpp"
 #include "attention/forward/row_source.hpp"
 #include "attention/problem/key_tiles.hpp"
 #include "attention/scores/mask.hpp"
@@ -13,6 +13,8 @@
 #include "attention/softmax/online_softmax.hpp"
 #include "kernels/bfloat16_dot.hpp"
 #include "kernels/dot_kernel.hpp"
+#include "kernels/int16_dot.hpp"
+#include "kernels/int16_weigh.hpp"
 #include "kernels/nonfinite.hpp"
 #include "kernels/row_vectors.hpp"
 #include "kernels/weigh_kernel.hpp"
@@ -21,65 +23,8 @@
 namespace heedful {
 namespace {
 
-// Whether queries and keys are bfloat16, in a layout that dot_pair_rows can read.
 template <class T>
-bool uses_pairs(const ForwardCall<T>& call) {
-  const auto readable = [](const TensorView& view) {
-    return view.type == ElementType::bfloat16 && view.column_stride == 2 &&
-           view.row_stride % 4 == 0 && !view.pages;
-  };
-  const Problem& problem = call.problem;
-  return problem.bfloat16.row_scores == simd::Bfloat16Way::pairs && problem.may_round_weights() &&
-         readable(call.query) && readable(call.key) && problem.depth > 0 &&
-         problem.depth % pair_columns == 0;
-}
-
-template <class T>
-struct Scratch {
-  std::size_t size;
-  std::ptrdiff_t tile;          // maximum keys of a tile, padded to whole vectors
-  RowVectors<T> key_vectors;    // of D
-  RowVectors<T> value_vectors;  // of Dv
-  std::ptrdiff_t depth;         // D, padded to whole vectors
-  std::ptrdiff_t out_depth;     // Dv, padded to whole vectors
-  bool pairs;                   // the queries are pairs of bfloat16, unscaled
-  T* queries;                   // (rows, depth), scaled, see DotQueries
-  T* outs;                      // (rows, out_depth), see Weighing
-  T* maxima;                    // (rows)
-  T* sums;
-  T* scores;      // (rows, tile)
-  T* mask;        // (rows, tile): mask and bias as values to add
-  T* score_copy;  // (rows, tile): for products that must skip hidden keys
-  T* keys;        // (tile, depth), for keys that cannot be read in place
-  T* values;      // (tile, out_depth), likewise
-  T* row;         // (D or Dv)
-
-  Scratch(const ForwardCall<T>& call, std::byte* memory)
-      : key_vectors(call.problem.depth), value_vectors(call.problem.value_depth) {
-    const Problem& problem = call.problem;
-    constexpr std::ptrdiff_t rows = decode_rows<T>;
-    tile = padded<T>(KeyTiles::max_keys(tile_keys(problem)));
-    depth = padded<T>(problem.depth);
-    pairs = uses_pairs(call);
-    out_depth = padded<T>(problem.value_depth);
-    WorkArea area(memory);
-    queries = area.take<T>(rows * depth);
-    outs = area.take<T>(rows * out_depth);
-    maxima = area.take<T>(rows);
-    sums = area.take<T>(rows);
-    scores = area.take<T>(rows * tile);
-    mask = area.take<T>(problem.has_masks() ? rows * tile : 0);
-    score_copy = area.take<T>(rows * tile);
-    keys = area.take<T>(tile * depth);
-    values = area.take<T>(tile * out_depth);
-    row = area.take<T>(std::max(depth, out_depth));
-    size = area.size();
-  }
-  std::uint16_t* paired_queries() const { return reinterpret_cast<std::uint16_t*>(queries); }
-};
-
-template <class T>
-void load_queries(const ForwardCall<T>& call, const RowTask& task, const Scratch<T>& scratch) {
+void load_queries(const ForwardCall<T>& call, const RowTask& task, DecodeScratch<T>& scratch) {
   const Problem& problem = call.problem;
   const std::ptrdiff_t padded_rows =
       task.rows / 4 * 4 + (task.rows % 4 ? dot_rows_of(task.rows % 4) : 0);
@@ -105,16 +50,26 @@ void load_queries(const ForwardCall<T>& call, const RowTask& task, const Scratch
     scratch.key_vectors.spread(query, call.rule.query_factor, to);
     std::fill_n(to + scratch.depth - (scratch.depth ? simd::lanes<T> : 0),
                 scratch.key_vectors.repeated(), T{0});
+    if constexpr (sizeof(T) == sizeof(float)) {
+      scratch.rounded_queries &=
+          scratch.rounded_queries &&
+          round_to_int16(to, problem.depth, scratch.int16_queries + r * problem.depth,
+                         scratch.query_scales[r]);
+    }
   }
   const std::ptrdiff_t stride = scratch.pairs ? scratch.depth / 2 : scratch.depth;
   std::fill(scratch.queries + task.rows * stride, scratch.queries + padded_rows * stride, T{0});
+  if (scratch.rounded_queries) {
+    std::fill(scratch.int16_queries + task.rows * problem.depth,
+              scratch.int16_queries + padded_rows * problem.depth, std::int16_t{0});
+  }
 }
 
 // Reads mask and bias of the tile, before its keys and values are read. False if the whole tile is
 // hidden from every row.
 template <class T>
 bool read_masks(const ForwardCall<T>& call, const RowTask& task, KeyRange tile,
-                const Scratch<T>& scratch, bool& partial) {
+                const DecodeScratch<T>& scratch, bool& partial) {
   const Problem& problem = call.problem;
   bool any_visible = false;
   for (std::ptrdiff_t r = 0; r < task.rows; ++r) {
@@ -136,7 +91,7 @@ bool read_masks(const ForwardCall<T>& call, const RowTask& task, KeyRange tile,
 // Whether the tile's weights are all small; then the mask says so, and its values are not read.
 template <class T>
 bool all_dropped(const ForwardCall<T>& call, const RowTask& task, KeyRange tile,
-                 const Scratch<T>& scratch) {
+                 const DecodeScratch<T>& scratch) {
   const DroppedBlocks<T> dropped(call.problem, call.rule);
   if (!dropped) return false;
   for (std::ptrdiff_t r = 0; r < task.rows; ++r) {
@@ -153,13 +108,29 @@ bool all_dropped(const ForwardCall<T>& call, const RowTask& task, KeyRange tile,
   return true;
 }
 
+// Rounds the weights of a tile to int16. False if some row cannot be.
+inline bool round_weights(const RowTask& task, std::ptrdiff_t keys,
+                          const DecodeScratch<float>& scratch) {
+  if (!scratch.rounded_weights) return false;
+  for (std::ptrdiff_t r = 0; r < task.rows; ++r) {
+    float* const weights = scratch.scores + r * scratch.tile;
+    const std::ptrdiff_t vectors = padded<float>(keys);
+    std::fill(weights + keys, weights + vectors, 0.0f);
+    if (!round_to_int16(weights, vectors, scratch.int16_weights + r * scratch.tile,
+                        scratch.weight_scales[r])) {
+      return false;
+    }
+  }
+  return true;
+}
+
 // The prefetch distance in bytes: some hundred cache lines, of which memory delivers one every few
 // nanoseconds.
 constexpr std::ptrdiff_t prefetch_distance = 12288;
 
 template <class T>
 void process_tile(const ForwardCall<T>& call, const RowTask& task, KeyRange tile, KeyRange next,
-                  const Scratch<T>& scratch) {
+                  const DecodeScratch<T>& scratch) {
   const Problem& problem = call.problem;
   const std::ptrdiff_t first = problem.items[task.item].key_begin;
   bool partial = false;
@@ -174,21 +145,36 @@ void process_tile(const ForwardCall<T>& call, const RowTask& task, KeyRange tile
     return prefetch_distance / std::max<std::ptrdiff_t>(columns * element_size(view.type), 256);
   };
   const DotQueries<T> queries{scratch.queries, task.rows, scratch.key_vectors};
-  run_with_prefetch(key_source, tile, value_source, tile, distance(call.key, problem.depth),
-                    [&](KeyRange range, const LinePrefetch& prefetch) {
-                      T* const scores = scratch.scores + (range.begin - tile.begin);
-                      if constexpr (simd::compiled_bfloat16_pairs && sizeof(T) == sizeof(float)) {
-                        if (scratch.pairs) {
-                          return dot_pair_rows(scratch.paired_queries(), task.rows, problem.depth,
-                                               call.rule.query_factor,
-                                               key_source.halves(range.begin), range.size(),
-                                               prefetch, scores, scratch.tile);
-                        }
-                      }
-                      with_stored_rows(key_source, keys, range, problem.depth, [&](auto rows) {
-                        dot_rows(queries, rows, range.size(), prefetch, scores, scratch.tile);
-                      });
-                    });
+  const auto dot_piece = [&](KeyRange keys_of_piece, const LinePrefetch& prefetch) {
+    T* const scores = scratch.scores + (keys_of_piece.begin - tile.begin);
+    if constexpr (simd::compiled_bfloat16_pairs && sizeof(T) == sizeof(float)) {
+      if (scratch.pairs) {
+        return dot_pair_rows(scratch.paired_queries(), task.rows, problem.depth,
+                             call.rule.query_factor, key_source.halves(keys_of_piece.begin),
+                             keys_of_piece.size(), prefetch, scores, scratch.tile);
+      }
+    }
+    if constexpr (sizeof(T) == sizeof(float)) {
+      if (scratch.rounded_queries) {
+        const Int16Rows rows{scratch.int16_queries, task.rows, problem.depth};
+        return dot_int16_rows(rows, key_source.bytes(keys_of_piece.begin), keys_of_piece.size(),
+                              prefetch, scores, scratch.tile);
+      }
+    }
+    with_stored_rows(key_source, keys, keys_of_piece, problem.depth, [&](auto rows) {
+      dot_rows(queries, rows, keys_of_piece.size(), prefetch, scores, scratch.tile);
+    });
+  };
+  for_ranges(key_source, tile, value_source, tile, distance(call.key, problem.depth),
+             [&](KeyRange range, const NextRows& then) {
+               for_pieces(key_source, range, then, dot_piece);
+             });
+  const auto scale = [&](const TensorView& view, std::ptrdiff_t columns, const T* row_scales) {
+    if (!reads_int8<T>(view, columns)) return;
+    multiply_scales(*view.scales, task.item, task.kv_head, first, tile, task.rows, row_scales,
+                    scratch.scores, scratch.tile);
+  };
+  scale(call.key, problem.depth, scratch.rounded_queries ? scratch.query_scales : nullptr);
   for (std::ptrdiff_t r = 0; r < task.rows; ++r) {
     const Row row = row_of(problem, task, r);
     const KeyRange visible = visible_keys(problem, problem.items[task.item], row.query);
@@ -211,28 +197,61 @@ void process_tile(const ForwardCall<T>& call, const RowTask& task, KeyRange tile
     }
   }
   if (problem.value_depth == 0) return;
-  run_with_prefetch(
+  const auto weighing = [&](auto rows, KeyRange range, T* sums, const LinePrefetch& prefetch) {
+    return Weighing<T, std::remove_const_t<std::remove_pointer_t<decltype(rows.data)>>>{
+        task.rows,
+        range.size(),
+        scratch.scores + (range.begin - tile.begin),
+        scratch.tile,
+        rows,
+        scratch.value_vectors,
+        sums,
+        scratch.out_depth,
+        prefetch};
+  };
+  if (!skip_hidden) scale(call.value, problem.value_depth, nullptr);
+  if constexpr (sizeof(T) == sizeof(float)) {
+    if (!skip_hidden && round_weights(task, tile.size(), scratch)) {
+      const std::ptrdiff_t columns = problem.value_depth;
+      std::fill_n(scratch.int_sums, task.rows * columns, 0);
+      const auto weigh_piece = [&](KeyRange piece, const LinePrefetch& prefetch) {
+        weigh_int16({task.rows, piece.size(), columns,
+                     scratch.int16_weights + (piece.begin - tile.begin), scratch.tile,
+                     value_source.bytes(piece.begin), scratch.int_sums, prefetch});
+      };
+      for_ranges(value_source, tile, key_source, next, distance(call.value, columns),
+                 [&](KeyRange range, const NextRows& then) {
+                   for_pieces(value_source, range, then, weigh_piece);
+                 });
+      for (std::ptrdiff_t r = 0; r < task.rows; ++r) {
+        add_int16_sums(scratch.int_sums + r * columns, columns, scratch.weight_scales[r],
+                       scratch.outs + r * scratch.out_depth);
+      }
+      return;
+    }
+  }
+  const std::ptrdiff_t outs = task.rows * scratch.out_depth;
+  for_ranges(
       value_source, tile, key_source, next, distance(call.value, problem.value_depth),
-      [&](KeyRange range, const LinePrefetch& prefetch) {
-        const std::ptrdiff_t at = range.begin - tile.begin;
-        const auto weighing = [&](auto rows) {
-          return Weighing<T, std::remove_const_t<std::remove_pointer_t<decltype(rows.data)>>>{
-              task.rows, range.size(),          scratch.scores + at, scratch.tile,
-              rows,      scratch.value_vectors, scratch.outs,        scratch.out_depth,
-              prefetch};
-        };
+      [&](KeyRange range, const NextRows& then) {
         if (skip_hidden) {
-          guarded_weigh(scratch.score_copy + at, weighing(values.from(range.begin)));
-        } else {
-          with_stored_rows(value_source, values, range, problem.value_depth,
-                           [&](auto rows) { weigh(weighing(rows)); });
+          const LinePrefetch prefetch = then.source.prefetch_from(then.key);
+          return guarded_weigh(scratch.score_copy + (range.begin - tile.begin),
+                               weighing(values.from(range.begin), range, scratch.outs, prefetch));
         }
+        std::fill_n(scratch.range_outs, outs, T{0});
+        for_pieces(value_source, range, then, [&](KeyRange piece, const LinePrefetch& prefetch) {
+          with_stored_rows(value_source, values, piece, problem.value_depth, [&](auto rows) {
+            weigh(weighing(rows, piece, scratch.range_outs, prefetch));
+          });
+        });
+        for (std::ptrdiff_t i = 0; i < outs; ++i) scratch.outs[i] += scratch.range_outs[i];
       });
 }
 
 template <class T>
 void write_result(const ForwardCall<T>& call, const RowTask& task, std::ptrdiff_t r,
-                  const Scratch<T>& scratch) {
+                  const DecodeScratch<T>& scratch) {
   const Problem& problem = call.problem;
   const Row row = row_of(problem, task, r);
   const T factor = out_factor(call.rule, scratch.sums[r], call.dropout_factor);
@@ -251,14 +270,14 @@ void write_result(const ForwardCall<T>& call, const RowTask& task, std::ptrdiff_
 
 template <class T>
 std::size_t decode_scratch(const ForwardCall<T>& call) {
-  return Scratch<T>(call, nullptr).size;
+  return DecodeScratch<T>(call, nullptr).size;
 }
 
 template <class T>
 void decode(const ForwardCall<T>& call, const RowTask& task, const KeySplit<T>& split,
             Worker& worker, std::byte* memory) {
   const Problem& problem = call.problem;
-  const Scratch<T> scratch(call, memory);
+  DecodeScratch<T> scratch(call, memory);
   load_queries(call, task, scratch);
 
   // shorter tiles, which alternate between keys and values more often, read memory up to 20 %

@@ -10,10 +10,6 @@
 
 namespace heedful {
 
-// Maximum rows of a task: with more, panels are faster.
-template <class T>
-inline constexpr std::ptrdiff_t decode_rows = simd::lanes<T> / 2 > 4 ? simd::lanes<T> / 2 : 4;
-
 template <class T>
 std::size_t decode_scratch(const ForwardCall<T>& call);
 

@@ -57,8 +57,9 @@ template <class T>
 void write_out(const ForwardCall<T>& call, std::ptrdiff_t item, const Panel<T>& panel,
                const RunningSoftmax<T>& state, T* rows) {
   const bool in_place = call.out.template in_place<T>();
-  alignas(64) T factors[Panel<T>::max_lanes];
-  T* to[Panel<T>::max_lanes];
+  // initialised: g++ does not see at every level that a panel has lanes
+  alignas(64) T factors[Panel<T>::max_lanes] = {};
+  T* to[Panel<T>::max_lanes] = {};
   for (int lane = 0; lane < panel.lanes(); ++lane) {
     factors[lane] = out_factor(call.rule, state.sum[lane], call.dropout_factor);
     to[lane] = in_place && lane < panel.count

@@ -26,6 +26,10 @@ struct ForwardCall {
   std::ptrdiff_t shared_keys = 0;           // maximum keys of a head that several tasks read
 };
 
+// Maximum rows of a decode task: with more, panels are faster.
+template <class T>
+inline constexpr std::ptrdiff_t decode_rows = simd::lanes<T> / 2 > 4 ? simd::lanes<T> / 2 : 4;
+
 // Rows [first_row, first_row + rows) of the rows (head of the group, query), the query varying
 // fastest.
 struct RowTask {

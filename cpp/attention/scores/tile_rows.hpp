@@ -1,6 +1,7 @@
 // The key or value rows of one tile, loaded on first use: a tile that no query sees is never read.
 #pragma once
 
+#include <cmath>
 #include <cstddef>
 
 #include "arrays/kept_rows.hpp"
@@ -50,6 +51,12 @@ class TileRows {
  private:
   // 16-bit rows that are not loaded yet are checked as stored, without widening them.
   bool compute_finite() {
+    if (view_.scales && !loaded_) {  // the elements of int8 are
+      for (std::ptrdiff_t key = keys_.begin; key < keys_.end; ++key) {
+        if (!std::isfinite(view_.scale(item_, head_, first_row_ + key))) return false;
+      }
+      return true;
+    }
     const bool half = view_.type == ElementType::float16 || view_.type == ElementType::bfloat16;
     if (loaded_ || !half || view_.pages || view_.column_stride != 2 || view_.row_stride % 2 != 0) {
       return all_finite(from(keys_.begin), keys_.size(), columns_);

@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from heedful._checks import flag, named, one_of, size
+from heedful._checks import count, flag, named, one_of, size
 from heedful.functional._cache_checks import check_query, check_rows
 from heedful.functional._cache_items import CacheItems, checked_integers, read_only
 from heedful.functional._cache_policies import POLICIES
-from heedful.functional._cached_rows import INT8, CachedRows
+from heedful.functional._cached_rows import INT8, CachedRows, stored_type
 from heedful.functional._contiguous_store import ContiguousStore
 from heedful.functional._dtypes import (
     Array,
     DType,
     accepted_type,
     common_type,
-    floating_dtype,
 )
+from heedful.functional._int8_store import Int8Store
 from heedful.functional._paged_store import PagedStore
 
 if TYPE_CHECKING:
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from heedful.functional._cache_policies import CachePolicy
     from heedful.functional._cache_store import CacheStore
     from heedful.functional._option_types import Align, LayoutName, Window
-
-_PAGE_SIZE = 16
 
 
 class KVCache(CacheItems):
@@ -57,6 +55,9 @@ class KVCache(CacheItems):
         Rows of a page.
     policy : SinksAndWindow, HeavyHitters or QuestPages, optional
         Which rows are kept or read. None: all.
+    exact_rows : int, default 16
+        With dtype="int8" and no policy: at least so many last rows of each item stay in float32,
+        and fewer than twice as many. 0 makes all rows int8 at once.
 
     Attributes
     ----------
@@ -82,9 +83,12 @@ class KVCache(CacheItems):
     continuations. A paged cache shares it instead, see :meth:`fork`.
 
     int8: ``row = scale · elements``, with the float32 scale max |row| / 127 of each head and token.
-    Products read the elements as they are and apply scales to scores and weights. Rows that
-    hold NaN or inf become NaN, and the result has the query's type. (KVQuant and KIVI, Liu et al.
-    2024, https://arxiv.org/abs/2402.02750, compare such formats.)
+    Products read the elements as they are and apply scales to scores and weights; few queries (and
+    their weights) are rounded to 16 bits for it, by at most 1 / 65534 of the largest element, which
+    is 1/256 of the rounding of the rows. Rows that hold NaN or inf become NaN, and the result has
+    the query's type. Most weight goes to the last
+    rows: a few of these in float32 remove most of the error (KIVI, Liu et al. 2024,
+    https://arxiv.org/abs/2402.02750).
     Pages: Kwon et al. 2023, https://arxiv.org/abs/2309.06180.
 
     Examples
@@ -119,12 +123,14 @@ class KVCache(CacheItems):
         dtype: DTypeLike | None = None,
         *,
         kind: str | None = None,
-        page_size: int = _PAGE_SIZE,
+        page_size: int = 16,
         policy: CachePolicy | None = None,
+        exact_rows: int = 16,
     ) -> None:
         self._wanted = None if capacity is None else size("capacity", capacity)
-        self._dtype = None if dtype is None else _stored_type(dtype)
+        self._dtype = None if dtype is None else stored_type(dtype)
         self._page_size = size("page_size", page_size)
+        self._exact_rows = count("exact_rows", exact_rows)
         if policy is not None and not isinstance(policy, POLICIES):
             names = " or ".join(one.__name__ for one in POLICIES)
             raise TypeError(f"policy must be a {names}: got {named(policy)}")
@@ -141,6 +147,7 @@ class KVCache(CacheItems):
             self._wanted if capacity is None else capacity,
             "int8" if self._dtype == INT8 else self._dtype,
             kind=self.kind, page_size=self._page_size, policy=self.policy,
+            exact_rows=self._exact_rows,
         )  # fmt: skip
 
     @property
@@ -214,9 +221,10 @@ class KVCache(CacheItems):
         rows = none(key), none(value)
         if self.policy is not None:
             return self.policy.store(rows, items, self._wanted)
-        return (
+        store: CacheStore = (
             PagedStore(rows, items, self._wanted) if paged else ContiguousStore(rows, self._wanted)
         )
+        return Int8Store(store, self._exact_rows) if dtype == INT8 and self._exact_rows else store
 
     def attend(
         self,
@@ -289,12 +297,3 @@ class KVCache(CacheItems):
         if self._store is None:
             return f"KVCache({kind}empty{policy})"
         return f"KVCache({kind}lengths={self.lengths.tolist()}, {self._store.dtype}{policy})"
-
-
-def _stored_type(given: DTypeLike) -> DType:
-    try:
-        if np.dtype(given) == INT8:
-            return INT8
-    except TypeError:  # not a type
-        pass
-    return floating_dtype("dtype", given)

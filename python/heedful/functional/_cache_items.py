@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from heedful._checks import integer_array, size
 from heedful.functional._dtypes import Array
+from heedful.functional._int8_store import Int8Store
 from heedful.functional._paged_store import PagedStore
 
 if TYPE_CHECKING:
@@ -79,7 +80,9 @@ class CacheItems:
     def _paged(self) -> PagedStore:
         store = self._filled()
         if not isinstance(store, PagedStore):
-            held = "kind='paged'" if self.policy is None else f"no policy {self.policy!r}"
+            held = f"no policy {self.policy!r}"
+            if self.policy is None:
+                held = "kind='paged'" + ", exact_rows=0" * isinstance(store, Int8Store)
             raise ValueError(f"the cache has no page table: it needs {held}")
         return store
 

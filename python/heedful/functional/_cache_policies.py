@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from heedful._checks import is_integer, named, size
+from heedful._checks import count, size
 from heedful.functional._cache_store import CacheStore, Rows
 from heedful.functional._dtypes import Array
 from heedful.functional._heavy_hitters_store import HeavyHittersStore
@@ -67,10 +67,7 @@ class SinksAndWindow:
     """
 
     def __init__(self, sinks: int = 4, window: int = 1020) -> None:
-        if not is_integer(sinks) or sinks < 0:
-            kind = ValueError if is_integer(sinks) else TypeError
-            raise kind(f"sinks must be an integer from 0 on: got {named(sinks)}")
-        self.sinks, self.window = int(sinks), size("window", window)
+        self.sinks, self.window = count("sinks", sinks), size("window", window)
 
     def positions(self, positions: ArrayLike) -> Array:
         """The positions of queries as the sinks see them: within the cache."""

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from heedful._checks import int64_array, integer_array
+from heedful._checks import int64_array, named
 from heedful.functional._attention import attention
 from heedful.functional._cached_rows import CachedRows
 from heedful.functional._dtypes import Array, DType
@@ -89,7 +89,7 @@ class CacheStore:
         if align is None or isinstance(align, str):
             if align not in (None, *ALIGNMENTS):
                 raise ValueError(f"align must be one of {ALIGNMENTS} or integers: got {align!r}")
-            count = rows if q_lengths is None else integer_array("q_lengths", q_lengths)
+            count = rows if q_lengths is None else int64_array("q_lengths", q_lengths)
             own: Lengths = 0 * self.lengths if align == "upper_left" else self.lengths - count
             return own
         offsets = int64_array("align", align)
@@ -107,6 +107,22 @@ def attend_to_all(read: tuple[Array, Array], query: Array, options: dict[str, An
     if options["layout"] == "blhd":
         key, value = key.swapaxes(1, 2), value.swapaxes(1, 2)
     return attention(query, key, value, **options)
+
+
+def into(out: Any, result: Array) -> Array:
+    """The result, written into the caller's array if there is one."""
+    if out is None:
+        return result
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"out must be a numpy array: got {named(out)}")
+    if out.shape != result.shape:
+        raise ValueError(f"out must have shape {result.shape}: got {out.shape}")
+    if out.dtype != result.dtype:
+        raise ValueError(f"out must have type {result.dtype}: got {out.dtype}")
+    if not out.flags.writeable:
+        raise ValueError("out must be writeable: got a read-only array")
+    out[...] = result
+    return out
 
 
 def refuse(policy: str, options: dict[str, Any], *names: str) -> None:

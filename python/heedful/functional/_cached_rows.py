@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from heedful.functional._dtypes import FLOAT32, Array, DType, converted
+from heedful._checks import named
+from heedful.functional._dtypes import FLOAT32, Array, DType, converted, floating_dtype
 from heedful.functional._results import allocate
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
 
 INT8 = np.dtype(np.int8)
 _LARGEST = 127
@@ -74,6 +78,17 @@ class CachedRows:
         kept = min(count, self.shape[0])
         made[:kept, :, :filled] = self[:kept, :, :filled]
         return made
+
+
+def stored_type(given: DTypeLike) -> DType:
+    """A type of rows that the caller chose."""
+    try:
+        dtype = np.dtype(given)
+        return INT8 if dtype == INT8 else floating_dtype("dtype", given)
+    except TypeError:
+        raise TypeError(
+            f"dtype must be float32, float64, float16 or bfloat16, or 'int8': got {named(given)}"
+        ) from None
 
 
 def _quantized(rows: Array) -> CachedRows:

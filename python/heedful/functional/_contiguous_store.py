@@ -48,6 +48,20 @@ class ContiguousStore(CacheStore):
     def shortened(self, lengths: Lengths) -> ContiguousStore:
         return self.changed(lengths=lengths)
 
+    def without_first(self, counts: Lengths) -> ContiguousStore:
+        """Without the first `counts` rows of each item, in memory as small as the others need."""
+        left = self.lengths - counts
+        longest = int(left.max(initial=0))
+        places = np.minimum(np.arange(longest) + counts[:, None], self.key.shape[2] - 1)
+        items = np.arange(len(counts))[:, None, None]
+        rooms = []
+        for old in (self.key, self.value):
+            room = max(longest, self.capacity or _INITIAL_ROWS)
+            made = CachedRows.zeros((*old.shape[:2], room, old.shape[3]), old.dtype)
+            made[:, :, :longest] = old[items, np.arange(old.shape[1])[:, None], places[:, None]]
+            rooms.append(made)
+        return self.changed(key=rooms[0], value=rooms[1], lengths=left)
+
     def reordered(self, items: NDArray[np.int64]) -> ContiguousStore:
         filled, rooms = self.longest, []
         for old in (self.key, self.value):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from heedful.functional._cache_store import CacheStore, Lengths, Rows, refuse
+from heedful.functional._cache_store import CacheStore, Lengths, Rows, into, refuse
 from heedful.functional._cached_rows import CachedRows
 from heedful.functional._contiguous_store import ContiguousStore
 from heedful.functional._dtypes import Array, DType
@@ -126,9 +126,7 @@ class HeavyHittersStore(CacheStore):
             grouped = total.reshape(items, received.shape[1], -1, keys).sum(axis=2)
             received[..., :keys] += grouped
         result = np.concatenate([out for out, _ in parts], axis=axis)
-        if options["out"] is not None:
-            options["out"][...] = result
-            result = options["out"]
+        result = into(options["out"], result)
         made = self.changed(received=received)
         if not options["return_lse"]:
             return made, result

@@ -82,7 +82,8 @@ def attention_paged(
         Where the queries of each item start among packed ones, and the last ones end, as in
         :func:`attention_varlen`: one call then has items with one new query and others with many.
     key_scales, value_scales : array_like of floats, (pages, Hkv, R), optional
-        For pages of int8: row = scale · elements. Read in place if float32.
+        For pages of int8: row = scale · elements. Read in place if float32. Few queries are rounded
+        to 16 bits, as :class:`KVCache` says.
     mask : array_like of bool, optional
         As in :func:`attention`, for the n · R rows of an item's pages; not with `cu_seqlens_q`.
     bias : array_like of floats, optional
@@ -138,6 +139,8 @@ def attention_paged(
     table = integer_array("page_table", page_table)
     if table.ndim != 2:
         raise ValueError(f"page_table must have shape (B, n): got {table.shape}")
+    if kv_lengths is None:
+        raise TypeError("kv_lengths must be integers: got None")
     starts = None
     if cu_seqlens_q is not None:
         starts = _starts_of(cu_seqlens_q, query, len(table))

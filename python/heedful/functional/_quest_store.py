@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from heedful.functional._cache_store import CacheStore, Lengths, Rows
+from heedful.functional._cache_store import CacheStore, Lengths, Rows, into
 from heedful.functional._cached_rows import CachedRows
 from heedful.functional._dtypes import FLOAT32, Array, DType
 from heedful.functional._paged_store import PagedStore
@@ -72,9 +72,7 @@ class QuestStore(PagedStore):
         items, heads = len(self.lengths), query.shape[2 if by_rows else 1]
         out = out.reshape(items, heads, 1, -1)
         out = out.swapaxes(1, 2) if by_rows else out
-        if options["out"] is not None:
-            options["out"][...] = out
-            out = options["out"]
+        out = into(options["out"], out)
         return self, (out, lse.reshape(items, heads, 1)) if lse is not None else out
 
     def _grouped(self, query: Array) -> Array:

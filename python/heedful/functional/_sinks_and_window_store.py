@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from heedful.functional._cache_store import CacheStore, Lengths, Rows, refuse
+from heedful.functional._cache_store import CacheStore, Lengths, Rows, into, refuse
 from heedful.functional._cached_rows import CachedRows
 from heedful.functional._contiguous_store import ContiguousStore
 from heedful.functional._dtypes import Array, DType, as_array
@@ -100,9 +100,7 @@ class SinksAndWindowStore(CacheStore):
             )
             pairs = zip((result, lse), of_sinks, strict=True)
             result, lse = merge_attention(*pairs, layout=layout)
-        if options["out"] is not None:
-            options["out"][...] = result
-            result = options["out"]
+        result = into(options["out"], result)
         return self, (result, lse) if options["return_lse"] else result
 
     def _distances(self, given: Any, positions: Lengths, rows: int) -> Array:

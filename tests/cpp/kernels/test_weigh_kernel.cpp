@@ -1,4 +1,5 @@
 // Weighted sums of rows for few rows of weights, against long double, and with hidden rows of NaN.
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -112,10 +113,33 @@ void a_hidden_row_of_nan_is_skipped() {
 }
 
 template <class T>
+void pieces_have_the_bits_of_the_whole() {
+  constexpr std::ptrdiff_t width = simd::lanes<T>;
+  for (std::ptrdiff_t rows = 1; rows <= 5; ++rows) {
+    for (const std::ptrdiff_t columns : {width, 9 * width + 1}) {
+      Example<T> whole(rows, 29, columns), pieces(rows, 29, columns);
+      weigh(whole.weighing());
+      const std::ptrdiff_t ends[] = {0, 1, 8, 8, 29};
+      for (int piece = 0; piece < 4; ++piece) {
+        Weighing<T> weighing = pieces.weighing();
+        weighing.keys = ends[piece + 1] - ends[piece];
+        weighing.weights += ends[piece];
+        weighing.values.data += ends[piece] * pieces.value_stride();
+        weigh(weighing);
+      }
+      check(whole.sums == pieces.sums, "keys added in pieces give the same bits");
+    }
+  }
+}
+
+template <class T>
 void the_guard_keeps_the_bits() {
   constexpr std::ptrdiff_t width = simd::lanes<T>;
   for (const std::ptrdiff_t columns : {width, 3 * width + 2}) {
     Example<T> plain(5, 29, columns), guarded(5, 29, columns);
+    // it adds a sum of its own
+    std::fill(plain.sums.begin(), plain.sums.end(), T{0});
+    std::fill(guarded.sums.begin(), guarded.sums.end(), T{0});
     weigh(plain.weighing());
     const std::vector<T> scores(guarded.weights.size(), T{0});
     guarded_weigh(scores.data(), guarded.weighing());
@@ -168,6 +192,8 @@ void stored_values_are_widened() {
 int main() {
   heedful::sums_are_weighted_sums<float>();
   heedful::sums_are_weighted_sums<double>();
+  heedful::pieces_have_the_bits_of_the_whole<float>();
+  heedful::pieces_have_the_bits_of_the_whole<double>();
   heedful::a_hidden_row_of_nan_is_skipped<float>();
   heedful::a_hidden_row_of_nan_is_skipped<double>();
   heedful::the_guard_keeps_the_bits<float>();

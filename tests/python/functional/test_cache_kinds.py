@@ -22,8 +22,8 @@ KINDS: dict[str, dict[str, Any]] = {
     "contiguous": {},
     "paged": {"kind": "paged"},
     "pages of 5": {"kind": "paged", "page_size": 5},
-    "int8": {"dtype": "int8"},
-    "paged int8": {"kind": "paged", "dtype": "int8", "page_size": 5},
+    "int8": {"dtype": "int8", "exact_rows": 0},
+    "paged int8": {"kind": "paged", "dtype": "int8", "page_size": 5, "exact_rows": 0},
     "bfloat16": {"dtype": "bfloat16"},
     "paged bfloat16": {"kind": "paged", "dtype": "bfloat16"},
 }
@@ -133,7 +133,7 @@ def test_options_are_those_of_attention(
 def test_a_paged_cache_is_what_attention_paged_reads(rng: np.random.Generator) -> None:
     query, key, value = draw(rng, 70)
     for dtype in (None, "int8"):
-        cache = heedful.KVCache(kind="paged", dtype=dtype)
+        cache = heedful.KVCache(kind="paged", dtype=dtype, exact_rows=0)
         cache.append(key, value, [70, 3, 16])
         out = heedful.attention_paged(
             query[:, :, :1], cache.key_pages, cache.value_pages, cache.page_table, cache.lengths,
@@ -149,11 +149,11 @@ def test_int8_takes_a_quarter_of_the_memory_and_pages_what_they_hold() -> None:
     row = np.ones((1, 8, 4096, 128), np.float32)
     sizes = {}
     for kind in ("contiguous", "paged", "int8", "paged int8"):
-        cache = made(kind, capacity=4096, page_size=16)
+        cache = made(kind, capacity=4096, page_size=16, exact_rows=16)
         cache.append(row, row)
         sizes[kind] = cache.nbytes
-    assert sizes["int8"] / sizes["contiguous"] < 0.26
-    assert sizes["paged int8"] / sizes["paged"] < 0.26
+    assert sizes["int8"] / sizes["contiguous"] < 0.27
+    assert sizes["paged int8"] / sizes["paged"] < 0.27
     assert sizes["paged"] == sizes["contiguous"] == 2 * row.nbytes
 
 
@@ -187,7 +187,7 @@ def test_extreme_rows_of_int8(rng: np.random.Generator) -> None:
     rows[0, 0, 2] *= np.float32(1e38)
     rows[0, 0, 3, 5] = np.nan
     rows[0, 0, 4, 5] = np.inf
-    cache = heedful.KVCache(dtype="int8")
+    cache = heedful.KVCache(dtype="int8", exact_rows=0)
     with np.errstate(all="raise"):
         cache.append(rows, rows)
         key = cache.key[0, 0]
@@ -230,6 +230,8 @@ BAD: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "kind": ({"kind": "list"}, ValueError, "kind must be 'contiguous' or 'paged': got 'list'"),
     "kind 3": ({"kind": 3}, TypeError, "kind must be 'contiguous' or 'paged': got 3"),
     "page_size": ({"kind": "paged", "page_size": 0}, ValueError, "page_size must be at least 1"),
+    "exact_rows": ({"exact_rows": -1}, ValueError, "exact_rows must be an integer from 0 on"),
+    "exact_rows 1.5": ({"exact_rows": 1.5}, TypeError, "exact_rows must be an integer from 0 on"),
     "page_size 1.5": ({"page_size": 1.5}, TypeError, "page_size must be an integer: got 1.5"),
     "policy": ({"policy": "sinks"}, TypeError, "policy must be a SinksAndWindow or HeavyHitters"),
     "policy type": ({"policy": heedful.QuestPages}, TypeError, "policy must be a SinksAndWindow"),
@@ -283,3 +285,7 @@ def test_a_contiguous_cache_has_no_page_table() -> None:
     for name in ("page_table", "key_pages", "value_pages", "key_scales", "value_scales"):
         with pytest.raises(ValueError, match="the cache has no page table: it needs kind='paged'"):
             getattr(cache, name)
+    cache = heedful.KVCache(kind="paged", dtype="int8")
+    cache.append(np.ones((1, 1, 1, 2)), np.ones((1, 1, 1, 2)))
+    with pytest.raises(ValueError, match="it needs kind='paged', exact_rows=0"):
+        _ = cache.page_table

