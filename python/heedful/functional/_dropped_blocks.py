@@ -47,7 +47,7 @@ def droppable(
     """Small blocks that a forward pass can drop, within those of the given block mask."""
     few = axes.heads // max(axes.kv_heads, 1) * lengths[0] <= _FEW_ROWS
     deep = axes.depth + axes.value_depth > (512 if few else 2048)
-    most = native.panel_rows(itemsize), (64 if few else 32) if deep else (256 if few else 64)
+    most = native.panel_rows(itemsize), (64 if few else 32) if deep else (256 if few else 128)
     if blocks is None:
         rows, keys = most
         kinds = np.full((1, -(-lengths[0] // rows), -(-lengths[1] // keys)), _FULL, np.int32)
