@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 import heedful
 import reference
+from random_calls.blocks import Dropped, block_mask_of, kept_blocks, pairs_of
 from random_calls.bounds import assert_within, bounds, of_all_scores, unclear
 from random_calls.layouts import laid_out
 
@@ -61,6 +62,10 @@ class RandomCall:
     bias: tuple[bool, ...] = ()
     bias_density: float = 1.0  # the rest is −∞
     bias_dtype: str = ""
+    blocks: tuple[bool, ...] = ()  # of a block mask: which of its axes (batch, heads) have length 1
+    block_size: tuple[int, int] = (16, 16)
+    block_density: float = 0.5
+    min_weight: float = 0.0
     q_lengths: bool = False
     kv_lengths: bool = False
     top_k: int = 0  # of as many keys as there are; 0: not given
@@ -106,6 +111,11 @@ class RandomCall:
             bias = normal(*self._axes(self.bias))
             bias[rng.random(bias.shape) >= self.bias_density] = -np.inf
             options["bias"] = bias.astype(as_type(self.bias_dtype or self.computing.name))
+        if self.blocks and self.Lq and self.Lk:
+            leading = self._axes((*self.blocks, True, True))[:-2]
+            options["block_mask"] = block_mask_of(
+                rng, leading, (self.Lq, self.Lk), self.block_size, self.block_density
+            )
         if self.q_lengths:
             options["q_lengths"] = rng.integers(0, self.Lq + 1, self.B)
         if self.kv_lengths:
@@ -147,37 +157,48 @@ class RandomCall:
         if unclear(a, self.computing):
             return
         extras = {"dlse": a.dlse, "dweights": a.dweights}
-        exact = reference.steps(a.query, a.key, a.value, **a.options)
-        truth = reference.attention_backward(a.dout, a.query, a.key, a.value, **extras, **a.options)
-        bound = bounds(exact, a, self.computing)
-        _, score_bound = of_all_scores(a, self.computing)
+        whole, score_bound = of_all_scores(a, self.computing)
         given = [
             laid_out(array, layout)
             for array, layout in zip((a.query, a.key, a.value, a.dout), self.layouts, strict=True)
         ]
         query, key, value, dout = given
-        length_first = self.length_first
+        length_first, options = self.length_first, dict(a.options)
         if length_first:
             query, key, value, dout = (array.swapaxes(-3, -2) for array in given)
-            a.options["layout"] = "blhd"
+            options["layout"] = "blhd"
+        of_scores = without(options, "top_k", "dropout_p", "rng", "sink")
+        if self.min_weight:
+            options["min_weight"] = self.min_weight
         with heedful.num_threads(self.threads):
-            (out, lse, weights), pullback = heedful.attention_vjp(
-                query, key, value, **a.options, return_lse=True, return_weights=True
-            )
-            alone = heedful.attention(query, key, value, **a.options)
-            of_scores = without(a.options, "top_k", "dropout_p", "rng", "sink")
+            (out, lse, weights, skipped), pullback = heedful.attention_vjp(
+                query, key, value, **options,
+                return_lse=True, return_weights=True, return_skipped=True,
+            )  # fmt: skip
+            alone = heedful.attention(query, key, value, **options)
             scores = heedful.attention_scores(query, key, **of_scores)
             found = pullback(dout, **extras)
         if self.dtype != "bfloat16":  # its weights may be rounded where no gradient needs them
             assert alone.tobytes() == out.tobytes(), "attention and attention_vjp differ"
-        assert_within(
-            _outward(alone, length_first), exact.result.out, bound.out, "out of attention"
-        )
+        out, alone = (_outward(array, length_first) for array in (out, alone))
+        kept = None
+        if self.min_weight:
+            kept = pairs_of(kept_blocks(query, key, value, **options), (self.Lq, self.Lk))
+            a = a._replace(options={**a.options, "mask": a.options.get("mask", True) & kept})
+        else:
+            assert skipped == 0
+        exact = reference.steps(a.query, a.key, a.value, **a.options)
+        truth = reference.attention_backward(a.dout, a.query, a.key, a.value, **extras, **a.options)
+        bound = bounds(exact, a, self.computing)
+        if kept is not None:
+            dropped = Dropped(whole, score_bound, kept, self.min_weight)
+            dropped.check(out, bound.out, skipped)
         expected = exact.result
-        assert_within(_outward(out, length_first), expected.out, bound.out, "out")
+        assert_within(alone, expected.out, bound.out, "out of attention")
+        assert_within(out, expected.out, bound.out, "out")
         assert_within(lse, expected.lse, bound.lse, "lse")
         assert_within(weights, expected.weights, bound.weights, "weights")
-        assert_within(scores, expected.scores, score_bound, "scores")
+        assert_within(scores, whole.result.scores, score_bound, "scores")
         for name in ("query", "key", "value", "bias", "sink"):
             gradient, wanted = getattr(found, name), getattr(truth, name)
             if wanted is None:

@@ -17,6 +17,8 @@ SHORT = (1, 2, 3, 5, 7, 13, 17, 33, 49)
 LONG = (0, 97, 193, 260, 385, 1030)
 # the ends of the range of a factor, beside common values
 SCALES = (None, None, None, 1.0, 0.1, -0.5, 0.0, 1e-39, 1e-30, 1e-5, 1e4, 5e-324)
+BLOCK_SIZES = ((1, 1), (3, 5), (16, 16), (16, 64), (48, 17), (100, 33), (128, 128), (7, 300))
+MIN_WEIGHTS = (1e-6, 1e-3, 0.1, 0.5, 0.97)
 SOFTCAPS = (None, None, 2.0, 30.0, 1e-3, 1e6, 1e39)
 
 
@@ -57,7 +59,10 @@ def random_calls(draw: st.DrawFn) -> RandomCall:
         plain["dropout_p"] = draw(one_of(0.1, 0.5, 0.9, 1.0))
         plain["rng"] = draw(one_of(0, 7, 2**63 + 12345))
     ones = st.tuples(*[st.booleans()] * 4)
+    blocks = st.one_of(st.just(()), st.just(()), st.tuples(st.booleans(), st.booleans()))
     level = draw(one_of(1.0, 1.0, 1.0, 0.0, 1e-4, 30.0))
+    top_k = draw(one_of(*[0] * 5, 1, 2, 5, 33, 150))
+    min_weight = draw(one_of(*[0.0] * 7, *MIN_WEIGHTS))
     return RandomCall(
         seed=draw(st.integers(0, 2**32 - 1)), dtype=dtype, kv_dtype=kv_dtype, B=items,
         Hkv=draw(one_of(1, 1, 2, 3)), group=draw(one_of(1, 1, 2, 5)), Lq=lq, Lk=lk,
@@ -71,7 +76,9 @@ def random_calls(draw: st.DrawFn) -> RandomCall:
         bias=draw(st.one_of(st.just(()), ones)), bias_density=draw(one_of(1.0, 0.9, 0.1)),
         bias_dtype=draw(one_of("", "", "float64", "float16")),
         q_lengths=draw(one_of(False, False, True)), kv_lengths=draw(one_of(False, False, True)),
-        top_k=draw(one_of(*[0] * 5, 1, 2, 5, 33, 150)), alibi=alibi,
+        blocks=draw(blocks), block_size=draw(one_of(*BLOCK_SIZES)),
+        block_density=draw(one_of(0.1, 0.5, 0.9)),
+        top_k=top_k, min_weight=0.0 if top_k else min_weight, alibi=alibi,
         sink=draw(one_of(None, None, None, 0.0, 5.0, -30.0)), plain=plain,
         garbage=draw(one_of(False, False, True)), dlse=draw(st.booleans()),
         dweights=draw(one_of(False, False, True)), threads=draw(one_of(1, 2, 3)),
@@ -87,7 +94,7 @@ def random_pieces(draw: st.DrawFn) -> RandomPieces:
     level = min(call.value_level, 1e3)
     call = replace(
         call, plain=plain, dweights=False, garbage=False, kv_dtype="", value_level=level,
-        top_k=0,  # it counts the keys of the whole
+        top_k=0, min_weight=0.0,  # they depend on the keys of the whole
     )  # fmt: skip
     return RandomPieces(call, tuple(draw(st.lists(st.floats(0, 1), max_size=4))))
 
@@ -105,6 +112,8 @@ def random_packed(draw: st.DrawFn) -> RandomPacked:
             plain[name] = value
     if draw(one_of(False, False, True)):
         plain.update(dropout_p=draw(one_of(0.1, 0.7)), rng=draw(one_of(0, 2**40 + 1)))
+    blocks = st.one_of(st.just(()), st.just(()), st.tuples(st.booleans(), st.booleans()))
+    top_k, min_weight = draw(one_of(*[0] * 4, 1, 3, 33)), draw(one_of(*[0.0] * 5, *MIN_WEIGHTS))
     return RandomPacked(
         seed=draw(st.integers(0, 2**32 - 1)),
         dtype=draw(one_of("float64", "float32", "float16", "bfloat16")),
@@ -112,7 +121,8 @@ def random_packed(draw: st.DrawFn) -> RandomPacked:
         D=draw(one_of(1, 5, 16, 33)), Dv=draw(one_of(1, 7, 16)),
         alibi=draw(one_of("", "H", "SH")), sink=draw(one_of(None, 0.0, 5.0)),
         align=draw(one_of("upper_left", "lower_right", 3, "each")),
-        top_k=draw(one_of(*[0] * 4, 1, 3, 33)), plain=plain, dlse=draw(st.booleans()),
+        blocks=draw(blocks), block_size=draw(one_of(*BLOCK_SIZES)),
+        top_k=top_k, min_weight=0.0 if top_k else min_weight, plain=plain, dlse=draw(st.booleans()),
     )  # fmt: skip
 
 

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 import heedful
 import reference
-from random_calls.bounds import assert_within, bounds, unclear
-from random_calls.call import Arrays, as_type, computing_type
+from random_calls.blocks import Dropped, block_mask_of, kept_blocks, pairs_of
+from random_calls.bounds import assert_within, bounds, of_all_scores, unclear
+from random_calls.call import Arrays, as_type, computing_type, without
 
 Array = NDArray[Any]
 
@@ -28,6 +29,9 @@ class RandomPacked:
     alibi: str = ""  # "H" or "SH"
     sink: float | None = None
     align: Any = "upper_left"  # or a number, or "each"
+    blocks: tuple[bool, ...] = ()  # of a block mask: which of its axes (S, heads) have length 1
+    block_size: tuple[int, int] = (16, 16)
+    min_weight: float = 0.0
     top_k: int = 0  # of as many keys as there are; 0: not given
     plain: dict[str, Any] = field(default_factory=dict)
     dlse: bool = False
@@ -59,6 +63,14 @@ class RandomPacked:
             options["sink"] = (rng.standard_normal(heads) + self.sink).astype(computing)
         if self.top_k and len(key):
             options["top_k"] = min(self.top_k, len(key))
+        block_mask, kept = None, None
+        if self.blocks:
+            block_mask = options["block_mask"] = self._block_mask(rng)
+        if self.min_weight:
+            options["min_weight"] = self.min_weight
+            kept = kept_blocks(
+                query, key, value, **options, layout="blhd", starts=(starts_q, starts_k)
+            )
         (out, lse), pullback = heedful.attention_varlen_vjp(
             query, key, value, starts_q, starts_k, **options, return_lse=True
         )
@@ -69,7 +81,9 @@ class RandomPacked:
         dsink, dsink_bound = np.zeros(heads), np.zeros(heads)
         for s in range(count):
             rows, keys = slice(*starts_q[s : s + 2]), slice(*starts_k[s : s + 2])
-            own = dict(options)
+            own = without(options, "block_mask", "min_weight")
+            if block_mask is not None:
+                own["mask"] = self._own_pairs(block_mask, s)
             if isinstance(align, np.ndarray):
                 own["align"] = int(align[s])
             if slopes is not None and self.alibi == "SH":
@@ -79,12 +93,19 @@ class RandomPacked:
             a = Arrays(*arrays[:3], own, arrays[3], own_dlse, None)
             if unclear(a, computing, first_item=s):
                 return
+            what, dropped = f" of sequence {s}", None
+            if kept is not None:
+                pairs = pairs_of(kept._replace(kinds=kept.kinds[s]), self.lengths[s])
+                whole, error = of_all_scores(a, computing, first_item=s)
+                dropped = Dropped(whole, error, pairs, self.min_weight)
+                own["mask"] = own.get("mask", True) & pairs
             exact = reference.steps(*arrays[:3], **own, first_item=s)
             truth = reference.attention_backward(
                 arrays[3], *arrays[:3], dlse=own_dlse, **own, first_item=s
             )
             bound = bounds(exact, a, computing)
-            what = f" of sequence {s}"
+            if dropped is not None:
+                dropped.check(_dense(out[rows]), bound.out, None)
             assert_within(_dense(out[rows]), exact.result.out, bound.out, "out" + what)
             assert_within(lse[None, :, rows], exact.result.lse, bound.lse, "lse" + what)
             for name, places in (("query", rows), ("key", keys), ("value", keys)):
@@ -95,6 +116,19 @@ class RandomPacked:
                 dsink, dsink_bound = dsink + truth.sink, dsink_bound + bound.dsink
         if self.sink is not None:
             assert_within(found.sink, dsink, dsink_bound, "gradient of sink")
+
+    def _block_mask(self, rng: np.random.Generator) -> heedful.BlockMask:
+        """As long as the longest sequence, or longer."""
+        sizes = (len(self.lengths), self.Hkv * self.group)
+        leading = tuple(1 if one else n for one, n in zip(self.blocks, sizes, strict=True))
+        queries, keys = (max(1, *lengths) for lengths in zip(*self.lengths, strict=True))
+        return block_mask_of(rng, leading, (queries, keys + 5), self.block_size, 0.6)
+
+    def _own_pairs(self, block_mask: heedful.BlockMask, s: int) -> Array:
+        """Those of sequence s."""
+        dense = block_mask.to_dense()
+        queries, keys = self.lengths[s]
+        return dense[s if len(dense) > 1 else 0, :, :queries, :keys]
 
 
 def _dense(rows: Array) -> Array:

@@ -78,6 +78,9 @@ class RandomPieces:
         for name in ("mask", "bias"):
             if name in options and options[name].shape[-1] != 1:
                 options[name] = options[name][..., begin:end]
+        if (blocks := options.pop("block_mask", None)) is not None and begin < end:
+            dense = blocks.to_dense()[..., begin:end]
+            options["block_mask"] = heedful.BlockMask.from_mask(dense, block_size=call.block_size)
         if begin > 0:  # a sink counts once
             options.pop("sink", None)
         return options
