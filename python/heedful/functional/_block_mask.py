@@ -6,7 +6,7 @@ from heedful.functional._dropped_blocks import Blocks
 from heedful.functional._layout import Shape
 from heedful.functional._positions import Items
 from heedful.functional._shapes import Axes, broadcasts
-from heedful.functional.block_structure import BlockStructure
+from heedful.functional.block_structure import BlockStructure, Grid, check_intact
 
 
 def check_block_mask(
@@ -17,7 +17,8 @@ def check_block_mask(
         raise TypeError(
             f"block_mask must be a heedful.BlockMask: got type {type(block_mask).__name__}"
         )
-    own = block_mask.lengths
+    blocks, patterns, own = block_mask.blocks, block_mask.patterns, block_mask.lengths
+    check_intact(blocks, patterns, Grid(own, block_mask.block_size))
     if not packed and own != lengths:
         raise ValueError(f"block_mask must have the lengths (Lq, Lk) = {lengths}: got {own}")
     if own[0] < lengths[0] or own[1] < lengths[1]:
@@ -25,13 +26,13 @@ def check_block_mask(
             "block_mask must be at least as long as the longest sequence, "
             f"(Lq, Lk) = {lengths}: got {own}"
         )
-    leading = block_mask.blocks.shape[:-2]
+    leading = blocks.shape[:-2]
     if not broadcasts(leading, (*batch, axes.heads)):
         raise ValueError(
             "block_mask must broadcast to the leading axes and heads, here "
             f"{(*batch, axes.heads)}: got {leading}"
         )
-    return Blocks(block_mask.blocks, block_mask.patterns, *block_mask.block_size)
+    return Blocks(blocks, patterns, *block_mask.block_size)
 
 
 def longest(axes: Axes, packed: Items | None) -> tuple[int, int]:

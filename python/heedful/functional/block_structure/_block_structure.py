@@ -8,6 +8,7 @@ import numpy as np
 
 from heedful._checks import as_array
 from heedful.functional.block_structure._grid import check_grid
+from heedful.functional.block_structure._intact import check_intact
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -52,9 +53,11 @@ class BlockStructure:
         self._set(exists.astype(np.int32, order="C"), np.zeros((0, *grid.block_size), bool), grid)
 
     def _set(self, blocks: NDArray[np.int32], patterns: NDArray[np.bool_], grid: Grid) -> None:
-        self._blocks = blocks if blocks.ndim > 2 else blocks[None]
+        # a view that nobody can make writeable: they are checked before a call, and read during it
+        blocks = blocks if blocks.ndim > 2 else blocks[None]
+        self._blocks = np.asarray(blocks.data.toreadonly())
         self._patterns, self._grid = patterns, grid
-        self._blocks.flags.writeable = self._patterns.flags.writeable = False
+        self._patterns.flags.writeable = False
 
     @classmethod
     def _of(
@@ -177,4 +180,6 @@ def _restored(
     kind: type[Structure], blocks: NDArray[np.int32], patterns: NDArray[np.bool_], grid: Grid
 ) -> Structure:
     """A pickled or copied one."""
-    return kind._of(blocks, patterns, grid)
+    grid = check_grid(*grid)
+    check_intact(blocks, patterns, grid)
+    return kind._of(blocks.copy(), patterns, grid)  # out-of-band buffers belong to others
