@@ -51,10 +51,11 @@ def unclear(a: Any, computing: np.dtype[Any], **more: Any) -> bool:
     if top_k >= a.key.shape[-2]:
         return False
     s, error = of_all_scores(a, computing, **more)
+    tiny = float(np.finfo(computing).tiny)  # below it scores, and a scale, lose digits
     ranked = -np.sort(-s.result.scores, axis=-1)
     with np.errstate(invalid="ignore"):  # of hidden keys
         gap = ranked[..., top_k - 1] - ranked[..., top_k]
-        return bool((gap <= 2 * SAFETY * error.max(-1, initial=0)).any())
+        return bool((gap <= 2 * SAFETY * (error.max(-1, initial=0) + tiny)).any())
 
 
 def _bounds(s: reference.Steps, a: Any, eps: float, tiny: float) -> Bounds:
