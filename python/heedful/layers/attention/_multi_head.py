@@ -12,7 +12,14 @@ from heedful.base._argument_names import argument_names
 from heedful.base._mode import Mode
 from heedful.base._parameter import Parameter
 from heedful.base._types import Array, Backward, Rng, generator
-from heedful.functional import KVCache, SinksAndWindow, attention, attention_vjp, rotary_embedding
+from heedful.functional import (
+    HeavyHitters,
+    KVCache,
+    SinksAndWindow,
+    attention,
+    attention_vjp,
+    rotary_embedding,
+)
 from heedful.layers._typed import Typed
 from heedful.layers.attention._head_sizes import HeadSizes
 from heedful.layers.attention._input_projections import Projections, joined, make_projections
@@ -200,7 +207,9 @@ class MultiHeadAttention(Typed):
         cache : KVCache, optional
             Without key: keys and values of query are appended to the cache, and query attends to
             all; `kv_lengths` is the number of valid new rows. With key: its keys and values are
-            computed at the first call and read from the cache afterwards. Not in training.
+            computed at the first call and read from the cache afterwards. Not in training. Masks,
+            `block_mask` too, are of all keys, these included: Lk is the length of the longest item.
+            `block_mask` and `top_k` read paged and int8 caches by a copy of their rows.
         residual : numpy.ndarray, (…, Lq, E), optional
             Added to y; its gradient is that of y.
         observe : function, optional
@@ -236,13 +245,13 @@ class MultiHeadAttention(Typed):
                 raise TypeError(f"cache must be a KVCache: got {named(cache)}")
             if mode.training:
                 raise ValueError("cache is for inference: it has no gradients")
-            if block_mask is not None:
-                raise ValueError("block_mask must be None with a cache, whose length it lacks")
+            _refuse_without_keys(cache, top_k=self.top_k, block_mask=block_mask)
             q = self._append(cache, projections, options)
             keys = int(cache.lengths.max(initial=0))
         else:
             q, k, v = projections.project()
             q, k, keys = self._rotated(q, 0), self._rotated(k, 0), k.shape[-3]
+        if block_mask is not None:
             options["block_mask"] = block_mask
         if self.top_k is not None and self.top_k < keys:
             options["top_k"] = self.top_k
@@ -329,10 +338,22 @@ class MultiHeadAttention(Typed):
         return shown + int8_shown(self.own_parameters().values())
 
 
+def _refuse_without_keys(cache: KVCache, **options: Any) -> None:
+    """Options that need every key, with a policy that removes some."""
+    for name, given in options.items():
+        if given is not None and isinstance(cache.policy, (SinksAndWindow, HeavyHitters)):
+            raise ValueError(
+                f"{name} cannot be combined with {type(cache.policy).__name__}, which removes "
+                "keys: use a cache without a policy, or with QuestPages"
+            )
+
+
 def _read(cache: KVCache, query: Array, options: dict[str, Any]) -> Any:
-    if "top_k" not in options:
+    if options.keys().isdisjoint(("top_k", "block_mask")):
         return cache.attend(query, **options)
     key, value = (array.swapaxes(-2, -3) for array in (cache.key, cache.value))
+    if options["align"] is None:  # as in KVCache.attend
+        options["align"] = "lower_right"
     return attention(query, key, value, kv_lengths=cache.lengths, **options)
 
 
