@@ -162,7 +162,7 @@ def test_min_weight_reads_the_rows_of_a_cache(name: str) -> None:
 @pytest.mark.parametrize("policy", [SinksAndWindow(2, 5), HeavyHitters(2, 5)], ids=repr)
 def test_a_model_with_top_k_generates_with_what_keeps_all_keys(policy: Any) -> None:
     model = L.LanguageModel(11, 8, 2, 2, rate=0.0, top_k=3, rng=0)
-    with pytest.raises(ValueError, match="^top_k cannot be combined with "):
+    with pytest.raises(ValueError, match=r"^top_k cannot be combined with "):
         model.generate([[1, 2, 3]], max_length=4, cache=KVCache(policy=policy))
     expected = model.generate([[1, 2, 3]], max_length=4)
     for cache in (KVCache(kind="paged"), KVCache(policy=QuestPages(50))):
