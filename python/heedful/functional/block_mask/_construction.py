@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 Mask = TypeVar("Mask", bound="Construction")
 
 _AT_ONCE = 2**19  # pairs that are asked for together, which with their indices fit into L2 and L3
+_KEYS = 4096  # at least, also of large blocks: below 2,700 NumPy compares four times as slowly
+_AT_MOST = 2**22  # pairs, for this reason
 _GAP = 8  # blocks that are sooner evaluated in vain than by a call that leaves them out
 
 
@@ -187,7 +189,9 @@ class Construction(BlockStructure):
 
 def _strips(grid: Grid, items: int, some: NDArray[np.bool_]) -> Iterator[tuple[int, slice]]:
     """Ranges of columns in rows of blocks that cover `some`, small enough for so many items."""
-    step = max(1, _AT_ONCE // (items * grid.block_size[0] * grid.block_size[1]))
+    pairs = items * grid.block_size[0] * grid.block_size[1]
+    wide = min(-(-_KEYS // grid.block_size[1]), _AT_MOST // pairs)
+    step = max(1, wide, _AT_ONCE // pairs)
     for row in np.flatnonzero(some.any(axis=1)).tolist():
         columns = np.flatnonzero(some[row])
         for run in np.split(columns, np.flatnonzero(np.diff(columns) > _GAP) + 1):

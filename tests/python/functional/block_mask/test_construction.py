@@ -26,6 +26,7 @@ def test_from_mask(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(_construction, "_AT_ONCE", at_once)
+    monkeypatch.setattr(_construction, "_KEYS", 1)
     lengths, block_size = grid
     dense = drawn((*leading, *lengths), rng)
     mask = BlockMask.from_mask(dense, block_size=block_size)
@@ -52,6 +53,7 @@ def test_from_function(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(_construction, "_AT_ONCE", at_once)
+    monkeypatch.setattr(_construction, "_KEYS", 1)
     lengths, block_size = grid
     dense = drawn((batch or 1, heads or 1, *lengths), rng)
     mask = BlockMask.from_function(
@@ -78,6 +80,7 @@ def test_a_function_may_depend_on_some_indices_only(
     f: Any, at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_construction, "_AT_ONCE", at_once)
+    monkeypatch.setattr(_construction, "_KEYS", 1)
     wanted = np.array([[every_pair((11, 13), lambda i, j, b=b, h=h: bool(f(b, h, i, j)))
                         for h in range(2)] for b in range(3)])  # fmt: skip
     assert_shows(BlockMask.from_function(f, (11, 13), 3, 2, block_size=4), wanted)
