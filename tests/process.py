@@ -59,6 +59,30 @@ def linear_attention(*arrays):
     found = linear.linear_attention(*heads, adds=True, **options)
     gradients = linear.linear_attention_gradients(found.out, *heads, found, **options)
     return np.concatenate([x.ravel() for x in (found.out, *found.added, *gradients)])
+
+def blocks_of(queries, keys=None, size=16):
+    '''A block mask with empty, full and partly visible blocks.'''
+    return heedful.BlockMask.window((queries, keys or queries), 60, 40, align=0, block_size=size)
+
+def pages_of(array, rows):
+    '''The rows (B, H, L, D) on pages (pages, H, rows, D), those of an item one after another.'''
+    batch, heads, length, depth = array.shape
+    pages = array.reshape(batch, heads, length // rows, rows, depth).swapaxes(1, 2)
+    return pages.reshape(-1, heads, rows, depth)
+
+def cached(query, key, value, **options):
+    '''Causal attention through a cache: of all rows but the last, and of the last one.'''
+    cache, out = heedful.KVCache(**options), []
+    for rows in (np.s_[:, :, :-1], np.s_[:, :, -1:]):
+        before = cache.append(key[rows], value[rows])
+        out.append(cache.attend(query[rows], causal=True, align=before))
+    return np.concatenate(out, axis=2)
+
+def shortened(x, kind, schedule):
+    '''What an encoder of two layers makes of (B, L, E) with fewer tokens.'''
+    from heedful import layers, pruning
+    encoder = layers.Encoder(2, x.shape[-1], 1, 24, 0.0, rng=0)
+    return getattr(pruning, kind)(encoder, schedule)(x)
 """
 
 

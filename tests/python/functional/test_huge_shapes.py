@@ -66,6 +66,24 @@ def test_alibi_and_bias_far_beyond_two_to_the_31(rng: np.random.Generator) -> No
     np.testing.assert_allclose(lse, exact.lse, rtol=1e-12)
 
 
+@pytest.mark.parametrize("min_weight", [0.0, 1e-3])
+def test_the_last_block_of_a_mask_beyond_two_to_the_31(
+    min_weight: float, rng: np.random.Generator
+) -> None:
+    query = rng.standard_normal((1, 2, 3, 4))
+    key, value = (repeated(rng, MANY, 1, 2, 4, dtype=np.float64) for _ in range(2))
+    blocks = np.zeros((1, 2**11 + 1), bool)
+    blocks[0, -1] = True  # 11 keys
+    mask = heedful.BlockMask(blocks, (8, 2**20), (3, MANY))
+    scores = {"alibi_slopes": [0.5, 0.25], "causal": True, "align": "lower_right"}
+    out, lse = heedful.attention(
+        query, key, value, block_mask=mask, min_weight=min_weight, **scores, return_lse=True
+    )
+    exact = reference.attention(query, key[:, :, :11], value[:, :, :11], **scores)
+    np.testing.assert_allclose(out, exact.out, rtol=1e-12)
+    np.testing.assert_allclose(lse, exact.lse, rtol=1e-12)
+
+
 @pytest.fixture(scope="module")
 def vast() -> Array:
     """40 GB of float32 without physical pages until they are written."""

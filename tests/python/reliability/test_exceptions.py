@@ -17,6 +17,28 @@ ENTRY_POINTS = {
     "attention_backward": "heedful.attention_backward(out, q, k, v, out, lse).key",
     "attention_backward with top_k": "heedful.attention_backward(out, q, k, v, out, lse, "
     "top_k=20).key",
+    "attention with a block mask": "heedful.attention(q, k, v, block_mask=blocks_of(301))",
+    "attention of one query with a block mask": "heedful.attention(q[..., :1, :], k, v, "
+    "block_mask=blocks_of(1, 301))",
+    "attention_vjp with a block mask": "gradients(heedful.attention_vjp(q, k, v, "
+    "block_mask=blocks_of(301)))",
+    "attention_vjp with a block mask and top_k": "gradients(heedful.attention_vjp(q, k, v, "
+    "block_mask=blocks_of(301), top_k=20))",
+    "attention_vjp with min_weight": "gradients(heedful.attention_vjp(q, k, v, min_weight=0.3))",
+    "attention_backward with min_weight": "heedful.attention_backward(out, q, k, v, out, lse, "
+    "min_weight=0.3).key",
+    "attention_weights with min_weight": "heedful.attention_weights(q, k, min_weight=0.3)",
+    "from_weights": "heedful.BlockMask.from_weights(q, k, mass=0.5, block_size=32).blocks",
+    "attention_paged": "heedful.attention_paged(q, *pages, [range(7), range(7, 14)], [301, 97])",
+    "a cache": "cached(q, k, v)",
+    "a paged cache": "cached(q, k, v, kind='paged')",
+    "a cache in int8": "cached(q, k, v, dtype='int8')",
+    "a paged cache in int8": "cached(q, k, v, dtype='int8', kind='paged')",
+    "a cache with sinks and a window": "cached(q, k, v, policy=heedful.SinksAndWindow(4, 60))",
+    "a cache with heavy hitters": "cached(q, k, v, policy=heedful.HeavyHitters(30, 30))",
+    "a cache with Quest": "cached(q, k, v, policy=heedful.QuestPages(4))",
+    "an encoder of pruned tokens": "shortened(q[:, 0], 'PrunedEncoder', [200, 100])",
+    "an encoder of merged tokens": "shortened(q[:, 0], 'MergedEncoder', 70)",
     "attention_scores": "heedful.attention_scores(q, k)",
     "attention_weights": "heedful.attention_weights(q, k)",
     "attention_weights averaged": "heedful.attention_weights(q, k, average_heads=True)",
@@ -52,6 +74,7 @@ bias = rng.standard_normal((2, 3, 301, 301)).astype("f")
 w = k[0, 0, 0]
 starts = np.array([0, 97, 301])
 packed = [np.ascontiguousarray(x[0].swapaxes(0, 1)) for x in (q, k, v)] + [starts, starts]
+pages = [pages_of(x, 43) for x in (k, v)]
 out, lse = heedful.attention(q, k, v, return_lse=True)
 
 def gradients(returned):

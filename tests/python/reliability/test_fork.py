@@ -67,6 +67,36 @@ assert holds_in_child(same)
     )
 
 
+FEATURES = {
+    "block mask": "gradients(block_mask=blocks_of(97))",
+    "top_k": "gradients(top_k=5)",
+    "min_weight": "gradients(min_weight=0.2)",
+    "int8 cache": "cached(*x, dtype='int8')",
+    "paged cache": "cached(*x, kind='paged')",
+    "a policy": "cached(*x, policy=heedful.HeavyHitters(20, 20))",
+    "cache before the fork": "before.attend(x[0])",
+    "pruned tokens": "shortened(x[0][:, 0], 'PrunedEncoder', [60, 30])",
+    "int8 weights": "layer(41)",
+    "linear attention": "linear_attention(*x)",
+}
+
+
+@pytest.mark.parametrize("feature", FEATURES.values(), ids=FEATURES)
+def test_a_forked_child_gives_what_its_parent_gives(feature: str) -> None:
+    run(
+        f"""{HOLDS_IN_CHILD}
+before = heedful.KVCache(kind="paged")
+before.append(*x[1:])
+def gradients(**options):
+    out, pullback = heedful.attention_vjp(*x, **options)
+    return np.concatenate([array.ravel() for array in (out, *pullback(out)[:3])])
+ours = {feature}
+assert holds_in_child(lambda: np.array_equal(ours, {feature}))
+assert np.array_equal(ours, {feature})
+"""
+    )
+
+
 def test_a_pullback_made_before_the_fork_works_in_the_child() -> None:
     run(
         HOLDS_IN_CHILD

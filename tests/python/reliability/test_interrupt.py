@@ -26,6 +26,16 @@ LONG_CALLS = {
     "scores": "heedful.attention_scores(deep[:, :, :5], deep)",
     "gradients": "heedful.attention_backward(*given)",
     "gradients of top_k": "heedful.attention_backward(*given, top_k=64)",
+    "block mask": "heedful.attention(*x, block_mask=all_blocks)",
+    "gradients of a block mask": "heedful.attention_backward(*given, block_mask=all_blocks)",
+    "top_k in a block mask": "heedful.attention(*x, block_mask=all_blocks, top_k=64)",
+    "min_weight": "heedful.attention(*few, min_weight=1e-9)",
+    "pages": "heedful.attention_paged(x[0], *pages, [range(128)], [2**17])",
+    "a prompt in an int8 cache": "filled(dtype='int8').attend(x[0])",
+    "a prompt of heavy hitters": "filled(policy=heedful.HeavyHitters()).attend(x[0])",
+    "a block mask from weights": "heedful.BlockMask.from_weights(*x[:2])",
+    "a block mask from a function": "heedful.BlockMask.from_function("
+    "lambda b, h, i, j: table[i] == table[j], 2**20, block_size=1024)",
     "additive": "heedful.additive_attention(*x, x[0][0, 0, 0])",
     "additive of one query": "heedful.additive_attention(x[0][..., :1, :], "
     "*stretched(x[1:], 64, 2**32), x[0][0, 0, 0])",
@@ -71,6 +81,14 @@ def int8_layer(rows, inputs, outputs):
                         np.full(outputs, inputs, np.int32), None, None, "gelu",
                         np.empty((rows, outputs), "f"))
 
+def filled(**options):
+    cache = heedful.KVCache(**options)
+    cache.append(*(array[:, :1] for array in x[1:]))
+    return cache
+
+all_blocks = heedful.BlockMask(np.ones((512, 512), bool), 256, 2**17)
+pages = [pages_of(array[:, :1], 1024) for array in x[1:]]
+table = np.arange(2**20) // 5000
 deep = np.broadcast_to(rng.standard_normal(2**19).astype("f"), (1, 1, 2**20, 2**19))
 # for gradients without a forward pass of minutes: an out and lse made up
 few = [array[:, :2] for array in x]

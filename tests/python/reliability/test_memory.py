@@ -17,6 +17,16 @@ CALLS = {
     "attention_vjp": "gradients(heedful.attention_vjp(q, k, v, bias=bias))",
     "attention_vjp with dropout": "gradients(heedful.attention_vjp(q, k, v, dropout_p=0.3))",
     "attention_vjp with top_k": "gradients(heedful.attention_vjp(q, k, v, top_k=2))",
+    "attention_vjp with a block mask": "gradients(heedful.attention_vjp(q, k, v, "
+    "block_mask=blocks))",
+    "attention_vjp with min_weight": "gradients(heedful.attention_vjp(q, k, v, min_weight=0.2))",
+    "building block masks": "blocks_of(q.shape[2]) & heedful.BlockMask.causal(q.shape[2], "
+    "block_size=16)",
+    "caches": "cached(q, k, v)",
+    "paged caches of int8": "cached(q, k, v, dtype='int8', kind='paged')",
+    "caches with sinks": "cached(q, k, v, policy=heedful.SinksAndWindow(2, 30))",
+    "caches with Quest": "cached(q, k, v, policy=heedful.QuestPages(3))",
+    "merged tokens": "shortened(q[:, 0], 'MergedEncoder', 1) if i % 10 == 0 else None",
     "attention_vjp without its pullback": "heedful.attention_vjp(q, k, v)",
     "attention_backward": "heedful.attention_backward(out, q, k, v, out, lse)",
     "attention_scores": "heedful.attention_scores(q, k)",
@@ -72,10 +82,10 @@ for batch, heads, length, depth in [(1, 1, 3, 5), (2, 3, 61, 8), (1, 2, 211, 16)
     packed = [np.ascontiguousarray(x[0].swapaxes(0, 1)) for x in (q, k, v)] + [starts, starts]
     out, lse = heedful.attention(q, k, v, return_lse=True)
     bias = rng.standard_normal((length, length)).astype("f")
-    cases.append((q, k, v, out, lse, bias, packed))
+    cases.append((q, k, v, out, lse, bias, packed, blocks_of(length)))
 
 def call(i):
-    q, k, v, out, lse, bias, packed = cases[i % len(cases)]
+    q, k, v, out, lse, bias, packed, blocks = cases[i % len(cases)]
     {call}
 
 print(growth(call))
