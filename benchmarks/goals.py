@@ -14,6 +14,7 @@ import bench_decode
 import bench_dtypes
 import bench_forward
 import bench_forward_backward
+import bench_gumbel
 import bench_int8_linear
 import bench_layers
 import bench_layouts
@@ -51,6 +52,7 @@ TOPICS = [
     bench_layers.TOPIC,
     bench_additive.TOPIC,
     bench_top_k.TOPIC,
+    bench_gumbel.TOPIC,
 ]
 
 if __name__ == "__main__":

@@ -124,6 +124,8 @@ def C(name: str, options: dict[str, Any] | None = None, **fields: Any) -> Case:
 CAUSAL = {"causal": True, "align": "upper_left"}
 CAUSAL_AT_THE_END = {"causal": True, "align": "lower_right"}
 DROPOUT = {"dropout_p": 0.3, "rng": 2**63 + 12345}
+GUMBEL = {"gumbel_temperature": 0.7, "rng": 2**63 + 12345}
+KEY_DROPOUT = {"key_dropout_p": 0.3, "rng": 2**63 + 12345}
 LENGTHS = {"q_lengths": (13, 0, 33, 7), "kv_lengths": (29, 17, 0, 97)}  # for B=4, Lq=33, Lk=97
 
 CASES = [
@@ -272,6 +274,33 @@ CASES = [
        "scale": 0.4, "top_k": 11},
       B=(4,), H=4, Hkv=2, Lq=33, Lk=97, D=13, Dv=9, mask="B1QK", density=0.9, bias="1HQK",
       bias_density=0.9, alibi="BH", sink=True),
+    # noise and dropout of keys
+    C("gumbel", GUMBEL, B=(3,), H=2, Lq=33, Lk=97, D=16, Dv=12),
+    C("gumbel_past_tiles", {"gumbel_temperature": 2.0, "rng": 7}, B=(1,), H=2, Hkv=1, Lq=197,
+      Lk=397, D=8, Dv=4),
+    C("gumbel_unscaled_at_odd_keys", {**GUMBEL, "scale": 1.0, "window": (9, 5)}, Lq=65, Lk=65, D=8,
+      Dv=4),
+    C("gumbel_decode_split", GUMBEL, B=(1,), H=4, Hkv=1, Lq=1, Lk=1031, D=8, Dv=4),
+    C("gumbel_top_k", {**GUMBEL, "top_k": 7}, sink=True, Lq=33, Lk=97, D=16, Dv=12),
+    C("gumbel_sink", {**GUMBEL, "dropout_p": 0.2}, sink=True, mask="BHQK", density=0.1, H=3, Lq=33,
+      Lk=65, D=16, Dv=12),
+    C("key_dropout", KEY_DROPOUT, B=(3,), H=2, Lq=33, Lk=97, D=16, Dv=12),
+    C("key_dropout_past_tiles", {"key_dropout_p": 0.5, "rng": 7}, B=(1,), H=2, Hkv=1, Lq=197,
+      Lk=397, D=8, Dv=4),
+    C("key_dropout_of_nearly_everything", {"key_dropout_p": 0.97, "rng": 7}, B=(1,), sink=True,
+      Lq=49, Lk=29, D=8, Dv=4),
+    C("key_dropout_decode_split", KEY_DROPOUT, B=(1,), H=4, Hkv=1, Lq=1, Lk=1031, D=8, Dv=4),
+    C("key_dropout_top_k", {**KEY_DROPOUT, "top_k": 7}, Lq=33, Lk=97, D=16, Dv=12),
+    C("gumbel_with_everything",
+      {**CAUSAL_AT_THE_END, **DROPOUT, **LENGTHS, **KEY_DROPOUT, **GUMBEL, "window": (40, None),
+       "softcap": 3.0, "scale": 0.4},
+      B=(4,), H=4, Hkv=2, Lq=33, Lk=97, D=13, Dv=9, mask="B1QK", density=0.9, bias="1HQK",
+      bias_density=0.9, alibi="BH", sink=True, blocks="H"),
+    C("gumbel_decode_with_everything",
+      {**CAUSAL_AT_THE_END, **DROPOUT, **KEY_DROPOUT, **GUMBEL, "window": (900, None),
+       "softcap": 2.5, "kv_lengths": (1200, 0, 7)},
+      B=(3,), H=4, Hkv=2, Lq=1, Lk=1283, D=32, Dv=24, mask="B11K", bias="H1K", alibi="H",
+      sink=True),
     # all together
     C("everything",
       {**CAUSAL_AT_THE_END, **DROPOUT, **LENGTHS, "window": (40, None), "softcap": 3.0,

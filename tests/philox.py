@@ -33,24 +33,50 @@ def philox4x32(counter: NDArray[np.uint64], key: tuple[int, int]) -> NDArray[np.
     return np.stack([word_0, word_1, word_2, word_3], axis=-1)
 
 
-def kept_weights(
-    items: NDArray[np.int64], heads: int, queries: int, keys: int, probability: float, seed: int
-) -> NDArray[np.bool_]:
-    """Which weights dropout keeps: (len(items), heads, queries, keys).
+DROPOUT, GUMBEL, KEY_DROPOUT = range(3)  # what draws its own words from one seed
 
-    The counter (j >> 2, i, h, b) gives four words; word j & 3 decides about key j for query i,
-    head h, item b.
+
+def words_of_pairs(
+    items: NDArray[np.int64], heads: int, queries: int, keys: int, seed: int, stream: int
+) -> NDArray[np.uint64]:
+    """A word for each pair of a query and a key: (len(items), heads, queries, keys).
+
+    The counter (j >> 2, i, h, b + stream · 2^30) gives four words; word j & 3 is that of key j for
+    query i, head h, item b.
     """
-    if probability >= 1.0:
-        return np.zeros((len(items), heads, queries, keys), bool)
     counter = np.zeros((len(items), heads, queries, -(-keys // 4), 4), np.uint64)
     counter[..., 0] = np.arange(counter.shape[3])
     counter[..., 1] = np.arange(queries)[:, None]
     counter[..., 2] = np.arange(heads)[:, None, None]
-    counter[..., 3] = items[:, None, None, None]
+    counter[..., 3] = (items + (stream << 30))[:, None, None, None]
     words = philox4x32(counter, (seed & 0xFFFFFFFF, seed >> 32))
-    words = words.reshape(*counter.shape[:3], 4 * counter.shape[3])[..., :keys]
+    return words.reshape(*counter.shape[:3], 4 * counter.shape[3])[..., :keys]
+
+
+def kept_weights(
+    items: NDArray[np.int64],
+    heads: int,
+    queries: int,
+    keys: int,
+    probability: float,
+    seed: int,
+    stream: int = DROPOUT,
+) -> NDArray[np.bool_]:
+    """Which weights, or with KEY_DROPOUT keys, are kept: (len(items), heads, queries, keys)."""
+    if probability >= 1.0:
+        return np.zeros((len(items), heads, queries, keys), bool)
+    words = words_of_pairs(items, heads, queries, keys, seed, stream)
     return words >= np.uint64(min(round(probability * 2**32), 2**32 - 1))
+
+
+def gumbel_noise(
+    items: NDArray[np.int64], heads: int, queries: int, keys: int, seed: int
+) -> NDArray[np.float64]:
+    """−ln(−ln u), u = (n + ½) / 2^31, n the upper 31 bits of a word."""
+    words = words_of_pairs(items, heads, queries, keys, seed, GUMBEL)
+    u = ((words >> np.uint64(1)).astype(np.float64) + 0.5) / 2**31
+    exponential = -np.log1p(-(1 - u))  # 1 − u is exact
+    return -np.log(exponential)
 
 
 def kept_elements(count: int, probability: float, seed: int) -> NDArray[np.bool_]:

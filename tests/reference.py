@@ -5,6 +5,7 @@
     out     = (dropout ∘ weights) value
 
 With a sink: lse = log(Σⱼ exp(scoresⱼ) + exp(sink))
+With gumbel_temperature τ: scores and sink, the scores after adding noise, are divided by τ
 With top_k: the keys of a row's k highest scores alone are allowed
 
 Arrays are (…, H, L, D) as in heedful's layout "bhld". `dtype` is the type that everything is
@@ -18,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
-from philox import kept_weights
+from philox import KEY_DROPOUT, gumbel_noise, kept_weights
 
 Array = NDArray[Any]
 
@@ -27,7 +28,7 @@ class Forward(NamedTuple):
     out: Array  # (…, H, Lq, Dv)
     lse: Array  # (…, H, Lq)
     weights: Array  # (…, H, Lq, Lk), after dropout
-    scores: Array  # (…, H, Lq, Lk), from which top_k selects the inputs of softmax
+    scores: Array  # (…, H, Lq, Lk), without noise
 
 
 class Gradients(NamedTuple):
@@ -49,7 +50,9 @@ class Steps(NamedTuple):
     cap_derivative: Array | float  # d capped score / d score
     scale: float
     probability: Array  # weights before dropout
-    sinks: Array  # (…, H, Lq)
+    logits: Array  # (…, H, Lq, Lk): what softmax sees, and what top_k selects from
+    slope: float  # d logit / d score
+    sinks: Array  # (…, H, Lq), among the logits
     dropout: Array | float  # 0 or 1/(1 − p)
     result: Forward
 
@@ -83,6 +86,8 @@ def steps(
     alibi_slopes: ArrayLike | None = None,
     sink: ArrayLike | None = None,
     dropout_p: float = 0.0,
+    key_dropout_p: float = 0.0,
+    gumbel_temperature: float | None = None,
     rng: int = 0,
     first_item: int = 0,  # index of the first item, as dropout counts it
     dtype: DTypeLike = np.float64,
@@ -123,6 +128,12 @@ def steps(
     if bias is not None:
         allowed = allowed & (np.asarray(bias) != -np.inf)
     allowed = np.broadcast_to(allowed, (*batch, heads, num_queries, num_keys))
+    items = first_item + np.arange(int(np.prod(batch)))
+    pairs = items, heads, num_queries, num_keys  # of random words
+    scored = allowed
+    if key_dropout_p:
+        kept = kept_weights(*pairs, key_dropout_p, rng, KEY_DROPOUT)
+        allowed = allowed & kept.reshape(allowed.shape)
     exists = np.broadcast_to(np.arange(num_queries) < q_length[..., 0], allowed.shape[:-1])
 
     # scores
@@ -138,32 +149,39 @@ def steps(
             scores = scores - slopes * np.abs(p - j).astype(dtype)
         if bias is not None:
             scores = scores + np.asarray(bias, dtype)
-    scores = np.where(allowed, scores, -np.inf).astype(dtype)
+    logits, slope = scores, 1.0
+    if gumbel_temperature is not None:
+        noise = gumbel_noise(*pairs, rng).reshape(allowed.shape)
+        slope = 1 / gumbel_temperature
+        with np.errstate(invalid="ignore", over="ignore"):
+            logits = (scores + noise.astype(dtype)) * np.asarray(slope, dtype)
+    scores = np.where(scored, scores, -np.inf).astype(dtype)
+    logits = np.where(allowed, logits, -np.inf).astype(dtype)
     if top_k is not None:
-        allowed = allowed & highest(scores, top_k)
+        allowed = allowed & highest(logits, top_k)
 
     # softmax, with the sink as one more score that has no value
     sinks = np.full((heads, 1), -np.inf) if sink is None else np.asarray(sink).reshape(heads, 1)
-    sinks = np.where(exists, sinks.astype(dtype), -np.inf).astype(dtype)
-    top = np.maximum(scores.max(axis=-1, initial=-np.inf), sinks)
+    sinks = np.where(exists, sinks.astype(dtype) * np.asarray(slope, dtype), -np.inf).astype(dtype)
+    top = np.maximum(logits.max(axis=-1, initial=-np.inf), sinks)
     top = np.where(top == -np.inf, 0, top).astype(dtype)  # −inf − (−inf) would be NaN
     with np.errstate(invalid="ignore"):
-        exponentials = np.where(allowed, np.exp(scores - top[..., None]), 0)
+        exponentials = np.where(allowed, np.exp(logits - top[..., None]), 0)
         total = exponentials.sum(axis=-1) + np.exp(sinks - top)
         divisor = np.where(total == 0, 1, total)
         lse = np.where(total == 0, -np.inf, top + np.log(divisor)).astype(dtype)
-        probability = np.where(allowed, np.exp(scores - lse[..., None]), 0)
+        probability = np.where(allowed, np.exp(logits - lse[..., None]), 0)
 
     dropout: Array | float = 1.0
     if dropout_p:
-        items = first_item + np.arange(int(np.prod(batch)))
-        kept = kept_weights(items, heads, num_queries, num_keys, dropout_p, rng)
+        kept = kept_weights(*pairs, dropout_p, rng)
         growth = np.asarray(1 / (1 - dropout_p) if dropout_p < 1 else 0, dtype)
         dropout = kept.reshape(allowed.shape).astype(dtype) * growth
     out = product_over_allowed(exponentials / divisor[..., None] * dropout, allowed, value)
     return Steps(
         query, key, value, allowed, exists, cap_derivative, scale,
-        probability, sinks, dropout, Forward(out, lse, probability * dropout, scores),
+        probability, logits, slope, sinks, dropout,
+        Forward(out, lse, probability * dropout, scores),
     )  # fmt: skip
 
 
@@ -213,6 +231,7 @@ def attention_backward(
             delta = delta - np.where(s.exists, dlse, 0)
         dprob = np.where(s.allowed, dprob * s.dropout, 0)
         dscores = np.where(s.allowed, s.probability * (dprob - delta[..., None]), 0)
+        dscores = dscores * np.asarray(s.slope, dtype)  # those of logits until here
         dlogits = np.where(s.allowed, dscores * s.cap_derivative, 0) * np.asarray(s.scale, dtype)
 
     dquery = product_over_allowed(dlogits, s.allowed, s.key)
@@ -221,7 +240,7 @@ def attention_backward(
     dsink = None
     if sink is not None:
         with np.errstate(invalid="ignore"):
-            dsink = -np.where(s.exists, np.exp(s.sinks - lse) * delta, 0)
+            dsink = -np.where(s.exists, np.exp(s.sinks - lse) * delta, 0) * s.slope
         dsink = sum_to(dsink, (len(np.asarray(sink)), 1)).reshape(np.shape(sink))
     return Gradients(
         sum_to(dquery, np.shape(query)),

@@ -37,6 +37,8 @@ py::object compute(Arguments& arguments, const py::object& weight, double* dweig
   attention.set_additive_weight(weight);
   problem.dropout_p = arguments.number();
   problem.seed = arguments.seed();
+  problem.key_dropout_p = arguments.number();
+  problem.gumbel_temperature = arguments.number();
   Batch& batch = attention.batch;
   std::atomic<bool> overflowed{false};
   const BackwardTensors tensors{batch.view(dout),
@@ -87,9 +89,9 @@ py::object top_k_backward_of(Arguments& arguments) {
 }  // namespace
 
 void register_backward(py::module_& module) {
-  define<&attention_backward_of, 23>(module, "attention_backward");
-  define<&additive_backward_of, 25>(module, "additive_backward");
-  define<&top_k_backward_of, 24>(module, "top_k_backward");
+  define<&attention_backward_of, 25>(module, "attention_backward");
+  define<&additive_backward_of, 27>(module, "additive_backward");
+  define<&top_k_backward_of, 26>(module, "top_k_backward");
 }
 
 }  // namespace heedful

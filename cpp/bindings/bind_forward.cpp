@@ -33,6 +33,8 @@ py::object compute(Arguments& arguments, const py::object& weight, std::ptrdiff_
   }
   problem.dropout_p = arguments.number();
   problem.seed = arguments.seed();
+  problem.key_dropout_p = arguments.number();
+  problem.gumbel_temperature = arguments.number();
   Batch& batch = attention.batch;
   const TensorView queries = batch.view(query);
   const TensorView keys =
@@ -85,11 +87,11 @@ py::object paged_forward_of(Arguments& arguments) {
 }  // namespace
 
 void register_forward(py::module_& module) {
-  define<&attention_forward_of, 16>(module, "attention_forward");
+  define<&attention_forward_of, 18>(module, "attention_forward");
   define<&panel_rows, 1>(module, "panel_rows");
-  define<&additive_forward_of, 17>(module, "additive_forward");
-  define<&top_k_forward_of, 18>(module, "top_k_forward");
-  define<&paged_forward_of, 19>(module, "paged_forward");
+  define<&additive_forward_of, 19>(module, "additive_forward");
+  define<&top_k_forward_of, 20>(module, "top_k_forward");
+  define<&paged_forward_of, 21>(module, "paged_forward");
 }
 
 }  // namespace heedful

@@ -49,6 +49,8 @@ py::object weights_with(Arguments& arguments, const py::object& weight, std::ptr
   attention.set_additive_weight(weight);
   attention.problem.dropout_p = arguments.number();
   attention.problem.seed = arguments.seed();
+  attention.problem.key_dropout_p = arguments.number();
+  attention.problem.gumbel_temperature = arguments.number();
   Batch& batch = attention.batch;
   const SelectedRows wanted = wanted_rows(rows, batch, query, key);
   const TensorView queries = batch.view(query), keys = batch.view(key),
@@ -82,9 +84,9 @@ py::object top_k_weights(Arguments& arguments) {
 
 void register_weights(py::module_& module) {
   define<&scores, 12>(module, "attention_scores");
-  define<&weights, 16>(module, "attention_weights");
-  define<&additive_weights, 17>(module, "additive_weights");
-  define<&top_k_weights, 17>(module, "top_k_weights");
+  define<&weights, 18>(module, "attention_weights");
+  define<&additive_weights, 19>(module, "additive_weights");
+  define<&top_k_weights, 19>(module, "top_k_weights");
 }
 
 }  // namespace heedful

@@ -85,6 +85,14 @@ def probability(name: str, value: Any) -> float:
     return number
 
 
+def below_one(name: str, value: Any) -> float:
+    """A probability with which not everything is lost."""
+    number = real(name, value)
+    if not 0.0 <= number < 1.0:
+        raise ValueError(f"{name} must lie in [0, 1): got {named(value)}")
+    return number
+
+
 def is_integer(value: object) -> bool:
     if type(value) is int:
         return True

@@ -74,7 +74,8 @@ GOOD: dict[str, Any] = {
     "window": (2, 1), "align": 1, "q_lengths": [5, 2], "kv_lengths": [7, 3], "top_k": 2,
     "scale": 0.1, "softcap": 0.5, "alibi_slopes": np.linspace(0.1, 1, 4),
     "sink": np.linspace(0.1, 1, 4),
-    "dropout_p": 0.5, "return_lse": True, "return_weights": True, "dlse": np.ones((2, 4, 5)),
+    "dropout_p": 0.5, "key_dropout_p": 0.5, "gumbel_temperature": 0.5,
+    "return_lse": True, "return_weights": True, "dlse": np.ones((2, 4, 5)),
     "rows": [0, 3], "average_heads": True,
 }  # fmt: skip
 # options that are tried elsewhere: memory to write into, the order of axes, a seed, and what takes
@@ -88,7 +89,8 @@ BAD: dict[str, Bad] = {
     "mask": MASK_BAD, "bias": BIAS_BAD, "causal": FLAG, "window": WINDOW_BAD, "align": ALIGN_BAD,
     "q_lengths": lengths(5), "kv_lengths": lengths(7), "top_k": [*SIZE, (8, V)],
     "scale": FINITE, "softcap": POSITIVE,
-    "alibi_slopes": SLOPES_BAD, "sink": SINK_BAD, "dropout_p": RATE, "rng": [(-1, V), *RNG[1:]],
+    "alibi_slopes": SLOPES_BAD, "sink": SINK_BAD, "dropout_p": RATE,
+    "key_dropout_p": BELOW_ONE, "gumbel_temperature": POSITIVE, "rng": [(-1, V), *RNG[1:]],
     "layout": WORD,
     "out": [(np.ones((2, 4, 5, 4)), V), (np.ones((2, 4, 5, 3), np.float32), V), ([1.0], T),
             (3, T), (OUT[::-1, :, :, ::-1].view(np.ma.MaskedArray), T)],
@@ -98,7 +100,8 @@ BAD: dict[str, Bad] = {
     "rows": [([0.5], T), ("a", T), ([[0]], V), (np.ones(5, bool), T)], "average_heads": FLAG,
 }  # fmt: skip
 DIAGONAL = {"causal": {"align": 0}, "window": {"align": 0}, "align": {"causal": True, "align": 0},
-            "alibi_slopes": {"align": 0}, "rng": {"dropout_p": 0.5}}  # fmt: skip
+            "alibi_slopes": {"align": 0}, "rng": {"dropout_p": 0.5},
+            "gumbel_temperature": {"rng": 1}}  # fmt: skip
 
 
 def all_of(found: Any) -> Any:
@@ -186,7 +189,8 @@ ROWS = [
     row("attention_vjp", ATTENTION),
     row("attention_backward", {"dout": OUT, **ATTENTION, "out": OUT, "lse": LSE},
         bad={"out": numeric(OUT, (2, 4, 5, 4)), "rng": [(-1, V), *RNG[1:]]},
-        more={"dropout_p": {"rng": 1}, "rng": {"dropout_p": 0.5, "rng": 0}}),
+        more={"dropout_p": {"rng": 1}, "key_dropout_p": {"rng": 1},
+              "rng": {"dropout_p": 0.5, "rng": 0}}),
     row("attention_scores", {"query": Q, "key": K}, {"sink": None}),
     row("attention_weights", {"query": Q, "key": K}),
     row("attention_varlen", VARLEN, VARLEN_GOOD, VARLEN_BAD),

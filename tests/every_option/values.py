@@ -70,7 +70,8 @@ GOOD: dict[str, Any] = {
     "segments": 3, "pooler": True, "first_position": 2, "memory_length": 2, "scaled": False,
     "head_dim": 5, "axis": 1, "base": 100.0, "center": False, "kernel_regularizer": "l2",
     "bias_regularizer": "l1", "num_encoder_layers": 2, "num_decoder_layers": 2,
-    "mixer": "linear",
+    "mixer": "linear", "key_dropout": 0.4, "head_dropout": 0.4, "gumbel_temperature": 0.4,
+    "hard": True,
     # of calls
     "mask": np.tri(5, dtype=bool), "align": 1, "q_lengths": [5, 3, 1], "kv_lengths": [5, 3, 1],
     "lengths": [5, 3, 1], "memory_lengths": [5, 3, 1], "memory_mask": np.tri(5, dtype=bool),
@@ -80,6 +81,8 @@ GOOD: dict[str, Any] = {
     # of generate
     "stop": 3, "temperature": 0.7, "top_k": 1, "top_p": 0.4, "num_beams": 3, "length_penalty": 2.0,
 }  # fmt: skip
+# what an option of a layer makes sense with
+MORE: dict[str, dict[str, Any]] = {"hard": {"gumbel_temperature": 0.5}}
 BAD: dict[str, Bad] = {
     **dict.fromkeys(
         ["d_model", "num_heads", "in_features", "out_features", "num_embeddings", "num_layers",
@@ -90,11 +93,15 @@ BAD: dict[str, Bad] = {
     ),
     **dict.fromkeys(
         ["bias", "use_bias", "sink", "norm_first", "tied", "pooler", "scaled", "center",
-         "return_weights", "return_memory", "strict", "in_place"], FLAG
+         "return_weights", "return_memory", "strict", "in_place",
+         "hard"], FLAG
     ),
     **dict.fromkeys(["norm", "causal"], FLAG_OR_NONE),
     **dict.fromkeys(["rate", "dropout"], RATE),
-    **dict.fromkeys(["eps", "epsilon", "softcap", "base", "temperature"], POSITIVE),
+    **dict.fromkeys(["key_dropout", "head_dropout"], BELOW_ONE),
+    **dict.fromkeys(
+        ["eps", "epsilon", "softcap", "base", "temperature", "gumbel_temperature"], POSITIVE
+    ),
     "scale": FINITE,
     "length_penalty": FINITE,
     "rotary": [(0.0, V), (-1.0, V), (NAN, V), ("a", T)],

@@ -52,10 +52,10 @@ def unclear(a: Any, computing: np.dtype[Any], **more: Any) -> bool:
         return False
     s, error = of_all_scores(a, computing, **more)
     tiny = float(np.finfo(computing).tiny)  # below it scores, and a scale, lose digits
-    ranked = -np.sort(-s.result.scores, axis=-1)
+    ranked = -np.sort(-s.logits, axis=-1)
     with np.errstate(invalid="ignore"):  # of hidden keys
         gap = ranked[..., top_k - 1] - ranked[..., top_k]
-        return bool((gap <= 2 * SAFETY * (error.max(-1, initial=0) + tiny)).any())
+        return bool((gap <= 2 * SAFETY * s.slope * (error.max(-1, initial=0) + tiny)).any())
 
 
 def _bounds(s: reference.Steps, a: Any, eps: float, tiny: float) -> Bounds:
@@ -75,12 +75,16 @@ def _bounds(s: reference.Steps, a: Any, eps: float, tiny: float) -> Bounds:
             size = size + slopes * np.abs(_distances(s, options))
     if options.get("softcap") is not None:
         size = size + 8 * options["softcap"]
-    score = np.where(s.allowed, _sum(query.shape[-1]) * eps * size, 0)
+    score = np.where(np.isfinite(s.result.scores), _sum(query.shape[-1]) * eps * size, 0)
+    logit = np.where(s.allowed, score, 0)  # what softmax sees
+    if s.slope != 1:
+        noisy = np.where(s.allowed, np.abs(s.logits) / s.slope + np.abs(s.result.scores), 0)
+        logit = (logit + 16 * eps * (1 + noisy)) * s.slope
     lse = s.result.lse
     finite_lse = np.abs(np.where(np.isfinite(lse), lse, 0))
-    row = (p * score).sum(-1) + eps * (8 + 4 * finite_lse)
-    spread = np.abs(np.where(s.allowed, s.result.scores, 0)) + finite_lse[..., None]
-    relative = np.expm1(np.minimum(score + row[..., None] + eps * (16 + 4 * spread), 80))
+    row = (p * logit).sum(-1) + eps * (8 + 4 * finite_lse)
+    spread = np.abs(np.where(s.allowed, s.logits, 0)) + finite_lse[..., None]
+    relative = np.expm1(np.minimum(logit + row[..., None] + eps * (16 + 4 * spread), 80))
     weight = p * s.dropout
     dweight = weight * relative + 4 * tiny * np.asarray(s.dropout)
 
@@ -106,7 +110,8 @@ def _bounds(s: reference.Steps, a: Any, eps: float, tiny: float) -> Bounds:
     dscore = p * (
         relative * both + _sum(value.shape[-1]) * eps * dprob + ddelta[..., None] + 8 * eps * both
     ) + 4 * tiny * (1 + both)
-    dscore = np.where(s.allowed, dscore, 0)
+    dscore = np.where(s.allowed, dscore, 0) * s.slope
+    both = both * s.slope
     derivative = np.abs(np.asarray(s.cap_derivative))
     dlogit = abs(s.scale) * (dscore * derivative)
     whole = abs(s.scale) * p * both * derivative
@@ -138,7 +143,10 @@ def _bounds(s: reference.Steps, a: Any, eps: float, tiny: float) -> Bounds:
             )
             + _sum(p.size) * eps * delta
         )
-        dsink = reference.sum_to(error, (p.shape[-3], 1)).reshape(np.shape(options["sink"])) + tiny
+        dsink = (
+            reference.sum_to(error * s.slope, (p.shape[-3], 1)).reshape(np.shape(options["sink"]))
+            + tiny
+        )
     return Bounds(
         returned, np.where(np.isfinite(lse), row, 0), dweight, score,
         reference.sum_to(dquery, a.query.shape),

@@ -27,6 +27,7 @@ from random_calls.bounds import assert_within, bounds, of_all_scores, unclear
 from random_calls.layouts import laid_out
 
 Array = NDArray[Any]
+RANDOM = "dropout_p", "key_dropout_p", "gumbel_temperature", "rng"
 TYPES = {"bfloat16": ml_dtypes.bfloat16}
 
 
@@ -167,7 +168,7 @@ class RandomCall:
         if length_first:
             query, key, value, dout = (array.swapaxes(-3, -2) for array in given)
             options["layout"] = "blhd"
-        of_scores = without(options, "top_k", "dropout_p", "rng", "sink")
+        of_scores = without(options, "top_k", *RANDOM, "sink")
         if self.min_weight:
             options["min_weight"] = self.min_weight
         with heedful.num_threads(self.threads):

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from random_calls.cache import ACTIONS, RandomCache
-from random_calls.call import RandomCall, without
+from random_calls.call import RANDOM, RandomCall, without
 from random_calls.layouts import LAYOUTS
 from random_calls.packed import RandomPacked
 from random_calls.pieces import RandomPieces
@@ -19,6 +19,7 @@ LONG = (0, 97, 193, 260, 385, 1030)
 SCALES = (None, None, None, 1.0, 0.1, -0.5, 0.0, 1e-39, 1e-30, 1e-5, 1e4, 5e-324)
 BLOCK_SIZES = ((1, 1), (3, 5), (16, 16), (16, 64), (48, 17), (100, 33), (128, 128), (7, 300))
 MIN_WEIGHTS = (1e-6, 1e-3, 0.1, 0.5, 0.97)
+TEMPERATURES = (1.0, 0.5, 0.1, 10.0)
 SOFTCAPS = (None, None, 2.0, 30.0, 1e-3, 1e6, 1e39)
 
 
@@ -58,6 +59,12 @@ def random_calls(draw: st.DrawFn) -> RandomCall:
     if draw(one_of(*[False] * 4, True)):
         plain["dropout_p"] = draw(one_of(0.1, 0.5, 0.9, 1.0))
         plain["rng"] = draw(one_of(0, 7, 2**63 + 12345))
+    if draw(one_of(*[False] * 4, True)):
+        plain["gumbel_temperature"] = draw(one_of(*TEMPERATURES))
+        plain["rng"] = draw(one_of(0, 7, 2**63 + 12345))
+    if draw(one_of(*[False] * 5, True)):
+        plain["key_dropout_p"] = draw(one_of(0.1, 0.5, 0.9))
+        plain["rng"] = draw(one_of(0, 7, 2**63 + 12345))
     ones = st.tuples(*[st.booleans()] * 4)
     blocks = st.one_of(st.just(()), st.just(()), st.tuples(st.booleans(), st.booleans()))
     level = draw(one_of(1.0, 1.0, 1.0, 0.0, 1e-4, 30.0))
@@ -88,9 +95,7 @@ def random_calls(draw: st.DrawFn) -> RandomCall:
 @st.composite
 def random_pieces(draw: st.DrawFn) -> RandomPieces:
     call = draw(random_calls())
-    plain = without(
-        call.plain, "dropout_p", "rng"
-    )  # it is keyed by positions from the first key of the call
+    plain = without(call.plain, *RANDOM)  # it is keyed by positions from the first key of the call
     level = min(call.value_level, 1e3)
     call = replace(
         call, plain=plain, dweights=False, garbage=False, kv_dtype="", value_level=level,
@@ -114,6 +119,10 @@ def random_packed(draw: st.DrawFn) -> RandomPacked:
         plain.update(dropout_p=draw(one_of(0.1, 0.7)), rng=draw(one_of(0, 2**40 + 1)))
     blocks = st.one_of(st.just(()), st.just(()), st.tuples(st.booleans(), st.booleans()))
     top_k, min_weight = draw(one_of(*[0] * 4, 1, 3, 33)), draw(one_of(*[0.0] * 5, *MIN_WEIGHTS))
+    if draw(one_of(False, False, True)):
+        plain.update(gumbel_temperature=draw(one_of(0.3, 2.0)), rng=draw(one_of(0, 2**40 + 1)))
+    if draw(one_of(False, False, True)):
+        plain.update(key_dropout_p=draw(one_of(0.1, 0.7)), rng=draw(one_of(0, 2**40 + 1)))
     return RandomPacked(
         seed=draw(st.integers(0, 2**32 - 1)),
         dtype=draw(one_of("float64", "float32", "float16", "bfloat16")),

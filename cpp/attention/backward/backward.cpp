@@ -71,7 +71,7 @@ void attention_backward(const Problem& problem, const BackwardTensors& tensors,
   for (const BackwardTask& task : tasks) {  // in an order that does not depend on threads
     for (std::ptrdiff_t column = 0; column < columns; ++column) {
       tensors.dscore_vector[task.kv_head * problem.score_vector_stride + column] +=
-          task.dscore_vector[column];
+          task.dscore_vector[column] * problem.score_slope();
     }
   }
 }

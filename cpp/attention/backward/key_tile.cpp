@@ -130,7 +130,8 @@ void KeyTile<T>::add_to_outputs() {
   const BackwardTensors& tensors = call_.tensors;
   const std::ptrdiff_t first = problem.items[task_.item].key_begin + keys.begin;
   const auto add = [&](const auto* dkey, const auto* dvalue) {
-    add_sums<T>(tensors.dkey, task_, first, keys.size(), problem.depth, problem.scale, dkey);
+    add_sums<T>(tensors.dkey, task_, first, keys.size(), problem.depth, problem.product_slope(),
+                dkey);
     add_sums<T>(tensors.dvalue, task_, first, keys.size(), problem.value_depth, 1, dvalue);
   };
   if (levels_ == 0) return add(scratch_.dkey, scratch_.dvalue);

@@ -18,6 +18,7 @@
 #include <algorithm>
 #include <type_traits>
 
+#include "arrays/finite_cast.hpp"
 #include "arrays/prefetch.hpp"
 #include "attention/backward/bfloat16/tile_gradients.hpp"
 #include "attention/backward/bias_gradient.hpp"
@@ -77,7 +78,7 @@ void add_dquery(const BackwardCall<T>& call, const BackwardTask& task, bool firs
   T* to[Panel<T>::max_lanes];
   for (int lane = 0; lane < panel.lanes(); ++lane) {
     const std::ptrdiff_t row = problem.items[task.item].query_begin + panel.query[lane];
-    factors[lane] = static_cast<T>(problem.scale);
+    factors[lane] = finite_cast<T>(problem.product_slope());
     rows[lane] = reinterpret_cast<T*>(call.tensors.dquery.row(task.item, panel.head[lane], row));
     to[lane] =
         first && lane < panel.count ? rows[lane] : scratch.dquery_rows + lane * problem.depth;

@@ -72,6 +72,7 @@ bool read_masks(const ForwardCall<T>& call, const RowTask& task, KeyRange tile,
                 const DecodeScratch<T>& scratch, bool& partial) {
   const Problem& problem = call.problem;
   bool any_visible = false;
+  partial |= problem.key_dropout_p > 0;
   for (std::ptrdiff_t r = 0; r < task.rows; ++r) {
     const Row row = row_of(problem, task, r);
     const KeyRange visible = visible_keys(problem, problem.items[task.item], row.query);

@@ -49,7 +49,9 @@ struct Problem {
   const void* score_vector = nullptr;
   std::ptrdiff_t score_vector_stride = 0;  // 0 or E
   double dropout_p = 0;
-  std::uint64_t seed = 0;
+  double key_dropout_p = 0;       // hides single pairs of a query and a key
+  double gumbel_temperature = 0;  // divides scores with Gumbel noise; 0: neither
+  std::uint64_t seed = 0;         // of dropouts and noise
   simd::Bfloat16Ways bfloat16 = simd::bfloat16_ways();
 
   // Whether weights may be rounded to bfloat16, where types and processor make that faster: not if
@@ -57,6 +59,9 @@ struct Problem {
   bool may_round_weights() const { return depth == value_depth && score_kind == ScoreKind::dot; }
   // Whether what is visible depends on more than ranges.
   bool has_masks() const { return mask || bias || block_mask; }
+  // d (what enters the softmax) / d score, and / d (query · key), but for a softcap.
+  double score_slope() const { return gumbel_temperature > 0 ? 1 / gumbel_temperature : 1; }
+  double product_slope() const { return scale * score_slope(); }
   std::ptrdiff_t group() const { return num_kv_heads > 0 ? num_heads / num_kv_heads : 0; }
 };
 

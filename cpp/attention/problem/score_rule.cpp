@@ -56,7 +56,8 @@ ScoreRule<T> uncapped_rule(const Problem& problem) {
             static_cast<T>(log2_e / unit),        0,    static_cast<T>(unit)};
   }
   const double magnitude = std::abs(problem.scale);
-  const bool adds = problem.alibi_slopes || problem.bias || problem.sink;
+  const bool adds =
+      problem.alibi_slopes || problem.bias || problem.sink || problem.gumbel_temperature > 0;
   if (adds || magnitude == 0) return {static_cast<T>(problem.scale), T{0}, T{1}, T(log2_e)};
   const int power = std::ilogb(magnitude);
   const double folded =
@@ -72,6 +73,13 @@ ScoreRule<T> uncapped_rule(const Problem& problem) {
 template <class T>
 ScoreRule<T> score_rule(const Problem& problem) {
   ScoreRule<T> rule = problem.softcap > 0 ? capped_rule<T>(problem) : uncapped_rule<T>(problem);
+  if (problem.gumbel_temperature > 0) {
+    // the exponent is larger than it, and must be finite, too
+    const double natural = static_cast<double>(rule.natural) / problem.gumbel_temperature;
+    using Limits = std::numeric_limits<T>;
+    rule.natural = static_cast<T>(std::clamp<double>(natural, Limits::min(), Limits::max() / 2));
+    rule.exponent = rule.natural * T(log2_e);
+  }
   if (problem.alibi_slopes) rule.slope_limit = slope_limit<T>(problem);
   return rule;
 }

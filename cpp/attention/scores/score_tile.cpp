@@ -8,6 +8,8 @@
 #include "attention/problem/minus_infinity.hpp"
 #include "attention/problem/score_unit.hpp"
 #include "attention/scores/bias_row.hpp"
+#include "attention/scores/gumbel_noise.hpp"
+#include "attention/scores/key_dropout.hpp"
 #include "attention/scores/score_mask.hpp"
 #include "attention/scores/score_maximum.hpp"
 #include "attention/scores/scorer.hpp"
@@ -113,7 +115,8 @@ TilePlan<T> plan_tile(const Problem& problem, std::ptrdiff_t item, const Panel<T
   plan.mask = mask_tile(problem, item, panel, keys, mask_buffer);
   plan.keys = plan.mask.keys;
   plan.outside = plan.keys.begin < panel.all.begin || plan.keys.end > panel.all.end;
-  plan.changes = rule.caps() || problem.alibi_slopes || plan.mask.changes() || plan.outside;
+  plan.changes = rule.caps() || problem.alibi_slopes || problem.gumbel_temperature > 0 ||
+                 plan.mask.changes() || plan.outside || problem.key_dropout_p > 0;
   return plan;
 }
 
@@ -122,19 +125,23 @@ ScoreTile<T> finish_tile(const Problem& problem, std::ptrdiff_t item, const Pane
                          const TilePlan<T>& plan, const ScoreRule<T>& rule,
                          const ScoreBuffers<T>& buffers) {
   const KeyRange keys = plan.keys;
-  bool partial = plan.outside || plan.mask.any_hidden;
+  const bool drops_keys = problem.key_dropout_p > 0;
+  bool partial = plan.outside || plan.mask.any_hidden || drops_keys;
   if (plan.changes) {
     const int lanes = panel.lanes();
     // add_mask computes the maximum in its pass, if nothing is hidden after it
-    const bool maximum_updated = plan.mask.changes() && !plan.outside;
+    const bool maximum_updated = plan.mask.changes() && !plan.outside && !drops_keys;
     if (rule.caps())
       apply_cap(problem, rule, buffers.scores, keys.size() * lanes, buffers.cap_derivative);
     if (problem.alibi_slopes) subtract_slopes(problem, item, panel, keys, rule, buffers.scores);
+    if (problem.gumbel_temperature > 0)
+      add_gumbel_noise(problem, item, panel, keys, rule.unit, buffers.scores);
     if (plan.mask.changes()) {
       partial |= add_mask(problem, item, panel, plan.mask, buffers.scores,
                           maximum_updated ? buffers.maximum : nullptr);
     }
     if (plan.outside) hide_outside(panel, keys, buffers.scores);
+    if (drops_keys) drop_keys(problem, item, panel, keys, buffers.scores);
     if (buffers.maximum && !maximum_updated)
       update_maximum(buffers.scores, lanes, keys.size(), buffers.maximum);
   }
@@ -167,6 +174,8 @@ void score_row(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head,
       scores[i] -= slope * (distance < 0 ? -distance : distance);
     }
   }
+  if (problem.gumbel_temperature > 0)
+    add_gumbel_noise(problem, item, head, query, keys, rule.unit, scores);
   if (values) {
     for (std::ptrdiff_t i = 0; i < count; ++i) {
       scores[i] = values[i] == minus_infinity<T> ? minus_infinity<T> : scores[i] + values[i];
@@ -176,6 +185,7 @@ void score_row(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head,
   const std::ptrdiff_t end = std::clamp(visible.end, keys.begin, keys.end) - keys.begin;
   std::fill(scores, scores + begin, minus_infinity<T>);
   std::fill(scores + std::max(begin, end), scores + count, minus_infinity<T>);
+  if (problem.key_dropout_p > 0) drop_keys(problem, item, head, query, keys, scores);
 }
 
 template <class T>
@@ -190,6 +200,8 @@ void score_keys(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head
       scores[i] -= slope * static_cast<T>(std::abs(position - keys[i]));
     }
   }
+  if (problem.gumbel_temperature > 0)
+    add_gumbel_noise(problem, item, head, query, keys, count, rule.unit, scores);
   if (problem.bias) {
     const char* const row = problem.bias.row(item, head, query);
     const double unit = score_unit<T>(problem);

@@ -1,7 +1,5 @@
-// Dropout of weights by a counter-based RNG: which are kept depends on (item, head, query, key) and
-// the seed alone, so every tile draws its own masks, in forward and again in backward, for any
-// number of threads.
-//   Philox counter (key / 4, query, head, item); output u = word key mod 4; kept if u ≥ p · 2^32.
+// Dropout of weights by a counter-based RNG, random_words.hpp: a weight is kept if its word is at
+// least p · 2^32.
 #pragma once
 
 #include <cstddef>

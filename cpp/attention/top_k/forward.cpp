@@ -124,7 +124,8 @@ void write_panel(const Call<T>& call, std::ptrdiff_t item, std::ptrdiff_t kv_hea
     T* const weights = kept.scores(lane);
     T maximum, sum;
     // in units of the scores
-    start_row(maximum, sum, problem.sink, row.head, 1 / rule.natural);
+    start_row(maximum, sum, problem.sink, row.head,
+              problem.gumbel_temperature > 0 ? rule.unit : 1 / rule.natural);
     with_normalizer(rule, [&](const auto& normalizer) {
       add_row(normalizer, weights, count, maximum, sum, weights, 0);
     });

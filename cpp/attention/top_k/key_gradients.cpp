@@ -122,8 +122,8 @@ void write_key_gradients(const TopKBackward<T>& call, const Wave<T>& wave, std::
 
   const auto write = [&](const auto* dkey, const auto* dvalue) {
     const std::ptrdiff_t first = own.key_begin + keys.begin;
-    write_sums<T>(tensors.dkey, item, own_head, first, keys.size(), problem.depth, problem.scale,
-                  dkey);
+    write_sums<T>(tensors.dkey, item, own_head, first, keys.size(), problem.depth,
+                  problem.product_slope(), dkey);
     write_sums<T>(tensors.dvalue, item, own_head, first, keys.size(), problem.value_depth, 1.0,
                   dvalue);
   };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "arrays/finite_cast.hpp"
 #include "arrays/rows.hpp"
 #include "attention/backward/delta.hpp"
 #include "attention/problem/minus_infinity.hpp"
@@ -118,7 +119,8 @@ void write_dquery(const TopKBackward<T>& call, const KeptRow& row, const RowScra
              weigh_listed(scratch.dproducts + begin, keys, count, scratch.key_vectors, begin > 0,
                           scratch.dquery);
            });
-  scratch.key_vectors.join(scratch.dquery, static_cast<T>(call.problem.scale), scratch.row);
+  scratch.key_vectors.join(scratch.dquery, finite_cast<T>(call.problem.product_slope()),
+                           scratch.row);
   const std::ptrdiff_t at = call.problem.items[row.item].query_begin + row.query;
   std::copy_n(scratch.row, call.problem.depth,
               reinterpret_cast<T*>(call.tensors.dquery.row(row.item, row.head, at)));

@@ -35,6 +35,8 @@ alibi_slopes  float64 (B or 1, H), contiguous
 sink     float64 (H,), contiguous
 softcap  0.0: none
 dropout_p, seed   probability, and the 64-bit key of the random bits
+key_dropout_p    probability that a key is hidden from a query
+gumbel_temperature  0.0: no noise
 """
 
 from typing import Any, TypeAlias
@@ -89,6 +91,8 @@ def attention_forward(
     sink: NDArray[np.float64] | None,
     dropout_p: float,
     seed: int,
+    key_dropout_p: float,
+    gumbel_temperature: float,
 ) -> None: ...
 def paged_forward(
     table: NDArray[np.int64],  # (B, n), contiguous: the pages of each item, in order
@@ -130,6 +134,8 @@ def attention_backward(
     alibi_slopes: NDArray[np.float64] | None,
     dropout_p: float,
     seed: int,
+    key_dropout_p: float,
+    gumbel_temperature: float,
 ) -> bool: ...  # whether some sum is not finite
 def attention_scores(
     query: Array,
@@ -162,6 +168,8 @@ def attention_weights(
     alibi_slopes: NDArray[np.float64] | None,
     dropout_p: float,
     seed: int,
+    key_dropout_p: float,
+    gumbel_temperature: float,
 ) -> None: ...
 
 # Additive attention: weight is T (Hkv or 1, E), contiguous, E being the depth of query and key;

@@ -73,6 +73,8 @@ def additive_attention(
     alibi_slopes: ArrayLike | None = None,
     sink: ArrayLike | None = None,
     dropout_p: float = 0.0,
+    key_dropout_p: float = 0.0,
+    gumbel_temperature: float | None = None,
     rng: Rng = None,
     layout: LayoutName = "bhld",
     out: Array | None = None,
@@ -102,7 +104,7 @@ def additive_attention(
         As in :func:`attention`.
     causal, window, align, q_lengths, kv_lengths, alibi_slopes, sink
         As in :func:`attention`. Scale and softcap are for dot products; here `weight` is the scale.
-    dropout_p, rng, layout, out, return_lse, return_weights
+    dropout_p, key_dropout_p, gumbel_temperature, rng, layout, out, return_lse, return_weights
         As in :func:`attention`.
 
     Returns
@@ -136,7 +138,8 @@ def additive_attention(
     return_lse, return_weights = check_returned(return_lse, return_weights)
     call = check_call(
         query, key, value, mask, bias, block_mask, min_weight, causal, window, align, q_lengths,
-        kv_lengths, None, 1.0, None, alibi_slopes, sink, dropout_p, rng, layout,
+        kv_lengths, None, 1.0, None, alibi_slopes, sink, dropout_p, key_dropout_p,
+        gumbel_temperature, rng, layout,
     )  # fmt: skip
     result = forward(call, out, return_weights, *_compiled(check_weight(weight, call, out)))
     return returned(call, result, return_lse, return_weights)
@@ -160,6 +163,8 @@ def additive_attention_vjp(
     alibi_slopes: ArrayLike | None = None,
     sink: ArrayLike | None = None,
     dropout_p: float = 0.0,
+    key_dropout_p: float = 0.0,
+    gumbel_temperature: float | None = None,
     rng: Rng = None,
     layout: LayoutName = "bhld",
     out: Array | None = None,
@@ -202,7 +207,8 @@ def additive_attention_vjp(
     return_lse, return_weights = check_returned(return_lse, return_weights)
     call = check_call(
         query, key, value, mask, bias, block_mask, min_weight, causal, window, align, q_lengths,
-        kv_lengths, None, 1.0, None, alibi_slopes, sink, dropout_p, rng, layout,
+        kv_lengths, None, 1.0, None, alibi_slopes, sink, dropout_p, key_dropout_p,
+        gumbel_temperature, rng, layout,
     )  # fmt: skip
     checked = check_weight(weight, call, out)
     result = forward_for_gradients(call, out, return_weights, *_compiled(checked))

@@ -60,6 +60,8 @@ def attention(
     alibi_slopes: ArrayLike | None = None,
     sink: ArrayLike | None = None,
     dropout_p: float = 0.0,
+    key_dropout_p: float = 0.0,
+    gumbel_temperature: float | None = None,
     rng: Rng = None,
     layout: LayoutName = "bhld",
     out: Array | None = None,
@@ -138,10 +140,16 @@ def attention(
         nothing to the output.
     dropout_p : float, default 0
         Each weight is set to zero with this probability, the others are divided by 1 − dropout_p.
+    key_dropout_p : float, default 0
+        Each key is hidden from each query with this probability, before the softmax, so that the
+        others share its weight ("DropKey"). In [0, 1).
+    gumbel_temperature : float, optional
+        The softmax of (score + g) / gumbel_temperature, g standard Gumbel noise: a random choice of
+        keys, the more of a single one the lower the temperature. Needs `rng`.
     rng : None, int or numpy.random.Generator
-        The seed of dropout: fresh from the system, given (0 ≤ rng < 2**64), or one number drawn
-        from the generator. Which weights are dropped depends on the seed and on the indices
-        (b, h, i, j) alone.
+        The seed of dropout and noise: fresh from the system, given (0 ≤ rng < 2**64), or one number
+        drawn from the generator. Which weights and keys are dropped, and the noise, depend on the
+        seed and on the indices (b, h, i, j) alone, each in its own way.
     layout : {"bhld", "blhd"}
         The order of the last three axes of query, key, value and out: (H, L, D) or (L, H, D). No
         copy is made.
@@ -193,11 +201,21 @@ def attention(
     With `top_k` every score is computed, but only the values of the chosen keys are read; NaN
     counts as the highest score. Memory grows with top_k, not with the number of keys.
 
+    With `gumbel_temperature` = τ the score that enters the softmax is (score + g) / τ, with a sink
+    sink / τ without noise, and lse is that of these scores. As τ → 0 each query attends to one key;
+    which one, over many seeds, is distributed as the weights without noise. τ beyond 2^±100 counts
+    as that. top_k chooses by score + g: k keys without replacement. The noise is −log(−log u) for
+    u = (n + ½) / 2**31, within a few ulps. Nothing of it is stored, the pullback computes it again.
+    Where pieces of the keys are merged (:func:`merge_attention`), each piece counts its keys from
+    0: give each its own seed.
+
+    A query whose keys `key_dropout_p` hides, all of them, attends to nothing, as below.
+
     Queries that may attend to nothing, and queries past `q_lengths`, give 0 with lse −inf (with a
     sink: lse = sink for the former). The contents of a hidden key never matter, NaN included.
 
     The result has the same bits for every number of threads, and for an item alone or in a batch;
-    only dropout depends on the item's place in the batch.
+    only dropout and noise depend on the item's place in the batch.
 
     References
     ----------
@@ -211,7 +229,11 @@ def attention(
     - Softcap: Gemma 2, 2024, https://arxiv.org/abs/2408.00118
     - Top-k: Gupta et al. 2021, https://arxiv.org/abs/2106.06899
     - Sinks: Xiao et al. 2024, https://arxiv.org/abs/2309.17453
-    - Dropout: Srivastava et al. 2014, https://jmlr.org/papers/v15/srivastava14a.html
+    - Dropout: Srivastava et al. 2014, https://jmlr.org/papers/v15/srivastava14a.html,
+      of keys: Li et al. 2023, https://arxiv.org/abs/2208.02646
+    - Gumbel-softmax: Jang et al. 2017, https://arxiv.org/abs/1611.01144, Maddison et al. 2017,
+      https://arxiv.org/abs/1611.00712; with top_k: Kool et al. 2019,
+      https://arxiv.org/abs/1903.06059
     - Counter-based random bits: Salmon et al. 2011, https://doi.org/10.1145/2063384.2063405
 
     Examples
@@ -251,7 +273,8 @@ def attention(
     """
     call = check_call(
         query, key, value, mask, bias, block_mask, min_weight, causal, window, align, q_lengths,
-        kv_lengths, top_k, scale, softcap, alibi_slopes, sink, dropout_p, rng, layout,
+        kv_lengths, top_k, scale, softcap, alibi_slopes, sink, dropout_p, key_dropout_p,
+        gumbel_temperature, rng, layout,
     )  # fmt: skip
     if return_lse is return_weights is return_skipped is False:
         return forward_alone(call, out)

@@ -5,6 +5,9 @@ With P the weights before dropout, Z dropout's factors and T the type that is co
     delta  = Σ_d dout ∘ out − dlse + Σ_j weights ∘ dweights
     dscore = P ∘ (Z ∘ (dout valueᵀ + dweights) − delta)
     dsink  = −Σ exp(sink − lse) · delta
+
+With a gumbel_temperature τ, these are the gradients of the scores that enter the softmax, which
+are multiplied by 1 / τ, and the sink among them is sink / τ.
 """
 
 import math
@@ -71,13 +74,13 @@ def backward(
     growth, sums = 1.0, (delta, dquery, dkey, dvalue, dbias)
     if compute(
         dout, call.query, call.key, call.value, out, lse, row_term, dweights,
-        delta, dquery, dkey, dvalue, dbias, *call.shared, call.dropout_p, call.seed,
+        delta, dquery, dkey, dvalue, dbias, *call.shared, *call.random,
     ) and not all_finite(sums) and may_overflow(dout, row_term, dweights):  # fmt: skip
 
         def again(dout: Any, row_term: Any, dweights: Any, *sums: Any) -> None:
             compute(
                 dout, call.query, call.key, call.value, out, lse, row_term, dweights, *sums,
-                *call.shared, call.dropout_p, call.seed,
+                *call.shared, *call.random,
             )  # fmt: skip
 
         delta, growth = recompute(again, (dout, row_term, dweights), sums), 1 / SHRINK
@@ -85,7 +88,7 @@ def backward(
         dquery if to_query.finished else _like_input(dquery, to_query, rounds),
         dkey if to_key.finished else _like_input(dkey, to_key, rounds),
         dvalue if to_value.finished else _like_input(dvalue, to_value, rounds),
-        None if dbias is None else _like_bias(dbias, plan),
+        None if dbias is None else _like_bias(dbias, plan, call.score_slope),
         None if call.sink is None else _sink_gradient(call, call.sink, lse, delta, growth),
     )
 
@@ -144,10 +147,12 @@ def _like_input(gradient: Array, target: Target, rounds: bool) -> Array:
 
 
 @np.errstate(all="ignore")
-def _like_bias(gradient: Array, plan: Plan) -> Array:
+def _like_bias(gradient: Array, plan: Plan, slope: float) -> Array:
     assert plan.bias is not None
     shape, dtype = plan.bias
     total = summed(gradient, (1,) * (gradient.ndim - len(shape)) + shape)
+    if slope != 1:
+        total = total * gradient.dtype.type(slope)
     return rounded(total.reshape(shape), dtype)
 
 
@@ -156,11 +161,11 @@ def _sink_gradient(call: Call, sink: Array, lse: Array, delta: Array, growth: fl
     exists = lse != -math.inf  # rows past q_lengths have no sink either
     terms = np.zeros(lse.shape)
     # in the type in which it was read; no weight is above 1, whatever lse was rounded to
-    logits = sink.astype(lse.dtype)[:, np.newaxis]
+    logits = sink.astype(lse.dtype)[:, np.newaxis] * lse.dtype.type(call.score_slope)
     np.exp(np.minimum(logits - lse, 0), out=terms, where=exists)
     np.multiply(terms, delta, out=terms, where=exists)
     dsink: Array = 0.0 - terms.sum(axis=(*range(terms.ndim - 2), -1))
-    return (dsink * growth).astype(call.plan.sink_type, copy=False)
+    return (dsink * growth * call.score_slope).astype(call.plan.sink_type, copy=False)
 
 
 def pullback_of(call: Call, forward: Forward, run: Callable[..., Found]) -> Callable[..., Found]:

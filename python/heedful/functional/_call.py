@@ -14,10 +14,11 @@ from heedful.functional._options import INPUTS
 from heedful.functional._packed import check_packed
 from heedful.functional._plan import Geometry, Names, Plan, find_plan, plans
 from heedful.functional._positions import Items, check_items
-from heedful.functional._random import check_dropout
+from heedful.functional._random import check_random
 from heedful.functional._restrictions import check_alibi_slopes
 from heedful.functional._scale import check_scale
 
+_NOT_RANDOM = 0.0, 0, 0.0, 0.0
 NO_VALUE = object()  # stands for a value of depth 0 where only scores or weights are computed
 
 
@@ -38,12 +39,32 @@ class Call(NamedTuple):
     sink: NDArray[np.float64] | None  # (H,)
     dropout_p: float
     seed: int
+    key_dropout_p: float
+    gumbel_temperature: float  # 0: no noise
     plan: Plan
     inputs: tuple[Any, ...] | None  # the arrays as they were given, see ARRAY_NAMES
 
     @property
     def shared(self) -> tuple[Any, ...]:
         return self[3:11]
+
+    @property
+    def random(self) -> tuple[float, int, float, float]:
+        return self[12:16]
+
+    @property
+    def is_random(self) -> bool:
+        return self.dropout_p > 0 or self.changes_scores
+
+    @property
+    def changes_scores(self) -> bool:
+        """Whether scores are random, and not the weights alone."""
+        return self.key_dropout_p > 0 or self.gumbel_temperature > 0
+
+    @property
+    def score_slope(self) -> float:
+        """What scores that enter the softmax are multiplied by."""
+        return 1 / self.gumbel_temperature if self.gumbel_temperature else 1.0
 
     @property
     def dtype(self) -> DType:
@@ -70,6 +91,8 @@ def check_call(
     alibi_slopes: Any = None,
     sink: Any = None,
     dropout_p: Any = 0.0,
+    key_dropout_p: Any = 0.0,
+    gumbel_temperature: Any = None,
     rng: Any = None,
     layout: str = "bhld",
     starts: tuple[Any, Any] | None = None,
@@ -104,15 +127,19 @@ def check_call(
         alibi_slopes = check_alibi_slopes(alibi_slopes, plan.axes.heads, geometry.batch)
     if sink is not None:
         sink = np.require(sink, FLOAT64, ["C", "ALIGNED"])
-    seed = 0
-    if rng is not None or type(dropout_p) is not float or dropout_p:
-        dropout_p, seed = check_dropout(dropout_p, rng)
+    random = _NOT_RANDOM
+    if (
+        rng is not None or gumbel_temperature is not None
+        or type(dropout_p) is not float or dropout_p
+        or type(key_dropout_p) is not float or key_dropout_p
+    ):  # fmt: skip
+        random = check_random(dropout_p, key_dropout_p, gumbel_temperature, rng)
     # as Call(…) does, in a third of the time
     return tuple.__new__(Call, (
         query, key, value, geometry, items,
         plan.scale if scale is None else check_scale(scale, plan.computing),
         0.0 if softcap is None else positive("softcap", softcap),
-        mask, bias, block_mask, alibi_slopes, sink, dropout_p, seed, plan, arrays,
+        mask, bias, block_mask, alibi_slopes, sink, *random, plan, arrays,
     ))  # fmt: skip
 
 

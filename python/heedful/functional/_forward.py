@@ -39,11 +39,11 @@ def run(
         compute = partial(native.top_k_forward, call.plan.top_k, kept)
     (
         query, key, value, geometry, items, scale, softcap, mask, bias, block_mask,
-        alibi_slopes, sink, dropout_p, seed, _, _,
+        alibi_slopes, sink, dropout_p, seed, key_dropout_p, gumbel_temperature, _, _,
     ) = call  # fmt: skip
     compute(
         query, key, value, out, lse, geometry, items, scale, softcap, mask, bias, block_mask,
-        alibi_slopes, sink, dropout_p, seed,
+        alibi_slopes, sink, dropout_p, seed, key_dropout_p, gumbel_temperature,
     )  # fmt: skip
 
 
@@ -59,7 +59,7 @@ def run_weights(
         compute = partial(native.top_k_weights, call.plan.top_k)
     compute(
         call.query, call.key, lse, weights, rows, average_heads,
-        *call.shared, call.dropout_p, call.seed,
+        *call.shared, *call.random,
     )  # fmt: skip
 
 
@@ -115,7 +115,7 @@ def kept_keys(call: Call) -> Array:
     """The keys that each row attends to, of a call with top_k: those of its forward call."""
     axes, kept = call.plan.axes, allocate_kept(call)
     shape = axes.layout.shape(axes.batch, axes.heads, axes.query_length, 0)
-    piece = call._replace(value=call.key[..., :0], dropout_p=0.0, seed=0)
+    piece = call._replace(value=call.key[..., :0], dropout_p=0.0)
     run(piece, np.empty(shape, call.dtype), None, kept=kept)
     return kept
 

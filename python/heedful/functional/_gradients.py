@@ -69,6 +69,8 @@ def attention_vjp(
     alibi_slopes: ArrayLike | None = None,
     sink: ArrayLike | None = None,
     dropout_p: float = 0.0,
+    key_dropout_p: float = 0.0,
+    gumbel_temperature: float | None = None,
     rng: Rng = None,
     layout: LayoutName = "bhld",
     out: Array | None = None,
@@ -143,7 +145,8 @@ def attention_vjp(
     return_lse, return_weights = check_returned(return_lse, return_weights)
     call = check_call(
         query, key, value, mask, bias, block_mask, min_weight, causal, window, align, q_lengths,
-        kv_lengths, top_k, scale, softcap, alibi_slopes, sink, dropout_p, rng, layout,
+        kv_lengths, top_k, scale, softcap, alibi_slopes, sink, dropout_p, key_dropout_p,
+        gumbel_temperature, rng, layout,
     )  # fmt: skip
     count = DroppedCount(call) if flag("return_skipped", return_skipped) else None
     result = forward_for_gradients(call, out, return_weights)
@@ -175,6 +178,8 @@ def attention_backward(
     alibi_slopes: ArrayLike | None = None,
     sink: ArrayLike | None = None,
     dropout_p: float = 0.0,
+    key_dropout_p: float = 0.0,
+    gumbel_temperature: float | None = None,
     rng: int | None = None,
     layout: LayoutName = "bhld",
 ) -> Gradients:
@@ -205,8 +210,8 @@ def attention_backward(
     dlse : array_like, (B…, H, Lq), optional
         Gradient of lse, if it was used. It has no effect where lse is −inf.
     mask, …, layout
-        As in the forward call. With ``dropout_p`` above 0, `rng` must be the integer that the
-        forward call was given; :func:`attention_vjp` needs no such care.
+        As in the forward call. With dropout or noise, `rng` must be the integer that the forward
+        call was given; :func:`attention_vjp` needs no such care.
 
     Returns
     -------
@@ -246,9 +251,10 @@ def attention_backward(
     """
     call = check_call(
         query, key, value, mask, bias, block_mask, min_weight, causal, window, align, q_lengths,
-        kv_lengths, top_k, scale, softcap, alibi_slopes, sink, dropout_p, rng, layout,
+        kv_lengths, top_k, scale, softcap, alibi_slopes, sink, dropout_p, key_dropout_p,
+        gumbel_temperature, rng, layout,
     )  # fmt: skip
-    check_same_seed(dropout_p, rng)
+    check_same_seed(call.is_random, rng)
     axes = call.plan.axes
     out = as_array("out", out)
     rounded = out.dtype == call.plan.dtype  # otherwise in the precision it was given in

@@ -40,6 +40,8 @@ class PositionOptions(TypedDict, total=False):
     alibi_slopes: ArrayLike | None
     sink: ArrayLike | None
     dropout_p: float
+    key_dropout_p: float
+    gumbel_temperature: float | None
     rng: Rng
     out: Array | None
 

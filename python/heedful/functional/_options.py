@@ -66,6 +66,8 @@ OPTIONS = (
     Option("alibi_slopes", None, "array", "array_like, (H,)"),
     Option("sink", None, "array", "array_like of floats, (H,)", (), check_sink),
     Option("dropout_p", 0.0, "call", "float, default 0", _NO_DROPOUT),
+    Option("key_dropout_p", 0.0, "call", "float, default 0", _NO_DROPOUT),
+    Option("gumbel_temperature", None, "call", "float, optional", _NO_DROPOUT),
     Option("rng", None, "call", "None, int or numpy.random.Generator", _NO_DROPOUT),
     Option("layout", "bhld", "value", '{"bhld", "blhd"}', _PACKED),
     Option("out", None, "result", "numpy.ndarray, optional", _NO_OUTPUT),

@@ -41,12 +41,14 @@ def lse_of_rows(call: Call, rows: NDArray[np.int64] | None) -> Array:
     no_value = call.key[..., :0]  # a value of depth 0: no output, only lse
     if call.block_mask is not None and call.block_mask.min_weight > 0:
         rows = None  # what is dropped depends on all rows of a block
+    if call.changes_scores:
+        rows = None  # queries are counted from the first
     for first, last in spans(rows, axes.query_length):
         if call.block_mask is not None:
             first -= first % call.block_mask.rows
         piece = call if last - first == axes.query_length else _slice_rows(call, first, last)
         out = np.empty(axes.layout.shape(axes.batch, axes.heads, last - first, 0), dtype)
-        piece = piece._replace(value=no_value, dropout_p=0.0, seed=0)
+        piece = piece._replace(value=no_value, dropout_p=0.0)
         run(piece, out, lse[..., first:last])
     return lse
 

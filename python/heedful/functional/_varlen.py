@@ -61,6 +61,8 @@ def attention_varlen(
     alibi_slopes: ArrayLike | None = None,
     sink: ArrayLike | None = None,
     dropout_p: float = 0.0,
+    key_dropout_p: float = 0.0,
+    gumbel_temperature: float | None = None,
     rng: Rng = None,
     out: Array | None = None,
     return_lse: bool = False,
@@ -92,10 +94,11 @@ def attention_varlen(
     block_mask : BlockMask, optional
         As in :func:`attention`, of the queries and keys counted in each sequence: at least as long
         as the longest one. Its leading axes broadcast to (n, H).
-    min_weight, causal, window, top_k, scale, softcap, sink, dropout_p, rng, out, return_lse
-        As in :func:`attention`. Dropout is keyed by the sequence and the positions in it, so it
-        drops the same weights as a call with these sequences as the items of a padded batch. There
-        is no mask, no bias and no return_weights.
+    min_weight, causal, window, top_k, scale, softcap, sink, out, return_lse
+        As in :func:`attention`. There is no mask, no bias and no return_weights.
+    dropout_p, key_dropout_p, gumbel_temperature, rng
+        As in :func:`attention`. Dropout and noise are keyed by the sequence and the positions in
+        it, so they are those of a call with these sequences as the items of a padded batch.
 
     Returns
     -------
@@ -123,7 +126,8 @@ def attention_varlen(
     return_lse = flag("return_lse", return_lse)
     call = check_call(
         query, key, value, None, None, block_mask, min_weight, causal, window, align, q_lengths,
-        kv_lengths, top_k, scale, softcap, alibi_slopes, sink, dropout_p, rng, "blhd",
+        kv_lengths, top_k, scale, softcap, alibi_slopes, sink, dropout_p, key_dropout_p,
+        gumbel_temperature, rng, "blhd",
         (cu_seqlens_q, cu_seqlens_k),
     )  # fmt: skip
     if not return_lse:
@@ -173,6 +177,8 @@ def attention_varlen_vjp(
     alibi_slopes: ArrayLike | None = None,
     sink: ArrayLike | None = None,
     dropout_p: float = 0.0,
+    key_dropout_p: float = 0.0,
+    gumbel_temperature: float | None = None,
     rng: Rng = None,
     out: Array | None = None,
     return_lse: bool = False,
@@ -215,7 +221,8 @@ def attention_varlen_vjp(
     return_lse = flag("return_lse", return_lse)
     call = check_call(
         query, key, value, None, None, block_mask, min_weight, causal, window, align, q_lengths,
-        kv_lengths, top_k, scale, softcap, alibi_slopes, sink, dropout_p, rng, "blhd",
+        kv_lengths, top_k, scale, softcap, alibi_slopes, sink, dropout_p, key_dropout_p,
+        gumbel_temperature, rng, "blhd",
         (cu_seqlens_q, cu_seqlens_k),
     )  # fmt: skip
     result = forward_for_gradients(call, out, False)

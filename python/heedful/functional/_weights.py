@@ -103,7 +103,7 @@ def attention_scores(
     """
     call = check_call(
         query, key, NO_VALUE, mask, bias, block_mask, 0.0, causal, window, align, q_lengths,
-        kv_lengths, None, scale, softcap, alibi_slopes, sink, 0.0, None, layout,
+        kv_lengths, None, scale, softcap, alibi_slopes, sink, 0.0, 0.0, None, None, layout,
     )  # fmt: skip
     requested = _check_rows(call, rows)
     count = call.plan.axes.query_length if requested is None else len(requested)
@@ -132,6 +132,8 @@ def attention_weights(
     alibi_slopes: ArrayLike | None = None,
     sink: ArrayLike | None = None,
     dropout_p: float = 0.0,
+    key_dropout_p: float = 0.0,
+    gumbel_temperature: float | None = None,
     rng: Rng = None,
     layout: LayoutName = "bhld",
     rows: int | slice | Sequence[int] | Array | None = None,
@@ -148,7 +150,8 @@ def attention_weights(
     Parameters
     ----------
     query, key, mask, …, layout
-        As in :func:`attention`. There is dropout only where `dropout_p` is above 0.
+        As in :func:`attention`. There is dropout only where `dropout_p` is above 0, and noise only
+        with a `gumbel_temperature`.
     rows : int, slice or sequence of int, optional
         The queries requested, counted from the end if negative. Only these are computed. A single
         integer removes the axis of the queries, as indexing does.
@@ -189,7 +192,8 @@ def attention_weights(
     average_heads = flag("average_heads", average_heads)
     call = check_call(
         query, key, NO_VALUE, mask, bias, block_mask, min_weight, causal, window, align, q_lengths,
-        kv_lengths, top_k, scale, softcap, alibi_slopes, sink, dropout_p, rng, layout,
+        kv_lengths, top_k, scale, softcap, alibi_slopes, sink, dropout_p, key_dropout_p,
+        gumbel_temperature, rng, layout,
     )  # fmt: skip
     requested = _check_rows(call, rows)
     count = call.plan.axes.query_length if requested is None else len(requested)

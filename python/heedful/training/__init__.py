@@ -4,6 +4,7 @@ from heedful import _earlier_modules
 from heedful.base._regularizers import L1, L1L2, L2
 from heedful.training import regularizers
 from heedful.training._history import History
+from heedful.training.callbacks._annealing import AnnealTemperature
 from heedful.training.callbacks._callback import Callback
 from heedful.training.callbacks._monitors import BestCheckpoint, EarlyStopping
 from heedful.training.files._trainings import load_training, save_training
@@ -21,7 +22,13 @@ from heedful.training.optimizers._gradient_norm import gradient_norm
 from heedful.training.optimizers._nadam import NAdam, Nadam
 from heedful.training.optimizers._rmsprop import RMSprop
 from heedful.training.optimizers._rules import SGD, Adam, AdamW
-from heedful.training.optimizers._schedules import InverseSquareRoot, Schedule, WarmupCosine
+from heedful.training.optimizers._schedules import (
+    ExponentialAnnealing,
+    InverseSquareRoot,
+    LinearAnnealing,
+    Schedule,
+    WarmupCosine,
+)
 
 __all__ = [
     "AUC",
@@ -32,14 +39,17 @@ __all__ = [
     "SGD",
     "Adam",
     "AdamW",
+    "AnnealTemperature",
     "BestCheckpoint",
     "BinaryCrossEntropy",
     "Callback",
     "CategoricalCrossEntropy",
     "EarlyStopping",
+    "ExponentialAnnealing",
     "History",
     "Huber",
     "InverseSquareRoot",
+    "LinearAnnealing",
     "Loss",
     "MeanAbsoluteError",
     "MeanSquaredError",

@@ -14,7 +14,8 @@ pytestmark = pytest.mark.once
 X = np.ones((1, 1, 3, 4), np.float32)
 GEOMETRY = ((1,), False, 0, -1, -1)
 RIGHT = (
-    X, X, X, X.copy(), None, GEOMETRY, None, 1.0, 0.0, None, None, None, None, None, 0.0, 0,
+    X, X, X, X.copy(), None, GEOMETRY, None, 1.0, 0.0, None, None, None, None, None,
+    0.0, 0, 0.0, 0.0,
 )  # fmt: skip
 
 
@@ -45,7 +46,7 @@ def test_what_is_no_array_or_number_is_refused(place: int, wrong: Any, message: 
 
 
 def test_the_number_of_arguments_is_checked() -> None:
-    with pytest.raises(TypeError, match="expected 16 arguments, got 15"):
+    with pytest.raises(TypeError, match="expected 18 arguments, got 17"):
         native.attention_forward(*RIGHT[:-1])  # type: ignore[arg-type]
 
 

@@ -23,7 +23,7 @@ Array = NDArray[Any]
 
 SMALL = [case for case in CASES if not case.large and not case.batches]
 SQUARE = Case("rows", B=(1,), H=2, Lq=53, Lk=97, D=16, Dv=16)
-NOT_OF_SCORES = ("top_k", "dropout_p", "rng")
+NOT_OF_SCORES = ("top_k", "dropout_p", "key_dropout_p", "gumbel_temperature", "rng")
 
 
 def scores_of(call: Call, **more: Any) -> Array:

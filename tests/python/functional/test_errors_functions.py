@@ -108,10 +108,10 @@ REFUSED: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
     ("backward_lse_shape", backward(lse=OUT), ValueError,
      "lse must have shape (2, 4, 3): got (2, 4, 3, 6)"),
     ("backward_without_seed", backward(dropout_p=0.1), ValueError,
-     ("rng must be the integer that the forward call was given, where dropout_p is above 0: "
+     ("rng must be the integer that the forward call was given, where there is dropout or noise: "
      "got None")),
     ("backward_with_generator", backward(dropout_p=0.1, rng=np.random.default_rng(0)), ValueError,
-     ("rng must be the integer that the forward call was given, where dropout_p is above 0: "
+     ("rng must be the integer that the forward call was given, where there is dropout or noise: "
      "got Generator")),
     # merging
     ("merge_nothing", lambda: merge_attention([], []), ValueError,

@@ -12,6 +12,7 @@ import pytest
 import heedful
 
 TYPES = [np.float32, np.float64, np.float16, ml_dtypes.bfloat16]
+RANDOM = "dropout_p", "key_dropout_p", "gumbel_temperature", "rng"
 SIZES = ["ordinary", "tiny", "huge", "infinite"]
 OPTIONS: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -26,6 +27,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "softcap": {"softcap": 1e-40},
     "scale": {"scale": 1e-40},
     "dropout": {"dropout_p": 0.5, "rng": 3},
+    "gumbel": {"gumbel_temperature": 0.01, "key_dropout_p": 0.5, "rng": 3},
     "lengths": {"q_lengths": [5, 0, 2], "kv_lengths": [0, 7, 1]},
 }
 
@@ -71,7 +73,7 @@ def test_attention(name: str, size: str, dtype: Any) -> None:
         )
         heedful.attention_backward(dout, query, key, value, out, lse, dlse=lse, **options)
     heedful.merge_attention([out, out], [lse, draw("huge", np.float64, *lse.shape)])
-    apart = {word: what for word, what in options.items() if word not in ("dropout_p", "rng")}
+    apart = {word: what for word, what in options.items() if word not in RANDOM}
     heedful.attention_scores(query, key, **apart)
     heedful.attention_weights(query, key, average_heads=True, **apart)
     heedful.attention_weights(query, key, rows=[0, 2], **apart)

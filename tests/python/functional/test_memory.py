@@ -91,7 +91,10 @@ OF_PACKED_SEQUENCES = """
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
-@pytest.mark.parametrize("options", ["", "dropout_p=0.1, rng=0, sink=np.zeros(8)"])
+@pytest.mark.parametrize(
+    "options",
+    ["", "dropout_p=0.1, rng=0, sink=np.zeros(8)", "gumbel_temperature=0.5, rng=0"],
+)
 @pytest.mark.parametrize(
     "lengths", ["[20000] + [1] * 30000", "[1] * 15000 + [20000] + [0, 1] * 15000"]
 )

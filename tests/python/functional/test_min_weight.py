@@ -39,6 +39,7 @@ CASES: dict[str, dict[str, Any]] = {
     "window": {"window": (250, 100), "align": 100},
     "softcap and sink": {"softcap": 30.0, "sink": np.linspace(-1, 3, 4)},
     "dropout": {"dropout_p": 0.3, "rng": 5},
+    "gumbel": {"gumbel_temperature": 0.7, "rng": 5},
     "blocks": {
         "block_mask": heedful.BlockMask(
             np.random.default_rng(1).random((4, 4, 6)) < 0.7, (100, 128), (301, 700)
@@ -72,13 +73,13 @@ def test_results_and_gradients_are_those_of_what_was_kept(options: dict[str, Any
         query, key, value, **options, min_weight=EPSILON, return_lse=True, return_weights=True
     )
     options = dict(options)
-    dropout = options.pop("dropout_p", 0.0), options.pop("rng", 0)
+    random = {"dropout_p": options.pop("dropout_p", 0.0), "rng": options.get("rng", 0)}
     blocks = options.pop("block_mask", None)
     kept = (
         heedful.attention_weights(query, key, **options, block_mask=blocks, min_weight=EPSILON) > 0
     )
     mask = options.pop("mask", True) & kept
-    options |= {"mask": mask, "dropout_p": dropout[0], "rng": dropout[1]}
+    options |= {"mask": mask, **random}
     expected = reference.attention(query, key, value, **options)
     np.testing.assert_allclose(found, expected.out, atol=1e-12)
     np.testing.assert_allclose(lse, expected.lse, atol=1e-12)

@@ -200,7 +200,9 @@ def test_compiled_functions_are_passed_the_fields_of_a_call_in_order() -> None:
     assert shared == fields[: len(shared)]
     assert stub("attention_scores")[-len(shared) :] == shared
     for name in ("attention_backward", "attention_weights"):
-        assert stub(name)[-len(shared) - 2 :] == [*shared, "dropout_p", "seed"]
+        assert stub(name)[-len(shared) - 4 :] == [
+            *shared, "dropout_p", "seed", "key_dropout_p", "gumbel_temperature",
+        ]  # fmt: skip
 
 
 def names_of(entry: Entry, parameters: list[str]) -> list[str]:

@@ -12,7 +12,9 @@ from closeness import assert_as_accurate_as_numpy, assert_same_bits
 import heedful
 import reference
 
-NO_PART_OF_THE_SCORES = ("top_k", "dropout_p", "rng", "sink")
+NO_PART_OF_THE_SCORES = (
+    "top_k", "dropout_p", "key_dropout_p", "gumbel_temperature", "rng", "sink",
+)  # fmt: skip
 
 
 def options_of_scores(options: dict[str, Any]) -> dict[str, Any]:

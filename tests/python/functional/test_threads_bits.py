@@ -43,6 +43,7 @@ REPEATED = [
     "vit", "grouped_past_a_tile", "decode_grouped_split", "causal_past_tiles", "bias_past_a_tile",
     "dropout_half_past_tiles", "everything", "many_queries", "few_rows_split",
     "decode_with_everything", "top_k_past_tiles", "top_k_with_everything",
+    "gumbel_past_tiles", "gumbel_with_everything",
 ]  # fmt: skip
 
 
@@ -81,7 +82,7 @@ def one_item(call: Call, case: Case, item: int) -> Call:
 
 SEVERAL_ITEMS = [
     case for case in CASES
-    if len(case.B) == 1 and case.B[0] > 1 and not case.batches and "dropout_p" not in case.options
+    if len(case.B) == 1 and case.B[0] > 1 and not case.batches and "rng" not in case.options
 ]  # fmt: skip
 
 

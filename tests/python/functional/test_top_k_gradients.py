@@ -18,7 +18,10 @@ import heedful
 
 Array = NDArray[Any]
 TOP_K = [case for case in CASES if "top_k" in case.options]
-OF_NO_HEAD = [case for case in TOP_K if not (case.bias or case.alibi or case.sink)]
+OF_NO_HEAD = [
+    case for case in TOP_K
+    if not (case.bias or case.alibi or case.sink or "rng" in case.options)
+]  # fmt: skip
 
 
 def kept_by(query: Array, key: Array, **options: Any) -> NDArray[np.bool_]:

@@ -33,6 +33,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "softcap and scale": {"softcap": 1.5, "scale": 0.7},
     "sink": {"sink": np.array([0.5, -1.0, 2.0, 0.0])},
     "dropout": {"dropout_p": 0.3, "rng": 2**40 + 1},
+    "gumbel": {"gumbel_temperature": 0.7, "rng": 2**40 + 1},
+    "key_dropout": {"key_dropout_p": 0.3, "rng": 2**40 + 1},
     "all": {
         "causal": True, "align": "lower_right", "window": (300, None), "softcap": 2.0,
         "alibi_slopes": [0.5, 0.25, 0.1, 0.0], "sink": np.array([0.5, -1.0, 2.0, 0.0]),

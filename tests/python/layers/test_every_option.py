@@ -11,7 +11,7 @@ from every_option.layer_table import ROWS, Row
 from every_option.options import documented, in_signature, options_of
 from every_option.refusals import PUBLIC, Refusals
 from every_option.results import of_layer
-from every_option.values import ANY_ARRAY, BAD, BIAS, GOOD, ITEM_MASK, SIZE, TOKENS
+from every_option.values import ANY_ARRAY, BAD, BIAS, GOOD, ITEM_MASK, MORE, SIZE, TOKENS
 
 from heedful import layers
 
@@ -61,7 +61,9 @@ def test_an_option_of_making_changes_something(row: Row, name: str) -> None:
     if name in row.needed or value is None:
         assert name in row.needed or name in row.good, f"no value of {name} is known here"
         return
-    same = of_layer(make(row), row.inputs) == of_layer(make(row, **{name: value}), row.inputs)
+    more = MORE.get(name, {})
+    plain, changed = make(row, **more), make(row, **more, **{name: value})
+    same = of_layer(plain, row.inputs) == of_layer(changed, row.inputs)
     assert same == (name in row.idle)
 
 

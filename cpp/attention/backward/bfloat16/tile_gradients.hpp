@@ -87,7 +87,7 @@ class TileGradients {
       return sums.add_to(to, task_.item, task_.kv_head, tile_.first_row(), tile_.range.size(),
                          factor, task_.chunk == 0, batch_.has_totals());
     };
-    const bool dkey_finite = add(s_.dkey, call_.tensors.dkey, call_.problem.scale);
+    const bool dkey_finite = add(s_.dkey, call_.tensors.dkey, call_.problem.product_slope());
     const bool dvalue_finite = add(s_.dvalue, call_.tensors.dvalue, 1);
     record_overflow(dkey_finite && dvalue_finite);
   }
@@ -98,8 +98,8 @@ class TileGradients {
   // Whether a key of the tile may be hidden from a query of the panel.
   bool hides() const {
     const Panel<float>& panel = *s_.panel;
-    return call_.problem.has_masks() || panel.all.begin > tile_.range.begin ||
-           panel.all.end < tile_.range.end;
+    return call_.problem.has_masks() || call_.problem.key_dropout_p > 0 ||
+           panel.all.begin > tile_.range.begin || panel.all.end < tile_.range.end;
   }
 
   // Query and dout, as panels for scores and as rows of the batch; base, factor and delta.

@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 Mask = TypeVar("Mask", bound="Weighing")
 
 _MEMORY = 2**25  # bytes of weights that are held at a time
+_RANDOM = "dropout_p", "key_dropout_p", "gumbel_temperature", "rng"
 _RESTRICTIONS = {
     option.name
     for option in OPTIONS
-    if "attention_weights" not in option.absent and option.name not in ("dropout_p", "rng")
+    if "attention_weights" not in option.absent and option.name not in _RANDOM
 }
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from heedful._checks import as_array, flag, probability, real, size
+from heedful._checks import as_array, below_one, flag, probability, real, size
 from heedful.base._argument_names import argument_names
 from heedful.base._mode import Mode
 from heedful.base._parameter import Parameter
@@ -16,6 +16,11 @@ from heedful.base._types import Array, Backward, Rng, generator
 from heedful.functional import additive_attention, additive_attention_vjp
 from heedful.layers._typed import Typed
 from heedful.layers.attention._masks import check_mask_of_rows, mask_or_bias
+from heedful.layers.attention._noise import (
+    check_temperature,
+    noise_shown,
+    random_options,
+)
 from heedful.layers.attention._scores import Scores
 from heedful.layers.blocks._initial import kaiming
 from heedful.layers.blocks._linear import Linear
@@ -42,8 +47,9 @@ class AdditiveAttention(Typed):
         Width of key; None is d_model. value may have any width.
     bias : bool, default False
         Whether there is a b.
-    dropout : float, default 0
-        Of attention weights, in training.
+    dropout, key_dropout : float, default 0
+    gumbel_temperature : float, optional
+        In training, see :class:`MultiHeadAttention`.
     sink : bool, default False
         Whether a score without a value is learned, so that a query may attend to nothing.
     alibi : bool or float, default False
@@ -83,12 +89,16 @@ class AdditiveAttention(Typed):
     >>> dstate, dannotations = backward(np.ones_like(context))
     """
 
+    # of a layer that an earlier version pickled
+    key_dropout = 0.0
+    gumbel_temperature: float | None = None
     weight: Any  # a Parameter when assigned, an array when read
     sink: Any
 
     def __init__(
         self, d_model: int, units: int | None = None, *, kdim: int | None = None,
-        bias: bool = False, dropout: float = 0.0, sink: bool = False, alibi: bool | float = False,
+        bias: bool = False, dropout: float = 0.0, key_dropout: float = 0.0,
+        gumbel_temperature: float | None = None, sink: bool = False, alibi: bool | float = False,
         dtype: DTypeLike = np.float32, rng: Rng = None,
     ) -> None:  # fmt: skip
         super().__init__(dtype)
@@ -97,6 +107,8 @@ class AdditiveAttention(Typed):
         self.units = self.d_model if units is None else size("units", units)
         self.kdim = self.d_model if kdim is None else size("kdim", kdim)
         self.dropout = probability("dropout", dropout)
+        self.key_dropout = below_one("key_dropout", key_dropout)
+        self.gumbel_temperature = check_temperature(gumbel_temperature)
         slopes = alibi if isinstance(alibi, (bool, np.bool_)) else [real("alibi", alibi)]
         self.scores = Scores.of(1, None, None, slopes)
         self.sink = Parameter(np.zeros(1, self.dtype)) if flag("sink", sink) else None
@@ -161,8 +173,7 @@ class AdditiveAttention(Typed):
         pullback = None
         with argument_names(alibi_slopes="alibi"):
             if mode.training:
-                if self.dropout:
-                    options |= {"dropout_p": self.dropout, "rng": mode.seed()}
+                options |= random_options(self, mode)
                 found, pullback = additive_attention_vjp(*arrays, **options)
             else:
                 found = additive_attention(*arrays, **options)
@@ -191,7 +202,7 @@ class AdditiveAttention(Typed):
     def extra_repr(self) -> str:
         kdim = "" if self.kdim == self.d_model else f", kdim={self.kdim}"
         sink = "" if self.sink is None else ", sink=True"
-        return f"{self.d_model}, {self.units}{kdim}{self.scores.shown()}{sink}"
+        return f"{self.d_model}, {self.units}{kdim}{self.scores.shown()}{sink}{noise_shown(self)}"
 
 
 def _rows(name: str, array: Array) -> Array:

@@ -77,6 +77,10 @@ def without_dropout(model: Layer) -> Layer:
             layer.rate = 0.0
         elif isinstance(layer, (AdditiveAttention, MultiHeadAttention, RelativeAttention)):
             layer.dropout = 0.0
+        if isinstance(layer, (AdditiveAttention, MultiHeadAttention)):
+            layer.key_dropout, layer.gumbel_temperature = 0.0, None
+        if isinstance(layer, MultiHeadAttention):
+            layer.head_dropout = 0.0
     return model
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from heedful._checks import flag, named, positive, probability, size
+from heedful._checks import below_one, flag, named, positive, probability, size
 from heedful.base._argument_names import argument_names
 from heedful.base._mode import Mode
 from heedful.base._parameter import Parameter
@@ -24,6 +24,14 @@ from heedful.layers._typed import Typed
 from heedful.layers.attention._head_sizes import HeadSizes
 from heedful.layers.attention._input_projections import Projections, joined, make_projections
 from heedful.layers.attention._masks import check_mask_of_heads, mask_or_bias
+from heedful.layers.attention._noise import (
+    check_hard,
+    check_temperature,
+    drop_heads,
+    hard_vjp,
+    noise_shown,
+    random_options,
+)
 from heedful.layers.attention._scores import Scores
 from heedful.layers.blocks._initial import kaiming
 from heedful.layers.blocks._int8 import int8_shown, refuse_training
@@ -55,8 +63,20 @@ class MultiHeadAttention(Typed):
         Width D of a head; None is E / H.
     kdim, vdim : int, optional
         Widths of key and value; None is E.
-    dropout : float, default 0
-        Of attention weights, in training.
+    dropout, key_dropout, head_dropout : float, default 0
+        In training, the probabilities with which single weights are dropped; with which keys are
+        hidden from single queries before the softmax, so that the other keys share their weight
+        ("DropKey"); and with which whole heads of an item are dropped. What is left of weights and
+        heads is divided by 1 − probability. A query whose keys are all hidden attends to nothing.
+    gumbel_temperature : float, optional
+        In training, the weights are softmax((score + g) / gumbel_temperature) with Gumbel noise g:
+        random choices of keys, the harder the lower the temperature, which
+        :class:`heedful.training.AnnealTemperature` lowers step by step. In inference there is no
+        noise and no temperature: the weights are softmax(score), the frequencies of the choices.
+    hard : bool, default False
+        With a `gumbel_temperature`: each query attends to one key, in training the one of the
+        largest weight, in inference that of the highest score. The gradient is "straight-through":
+        that of value is of the choice itself, all others are those of the soft weights.
     bias : bool, default True
     causal : bool, default False
         Default of calls.
@@ -99,6 +119,10 @@ class MultiHeadAttention(Typed):
     Grouped heads: Ainslie et al. 2023, https://arxiv.org/abs/2305.13245. ALiBi: Press et al. 2022,
     https://arxiv.org/abs/2108.12409. Top-k: Gupta et al. 2021, https://arxiv.org/abs/2106.06899.
     Sinks: Xiao et al. 2024, https://arxiv.org/abs/2309.17453.
+    Dropout of keys: Li et al. 2023, https://arxiv.org/abs/2208.02646, of heads: Zhou et al. 2020,
+    https://arxiv.org/abs/2004.13342. Gumbel-softmax and straight-through gradients: Jang et al.
+    2017, https://arxiv.org/abs/1611.01144, with `hard` as ``nn.functional.gumbel_softmax`` of
+    PyTorch has it, which has noise in inference, too.
     Computes in `dtype`, whatever the input; threads may share it, see :class:`Layer`.
 
     Examples
@@ -120,7 +144,11 @@ class MultiHeadAttention(Typed):
     in_proj_weight: Any  # a Parameter when assigned, an array when read
     in_proj_bias: Any
     sink: Any
-    top_k: int | None = None  # of a layer that an earlier version pickled
+    # of a layer that an earlier version pickled
+    top_k: int | None = None
+    key_dropout = head_dropout = 0.0
+    gumbel_temperature: float | None = None
+    hard = False
     pruned_heads: tuple[int, ...] = ()
     pruned_kv_heads: tuple[int, ...] = ()
 
@@ -140,6 +168,10 @@ class MultiHeadAttention(Typed):
         scale: float | None = None,
         softcap: float | None = None,
         top_k: int | None = None,
+        key_dropout: float = 0.0,
+        head_dropout: float = 0.0,
+        gumbel_temperature: float | None = None,
+        hard: bool = False,
         sink: bool = False,
         alibi: bool | ArrayLike = False,
         dtype: DTypeLike = np.float32,
@@ -152,6 +184,10 @@ class MultiHeadAttention(Typed):
         self.kdim = self.d_model if kdim is None else size("kdim", kdim)
         self.vdim = self.d_model if vdim is None else size("vdim", vdim)
         self.dropout = probability("dropout", dropout)
+        self.key_dropout = below_one("key_dropout", key_dropout)
+        self.head_dropout = below_one("head_dropout", head_dropout)
+        self.gumbel_temperature = check_temperature(gumbel_temperature)
+        self.hard = check_hard(hard, self.gumbel_temperature, flag("sink", sink))
         self.causal = flag("causal", causal)
         base = (10000.0 if rotary else None) if isinstance(rotary, bool) else rotary
         self.rotary = 0.0 if base is None else positive("rotary", base)
@@ -257,23 +293,29 @@ class MultiHeadAttention(Typed):
             options["top_k"] = self.top_k
         out: Any
         pullback: Any = None
-        if mode.training and self.dropout:
-            options |= {"dropout_p": self.dropout, "rng": mode.seed()}
+        run: Any = attention_vjp
+        if mode.training:
+            options |= random_options(self, mode)
+        if self.hard and "gumbel_temperature" in options:
+            run = hard_vjp
+        elif self.hard and keys > 0:
+            options["top_k"] = 1
         with argument_names(alibi_slopes="alibi"):
             if mode.training:
-                out, pullback = attention_vjp(q, k, v, **options)
+                out, pullback = run(q, k, v, **options)
             else:
                 out = attention(q, k, v, **options) if cache is None else _read(cache, q, options)
         heads, *more = out if isinstance(out, tuple) else (out,)
         if observe is not None:
             observe(q, k if cache is None else cache.key.swapaxes(-2, -3), more.pop(0))
-        y, back_out = self.out_proj.compute(mode, joined(heads), residual)
+        dropped = drop_heads(self, mode, heads)
+        y, back_out = self.out_proj.compute(mode, joined(dropped(heads)), residual)
         result: Any = (y, *more) if return_weights else y
         if not mode.training:
             return result, _no_backward
 
         def backward(dy: Any, dweights: Any = None) -> Any:
-            gradients = pullback(back_out(dy).reshape(heads.shape), dweights=dweights)
+            gradients = pullback(dropped(back_out(dy).reshape(heads.shape)), dweights=dweights)
             if gradients.sink is not None:
                 self.add_gradient("sink", gradients.sink)
             dq, dk = (self._rotated(d, 0, inverse=True) for d in gradients[:2])
@@ -334,6 +376,7 @@ class MultiHeadAttention(Typed):
             shown += "" if width == self.d_model else f", {name}={width}"
         shown += f", dropout={self.dropout:g}" if self.dropout else ""
         shown += "" if self.top_k is None else f", top_k={self.top_k}"
+        shown += noise_shown(self)
         shown += self.scores.shown() + ("" if self.sink is None else ", sink=True")
         return shown + int8_shown(self.own_parameters().values())
 

@@ -46,6 +46,8 @@ class DecoderLayer(Typed):
         As in :class:`EncoderLayer`.
     num_kv_heads, scale, softcap, top_k, sink
         Of both attentions, see :class:`MultiHeadAttention`.
+    key_dropout, head_dropout, gumbel_temperature, hard
+        Of attention in training, see :class:`MultiHeadAttention`.
     rotary, alibi
         Of the self-attention, as positions of memory and x are unrelated.
     mixer : {"attention", "linear"}
@@ -85,6 +87,10 @@ class DecoderLayer(Typed):
         scale: float | None = None,
         softcap: float | None = None,
         top_k: int | None = None,
+        key_dropout: float = 0.0,
+        head_dropout: float = 0.0,
+        gumbel_temperature: float | None = None,
+        hard: bool = False,
         sink: bool = False,
         alibi: bool | ArrayLike = False,
         mixer: str = "attention",
@@ -96,7 +102,9 @@ class DecoderLayer(Typed):
         self.norm_first = flag("norm_first", norm_first)
         shared: dict[str, Any] = {
             "num_kv_heads": num_kv_heads, "dropout": rate, "bias": bias, "scale": scale,
-            "softcap": softcap, "top_k": top_k, "sink": sink, "dtype": self.dtype, "rng": rng,
+            "softcap": softcap, "top_k": top_k, "key_dropout": key_dropout,
+            "head_dropout": head_dropout, "gumbel_temperature": gumbel_temperature, "hard": hard,
+            "sink": sink, "dtype": self.dtype, "rng": rng,
             "known": ACROSS,
         }  # fmt: skip
         self.self_attn: Typed = make_mixer(
@@ -201,6 +209,8 @@ class Decoder(Stack[DecoderLayer]):
         Of each :class:`DecoderLayer`; eps and bias of the final norm too.
     num_kv_heads, rotary, scale, softcap, top_k, sink, alibi, mixer
         See :class:`DecoderLayer`.
+    key_dropout, head_dropout, gumbel_temperature, hard
+        Of attention in training, see :class:`MultiHeadAttention`.
     norm : bool, optional
         Whether there is a final norm; None: if `norm_first`.
     dtype : {float32, float64}
@@ -237,6 +247,10 @@ class Decoder(Stack[DecoderLayer]):
         scale: float | None = None,
         softcap: float | None = None,
         top_k: int | None = None,
+        key_dropout: float = 0.0,
+        head_dropout: float = 0.0,
+        gumbel_temperature: float | None = None,
+        hard: bool = False,
         sink: bool = False,
         alibi: bool | ArrayLike = False,
         mixer: str = "attention",
@@ -249,7 +263,9 @@ class Decoder(Stack[DecoderLayer]):
             return DecoderLayer(
                 d_model, num_heads, dff, rate, activation=activation, norm_first=norm_first,
                 eps=eps, bias=bias, num_kv_heads=num_kv_heads, rotary=rotary, scale=scale,
-                softcap=softcap, top_k=top_k, sink=sink, alibi=alibi, mixer=mixer, dtype=dtype,
+                softcap=softcap, top_k=top_k, key_dropout=key_dropout, head_dropout=head_dropout,
+                gumbel_temperature=gumbel_temperature, hard=hard, sink=sink, alibi=alibi,
+                mixer=mixer, dtype=dtype,
                 rng=rng,
             )  # fmt: skip
 

@@ -47,6 +47,8 @@ class EncoderLayer(Typed):
         Whether linear layers and norms have a bias.
     num_kv_heads, causal, rotary, scale, softcap, top_k, sink, alibi
         See :class:`MultiHeadAttention`.
+    key_dropout, head_dropout, gumbel_temperature, hard
+        Of attention in training, see :class:`MultiHeadAttention`.
     mixer : {"attention", "linear", "gating", "mlp", "fourier"}
         What `self_attn` is: :class:`MultiHeadAttention`, or one of its alternatives
         :class:`LinearAttention`, :class:`SpatialGating`, :class:`TokenMixing` and
@@ -90,6 +92,10 @@ class EncoderLayer(Typed):
         scale: float | None = None,
         softcap: float | None = None,
         top_k: int | None = None,
+        key_dropout: float = 0.0,
+        head_dropout: float = 0.0,
+        gumbel_temperature: float | None = None,
+        hard: bool = False,
         sink: bool = False,
         alibi: bool | ArrayLike = False,
         mixer: str = "attention",
@@ -103,7 +109,9 @@ class EncoderLayer(Typed):
         self.self_attn: Typed = make_mixer(
             mixer, d_model, num_heads, max_length=max_length, num_kv_heads=num_kv_heads,
             dropout=rate, bias=bias, causal=causal, rotary=rotary, scale=scale, softcap=softcap,
-            top_k=top_k, sink=sink, alibi=alibi, dtype=self.dtype, rng=rng,
+            top_k=top_k, key_dropout=key_dropout, head_dropout=head_dropout,
+            gumbel_temperature=gumbel_temperature, hard=hard, sink=sink, alibi=alibi,
+            dtype=self.dtype, rng=rng,
         )  # fmt: skip
         self.linear1 = Linear(d_model, dff, bias, activation=activation, dtype=dtype, rng=rng)
         self.linear2 = Linear(dff, d_model, bias, dtype=dtype, rng=rng)
@@ -179,6 +187,8 @@ class Encoder(Stack[EncoderLayer]):
         Of each :class:`EncoderLayer`; eps and bias of the final norm too.
     num_kv_heads, causal, rotary, scale, softcap, top_k, sink, alibi
         See :class:`MultiHeadAttention`.
+    key_dropout, head_dropout, gumbel_temperature, hard
+        Of attention in training, see :class:`MultiHeadAttention`.
     mixer, max_length
         See :class:`EncoderLayer`.
     norm : bool, optional
@@ -218,6 +228,10 @@ class Encoder(Stack[EncoderLayer]):
         scale: float | None = None,
         softcap: float | None = None,
         top_k: int | None = None,
+        key_dropout: float = 0.0,
+        head_dropout: float = 0.0,
+        gumbel_temperature: float | None = None,
+        hard: bool = False,
         sink: bool = False,
         alibi: bool | ArrayLike = False,
         mixer: str = "attention",
@@ -231,7 +245,9 @@ class Encoder(Stack[EncoderLayer]):
             return EncoderLayer(
                 d_model, num_heads, dff, rate, activation=activation, norm_first=norm_first,
                 eps=eps, bias=bias, num_kv_heads=num_kv_heads, causal=causal, rotary=rotary,
-                scale=scale, softcap=softcap, top_k=top_k, sink=sink, alibi=alibi, mixer=mixer,
+                scale=scale, softcap=softcap, top_k=top_k, key_dropout=key_dropout,
+                head_dropout=head_dropout, gumbel_temperature=gumbel_temperature, hard=hard,
+                sink=sink, alibi=alibi, mixer=mixer,
                 max_length=max_length, dtype=dtype, rng=rng,
             )  # fmt: skip
 

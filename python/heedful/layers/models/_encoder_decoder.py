@@ -28,6 +28,8 @@ class EncoderDecoder(Typed):
         Of each layer, see :class:`EncoderLayer`; eps and bias of the two final norms too.
     num_kv_heads, rotary, scale, softcap, top_k, sink, alibi
         See :class:`EncoderLayer` and :class:`DecoderLayer`.
+    key_dropout, head_dropout, gumbel_temperature, hard
+        Of attention in training, see :class:`MultiHeadAttention`.
     mixer : {"attention", "linear"}
         Of all layers, see :class:`DecoderLayer`.
     dtype : {float32, float64}
@@ -66,6 +68,10 @@ class EncoderDecoder(Typed):
         scale: float | None = None,
         softcap: float | None = None,
         top_k: int | None = None,
+        key_dropout: float = 0.0,
+        head_dropout: float = 0.0,
+        gumbel_temperature: float | None = None,
+        hard: bool = False,
         sink: bool = False,
         alibi: bool | ArrayLike = False,
         mixer: str = "attention",
@@ -76,7 +82,9 @@ class EncoderDecoder(Typed):
         shared: dict[str, Any] = {
             "norm": True, "activation": activation, "norm_first": norm_first, "eps": eps,
             "bias": bias, "num_kv_heads": num_kv_heads, "rotary": rotary, "scale": scale,
-            "softcap": softcap, "top_k": top_k, "sink": sink, "alibi": alibi, "dtype": dtype,
+            "softcap": softcap, "top_k": top_k, "key_dropout": key_dropout,
+            "head_dropout": head_dropout, "gumbel_temperature": gumbel_temperature, "hard": hard,
+            "sink": sink, "alibi": alibi, "dtype": dtype,
             "rng": generator(rng), "mixer": one_of("mixer", mixer, ACROSS),
         }  # fmt: skip
         encoder_layers = size("num_encoder_layers", num_encoder_layers)

@@ -48,6 +48,8 @@ class LanguageModel(Typed):
         Whether the projection shares the embedding's weight.
     num_kv_heads, scale, softcap, top_k, sink
         See :class:`MultiHeadAttention`.
+    key_dropout, head_dropout, gumbel_temperature, hard
+        Of attention in training, see :class:`MultiHeadAttention`.
     window : int, optional
         Maximum number of previous tokens that a token attends to; None is all.
     mixer : {"attention", "linear", "gating"}
@@ -90,6 +92,10 @@ class LanguageModel(Typed):
         scale: float | None = None,
         softcap: float | None = None,
         top_k: int | None = None,
+        key_dropout: float = 0.0,
+        head_dropout: float = 0.0,
+        gumbel_temperature: float | None = None,
+        hard: bool = False,
         sink: bool = False,
         window: int | None = None,
         mixer: str = "attention",
@@ -120,7 +126,9 @@ class LanguageModel(Typed):
         self.encoder = Encoder(
             num_layers, d_model, num_heads, dff, rate, activation=activation,
             norm_first=True, causal=True, rotary=kind == "rotary", alibi=kind == "alibi",
-            num_kv_heads=num_kv_heads, scale=scale, softcap=softcap, top_k=top_k, sink=sink,
+            num_kv_heads=num_kv_heads, scale=scale, softcap=softcap, top_k=top_k,
+            key_dropout=key_dropout, head_dropout=head_dropout,
+            gumbel_temperature=gumbel_temperature, hard=hard, sink=sink,
             mixer=mixer, max_length=self.max_length, dtype=dtype, rng=rng,
         )  # fmt: skip
         for layer in self.encoder.layers:

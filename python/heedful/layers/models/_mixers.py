@@ -20,6 +20,7 @@ ACROSS = ("attention", "linear")  # also from one sequence to another
 # of attention alone, with the values of layers that do without
 _DEFAULTS = {
     "num_kv_heads": None, "rotary": False, "scale": None, "softcap": None, "top_k": None,
+    "key_dropout": 0.0, "head_dropout": 0.0, "gumbel_temperature": None, "hard": False,
     "sink": False, "alibi": False,
 }  # fmt: skip
 
@@ -43,7 +44,7 @@ def make_mixer(
         shared["num_kv_heads"] = options.pop("num_kv_heads", None)
     for name, value in options.items():
         default = _DEFAULTS[name]
-        if value is not default:
+        if type(value) is not type(default) or value != default:
             raise ValueError(f"{name} must be {default} with mixer={kind!r}: got {named(value)}")
     if kind == "linear":
         return LinearAttention(d_model, num_heads, causal=causal, **shared)

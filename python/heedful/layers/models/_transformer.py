@@ -50,6 +50,8 @@ class Transformer(EncoderDecoder):
         distances subtracted from the scores, in self-attention.
     num_kv_heads, scale, softcap, top_k, sink
         See :class:`MultiHeadAttention`.
+    key_dropout, head_dropout, gumbel_temperature, hard
+        Of attention in training, see :class:`MultiHeadAttention`.
     mixer : {"attention", "linear"}
         Of all layers, see :class:`DecoderLayer`; "linear" needs sinusoidal positions.
     padding_idx : int, optional
@@ -103,6 +105,10 @@ class Transformer(EncoderDecoder):
         scale: float | None = None,
         softcap: float | None = None,
         top_k: int | None = None,
+        key_dropout: float = 0.0,
+        head_dropout: float = 0.0,
+        gumbel_temperature: float | None = None,
+        hard: bool = False,
         sink: bool = False,
         mixer: str = "attention",
         padding_idx: int | None = None,
@@ -117,7 +123,9 @@ class Transformer(EncoderDecoder):
         super().__init__(
             d_model, num_heads, num_layers, num_layers, dff, rate, activation=activation,
             norm_first=norm_first, eps=eps, bias=bias, num_kv_heads=num_kv_heads,
-            rotary=kind == "rotary", scale=scale, softcap=softcap, top_k=top_k, sink=sink,
+            rotary=kind == "rotary", scale=scale, softcap=softcap, top_k=top_k,
+            key_dropout=key_dropout, head_dropout=head_dropout,
+            gumbel_temperature=gumbel_temperature, hard=hard, sink=sink,
             alibi=kind == "alibi", mixer=mixer, dtype=dtype, rng=rng,
         )  # fmt: skip
         self.padding_idx = padding_idx

@@ -1,4 +1,4 @@
-"""Schedules: learning rates as functions of the step."""
+"""Schedules: learning rates and temperatures as functions of the step."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from heedful._checks import is_integer, named, not_negative, size
+from heedful._checks import is_integer, named, not_negative, positive, size
 
-# from the number of the step, 0 for the first, to its learning rate
+# from the number of the step, 0 for the first, to its learning rate or temperature
 Schedule: TypeAlias = Callable[[int], float]
 
 
@@ -81,6 +81,66 @@ class InverseSquareRoot:
         return self.lr * min(count / self.warmup_steps, math.sqrt(self.warmup_steps / count))
 
 
+class LinearAnnealing:
+    """From `first` to `final` along a line.
+
+    Parameters
+    ----------
+    first, final : float
+        At step 0, and from step `total_steps` on.
+    total_steps : int
+
+    Notes
+    -----
+    For the temperature of Gumbel attention, see :class:`AnnealTemperature`, or a learning rate.
+
+    Examples
+    --------
+    >>> from heedful.training import LinearAnnealing
+    >>> schedule = LinearAnnealing(1.0, 0.2, total_steps=4)
+    >>> [round(schedule(step), 3) for step in range(6)]
+    [1.0, 0.8, 0.6, 0.4, 0.2, 0.2]
+    """
+
+    def __init__(self, first: float, final: float, total_steps: int) -> None:
+        self.first, self.final = not_negative("first", first), not_negative("final", final)
+        self.total_steps = size("total_steps", total_steps)
+
+    def __call__(self, step: int) -> float:
+        progress = min(step / self.total_steps, 1)
+        return self.first + (self.final - self.first) * progress
+
+
+class ExponentialAnnealing:
+    """From `first` to `final` by the same factor at every step.
+
+    Parameters
+    ----------
+    first, final : float
+        Above 0: at step 0, and from step `total_steps` on.
+    total_steps : int
+
+    Notes
+    -----
+    As :class:`LinearAnnealing`; Jang et al. 2017, https://arxiv.org/abs/1611.01144, anneal so.
+
+    Examples
+    --------
+    >>> from heedful.training import ExponentialAnnealing
+    >>> schedule = ExponentialAnnealing(1.0, 0.0625, total_steps=4)
+    >>> [schedule(step) for step in range(6)]
+    [1.0, 0.5, 0.25, 0.125, 0.0625, 0.0625]
+    """
+
+    def __init__(self, first: float, final: float, total_steps: int) -> None:
+        self.first, self.final = positive("first", first), positive("final", final)
+        self.total_steps = size("total_steps", total_steps)
+
+    def __call__(self, step: int) -> float:
+        progress = min(step / self.total_steps, 1)
+        return float(self.first * (self.final / self.first) ** progress)
+
+
 class Constant:
     """The same rate at every step."""
 
@@ -89,6 +149,9 @@ class Constant:
 
     def __call__(self, step: int) -> float:
         return self.lr
+
+
+NAMED = WarmupCosine, InverseSquareRoot, LinearAnnealing, ExponentialAnnealing
 
 
 def as_schedule(given: Any) -> Schedule:
@@ -108,7 +171,7 @@ def described(schedule: Schedule) -> float | str:
     """The description of a schedule in the file of a training: of a function its name alone."""
     if isinstance(schedule, Constant):
         return schedule.lr
-    if isinstance(schedule, (WarmupCosine, InverseSquareRoot)):
+    if isinstance(schedule, NAMED):
         settings = ", ".join(f"{name}={value}" for name, value in vars(schedule).items())
         return f"{type(schedule).__name__}({settings})"
     return str(getattr(schedule, "__qualname__", type(schedule).__qualname__))

@@ -1,0 +1,308 @@
+"""Gumbel noise: what it is bit by bit, how it chooses, and that it is not stored."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from typing import Any
+
+import numpy as np
+import pytest
+from closeness import assert_same_bits
+from numpy.typing import NDArray
+from philox import gumbel_noise
+
+import heedful
+import reference
+
+Array = NDArray[Any]
+SEEDS = [0, 1, 2**32 - 1, 2**32, 2**63 + 12345, 2**64 - 1]
+SHAPES = [(1, 1, 1, 1), (2, 3, 5, 7), (1, 2, 33, 97), (2, 1, 197, 389), (3, 4, 1, 1025)]
+
+
+def draw(rng: np.random.Generator, shape: tuple[int, int, int, int], dtype: Any) -> list[Array]:
+    items, heads, queries, keys = shape
+    shapes = (items, heads, queries, 8), (items, heads, keys, 8), (items, heads, keys, 3)
+    return [rng.standard_normal(shape).astype(dtype) for shape in shapes]
+
+
+# --- the noise
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_the_noise_is_that_of_the_counters(
+    shape: tuple[int, int, int, int], seed: int, rng: np.random.Generator
+) -> None:
+    """Where all scores are equal, logarithms of weights are differences of noise."""
+    query, key, value = draw(rng, shape, np.float64)
+    _, lse, weights = heedful.attention(
+        query, key, value, scale=0.0, gumbel_temperature=1.0, rng=seed, return_lse=True,
+        return_weights=True,
+    )  # fmt: skip
+    items, heads, queries, keys = shape
+    noise = gumbel_noise(np.arange(items), heads, queries, keys, seed)
+    np.testing.assert_allclose(np.log(weights) + lse[..., None], noise, rtol=1e-13, atol=1e-13)
+
+
+def test_the_noise_does_not_depend_on_type_or_processor_level(
+    rng: np.random.Generator, dtype: np.dtype[Any]
+) -> None:
+    query, key, value = draw(rng, (2, 2, 33, 97), dtype)
+    _, weights = heedful.attention(
+        query, key, value, scale=0.0, gumbel_temperature=0.5, rng=3, return_weights=True
+    )
+    noise = gumbel_noise(np.arange(2), 2, 33, 97, 3)
+    exact = np.exp(2 * (noise - noise.max(-1, keepdims=True)))
+    exact /= exact.sum(-1, keepdims=True)
+    np.testing.assert_allclose(weights, exact, rtol=3e-6, atol=1e-30)
+
+
+def test_restrictions_do_not_move_the_noise(rng: np.random.Generator) -> None:
+    query, key, _ = draw(rng, (1, 2, 97, 97), np.float64)
+    options = {"gumbel_temperature": 0.7, "rng": 1}
+    dense = heedful.attention_weights(query, key, **options)
+    seen = np.tri(97, dtype=bool) & ~np.tri(97, k=-21, dtype=bool)
+    expected = np.where(seen, dense, 0)
+    expected /= expected.sum(-1, keepdims=True)
+    windowed = heedful.attention_weights(query, key, causal=True, window=(20, None), **options)
+    np.testing.assert_allclose(windowed, expected, rtol=1e-11)
+    np.testing.assert_allclose(
+        heedful.attention_weights(query, key, mask=seen, **options), expected, rtol=1e-11
+    )
+    rows = heedful.attention_weights(query, key, rows=[3, 96], **options)
+    np.testing.assert_allclose(rows, dense[..., [3, 96], :], rtol=1e-12)
+
+
+def test_dropout_and_noise_of_one_seed_are_independent(rng: np.random.Generator) -> None:
+    query, key, value = draw(rng, (4, 4, 97, 97), np.float32)
+    options = {"gumbel_temperature": 1.0, "key_dropout_p": 0.3, "dropout_p": 0.5, "rng": 9}
+    _, weights = heedful.attention(query, key, value, scale=0.0, return_weights=True, **options)
+    seen = heedful.attention_weights(query, key, scale=0.0, key_dropout_p=0.3, rng=9) > 0
+    kept, noise = weights > 0, gumbel_noise(np.arange(4), 4, 97, 97, 9)
+    count = noise.size
+    assert abs(np.corrcoef(kept[seen], noise[seen])[0, 1]) < 4 / np.sqrt(0.7 * count)
+    assert abs(np.corrcoef(seen.ravel(), noise.ravel())[0, 1]) < 4 / np.sqrt(count)
+    assert abs(kept[seen].mean() - 0.5) < 4 * 0.5 / np.sqrt(0.7 * count)
+
+
+@pytest.mark.parametrize("axis", ["item", "head", "query", "key", "seed"])
+def test_neighbours_have_independent_noise(axis: str) -> None:
+    """With one key and no score, lse is the noise."""
+    many = np.zeros((40, 40, 64, 1), np.float32)
+    keys = np.zeros((40, 40, 2, 1), np.float32)
+
+    def noise(seed: int, key: int) -> Array:
+        _, lse = heedful.attention(
+            many, keys, keys, gumbel_temperature=1.0, rng=seed, return_lse=True,
+            mask=np.arange(2) == key,
+        )  # fmt: skip
+        return lse
+
+    first = noise(1, 0)
+    second = {
+        "item": lambda: np.roll(first, 1, 0), "head": lambda: np.roll(first, 1, 1),
+        "query": lambda: np.roll(first, 1, 2), "key": lambda: noise(1, 1),
+        "seed": lambda: noise(2, 0),
+    }[axis]()  # fmt: skip
+    assert abs(np.corrcoef(first.ravel(), second.ravel())[0, 1]) < 4 / np.sqrt(first.size)
+    assert abs(first.mean() - 0.5772157) < 4 * np.pi / np.sqrt(6 * first.size)
+
+
+# --- choices
+
+
+ROWS = (50, 8, 500)  # of queries with the same scores
+SCORES = np.log([0.3, 0.2, 0.1, 0.1, 0.08, 0.07, 0.05, 0.04, 0.03, 0.02, 0.01])
+CRITICAL = 29.588  # of χ² with ten degrees of freedom, exceeded once in a thousand times
+
+
+def chosen(seed: int, temperature: float = 1e-6) -> Array:
+    """How often each key is chosen."""
+    query, key = np.zeros((*ROWS, 1), np.float32), np.zeros((*ROWS[:2], len(SCORES), 1), np.float32)
+    weights = heedful.attention_weights(
+        query, key, bias=SCORES, gumbel_temperature=temperature, rng=seed
+    )
+    assert weights.max(-1).mean() > 0.9999
+    return np.bincount(weights.argmax(-1).ravel(), minlength=len(SCORES))
+
+
+def chi_square(counts: Array, probabilities: Array) -> float:
+    expected = counts.sum() * probabilities
+    return float(((counts - expected) ** 2 / expected).sum())
+
+
+@pytest.mark.parametrize("seed", [1, 2, 2**63 + 5])
+def test_keys_are_chosen_as_often_as_softmax_weighs_them(seed: int) -> None:
+    """200,000 choices. A frequency that is off by 2 % of itself, up and down in turns, adds 80 to a
+    χ² of 10 on average, so that it is detected with a probability of 99.9 %: see the next test."""
+    assert chi_square(chosen(seed), np.exp(SCORES)) < CRITICAL
+
+
+@pytest.mark.parametrize("seed", [1, 2, 2**63 + 5])
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_frequencies_off_by_two_percent_would_be_detected(seed: int, sign: int) -> None:
+    shares = np.exp(SCORES) * (1 + 0.02 * sign * (-1.0) ** np.arange(len(SCORES)))
+    assert chi_square(chosen(seed), shares / shares.sum()) > CRITICAL
+
+
+def test_choices_by_top_k_are_without_replacement() -> None:
+    """Kool et al. 2019: the second of two keys is drawn from the others."""
+    query, key = np.zeros((*ROWS, 1), np.float32), np.zeros((*ROWS[:2], len(SCORES), 1), np.float32)
+    weights = heedful.attention_weights(
+        query, key, bias=SCORES, gumbel_temperature=1.0, rng=5, top_k=2
+    )
+    pairs = np.sort(np.argsort(-weights, axis=-1)[..., :2], -1).reshape(-1, 2)
+    counts = np.zeros((len(SCORES),) * 2)
+    np.add.at(counts, tuple(pairs.T), 1)
+    p = np.exp(SCORES)
+    exact = p[:, None] * p / (1 - p[:, None])
+    above = np.triu_indices(len(p), 1)
+    found = chi_square(counts[above], (exact + exact.T)[above])
+    assert found < 91.9  # χ² with 54 degrees of freedom exceeds it once in a thousand times
+
+
+@pytest.mark.parametrize("name", ["prefill", "decode"])
+def test_as_the_temperature_falls_weights_become_one_hot(
+    name: str, rng: np.random.Generator, wide_dtype: np.dtype[Any]
+) -> None:
+    query, key, value = draw(rng, (1, 2, 53 if name == "prefill" else 1, 1031), wide_dtype)
+    exact = reference.steps(query, key, value, gumbel_temperature=1.0, rng=3)
+    best = exact.logits.argmax(-1)
+    for temperature in (1e-3, 1e-9, 1e-39, 1e-300):
+        out, weights = heedful.attention(
+            query, key, value, gumbel_temperature=temperature, rng=3, return_weights=True
+        )
+        np.testing.assert_array_equal(weights.argmax(-1), best)
+        assert (weights.max(-1) > 0.999).mean() > (0.9 if temperature > 1e-9 else 0.9999)
+    np.testing.assert_array_equal(
+        out, np.take_along_axis(value, best[..., None].repeat(3, -1), axis=-2)
+    )
+
+
+def test_a_sink_has_no_noise_and_is_divided(rng: np.random.Generator) -> None:
+    query, key, value = draw(rng, (1, 2, 33, 97), np.float64)
+    options = {"gumbel_temperature": 0.5, "rng": 3}
+    sink = np.array([1.5, -0.5])
+    (out, lse), pullback = heedful.attention_vjp(
+        query, key, value, sink=sink, return_lse=True, **options
+    )
+    without = heedful.attention(query, key, value, return_lse=True, **options)
+    share = 1 / (1 + np.exp(2 * sink[:, None] - without[1]))
+    np.testing.assert_allclose(out, without[0] * share[..., None], rtol=1e-12)
+    np.testing.assert_allclose(lse, np.logaddexp(without[1], 2 * sink[:, None]), rtol=1e-12)
+    dout = rng.standard_normal(out.shape)
+    step = 1e-6
+    slopes = [
+        ((heedful.attention(query, key, value, sink=sink + step * unit, **options)
+          - heedful.attention(query, key, value, sink=sink - step * unit, **options))
+         * dout).sum() / (2 * step)
+        for unit in np.eye(2)
+    ]  # fmt: skip
+    np.testing.assert_allclose(pullback(dout).sink, slopes, rtol=1e-6, atol=1e-9)
+
+
+# --- seeds
+
+
+def test_the_pullback_and_attention_backward_have_the_noise_of_the_call(
+    rng: np.random.Generator,
+) -> None:
+    query, key, value = draw(rng, (1, 2, 33, 97), np.float64)
+    dout = rng.standard_normal((1, 2, 33, 3))
+    generator = np.random.default_rng(4)
+    options = {"gumbel_temperature": 0.5, "key_dropout_p": 0.2}
+    (out, lse), pullback = heedful.attention_vjp(
+        query, key, value, rng=generator, return_lse=True, **options
+    )
+    seed = int(np.random.default_rng(4).integers(0, 2**64, dtype=np.uint64))
+    again = heedful.attention_backward(dout, query, key, value, out, lse, rng=seed, **options)
+    for found, expected in zip(pullback(dout)[:3], again[:3], strict=True):
+        assert_same_bits(found, expected)
+
+
+@pytest.mark.parametrize("seed", [None, np.random.default_rng(0)], ids=["none", "generator"])
+@pytest.mark.parametrize("options", [{"gumbel_temperature": 0.5}, {"key_dropout_p": 0.5}], ids=str)
+def test_attention_backward_requires_the_seed_as_an_integer(
+    options: dict[str, Any], seed: Any
+) -> None:
+    array = np.ones((1, 1, 3, 2))
+    out, lse = heedful.attention(array, array, array, rng=1, return_lse=True, **options)
+    with pytest.raises(ValueError, match=r"\Arng must be "):
+        heedful.attention_backward(array, array, array, array, out, lse, rng=seed, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "message"),
+    [
+        ({"gumbel_temperature": 0.5}, ValueError,
+         "rng must be a seed or a generator with gumbel_temperature: got None"),
+        ({"gumbel_temperature": 0, "rng": 1}, ValueError,
+         "gumbel_temperature must be finite and above 0: got 0"),
+        ({"gumbel_temperature": -1.0, "rng": 1}, ValueError,
+         "gumbel_temperature must be finite and above 0: got -1.0"),
+        ({"gumbel_temperature": np.nan, "rng": 1}, ValueError,
+         "gumbel_temperature must be finite and above 0: got nan"),
+        ({"gumbel_temperature": np.inf, "rng": 1}, ValueError,
+         "gumbel_temperature must be finite and above 0: got inf"),
+        ({"gumbel_temperature": "cold", "rng": 1}, TypeError,
+         "gumbel_temperature must be a number: got 'cold'"),
+        ({"key_dropout_p": 1.0}, ValueError, r"key_dropout_p must lie in \[0, 1\): got 1.0"),
+        ({"key_dropout_p": np.nan}, ValueError, r"key_dropout_p must lie in \[0, 1\): got nan"),
+    ],
+)  # fmt: skip
+def test_wrong_values_are_refused_in_one_sentence(
+    options: dict[str, Any], kind: type[Exception], message: str
+) -> None:
+    x = np.ones((1, 1, 3, 2))
+    for call in (heedful.attention, heedful.attention_vjp):
+        with pytest.raises(kind, match=rf"\A{message}\Z"):
+            call(x, x, x, **options)
+    with pytest.raises(kind, match=rf"\A{message}\Z"):
+        heedful.additive_attention(x, x, x, np.ones(2), **options)
+
+
+# --- memory
+
+
+MEASURE = """
+    import numpy as np
+    import heedful
+
+    def peak(name):
+        with open("/proc/self/status") as status:
+            return next(int(line.split()[1]) * 1024 for line in status if name in line)
+
+    options = {options}
+    rng = np.random.default_rng(0)
+    small = np.ones((1, 1, 64, 16), np.float32)
+    heedful.attention_vjp(small, small, small, **options)[1](small)
+    x = rng.standard_normal((4, 1, 1, 16384, 16), dtype=np.float32)
+    before = peak("VmRSS")
+    with open("/proc/self/clear_refs", "w") as clear:
+        clear.write("5")  # the peak starts here
+    out, pullback = heedful.attention_vjp(*x[:3], **options)
+    made = pullback(x[3])
+    print(peak("VmHWM") - before - out.nbytes - sum(one.nbytes for one in made[:3]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+@pytest.mark.parametrize(
+    "options",
+    ["{'gumbel_temperature': 0.5, 'rng': 1}", "{'key_dropout_p': 0.5, 'rng': 1}"],
+    ids=["noise", "dropout of keys"],
+)
+def test_16384_queries_and_keys_need_little_memory(options: str) -> None:
+    """The noise alone would be 1.1 GB."""
+    result = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(MEASURE).replace("{options}", options)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert int(result.stdout) < 32 * 2**20
