@@ -23,6 +23,7 @@ import bench_masks
 import bench_memory
 import bench_min_weight
 import bench_neighbours
+import bench_normalizers
 import bench_overhead
 import bench_sparse
 import bench_threads
@@ -53,6 +54,7 @@ TOPICS = [
     bench_additive.TOPIC,
     bench_top_k.TOPIC,
     bench_gumbel.TOPIC,
+    bench_normalizers.TOPIC,
 ]
 
 if __name__ == "__main__":

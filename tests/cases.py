@@ -308,6 +308,39 @@ CASES = [
       B=(4,), H=4, Hkv=2, Lq=33, Lk=97, D=13, Dv=9, mask="B1QK", density=0.9, bias="1HQK",
       bias_density=0.9, alibi="BH", sink=True),
 ]  # fmt: skip
+# other normalisers, which have no lse: tests/python/functional/test_entmax.py and its neighbours
+ENTMAX_CASES = [
+    C("sparsemax", {"normalizer": "sparsemax"}, Lq=33, Lk=97, D=16, Dv=12),
+    C("entmax15", {"normalizer": "entmax15"}, Lq=33, Lk=97, D=16, Dv=12),
+    C("entmax_other", {"normalizer": 1.3}, Lq=33, Lk=97, D=16, Dv=12),
+    C("entmax_nearly_softmax", {"normalizer": 1.02}, Lq=17, Lk=33, D=5, Dv=7),
+    C("entmax_per_head", {"normalizer": (1.5, 2.0, 1.25, 1.75)}, H=4, Hkv=2, Lq=7, Lk=65, D=8,
+      Dv=9),
+    C("entmax15_past_tiles", {"normalizer": "entmax15"}, B=(1,), H=4, Hkv=2, Lq=101, Lk=1030, D=24,
+      Dv=40, large=True),
+    C("sparsemax_nearly_dense", {"normalizer": "sparsemax", "scale": 1e-3}, B=(1,), H=1, Lq=25,
+      Lk=401, D=8, Dv=33),
+    C("entmax15_of_large_scores", {"normalizer": "entmax15", "scale": 40.0}, B=(1,), H=2, Lq=65,
+      Lk=601, D=16, Dv=12),
+    C("entmax15_causal", {**CAUSAL_AT_THE_END, "normalizer": "entmax15"}, B=(1,), H=2, Lq=97,
+      Lk=601, D=16, Dv=12),
+    C("sparsemax_decode", {"normalizer": "sparsemax"}, B=(2,), H=4, Hkv=2, Lq=1, Lk=1283, D=32,
+      Dv=24),
+    C("entmax15_many_queries", {"normalizer": "entmax15"}, B=(1,), H=2, Hkv=1, Lq=1123, Lk=33, D=8,
+      Dv=9),
+    C("entmax15_blocks", {"normalizer": "entmax15"}, blocks="H", density=0.5, Lq=65, Lk=97, D=16,
+      Dv=12),
+    C("entmax15_shared_bias", {"softcap": 2.5, "normalizer": "entmax15"}, bias="HQK",
+      bias_density=0.9, B=(3,), H=2, Lq=25, Lk=65, D=8, Dv=9),
+    C("sparsemax_bias_keys", {"normalizer": "sparsemax"}, bias="B11K", B=(3,), Lq=25, Lk=65, D=8,
+      Dv=9),
+    C("entmax_bias_queries", {"normalizer": 1.3}, bias="BHQ1", B=(3,), Lq=25, Lk=65, D=8, Dv=9),
+    C("entmax_with_everything",
+      {**CAUSAL_AT_THE_END, **DROPOUT, **LENGTHS, "window": (40, None), "softcap": 3.0,
+       "scale": 0.9, "normalizer": (1.5, 1.2, 2.0, 1.5)},
+      B=(4,), H=4, Hkv=2, Lq=33, Lk=97, D=13, Dv=9, mask="B1QK", density=0.9, bias="1HQK",
+      bias_density=0.9, alibi="BH"),
+]  # fmt: skip
 CASE = {case.name: case for case in CASES}
 SMALL_CASES = [case for case in CASES if not case.large]
 assert len(CASE) == len(CASES), "two cases have the same name"

@@ -17,7 +17,7 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 # Each folder of cpp/attention/ may include those before it.
-ATTENTION = ("problem", "scores", "softmax", "forward", "backward", "top_k")
+ATTENTION = ("problem", "scores", "softmax", "forward", "backward", "top_k", "entmax")
 
 ROOT = Path(__file__).resolve().parents[1]
 PLACES = (

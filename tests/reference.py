@@ -7,6 +7,7 @@
 With a sink: lse = log(Σⱼ exp(scoresⱼ) + exp(sink))
 With gumbel_temperature τ: scores and sink, the scores after adding noise, are divided by τ
 With top_k: the keys of a row's k highest scores alone are allowed
+With another normalizer: weights of entmax.py; lse is that of softmax, and means nothing
 
 Arrays are (…, H, L, D) as in heedful's layout "bhld". `dtype` is the type that everything is
 computed in: float64 for the oracle, float32 for the plain implementation that others are compared
@@ -18,6 +19,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+from entmax import alphas_of, entmax
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 from philox import KEY_DROPOUT, gumbel_noise, kept_weights
 
@@ -52,6 +54,7 @@ class Steps(NamedTuple):
     probability: Array  # weights before dropout
     logits: Array  # (…, H, Lq, Lk): what softmax sees, and what top_k selects from
     slope: float  # d logit / d score
+    entmax_slope: Array | None
     sinks: Array  # (…, H, Lq), among the logits
     dropout: Array | float  # 0 or 1/(1 − p)
     result: Forward
@@ -81,6 +84,7 @@ def steps(
     q_lengths: ArrayLike | None = None,
     kv_lengths: ArrayLike | None = None,
     top_k: int | None = None,
+    normalizer: Any = "softmax",
     scale: float | None = None,
     softcap: float | None = None,
     alibi_slopes: ArrayLike | None = None,
@@ -172,6 +176,12 @@ def steps(
         lse = np.where(total == 0, -np.inf, top + np.log(divisor)).astype(dtype)
         probability = np.where(allowed, np.exp(logits - lse[..., None]), 0)
 
+    alphas, entmax_slope = alphas_of(normalizer, heads), None
+    if alphas is not None:
+        probability, entmax_slope = entmax(logits, alphas)
+        exponentials, divisor = probability, np.ones_like(divisor)
+        allowed = allowed & (probability > 0)  # the others do not matter
+
     dropout: Array | float = 1.0
     if dropout_p:
         kept = kept_weights(*pairs, dropout_p, rng)
@@ -180,7 +190,7 @@ def steps(
     out = product_over_allowed(exponentials / divisor[..., None] * dropout, allowed, value)
     return Steps(
         query, key, value, allowed, exists, cap_derivative, scale,
-        probability, logits, slope, sinks, dropout,
+        probability, logits, slope, entmax_slope, sinks, dropout,
         Forward(out, lse, probability * dropout, scores),
     )  # fmt: skip
 
@@ -231,6 +241,10 @@ def attention_backward(
             delta = delta - np.where(s.exists, dlse, 0)
         dprob = np.where(s.allowed, dprob * s.dropout, 0)
         dscores = np.where(s.allowed, s.probability * (dprob - delta[..., None]), 0)
+        if s.entmax_slope is not None:
+            total = s.entmax_slope.sum(axis=-1, keepdims=True)
+            mean = (s.entmax_slope * dprob).sum(axis=-1, keepdims=True)
+            dscores = s.entmax_slope * (dprob - mean / np.where(total == 0, 1, total))
         dscores = dscores * np.asarray(s.slope, dtype)  # those of logits until here
         dlogits = np.where(s.allowed, dscores * s.cap_derivative, 0) * np.asarray(s.scale, dtype)
 

@@ -1,4 +1,4 @@
-// attention_backward, additive_backward, top_k_backward
+// attention_backward, additive_backward, top_k_backward, entmax_backward
 #include <atomic>
 
 #include "attention/backward/backward.hpp"
@@ -21,9 +21,10 @@ bool is_shared(const py::object& dbias, const Problem& problem) {
   return own > 0 && array.size() / own < problem.num_items * problem.num_heads;
 }
 
-// kept: those of top_k_forward, or None where queries attend to all keys that they see.
+// kept: those of top_k_forward, or None where queries attend to all keys that they see. alphas: of
+// entmax, null: softmax.
 py::object compute(Arguments& arguments, const py::object& weight, double* dweight,
-                   const py::object& kept = py::none()) {
+                   const py::object& kept = py::none(), const double* alphas = nullptr) {
   const py::array dout = arguments.array();
   const py::array query = arguments.array(), key = arguments.array(), value = arguments.array();
   const py::array out = arguments.array(), lse = arguments.array();
@@ -39,6 +40,8 @@ py::object compute(Arguments& arguments, const py::object& weight, double* dweig
   problem.seed = arguments.seed();
   problem.key_dropout_p = arguments.number();
   problem.gumbel_temperature = arguments.number();
+  problem.alphas = alphas;
+  if (alphas) problem.bfloat16.products = simd::Bfloat16Way::widened;  // as in forward
   Batch& batch = attention.batch;
   std::atomic<bool> overflowed{false};
   const BackwardTensors tensors{batch.view(dout),
@@ -46,7 +49,7 @@ py::object compute(Arguments& arguments, const py::object& weight, double* dweig
                                 batch.view(key),
                                 batch.view(value),
                                 batch.view(out),
-                                batch.view_of_rows(lse),
+                                alphas ? batch.view_of_scores(lse) : batch.view_of_rows(lse),
                                 batch.view_of_rows_or_none(row_term),
                                 batch.view_of_scores_or_none(dweights),
                                 batch.view_of_rows(delta),
@@ -86,12 +89,19 @@ py::object top_k_backward_of(Arguments& arguments) {
   return compute(arguments, py::none(), nullptr, kept);
 }
 
+py::object entmax_backward_of(Arguments& arguments) {
+  const py::array alphas = arguments.array();
+  return compute(arguments, py::none(), nullptr, py::none(),
+                 static_cast<const double*>(alphas.data()));
+}
+
 }  // namespace
 
 void register_backward(py::module_& module) {
   define<&attention_backward_of, 25>(module, "attention_backward");
   define<&additive_backward_of, 27>(module, "additive_backward");
   define<&top_k_backward_of, 26>(module, "top_k_backward");
+  define<&entmax_backward_of, 26>(module, "entmax_backward");
 }
 
 }  // namespace heedful

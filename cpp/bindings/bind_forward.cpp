@@ -1,4 +1,5 @@
-// attention_forward, additive_forward, top_k_forward, paged_forward, panel_rows
+// attention_forward, additive_forward, top_k_forward, entmax_forward, paged_forward, panel_rows
+#include "attention/entmax/forward.hpp"
 #include "attention/forward/forward.hpp"
 #include "attention/problem/panel.hpp"
 #include "attention/top_k/forward.hpp"
@@ -17,9 +18,16 @@ struct Pages {
   py::object key_scales, value_scales;
 };
 
+// α of each head, and the results of entmax that gradients need, or None.
+struct Sparse {
+  py::array alphas;
+  py::object mean, alpha_derivative;
+};
+
 // top_k: how many keys a query attends to, which are written to `kept`; 0: all that it sees.
 py::object compute(Arguments& arguments, const py::object& weight, std::ptrdiff_t top_k = 0,
-                   const py::object& kept = py::none(), const Pages* pages = nullptr) {
+                   const py::object& kept = py::none(), const Pages* pages = nullptr,
+                   const Sparse* sparse = nullptr) {
   const py::array query = arguments.array(), key = arguments.array(), value = arguments.array();
   const py::array out = arguments.array();
   const py::object lse = arguments.array_or_none();
@@ -41,7 +49,23 @@ py::object compute(Arguments& arguments, const py::object& weight, std::ptrdiff_
       pages ? batch.view_of_pages(key, pages->key_scales, pages->table) : batch.view(key);
   const TensorView values =
       pages ? batch.view_of_pages(value, pages->value_scales, pages->table) : batch.view(value);
-  const TensorView outs = batch.view(out), sums = batch.view_of_rows_or_none(lse);
+  const TensorView outs = batch.view(out);
+  const TensorView sums =
+      sparse ? batch.view_of_scores_or_none(lse) : batch.view_of_rows_or_none(lse);
+  if (sparse) {
+    problem.alphas = static_cast<const double*>(sparse->alphas.data());
+    const EntmaxTensors tensors{queries,
+                                keys,
+                                values,
+                                outs,
+                                sums,
+                                batch.view_or_none(sparse->mean),
+                                batch.view_or_none(sparse->alpha_derivative)};
+    const auto run =
+        queries.type == ElementType::float64 ? entmax_forward<double> : entmax_forward<float>;
+    with_team(cost_of(problem), [&](const Team& team) { run(problem, tensors, team); });
+    return py::none();
+  }
   if (top_k > 0) {
     problem.top_k = top_k;
     const TensorView kept_keys = batch.view_of_integers(kept);
@@ -77,6 +101,13 @@ py::object top_k_forward_of(Arguments& arguments) {
   return compute(arguments, py::none(), top_k, kept);
 }
 
+py::object entmax_forward_of(Arguments& arguments) {
+  Sparse sparse{arguments.array(), {}, {}};
+  sparse.mean = arguments.array_or_none();
+  sparse.alpha_derivative = arguments.array_or_none();
+  return compute(arguments, py::none(), 0, py::none(), nullptr, &sparse);
+}
+
 py::object paged_forward_of(Arguments& arguments) {
   Pages pages{arguments.array(), {}, {}};
   pages.key_scales = arguments.array_or_none();
@@ -91,6 +122,7 @@ void register_forward(py::module_& module) {
   define<&panel_rows, 1>(module, "panel_rows");
   define<&additive_forward_of, 19>(module, "additive_forward");
   define<&top_k_forward_of, 20>(module, "top_k_forward");
+  define<&entmax_forward_of, 21>(module, "entmax_forward");
   define<&paged_forward_of, 21>(module, "paged_forward");
 }
 

@@ -1,4 +1,4 @@
-// attention_scores, attention_weights, additive_weights and top_k_weights
+// attention_scores, attention_weights, additive_weights, top_k_weights and entmax_weights
 #include "attention/forward/probabilities.hpp"
 #include "attention/top_k/probabilities.hpp"
 #include "bindings/arguments.hpp"
@@ -39,8 +39,9 @@ py::object scores(Arguments& arguments) {
   return py::none();
 }
 
-// top_k: how many keys a query attends to, 0: all that it sees.
-py::object weights_with(Arguments& arguments, const py::object& weight, std::ptrdiff_t top_k = 0) {
+// top_k: how many keys a query attends to, 0: all that it sees. alphas: of entmax, null: softmax.
+py::object weights_with(Arguments& arguments, const py::object& weight, std::ptrdiff_t top_k = 0,
+                        const double* alphas = nullptr) {
   const py::array query = arguments.array(), key = arguments.array(), lse = arguments.array();
   const py::array result = arguments.array();
   const py::object rows = arguments.array_or_none();
@@ -54,10 +55,12 @@ py::object weights_with(Arguments& arguments, const py::object& weight, std::ptr
   Batch& batch = attention.batch;
   const SelectedRows wanted = wanted_rows(rows, batch, query, key);
   const TensorView queries = batch.view(query), keys = batch.view(key),
-                   sums = batch.view_of_rows(lse);
+                   sums = alphas ? batch.view_of_scores(lse) : batch.view_of_rows(lse);
   const TensorView results =
       average_heads ? batch.view_without_heads(result) : batch.view_of_scores(result);
   attention.problem.top_k = top_k;
+  attention.problem.alphas = alphas;
+  if (alphas) attention.problem.bfloat16.products = simd::Bfloat16Way::widened;  // as in forward
   const bool wide = queries.type == ElementType::float64;
   const auto all_keys = wide ? attention_probabilities<double> : attention_probabilities<float>;
   const auto some_keys = wide ? top_k_probabilities<double> : top_k_probabilities<float>;
@@ -80,6 +83,11 @@ py::object top_k_weights(Arguments& arguments) {
   return weights_with(arguments, py::none(), top_k);
 }
 
+py::object entmax_weights(Arguments& arguments) {
+  const py::array alphas = arguments.array();
+  return weights_with(arguments, py::none(), 0, static_cast<const double*>(alphas.data()));
+}
+
 }  // namespace
 
 void register_weights(py::module_& module) {
@@ -87,6 +95,7 @@ void register_weights(py::module_& module) {
   define<&weights, 18>(module, "attention_weights");
   define<&additive_weights, 19>(module, "additive_weights");
   define<&top_k_weights, 19>(module, "top_k_weights");
+  define<&entmax_weights, 19>(module, "entmax_weights");
 }
 
 }  // namespace heedful

@@ -202,6 +202,10 @@ TensorView Batch::view_of_rows_or_none(const py::object& array) {
   return array.is_none() ? TensorView{} : view_of_rows(py::reinterpret_borrow<py::array>(array));
 }
 
+TensorView Batch::view_or_none(const py::object& array) {
+  return array.is_none() ? TensorView{} : view(py::reinterpret_borrow<py::array>(array));
+}
+
 AttentionArguments::AttentionArguments(Arguments& arguments, const py::array& query,
                                        const py::array& key)
     : AttentionArguments(arguments.tuple(), arguments, query, key) {}

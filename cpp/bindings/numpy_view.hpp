@@ -58,6 +58,7 @@ class Batch {
   BlockMask view_of_blocks(const pybind11::tuple& fields);
   TensorView view_of_scores_or_none(const pybind11::object& array);
   TensorView view_of_rows_or_none(const pybind11::object& array);
+  TensorView view_or_none(const pybind11::object& array);
 
  private:
   bool swapped(const pybind11::array& array) const { return length_first_ && array.ndim() > 2; }

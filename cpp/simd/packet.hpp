@@ -115,6 +115,12 @@ inline auto min_lane(const P& a) {
   return Eigen::internal::predux_min(a);
 }
 
+// The natural logarithm, within a few ulp; −∞ for 0.
+template <class P>
+inline P log(const P& a) {
+  return Eigen::internal::plog(a);
+}
+
 // Eigen has a packet tanh (a few ulp) for float only.
 template <class T>
 inline Packet<T> tanh(const Packet<T>& a) {

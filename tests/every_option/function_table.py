@@ -63,6 +63,11 @@ WINDOW_BAD: Bad = [((1,), V), ((-1, 0), V), ((1.5, 0), T), ("a", T), (3, T), ((1
 ALIGN_BAD: Bad = [("nonsense", V), (1.5, T), ([1, 2, 3], V), ([1.5, 2.0], T), (True, T)]
 SLOPES_BAD = [*numeric(np.ones(4), (3,)), (np.full(4, math.nan), V)]
 SINK_BAD = numeric(np.ones(4), (3,))
+NORMALIZER_BAD: Bad = [
+    ("entmax", V), ("", V), (1.0, V), (2.5, V), (math.nan, V), (-1, V), ([1.5, 1.5], V),
+    ([1.5, 1.5, 1.5, 0.9], V), (np.ones((4, 1)) * 1.5, V), (None, T), (True, T), ("1.5", V),
+    (["a"] * 4, T), ([1.5 + 0j] * 4, T), (object(), T),
+]  # fmt: skip
 BLOCKS = heedful.BlockMask(rng.random((3, 2)) < 0.6, (2, 4), (5, 7))
 BLOCKS_BAD: Bad = [
     (np.ones((5, 7), bool), T), ("a", T), (True, T), (heedful.BlockMask.causal(5), V),
@@ -72,6 +77,7 @@ GOOD: dict[str, Any] = {
     "mask": rng.random((5, 7)) < 0.6, "bias": rng.standard_normal((5, 7)), "causal": True,
     "block_mask": BLOCKS, "return_skipped": True,
     "window": (2, 1), "align": 1, "q_lengths": [5, 2], "kv_lengths": [7, 3], "top_k": 2,
+    "normalizer": "entmax15",
     "scale": 0.1, "softcap": 0.5, "alibi_slopes": np.linspace(0.1, 1, 4),
     "sink": np.linspace(0.1, 1, 4),
     "dropout_p": 0.5, "key_dropout_p": 0.5, "gumbel_temperature": 0.5,
@@ -88,6 +94,7 @@ BAD: dict[str, Bad] = {
     "block_mask": BLOCKS_BAD, "min_weight": BELOW_ONE, "return_skipped": FLAG,
     "mask": MASK_BAD, "bias": BIAS_BAD, "causal": FLAG, "window": WINDOW_BAD, "align": ALIGN_BAD,
     "q_lengths": lengths(5), "kv_lengths": lengths(7), "top_k": [*SIZE, (8, V)],
+    "normalizer": NORMALIZER_BAD,
     "scale": FINITE, "softcap": POSITIVE,
     "alibi_slopes": SLOPES_BAD, "sink": SINK_BAD, "dropout_p": RATE,
     "key_dropout_p": BELOW_ONE, "gumbel_temperature": POSITIVE, "rng": [(-1, V), *RNG[1:]],

@@ -12,6 +12,7 @@ from random_calls.call import RANDOM, RandomCall, without
 from random_calls.layouts import LAYOUTS
 from random_calls.packed import RandomPacked
 from random_calls.pieces import RandomPieces
+from random_calls.sparse import RandomSparse
 
 SHORT = (1, 2, 3, 5, 7, 13, 17, 33, 49)
 LONG = (0, 97, 193, 260, 385, 1030)
@@ -102,6 +103,17 @@ def random_pieces(draw: st.DrawFn) -> RandomPieces:
         top_k=0, min_weight=0.0,  # they depend on the keys of the whole
     )  # fmt: skip
     return RandomPieces(call, tuple(draw(st.lists(st.floats(0, 1), max_size=4))))
+
+
+@st.composite
+def random_sparse(draw: st.DrawFn) -> RandomSparse:
+    call = draw(random_calls())
+    alpha = one_of(1.05, 1.2, 1.5, 1.7, 2.0)
+    normalizer = draw(one_of("entmax15", "entmax15", "sparsemax", 1.3, 1.9, "each"))
+    if normalizer == "each":
+        normalizer = tuple(draw(alpha) for _ in range(call.H))
+    call = replace(call, top_k=0, sink=None, dlse=False, garbage=False)
+    return RandomSparse(call, normalizer)
 
 
 @st.composite

@@ -31,9 +31,9 @@ class FloatGradients {
     if (std::max(panel.any.begin, tile_.keys.begin) >= std::min(panel.any.end, tile_.keys.end)) {
       return none;
     }
-    const PanelRows<T> rows = load_panel(call_, task_.item, scratch_);  // Qᵢ, dOᵢ, Lᵢ, Dᵢ
-    const ScoreTile<T> scored = write_scores(call_, task_.item, tile_, scratch_);  // Sᵢⱼ
-    if (scored.keys.empty()) return none;
+    const PanelRows<T> rows = load_panel(call_, task_.item, scratch_);       // Qᵢ, dOᵢ, Lᵢ, Dᵢ
+    ScoreTile<T> scored = write_scores(call_, task_.item, tile_, scratch_);  // Sᵢⱼ
+    if (scored.keys.empty() || !hide_zeros(call_, scored, scratch_)) return none;
     const VisibleKeys<T> visible{panel, scored.keys, copy_scores(scored, tile_, rows, scratch_)};
     write_dprobabilities(call_, task_.item, visible.keys, tile_, scratch_, prefetch);  // dPᵢⱼ
     write_dscores(call_, task_.item, scored, scratch_);                                // Pᵢⱼ, dSᵢⱼ

@@ -7,6 +7,7 @@
 #include "attention/softmax/normalizer.hpp"
 #include "kernels/micro_kernel.hpp"
 #include "kernels/nonfinite.hpp"
+#include "simd/lane_mask.hpp"
 #include "simd/packet.hpp"
 
 namespace heedful {
@@ -74,12 +75,13 @@ void write_dscores(const Normalizer& normalizer, std::ptrdiff_t keys, int lanes,
     for (int lane = 0; lane < lanes; lane += simd::lanes<T>) {
       const std::ptrdiff_t at = key * lanes + lane;
       const auto score = simd::load(scratch.scores + at);
-      auto probability = normalizer.probability(score, simd::load(scratch.base + lane),
-                                                simd::load(scratch.factor + lane));
+      const auto base = simd::load(scratch.base + lane), factor = simd::load(scratch.factor + lane);
+      auto probability = normalizer.probability(score, base, factor);
       auto dprobability = simd::load(scratch.dprobabilities + at);
       if (scratch.keep_factors)
         dprobability = simd::multiply(dprobability, simd::load(scratch.keep_factors + at));
-      auto dscore = normalizer.dscore(probability, dprobability, simd::load(scratch.delta + lane));
+      auto dscore = normalizer.dscore(score, base, factor, probability, dprobability,
+                                      simd::load(scratch.delta + lane));
       if (partial) {  // a hidden key has none, whatever base and dweights are
         const auto hidden = simd::equal(score, minus_infinities);
         probability = simd::select(hidden, zero, probability);
@@ -125,6 +127,30 @@ ScoreTile<T> write_scores(const BackwardCall<T>& call, std::ptrdiff_t item, KeyT
 }
 
 template <class T>
+bool hide_zeros(const BackwardCall<T>& call, ScoreTile<T>& scored,
+                const BackwardScratch<T>& scratch) {
+  if (!call.rule.alphas) return true;
+  const Panel<T>& panel = *scratch.panel;
+  const auto zero = simd::broadcast(T{0}), minus_infinities = simd::broadcast(minus_infinity<T>);
+  auto total = zero;
+  const double alpha = call.rule.alphas[panel.head[0]];
+  with_entmax(alpha, call.rule.natural, [&](const auto& normalizer) {
+    T* score = scratch.scores;
+    for (std::ptrdiff_t key = 0; key < scored.keys.size(); ++key) {
+      for (int lane = 0; lane < panel.lanes(); lane += simd::lanes<T>, score += simd::lanes<T>) {
+        const auto value = simd::load(score);
+        const auto excess = normalizer.excess(value, simd::load(scratch.base + lane),
+                                              simd::load(scratch.factor + lane));
+        total = simd::add(total, excess);
+        simd::store(score, simd::select(simd::equal(excess, zero), minus_infinities, value));
+      }
+    }
+  });
+  scored.partial = true;
+  return simd::above_or_nan(total, zero) != 0;
+}
+
+template <class T>
 const T* copy_scores(const ScoreTile<T>& scored, KeyTile<T>& tile, const PanelRows<T>& rows,
                      const BackwardScratch<T>& scratch) {
   const Panel<T>& panel = *scratch.panel;
@@ -167,7 +193,7 @@ void write_dscores(const BackwardCall<T>& call, std::ptrdiff_t item, const Score
   if (scratch.keep_factors)
     write_keep_factors(call.problem, item, panel, scored.keys, call.dropout_factor,
                        scratch.keep_factors);
-  with_normalizer(call.rule, [&](const auto& normalizer) {
+  with_normalizer(call.rule, panel.head[0], [&](const auto& normalizer) {
     write_dscores<T>(normalizer, scored.keys.size(), panel.lanes(), scored.partial, scratch);
   });
 }
@@ -185,6 +211,8 @@ template PanelRows<float> load_panel(const BackwardCall<float>&, std::ptrdiff_t,
                                      const BackwardScratch<float>&);
 template ScoreTile<float> write_scores(const BackwardCall<float>&, std::ptrdiff_t, KeyTile<float>&,
                                        const BackwardScratch<float>&);
+template bool hide_zeros(const BackwardCall<float>&, ScoreTile<float>&,
+                         const BackwardScratch<float>&);
 template const float* copy_scores(const ScoreTile<float>&, KeyTile<float>&, const PanelRows<float>&,
                                   const BackwardScratch<float>&);
 template void write_dprobabilities(const BackwardCall<float>&, std::ptrdiff_t, KeyRange,
@@ -197,6 +225,8 @@ template PanelRows<double> load_panel(const BackwardCall<double>&, std::ptrdiff_
                                       const BackwardScratch<double>&);
 template ScoreTile<double> write_scores(const BackwardCall<double>&, std::ptrdiff_t,
                                         KeyTile<double>&, const BackwardScratch<double>&);
+template bool hide_zeros(const BackwardCall<double>&, ScoreTile<double>&,
+                         const BackwardScratch<double>&);
 template const double* copy_scores(const ScoreTile<double>&, KeyTile<double>&,
                                    const PanelRows<double>&, const BackwardScratch<double>&);
 template void write_dprobabilities(const BackwardCall<double>&, std::ptrdiff_t, KeyRange,

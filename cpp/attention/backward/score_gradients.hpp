@@ -27,6 +27,12 @@ template <class T>
 ScoreTile<T> write_scores(const BackwardCall<T>& call, std::ptrdiff_t item, KeyTile<T>& tile,
                           const BackwardScratch<T>& scratch);
 
+// With entmax: −∞ where the probability is 0, so that these keys count as hidden in all that
+// follows. False if none is left.
+template <class T>
+bool hide_zeros(const BackwardCall<T>& call, ScoreTile<T>& scored,
+                const BackwardScratch<T>& scratch);
+
 // score_copy if some key is hidden and tile or panel contain NaN or ∞; else null.
 template <class T>
 const T* copy_scores(const ScoreTile<T>& scored, KeyTile<T>& tile, const PanelRows<T>& rows,

@@ -78,7 +78,7 @@ void to_probabilities(const ScoresCall<T>& call, std::ptrdiff_t item, KeyRange k
                       const Scratch<Products>& scratch) {
   const Panel<T>& panel = *scratch.panel;
   const auto minus_infinities = simd::broadcast(minus_infinity<T>);
-  with_normalizer(call.forward.rule, [&](const auto& normalizer) {
+  with_normalizer(call.forward.rule, panel.head[0], [&](const auto& normalizer) {
     T* score = scratch.scores;
     for (std::ptrdiff_t key = 0; key < keys.size(); ++key) {
       for (int lane = 0; lane < panel.lanes(); lane += simd::lanes<T>, score += simd::lanes<T>) {

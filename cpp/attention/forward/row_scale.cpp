@@ -57,12 +57,34 @@ void RowScales<T>::set(std::ptrdiff_t row, T lse, const ScoreRule<T>& rule) {
 }
 
 template <class T>
+void RowScales<T>::set_thresholds(const Problem& problem, const TensorView& thresholds) {
+  const ScoreRule<T> rule = score_rule<T>(problem);
+  for (std::ptrdiff_t i = 0; i < problem.num_items; ++i) {
+    const Item& item = problem.items[i];
+    for (std::ptrdiff_t head = 0; head < problem.num_heads; ++head) {
+      with_entmax(problem.alphas[head], rule.natural, [&](const auto& normalizer) {
+        for (std::ptrdiff_t query = 0; query < item.queries; ++query) {
+          const auto scale = normalizer.row_scale(*reinterpret_cast<const RowThreshold*>(
+              thresholds.row(i, head, item.query_begin + query)));
+          bases_[rows_.begin(i, head) + query] = scale.base;
+          factors_[rows_.begin(i, head) + query] = scale.factor;
+        }
+      });
+    }
+  }
+}
+
+template <class T>
 RowScales<T>::RowScales(const Problem& problem, const TensorView& query, const TensorView& key,
                         const TensorView& lse, const Team& team, simd::Bfloat16Way way)
     : rows_(problem.num_items, problem.num_heads,
             [&](std::ptrdiff_t i) { return problem.items[i].queries; }),
       bases_(rows_.size()),
       factors_(rows_.size()) {
+  if (problem.alphas) {
+    set_thresholds(problem, lse);
+    return;
+  }
   const CallWithoutValues<T> without_values(problem, query, key, way);
   const ForwardCall<T>& call = without_values.call;
   const std::ptrdiff_t group = problem.group();

@@ -4,6 +4,9 @@
 // that its own rounding would be visible in the probabilities (scores of finfo.min, say), the row's
 // maximum and sum are recomputed. Rows without visible keys have base = ∞, so that
 // every score − base is −∞.
+//
+// With entmax, lse holds the thresholds of the rows, of RowThreshold, and base and factor are base
+// and shift of softmax/entmax.hpp.
 #pragma once
 
 #include <cstddef>
@@ -43,6 +46,7 @@ class RowScales {
 
  private:
   void set(std::ptrdiff_t row, T lse, const ScoreRule<T>& rule);
+  void set_thresholds(const Problem& problem, const TensorView& thresholds);
 
   RaggedRange rows_;
   Buffer<T> bases_, factors_;  // (rows)

@@ -42,7 +42,10 @@ struct Problem {
   double min_weight = 0;
   const double* alibi_slopes = nullptr;  // (B or 1, H)
   std::ptrdiff_t alibi_item_stride = 0;  // 0 or H
-  const double* sink = nullptr;          // (H): one more logit per row, without a value
+  // (H): α of the normaliser entmax of each head, 1 < α ≤ 2; null: softmax. Only for entmax/, and
+  // for backward/ and probabilities.hpp with the thresholds that it found.
+  const double* alphas = nullptr;
+  const double* sink = nullptr;  // (H): one more logit per row, without a value
   ScoreKind score_kind = ScoreKind::dot;
   // For additive scores: (Hkv or 1, E) in the compute type, E being the depth. The scale is 1 then,
   // and there is no softcap.

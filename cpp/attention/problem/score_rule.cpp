@@ -81,6 +81,7 @@ ScoreRule<T> score_rule(const Problem& problem) {
     rule.exponent = rule.natural * T(log2_e);
   }
   if (problem.alibi_slopes) rule.slope_limit = slope_limit<T>(problem);
+  rule.alphas = problem.alphas;
   return rule;
 }
 

@@ -19,6 +19,7 @@ struct ScoreRule {
   double product_factor = 0;  // not 0: scores are capped in double, from product · product_factor
   T unit = 1;                 // unit of what is added to a score
   T slope_limit = std::numeric_limits<T>::max();  // slope · distance stays finite
+  const double* alphas = nullptr;                 // the Problem's
 
   bool caps() const { return cap > 0 || product_factor != 0; }
 };

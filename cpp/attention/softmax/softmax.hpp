@@ -69,6 +69,11 @@ struct Softmax {
   static P dscore(const P& probability, const P& dprobability, const P& delta) {
     return simd::multiply(probability, simd::subtract(dprobability, delta));
   }
+  // The same, as of a normaliser whose derivative needs the score.
+  static P dscore(const P&, const P&, const P&, const P& probability, const P& dprobability,
+                  const P& delta) {
+    return dscore(probability, dprobability, delta);
+  }
 };
 
 }  // namespace heedful

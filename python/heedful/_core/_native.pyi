@@ -197,6 +197,23 @@ def top_k_forward(
 ) -> None: ...
 def top_k_backward(kept: NDArray[np.int32], *arguments: Any) -> bool: ...
 def top_k_weights(top_k: int, *arguments: Any) -> None: ...
+
+# Attention whose weights are the α-entmax of the scores. The other arguments are those of the
+# function of the same name with attention_; lse are the thresholds, and there is no sink.
+# thresholds  float64 (*batch, H, Lq, 2): the maximum of a row, and the threshold relative to it;
+#          rows contiguous
+
+def entmax_forward(
+    alphas: NDArray[np.float64],  # (H,), 1 < α ≤ 2
+    mean: Array | None,  # T, like out, written: means of the values by the slopes of the weights
+    alpha_derivative: Array | None,  # T, like out, written: of out by α
+    *arguments: Any,
+) -> None: ...
+def entmax_backward(
+    alphas: NDArray[np.float64],
+    *arguments: Any,  # out is mean
+) -> bool: ...
+def entmax_weights(alphas: NDArray[np.float64], *arguments: Any) -> None: ...
 def merge_attention(
     outs: tuple[Array, ...],  # each (*batch, H, Lq, Dv)
     lses: tuple[Array, ...],  # each T (*batch, H, Lq)

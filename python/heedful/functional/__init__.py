@@ -11,6 +11,7 @@ from heedful.functional._attention import attention
 from heedful.functional._backward import Gradients
 from heedful.functional._cache import KVCache
 from heedful.functional._cache_policies import HeavyHitters, QuestPages, SinksAndWindow
+from heedful.functional._entmax import NormalizerGradients
 from heedful.functional._gradients import attention_backward, attention_vjp
 from heedful.functional._linear_state import LinearState
 from heedful.functional._merge import merge_attention
@@ -32,6 +33,7 @@ __all__ = [
     "HeavyHitters",
     "KVCache",
     "LinearState",
+    "NormalizerGradients",
     "QuestPages",
     "SinksAndWindow",
     "additive_attention",

@@ -138,7 +138,7 @@ def additive_attention(
     return_lse, return_weights = check_returned(return_lse, return_weights)
     call = check_call(
         query, key, value, mask, bias, block_mask, min_weight, causal, window, align, q_lengths,
-        kv_lengths, None, 1.0, None, alibi_slopes, sink, dropout_p, key_dropout_p,
+        kv_lengths, None, "softmax", 1.0, None, alibi_slopes, sink, dropout_p, key_dropout_p,
         gumbel_temperature, rng, layout,
     )  # fmt: skip
     result = forward(call, out, return_weights, *_compiled(check_weight(weight, call, out)))
@@ -207,7 +207,7 @@ def additive_attention_vjp(
     return_lse, return_weights = check_returned(return_lse, return_weights)
     call = check_call(
         query, key, value, mask, bias, block_mask, min_weight, causal, window, align, q_lengths,
-        kv_lengths, None, 1.0, None, alibi_slopes, sink, dropout_p, key_dropout_p,
+        kv_lengths, None, "softmax", 1.0, None, alibi_slopes, sink, dropout_p, key_dropout_p,
         gumbel_temperature, rng, layout,
     )  # fmt: skip
     checked = check_weight(weight, call, out)

@@ -8,13 +8,14 @@ from heedful._checks import flag
 from heedful.functional._call import check_call
 from heedful.functional._dropped_blocks import DroppedCount
 from heedful.functional._forward import check_returned, forward, forward_alone, returned
+from heedful.functional._normalizer import refuse_lse
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from typing_extensions import Unpack
 
     from heedful.functional._dtypes import Array
-    from heedful.functional._option_types import Align, LayoutName, Options, Rng, Window
+    from heedful.functional._option_types import Align, LayoutName, Normalizer, Options, Rng, Window
     from heedful.functional.block_mask import BlockMask
 
 
@@ -55,6 +56,7 @@ def attention(
     q_lengths: ArrayLike | None = None,
     kv_lengths: ArrayLike | None = None,
     top_k: int | None = None,
+    normalizer: Normalizer = "softmax",
     scale: float | None = None,
     softcap: float | None = None,
     alibi_slopes: ArrayLike | None = None,
@@ -129,6 +131,12 @@ def attention(
         Each query attends to this many of the keys it sees: those of the highest scores, the lower
         index first among equal ones, and to all where it sees fewer. At most Lk; a sink does not
         count. lse is that of these keys, and gradients pass through them alone.
+    normalizer : {"softmax", "entmax15", "sparsemax"}, float or array_like, (H,)
+        What converts scores to weights. α-entmax with 1 < α ≤ 2, for all heads or one number for
+        each, gives keys of low scores a weight of exactly 0, the more of them the larger α is:
+        weight = max((α − 1) · score − τ, 0)^(1 / (α − 1)), the threshold τ of a row such that its
+        weights sum to 1. "entmax15" is α = 1.5, "sparsemax" α = 2; α → 1 is softmax. It goes with
+        neither top_k, sink, min_weight nor return_lse.
     scale : float, optional
         Factor on the products query · key; None is 1 / √D. Finite in the type that is computed in.
     softcap : float, optional
@@ -211,6 +219,11 @@ def attention(
 
     A query whose keys `key_dropout_p` hides, all of them, attends to nothing, as below.
 
+    With another `normalizer` than softmax, the scores of some queries at a time are kept while
+    their thresholds are found, a few megabytes for each thread: memory grows with Lk, not with Lq ×
+    Lk. Keys of weight 0 count as hidden, and blocks in which all weights are 0 are skipped, in the
+    gradients too. Weights are exact to rounding, but for α close to 1 only to eps / (α − 1).
+
     Queries that may attend to nothing, and queries past `q_lengths`, give 0 with lse −inf (with a
     sink: lse = sink for the former). The contents of a hidden key never matter, NaN included.
 
@@ -228,6 +241,9 @@ def attention(
     - Window: Beltagy et al. 2020, https://arxiv.org/abs/2004.05150
     - Softcap: Gemma 2, 2024, https://arxiv.org/abs/2408.00118
     - Top-k: Gupta et al. 2021, https://arxiv.org/abs/2106.06899
+    - Sparsemax: Martins and Astudillo 2016, https://arxiv.org/abs/1602.02068
+    - α-entmax: Peters et al. 2019, https://arxiv.org/abs/1905.05702; blocks skipped: Gonçalves et
+      al. 2025, https://arxiv.org/abs/2502.12082
     - Sinks: Xiao et al. 2024, https://arxiv.org/abs/2309.17453
     - Dropout: Srivastava et al. 2014, https://jmlr.org/papers/v15/srivastava14a.html,
       of keys: Li et al. 2023, https://arxiv.org/abs/2208.02646
@@ -262,6 +278,13 @@ def attention(
            [0.36, 0.64, 0.  ],
            [0.36, 0.  , 0.64]], dtype=float32)
 
+    The same with weights that are 0 below a threshold:
+
+    >>> heedful.attention(x, x, x, normalizer="sparsemax", scale=2.0).round(3)
+    array([[1., 0., 0.],
+           [0., 1., 0.],
+           [0., 0., 1.]], dtype=float32)
+
     Two items of different length, four query heads that share two key heads:
 
     >>> rng = np.random.default_rng(0)
@@ -273,12 +296,13 @@ def attention(
     """
     call = check_call(
         query, key, value, mask, bias, block_mask, min_weight, causal, window, align, q_lengths,
-        kv_lengths, top_k, scale, softcap, alibi_slopes, sink, dropout_p, key_dropout_p,
-        gumbel_temperature, rng, layout,
+        kv_lengths, top_k, normalizer, scale, softcap, alibi_slopes, sink, dropout_p,
+        key_dropout_p, gumbel_temperature, rng, layout,
     )  # fmt: skip
     if return_lse is return_weights is return_skipped is False:
         return forward_alone(call, out)
     return_lse, return_weights = check_returned(return_lse, return_weights)
+    refuse_lse(call.normalizer, return_lse)
     count = DroppedCount(call) if flag("return_skipped", return_skipped) else None
     result = forward(call, out, return_weights)
     return returned(call, result, return_lse, return_weights, count)

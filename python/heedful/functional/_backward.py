@@ -173,7 +173,7 @@ def pullback_of(call: Call, forward: Forward, run: Callable[..., Found]) -> Call
 
     It returns what `run`, called like :func:`backward`, returns.
     """
-    _, lse, weights, out, kept = forward
+    _, lse, weights, out, kept, _ = forward
     if kept is not None:
         run = partial(run, kept=kept)
     call = Call._make((*call[:-1], None))  # the originals of converted inputs are not kept

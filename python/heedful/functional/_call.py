@@ -10,6 +10,11 @@ from heedful._core import native
 from heedful.functional._block_mask import check_block_mask, longest
 from heedful.functional._dropped_blocks import Blocks, check_min_weight, droppable
 from heedful.functional._dtypes import FLOAT64, Array, DType, as_array
+from heedful.functional._normalizer import (
+    Normalizer,
+    check_normalizer,
+    refuse_with_normalizer,
+)
 from heedful.functional._options import INPUTS
 from heedful.functional._packed import check_packed
 from heedful.functional._plan import Geometry, Names, Plan, find_plan, plans
@@ -42,6 +47,7 @@ class Call(NamedTuple):
     key_dropout_p: float
     gumbel_temperature: float  # 0: no noise
     plan: Plan
+    normalizer: Normalizer | None  # None: softmax
     inputs: tuple[Any, ...] | None  # the arrays as they were given, see ARRAY_NAMES
 
     @property
@@ -86,6 +92,7 @@ def check_call(
     q_lengths: Any = None,
     kv_lengths: Any = None,
     top_k: Any = None,
+    normalizer: Any = "softmax",
     scale: Any = None,
     softcap: Any = None,
     alibi_slopes: Any = None,
@@ -134,12 +141,17 @@ def check_call(
         or type(key_dropout_p) is not float or key_dropout_p
     ):  # fmt: skip
         random = check_random(dropout_p, key_dropout_p, gumbel_temperature, rng)
+    sparse = None
+    if type(normalizer) is not str or normalizer != "softmax":
+        sparse = check_normalizer(normalizer, plan.axes.heads)
+        if sparse is not None:
+            refuse_with_normalizer(top_k, sink, min_weight, gumbel_temperature)
     # as Call(…) does, in a third of the time
     return tuple.__new__(Call, (
         query, key, value, geometry, items,
         plan.scale if scale is None else check_scale(scale, plan.computing),
         0.0 if softcap is None else positive("softcap", softcap),
-        mask, bias, block_mask, alibi_slopes, sink, *random, plan, arrays,
+        mask, bias, block_mask, alibi_slopes, sink, *random, plan, sparse, arrays,
     ))  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from heedful._core import native
 from heedful.functional._call import Call
 from heedful.functional._dropped_blocks import DroppedCount
 from heedful.functional._dtypes import Array, round_into
+from heedful.functional._normalizer import Normalizer
 from heedful.functional._results import (
     allocate,
     allocate_kept,
@@ -26,6 +27,10 @@ class Forward(NamedTuple):
     weights: Array | None  # (*batch, H, Lq, Lk)
     unrounded: Array  # out in the type computed in; out itself where that is its type
     kept: Array | None = None  # int32 (*batch, H, Lq, top_k), if needed again
+    # with entmax lse are the thresholds (*batch, H, Lq, 2), and gradients need these, in the shape
+    # of out and T: means of the values by the slopes of the weights, and the derivative of out by
+    # α, if it has a gradient
+    sparse: tuple[Array, Array | None] | None = None
 
 
 def run(
@@ -34,12 +39,15 @@ def run(
     lse: Array | None,
     compute: Callable[..., None] = native.attention_forward,
     kept: Array | None = None,
+    sparse: tuple[Array | None, Array | None] = (None, None),
 ) -> None:
+    if call.normalizer is not None:
+        compute = partial(native.entmax_forward, call.normalizer.alphas, *sparse)
     if call.plan.top_k:
         compute = partial(native.top_k_forward, call.plan.top_k, kept)
     (
         query, key, value, geometry, items, scale, softcap, mask, bias, block_mask,
-        alibi_slopes, sink, dropout_p, seed, key_dropout_p, gumbel_temperature, _, _,
+        alibi_slopes, sink, dropout_p, seed, key_dropout_p, gumbel_temperature, _, _, _,
     ) = call  # fmt: skip
     compute(
         query, key, value, out, lse, geometry, items, scale, softcap, mask, bias, block_mask,
@@ -55,6 +63,8 @@ def run_weights(
     average_heads: bool = False,
     compute: Callable[..., None] = native.attention_weights,
 ) -> None:
+    if call.normalizer is not None:
+        compute = partial(native.entmax_weights, call.normalizer.alphas)
     if call.plan.top_k:
         compute = partial(native.top_k_weights, call.plan.top_k)
     compute(
@@ -99,6 +109,10 @@ def forward_for_gradients(
     """
     out = allocate_out(call) if out is None else check_out(out, call)
     result = _allocate_results(call, out, with_weights)
+    if call.normalizer is not None:
+        sparse = _allocate_sparse(call, call.normalizer)
+        run(call, out, result.lse, sparse=sparse)
+        return _with_weights(call, result._replace(sparse=sparse), compute_weights)
     if call.plan.top_k:
         result = result._replace(kept=allocate_kept(call))
     if out.dtype == call.plan.computing:
@@ -124,8 +138,13 @@ def _allocate_results(call: Call, out: Array, with_weights: bool) -> Forward:
     lse = allocate_lse(call)
     weights = None
     if with_weights:  # before anything is computed: a lack of memory fails at once
-        weights = allocate("the weights", call.plan.axes.scores, lse.dtype, 0)
+        weights = allocate("the weights", call.plan.axes.scores, call.plan.computing, 0)
     return Forward(out, lse, weights, out)
+
+
+def _allocate_sparse(call: Call, normalizer: Normalizer) -> tuple[Array, Array | None]:
+    mean = allocate_out(call, call.plan.computing)
+    return mean, allocate_out(call, call.plan.computing) if normalizer.gradient else None
 
 
 def _with_weights(call: Call, result: Forward, compute: Callable[..., None]) -> Forward:

@@ -6,16 +6,18 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from heedful._checks import flag
-from heedful.functional._backward import Gradients, backward, pullback_of
+from heedful.functional._backward import Gradients, backward
 from heedful.functional._call import check_call
 from heedful.functional._dropped_blocks import DroppedCount
 from heedful.functional._dtypes import as_array, cast_like
+from heedful.functional._entmax import gradients_of
 from heedful.functional._forward import (
     check_returned,
     forward_alone,
     forward_for_gradients,
     returned,
 )
+from heedful.functional._normalizer import refuse_lse
 from heedful.functional._random import check_same_seed
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from heedful.functional._dtypes import Array
-    from heedful.functional._option_types import Align, LayoutName, Options, Rng, Window
+    from heedful.functional._option_types import Align, LayoutName, Normalizer, Options, Rng, Window
     from heedful.functional.block_mask import BlockMask
 
 
@@ -64,6 +66,7 @@ def attention_vjp(
     q_lengths: ArrayLike | None = None,
     kv_lengths: ArrayLike | None = None,
     top_k: int | None = None,
+    normalizer: Normalizer = "softmax",
     scale: float | None = None,
     softcap: float | None = None,
     alibi_slopes: ArrayLike | None = None,
@@ -99,7 +102,8 @@ def attention_vjp(
         shape, and returns a :class:`Gradients` tuple (query, key, value, bias, sink). Each gradient
         has the shape and the type of its input, also through broadcasting and grouped heads
         (float64 for integers); it is None for a bias or sink that was not given. mask, alibi_slopes
-        and lengths have no gradient. dweights needs ``return_weights=True``.
+        and lengths have no gradient. dweights needs ``return_weights=True``. Where `normalizer` is
+        an α for each head, it is a :class:`NormalizerGradients` tuple, which has its gradient, too.
 
     Raises
     ------
@@ -114,6 +118,11 @@ def attention_vjp(
     keeps: change these arrays only after the last call. For 16-bit inputs it keeps out in float32,
     before rounding, with top_k also which keys each query attends to. It draws no random numbers,
     dropout's seed is kept; calling it again returns the same gradients.
+
+    With another `normalizer` than softmax it keeps the thresholds of the rows instead of lse, and
+    beside out the means of the values by the slopes of the weights, ∂weight / ∂score, in the type
+    that is computed in (Correia et al. 2019, https://arxiv.org/abs/1909.00015, for α's gradient).
+    At a threshold, where a weight becomes 0, the gradient is one of the two one-sided ones.
 
     Rows that attend to nothing have gradients of 0 (except the sink), and dlse has no effect where
     lse is −inf. Sums are formed in float32 (float64 for float64) and rounded once to the type of
@@ -145,13 +154,14 @@ def attention_vjp(
     return_lse, return_weights = check_returned(return_lse, return_weights)
     call = check_call(
         query, key, value, mask, bias, block_mask, min_weight, causal, window, align, q_lengths,
-        kv_lengths, top_k, scale, softcap, alibi_slopes, sink, dropout_p, key_dropout_p,
-        gumbel_temperature, rng, layout,
+        kv_lengths, top_k, normalizer, scale, softcap, alibi_slopes, sink, dropout_p,
+        key_dropout_p, gumbel_temperature, rng, layout,
     )  # fmt: skip
+    refuse_lse(call.normalizer, return_lse)
     count = DroppedCount(call) if flag("return_skipped", return_skipped) else None
     result = forward_for_gradients(call, out, return_weights)
     results = returned(call, result, return_lse, return_weights, count)
-    return results, pullback_of(call, result, backward)
+    return results, gradients_of(call, result)
 
 
 def attention_backward(
@@ -251,8 +261,8 @@ def attention_backward(
     """
     call = check_call(
         query, key, value, mask, bias, block_mask, min_weight, causal, window, align, q_lengths,
-        kv_lengths, top_k, scale, softcap, alibi_slopes, sink, dropout_p, key_dropout_p,
-        gumbel_temperature, rng, layout,
+        kv_lengths, top_k, "softmax", scale, softcap, alibi_slopes, sink, dropout_p,
+        key_dropout_p, gumbel_temperature, rng, layout,
     )  # fmt: skip
     check_same_seed(call.is_random, rng)
     axes = call.plan.axes

@@ -23,6 +23,9 @@ Align: TypeAlias = (
 )
 Window: TypeAlias = tuple[int | None, int | None] | None
 Rng: TypeAlias = int | np.random.Generator | None
+Normalizer: TypeAlias = (
+    Literal["softmax", "entmax15", "sparsemax"] | float | Sequence[float] | Array
+)
 LayoutName: TypeAlias = Literal["bhld", "blhd"]
 
 
@@ -35,6 +38,7 @@ class PositionOptions(TypedDict, total=False):
     q_lengths: ArrayLike | None
     kv_lengths: ArrayLike | None
     top_k: int | None
+    normalizer: Normalizer
     scale: float | None
     softcap: float | None
     alibi_slopes: ArrayLike | None

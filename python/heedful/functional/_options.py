@@ -24,6 +24,7 @@ _ADDITIVE = ("additive_attention", "additive_attention_vjp")
 _NO_OUTPUT = ("attention_backward", "attention_scores", "attention_weights")
 _NO_WEIGHTS = (*_NO_OUTPUT, *_PACKED, *_PAGED)
 _NO_DROPOUT = ("attention_scores", *_PAGED)
+_SOFTMAX = (*_ADDITIVE, *_PAGED, "attention_scores", "attention_backward")
 _NO_SHARE = (*_NO_WEIGHTS, *_ADDITIVE)
 
 
@@ -59,6 +60,9 @@ OPTIONS = (
     Option("q_lengths", None, "call", "array_like of int"),
     Option("kv_lengths", None, "call", "array_like of int", _PAGED),
     Option("top_k", None, "value", "int, optional", (*_ADDITIVE, *_PAGED, "attention_scores")),
+    Option(
+        "normalizer", "softmax", "call", '{"softmax", "entmax15", "sparsemax"}, float', _SOFTMAX
+    ),
     # they belong to dot products of query and key; the weight of additive attention is its scale
     Option("scale", None, "call", "float, optional", _ADDITIVE),
     Option("softcap", None, "call", "float, optional", _ADDITIVE),

@@ -8,7 +8,7 @@ import numpy as np
 from heedful._checks import named, refuse_masked
 from heedful._core._memory import empty
 from heedful.functional._call import Call
-from heedful.functional._dtypes import Array, DType
+from heedful.functional._dtypes import FLOAT64, Array, DType
 from heedful.functional._options import ARRAY_NAMES
 
 KEY_INDEX = np.dtype(np.int32)
@@ -37,6 +37,10 @@ def allocate_out(call: Call, dtype: DType | None = None) -> Array:
 
 
 def allocate_lse(call: Call) -> Array:
+    """Of entmax the thresholds."""
+    if call.normalizer is not None:
+        fill = None if call.items is None else math.inf
+        return allocate("the thresholds", (*call.plan.axes.rows, 2), FLOAT64, fill)
     fill = None if call.items is None else -math.inf
     return allocate("lse", call.plan.axes.rows, call.plan.computing, fill)
 

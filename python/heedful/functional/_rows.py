@@ -11,7 +11,7 @@ from heedful._checks import integer_array
 from heedful.functional._call import Call
 from heedful.functional._dtypes import Array
 from heedful.functional._forward import run
-from heedful.functional._results import allocate
+from heedful.functional._results import allocate_lse
 
 _DENSE = 8  # with one row in this many requested, the rows between are computed too
 
@@ -35,9 +35,13 @@ def check_rows(rows: Any, length: int) -> NDArray[np.int64] | None:
 
 
 def lse_of_rows(call: Call, rows: NDArray[np.int64] | None) -> Array:
-    """lse (*batch, H, Lq): correct for the requested rows, −inf or correct for the others."""
+    """lse (*batch, H, Lq): correct for the requested rows, −inf or correct for the others.
+
+    With entmax the thresholds, and ∞.
+    """
     axes, dtype = call.plan.axes, call.plan.dtype
-    lse = allocate("lse", axes.rows, call.plan.computing, -math.inf)
+    lse = allocate_lse(call)
+    lse.fill(-math.inf if call.normalizer is None else math.inf)
     no_value = call.key[..., :0]  # a value of depth 0: no output, only lse
     if call.block_mask is not None and call.block_mask.min_weight > 0:
         rows = None  # what is dropped depends on all rows of a block
@@ -49,7 +53,8 @@ def lse_of_rows(call: Call, rows: NDArray[np.int64] | None) -> Array:
         piece = call if last - first == axes.query_length else _slice_rows(call, first, last)
         out = np.empty(axes.layout.shape(axes.batch, axes.heads, last - first, 0), dtype)
         piece = piece._replace(value=no_value, dropout_p=0.0)
-        run(piece, out, lse[..., first:last])
+        own = lse[..., first:last] if call.normalizer is None else lse[..., first:last, :]
+        run(piece, out, own)
     return lse
 
 

@@ -6,16 +6,18 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from heedful._checks import flag
-from heedful.functional._backward import Gradients, backward, pullback_of
+from heedful.functional._backward import Gradients
 from heedful.functional._call import check_call
+from heedful.functional._entmax import gradients_of
 from heedful.functional._forward import forward, forward_alone, forward_for_gradients, returned
+from heedful.functional._normalizer import refuse_lse
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from typing_extensions import Unpack
 
     from heedful.functional._dtypes import Array
-    from heedful.functional._option_types import Align, PositionOptions, Rng, Window
+    from heedful.functional._option_types import Align, Normalizer, PositionOptions, Rng, Window
     from heedful.functional.block_mask import BlockMask
 
 
@@ -56,6 +58,7 @@ def attention_varlen(
     q_lengths: ArrayLike | None = None,
     kv_lengths: ArrayLike | None = None,
     top_k: int | None = None,
+    normalizer: Normalizer = "softmax",
     scale: float | None = None,
     softcap: float | None = None,
     alibi_slopes: ArrayLike | None = None,
@@ -94,6 +97,8 @@ def attention_varlen(
     block_mask : BlockMask, optional
         As in :func:`attention`, of the queries and keys counted in each sequence: at least as long
         as the longest one. Its leading axes broadcast to (n, H).
+    normalizer : {"softmax", "entmax15", "sparsemax"}, float or array_like, (H,)
+        As in :func:`attention`.
     min_weight, causal, window, top_k, scale, softcap, sink, out, return_lse
         As in :func:`attention`. There is no mask, no bias and no return_weights.
     dropout_p, key_dropout_p, gumbel_temperature, rng
@@ -126,12 +131,13 @@ def attention_varlen(
     return_lse = flag("return_lse", return_lse)
     call = check_call(
         query, key, value, None, None, block_mask, min_weight, causal, window, align, q_lengths,
-        kv_lengths, top_k, scale, softcap, alibi_slopes, sink, dropout_p, key_dropout_p,
-        gumbel_temperature, rng, "blhd",
+        kv_lengths, top_k, normalizer, scale, softcap, alibi_slopes, sink, dropout_p,
+        key_dropout_p, gumbel_temperature, rng, "blhd",
         (cu_seqlens_q, cu_seqlens_k),
     )  # fmt: skip
     if not return_lse:
         return forward_alone(call, out)
+    refuse_lse(call.normalizer, return_lse)
     return returned(call, forward(call, out, False), True, False)
 
 
@@ -172,6 +178,7 @@ def attention_varlen_vjp(
     q_lengths: ArrayLike | None = None,
     kv_lengths: ArrayLike | None = None,
     top_k: int | None = None,
+    normalizer: Normalizer = "softmax",
     scale: float | None = None,
     softcap: float | None = None,
     alibi_slopes: ArrayLike | None = None,
@@ -221,9 +228,10 @@ def attention_varlen_vjp(
     return_lse = flag("return_lse", return_lse)
     call = check_call(
         query, key, value, None, None, block_mask, min_weight, causal, window, align, q_lengths,
-        kv_lengths, top_k, scale, softcap, alibi_slopes, sink, dropout_p, key_dropout_p,
-        gumbel_temperature, rng, "blhd",
+        kv_lengths, top_k, normalizer, scale, softcap, alibi_slopes, sink, dropout_p,
+        key_dropout_p, gumbel_temperature, rng, "blhd",
         (cu_seqlens_q, cu_seqlens_k),
     )  # fmt: skip
+    refuse_lse(call.normalizer, return_lse)
     result = forward_for_gradients(call, out, False)
-    return returned(call, result, return_lse, False), pullback_of(call, result, backward)
+    return returned(call, result, return_lse, False), gradients_of(call, result)

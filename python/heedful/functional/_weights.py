@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from heedful.functional._dtypes import Array
-    from heedful.functional._option_types import Align, LayoutName, Rng, Window
+    from heedful.functional._option_types import Align, LayoutName, Normalizer, Rng, Window
     from heedful.functional.block_mask import BlockMask
 
 
@@ -103,7 +103,8 @@ def attention_scores(
     """
     call = check_call(
         query, key, NO_VALUE, mask, bias, block_mask, 0.0, causal, window, align, q_lengths,
-        kv_lengths, None, scale, softcap, alibi_slopes, sink, 0.0, 0.0, None, None, layout,
+        kv_lengths, None, "softmax", scale, softcap, alibi_slopes, sink, 0.0, 0.0, None, None,
+        layout,
     )  # fmt: skip
     requested = _check_rows(call, rows)
     count = call.plan.axes.query_length if requested is None else len(requested)
@@ -127,6 +128,7 @@ def attention_weights(
     q_lengths: ArrayLike | None = None,
     kv_lengths: ArrayLike | None = None,
     top_k: int | None = None,
+    normalizer: Normalizer = "softmax",
     scale: float | None = None,
     softcap: float | None = None,
     alibi_slopes: ArrayLike | None = None,
@@ -139,7 +141,7 @@ def attention_weights(
     rows: int | slice | Sequence[int] | Array | None = None,
     average_heads: bool = False,
 ) -> Array:
-    """How much each query attends to each key: softmax of the scores.
+    """How much each query attends to each key: softmax of the scores, or another normalizer.
 
     ::
 
@@ -186,14 +188,18 @@ def attention_weights(
     array([[0.5761, 0.2119, 0.2119],
            [0.2119, 0.5761, 0.2119],
            [0.2119, 0.2119, 0.5761]])
+    >>> heedful.attention_weights(x, x, scale=1.0, normalizer="entmax15").round(4)
+    array([[0.7403, 0.1299, 0.1299],
+           [0.1299, 0.7403, 0.1299],
+           [0.1299, 0.1299, 0.7403]])
     >>> heedful.attention_weights(x, x, scale=1.0, causal=True, rows=1).round(4)
     array([0.2689, 0.7311, 0.    ])
     """
     average_heads = flag("average_heads", average_heads)
     call = check_call(
         query, key, NO_VALUE, mask, bias, block_mask, min_weight, causal, window, align, q_lengths,
-        kv_lengths, top_k, scale, softcap, alibi_slopes, sink, dropout_p, key_dropout_p,
-        gumbel_temperature, rng, layout,
+        kv_lengths, top_k, normalizer, scale, softcap, alibi_slopes, sink, dropout_p,
+        key_dropout_p, gumbel_temperature, rng, layout,
     )  # fmt: skip
     requested = _check_rows(call, rows)
     count = call.plan.axes.query_length if requested is None else len(requested)

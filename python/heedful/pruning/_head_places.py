@@ -50,6 +50,7 @@ class Heads(NamedTuple):
             "k_proj_weight": Place(0, kv, narrow),
             "v_proj_weight": Place(0, kv, narrow),
             "sink": Place(0, self.heads, sizes.num_heads),
+            "alpha_logits": Place(0, self.heads, sizes.num_heads),
             "out_proj.weight": Place(1, q, wide),
         }
 

@@ -11,14 +11,21 @@ import pytest
 pytest.importorskip("hypothesis")
 pytest.importorskip("ml_dtypes")
 from fuzz_campaign import run
-from random_calls.draw import random_caches, random_calls, random_packed, random_pieces
+from random_calls.draw import (
+    random_caches,
+    random_calls,
+    random_packed,
+    random_pieces,
+    random_sparse,
+)
 
 pytestmark = pytest.mark.slow
 
 # what is drawn, and its fraction of all cases
 KINDS = {
-    "call": (random_calls, 0.55),
-    "pieces": (random_pieces, 0.15),
+    "call": (random_calls, 0.45),
+    "sparse": (random_sparse, 0.15),
+    "pieces": (random_pieces, 0.1),
     "packed": (random_packed, 0.15),
     "cache": (random_caches, 0.15),
 }

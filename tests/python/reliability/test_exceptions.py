@@ -14,6 +14,9 @@ ENTRY_POINTS = {
     "attention_vjp": "gradients(heedful.attention_vjp(q, k, v, dropout_p=0.1, rng=7))",
     "attention_vjp with a bias": "gradients(heedful.attention_vjp(q, k, v, bias=bias))",
     "attention_vjp with top_k": "gradients(heedful.attention_vjp(q, k, v, top_k=20))",
+    "attention with entmax15": "heedful.attention(q, k, v, normalizer='entmax15')",
+    "attention_vjp with α": "gradients(heedful.attention_vjp(q, k, v, normalizer=1.3))",
+    "attention_weights with sparsemax": "heedful.attention_weights(q, k, normalizer='sparsemax')",
     "attention_backward": "heedful.attention_backward(out, q, k, v, out, lse).key",
     "attention_backward with top_k": "heedful.attention_backward(out, q, k, v, out, lse, "
     "top_k=20).key",

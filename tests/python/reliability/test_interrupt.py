@@ -20,6 +20,8 @@ LONG_CALLS = {
     "causal": "heedful.attention(*x, causal=True)",
     "lengths": "heedful.attention(*x, kv_lengths=[2**17 - 5])",
     "top_k": "heedful.attention(*x, top_k=64)",
+    "entmax15": "heedful.attention(*x, normalizer='entmax15')",
+    "gradients of entmax15": "heedful.attention_vjp(*x, normalizer='entmax15')[1](x[0])",
     "one query": "heedful.attention(x[0][..., :1, :], *stretched(x[1:], 64, 2**32))",
     "weights": "heedful.attention_weights(*stretched([x[0][:, :, :64], x[1]], 2**16, None), "
     "average_heads=True)",

@@ -17,6 +17,7 @@ CALLS = {
     "attention_vjp": "gradients(heedful.attention_vjp(q, k, v, bias=bias))",
     "attention_vjp with dropout": "gradients(heedful.attention_vjp(q, k, v, dropout_p=0.3))",
     "attention_vjp with top_k": "gradients(heedful.attention_vjp(q, k, v, top_k=2))",
+    "attention_vjp with α": "gradients(heedful.attention_vjp(q, k, v, normalizer=1.3))",
     "attention_vjp with a block mask": "gradients(heedful.attention_vjp(q, k, v, "
     "block_mask=blocks))",
     "attention_vjp with min_weight": "gradients(heedful.attention_vjp(q, k, v, min_weight=0.2))",

@@ -32,6 +32,12 @@ from heedful.layers.attention._noise import (
     noise_shown,
     random_options,
 )
+from heedful.layers.attention._normalizer import (
+    Normalizer,
+    alphas_of,
+    check_layer_normalizer,
+    logit_gradient,
+)
 from heedful.layers.attention._scores import Scores
 from heedful.layers.blocks._initial import kaiming
 from heedful.layers.blocks._int8 import int8_shown, refuse_training
@@ -50,6 +56,8 @@ class MultiHeadAttention(Typed):
 
         score[i, j] = cap(scale · q[i] · k[j]) − slope · abs(p − j)      p the position of query i
         weight      = exp(score) / (exp(sink) + Σ_j exp(score))         cap, slope and sink if given
+
+    or another normalizer of the scores.
 
     Parameters
     ----------
@@ -90,6 +98,10 @@ class MultiHeadAttention(Typed):
     top_k : int, optional
         Each query attends to the keys of its highest scores alone, at most this many: see
         :func:`heedful.attention`. None is all.
+    normalizer : {"softmax", "entmax15", "sparsemax", "entmax"} or float
+        What converts scores to weights, see :func:`heedful.attention`; "entmax" learns an α between
+        1 and 2 for each head: 1.5, that of "entmax15", at first. Other normalizers than softmax go
+        with neither top_k nor sink.
     sink : bool, default False
         Whether each head learns a score without a value, so that it may attend to nothing.
     alibi : bool or array_like, (H,), default False
@@ -109,6 +121,10 @@ class MultiHeadAttention(Typed):
     out_proj : Linear, from H · D to E
     sink : numpy.ndarray, (H,), or None
         0 at first.
+    alpha_logits : numpy.ndarray, (H,), or None
+        With "entmax" α = 1 + 1 / (1 + exp(−alpha_logits)); 0 at first.
+    alphas : numpy.ndarray, (H,), or None
+        α of each head, None with softmax.
     pruned_heads, pruned_kv_heads : tuple of int
         Heads that the layer had and has lost, see :func:`heedful.pruning.prune_heads`.
 
@@ -122,7 +138,8 @@ class MultiHeadAttention(Typed):
     Dropout of keys: Li et al. 2023, https://arxiv.org/abs/2208.02646, of heads: Zhou et al. 2020,
     https://arxiv.org/abs/2004.13342. Gumbel-softmax and straight-through gradients: Jang et al.
     2017, https://arxiv.org/abs/1611.01144, with `hard` as ``nn.functional.gumbel_softmax`` of
-    PyTorch has it, which has noise in inference, too.
+    PyTorch has it, which has noise in inference, too. Learned α: Correia et al. 2019,
+    https://arxiv.org/abs/1909.00015.
     Computes in `dtype`, whatever the input; threads may share it, see :class:`Layer`.
 
     Examples
@@ -144,8 +161,10 @@ class MultiHeadAttention(Typed):
     in_proj_weight: Any  # a Parameter when assigned, an array when read
     in_proj_bias: Any
     sink: Any
+    alpha_logits: Any
     # of a layer that an earlier version pickled
     top_k: int | None = None
+    normalizer: Normalizer = "softmax"
     key_dropout = head_dropout = 0.0
     gumbel_temperature: float | None = None
     hard = False
@@ -168,6 +187,7 @@ class MultiHeadAttention(Typed):
         scale: float | None = None,
         softcap: float | None = None,
         top_k: int | None = None,
+        normalizer: Normalizer = "softmax",
         key_dropout: float = 0.0,
         head_dropout: float = 0.0,
         gumbel_temperature: float | None = None,
@@ -196,6 +216,9 @@ class MultiHeadAttention(Typed):
         self.scores = Scores.of(self.num_heads, scale, softcap, alibi)
         self.top_k = None if top_k is None else size("top_k", top_k)
         self.sink = Parameter(np.zeros(self.num_heads, self.dtype)) if flag("sink", sink) else None
+        self.normalizer = check_layer_normalizer(normalizer, top_k, sink, gumbel_temperature)
+        learns = normalizer == "entmax"
+        self.alpha_logits = Parameter(np.zeros(self.num_heads, self.dtype)) if learns else None
         rng = generator(rng)
         make_projections(self, flag("bias", bias), rng)
         width = self.num_heads * self.depth
@@ -274,6 +297,13 @@ class MultiHeadAttention(Typed):
         }  # fmt: skip
         if observe is not None and not callable(observe):
             raise TypeError(f"observe must be a function: got {named(observe)}")
+        alphas = self.alphas
+        if alphas is not None:
+            if observe is not None:
+                raise ValueError(
+                    "observe must be None where normalizer is not 'softmax': there is no lse"
+                )
+            options["normalizer"] = alphas if self.normalizer == "entmax" else self.normalizer
         k: Any = None
         v: Any = None
         if cache is not None:
@@ -281,7 +311,10 @@ class MultiHeadAttention(Typed):
                 raise TypeError(f"cache must be a KVCache: got {named(cache)}")
             if mode.training:
                 raise ValueError("cache is for inference: it has no gradients")
-            _refuse_without_keys(cache, top_k=self.top_k, block_mask=block_mask)
+            _refuse_without_keys(
+                cache, top_k=self.top_k, block_mask=block_mask,
+                normalizer=None if alphas is None else self.normalizer,
+            )  # fmt: skip
             q = self._append(cache, projections, options)
             keys = int(cache.lengths.max(initial=0))
         else:
@@ -318,10 +351,25 @@ class MultiHeadAttention(Typed):
             gradients = pullback(dropped(back_out(dy).reshape(heads.shape)), dweights=dweights)
             if gradients.sink is not None:
                 self.add_gradient("sink", gradients.sink)
+            if alphas is not None and self.normalizer == "entmax":
+                dlogits = logit_gradient(alphas, gradients.normalizer)
+                self.add_gradient("alpha_logits", dlogits.astype(self.dtype))
             dq, dk = (self._rotated(d, 0, inverse=True) for d in gradients[:2])
             return projections.backward(dq, dk, gradients.value)
 
         return result, backward
+
+    @property
+    def alphas(self) -> Array | None:
+        """α of each head, None with softmax."""
+        if self.normalizer == "softmax":
+            return None
+        if self.normalizer == "entmax":
+            logits = self.optional("alpha_logits", (self.num_heads,))
+            assert logits is not None
+            return alphas_of(logits)
+        alpha = {"entmax15": 1.5, "sparsemax": 2.0}.get(str(self.normalizer), self.normalizer)
+        return np.full(self.num_heads, alpha, np.float64)
 
     def int8_names(self) -> tuple[str, ...]:
         # a subclass with a computation of its own may read the weights in another way
@@ -376,6 +424,8 @@ class MultiHeadAttention(Typed):
             shown += "" if width == self.d_model else f", {name}={width}"
         shown += f", dropout={self.dropout:g}" if self.dropout else ""
         shown += "" if self.top_k is None else f", top_k={self.top_k}"
+        if self.normalizer != "softmax":
+            shown += f", normalizer={self.normalizer!r}"
         shown += noise_shown(self)
         shown += self.scores.shown() + ("" if self.sink is None else ", sink=True")
         return shown + int8_shown(self.own_parameters().values())
@@ -392,7 +442,7 @@ def _refuse_without_keys(cache: KVCache, **options: Any) -> None:
 
 
 def _read(cache: KVCache, query: Array, options: dict[str, Any]) -> Any:
-    if options.keys().isdisjoint(("top_k", "block_mask")):
+    if options.keys().isdisjoint(("top_k", "normalizer", "block_mask")):
         return cache.attend(query, **options)
     key, value = (array.swapaxes(-2, -3) for array in (cache.key, cache.value))
     if options["align"] is None:  # as in KVCache.attend

@@ -15,6 +15,7 @@ from heedful.base._types import Array, Backward, Rng, generator
 from heedful.functional import KVCache, LinearState
 from heedful.functional._shapes import broadcast
 from heedful.layers._typed import Typed
+from heedful.layers.attention._normalizer import Normalizer
 from heedful.layers.blocks._dropout import Dropout
 from heedful.layers.blocks._feed_forward import feed_forward
 from heedful.layers.blocks._linear import Linear
@@ -44,7 +45,7 @@ class DecoderLayer(Typed):
         Of dropout, as in :class:`EncoderLayer`.
     activation, norm_first, eps, bias
         As in :class:`EncoderLayer`.
-    num_kv_heads, scale, softcap, top_k, sink
+    num_kv_heads, scale, softcap, top_k, normalizer, sink
         Of both attentions, see :class:`MultiHeadAttention`.
     key_dropout, head_dropout, gumbel_temperature, hard
         Of attention in training, see :class:`MultiHeadAttention`.
@@ -87,6 +88,7 @@ class DecoderLayer(Typed):
         scale: float | None = None,
         softcap: float | None = None,
         top_k: int | None = None,
+        normalizer: Normalizer = "softmax",
         key_dropout: float = 0.0,
         head_dropout: float = 0.0,
         gumbel_temperature: float | None = None,
@@ -102,8 +104,9 @@ class DecoderLayer(Typed):
         self.norm_first = flag("norm_first", norm_first)
         shared: dict[str, Any] = {
             "num_kv_heads": num_kv_heads, "dropout": rate, "bias": bias, "scale": scale,
-            "softcap": softcap, "top_k": top_k, "key_dropout": key_dropout,
-            "head_dropout": head_dropout, "gumbel_temperature": gumbel_temperature, "hard": hard,
+            "softcap": softcap, "top_k": top_k, "normalizer": normalizer,
+            "key_dropout": key_dropout, "head_dropout": head_dropout,
+            "gumbel_temperature": gumbel_temperature, "hard": hard,
             "sink": sink, "dtype": self.dtype, "rng": rng,
             "known": ACROSS,
         }  # fmt: skip
@@ -207,7 +210,7 @@ class Decoder(Stack[DecoderLayer]):
     num_layers : int
     d_model, num_heads, dff, rate, activation, norm_first, eps, bias
         Of each :class:`DecoderLayer`; eps and bias of the final norm too.
-    num_kv_heads, rotary, scale, softcap, top_k, sink, alibi, mixer
+    num_kv_heads, rotary, scale, softcap, top_k, normalizer, sink, alibi, mixer
         See :class:`DecoderLayer`.
     key_dropout, head_dropout, gumbel_temperature, hard
         Of attention in training, see :class:`MultiHeadAttention`.
@@ -247,6 +250,7 @@ class Decoder(Stack[DecoderLayer]):
         scale: float | None = None,
         softcap: float | None = None,
         top_k: int | None = None,
+        normalizer: Normalizer = "softmax",
         key_dropout: float = 0.0,
         head_dropout: float = 0.0,
         gumbel_temperature: float | None = None,
@@ -263,10 +267,10 @@ class Decoder(Stack[DecoderLayer]):
             return DecoderLayer(
                 d_model, num_heads, dff, rate, activation=activation, norm_first=norm_first,
                 eps=eps, bias=bias, num_kv_heads=num_kv_heads, rotary=rotary, scale=scale,
-                softcap=softcap, top_k=top_k, key_dropout=key_dropout, head_dropout=head_dropout,
+                softcap=softcap, top_k=top_k, normalizer=normalizer,
+                key_dropout=key_dropout, head_dropout=head_dropout,
                 gumbel_temperature=gumbel_temperature, hard=hard, sink=sink, alibi=alibi,
-                mixer=mixer, dtype=dtype,
-                rng=rng,
+                mixer=mixer, dtype=dtype, rng=rng,
             )  # fmt: skip
 
         super().__init__(

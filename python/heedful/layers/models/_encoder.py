@@ -14,6 +14,7 @@ from heedful.base._mode import Mode
 from heedful.base._types import Array, Backward, Rng, generator
 from heedful.functional import KVCache, LinearState
 from heedful.layers._typed import Typed
+from heedful.layers.attention._normalizer import Normalizer
 from heedful.layers.blocks._dropout import Dropout
 from heedful.layers.blocks._feed_forward import feed_forward
 from heedful.layers.blocks._linear import Linear
@@ -45,7 +46,7 @@ class EncoderLayer(Typed):
         Of the norms.
     bias : bool, default True
         Whether linear layers and norms have a bias.
-    num_kv_heads, causal, rotary, scale, softcap, top_k, sink, alibi
+    num_kv_heads, causal, rotary, scale, softcap, top_k, normalizer, sink, alibi
         See :class:`MultiHeadAttention`.
     key_dropout, head_dropout, gumbel_temperature, hard
         Of attention in training, see :class:`MultiHeadAttention`.
@@ -92,6 +93,7 @@ class EncoderLayer(Typed):
         scale: float | None = None,
         softcap: float | None = None,
         top_k: int | None = None,
+        normalizer: Normalizer = "softmax",
         key_dropout: float = 0.0,
         head_dropout: float = 0.0,
         gumbel_temperature: float | None = None,
@@ -109,7 +111,7 @@ class EncoderLayer(Typed):
         self.self_attn: Typed = make_mixer(
             mixer, d_model, num_heads, max_length=max_length, num_kv_heads=num_kv_heads,
             dropout=rate, bias=bias, causal=causal, rotary=rotary, scale=scale, softcap=softcap,
-            top_k=top_k, key_dropout=key_dropout, head_dropout=head_dropout,
+            top_k=top_k, normalizer=normalizer, key_dropout=key_dropout, head_dropout=head_dropout,
             gumbel_temperature=gumbel_temperature, hard=hard, sink=sink, alibi=alibi,
             dtype=self.dtype, rng=rng,
         )  # fmt: skip
@@ -185,7 +187,7 @@ class Encoder(Stack[EncoderLayer]):
     num_layers : int
     d_model, num_heads, dff, rate, activation, norm_first, eps, bias
         Of each :class:`EncoderLayer`; eps and bias of the final norm too.
-    num_kv_heads, causal, rotary, scale, softcap, top_k, sink, alibi
+    num_kv_heads, causal, rotary, scale, softcap, top_k, normalizer, sink, alibi
         See :class:`MultiHeadAttention`.
     key_dropout, head_dropout, gumbel_temperature, hard
         Of attention in training, see :class:`MultiHeadAttention`.
@@ -228,6 +230,7 @@ class Encoder(Stack[EncoderLayer]):
         scale: float | None = None,
         softcap: float | None = None,
         top_k: int | None = None,
+        normalizer: Normalizer = "softmax",
         key_dropout: float = 0.0,
         head_dropout: float = 0.0,
         gumbel_temperature: float | None = None,
@@ -245,10 +248,10 @@ class Encoder(Stack[EncoderLayer]):
             return EncoderLayer(
                 d_model, num_heads, dff, rate, activation=activation, norm_first=norm_first,
                 eps=eps, bias=bias, num_kv_heads=num_kv_heads, causal=causal, rotary=rotary,
-                scale=scale, softcap=softcap, top_k=top_k, key_dropout=key_dropout,
-                head_dropout=head_dropout, gumbel_temperature=gumbel_temperature, hard=hard,
-                sink=sink, alibi=alibi, mixer=mixer,
-                max_length=max_length, dtype=dtype, rng=rng,
+                scale=scale, softcap=softcap, top_k=top_k, normalizer=normalizer,
+                key_dropout=key_dropout, head_dropout=head_dropout,
+                gumbel_temperature=gumbel_temperature, hard=hard, sink=sink, alibi=alibi,
+                mixer=mixer, max_length=max_length, dtype=dtype, rng=rng,
             )  # fmt: skip
 
         super().__init__(

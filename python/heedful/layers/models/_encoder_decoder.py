@@ -12,6 +12,7 @@ from heedful.base._argument_names import argument_names
 from heedful.base._mode import Mode
 from heedful.base._types import Array, Backward, Rng, generator
 from heedful.layers._typed import Typed
+from heedful.layers.attention._normalizer import Normalizer
 from heedful.layers.models._decoder import Decoder
 from heedful.layers.models._encoder import Encoder
 from heedful.layers.models._mixers import ACROSS
@@ -26,7 +27,7 @@ class EncoderDecoder(Typed):
     num_encoder_layers, num_decoder_layers : int, default 6
     dff, rate, activation, norm_first, eps, bias
         Of each layer, see :class:`EncoderLayer`; eps and bias of the two final norms too.
-    num_kv_heads, rotary, scale, softcap, top_k, sink, alibi
+    num_kv_heads, rotary, scale, softcap, top_k, normalizer, sink, alibi
         See :class:`EncoderLayer` and :class:`DecoderLayer`.
     key_dropout, head_dropout, gumbel_temperature, hard
         Of attention in training, see :class:`MultiHeadAttention`.
@@ -68,6 +69,7 @@ class EncoderDecoder(Typed):
         scale: float | None = None,
         softcap: float | None = None,
         top_k: int | None = None,
+        normalizer: Normalizer = "softmax",
         key_dropout: float = 0.0,
         head_dropout: float = 0.0,
         gumbel_temperature: float | None = None,
@@ -82,8 +84,9 @@ class EncoderDecoder(Typed):
         shared: dict[str, Any] = {
             "norm": True, "activation": activation, "norm_first": norm_first, "eps": eps,
             "bias": bias, "num_kv_heads": num_kv_heads, "rotary": rotary, "scale": scale,
-            "softcap": softcap, "top_k": top_k, "key_dropout": key_dropout,
-            "head_dropout": head_dropout, "gumbel_temperature": gumbel_temperature, "hard": hard,
+            "softcap": softcap, "top_k": top_k, "normalizer": normalizer,
+            "key_dropout": key_dropout, "head_dropout": head_dropout,
+            "gumbel_temperature": gumbel_temperature, "hard": hard,
             "sink": sink, "alibi": alibi, "dtype": dtype,
             "rng": generator(rng), "mixer": one_of("mixer", mixer, ACROSS),
         }  # fmt: skip

@@ -15,6 +15,7 @@ from heedful.base._rollback import rollback
 from heedful.base._types import Array, Backward, Rng, generator
 from heedful.functional import KVCache, LinearState
 from heedful.layers._typed import Typed
+from heedful.layers.attention._normalizer import Normalizer
 from heedful.layers.blocks._dropout import Dropout
 from heedful.layers.blocks._embedding import Embedding
 from heedful.layers.blocks._linear import Linear
@@ -46,7 +47,7 @@ class LanguageModel(Typed):
         subtracted from the scores, see :class:`MultiHeadAttention`.
     tied : bool, default True
         Whether the projection shares the embedding's weight.
-    num_kv_heads, scale, softcap, top_k, sink
+    num_kv_heads, scale, softcap, top_k, normalizer, sink
         See :class:`MultiHeadAttention`.
     key_dropout, head_dropout, gumbel_temperature, hard
         Of attention in training, see :class:`MultiHeadAttention`.
@@ -92,6 +93,7 @@ class LanguageModel(Typed):
         scale: float | None = None,
         softcap: float | None = None,
         top_k: int | None = None,
+        normalizer: Normalizer = "softmax",
         key_dropout: float = 0.0,
         head_dropout: float = 0.0,
         gumbel_temperature: float | None = None,
@@ -127,7 +129,7 @@ class LanguageModel(Typed):
             num_layers, d_model, num_heads, dff, rate, activation=activation,
             norm_first=True, causal=True, rotary=kind == "rotary", alibi=kind == "alibi",
             num_kv_heads=num_kv_heads, scale=scale, softcap=softcap, top_k=top_k,
-            key_dropout=key_dropout, head_dropout=head_dropout,
+            normalizer=normalizer, key_dropout=key_dropout, head_dropout=head_dropout,
             gumbel_temperature=gumbel_temperature, hard=hard, sink=sink,
             mixer=mixer, max_length=self.max_length, dtype=dtype, rng=rng,
         )  # fmt: skip

@@ -20,8 +20,8 @@ ACROSS = ("attention", "linear")  # also from one sequence to another
 # of attention alone, with the values of layers that do without
 _DEFAULTS = {
     "num_kv_heads": None, "rotary": False, "scale": None, "softcap": None, "top_k": None,
-    "key_dropout": 0.0, "head_dropout": 0.0, "gumbel_temperature": None, "hard": False,
-    "sink": False, "alibi": False,
+    "normalizer": "softmax", "key_dropout": 0.0, "head_dropout": 0.0, "gumbel_temperature": None,
+    "hard": False, "sink": False, "alibi": False,
 }  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from heedful.base._rollback import rollback
 from heedful.base._sums import times
 from heedful.base._types import Array, Backward, Rng, generator
 from heedful.functional import KVCache
+from heedful.layers.attention._normalizer import Normalizer
 from heedful.layers.blocks._dropout import Dropout
 from heedful.layers.blocks._embedding import Embedding, check_tokens
 from heedful.layers.blocks._linear import Linear
@@ -48,7 +49,7 @@ class Transformer(EncoderDecoder):
     positions : {"sinusoidal", "rotary", "alibi"}
         Sines and cosines that are added to the vectors; or queries and keys are rotated, or
         distances subtracted from the scores, in self-attention.
-    num_kv_heads, scale, softcap, top_k, sink
+    num_kv_heads, scale, softcap, top_k, normalizer, sink
         See :class:`MultiHeadAttention`.
     key_dropout, head_dropout, gumbel_temperature, hard
         Of attention in training, see :class:`MultiHeadAttention`.
@@ -105,6 +106,7 @@ class Transformer(EncoderDecoder):
         scale: float | None = None,
         softcap: float | None = None,
         top_k: int | None = None,
+        normalizer: Normalizer = "softmax",
         key_dropout: float = 0.0,
         head_dropout: float = 0.0,
         gumbel_temperature: float | None = None,
@@ -124,7 +126,7 @@ class Transformer(EncoderDecoder):
             d_model, num_heads, num_layers, num_layers, dff, rate, activation=activation,
             norm_first=norm_first, eps=eps, bias=bias, num_kv_heads=num_kv_heads,
             rotary=kind == "rotary", scale=scale, softcap=softcap, top_k=top_k,
-            key_dropout=key_dropout, head_dropout=head_dropout,
+            normalizer=normalizer, key_dropout=key_dropout, head_dropout=head_dropout,
             gumbel_temperature=gumbel_temperature, hard=hard, sink=sink,
             alibi=kind == "alibi", mixer=mixer, dtype=dtype, rng=rng,
         )  # fmt: skip

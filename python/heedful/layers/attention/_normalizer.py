@@ -1,0 +1,61 @@
+"""What an attention layer converts scores to weights by."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from heedful._checks import named, real
+from heedful.base._types import Array
+
+Normalizer: TypeAlias = str | float
+
+_NAMES = ("softmax", "entmax15", "sparsemax", "entmax")
+_MIN_SHARE = 2.0**-10  # α is at least 1 + this: closer to 1, weights lose digits in float32
+
+
+def check_layer_normalizer(
+    normalizer: Any, top_k: Any, sink: Any, gumbel_temperature: Any
+) -> Normalizer:
+    """A name or α; "entmax" learns an α for each head."""
+    expected = (
+        "normalizer must be 'softmax', 'entmax15', 'sparsemax', 'entmax', or α with 1 < α ≤ 2: "
+        f"got {named(normalizer)}"
+    )
+    if isinstance(normalizer, str):
+        if normalizer not in _NAMES:
+            raise ValueError(expected)
+    else:
+        try:
+            alpha = real("normalizer", normalizer)
+        except TypeError:
+            raise TypeError(expected) from None
+        if not 1 < alpha <= 2:
+            raise ValueError(expected)
+        normalizer = alpha
+    if normalizer != "softmax":
+        for name, value, none in (
+            ("top_k", top_k, None), ("sink", sink, False),
+            ("gumbel_temperature", gumbel_temperature, None),
+        ):  # fmt: skip
+            if value is not none:
+                raise ValueError(
+                    f"{name} must be {none} where normalizer is not 'softmax': got {named(value)}"
+                )
+    checked: Normalizer = normalizer
+    return checked
+
+
+def alphas_of(logits: Array) -> Array:
+    """α = 1 + σ(logit) of each head, in float64."""
+    share = 1 / (1 + np.exp(-np.clip(logits.astype(np.float64), -700, 700)))
+    alphas: Array = 1 + np.maximum(share, _MIN_SHARE)
+    return alphas
+
+
+def logit_gradient(alphas: Array, dalphas: Array) -> Array:
+    """dα · σ (1 − σ)"""
+    share = alphas - 1
+    gradient: Array = dalphas * share * (1 - share)
+    return gradient
