@@ -312,7 +312,7 @@ class MultiHeadAttention(Typed):
             if mode.training:
                 raise ValueError("cache is for inference: it has no gradients")
             _refuse_without_keys(
-                cache, top_k=self.top_k, block_mask=block_mask,
+                cache, top_k=self.top_k, block_mask=block_mask, hard=True if self.hard else None,
                 normalizer=None if alphas is None else self.normalizer,
             )  # fmt: skip
             q = self._append(cache, projections, options)

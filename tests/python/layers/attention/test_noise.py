@@ -86,6 +86,16 @@ def test_a_cache_gives_the_same_choices() -> None:
     np.testing.assert_allclose(np.concatenate(steps, 1), layer(X), rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.parametrize("policy", [heedful.SinksAndWindow(1, 4), heedful.HeavyHitters(4, 4)])
+def test_a_choice_is_refused_where_a_cache_removes_keys(policy: Any) -> None:
+    layer = attention(gumbel_temperature=0.5, hard=True, causal=True)
+    cache = heedful.KVCache(policy=policy)
+    with pytest.raises(
+        ValueError, match=rf"\Ahard cannot be combined with {type(policy).__name__}"
+    ):
+        layer(X, cache=cache)
+
+
 @pytest.mark.parametrize("options", [{}, {"dropout_p": 0.3, "key_dropout_p": 0.2}], ids=str)
 def test_the_gradient_is_straight_through(
     options: dict[str, Any], rng: np.random.Generator
