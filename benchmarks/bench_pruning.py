@@ -1,9 +1,9 @@
 """Pruned heads and fewer tokens: what they save, and what they cost in accuracy.
 
 Trains the model of examples/digits_vision_transformer.py, and one like it that reads the digit from
-a class token, and prunes them; then, where the weights of MiniLM are installed, shortens texts in
-it. Speed is that of inference, whole and pruned in turns; accuracy is that of the test half. Takes
-some minutes.
+a class token, and prunes them; then, where the weights of MiniLM are installed, shortens passages
+in it and compares their vectors, and the answers to ten questions. Speed is that of inference,
+whole and pruned in turns; accuracy is that of the test half. Takes some minutes.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+from pruned_sentences import QUESTIONS, WORDS, answers, pieces
 
 import heedful
 from heedful.benchmark import processor
@@ -31,9 +32,10 @@ BATCH = 256  # of the calls that are timed
 # of 17 tokens, in the two layers; after the last attention nothing but the class token is read
 KEEP = ([12, 1], [8, 1], [5, 1])
 MERGE = ([3, 3], [5, 4], [8, 4])
-# of MiniLM's six layers, for texts of 128 tokens
-KEEP_WORDS = ([112, 96, 80, 72, 64, 64], [96, 80, 64, 48, 40, 32], [64, 48, 32, 24, 16, 16])
-WORDS = 128
+# of MiniLM's six layers, for texts of 128 tokens: kept, and merged with others
+KEEP_WORDS = ([128, 128, 96, 96, 64, 64], [128, 128, 64, 64, 32, 32], [96, 80, 64, 48, 40, 32])
+MERGE_WORDS = ([0, 8, 8, 8, 8, 8], [0, 16, 16, 16, 16, 16], [0, 32, 32, 16, 16, 8])
+TOKENS = 128
 
 
 # --- the digits
@@ -138,7 +140,7 @@ class Settings:
     def __init__(self, quick: bool) -> None:
         self.epochs, self.more = (1, 1) if quick else (140, 10)
         self.rounds, self.seconds = (2, 0.02) if quick else (9, 0.3)
-        self.texts = 4 if quick else 64
+        self.texts = 20 if quick else None
 
     def speed(self, whole: Callable[[], object], other: Callable[[], object]) -> str:
         return times_as_fast(whole, other, self.rounds, self.seconds)
@@ -203,48 +205,43 @@ def sentences(settings: Settings) -> None:
     try:
         from heedful.integrations.sentences import SentenceEncoder, find_minilm
 
-        encoder = SentenceEncoder(find_minilm(), max_length=WORDS)
+        encoder = SentenceEncoder(find_minilm(), max_length=TOKENS)
     except ImportError as error:
         print(f"\nsentences are left out: {error}")
         return
-    texts = passages(settings.texts)
-    whole = encoder.model.encoder
-    before = encoder.encode(texts)
-    print(f"\nMiniLM, {len(texts)} passages of {WORDS} tokens: cosine to the vectors of all tokens")
-    print(f"{'keep in the six layers':<30}{'mean':>7}{'least':>8}{'same neighbour':>16}  faster")
-    for keep in KEEP_WORDS:
-        shorter: Any = PrunedEncoder(whole, keep)
+    texts, labels = pieces()
+    if settings.texts is not None:
+        texts, labels = texts[: settings.texts], labels[: settings.texts]
+    questions = encoder.encode(list(QUESTIONS))
+    whole: Any = encoder.model.encoder
 
-        def encode(inside: Any) -> Array:
-            encoder.model.encoder = inside
-            return encoder.encode(texts)
+    def encode(inside: Any, some: list[str] = texts) -> Array:
+        encoder.model.encoder = inside
+        return encoder.encode(some)
 
-        after = encode(shorter)
-        cosines = (before * after).sum(-1)
-        same = 100 * np.mean(neighbours(before) == neighbours(after))
-        speed = settings.speed(lambda: encode(whole), lambda: encode(shorter))  # noqa: B023
-        print(f"{keep!s:<30}{cosines.mean():>7.3f}{cosines.min():>8.3f}{same:>14.0f} %  {speed}",
-              flush=True)  # fmt: skip
-
-
-def neighbours(vectors: Array) -> Array:
-    """The most similar other passage of each."""
-    similar = vectors @ vectors.T
-    np.fill_diagonal(similar, -np.inf)
-    return similar.argmax(-1)
-
-
-def passages(count: int) -> list[str]:
-    """From Python's own documentation: the first words of long topics."""
-    from pydoc_data.topics import topics
-
-    texts = [" ".join(text.split()) for _, text in sorted(topics.items())]
-    pieces = [
-        " ".join(words[first : first + 120])
-        for words in map(str.split, texts)
-        for first in range(0, len(words) - 120, 120)
+    before = encode(whole)
+    closest, right = answers(questions, before, labels)
+    long = [text for text in texts if len(text.split()) >= WORDS][:16]  # to measure speed
+    print(f"\nMiniLM, {len(texts)} passages of up to {TOKENS} tokens: cosine to the vectors of all "
+          f"tokens, and ten questions\n{'left by the six layers':<38}{'mean':>6}{'least':>8}"
+          f"{'same passage':>14}{'right topic':>13}  faster")  # fmt: skip
+    print(f"{f'all {TOKENS}':<38}{1:>6.3f}{1:>8.3f}{10:>14}{right:>13}")
+    shorter: list[tuple[str, Any]] = [
+        (f"keep {', '.join(map(str, keep))}", PrunedEncoder(whole, keep)) for keep in KEEP_WORDS
     ]
-    return pieces[:: max(1, len(pieces) // count)][:count]
+    for merge in MERGE_WORDS:
+        left = [TOKENS - sum(merge[: index + 1]) for index in range(len(merge))]
+        shorter.append((f"merge to {', '.join(map(str, left))}", MergedEncoder(whole, merge)))
+    for name, inner in shorter:
+        after = encode(inner)
+        cosines = (before * after).sum(-1)
+        found, right = answers(questions, after, labels)
+        speed = settings.speed(
+            lambda: encode(whole, long),
+            lambda: encode(inner, long),  # noqa: B023
+        )
+        print(f"{name:<38}{cosines.mean():>6.3f}{cosines.min():>8.3f}"
+              f"{int((found == closest).sum()):>14}{right:>13}  {speed}", flush=True)  # fmt: skip
 
 
 RUN: Mapping[str, Callable[[Settings], None]] = {

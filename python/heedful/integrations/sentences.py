@@ -124,6 +124,13 @@ class SentenceEncoder:
         for row, ids in zip(padded, tokens, strict=True):
             row[: len(ids)] = ids
         y = self.model(padded, lengths=lengths)
+        rows_left = getattr(self.model.encoder, "rows_left", None)
+        if rows_left is not None:  # an encoder of heedful.pruning
+            lengths = rows_left(lengths)
+            if self._prompt_tokens:
+                raise ValueError(
+                    "encoder must keep all tokens where the pooling leaves out those of a prompt"
+                )
         return self._modules(y, lengths, self._prompt_tokens)
 
 

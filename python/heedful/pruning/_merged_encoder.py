@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from heedful._checks import flag
+from heedful._checks import flag, int64_array
 from heedful.base._mode import Mode
 from heedful.base._types import Array, Backward
 from heedful.layers import Encoder, MultiHeadAttention
@@ -98,6 +99,12 @@ class MergedEncoder(Shortening):
         return self.run(
             mode, x, mask, kv_lengths, lambda tokens: _Merging(tokens, self.merge), return_rows
         )
+
+    def rows_left(self, counts: ArrayLike) -> Array:
+        left = int64_array("counts", counts)
+        for merge in self.merge:
+            left = left - np.minimum(merge, most_merged(left))
+        return left
 
     def extra_repr(self) -> str:
         return f"merge={self.merge}"

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from heedful._checks import flag
+from heedful._checks import flag, int64_array
 from heedful.base._mode import Mode
 from heedful.base._types import Array, Backward
 from heedful.layers import Encoder, MultiHeadAttention
@@ -93,6 +94,9 @@ class PrunedEncoder(Shortening):
             mode, x, mask, kv_lengths, lambda tokens: _Selection(tokens, self.keep),
             return_positions,
         )  # fmt: skip
+
+    def rows_left(self, counts: ArrayLike) -> Array:
+        return remaining(self.keep[-1], int64_array("counts", counts))
 
     def extra_repr(self) -> str:
         return f"keep={self.keep}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
+from numpy.typing import ArrayLike
+
 from heedful._checks import named
 from heedful.base._mode import Mode
 from heedful.base._types import Array, Backward
@@ -55,6 +57,10 @@ class Shortening(Typed):
             _check_layer(layer)
         super().__init__(encoder.dtype)
         self.layers, self.norm = encoder.layers, encoder.norm
+
+    def rows_left(self, counts: ArrayLike) -> Array:
+        """How many rows of y an item has, by the number of its tokens (B,)."""
+        raise NotImplementedError
 
     def run(
         self, mode: Mode, x: Any, mask: Any, kv_lengths: Any,

@@ -12,6 +12,7 @@ pytest.importorskip("tokenizers")
 pytest.importorskip("safetensors")
 
 from heedful.integrations.sentences import SentenceEncoder, find_minilm
+from heedful.pruning import MergedEncoder, PrunedEncoder
 
 TEXTS = [
     "How do I open a file?",
@@ -49,6 +50,27 @@ def test_a_text_is_the_same_alone_and_among_others(encoder: SentenceEncoder) -> 
     together = encoder.encode(TEXTS, batch_size=3)
     for text, vector in zip(TEXTS, together, strict=True):
         np.testing.assert_allclose(encoder.encode(text), vector, atol=2e-6)
+
+
+@pytest.mark.parametrize(
+    "shorten",
+    [
+        lambda encoder: PrunedEncoder(encoder, [1.0, 0.9, 0.8, 0.7, 0.6, 0.5]),
+        lambda encoder: PrunedEncoder(encoder, [12, 11, 10, 9, 8, 7]),
+        lambda encoder: MergedEncoder(encoder, 2),
+    ],
+    ids=["fractions", "numbers", "merged"],
+)
+def test_of_fewer_tokens_what_is_left_is_pooled(folder: Path, shorten: Any) -> None:
+    encoder = SentenceEncoder(folder)
+    encoder.model.encoder = shorten(encoder.model.encoder)
+    texts = [*TEXTS[:3], TEXTS[4], "a few words more than that"]
+    together = encoder.encode(texts)
+    for text, vector in zip(texts, together, strict=True):
+        np.testing.assert_allclose(encoder.encode(text), vector, atol=2e-6)
+    encoder._prompt_tokens = 2
+    with pytest.raises(ValueError, match=r"^encoder must keep all tokens where the pooling"):
+        encoder.encode(texts)
 
 
 def test_vectors_are_those_of_torch(encoder: SentenceEncoder, folder: Path) -> None:

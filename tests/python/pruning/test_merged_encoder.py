@@ -90,6 +90,16 @@ def test_tokens_that_count_may_be_anywhere(x: Any, rng: np.random.Generator) -> 
             assert np.isfinite(y[item, : len(left)]).all()
 
 
+@pytest.mark.parametrize("merge", [0, 1, 2, [4, 0, 1], 99], ids=str)
+def test_the_rows_left_are_those_with_a_token(merge: Any, x: Any) -> None:
+    lengths = np.arange(len(x)) * 3
+    encoder = MergedEncoder(made(), merge)
+    _, rows = encoder(x, kv_lengths=lengths, return_rows=True)
+    np.testing.assert_array_equal(encoder.rows_left(lengths), rows.max(1) + 1)
+    with pytest.raises(TypeError, match=r"^counts must be integers"):
+        encoder.rows_left([1.5])
+
+
 def test_nothing_to_merge_is_the_encoder(x: Any) -> None:
     np.testing.assert_array_equal(MergedEncoder(made(), 0)(x), made()(x))
     two = x[:, :2]  # the first token and one that has no other

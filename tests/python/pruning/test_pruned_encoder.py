@@ -99,6 +99,16 @@ def test_fractions_are_of_the_tokens_of_each_item(x: Any) -> None:
     np.testing.assert_array_equal(whole(x), made()(x))
 
 
+@pytest.mark.parametrize("keep", [[0.7, 0.5, 0.3], [9, 7, 3], [1.0, 1.0, 1.0]], ids=str)
+def test_the_rows_left_are_those_with_a_position(keep: Any, x: Any) -> None:
+    lengths = np.array([11, 10, 4, 0])
+    encoder = PrunedEncoder(made(), keep)
+    _, positions = encoder(x, kv_lengths=lengths, return_positions=True)
+    np.testing.assert_array_equal(encoder.rows_left(lengths), (positions >= 0).sum(1))
+    with pytest.raises(TypeError, match=r"^counts must be integers"):
+        encoder.rows_left([1.5])
+
+
 def test_a_schedule_that_keeps_everything_is_the_encoder(x: Any) -> None:
     lengths = np.array([11, 10, 4, 1])
     y, positions = PrunedEncoder(made(), [L, L, L])(x, kv_lengths=lengths, return_positions=True)
