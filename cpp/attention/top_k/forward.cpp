@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
+#include "arrays/finite_cast.hpp"
 #include "arrays/gathered_rows.hpp"
 #include "arrays/work_area.hpp"
 #include "attention/forward/call_without_values.hpp"
@@ -109,6 +111,24 @@ void write_out(const Call<T>& call, std::ptrdiff_t item, std::ptrdiff_t kv_head,
             call.out.column_stride, problem.value_depth);
 }
 
+// Whether a sink is out of range in units of the scores: these are small where the scale is.
+template <class T>
+bool exceeds_unit(const ScoreRule<T>& rule, const double* sink, std::ptrdiff_t head) {
+  if (!sink || rule.natural >= 1 || !std::isfinite(sink[head])) return false;
+  const double limit = static_cast<double>(std::numeric_limits<T>::max());
+  return std::abs(sink[head]) > limit * static_cast<double>(rule.natural);
+}
+
+// Includes a sink in lse and in the factor of the weights, of a row that was summed without it.
+template <class T>
+void include_sink(double sink, T& lse, T& factor) {
+  const auto without = static_cast<double>(lse);
+  const double distance = std::abs(without - sink);
+  const double total = std::max(without, sink) + std::log1p(std::exp(-distance));
+  factor *= static_cast<T>(std::exp(without - total));
+  lse = finite_cast<T>(total);
+}
+
 // The softmax of the kept keys of a panel's rows, and their results.
 template <class T>
 void write_panel(const Call<T>& call, std::ptrdiff_t item, std::ptrdiff_t kv_head,
@@ -122,20 +142,24 @@ void write_panel(const Call<T>& call, std::ptrdiff_t item, std::ptrdiff_t kv_hea
     const KeyIndex* const keys = kept.keys(lane);
     const std::ptrdiff_t count = kept.count(lane);
     T* const weights = kept.scores(lane);
+    const bool noisy = problem.gumbel_temperature > 0;  // then units are not small
+    const bool sink_is_apart = !noisy && exceeds_unit(rule, problem.sink, row.head);
     T maximum, sum;
     // in units of the scores
-    start_row(maximum, sum, problem.sink, row.head,
-              problem.gumbel_temperature > 0 ? rule.unit : 1 / rule.natural);
+    start_row(maximum, sum, sink_is_apart ? nullptr : problem.sink, row.head,
+              noisy ? rule.unit : 1 / rule.natural);
     with_normalizer(rule, [&](const auto& normalizer) {
       add_row(normalizer, weights, count, maximum, sum, weights, 0);
     });
     write_kept(call, item, row, keys, count);
+    T lse = log_sum_exp(rule, maximum, sum);
+    T factor = out_factor(rule, sum, call.dropout_factor);
+    if (sink_is_apart) include_sink(problem.sink[row.head], lse, factor);
     if (call.lse) {
       const std::ptrdiff_t query = problem.items[item].query_begin + row.query;
-      *reinterpret_cast<T*>(call.lse.row(item, row.head, query)) = log_sum_exp(rule, maximum, sum);
+      *reinterpret_cast<T*>(call.lse.row(item, row.head, query)) = lse;
     }
     if (problem.value_depth == 0) continue;
-    const T factor = out_factor(rule, sum, call.dropout_factor);
     for (std::ptrdiff_t i = 0; i < count; ++i) weights[i] *= factor;
     if (problem.dropout_p > 0) {
       apply_dropout_keys(problem, item, row.head, row.query, keys, count, T{1}, weights);

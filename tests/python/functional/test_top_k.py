@@ -112,6 +112,27 @@ def test_a_sink_does_not_count(rng: np.random.Generator) -> None:
     np.testing.assert_allclose(lse[0], 50)
 
 
+@pytest.mark.parametrize("sink", [-80.0, -5.0, 3.0, 5.5, 60.0])
+@pytest.mark.parametrize("scale", [5e-324, 1e-80, 1e-70])
+def test_a_sink_beside_scores_of_a_vanishing_scale(
+    scale: float, sink: float, rng: np.random.Generator
+) -> None:
+    query, key, value = rng.standard_normal((3, 2, 7, 4)).astype(np.float32)
+    dout, sinks = rng.standard_normal((2, 7, 4)).astype(np.float32), [sink, -0.5]
+    options = {"scale": scale, "sink": sinks, "mask": np.arange(7) > np.arange(7)[:, None]}
+    (out, lse, weights), pullback = heedful.attention_vjp(
+        query, key, value, **options, top_k=3, return_lse=True, return_weights=True
+    )
+    # every score is 0 in float32, so that the 3 highest are any
+    seen = np.minimum(np.arange(7)[::-1], 3)
+    total = np.exp(np.array(sinks))[:, None] + seen
+    np.testing.assert_allclose(lse, np.log(total), rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(weights.sum(-1), seen / total, rtol=1e-5)
+    np.testing.assert_allclose(out, weights @ value, rtol=1e-5, atol=1e-7)
+    gradients = pullback(dout)
+    np.testing.assert_allclose(gradients.value, weights.swapaxes(1, 2) @ dout, rtol=1e-5, atol=1e-7)
+
+
 def test_the_same_keys_are_dropped_as_without_top_k(rng: np.random.Generator) -> None:
     """Dropout counts the positions of the keys."""
     query, key = rng.standard_normal((2, 33, 8)), rng.standard_normal((2, 200, 8))
