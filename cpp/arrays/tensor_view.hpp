@@ -81,6 +81,8 @@ struct TensorView {
   float scale(std::ptrdiff_t item, std::ptrdiff_t head, std::ptrdiff_t row) const {
     return *reinterpret_cast<const float*>(scales->row(item, head, row));
   }
+  // Whether each row is followed by that of another head, as in (B, L, H, D) memory.
+  bool heads_alternate() const { return std::abs(head_stride) < std::abs(row_stride); }
   // Whether no two rows are on the same page of memory.
   bool rows_on_pages() const { return std::abs(row_stride) >= 4096; }
   // Whether rows are contiguous elements of type T, which a kernel can read or write in place.

@@ -33,6 +33,9 @@ struct DotQueries {
 inline constexpr std::ptrdiff_t dot_rows_of(std::ptrdiff_t rows) {
   return rows >= 3 ? 4 : std::max<std::ptrdiff_t>(rows, 1);
 }
+inline constexpr std::ptrdiff_t padded_dot_rows(std::ptrdiff_t rows) {
+  return rows / 4 * 4 + (rows % 4 ? dot_rows_of(rows % 4) : 0);
+}
 
 // Maximum number of rows that are computed together: keys are read once for as many.
 template <class T>

@@ -1,4 +1,5 @@
-// One task of the forward pass: some rows of one key/value head against a range of keys.
+// One task of the forward pass: some rows of one key/value head, or of several in turn, against a
+// range of keys.
 #pragma once
 
 #include <atomic>
@@ -24,9 +25,10 @@ struct ForwardCall {
   T dropout_factor;
   std::atomic<bool>* overflowed = nullptr;  // set by record_overflow
   std::ptrdiff_t shared_keys = 0;           // maximum keys of a head that several tasks read
+  std::ptrdiff_t decoded_rows = 0;          // maximum rows of a decode task, of all its heads
 };
 
-// Maximum rows of a decode task: with more, panels are faster.
+// Maximum rows of a key/value head in a decode task: with more, panels are faster.
 template <class T>
 inline constexpr std::ptrdiff_t decode_rows = simd::lanes<T> / 2 > 4 ? simd::lanes<T> / 2 : 4;
 
@@ -37,6 +39,11 @@ struct RowTask {
   KeyRange keys;
   std::ptrdiff_t key_split;       // index of the split; the first one includes the sink
   std::ptrdiff_t panel_rows = 0;  // of each panel but the last; 0: even panels
+  std::ptrdiff_t kv_heads = 1;    // key/value heads from kv_head on, each with these rows
+
+  RowTask of_head(std::ptrdiff_t head) const {
+    return {item, kv_head + head, first_row, rows, keys, key_split, panel_rows};
+  }
 };
 
 struct Row {

@@ -85,6 +85,19 @@ void rows_of_the_computing_type_are_read_in_place() {
         "not other types");
 }
 
+void heads_alternate_where_their_rows_are_closer_than_those_of_one_head() {
+  const auto alternate = [](Layout layout) {
+    return Tensor(ElementType::float32, {2, 3, 7, 5}, layout).view().heads_alternate();
+  };
+  check(alternate(Layout::heads_inside), "(B, L, H, D)");
+  check(
+      !alternate(Layout::plain) && !alternate(Layout::columns_out) && !alternate(Layout::reversed),
+      "not (B, H, L, D), in any order");
+  TensorView view = Tensor(ElementType::float32, {2, 3, 7, 5}, Layout::heads_inside).view();
+  view.row_stride = -view.row_stride;
+  check(view.heads_alternate(), "backwards too");
+}
+
 }  // namespace
 }  // namespace heedful
 
@@ -96,5 +109,6 @@ int main() {
   a_row_has_its_scale();
   a_view_without_data_is_false();
   rows_of_the_computing_type_are_read_in_place();
+  heads_alternate_where_their_rows_are_closer_than_those_of_one_head();
   return summary();
 }

@@ -17,6 +17,15 @@ void rows_are_counted_head_by_head() {
   check(right, "row r of the task is query (5 + r) mod 7 of head 3 + (5 + r) / 7");
 }
 
+void a_task_of_several_heads_has_the_same_rows_of_each() {
+  const RowTask task{1, 2, 5, 16, {3, 11}, 4, 0, 3};
+  const RowTask last = task.of_head(2);
+  check(last.item == 1 && last.kv_head == 4 && last.kv_heads == 1, "its third head is 2 + 2");
+  check(last.first_row == 5 && last.rows == 16 && last.keys.begin == 3 && last.keys.end == 11 &&
+            last.key_split == 4,
+        "with the rows, the keys and the split of the task");
+}
+
 void lse_goes_to_the_row_of_the_item() {
   Example example({2, 4, 2, 7, 11, 5, 3}, ElementType::float32);
   example.item(1) = {2, 3, 0, 11, 0};  // its queries are rows 2 to 4
@@ -48,6 +57,7 @@ void lse_goes_to_the_row_of_the_item() {
 int main() {
   using namespace heedful;
   rows_are_counted_head_by_head();
+  a_task_of_several_heads_has_the_same_rows_of_each();
   lse_goes_to_the_row_of_the_item();
   return summary();
 }
