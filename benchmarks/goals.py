@@ -25,6 +25,7 @@ import bench_min_weight
 import bench_neighbours
 import bench_normalizers
 import bench_overhead
+import bench_penalties
 import bench_sparse
 import bench_threads
 import bench_top_k
@@ -55,6 +56,7 @@ TOPICS = [
     bench_top_k.TOPIC,
     bench_gumbel.TOPIC,
     bench_normalizers.TOPIC,
+    bench_penalties.TOPIC,
 ]
 
 if __name__ == "__main__":

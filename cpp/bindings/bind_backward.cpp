@@ -1,4 +1,4 @@
-// attention_backward, additive_backward, top_k_backward, entmax_backward
+// attention_backward, additive_backward, top_k_backward, entmax_backward, penalised_backward
 #include <atomic>
 
 #include "attention/backward/backward.hpp"
@@ -21,10 +21,16 @@ bool is_shared(const py::object& dbias, const Problem& problem) {
   return own > 0 && array.size() / own < problem.num_items * problem.num_heads;
 }
 
+// Of penalties: their arrays, or None.
+struct PenaltyArrays {
+  py::object coefficients = py::none(), target = py::none();
+};
+
 // kept: those of top_k_forward, or None where queries attend to all keys that they see. alphas: of
 // entmax, null: softmax.
 py::object compute(Arguments& arguments, const py::object& weight, double* dweight,
-                   const py::object& kept = py::none(), const double* alphas = nullptr) {
+                   const py::object& kept = py::none(), const double* alphas = nullptr,
+                   const PenaltyArrays& penalty = {}) {
   const py::array dout = arguments.array();
   const py::array query = arguments.array(), key = arguments.array(), value = arguments.array();
   const py::array out = arguments.array(), lse = arguments.array();
@@ -44,22 +50,24 @@ py::object compute(Arguments& arguments, const py::object& weight, double* dweig
   if (alphas) problem.bfloat16.products = simd::Bfloat16Way::widened;  // as in forward
   Batch& batch = attention.batch;
   std::atomic<bool> overflowed{false};
-  const BackwardTensors tensors{batch.view(dout),
-                                batch.view(query),
-                                batch.view(key),
-                                batch.view(value),
-                                batch.view(out),
-                                alphas ? batch.view_of_scores(lse) : batch.view_of_rows(lse),
-                                batch.view_of_rows_or_none(row_term),
-                                batch.view_of_scores_or_none(dweights),
-                                batch.view_of_rows(delta),
-                                batch.view(dquery),
-                                batch.view(dkey),
-                                batch.view(dvalue),
-                                batch.view_of_broadcast(dbias),
-                                is_shared(dbias, problem),
-                                dweight,
-                                &overflowed};
+  const BackwardTensors tensors{
+      batch.view(dout),
+      batch.view(query),
+      batch.view(key),
+      batch.view(value),
+      batch.view(out),
+      alphas ? batch.view_of_scores(lse) : batch.view_of_rows(lse),
+      batch.view_of_rows_or_none(row_term),
+      batch.view_of_scores_or_none(dweights),
+      batch.view_of_rows(delta),
+      batch.view(dquery),
+      batch.view(dkey),
+      batch.view(dvalue),
+      batch.view_of_broadcast(dbias),
+      is_shared(dbias, problem),
+      {batch.view_of_scores_or_none(penalty.coefficients), batch.view_of_broadcast(penalty.target)},
+      dweight,
+      &overflowed};
   if (!kept.is_none()) {
     const auto array = py::reinterpret_borrow<py::array>(kept);
     problem.top_k = array.shape(array.ndim() - 1);
@@ -95,6 +103,13 @@ py::object entmax_backward_of(Arguments& arguments) {
                  static_cast<const double*>(alphas.data()));
 }
 
+py::object penalised_backward_of(Arguments& arguments) {
+  const py::array coefficients = arguments.array();
+  const py::object target = arguments.array_or_none();
+  return compute(arguments, py::none(), nullptr, py::none(), nullptr,
+                 {coefficients, target});
+}
+
 }  // namespace
 
 void register_backward(py::module_& module) {
@@ -102,6 +117,7 @@ void register_backward(py::module_& module) {
   define<&additive_backward_of, 27>(module, "additive_backward");
   define<&top_k_backward_of, 26>(module, "top_k_backward");
   define<&entmax_backward_of, 26>(module, "entmax_backward");
+  define<&penalised_backward_of, 27>(module, "penalised_backward");
 }
 
 }  // namespace heedful

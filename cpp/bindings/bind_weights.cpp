@@ -1,5 +1,7 @@
-// attention_scores, attention_weights, additive_weights, top_k_weights and entmax_weights
+// attention_scores, attention_weights, additive_weights, top_k_weights, entmax_weights and
+// row_statistics
 #include "attention/forward/probabilities.hpp"
+#include "attention/penalty/row_statistics.hpp"
 #include "attention/top_k/probabilities.hpp"
 #include "bindings/arguments.hpp"
 #include "bindings/bind_attention.hpp"
@@ -88,6 +90,28 @@ py::object entmax_weights(Arguments& arguments) {
   return weights_with(arguments, py::none(), 0, static_cast<const double*>(alphas.data()));
 }
 
+py::object statistics(Arguments& arguments) {
+  const py::array query = arguments.array(), key = arguments.array(), lse = arguments.array();
+  const py::array result = arguments.array();
+  const bool probabilities = arguments.flag(), scores = arguments.flag();
+  const py::object target = arguments.array_or_none();
+  AttentionArguments attention(arguments, query, key);
+  attention.problem.dropout_p = arguments.number();
+  attention.problem.seed = arguments.seed();
+  attention.problem.key_dropout_p = arguments.number();
+  attention.problem.gumbel_temperature = arguments.number();
+  Batch& batch = attention.batch;
+  const TensorView queries = batch.view(query), keys = batch.view(key),
+                   sums = batch.view_of_rows(lse), results = batch.view_of_scores(result);
+  const StatisticsWanted wanted{probabilities, scores, batch.view_of_broadcast(target)};
+  const auto compute =
+      queries.type == ElementType::float64 ? row_statistics<double> : row_statistics<float>;
+  with_team(cost_of(attention.problem), [&](const Team& team) {
+    compute(attention.problem, queries, keys, sums, results, wanted, team);
+  });
+  return py::none();
+}
+
 }  // namespace
 
 void register_weights(py::module_& module) {
@@ -96,6 +120,7 @@ void register_weights(py::module_& module) {
   define<&additive_weights, 19>(module, "additive_weights");
   define<&top_k_weights, 19>(module, "top_k_weights");
   define<&entmax_weights, 19>(module, "entmax_weights");
+  define<&statistics, 19>(module, "row_statistics");
 }
 
 }  // namespace heedful

@@ -71,7 +71,7 @@ GOOD: dict[str, Any] = {
     "head_dim": 5, "axis": 1, "base": 100.0, "center": False, "kernel_regularizer": "l2",
     "bias_regularizer": "l1", "num_encoder_layers": 2, "num_decoder_layers": 2,
     "mixer": "linear", "key_dropout": 0.4, "head_dropout": 0.4, "gumbel_temperature": 0.4,
-    "hard": True, "normalizer": "sparsemax",
+    "hard": True, "normalizer": "sparsemax", "penalties": {"entropy": 0.3, "z": 0.1},
     # of calls
     "mask": np.tri(5, dtype=bool), "align": 1, "q_lengths": [5, 3, 1], "kv_lengths": [5, 3, 1],
     "lengths": [5, 3, 1], "memory_lengths": [5, 3, 1], "memory_mask": np.tri(5, dtype=bool),
@@ -102,6 +102,8 @@ BAD: dict[str, Bad] = {
     **dict.fromkeys(
         ["eps", "epsilon", "softcap", "base", "temperature", "gumbel_temperature"], POSITIVE
     ),
+    "penalties": [(3, T), ({"l1": 1.0}, V), ({"l2": -1.0}, V), ({"l2": NAN}, V), ({"l2": "a"}, T),
+                  ({"l2": [1.0] * 9}, V), ({"target": 1.0}, V), ({2: 1.0}, T)],
     "scale": FINITE,
     "normalizer": [("entmax14", V), (1.0, V), (2.5, V), (NAN, V), (None, T), (True, T)],
     "length_penalty": FINITE,

@@ -8,8 +8,9 @@
 //   dquery (B, H, Lq, D)   dkey (B, Hkv, Lk, D)   dvalue (B, Hkv, Lk, Dv): in T, zeros on entry, as
 //   is dbias
 // Additive scores have other gradients, see additive_gradients.hpp, and dscore_vector. dweights is
-// the gradient of the probabilities that the caller used (the public API's weights). row_term,
-// dweights, dbias and dscore_vector may be absent. lse may include more keys than these (merged
+// the gradient of the probabilities that the caller used (the public API's weights). A penalty adds
+// to dscore, see penalty/coefficients.hpp. row_term, dweights, dbias, dscore_vector and penalty may
+// be absent. lse may include more keys than these (merged
 // splits).
 //
 // A task is a key tile of one key/value head (and, where there are few key tiles and many queries,

@@ -15,11 +15,12 @@ inline simd::Bfloat16Way way_of(const Problem& problem, const BackwardTensors& t
   constexpr std::ptrdiff_t min_depth = 16;
   const simd::Bfloat16Way way = problem.bfloat16.products;
   const bool tiles = way == simd::Bfloat16Way::tiles || way == simd::Bfloat16Way::tiles_model;
-  // dweights are rare, and come with probabilities (Lq, Lk) that are read and written in full
+  // dweights are rare, and come with probabilities (Lq, Lk) that are read and written in full;
+  // penalties are small beside the loss, and need scores that are not rounded
   const bool applies = tiles && problem.may_round_weights() && problem.depth >= min_depth &&
                        tensors.query.type == bfloat16 && tensors.key.type == bfloat16 &&
                        tensors.value.type == bfloat16 && tensors.dout.type == bfloat16 &&
-                       !tensors.dweights;
+                       !tensors.dweights && !tensors.penalty;
   return applies ? way : simd::Bfloat16Way::widened;
 }
 

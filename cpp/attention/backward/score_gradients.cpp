@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "attention/penalty/coefficients.hpp"
+#include "attention/penalty/target_tile.hpp"
 #include "attention/problem/minus_infinity.hpp"
 #include "attention/softmax/dropout.hpp"
 #include "attention/softmax/normalizer.hpp"
@@ -64,11 +66,11 @@ void add_dweights(const TensorView& dweights, std::ptrdiff_t item, const Panel<T
   }
 }
 
-// `partial`: some of the scores are −∞. The scratch is passed by value, so that stores to buffers
-// cannot alias its pointers.
+// `partial`: some of the scores are −∞. `natural` is the ScoreRule's. The scratch is passed by
+// value, so that stores to buffers cannot alias its pointers.
 template <class T, class Normalizer>
 void write_dscores(const Normalizer& normalizer, std::ptrdiff_t keys, int lanes, bool partial,
-                   const BackwardScratch<T> scratch) {
+                   T natural, const BackwardScratch<T> scratch) {
   const auto minus_infinities = simd::broadcast(minus_infinity<T>);
   const auto zero = simd::broadcast(T{0});
   for (std::ptrdiff_t key = 0; key < keys; ++key) {
@@ -82,6 +84,12 @@ void write_dscores(const Normalizer& normalizer, std::ptrdiff_t keys, int lanes,
         dprobability = simd::multiply(dprobability, simd::load(scratch.keep_factors + at));
       auto dscore = normalizer.dscore(score, base, factor, probability, dprobability,
                                       simd::load(scratch.delta + lane));
+      if (scratch.penalty) {
+        const auto own = penalty_dscore<T>(
+            probability, simd::multiply(score, simd::broadcast(natural)), scratch.penalty + lane,
+            lanes, scratch.target ? scratch.target + at : nullptr);
+        dscore = simd::add(dscore, own);
+      }
       if (partial) {  // a hidden key has none, whatever base and dweights are
         const auto hidden = simd::equal(score, minus_infinities);
         probability = simd::select(hidden, zero, probability);
@@ -114,6 +122,12 @@ PanelRows<T> load_panel(const BackwardCall<T>& call, std::ptrdiff_t item,
     scratch.base[lane] = call.scales.base(item, head, row);
     scratch.factor[lane] = call.scales.factor(item, head, row);
     scratch.delta[lane] = *reinterpret_cast<const T*>(tensors.delta.row(item, head, first + row));
+    if (!scratch.penalty) continue;
+    const auto* const coefficients =
+        reinterpret_cast<const T*>(tensors.penalty.coefficients.row(item, head, first + row));
+    for (int index = 0; index < penalty_coefficients; ++index) {
+      scratch.penalty[index * panel.lanes() + lane] = coefficients[index];
+    }
   }
   return {query, dout};
 }
@@ -193,8 +207,11 @@ void write_dscores(const BackwardCall<T>& call, std::ptrdiff_t item, const Score
   if (scratch.keep_factors)
     write_keep_factors(call.problem, item, panel, scored.keys, call.dropout_factor,
                        scratch.keep_factors);
+  if (scratch.target)
+    write_target(call.tensors.penalty.target, item, panel, scored.keys, scratch.target);
   with_normalizer(call.rule, panel.head[0], [&](const auto& normalizer) {
-    write_dscores<T>(normalizer, scored.keys.size(), panel.lanes(), scored.partial, scratch);
+    write_dscores<T>(normalizer, scored.keys.size(), panel.lanes(), scored.partial,
+                     call.rule.natural, scratch);
   });
 }
 

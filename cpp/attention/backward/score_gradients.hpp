@@ -17,7 +17,7 @@ struct PanelRows {
   Rows<T> query, dout;
 };
 
-// Loads query and dout, as rows and as panels, and base, factor and delta.
+// Loads query and dout, as rows and as panels, base, factor and delta, and penalties.
 template <class T>
 PanelRows<T> load_panel(const BackwardCall<T>& call, std::ptrdiff_t item,
                         const BackwardScratch<T>& scratch);
@@ -47,6 +47,7 @@ void write_dprobabilities(const BackwardCall<T>& call, std::ptrdiff_t item, KeyR
 // From scores and dprobabilities, in one pass, and 0 where hidden:
 //   probabilities[key][lane] = keep_factor ∘ exp(score − lse)
 //   dscores[key][lane] = exp(score − lse) ∘ (keep_factor ∘ dprobabilities − delta)
+// and what penalties add (penalty/coefficients.hpp).
 template <class T>
 void write_dscores(const BackwardCall<T>& call, std::ptrdiff_t item, const ScoreTile<T>& scored,
                    const BackwardScratch<T>& scratch);

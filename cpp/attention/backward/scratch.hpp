@@ -32,6 +32,7 @@ struct BackwardScratch {
   T* delta;        // (lanes)
   T* dquery;       // (D, lanes)
   T* dquery_rows;  // (lanes, D)
+  T* penalty;      // (6, lanes): the coefficients; null without
 
   // Of the panel and the key tile, each (keys, lanes)
   T* mask_buffer;     // the buffer of mask_tile
@@ -39,6 +40,7 @@ struct BackwardScratch {
   T* score_copy;      // for products that must skip hidden keys
   T* cap_derivative;  // null without a softcap
   T* keep_factors;    // the factors of dropout: 0 or 1 / (1 − p); null without
+  T* target;          // of a penalty; null without
   T* dprobabilities;  // after dropout
   T* probabilities;   // after dropout
   T* dscores;         // the gradient of the scores, and of a bias
@@ -73,6 +75,9 @@ struct BackwardScratch {
     mask_buffer = area.take<T>(std::max(elements, mask_tile_size<T>(tile)));
     cap_derivative = problem.softcap > 0 ? area.take<T>(elements) : nullptr;
     keep_factors = problem.dropout_p > 0 ? area.take<T>(elements) : nullptr;
+    const Penalty& penalised = call.tensors.penalty;
+    penalty = penalised ? area.take<T>(penalty_coefficients * lanes) : nullptr;
+    target = penalised.target ? area.take<T>(elements) : nullptr;
     dquery = area.take<T>(problem.depth * lanes);
     dquery_rows = area.take<T>(lanes * problem.depth);
     dkey = area.take<T>(tile * depth);

@@ -4,6 +4,7 @@
 #include <atomic>
 
 #include "arrays/tensor_view.hpp"
+#include "attention/penalty/coefficients.hpp"
 
 namespace heedful {
 
@@ -13,6 +14,7 @@ struct BackwardTensors {
   // Several items or heads add to the same elements of dbias, which has its own for every (query,
   // key).
   bool shared_dbias = false;
+  Penalty penalty;                  // of probabilities and scores; may be absent
   double* dscore_vector = nullptr;  // (Hkv or 1, E) like Problem::score_vector, zeros on entry
   std::atomic<bool>* overflowed = nullptr;  // set where a sum may not be finite
 };

@@ -214,6 +214,28 @@ def entmax_backward(
     *arguments: Any,  # out is mean
 ) -> bool: ...
 def entmax_weights(alphas: NDArray[np.float64], *arguments: Any) -> None: ...
+
+# Penalties of attention, see cpp/attention/penalty/. Random options are those of the forward pass.
+
+def row_statistics(
+    query: Array,
+    key: Array,
+    lse: Array,  # T (*batch, H, Lq)
+    # T (*batch, H, Lq, 7), contiguous along the last axis, zeros on entry, written:
+    # Σ p², −Σ p log p, Σ |s|, Σ s², keys, Σ t, Σ t (log t − log p)
+    statistics: Array,
+    probabilities: bool,  # whether the first two are needed
+    scores: bool,  # whether the next three are
+    target: Array | None,  # t, T, broadcasts to (*batch, H, Lq, Lk): the last two
+    *arguments: Any,  # geometry to gumbel_temperature of attention_weights
+) -> None: ...
+def penalised_backward(
+    # T (*batch, H, Lq, 6), contiguous along the last axis: α, β, γ, δ, ε, τ of each row, which add
+    # p · (α p + β s + γ) + δ sign(s) + ε s − τ t to the gradients of the scores
+    coefficients: Array,
+    target: Array | None,  # t, as in row_statistics
+    *arguments: Any,  # of attention_backward
+) -> bool: ...
 def merge_attention(
     outs: tuple[Array, ...],  # each (*batch, H, Lq, Dv)
     lses: tuple[Array, ...],  # each T (*batch, H, Lq)

@@ -87,8 +87,21 @@ class Module(Freezable, Quantizable):
         rng : None, int or numpy.random.Generator
             Generator of dropout and noise: seeded by the system, by an integer, or the given one.
         """
-        y, backward = self.computed(Mode(True, generator(rng)), *inputs, **options)
+        penalties: list[float] = []
+        mode = Mode(True, generator(rng), penalties)
+        y, backward = self.computed(mode, *inputs, **options)
+        if penalties or "_attention_penalty" in vars(self):
+            object.__setattr__(self, "_attention_penalty", sum(penalties))
         return y, single_use(y, backward)
+
+    @property
+    def attention_penalty(self) -> float:
+        """By what penalties of attention in this model add to the loss: at its latest `forward`.
+
+        See ``penalties`` of :class:`heedful.layers.MultiHeadAttention`. The backward function adds
+        their gradients; they are not computed in inference.
+        """
+        return float(vars(self).get("_attention_penalty", 0.0))
 
     # --- parameters
 

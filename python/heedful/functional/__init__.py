@@ -17,6 +17,8 @@ from heedful.functional._linear_state import LinearState
 from heedful.functional._merge import merge_attention
 from heedful.functional._multi_head import multi_head_attention
 from heedful.functional._paged import attention_paged
+from heedful.functional._penalties import check_penalties
+from heedful.functional._penalty import attention_penalty, penalised_attention_vjp
 from heedful.functional._pool import attention_pool, attention_pool_vjp
 from heedful.functional._rotary import rotary_embedding
 from heedful.functional._torch_signature import scaled_dot_product_attention
@@ -41,6 +43,7 @@ __all__ = [
     "attention",
     "attention_backward",
     "attention_paged",
+    "attention_penalty",
     "attention_pool",
     "attention_pool_vjp",
     "attention_scores",
@@ -48,8 +51,10 @@ __all__ = [
     "attention_varlen_vjp",
     "attention_vjp",
     "attention_weights",
+    "check_penalties",
     "merge_attention",
     "multi_head_attention",
+    "penalised_attention_vjp",
     "rotary_embedding",
     "scaled_dot_product_attention",
 ]

@@ -50,7 +50,7 @@ def lse_of_rows(call: Call, rows: NDArray[np.int64] | None) -> Array:
     for first, last in spans(rows, axes.query_length):
         if call.block_mask is not None:
             first -= first % call.block_mask.rows
-        piece = call if last - first == axes.query_length else _slice_rows(call, first, last)
+        piece = call if last - first == axes.query_length else slice_rows(call, first, last)
         out = np.empty(axes.layout.shape(axes.batch, axes.heads, last - first, 0), dtype)
         piece = piece._replace(value=no_value, dropout_p=0.0)
         own = lse[..., first:last] if call.normalizer is None else lse[..., first:last, :]
@@ -76,7 +76,7 @@ def spans(rows: NDArray[np.int64] | None, length: int) -> Iterator[tuple[int, in
     yield from zip(starts, stops, strict=True)
 
 
-def _slice_rows(call: Call, first: int, last: int) -> Call:
+def slice_rows(call: Call, first: int, last: int) -> Call:
     """The same call for the query rows [first, last): positions of queries begin `first` later.
 
     With a block mask, `first` begins a block.

@@ -159,6 +159,10 @@ def _shrink(layer: MultiHeadAttention, left: Heads, places: dict[str, Place]) ->
     slopes = layer.scores.alibi_slopes
     if slopes is not None:
         layer.scores = layer.scores._replace(alibi_slopes=slopes[left.heads])
+    layer.penalties = {
+        kind: weight[left.heads] if isinstance(weight, np.ndarray) else weight
+        for kind, weight in layer.penalties.items()
+    }
 
 
 def _taken(own: Parameter, place: Place) -> Parameter:

@@ -13,7 +13,8 @@ class History:
     Attributes
     ----------
     history : dict of list
-        "loss", the metrics, and with a validation set the same prefixed by "val_". All columns
+        "loss", the metrics, "penalty" if layers penalise their attention, which is part of the
+        loss, and with a validation set the same but that prefixed by "val_". All columns
         have a row for each epoch: NaN where an epoch lacks a value, such as one without a
         validation set.
     epoch : list of int

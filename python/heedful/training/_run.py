@@ -66,6 +66,8 @@ class Run:
         names = ["loss", *(name for name, _ in self.trainer.metrics)]
         if self.validation is not None:
             names += [f"val_{name}" for name in names]
+        if self.trainer.penalises_attention:
+            names.append("penalty")
         for callback in self.callbacks:
             if isinstance(callback, Monitor):
                 callback.check(names, self.validation is not None)

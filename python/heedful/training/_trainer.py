@@ -67,7 +67,8 @@ class Trainer:
         self._check_targets(batch, prediction, class_weight)
         weight = class_weight.apply(batch.weight, batch.target)
         loss, gradient = call_loss(self.loss, batch.target, prediction, weight)
-        loss += _penalty(penalised)
+        penalty = self.model.attention_penalty if self.penalises_attention else None
+        loss += _penalty(penalised) + (penalty or 0.0)
         if not np.isfinite(loss):
             raise FloatingPointError(self._stopped(f"the loss is {loss}", where, batch))
         self.logits_check.observe(prediction)
@@ -79,7 +80,7 @@ class Trainer:
             backward(gradient)
         for own, regularizer in penalised:
             own.add(regularizer.gradient(own.value))
-        totals = self._totals(batch, loss, prediction)
+        totals = self._totals(batch, loss, prediction, penalty)
         try:
             with uninterrupted():
                 self.optimizer.step()
@@ -104,9 +105,16 @@ class Trainer:
         logs["loss"] += _penalty(_penalised(self.model.distinct_parameters().values()))
         return logs
 
-    def _totals(self, batch: Batch, loss: float, prediction: Any) -> Totals:
+    def _totals(
+        self, batch: Batch, loss: float, prediction: Any, penalty: float | None = None
+    ) -> Totals:
         target, weight = batch.target, batch.weight
-        return Totals.of(self.metrics, self.loss, loss, target, prediction, weight)
+        return Totals.of(self.metrics, self.loss, loss, target, prediction, weight, penalty)
+
+    @property
+    def penalises_attention(self) -> bool:
+        """Whether some layer adds penalties to the loss in training."""
+        return any(getattr(layer, "penalties", None) for _, layer in self.model.named_layers())
 
     def _check_outputs(self, prediction: Any) -> None:
         """heedful's own losses and metrics take one array; a custom loss gets all outputs."""

@@ -1,8 +1,8 @@
 """A KV cache whose heads alternate in memory is decoded to the bits of contiguous heads.
 
 Heads in (B, L, H, D) memory are read a few keys at a time in turn, by one task; the expected result
-is that of each head alone, contiguous. Some tasks have all heads, some have few, and some have one: heads of less
-than 1 MB together are read one after another.
+is that of each head alone, contiguous. Some tasks have all heads, some have few, and some have one:
+heads of less than 1 MB together are read one after another.
 """
 
 from __future__ import annotations

@@ -42,15 +42,25 @@ def test_gradients_match_finite_differences(case: LayerCase, rng: np.random.Gene
         given, learned = arrays[: len(floating)], arrays[len(floating) :]
         for parameter, array in zip(held, learned, strict=True):
             parameter[...] = array
-        layer.zero_grad()
         y, backward = layer.forward(*(given or inputs), rng=SEED, **case.options)
+        penalty = layer.attention_penalty
 
-        def pullback(dy: Any) -> list[Any]:
+        def gradients(backward: Any, dy: Any) -> list[Any]:
+            layer.zero_grad()
             found = backward(dy)
             of_inputs = list(found) if isinstance(found, tuple) else [found] * len(floating)
             return [*of_inputs, *(layer.grads[name].copy() for name in parameters)]
 
-        return y, pullback
+        def pullback(dy: Any, dpenalty: Any = 1.0) -> list[Any]:
+            found = gradients(backward, dy)
+            if dpenalty == 1:
+                return found
+            # a layer adds the gradients of its penalty as it is
+            _, again = layer.forward(*(given or inputs), rng=SEED, **case.options)
+            alone = gradients(again, 0 * dy)
+            return [one + (dpenalty - 1) * more for one, more in zip(found, alone, strict=True)]
+
+        return (y, penalty) if penalty else y, pullback
 
     given = [*floating, *(array.copy() for array in held)]
     assert gradcheck(function, *given, samples=20, rtol=2e-5, atol=2e-7, rng=1)

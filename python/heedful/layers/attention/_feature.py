@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,7 @@ from numpy.typing import DTypeLike
 from heedful._checks import flag, generator, named, numbers, one_of, size
 from heedful.base._mode import Mode
 from heedful.base._types import Array, Backward, Rng
+from heedful.functional import check_penalties
 from heedful.layers._trainable_layer import Layer
 from heedful.layers._typed import Typed
 from heedful.layers.attention._feature_importance import (
@@ -18,6 +21,8 @@ from heedful.layers.attention._feature_importance import (
     permutation_importance,
     score_of,
 )
+from heedful.layers.attention._feature_penalties import feature_penalty
+from heedful.layers.attention._penalties import Penalties, penalties_shown
 from heedful.layers.blocks._linear import Linear
 
 
@@ -39,6 +44,9 @@ class FeatureAttention(Typed):
         F.
     scaled : bool, default True
         False omits the factor F.
+    penalties : mapping of str to float, optional
+        In training, the loss grows by Σ weight · penalty, such as {"entropy": 0.1}, the kinds being
+        those of :class:`MultiHeadAttention`, of the weights of the features of each example.
     dtype : {float32, float64}
     rng : None, int or numpy.random.Generator
 
@@ -58,14 +66,26 @@ class FeatureAttention(Typed):
     ((5, 3), array([1., 1.], dtype=float32))
     """
 
+    _penalties: Mapping[str, float | Array] = MappingProxyType({})  # of earlier pickles
+
     def __init__(
-        self, num_features: int, *, scaled: bool = True, dtype: DTypeLike = np.float32,
-        rng: Rng = None,
+        self, num_features: int, *, scaled: bool = True, penalties: Penalties = None,
+        dtype: DTypeLike = np.float32, rng: Rng = None,
     ) -> None:  # fmt: skip
         super().__init__(dtype)
+        self.penalties = penalties
         self.num_features = size("num_features", num_features)
         self.factor = num_features if flag("scaled", scaled) else 1
         self.scores = Linear(num_features, num_features, dtype=dtype, rng=generator(rng))
+
+    @property
+    def penalties(self) -> dict[str, float | Array]:
+        """The weight of each kind of penalty; may be set, to None for none."""
+        return dict(self._penalties)
+
+    @penalties.setter
+    def penalties(self, given: Penalties) -> None:
+        self._penalties = {} if given is None else check_penalties(given, 1)
 
     def compute(self, mode: Mode, x: Any, *, return_weights: bool = False) -> tuple[Any, Backward]:
         """x (…, F) → y (…, F).
@@ -82,6 +102,10 @@ class FeatureAttention(Typed):
             weights = np.exp(scores - scores.max(-1, keepdims=True))
             weights /= weights.sum(-1, keepdims=True)
             y = x * weights * self.factor
+            penalty = None
+            if mode.training and self._penalties:
+                value, penalty = feature_penalty(scores, weights, self._penalties)
+                mode.add_penalty(value)
 
         @np.errstate(all="ignore")
         def backward(dy: Any, dweights: Any = None) -> Array:
@@ -90,6 +114,8 @@ class FeatureAttention(Typed):
             if dweights is not None:
                 total = total + self.array("dweights", dweights)
             dscores = weights * (total - (total * weights).sum(-1, keepdims=True))
+            if penalty is not None:
+                dscores = dscores + penalty
             dx: Array = dy * weights + back(dscores)
             return dx
 
@@ -187,4 +213,4 @@ class FeatureAttention(Typed):
         return permutation_importance(score, x, size("n_repeats", n_repeats), generator(rng))
 
     def extra_repr(self) -> str:
-        return f"{self.num_features}"
+        return f"{self.num_features}{penalties_shown(self._penalties)}"

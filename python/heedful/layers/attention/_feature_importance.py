@@ -81,6 +81,8 @@ def without_dropout(model: Layer) -> Layer:
             layer.key_dropout, layer.gumbel_temperature = 0.0, None
         if isinstance(layer, MultiHeadAttention):
             layer.head_dropout = 0.0
+        if getattr(layer, "penalties", None):
+            layer.penalties = None
     return model
 
 

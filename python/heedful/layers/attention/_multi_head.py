@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -37,6 +39,12 @@ from heedful.layers.attention._normalizer import (
     alphas_of,
     check_layer_normalizer,
     logit_gradient,
+)
+from heedful.layers.attention._penalties import (
+    Penalties,
+    check_layer_penalties,
+    penalised_vjp,
+    penalties_shown,
 )
 from heedful.layers.attention._scores import Scores
 from heedful.layers.blocks._initial import kaiming
@@ -85,6 +93,12 @@ class MultiHeadAttention(Typed):
         With a `gumbel_temperature`: each query attends to one key, in training the one of the
         largest weight, in inference that of the highest score. The gradient is "straight-through":
         that of value is of the choice itself, all others are those of the soft weights.
+    penalties : mapping of str to float or array_like, (H,), optional
+        In training, the loss grows by Σ weight · penalty, such as {"entropy": 0.01, "z": 1e-4}:
+        the kinds of :func:`heedful.attention_penalty` but "target", of this layer's heads, with a
+        weight for all or for each; of the weights before dropout. `backward` adds the gradients,
+        `forward` sets ``attention_penalty`` of the model that was called to the sum of its layers,
+        and ``fit`` adds it to the loss. Not with top_k, sink or hard.
     bias : bool, default True
     causal : bool, default False
         Default of calls.
@@ -168,6 +182,7 @@ class MultiHeadAttention(Typed):
     key_dropout = head_dropout = 0.0
     gumbel_temperature: float | None = None
     hard = False
+    _penalties: Mapping[str, float | Array] = MappingProxyType({})
     pruned_heads: tuple[int, ...] = ()
     pruned_kv_heads: tuple[int, ...] = ()
 
@@ -192,6 +207,7 @@ class MultiHeadAttention(Typed):
         head_dropout: float = 0.0,
         gumbel_temperature: float | None = None,
         hard: bool = False,
+        penalties: Penalties = None,
         sink: bool = False,
         alibi: bool | ArrayLike = False,
         dtype: DTypeLike = np.float32,
@@ -219,6 +235,7 @@ class MultiHeadAttention(Typed):
         self.normalizer = check_layer_normalizer(normalizer, top_k, sink, gumbel_temperature)
         learns = normalizer == "entmax"
         self.alpha_logits = Parameter(np.zeros(self.num_heads, self.dtype)) if learns else None
+        self.penalties = penalties
         rng = generator(rng)
         make_projections(self, flag("bias", bias), rng)
         width = self.num_heads * self.depth
@@ -227,6 +244,15 @@ class MultiHeadAttention(Typed):
             self.out_proj.bias[...] = 0
         else:
             self.out_proj.weight = kaiming(rng, (d_model, width), width, self.dtype)
+
+    @property
+    def penalties(self) -> dict[str, float | Array]:
+        """The weight of each kind of penalty; may be set, to None for none."""
+        return dict(self._penalties)
+
+    @penalties.setter
+    def penalties(self, given: Penalties) -> None:
+        self._penalties = check_layer_penalties(self, given)
 
     def compute(
         self,
@@ -329,6 +355,8 @@ class MultiHeadAttention(Typed):
         run: Any = attention_vjp
         if mode.training:
             options |= random_options(self, mode)
+        if self._penalties:
+            run = penalised_vjp(self.penalties, mode)
         if self.hard and "gumbel_temperature" in options:
             run = hard_vjp
         elif self.hard and keys > 0:
@@ -426,7 +454,7 @@ class MultiHeadAttention(Typed):
         shown += "" if self.top_k is None else f", top_k={self.top_k}"
         if self.normalizer != "softmax":
             shown += f", normalizer={self.normalizer!r}"
-        shown += noise_shown(self)
+        shown += noise_shown(self) + penalties_shown(self._penalties)
         shown += self.scores.shown() + ("" if self.sink is None else ", sink=True")
         return shown + int8_shown(self.own_parameters().values())
 

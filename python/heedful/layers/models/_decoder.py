@@ -16,6 +16,7 @@ from heedful.functional import KVCache, LinearState
 from heedful.functional._shapes import broadcast
 from heedful.layers._typed import Typed
 from heedful.layers.attention._normalizer import Normalizer
+from heedful.layers.attention._penalties import Penalties
 from heedful.layers.blocks._dropout import Dropout
 from heedful.layers.blocks._feed_forward import feed_forward
 from heedful.layers.blocks._linear import Linear
@@ -47,7 +48,7 @@ class DecoderLayer(Typed):
         As in :class:`EncoderLayer`.
     num_kv_heads, scale, softcap, top_k, normalizer, sink
         Of both attentions, see :class:`MultiHeadAttention`.
-    key_dropout, head_dropout, gumbel_temperature, hard
+    key_dropout, head_dropout, gumbel_temperature, hard, penalties
         Of attention in training, see :class:`MultiHeadAttention`.
     rotary, alibi
         Of the self-attention, as positions of memory and x are unrelated.
@@ -93,6 +94,7 @@ class DecoderLayer(Typed):
         head_dropout: float = 0.0,
         gumbel_temperature: float | None = None,
         hard: bool = False,
+        penalties: Penalties = None,
         sink: bool = False,
         alibi: bool | ArrayLike = False,
         mixer: str = "attention",
@@ -106,7 +108,7 @@ class DecoderLayer(Typed):
             "num_kv_heads": num_kv_heads, "dropout": rate, "bias": bias, "scale": scale,
             "softcap": softcap, "top_k": top_k, "normalizer": normalizer,
             "key_dropout": key_dropout, "head_dropout": head_dropout,
-            "gumbel_temperature": gumbel_temperature, "hard": hard,
+            "gumbel_temperature": gumbel_temperature, "hard": hard, "penalties": penalties,
             "sink": sink, "dtype": self.dtype, "rng": rng,
             "known": ACROSS,
         }  # fmt: skip
@@ -212,7 +214,7 @@ class Decoder(Stack[DecoderLayer]):
         Of each :class:`DecoderLayer`; eps and bias of the final norm too.
     num_kv_heads, rotary, scale, softcap, top_k, normalizer, sink, alibi, mixer
         See :class:`DecoderLayer`.
-    key_dropout, head_dropout, gumbel_temperature, hard
+    key_dropout, head_dropout, gumbel_temperature, hard, penalties
         Of attention in training, see :class:`MultiHeadAttention`.
     norm : bool, optional
         Whether there is a final norm; None: if `norm_first`.
@@ -255,6 +257,7 @@ class Decoder(Stack[DecoderLayer]):
         head_dropout: float = 0.0,
         gumbel_temperature: float | None = None,
         hard: bool = False,
+        penalties: Penalties = None,
         sink: bool = False,
         alibi: bool | ArrayLike = False,
         mixer: str = "attention",
@@ -269,7 +272,8 @@ class Decoder(Stack[DecoderLayer]):
                 eps=eps, bias=bias, num_kv_heads=num_kv_heads, rotary=rotary, scale=scale,
                 softcap=softcap, top_k=top_k, normalizer=normalizer,
                 key_dropout=key_dropout, head_dropout=head_dropout,
-                gumbel_temperature=gumbel_temperature, hard=hard, sink=sink, alibi=alibi,
+                gumbel_temperature=gumbel_temperature, hard=hard, penalties=penalties, sink=sink,
+                alibi=alibi,
                 mixer=mixer, dtype=dtype, rng=rng,
             )  # fmt: skip
 

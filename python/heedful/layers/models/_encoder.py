@@ -15,6 +15,7 @@ from heedful.base._types import Array, Backward, Rng, generator
 from heedful.functional import KVCache, LinearState
 from heedful.layers._typed import Typed
 from heedful.layers.attention._normalizer import Normalizer
+from heedful.layers.attention._penalties import Penalties
 from heedful.layers.blocks._dropout import Dropout
 from heedful.layers.blocks._feed_forward import feed_forward
 from heedful.layers.blocks._linear import Linear
@@ -48,7 +49,7 @@ class EncoderLayer(Typed):
         Whether linear layers and norms have a bias.
     num_kv_heads, causal, rotary, scale, softcap, top_k, normalizer, sink, alibi
         See :class:`MultiHeadAttention`.
-    key_dropout, head_dropout, gumbel_temperature, hard
+    key_dropout, head_dropout, gumbel_temperature, hard, penalties
         Of attention in training, see :class:`MultiHeadAttention`.
     mixer : {"attention", "linear", "gating", "mlp", "fourier"}
         What `self_attn` is: :class:`MultiHeadAttention`, or one of its alternatives
@@ -98,6 +99,7 @@ class EncoderLayer(Typed):
         head_dropout: float = 0.0,
         gumbel_temperature: float | None = None,
         hard: bool = False,
+        penalties: Penalties = None,
         sink: bool = False,
         alibi: bool | ArrayLike = False,
         mixer: str = "attention",
@@ -112,7 +114,8 @@ class EncoderLayer(Typed):
             mixer, d_model, num_heads, max_length=max_length, num_kv_heads=num_kv_heads,
             dropout=rate, bias=bias, causal=causal, rotary=rotary, scale=scale, softcap=softcap,
             top_k=top_k, normalizer=normalizer, key_dropout=key_dropout, head_dropout=head_dropout,
-            gumbel_temperature=gumbel_temperature, hard=hard, sink=sink, alibi=alibi,
+            gumbel_temperature=gumbel_temperature, hard=hard, penalties=penalties, sink=sink,
+            alibi=alibi,
             dtype=self.dtype, rng=rng,
         )  # fmt: skip
         self.linear1 = Linear(d_model, dff, bias, activation=activation, dtype=dtype, rng=rng)
@@ -189,7 +192,7 @@ class Encoder(Stack[EncoderLayer]):
         Of each :class:`EncoderLayer`; eps and bias of the final norm too.
     num_kv_heads, causal, rotary, scale, softcap, top_k, normalizer, sink, alibi
         See :class:`MultiHeadAttention`.
-    key_dropout, head_dropout, gumbel_temperature, hard
+    key_dropout, head_dropout, gumbel_temperature, hard, penalties
         Of attention in training, see :class:`MultiHeadAttention`.
     mixer, max_length
         See :class:`EncoderLayer`.
@@ -235,6 +238,7 @@ class Encoder(Stack[EncoderLayer]):
         head_dropout: float = 0.0,
         gumbel_temperature: float | None = None,
         hard: bool = False,
+        penalties: Penalties = None,
         sink: bool = False,
         alibi: bool | ArrayLike = False,
         mixer: str = "attention",
@@ -250,7 +254,8 @@ class Encoder(Stack[EncoderLayer]):
                 eps=eps, bias=bias, num_kv_heads=num_kv_heads, causal=causal, rotary=rotary,
                 scale=scale, softcap=softcap, top_k=top_k, normalizer=normalizer,
                 key_dropout=key_dropout, head_dropout=head_dropout,
-                gumbel_temperature=gumbel_temperature, hard=hard, sink=sink, alibi=alibi,
+                gumbel_temperature=gumbel_temperature, hard=hard, penalties=penalties, sink=sink,
+                alibi=alibi,
                 mixer=mixer, max_length=max_length, dtype=dtype, rng=rng,
             )  # fmt: skip
 

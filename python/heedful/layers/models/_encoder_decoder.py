@@ -13,6 +13,7 @@ from heedful.base._mode import Mode
 from heedful.base._types import Array, Backward, Rng, generator
 from heedful.layers._typed import Typed
 from heedful.layers.attention._normalizer import Normalizer
+from heedful.layers.attention._penalties import Penalties
 from heedful.layers.models._decoder import Decoder
 from heedful.layers.models._encoder import Encoder
 from heedful.layers.models._mixers import ACROSS
@@ -29,7 +30,7 @@ class EncoderDecoder(Typed):
         Of each layer, see :class:`EncoderLayer`; eps and bias of the two final norms too.
     num_kv_heads, rotary, scale, softcap, top_k, normalizer, sink, alibi
         See :class:`EncoderLayer` and :class:`DecoderLayer`.
-    key_dropout, head_dropout, gumbel_temperature, hard
+    key_dropout, head_dropout, gumbel_temperature, hard, penalties
         Of attention in training, see :class:`MultiHeadAttention`.
     mixer : {"attention", "linear"}
         Of all layers, see :class:`DecoderLayer`.
@@ -74,6 +75,7 @@ class EncoderDecoder(Typed):
         head_dropout: float = 0.0,
         gumbel_temperature: float | None = None,
         hard: bool = False,
+        penalties: Penalties = None,
         sink: bool = False,
         alibi: bool | ArrayLike = False,
         mixer: str = "attention",
@@ -86,7 +88,7 @@ class EncoderDecoder(Typed):
             "bias": bias, "num_kv_heads": num_kv_heads, "rotary": rotary, "scale": scale,
             "softcap": softcap, "top_k": top_k, "normalizer": normalizer,
             "key_dropout": key_dropout, "head_dropout": head_dropout,
-            "gumbel_temperature": gumbel_temperature, "hard": hard,
+            "gumbel_temperature": gumbel_temperature, "hard": hard, "penalties": penalties,
             "sink": sink, "alibi": alibi, "dtype": dtype,
             "rng": generator(rng), "mixer": one_of("mixer", mixer, ACROSS),
         }  # fmt: skip

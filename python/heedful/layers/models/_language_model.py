@@ -16,6 +16,7 @@ from heedful.base._types import Array, Backward, Rng, generator
 from heedful.functional import KVCache, LinearState
 from heedful.layers._typed import Typed
 from heedful.layers.attention._normalizer import Normalizer
+from heedful.layers.attention._penalties import Penalties
 from heedful.layers.blocks._dropout import Dropout
 from heedful.layers.blocks._embedding import Embedding
 from heedful.layers.blocks._linear import Linear
@@ -49,7 +50,7 @@ class LanguageModel(Typed):
         Whether the projection shares the embedding's weight.
     num_kv_heads, scale, softcap, top_k, normalizer, sink
         See :class:`MultiHeadAttention`.
-    key_dropout, head_dropout, gumbel_temperature, hard
+    key_dropout, head_dropout, gumbel_temperature, hard, penalties
         Of attention in training, see :class:`MultiHeadAttention`.
     window : int, optional
         Maximum number of previous tokens that a token attends to; None is all.
@@ -98,6 +99,7 @@ class LanguageModel(Typed):
         head_dropout: float = 0.0,
         gumbel_temperature: float | None = None,
         hard: bool = False,
+        penalties: Penalties = None,
         sink: bool = False,
         window: int | None = None,
         mixer: str = "attention",
@@ -130,7 +132,7 @@ class LanguageModel(Typed):
             norm_first=True, causal=True, rotary=kind == "rotary", alibi=kind == "alibi",
             num_kv_heads=num_kv_heads, scale=scale, softcap=softcap, top_k=top_k,
             normalizer=normalizer, key_dropout=key_dropout, head_dropout=head_dropout,
-            gumbel_temperature=gumbel_temperature, hard=hard, sink=sink,
+            gumbel_temperature=gumbel_temperature, hard=hard, penalties=penalties, sink=sink,
             mixer=mixer, max_length=self.max_length, dtype=dtype, rng=rng,
         )  # fmt: skip
         for layer in self.encoder.layers:

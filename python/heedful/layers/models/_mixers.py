@@ -21,7 +21,7 @@ ACROSS = ("attention", "linear")  # also from one sequence to another
 _DEFAULTS = {
     "num_kv_heads": None, "rotary": False, "scale": None, "softcap": None, "top_k": None,
     "normalizer": "softmax", "key_dropout": 0.0, "head_dropout": 0.0, "gumbel_temperature": None,
-    "hard": False, "sink": False, "alibi": False,
+    "hard": False, "penalties": None, "sink": False, "alibi": False,
 }  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from heedful.base._sums import times
 from heedful.base._types import Array, Backward, Rng, generator
 from heedful.functional import KVCache
 from heedful.layers.attention._normalizer import Normalizer
+from heedful.layers.attention._penalties import Penalties
 from heedful.layers.blocks._dropout import Dropout
 from heedful.layers.blocks._embedding import Embedding, check_tokens
 from heedful.layers.blocks._linear import Linear
@@ -51,7 +52,7 @@ class Transformer(EncoderDecoder):
         distances subtracted from the scores, in self-attention.
     num_kv_heads, scale, softcap, top_k, normalizer, sink
         See :class:`MultiHeadAttention`.
-    key_dropout, head_dropout, gumbel_temperature, hard
+    key_dropout, head_dropout, gumbel_temperature, hard, penalties
         Of attention in training, see :class:`MultiHeadAttention`.
     mixer : {"attention", "linear"}
         Of all layers, see :class:`DecoderLayer`; "linear" needs sinusoidal positions.
@@ -111,6 +112,7 @@ class Transformer(EncoderDecoder):
         head_dropout: float = 0.0,
         gumbel_temperature: float | None = None,
         hard: bool = False,
+        penalties: Penalties = None,
         sink: bool = False,
         mixer: str = "attention",
         padding_idx: int | None = None,
@@ -127,7 +129,7 @@ class Transformer(EncoderDecoder):
             norm_first=norm_first, eps=eps, bias=bias, num_kv_heads=num_kv_heads,
             rotary=kind == "rotary", scale=scale, softcap=softcap, top_k=top_k,
             normalizer=normalizer, key_dropout=key_dropout, head_dropout=head_dropout,
-            gumbel_temperature=gumbel_temperature, hard=hard, sink=sink,
+            gumbel_temperature=gumbel_temperature, hard=hard, penalties=penalties, sink=sink,
             alibi=kind == "alibi", mixer=mixer, dtype=dtype, rng=rng,
         )  # fmt: skip
         self.padding_idx = padding_idx

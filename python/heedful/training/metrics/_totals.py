@@ -19,18 +19,20 @@ class Totals:
     @classmethod
     def of(
         cls, metrics: list[tuple[str, Metric]], loss_fn: Any, loss: float, target: Any,
-        prediction: Any, weight: Any,
+        prediction: Any, weight: Any, penalty: float | None = None,
     ) -> Totals:  # fmt: skip
         totals = cls(metrics)
         counted = float(_count(loss_fn, target, weight))
         totals.sums["loss"] = Mean(loss * counted, counted)
         for name, metric in metrics:
             totals.sums[name] = metric(target, prediction, weight)
+        if penalty is not None:
+            totals.sums["penalty"] = Mean(penalty * counted, counted)
         return totals
 
     def __iadd__(self, other: Totals) -> Totals:
         for name, more in other.sums.items():
-            before = self.sums[name]
+            before = self.sums.get(name)
             if before is None or more is None:
                 self.sums[name] = before or more
             else:

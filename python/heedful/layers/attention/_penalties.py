@@ -1,0 +1,59 @@
+"""Penalties of attention weights and scores that a layer adds to the loss while it is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+from numpy.typing import ArrayLike
+
+from heedful.base._mode import Mode
+from heedful.base._types import Array
+from heedful.functional import Gradients, check_penalties, penalised_attention_vjp
+
+Penalties: TypeAlias = Mapping[str, float | ArrayLike] | None
+
+
+def check_layer_penalties(layer: Any, given: Any) -> dict[str, float | Array]:
+    """The weight of each kind, one for all heads or (H,)."""
+    found = {} if given is None else check_penalties(given, layer.num_heads)
+    if not found:
+        return found
+    if layer.normalizer != "softmax":
+        raise ValueError(
+            "penalties must be None where normalizer is not 'softmax': they are of its weights: "
+            f"got {layer.normalizer!r}"
+        )
+    for name, value in (("top_k", layer.top_k), ("sink", layer.sink), ("hard", layer.hard)):
+        if value is not None and value is not False:
+            raise ValueError(
+                f"penalties must be None with {name}: they are of the weights of all visible keys, "
+                "which sum to 1"
+            )
+    return found
+
+
+def penalised_vjp(
+    penalties: dict[str, float | Array], mode: Mode
+) -> Callable[..., tuple[Any, Callable[..., Gradients]]]:
+    """attention_vjp whose gradients include those of the penalties, which are added to the mode."""
+
+    def run(
+        query: Array, key: Array, value: Array, **options: Any
+    ) -> tuple[Any, Callable[..., Gradients]]:
+        out, penalty, pullback = penalised_attention_vjp(query, key, value, penalties, **options)
+        mode.add_penalty(penalty)
+        return out, pullback
+
+    return run
+
+
+def penalties_shown(penalties: Mapping[str, float | Array]) -> str:
+    """The end of a representation."""
+    if not penalties:
+        return ""
+    parts = (
+        f"{kind!r}: {weight:g}" if isinstance(weight, float) else f"{kind!r}: {weight.tolist()}"
+        for kind, weight in penalties.items()
+    )
+    return f", penalties={{{', '.join(parts)}}}"
