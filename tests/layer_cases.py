@@ -39,6 +39,19 @@ def seeded(kind: Callable[..., layers.Layer], *args: Any, **named: Any) -> Any:
     return lambda dtype, rng: kind(*args, dtype=dtype, rng=rng, **named)
 
 
+def spanned(kind: Callable[..., layers.Layer], *args: Any, **named: Any) -> Any:
+    """With spans within their limits."""
+
+    def make(dtype: Any, rng: Any) -> layers.Layer:
+        model = kind(*args, dtype=dtype, rng=rng, **named)
+        for _, layer in model.named_layers():
+            if isinstance(layer, layers.MultiHeadAttention):
+                layer.span[...] = np.linspace(0.4, 0.7, layer.num_heads)
+        return model
+
+    return make
+
+
 def stack(dtype: Any, rng: Any) -> layers.Layer:
     return layers.Sequential(
         layers.Embedding(11, 6, dtype=dtype, rng=rng),
@@ -101,6 +114,15 @@ CASES = [
     LayerCase("multi_head_penalties", seeded(L.MultiHeadAttention, 6, 3, dropout=0.2, causal=True,
               penalties={"entropy": 0.3, "z": 0.1, "scores_l1": [0.1, 0.0, 0.2]}), rows(*M),
               drops=True),
+    LayerCase("multi_head_rms", seeded(L.MultiHeadAttention, 12, 3, num_kv_heads=1, qk_norm="rms",
+              rotary=True, causal=True, logit_scale=True), rows(3, 5, 12)),
+    LayerCase("multi_head_l2", seeded(L.MultiHeadAttention, 6, 3, qk_norm="l2", softcap=4.0,
+              sink=True), several(M, (3, 7, 6))),
+    LayerCase("multi_head_factors", seeded(L.MultiHeadAttention, 6, 3, logit_scale=True,
+              alibi=True), rows(*M)),
+    LayerCase("multi_head_span", spanned(L.MultiHeadAttention, 12, 4, num_kv_heads=2, causal=True,
+              adaptive_span=9, span_ramp=2.7, sink=True), rows(3, 7, 12),
+              {"kv_lengths": [7, 3, 1]}),
     LayerCase("additive_noise", seeded(L.AdditiveAttention, 6, gumbel_temperature=0.7,
               key_dropout=0.3), rows(*M), drops=True),
     LayerCase("linear_attention", seeded(L.LinearAttention, 6, 2), rows(*M),
@@ -143,6 +165,11 @@ CASES = [
               activation="gelu"), rows(*M), {"causal": True}),
     LayerCase("encoder_scores", seeded(L.Encoder, 2, 6, 3, 13, 0.0, scale=1, softcap=2.0, sink=True,
               alibi=True, bias=False, norm=True), rows(*M)),
+    LayerCase("encoder_span", spanned(L.Encoder, 2, 6, 3, 13, 0.0, adaptive_span=5, span_ramp=1.7,
+              qk_norm="l2"), rows(*M)),
+    LayerCase("encoder_rms", seeded(L.Encoder, 2, 6, 3, 13, 0.0, qk_norm="rms"), rows(*M)),
+    LayerCase("language_model_l2", seeded(L.LanguageModel, 11, 6, 3, 2, qk_norm="l2",
+              num_kv_heads=1, positions="rotary", rate=0.0), tokens((3, 5))),
     LayerCase("encoder", seeded(L.Encoder, 2, 6, 2, 13, 0.1, norm_first=True), rows(*M),
               drops=True),
     *[

@@ -32,6 +32,7 @@ class Row(NamedTuple):
 
 
 ALIGN = "it matters where causal or window is given"
+SPAN = {"span_penalty": "fit adds it to the loss"}
 LENGTH = "it matters to mixers of a fixed length"
 # calls of MultiHeadAttention's alternatives, which refuse what they cannot honour
 NO_SCORES: dict[str, Any] = {
@@ -86,7 +87,7 @@ ROWS = [
         call_bad={"bias": "bias", "value": [],
                   "block_mask": [("a", TypeError), (np.ones((5, 5), bool), TypeError),
                                  (BlockMask.causal(6), ValueError)]},
-        idle={"call align": ALIGN}),
+        idle={"call align": ALIGN, **SPAN}),
     Row(L.LinearAttention, SMALL, {"query": X}, call_good={**NO_SCORES["call_good"], "value": None},
         call_bad={**NO_SCORES["call_bad"], "value": []}),
     Row(L.SpatialGating, {"d_model": 6, "max_length": 5}, {"query": X}, good={"hidden": 7},
@@ -106,21 +107,21 @@ ROWS = [
                      ([["a"] * 5] * 3, TypeError), (np.ones((3, 5)) * 1j, TypeError)]}),
     Row(L.FeatureAttention, {"num_features": 6}, {"x": X[0]}),
     Row(L.EncoderLayer, {**SMALL, "dff": 7}, {"x": X}, call_good={"bias": np.eye(5)},
-        call_bad={"bias": "bias"}, idle={"call align": ALIGN, "max_length": LENGTH}),
+        call_bad={"bias": "bias"}, idle={"call align": ALIGN, "max_length": LENGTH, **SPAN}),
     Row(L.Encoder, {**SMALL, "num_layers": 1, "dff": 7}, {"x": X}, call_good={"bias": np.eye(5)},
-        call_bad={"bias": "bias"}, idle={"call align": ALIGN, "max_length": LENGTH}),
+        call_bad={"bias": "bias"}, idle={"call align": ALIGN, "max_length": LENGTH, **SPAN}),
     Row(L.DecoderLayer, {**SMALL, "dff": 7}, {"x": X, "memory": MEMORY},
-        call_good={"causal": False, "mask": np.eye(5, dtype=bool)}),
+        call_good={"causal": False, "mask": np.eye(5, dtype=bool)}, idle=SPAN),
     Row(L.Decoder, {**SMALL, "num_layers": 1, "dff": 7}, {"x": X, "memory": MEMORY},
-        call_good={"causal": False, "mask": np.eye(5, dtype=bool)}),
+        call_good={"causal": False, "mask": np.eye(5, dtype=bool)}, idle=SPAN),
     Row(L.EncoderDecoder, {**SMALL, "num_encoder_layers": 1, "num_decoder_layers": 1, "dff": 7},
-        {"source": X, "target": MEMORY}, call_good={"causal": False}),
+        {"source": X, "target": MEMORY}, call_good={"causal": False}, idle=SPAN),
     Row(L.Transformer, {**SMALL, "source_vocabulary": 9, "target_vocabulary": 9, "num_layers": 1,
                         "dff": 7}, {"source": TOKENS, "target": TOKENS},
         good={"positions": "rotary"}, call_good={"causal": False},
-        call_bad={"source": "tokens", "target": "tokens"}),
+        call_bad={"source": "tokens", "target": "tokens"}, idle=SPAN),
     Row(L.LanguageModel, {**SMALL, "vocabulary": 9, "num_layers": 1}, {"tokens": TOKENS},
-        good={"tied": False, "window": 2}, bad={"window": "size"}),
+        good={"tied": False, "window": 2}, bad={"window": "size"}, idle=SPAN),
     Row(L.BertEncoder, {**SMALL, "vocabulary": 9, "num_layers": 1, "dff": 7, "max_length": 9},
         {"tokens": TOKENS},
         call_good={"mask": np.arange(5) < [[3], [5], [1]], "segments": [0, 0, 1, 1, 1]},

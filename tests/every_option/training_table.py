@@ -84,6 +84,10 @@ WATCHED_BAD: dict[str, Bad] = {"monitor": [(3, T), (None, T)], "min_delta": NOT_
 METRIC = np.array([0.2, 0.4, 0.6, 0.7, 0.9]), np.array([0, 1, 0, 1, 1])
 
 
+class Writer:
+    def add_scalar(self, tag: str, value: float, step: int) -> None: ...
+
+
 def counted(metric: Any) -> Any:
     found = metric.of(training.BinaryCrossEntropy(from_logits=False))
     return repr(vars(found(METRIC[1], METRIC[0], None)))
@@ -122,6 +126,11 @@ ROWS = [
         {"first": [*POSITIVE, (None, T)], "final": [*POSITIVE, (None, T)], "total_steps": SIZE}),
     Row(training.AnnealTemperature, {"schedule": training.LinearAnnealing(1.0, 0.5, 3)},
         lambda one: one.schedule(1), {}, {"schedule": [(3, T), (None, T), ("a", T)]}),
+    Row(training.AttentionMonitor, {}, lambda monitor: repr(vars(monitor)),
+        {"layers": "self_attn", "every": 3, "probe": np.ones(3), "max_queries": 7,
+         "min_evenness": 0.3, "max_score": 9.0, "writer": Writer()},
+        {"layers": [([], V), (3, T), ([3], T)], "every": SIZE, "probe": [], "max_queries": SIZE,
+         "min_evenness": BELOW_ONE, "max_score": POSITIVE, "writer": [(3, T), ("a", T)]}),
     Row(training.EarlyStopping, {}, lambda watcher: repr(vars(watcher)),
         {**WATCHED, "patience": 3, "restore_best": False},
         {**WATCHED_BAD, "patience": SIZE, "restore_best": FLAG}),

@@ -72,6 +72,8 @@ GOOD: dict[str, Any] = {
     "bias_regularizer": "l1", "num_encoder_layers": 2, "num_decoder_layers": 2,
     "mixer": "linear", "key_dropout": 0.4, "head_dropout": 0.4, "gumbel_temperature": 0.4,
     "hard": True, "normalizer": "sparsemax", "penalties": {"entropy": 0.3, "z": 0.1},
+    "qk_norm": "l2", "logit_scale": True, "adaptive_span": 3,
+    "span_ramp": 2.0, "span_penalty": 0.5,
     # of calls
     "mask": np.tri(5, dtype=bool), "align": 1, "q_lengths": [5, 3, 1], "kv_lengths": [5, 3, 1],
     "lengths": [5, 3, 1], "memory_lengths": [5, 3, 1], "memory_mask": np.tri(5, dtype=bool),
@@ -83,20 +85,21 @@ GOOD: dict[str, Any] = {
 }  # fmt: skip
 # what an option of a layer makes sense with
 MORE: dict[str, dict[str, Any]] = {"hard": {"gumbel_temperature": 0.5}}
+MORE |= {name: {"adaptive_span": 3} for name in ("span_ramp", "span_penalty")}
 BAD: dict[str, Bad] = {
     **dict.fromkeys(
         ["d_model", "num_heads", "in_features", "out_features", "num_embeddings", "num_layers",
          "num_encoder_layers", "num_decoder_layers", "dff", "vocabulary", "source_vocabulary",
          "target_vocabulary", "max_length", "num_features", "code_size", "num_queries", "units",
          "num_kv_heads", "kdim", "vdim", "hidden", "memory_length", "num_beams", "segment",
-         "capacity", "top_k", "head_dim"], SIZE
+         "capacity", "top_k", "adaptive_span", "head_dim"], SIZE
     ),
     **dict.fromkeys(
         ["bias", "use_bias", "sink", "norm_first", "tied", "pooler", "scaled", "center",
          "return_weights", "return_memory", "strict", "in_place",
          "hard"], FLAG
     ),
-    **dict.fromkeys(["norm", "causal"], FLAG_OR_NONE),
+    **dict.fromkeys(["norm", "causal", "logit_scale"], FLAG_OR_NONE),
     **dict.fromkeys(["rate", "dropout"], RATE),
     **dict.fromkeys(["key_dropout", "head_dropout"], BELOW_ONE),
     **dict.fromkeys(
@@ -106,10 +109,12 @@ BAD: dict[str, Bad] = {
                   ({"l2": [1.0] * 9}, V), ({"target": 1.0}, V), ({2: 1.0}, T)],
     "scale": FINITE,
     "normalizer": [("entmax14", V), (1.0, V), (2.5, V), (NAN, V), (None, T), (True, T)],
+    "span_ramp": POSITIVE,
+    "span_penalty": NOT_NEGATIVE,
     "length_penalty": FINITE,
     "rotary": [(0.0, V), (-1.0, V), (NAN, V), ("a", T)],
     "alibi": [("a", T), ([1.0], V), ([[1.0]], V), (None, T)],
-    **dict.fromkeys(["activation", "approximate", "positions", "mixer"], WORD),
+    **dict.fromkeys(["activation", "approximate", "positions", "mixer", "qk_norm"], WORD),
     "dtype": DTYPE,
     "rng": RNG,
     "padding_idx": [(99, V), (-1, V), (1.5, T), ("a", T)],

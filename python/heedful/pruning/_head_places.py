@@ -51,6 +51,8 @@ class Heads(NamedTuple):
             "v_proj_weight": Place(0, kv, narrow),
             "sink": Place(0, self.heads, sizes.num_heads),
             "alpha_logits": Place(0, self.heads, sizes.num_heads),
+            "span": Place(0, self.heads, sizes.num_heads),
+            "logit_scale": Place(0, self.heads, sizes.num_heads),
             "out_proj.weight": Place(1, q, wide),
         }
 

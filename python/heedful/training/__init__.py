@@ -5,6 +5,7 @@ from heedful.base._regularizers import L1, L1L2, L2
 from heedful.training import regularizers
 from heedful.training._history import History
 from heedful.training.callbacks._annealing import AnnealTemperature
+from heedful.training.callbacks._attention_monitor import AttentionMonitor
 from heedful.training.callbacks._callback import Callback
 from heedful.training.callbacks._monitors import BestCheckpoint, EarlyStopping
 from heedful.training.files._trainings import load_training, save_training
@@ -40,6 +41,7 @@ __all__ = [
     "Adam",
     "AdamW",
     "AnnealTemperature",
+    "AttentionMonitor",
     "BestCheckpoint",
     "BinaryCrossEntropy",
     "Callback",

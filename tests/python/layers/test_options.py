@@ -91,6 +91,7 @@ MODELS: list[tuple[Callable[..., Any], dict[str, Any]]] = [
     (L.Dense, {"units": 2}),
     (L.LearnedPositions, {"max_length": 5, "d_model": 6}),
 ]  # fmt: skip
+ALLOWS_ZERO = {"rate", "dropout", "key_dropout", "head_dropout", "span_penalty"}
 # of each argument something that it cannot be
 WRONG = {"dtype": "float16", "rng": "a", "activation": "elu", "positions": "none"}
 
@@ -107,7 +108,7 @@ def test_a_wrong_argument_is_reported_by_its_name(
         for wrong in (WRONG.get(name, "a"), -1, 0):
             if wrong != "a" and (name in WRONG or name in ("scale", "padding_idx", "alibi")):
                 continue
-            if wrong == 0 and name in ("rate", "dropout", "key_dropout", "head_dropout"):
+            if wrong == 0 and name in ALLOWS_ZERO:
                 continue
             with pytest.raises((TypeError, ValueError)) as caught:
                 make(**{**arguments, name: wrong})

@@ -9,20 +9,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from heedful._checks import below_one, flag, named, positive, probability, size
+from heedful._checks import below_one, flag, named, probability, size
 from heedful.base._argument_names import argument_names
 from heedful.base._mode import Mode
 from heedful.base._parameter import Parameter
 from heedful.base._types import Array, Backward, Rng, generator
-from heedful.functional import (
-    HeavyHitters,
-    KVCache,
-    SinksAndWindow,
-    attention,
-    attention_vjp,
-    rotary_embedding,
-)
+from heedful.functional import KVCache, attention, attention_vjp
 from heedful.layers._typed import Typed
+from heedful.layers.attention._adaptive_span import (
+    check_span,
+    make_span,
+    recorded_options,
+    span_shown,
+    with_span,
+)
+from heedful.layers.attention._cached import append, check_cache, read, refuse_without_keys
 from heedful.layers.attention._head_sizes import HeadSizes
 from heedful.layers.attention._input_projections import Projections, joined, make_projections
 from heedful.layers.attention._masks import check_mask_of_heads, mask_or_bias
@@ -46,10 +47,18 @@ from heedful.layers.attention._penalties import (
     penalised_vjp,
     penalties_shown,
 )
+from heedful.layers.attention._query_key import (
+    make_query_key,
+    normalized_key,
+    normalized_query,
+    query_key_shown,
+    rotated,
+)
 from heedful.layers.attention._scores import Scores
 from heedful.layers.blocks._initial import kaiming
 from heedful.layers.blocks._int8 import int8_shown, refuse_training
 from heedful.layers.blocks._linear import Linear
+from heedful.layers.blocks._norm import RMSNorm
 
 
 class MultiHeadAttention(Typed):
@@ -62,8 +71,10 @@ class MultiHeadAttention(Typed):
 
     with the scores of a head, whose softmax weighs its values ::
 
-        score[i, j] = cap(scale · q[i] · k[j]) − slope · abs(p − j)      p the position of query i
-        weight      = exp(score) / (exp(sink) + Σ_j exp(score))         cap, slope and sink if given
+        score[i, j] = cap(scale · logit_scale · q[i] · k[j]) − slope · abs(p − j)
+        weight      = exp(score) / (exp(sink) + Σ_j exp(score))
+
+    where p is the position of query i; logit_scale, cap, slope and sink are there if given.
 
     or another normalizer of the scores.
 
@@ -105,8 +116,20 @@ class MultiHeadAttention(Typed):
     rotary : bool or float, default False
         Rotate queries and keys by their positions before the dot products; a number is the base of
         the angles, see :func:`heedful.rotary_embedding`.
+    qk_norm : {None, "rms", "l2"}
+        Normalize queries and keys before the dot products, so that scores cannot grow with them:
+        "rms" by a :class:`RMSNorm` of each head, whose weights all heads share; "l2" to length 1,
+        which makes the scores cosines times `logit_scale`.
+    logit_scale : bool, optional
+        Whether each head learns a factor of its dot products, an inverse temperature; None: with
+        ``qk_norm="l2"`` alone.
+    adaptive_span, span_ramp, span_penalty : int, float, float, optional
+        With an `adaptive_span` S, each head learns how far it attends: the weight of a key at
+        distance x is multiplied by clip((span_ramp + z − x) / span_ramp, 0, 1), 0 ≤ z ≤ S, and the
+        weights of a query divided by their sum. Keys out of reach cost nothing. In fit,
+        `span_penalty` · Σ z is added to the loss. For self-attention.
     scale : float, optional
-        Factor of the dot products; None is 1 / √D, 1 leaves them unscaled.
+        Factor of the dot products; None is 1 / √D, or 1 with ``qk_norm="l2"``.
     softcap : float, optional
         cap(s) = softcap · tanh(s / softcap).
     top_k : int, optional
@@ -133,6 +156,12 @@ class MultiHeadAttention(Typed):
         its scales, such as in_proj_weight_scale (H · D + 2 · Hkv · D,).
     in_proj_bias : numpy.ndarray, (H · D + 2 · Hkv · D,), or None
     out_proj : Linear, from H · D to E
+    q_norm, k_norm : RMSNorm, of width D
+        With ``qk_norm="rms"``.
+    logit_scale : numpy.ndarray, (H,), or None
+        1 at first, with ``qk_norm="l2"`` 10.
+    span : numpy.ndarray, (H,)
+        z / S with an `adaptive_span`, clipped to [0, 1] where it is read; 0 at first.
     sink : numpy.ndarray, (H,), or None
         0 at first.
     alpha_logits : numpy.ndarray, (H,), or None
@@ -149,6 +178,11 @@ class MultiHeadAttention(Typed):
     Grouped heads: Ainslie et al. 2023, https://arxiv.org/abs/2305.13245. ALiBi: Press et al. 2022,
     https://arxiv.org/abs/2108.12409. Top-k: Gupta et al. 2021, https://arxiv.org/abs/2106.06899.
     Sinks: Xiao et al. 2024, https://arxiv.org/abs/2309.17453.
+    Normalized queries and keys: Henry et al. 2020, https://arxiv.org/abs/2010.04245 ("l2", with one
+    factor for all heads; one for each in Swin V2, Liu et al. 2022,
+    https://arxiv.org/abs/2111.09883) and Dehghani et al. 2023, https://arxiv.org/abs/2302.05442;
+    named q_norm and k_norm in transformers' Qwen3.
+    Adaptive span: Sukhbaatar et al. 2019, https://arxiv.org/abs/1905.07799.
     Dropout of keys: Li et al. 2023, https://arxiv.org/abs/2208.02646, of heads: Zhou et al. 2020,
     https://arxiv.org/abs/2004.13342. Gumbel-softmax and straight-through gradients: Jang et al.
     2017, https://arxiv.org/abs/1611.01144, with `hard` as ``nn.functional.gumbel_softmax`` of
@@ -176,6 +210,10 @@ class MultiHeadAttention(Typed):
     in_proj_bias: Any
     sink: Any
     alpha_logits: Any
+    logit_scale: Any
+    span: Any
+    q_norm: RMSNorm
+    k_norm: RMSNorm
     # of a layer that an earlier version pickled
     top_k: int | None = None
     normalizer: Normalizer = "softmax"
@@ -183,6 +221,10 @@ class MultiHeadAttention(Typed):
     gumbel_temperature: float | None = None
     hard = False
     _penalties: Mapping[str, float | Array] = MappingProxyType({})
+    qk_norm: str | None = None
+    adaptive_span: int | None = None
+    # called with queries, keys, options, whether all is of one sequence, and training=…
+    recorder: Any = None
     pruned_heads: tuple[int, ...] = ()
     pruned_kv_heads: tuple[int, ...] = ()
 
@@ -208,6 +250,11 @@ class MultiHeadAttention(Typed):
         gumbel_temperature: float | None = None,
         hard: bool = False,
         penalties: Penalties = None,
+        qk_norm: str | None = None,
+        logit_scale: bool | None = None,
+        adaptive_span: int | None = None,
+        span_ramp: float = 32.0,
+        span_penalty: float = 0.0,
         sink: bool = False,
         alibi: bool | ArrayLike = False,
         dtype: DTypeLike = np.float32,
@@ -225,14 +272,16 @@ class MultiHeadAttention(Typed):
         self.gumbel_temperature = check_temperature(gumbel_temperature)
         self.hard = check_hard(hard, self.gumbel_temperature, flag("sink", sink))
         self.causal = flag("causal", causal)
-        base = (10000.0 if rotary else None) if isinstance(rotary, bool) else rotary
-        self.rotary = 0.0 if base is None else positive("rotary", base)
-        if self.rotary and self.depth % 2:
-            raise ValueError(f"rotary needs an even number of features in a head: got {self.depth}")
+        make_query_key(self, qk_norm, logit_scale, rotary)
+        make_span(self, adaptive_span, span_ramp, span_penalty)
+        if scale is None and self.qk_norm == "l2":
+            scale = 1.0
         self.scores = Scores.of(self.num_heads, scale, softcap, alibi)
         self.top_k = None if top_k is None else size("top_k", top_k)
         self.sink = Parameter(np.zeros(self.num_heads, self.dtype)) if flag("sink", sink) else None
-        self.normalizer = check_layer_normalizer(normalizer, top_k, sink, gumbel_temperature)
+        self.normalizer = check_layer_normalizer(
+            normalizer, top_k, sink, gumbel_temperature, adaptive_span
+        )
         learns = normalizer == "entmax"
         self.alpha_logits = Parameter(np.zeros(self.num_heads, self.dtype)) if learns else None
         self.penalties = penalties
@@ -330,42 +379,52 @@ class MultiHeadAttention(Typed):
                     "observe must be None where normalizer is not 'softmax': there is no lse"
                 )
             options["normalizer"] = alphas if self.normalizer == "entmax" else self.normalizer
+        if self.adaptive_span is not None:
+            check_span(
+                projections.is_self, cache, align=align, block_mask=block_mask, observe=observe,
+                return_weights=return_weights,
+            )  # fmt: skip
         k: Any = None
         v: Any = None
         if cache is not None:
-            if not isinstance(cache, KVCache):
-                raise TypeError(f"cache must be a KVCache: got {named(cache)}")
-            if mode.training:
-                raise ValueError("cache is for inference: it has no gradients")
-            _refuse_without_keys(
+            check_cache(cache, mode)
+            refuse_without_keys(
                 cache, top_k=self.top_k, block_mask=block_mask, hard=True if self.hard else None,
                 normalizer=None if alphas is None else self.normalizer,
             )  # fmt: skip
-            q = self._append(cache, projections, options)
+            q = append(self, cache, projections, options)
             keys = int(cache.lengths.max(initial=0))
         else:
             q, k, v = projections.project()
-            q, k, keys = self._rotated(q, 0), self._rotated(k, 0), k.shape[-3]
+            q, back_q = normalized_query(self, mode, q)
+            k, back_k = normalized_key(self, mode, k)
+            q, k, keys = rotated(self, q, 0), rotated(self, k, 0), k.shape[-3]
         if block_mask is not None:
             options["block_mask"] = block_mask
         if self.top_k is not None and self.top_k < keys:
             options["top_k"] = self.top_k
+        if self.recorder is not None and cache is None:
+            given = recorded_options(self, options)
+            self.recorder(q, k, given, projections.is_self, training=mode.training)
         out: Any
         pullback: Any = None
-        run: Any = attention_vjp
+        run: Any = attention_vjp if mode.training else attention
         if mode.training:
             options |= random_options(self, mode)
-        if self._penalties:
+        if mode.training and self._penalties:
             run = penalised_vjp(self.penalties, mode)
         if self.hard and "gumbel_temperature" in options:
             run = hard_vjp
         elif self.hard and keys > 0:
             options["top_k"] = 1
         with argument_names(alibi_slopes="alibi"):
-            if mode.training:
-                out, pullback = run(q, k, v, **options)
+            if cache is not None:
+                out = read(self, cache, q, options)
+            elif self.adaptive_span is not None:
+                out, pullback = with_span(self, run, q, k, v, options)
             else:
-                out = attention(q, k, v, **options) if cache is None else _read(cache, q, options)
+                out = run(q, k, v, **options)
+                out, pullback = out if mode.training else (out, None)
         heads, *more = out if isinstance(out, tuple) else (out,)
         if observe is not None:
             observe(q, k if cache is None else cache.key.swapaxes(-2, -3), more.pop(0))
@@ -382,8 +441,8 @@ class MultiHeadAttention(Typed):
             if alphas is not None and self.normalizer == "entmax":
                 dlogits = logit_gradient(alphas, gradients.normalizer)
                 self.add_gradient("alpha_logits", dlogits.astype(self.dtype))
-            dq, dk = (self._rotated(d, 0, inverse=True) for d in gradients[:2])
-            return projections.backward(dq, dk, gradients.value)
+            dq, dk = (rotated(self, d, 0, inverse=True) for d in gradients[:2])
+            return projections.backward(back_q(dq), back_k(dk), gradients.value)
 
         return result, backward
 
@@ -405,43 +464,6 @@ class MultiHeadAttention(Typed):
             return ()
         return tuple(name for name in self.own_parameters() if name.endswith("proj_weight"))
 
-    def _rotated(self, heads: Array, first: Any, inverse: bool = False) -> Array:
-        """Queries or keys (…, L, H, D) rotated by their positions, which begin at `first`."""
-        if not self.rotary:
-            return heads
-        if isinstance(first, np.ndarray) and first.ndim == 1:
-            first = first[:, None] + np.arange(heads.shape[-3])
-        return rotary_embedding(heads, first, base=self.rotary, inverse=inverse, layout="blhd")
-
-    def _append(self, cache: KVCache, projections: Projections, options: dict[str, Any]) -> Array:
-        """Queries for the updated cache, and their options."""
-        shape, lengths = projections.inputs[0].shape, cache.lengths
-        empty = not len(lengths)
-        if len(shape) != 3 or (not empty and shape[0] != len(lengths)):
-            items = "B" if empty else len(lengths)
-            raise ValueError(
-                f"query must have shape ({items}, L, {self.d_model}) with this cache: got {shape}"
-            )
-        if not projections.is_self:  # the same keys at every step: computed at the first
-            if self.rotary:
-                raise ValueError("cache of another sequence needs a layer without rotary")
-            if empty:
-                q, k, v = projections.project()
-                cache.append(k.swapaxes(-2, -3), v.swapaxes(-2, -3), options["kv_lengths"])
-            else:
-                q = projections.project_query()
-            del options["kv_lengths"]
-            return q
-        first = 0 if empty else cache.lengths
-        q, k, v = projections.project()
-        rotated, k = self._rotated(q, first), self._rotated(k, first)
-        before = cache.append(k.swapaxes(1, 2), v.swapaxes(1, 2), options.pop("kv_lengths"))
-        options["align"] = before
-        if self.rotary and isinstance(cache.policy, SinksAndWindow) and cache.policy.sinks:
-            places = cache.policy.positions(before[:, None] + np.arange(q.shape[1]))
-            options["query_of_sinks"] = self._rotated(q, places)
-        return rotated
-
     def new_cache(self, capacity: int | None = None) -> KVCache:
         """An empty cache for the keys and values of earlier tokens."""
         return KVCache(capacity)
@@ -455,27 +477,9 @@ class MultiHeadAttention(Typed):
         if self.normalizer != "softmax":
             shown += f", normalizer={self.normalizer!r}"
         shown += noise_shown(self) + penalties_shown(self._penalties)
+        shown += query_key_shown(self) + span_shown(self)
         shown += self.scores.shown() + ("" if self.sink is None else ", sink=True")
         return shown + int8_shown(self.own_parameters().values())
-
-
-def _refuse_without_keys(cache: KVCache, **options: Any) -> None:
-    """Options that need every key, with a policy that removes some."""
-    for name, given in options.items():
-        if given is not None and isinstance(cache.policy, (SinksAndWindow, HeavyHitters)):
-            raise ValueError(
-                f"{name} cannot be combined with {type(cache.policy).__name__}, which removes "
-                "keys: use a cache without a policy, or with QuestPages"
-            )
-
-
-def _read(cache: KVCache, query: Array, options: dict[str, Any]) -> Any:
-    if options.keys().isdisjoint(("top_k", "normalizer", "block_mask")):
-        return cache.attend(query, **options)
-    key, value = (array.swapaxes(-2, -3) for array in (cache.key, cache.value))
-    if options["align"] is None:  # as in KVCache.attend
-        options["align"] = "lower_right"
-    return attention(query, key, value, kv_lengths=cache.lengths, **options)
 
 
 def _no_backward(*_: Any) -> None:

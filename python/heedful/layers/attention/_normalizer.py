@@ -16,7 +16,7 @@ _MIN_SHARE = 2.0**-10  # α is at least 1 + this: closer to 1, weights lose digi
 
 
 def check_layer_normalizer(
-    normalizer: Any, top_k: Any, sink: Any, gumbel_temperature: Any
+    normalizer: Any, top_k: Any, sink: Any, gumbel_temperature: Any, adaptive_span: Any
 ) -> Normalizer:
     """A name or α; "entmax" learns an α for each head."""
     expected = (
@@ -38,6 +38,7 @@ def check_layer_normalizer(
         for name, value, none in (
             ("top_k", top_k, None), ("sink", sink, False),
             ("gumbel_temperature", gumbel_temperature, None),
+            ("adaptive_span", adaptive_span, None),
         ):  # fmt: skip
             if value is not none:
                 raise ValueError(

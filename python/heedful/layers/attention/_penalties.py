@@ -24,7 +24,10 @@ def check_layer_penalties(layer: Any, given: Any) -> dict[str, float | Array]:
             "penalties must be None where normalizer is not 'softmax': they are of its weights: "
             f"got {layer.normalizer!r}"
         )
-    for name, value in (("top_k", layer.top_k), ("sink", layer.sink), ("hard", layer.hard)):
+    for name, value in (
+        ("top_k", layer.top_k), ("sink", layer.sink), ("hard", layer.hard),
+        ("adaptive_span", layer.adaptive_span),
+    ):  # fmt: skip
         if value is not None and value is not False:
             raise ValueError(
                 f"penalties must be None with {name}: they are of the weights of all visible keys, "

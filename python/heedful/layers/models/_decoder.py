@@ -46,15 +46,15 @@ class DecoderLayer(Typed):
         Of dropout, as in :class:`EncoderLayer`.
     activation, norm_first, eps, bias
         As in :class:`EncoderLayer`.
-    num_kv_heads, scale, softcap, top_k, normalizer, sink
+    num_kv_heads, scale, softcap, top_k, normalizer, qk_norm, logit_scale, sink
         Of both attentions, see :class:`MultiHeadAttention`.
     key_dropout, head_dropout, gumbel_temperature, hard, penalties
         Of attention in training, see :class:`MultiHeadAttention`.
-    rotary, alibi
+    rotary, alibi, adaptive_span, span_ramp, span_penalty
         Of the self-attention, as positions of memory and x are unrelated.
     mixer : {"attention", "linear"}
         What both attentions are: :class:`MultiHeadAttention` or :class:`LinearAttention`, which has
-        none of scale, softcap, sink, rotary and alibi.
+        none of scale, softcap, qk_norm, logit_scale, sink, rotary and alibi.
     dtype : {float32, float64}
     rng : None, int or numpy.random.Generator
 
@@ -95,6 +95,11 @@ class DecoderLayer(Typed):
         gumbel_temperature: float | None = None,
         hard: bool = False,
         penalties: Penalties = None,
+        qk_norm: str | None = None,
+        logit_scale: bool | None = None,
+        adaptive_span: int | None = None,
+        span_ramp: float = 32.0,
+        span_penalty: float = 0.0,
         sink: bool = False,
         alibi: bool | ArrayLike = False,
         mixer: str = "attention",
@@ -109,12 +114,14 @@ class DecoderLayer(Typed):
             "softcap": softcap, "top_k": top_k, "normalizer": normalizer,
             "key_dropout": key_dropout, "head_dropout": head_dropout,
             "gumbel_temperature": gumbel_temperature, "hard": hard, "penalties": penalties,
+            "qk_norm": qk_norm, "logit_scale": logit_scale,
             "sink": sink, "dtype": self.dtype, "rng": rng,
             "known": ACROSS,
         }  # fmt: skip
         self.self_attn: Typed = make_mixer(
-            mixer, d_model, num_heads, causal=True, rotary=rotary, alibi=alibi, **shared
-        )
+            mixer, d_model, num_heads, causal=True, rotary=rotary, alibi=alibi,
+            adaptive_span=adaptive_span, span_ramp=span_ramp, span_penalty=span_penalty, **shared,
+        )  # fmt: skip
         self.multihead_attn: Typed = make_mixer(mixer, d_model, num_heads, causal=False, **shared)
         self.linear1 = Linear(d_model, dff, bias, activation=activation, dtype=dtype, rng=rng)
         self.linear2 = Linear(dff, d_model, bias, dtype=dtype, rng=rng)
@@ -212,7 +219,9 @@ class Decoder(Stack[DecoderLayer]):
     num_layers : int
     d_model, num_heads, dff, rate, activation, norm_first, eps, bias
         Of each :class:`DecoderLayer`; eps and bias of the final norm too.
-    num_kv_heads, rotary, scale, softcap, top_k, normalizer, sink, alibi, mixer
+    num_kv_heads, rotary, scale, softcap, top_k, normalizer, qk_norm, logit_scale,
+    sink, alibi, mixer
+    adaptive_span, span_ramp, span_penalty
         See :class:`DecoderLayer`.
     key_dropout, head_dropout, gumbel_temperature, hard, penalties
         Of attention in training, see :class:`MultiHeadAttention`.
@@ -258,6 +267,11 @@ class Decoder(Stack[DecoderLayer]):
         gumbel_temperature: float | None = None,
         hard: bool = False,
         penalties: Penalties = None,
+        qk_norm: str | None = None,
+        logit_scale: bool | None = None,
+        adaptive_span: int | None = None,
+        span_ramp: float = 32.0,
+        span_penalty: float = 0.0,
         sink: bool = False,
         alibi: bool | ArrayLike = False,
         mixer: str = "attention",
@@ -272,7 +286,10 @@ class Decoder(Stack[DecoderLayer]):
                 eps=eps, bias=bias, num_kv_heads=num_kv_heads, rotary=rotary, scale=scale,
                 softcap=softcap, top_k=top_k, normalizer=normalizer,
                 key_dropout=key_dropout, head_dropout=head_dropout,
-                gumbel_temperature=gumbel_temperature, hard=hard, penalties=penalties, sink=sink,
+                gumbel_temperature=gumbel_temperature, hard=hard, penalties=penalties,
+                qk_norm=qk_norm, logit_scale=logit_scale,
+                adaptive_span=adaptive_span, span_ramp=span_ramp, span_penalty=span_penalty,
+                sink=sink,
                 alibi=alibi,
                 mixer=mixer, dtype=dtype, rng=rng,
             )  # fmt: skip

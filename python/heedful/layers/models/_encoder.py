@@ -47,7 +47,9 @@ class EncoderLayer(Typed):
         Of the norms.
     bias : bool, default True
         Whether linear layers and norms have a bias.
-    num_kv_heads, causal, rotary, scale, softcap, top_k, normalizer, sink, alibi
+    num_kv_heads, causal, rotary, scale, softcap, top_k, normalizer, qk_norm, logit_scale,
+    sink, alibi
+    adaptive_span, span_ramp, span_penalty
         See :class:`MultiHeadAttention`.
     key_dropout, head_dropout, gumbel_temperature, hard, penalties
         Of attention in training, see :class:`MultiHeadAttention`.
@@ -100,6 +102,11 @@ class EncoderLayer(Typed):
         gumbel_temperature: float | None = None,
         hard: bool = False,
         penalties: Penalties = None,
+        qk_norm: str | None = None,
+        logit_scale: bool | None = None,
+        adaptive_span: int | None = None,
+        span_ramp: float = 32.0,
+        span_penalty: float = 0.0,
         sink: bool = False,
         alibi: bool | ArrayLike = False,
         mixer: str = "attention",
@@ -114,7 +121,10 @@ class EncoderLayer(Typed):
             mixer, d_model, num_heads, max_length=max_length, num_kv_heads=num_kv_heads,
             dropout=rate, bias=bias, causal=causal, rotary=rotary, scale=scale, softcap=softcap,
             top_k=top_k, normalizer=normalizer, key_dropout=key_dropout, head_dropout=head_dropout,
-            gumbel_temperature=gumbel_temperature, hard=hard, penalties=penalties, sink=sink,
+            gumbel_temperature=gumbel_temperature, hard=hard, penalties=penalties,
+            qk_norm=qk_norm, logit_scale=logit_scale,
+            adaptive_span=adaptive_span, span_ramp=span_ramp, span_penalty=span_penalty,
+            sink=sink,
             alibi=alibi,
             dtype=self.dtype, rng=rng,
         )  # fmt: skip
@@ -190,7 +200,9 @@ class Encoder(Stack[EncoderLayer]):
     num_layers : int
     d_model, num_heads, dff, rate, activation, norm_first, eps, bias
         Of each :class:`EncoderLayer`; eps and bias of the final norm too.
-    num_kv_heads, causal, rotary, scale, softcap, top_k, normalizer, sink, alibi
+    num_kv_heads, causal, rotary, scale, softcap, top_k, normalizer, qk_norm, logit_scale,
+    sink, alibi
+    adaptive_span, span_ramp, span_penalty
         See :class:`MultiHeadAttention`.
     key_dropout, head_dropout, gumbel_temperature, hard, penalties
         Of attention in training, see :class:`MultiHeadAttention`.
@@ -239,6 +251,11 @@ class Encoder(Stack[EncoderLayer]):
         gumbel_temperature: float | None = None,
         hard: bool = False,
         penalties: Penalties = None,
+        qk_norm: str | None = None,
+        logit_scale: bool | None = None,
+        adaptive_span: int | None = None,
+        span_ramp: float = 32.0,
+        span_penalty: float = 0.0,
         sink: bool = False,
         alibi: bool | ArrayLike = False,
         mixer: str = "attention",
@@ -254,7 +271,10 @@ class Encoder(Stack[EncoderLayer]):
                 eps=eps, bias=bias, num_kv_heads=num_kv_heads, causal=causal, rotary=rotary,
                 scale=scale, softcap=softcap, top_k=top_k, normalizer=normalizer,
                 key_dropout=key_dropout, head_dropout=head_dropout,
-                gumbel_temperature=gumbel_temperature, hard=hard, penalties=penalties, sink=sink,
+                gumbel_temperature=gumbel_temperature, hard=hard, penalties=penalties,
+                qk_norm=qk_norm, logit_scale=logit_scale,
+                adaptive_span=adaptive_span, span_ramp=span_ramp, span_penalty=span_penalty,
+                sink=sink,
                 alibi=alibi,
                 mixer=mixer, max_length=max_length, dtype=dtype, rng=rng,
             )  # fmt: skip

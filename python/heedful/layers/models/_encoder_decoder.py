@@ -28,7 +28,9 @@ class EncoderDecoder(Typed):
     num_encoder_layers, num_decoder_layers : int, default 6
     dff, rate, activation, norm_first, eps, bias
         Of each layer, see :class:`EncoderLayer`; eps and bias of the two final norms too.
-    num_kv_heads, rotary, scale, softcap, top_k, normalizer, sink, alibi
+    num_kv_heads, rotary, scale, softcap, top_k, normalizer, qk_norm, logit_scale,
+    sink, alibi
+    adaptive_span, span_ramp, span_penalty
         See :class:`EncoderLayer` and :class:`DecoderLayer`.
     key_dropout, head_dropout, gumbel_temperature, hard, penalties
         Of attention in training, see :class:`MultiHeadAttention`.
@@ -76,6 +78,11 @@ class EncoderDecoder(Typed):
         gumbel_temperature: float | None = None,
         hard: bool = False,
         penalties: Penalties = None,
+        qk_norm: str | None = None,
+        logit_scale: bool | None = None,
+        adaptive_span: int | None = None,
+        span_ramp: float = 32.0,
+        span_penalty: float = 0.0,
         sink: bool = False,
         alibi: bool | ArrayLike = False,
         mixer: str = "attention",
@@ -89,6 +96,8 @@ class EncoderDecoder(Typed):
             "softcap": softcap, "top_k": top_k, "normalizer": normalizer,
             "key_dropout": key_dropout, "head_dropout": head_dropout,
             "gumbel_temperature": gumbel_temperature, "hard": hard, "penalties": penalties,
+            "qk_norm": qk_norm, "logit_scale": logit_scale,
+            "adaptive_span": adaptive_span, "span_ramp": span_ramp, "span_penalty": span_penalty,
             "sink": sink, "alibi": alibi, "dtype": dtype,
             "rng": generator(rng), "mixer": one_of("mixer", mixer, ACROSS),
         }  # fmt: skip

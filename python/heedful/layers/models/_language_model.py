@@ -48,7 +48,8 @@ class LanguageModel(Typed):
         subtracted from the scores, see :class:`MultiHeadAttention`.
     tied : bool, default True
         Whether the projection shares the embedding's weight.
-    num_kv_heads, scale, softcap, top_k, normalizer, sink
+    num_kv_heads, scale, softcap, top_k, normalizer, qk_norm, logit_scale, sink
+    adaptive_span, span_ramp, span_penalty
         See :class:`MultiHeadAttention`.
     key_dropout, head_dropout, gumbel_temperature, hard, penalties
         Of attention in training, see :class:`MultiHeadAttention`.
@@ -100,6 +101,11 @@ class LanguageModel(Typed):
         gumbel_temperature: float | None = None,
         hard: bool = False,
         penalties: Penalties = None,
+        qk_norm: str | None = None,
+        logit_scale: bool | None = None,
+        adaptive_span: int | None = None,
+        span_ramp: float = 32.0,
+        span_penalty: float = 0.0,
         sink: bool = False,
         window: int | None = None,
         mixer: str = "attention",
@@ -132,7 +138,10 @@ class LanguageModel(Typed):
             norm_first=True, causal=True, rotary=kind == "rotary", alibi=kind == "alibi",
             num_kv_heads=num_kv_heads, scale=scale, softcap=softcap, top_k=top_k,
             normalizer=normalizer, key_dropout=key_dropout, head_dropout=head_dropout,
-            gumbel_temperature=gumbel_temperature, hard=hard, penalties=penalties, sink=sink,
+            gumbel_temperature=gumbel_temperature, hard=hard, penalties=penalties,
+            qk_norm=qk_norm, logit_scale=logit_scale,
+            adaptive_span=adaptive_span, span_ramp=span_ramp, span_penalty=span_penalty,
+            sink=sink,
             mixer=mixer, max_length=self.max_length, dtype=dtype, rng=rng,
         )  # fmt: skip
         for layer in self.encoder.layers:

@@ -21,7 +21,8 @@ ACROSS = ("attention", "linear")  # also from one sequence to another
 _DEFAULTS = {
     "num_kv_heads": None, "rotary": False, "scale": None, "softcap": None, "top_k": None,
     "normalizer": "softmax", "key_dropout": 0.0, "head_dropout": 0.0, "gumbel_temperature": None,
-    "hard": False, "penalties": None, "sink": False, "alibi": False,
+    "hard": False, "penalties": None, "qk_norm": None, "logit_scale": None, "adaptive_span": None,
+    "span_ramp": 32.0, "span_penalty": 0.0, "sink": False, "alibi": False,
 }  # fmt: skip
 
 

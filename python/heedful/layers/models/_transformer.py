@@ -50,7 +50,8 @@ class Transformer(EncoderDecoder):
     positions : {"sinusoidal", "rotary", "alibi"}
         Sines and cosines that are added to the vectors; or queries and keys are rotated, or
         distances subtracted from the scores, in self-attention.
-    num_kv_heads, scale, softcap, top_k, normalizer, sink
+    num_kv_heads, scale, softcap, top_k, normalizer, qk_norm, logit_scale, sink
+    adaptive_span, span_ramp, span_penalty
         See :class:`MultiHeadAttention`.
     key_dropout, head_dropout, gumbel_temperature, hard, penalties
         Of attention in training, see :class:`MultiHeadAttention`.
@@ -113,6 +114,11 @@ class Transformer(EncoderDecoder):
         gumbel_temperature: float | None = None,
         hard: bool = False,
         penalties: Penalties = None,
+        qk_norm: str | None = None,
+        logit_scale: bool | None = None,
+        adaptive_span: int | None = None,
+        span_ramp: float = 32.0,
+        span_penalty: float = 0.0,
         sink: bool = False,
         mixer: str = "attention",
         padding_idx: int | None = None,
@@ -129,7 +135,10 @@ class Transformer(EncoderDecoder):
             norm_first=norm_first, eps=eps, bias=bias, num_kv_heads=num_kv_heads,
             rotary=kind == "rotary", scale=scale, softcap=softcap, top_k=top_k,
             normalizer=normalizer, key_dropout=key_dropout, head_dropout=head_dropout,
-            gumbel_temperature=gumbel_temperature, hard=hard, penalties=penalties, sink=sink,
+            gumbel_temperature=gumbel_temperature, hard=hard, penalties=penalties,
+            qk_norm=qk_norm, logit_scale=logit_scale,
+            adaptive_span=adaptive_span, span_ramp=span_ramp, span_penalty=span_penalty,
+            sink=sink,
             alibi=kind == "alibi", mixer=mixer, dtype=dtype, rng=rng,
         )  # fmt: skip
         self.padding_idx = padding_idx
