@@ -140,7 +140,7 @@ class Settings:
     def __init__(self, quick: bool) -> None:
         self.epochs, self.more = (1, 1) if quick else (140, 10)
         self.rounds, self.seconds = (2, 0.02) if quick else (9, 0.3)
-        self.texts = 20 if quick else None
+        self.texts, self.timed = (6, 1) if quick else (None, 16)
 
     def speed(self, whole: Callable[[], object], other: Callable[[], object]) -> str:
         return times_as_fast(whole, other, self.rounds, self.seconds)
@@ -221,7 +221,7 @@ def sentences(settings: Settings) -> None:
 
     before = encode(whole)
     closest, right = answers(questions, before, labels)
-    long = [text for text in texts if len(text.split()) >= WORDS][:16]  # to measure speed
+    long = [text for text in texts if len(text.split()) >= WORDS][: settings.timed]
     print(f"\nMiniLM, {len(texts)} passages of up to {TOKENS} tokens: cosine to the vectors of all "
           f"tokens, and ten questions\n{'left by the six layers':<38}{'mean':>6}{'least':>8}"
           f"{'same passage':>14}{'right topic':>13}  faster")  # fmt: skip
