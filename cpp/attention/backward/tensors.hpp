@@ -14,7 +14,7 @@ struct BackwardTensors {
   // Several items or heads add to the same elements of dbias, which has its own for every (query,
   // key).
   bool shared_dbias = false;
-  Penalty penalty;                  // of probabilities and scores; may be absent
+  Penalty penalty = {};             // of probabilities and scores; may be absent
   double* dscore_vector = nullptr;  // (Hkv or 1, E) like Problem::score_vector, zeros on entry
   std::atomic<bool>* overflowed = nullptr;  // set where a sum may not be finite
 };
