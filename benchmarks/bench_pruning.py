@@ -16,10 +16,10 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from pruned_sentences import QUESTIONS, WORDS, answers, pieces
 
 import heedful
 from heedful.benchmark import processor
+from heedful.benchmark.questions import QUESTIONS, WORDS, answers, pieces
 from heedful.data import load_digits
 from heedful.layers import Encoder, Flatten, Layer, LearnedPositions, Linear, Mode, Sequential
 from heedful.pruning import MergedEncoder, PrunedEncoder, head_importance, prune_heads

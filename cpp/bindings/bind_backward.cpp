@@ -106,8 +106,7 @@ py::object entmax_backward_of(Arguments& arguments) {
 py::object penalised_backward_of(Arguments& arguments) {
   const py::array coefficients = arguments.array();
   const py::object target = arguments.array_or_none();
-  return compute(arguments, py::none(), nullptr, py::none(), nullptr,
-                 {coefficients, target});
+  return compute(arguments, py::none(), nullptr, py::none(), nullptr, {coefficients, target});
 }
 
 }  // namespace

@@ -32,7 +32,7 @@ class RandomSparse:
     def check(self) -> None:
         call, computing = self.call, self.call.computing
         a = call.arrays()
-        a = a._replace(options=without(a.options, "top_k", "sink"), dlse=None)
+        a = a._replace(options=without(a.options, "top_k", "sink", "gumbel_temperature"), dlse=None)
         eps, tiny = float(np.finfo(computing).eps), float(np.finfo(computing).tiny)
         dense = reference.steps(a.query, a.key, a.value, **a.options)
         score = bounds(dense, a, computing).scores
