@@ -219,9 +219,9 @@ class Decoder(Stack[DecoderLayer]):
     num_layers : int
     d_model, num_heads, dff, rate, activation, norm_first, eps, bias
         Of each :class:`DecoderLayer`; eps and bias of the final norm too.
-    num_kv_heads, rotary, scale, softcap, top_k, normalizer, qk_norm, logit_scale,
-    sink, alibi, mixer
-    adaptive_span, span_ramp, span_penalty
+    num_kv_heads, rotary, scale, softcap, top_k, normalizer, sink, alibi, mixer
+        See :class:`DecoderLayer`.
+    qk_norm, logit_scale, adaptive_span, span_ramp, span_penalty
         See :class:`DecoderLayer`.
     key_dropout, head_dropout, gumbel_temperature, hard, penalties
         Of attention in training, see :class:`MultiHeadAttention`.
@@ -287,10 +287,8 @@ class Decoder(Stack[DecoderLayer]):
                 softcap=softcap, top_k=top_k, normalizer=normalizer,
                 key_dropout=key_dropout, head_dropout=head_dropout,
                 gumbel_temperature=gumbel_temperature, hard=hard, penalties=penalties,
-                qk_norm=qk_norm, logit_scale=logit_scale,
-                adaptive_span=adaptive_span, span_ramp=span_ramp, span_penalty=span_penalty,
-                sink=sink,
-                alibi=alibi,
+                qk_norm=qk_norm, logit_scale=logit_scale, adaptive_span=adaptive_span,
+                span_ramp=span_ramp, span_penalty=span_penalty, sink=sink, alibi=alibi,
                 mixer=mixer, dtype=dtype, rng=rng,
             )  # fmt: skip
 

@@ -47,9 +47,9 @@ class EncoderLayer(Typed):
         Of the norms.
     bias : bool, default True
         Whether linear layers and norms have a bias.
-    num_kv_heads, causal, rotary, scale, softcap, top_k, normalizer, qk_norm, logit_scale,
-    sink, alibi
-    adaptive_span, span_ramp, span_penalty
+    num_kv_heads, causal, rotary, scale, softcap, top_k, normalizer, sink, alibi
+        See :class:`MultiHeadAttention`.
+    qk_norm, logit_scale, adaptive_span, span_ramp, span_penalty
         See :class:`MultiHeadAttention`.
     key_dropout, head_dropout, gumbel_temperature, hard, penalties
         Of attention in training, see :class:`MultiHeadAttention`.
@@ -122,10 +122,8 @@ class EncoderLayer(Typed):
             dropout=rate, bias=bias, causal=causal, rotary=rotary, scale=scale, softcap=softcap,
             top_k=top_k, normalizer=normalizer, key_dropout=key_dropout, head_dropout=head_dropout,
             gumbel_temperature=gumbel_temperature, hard=hard, penalties=penalties,
-            qk_norm=qk_norm, logit_scale=logit_scale,
-            adaptive_span=adaptive_span, span_ramp=span_ramp, span_penalty=span_penalty,
-            sink=sink,
-            alibi=alibi,
+            qk_norm=qk_norm, logit_scale=logit_scale, adaptive_span=adaptive_span,
+            span_ramp=span_ramp, span_penalty=span_penalty, sink=sink, alibi=alibi,
             dtype=self.dtype, rng=rng,
         )  # fmt: skip
         self.linear1 = Linear(d_model, dff, bias, activation=activation, dtype=dtype, rng=rng)
@@ -200,9 +198,9 @@ class Encoder(Stack[EncoderLayer]):
     num_layers : int
     d_model, num_heads, dff, rate, activation, norm_first, eps, bias
         Of each :class:`EncoderLayer`; eps and bias of the final norm too.
-    num_kv_heads, causal, rotary, scale, softcap, top_k, normalizer, qk_norm, logit_scale,
-    sink, alibi
-    adaptive_span, span_ramp, span_penalty
+    num_kv_heads, causal, rotary, scale, softcap, top_k, normalizer, sink, alibi
+        See :class:`MultiHeadAttention`.
+    qk_norm, logit_scale, adaptive_span, span_ramp, span_penalty
         See :class:`MultiHeadAttention`.
     key_dropout, head_dropout, gumbel_temperature, hard, penalties
         Of attention in training, see :class:`MultiHeadAttention`.
@@ -272,10 +270,8 @@ class Encoder(Stack[EncoderLayer]):
                 scale=scale, softcap=softcap, top_k=top_k, normalizer=normalizer,
                 key_dropout=key_dropout, head_dropout=head_dropout,
                 gumbel_temperature=gumbel_temperature, hard=hard, penalties=penalties,
-                qk_norm=qk_norm, logit_scale=logit_scale,
-                adaptive_span=adaptive_span, span_ramp=span_ramp, span_penalty=span_penalty,
-                sink=sink,
-                alibi=alibi,
+                qk_norm=qk_norm, logit_scale=logit_scale, adaptive_span=adaptive_span,
+                span_ramp=span_ramp, span_penalty=span_penalty, sink=sink, alibi=alibi,
                 mixer=mixer, max_length=max_length, dtype=dtype, rng=rng,
             )  # fmt: skip
 

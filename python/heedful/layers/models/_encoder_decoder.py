@@ -28,9 +28,9 @@ class EncoderDecoder(Typed):
     num_encoder_layers, num_decoder_layers : int, default 6
     dff, rate, activation, norm_first, eps, bias
         Of each layer, see :class:`EncoderLayer`; eps and bias of the two final norms too.
-    num_kv_heads, rotary, scale, softcap, top_k, normalizer, qk_norm, logit_scale,
-    sink, alibi
-    adaptive_span, span_ramp, span_penalty
+    num_kv_heads, rotary, scale, softcap, top_k, normalizer, sink, alibi
+        See :class:`EncoderLayer` and :class:`DecoderLayer`.
+    qk_norm, logit_scale, adaptive_span, span_ramp, span_penalty
         See :class:`EncoderLayer` and :class:`DecoderLayer`.
     key_dropout, head_dropout, gumbel_temperature, hard, penalties
         Of attention in training, see :class:`MultiHeadAttention`.

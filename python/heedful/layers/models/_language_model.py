@@ -48,8 +48,9 @@ class LanguageModel(Typed):
         subtracted from the scores, see :class:`MultiHeadAttention`.
     tied : bool, default True
         Whether the projection shares the embedding's weight.
-    num_kv_heads, scale, softcap, top_k, normalizer, qk_norm, logit_scale, sink
-    adaptive_span, span_ramp, span_penalty
+    num_kv_heads, scale, softcap, top_k, normalizer, sink
+        See :class:`MultiHeadAttention`.
+    qk_norm, logit_scale, adaptive_span, span_ramp, span_penalty
         See :class:`MultiHeadAttention`.
     key_dropout, head_dropout, gumbel_temperature, hard, penalties
         Of attention in training, see :class:`MultiHeadAttention`.
@@ -139,9 +140,8 @@ class LanguageModel(Typed):
             num_kv_heads=num_kv_heads, scale=scale, softcap=softcap, top_k=top_k,
             normalizer=normalizer, key_dropout=key_dropout, head_dropout=head_dropout,
             gumbel_temperature=gumbel_temperature, hard=hard, penalties=penalties,
-            qk_norm=qk_norm, logit_scale=logit_scale,
-            adaptive_span=adaptive_span, span_ramp=span_ramp, span_penalty=span_penalty,
-            sink=sink,
+            qk_norm=qk_norm, logit_scale=logit_scale, adaptive_span=adaptive_span,
+            span_ramp=span_ramp, span_penalty=span_penalty, sink=sink,
             mixer=mixer, max_length=self.max_length, dtype=dtype, rng=rng,
         )  # fmt: skip
         for layer in self.encoder.layers:

@@ -50,8 +50,9 @@ class Transformer(EncoderDecoder):
     positions : {"sinusoidal", "rotary", "alibi"}
         Sines and cosines that are added to the vectors; or queries and keys are rotated, or
         distances subtracted from the scores, in self-attention.
-    num_kv_heads, scale, softcap, top_k, normalizer, qk_norm, logit_scale, sink
-    adaptive_span, span_ramp, span_penalty
+    num_kv_heads, scale, softcap, top_k, normalizer, sink
+        See :class:`MultiHeadAttention`.
+    qk_norm, logit_scale, adaptive_span, span_ramp, span_penalty
         See :class:`MultiHeadAttention`.
     key_dropout, head_dropout, gumbel_temperature, hard, penalties
         Of attention in training, see :class:`MultiHeadAttention`.
@@ -136,9 +137,8 @@ class Transformer(EncoderDecoder):
             rotary=kind == "rotary", scale=scale, softcap=softcap, top_k=top_k,
             normalizer=normalizer, key_dropout=key_dropout, head_dropout=head_dropout,
             gumbel_temperature=gumbel_temperature, hard=hard, penalties=penalties,
-            qk_norm=qk_norm, logit_scale=logit_scale,
-            adaptive_span=adaptive_span, span_ramp=span_ramp, span_penalty=span_penalty,
-            sink=sink,
+            qk_norm=qk_norm, logit_scale=logit_scale, adaptive_span=adaptive_span,
+            span_ramp=span_ramp, span_penalty=span_penalty, sink=sink,
             alibi=kind == "alibi", mixer=mixer, dtype=dtype, rng=rng,
         )  # fmt: skip
         self.padding_idx = padding_idx
