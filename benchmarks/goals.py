@@ -26,6 +26,7 @@ import bench_neighbours
 import bench_normalizers
 import bench_overhead
 import bench_penalties
+import bench_span
 import bench_sparse
 import bench_threads
 import bench_top_k
@@ -57,6 +58,7 @@ TOPICS = [
     bench_gumbel.TOPIC,
     bench_normalizers.TOPIC,
     bench_penalties.TOPIC,
+    bench_span.TOPIC,
 ]
 
 if __name__ == "__main__":
