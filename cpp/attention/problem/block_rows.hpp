@@ -87,7 +87,7 @@ class BlockRows {
   std::ptrdiff_t block_keys_ = 0;  // 0: no mask
   bool separate_ = false;
   std::ptrdiff_t count_ = 0;
-  SmallBuffer<const std::int32_t*, 8> rows_;
+  SmallBuffer<const std::int32_t*, 64> rows_;  // a panel, or a task that decodes, has no more
 };
 
 }  // namespace heedful

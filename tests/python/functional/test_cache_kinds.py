@@ -17,7 +17,7 @@ import heedful
 import reference
 
 Array = NDArray[Any]
-B, H, HKV, D, DV = 3, 4, 2, 24, 19
+B, H, HKV, D, DV = 3, 4, 2, 23, 19
 KINDS: dict[str, dict[str, Any]] = {
     "contiguous": {},
     "paged": {"kind": "paged"},
