@@ -127,7 +127,7 @@ ROWS = [
         call_good={"mask": np.arange(5) < [[3], [5], [1]], "segments": [0, 0, 1, 1, 1]},
         call_bad={"mask": "items",
                   "segments": [([0, 1], ValueError), ([0, 9, 0, 0, 0], ValueError),
-                               ([0.5] * 5, TypeError)]}),
+                               ([0.5] * 5, TypeError)]}, idle=SPAN),
     Row(L.SegmentRecurrentLayer, {**SMALL, "dff": 7, "rate": 0.0}, {"x": X, "memory": MEMORY},
         good={"norm_first": False}),
     Row(L.SegmentRecurrentLM, {**SMALL, "vocabulary": 9, "num_layers": 1},
@@ -136,5 +136,5 @@ ROWS = [
         call_bad={"memory": [([], ValueError), ([X[:, :, :5]], ValueError)]},
         idle={"memory_length": "it is that of what is returned"}),
     Row(L.Autoencoder, {"num_features": 6, "code_size": 3, "d_model": 8, "num_heads": 2,
-                        "num_layers": 1}, {"x": X}),
+                        "num_layers": 1}, {"x": X}, idle=SPAN),
 ]  # fmt: skip

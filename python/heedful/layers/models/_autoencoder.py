@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -12,11 +12,15 @@ from heedful.base._argument_names import argument_names
 from heedful.base._mode import INFERENCE, Mode
 from heedful.base._types import Array, Backward, Rng, generator
 from heedful.layers._typed import Typed
+from heedful.layers.attention._attention_options import AttentionOptions, passes_on
 from heedful.layers.attention._pooling import AttentionPooling
 from heedful.layers.blocks._linear import Linear
 from heedful.layers.blocks._positions import LearnedPositions
 from heedful.layers.models._decoder import Decoder
 from heedful.layers.models._encoder import Encoder
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class Autoencoder(Typed):
@@ -43,6 +47,12 @@ class Autoencoder(Typed):
         Maximum length of a sequence.
     rate : float, default 0
         Of dropout.
+    num_kv_heads, scale, softcap, top_k, normalizer, sink
+        Of attention, see :class:`MultiHeadAttention`.
+    qk_norm, logit_scale, adaptive_span, span_ramp, span_penalty
+        See :class:`MultiHeadAttention`.
+    key_dropout, head_dropout, gumbel_temperature, hard, penalties
+        Of attention in training, see :class:`MultiHeadAttention`.
     dtype : {float32, float64}
     rng : None, int or numpy.random.Generator
 
@@ -60,6 +70,7 @@ class Autoencoder(Typed):
     ((5, 7, 3), (5, 4))
     """
 
+    @passes_on(AttentionOptions)
     def __init__(
         self,
         num_features: int,
@@ -74,6 +85,7 @@ class Autoencoder(Typed):
         rate: float = 0.0,
         dtype: DTypeLike = np.float32,
         rng: Rng = None,
+        **attention: Unpack[AttentionOptions],
     ) -> None:
         super().__init__(dtype)
         rng = generator(rng)
@@ -85,12 +97,13 @@ class Autoencoder(Typed):
         dff = 4 * d_model if dff is None else size("dff", dff)
         self.linear_in = Linear(num_features, d_model, **shared)
         self.positions = LearnedPositions(max_length, d_model, **shared)
-        self.encoder = Encoder(num_layers, d_model, num_heads, dff, rate, norm_first=True, **shared)
+        stack: dict[str, Any] = {"norm_first": True, **shared, **attention}
+        self.encoder = Encoder(num_layers, d_model, num_heads, dff, rate, **stack)
         self.pooling = AttentionPooling(d_model, num_queries=num_queries, **shared)
         self.narrow = Linear(num_queries * d_model, code_size, **shared)
         self.wide = Linear(code_size, num_queries * d_model, **shared)
         self.target_positions = LearnedPositions(max_length, d_model, **shared)
-        self.decoder = Decoder(num_layers, d_model, num_heads, dff, rate, norm_first=True, **shared)
+        self.decoder = Decoder(num_layers, d_model, num_heads, dff, rate, **stack)
         self.linear_out = Linear(d_model, num_features, **shared)
 
     def compute(self, mode: Mode, x: Any, *, lengths: Any = None) -> tuple[Array, Backward]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -15,6 +15,7 @@ from heedful.base._state import Mismatch, check_state
 from heedful.base._sums import plus
 from heedful.base._types import Array, Backward, Rng, generator
 from heedful.layers._typed import Typed
+from heedful.layers.attention._attention_options import AttentionOptions, passes_on
 from heedful.layers.blocks._dropout import Dropout
 from heedful.layers.blocks._embedding import Embedding, check_tokens
 from heedful.layers.blocks._linear import Linear
@@ -23,6 +24,9 @@ from heedful.layers.blocks._positions import LearnedPositions, rows_of
 from heedful.layers.models._bert_names import from_checkpoint
 from heedful.layers.models._encoder import Encoder
 from heedful.layers.models._ragged import padded_if_ragged
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class BertEncoder(Typed):
@@ -57,6 +61,12 @@ class BertEncoder(Typed):
         Of the first token; None is 0, or padding_idx + 1.
     mixer : {"attention", "linear", "gating", "mlp", "fourier"}
         See :class:`EncoderLayer`; with "fourier" it is FNet, Lee-Thorp et al. 2021.
+    num_kv_heads, scale, softcap, top_k, normalizer, sink
+        Of attention, see :class:`MultiHeadAttention`.
+    qk_norm, logit_scale, adaptive_span, span_ramp, span_penalty
+        See :class:`MultiHeadAttention`.
+    key_dropout, head_dropout, gumbel_temperature, hard, penalties
+        Of attention in training, see :class:`MultiHeadAttention`.
     dtype : {float32, float64}
     rng : None, int or numpy.random.Generator
 
@@ -76,6 +86,7 @@ class BertEncoder(Typed):
     (2, 3, 16)
     """
 
+    @passes_on(AttentionOptions)
     def __init__(
         self,
         vocabulary: int = 30522,
@@ -95,6 +106,7 @@ class BertEncoder(Typed):
         mixer: str = "attention",
         dtype: DTypeLike = np.float32,
         rng: Rng = None,
+        **attention: Unpack[AttentionOptions],
     ) -> None:
         super().__init__(dtype)
         rng = generator(rng)
@@ -113,7 +125,7 @@ class BertEncoder(Typed):
         self.dropout = Dropout(rate, dtype=dtype)
         self.encoder = Encoder(
             num_layers, d_model, num_heads, dff, rate, activation=activation, eps=eps,
-            mixer=mixer, max_length=max_length, dtype=dtype, rng=rng,
+            mixer=mixer, max_length=max_length, dtype=dtype, rng=rng, **attention,
         )  # fmt: skip
         self.pooler: Linear | None = None
         if flag("pooler", pooler):

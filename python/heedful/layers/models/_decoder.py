@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike
+from numpy.typing import DTypeLike
 
 from heedful._checks import each_of, flag, named, probability, size
 from heedful.base._argument_names import argument_names
@@ -15,8 +15,7 @@ from heedful.base._types import Array, Backward, Rng, generator
 from heedful.functional import KVCache, LinearState
 from heedful.functional._shapes import broadcast
 from heedful.layers._typed import Typed
-from heedful.layers.attention._normalizer import Normalizer
-from heedful.layers.attention._penalties import Penalties
+from heedful.layers.attention._attention_options import OF_POSITIONS, PositionedOptions, passes_on
 from heedful.layers.blocks._dropout import Dropout
 from heedful.layers.blocks._feed_forward import feed_forward
 from heedful.layers.blocks._linear import Linear
@@ -25,6 +24,9 @@ from heedful.layers.blocks._stack import Stack, given_options
 from heedful.layers.blocks._sublayer import sublayer
 from heedful.layers.generation._caches import check_cached, one_like
 from heedful.layers.models._mixers import ACROSS, make_mixer
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class DecoderCache(NamedTuple):
@@ -73,6 +75,7 @@ class DecoderLayer(Typed):
     (3, 5, 8)
     """
 
+    @passes_on(PositionedOptions)
     def __init__(
         self,
         d_model: int,
@@ -84,45 +87,24 @@ class DecoderLayer(Typed):
         norm_first: bool = False,
         eps: float = 1e-5,
         bias: bool = True,
-        num_kv_heads: int | None = None,
-        rotary: bool | float = False,
-        scale: float | None = None,
-        softcap: float | None = None,
-        top_k: int | None = None,
-        normalizer: Normalizer = "softmax",
-        key_dropout: float = 0.0,
-        head_dropout: float = 0.0,
-        gumbel_temperature: float | None = None,
-        hard: bool = False,
-        penalties: Penalties = None,
-        qk_norm: str | None = None,
-        logit_scale: bool | None = None,
-        adaptive_span: int | None = None,
-        span_ramp: float = 32.0,
-        span_penalty: float = 0.0,
-        sink: bool = False,
-        alibi: bool | ArrayLike = False,
         mixer: str = "attention",
         dtype: DTypeLike = np.float32,
         rng: Rng = None,
+        **attention: Unpack[PositionedOptions],
     ) -> None:
         super().__init__(dtype)
         rng, dff, rate = generator(rng), size("dff", dff), probability("rate", rate)
         self.norm_first = flag("norm_first", norm_first)
         shared: dict[str, Any] = {
-            "num_kv_heads": num_kv_heads, "dropout": rate, "bias": bias, "scale": scale,
-            "softcap": softcap, "top_k": top_k, "normalizer": normalizer,
-            "key_dropout": key_dropout, "head_dropout": head_dropout,
-            "gumbel_temperature": gumbel_temperature, "hard": hard, "penalties": penalties,
-            "qk_norm": qk_norm, "logit_scale": logit_scale,
-            "sink": sink, "dtype": self.dtype, "rng": rng,
-            "known": ACROSS,
+            "dropout": rate, "bias": bias, "dtype": self.dtype, "rng": rng, "known": ACROSS,
         }  # fmt: skip
         self.self_attn: Typed = make_mixer(
-            mixer, d_model, num_heads, causal=True, rotary=rotary, alibi=alibi,
-            adaptive_span=adaptive_span, span_ramp=span_ramp, span_penalty=span_penalty, **shared,
-        )  # fmt: skip
-        self.multihead_attn: Typed = make_mixer(mixer, d_model, num_heads, causal=False, **shared)
+            mixer, d_model, num_heads, causal=True, **shared, **attention
+        )
+        across: dict[str, Any] = {
+            name: one for name, one in attention.items() if name not in OF_POSITIONS
+        }
+        self.multihead_attn: Typed = make_mixer(mixer, d_model, num_heads, **shared, **across)
         self.linear1 = Linear(d_model, dff, bias, activation=activation, dtype=dtype, rng=rng)
         self.linear2 = Linear(dff, d_model, bias, dtype=dtype, rng=rng)
         self.norm1 = LayerNorm(d_model, eps, bias, dtype=dtype)
@@ -243,6 +225,7 @@ class Decoder(Stack[DecoderLayer]):
     (3, 5, 8)
     """
 
+    @passes_on(PositionedOptions)
     def __init__(
         self,
         num_layers: int,
@@ -256,40 +239,17 @@ class Decoder(Stack[DecoderLayer]):
         norm_first: bool = False,
         eps: float = 1e-5,
         bias: bool = True,
-        num_kv_heads: int | None = None,
-        rotary: bool | float = False,
-        scale: float | None = None,
-        softcap: float | None = None,
-        top_k: int | None = None,
-        normalizer: Normalizer = "softmax",
-        key_dropout: float = 0.0,
-        head_dropout: float = 0.0,
-        gumbel_temperature: float | None = None,
-        hard: bool = False,
-        penalties: Penalties = None,
-        qk_norm: str | None = None,
-        logit_scale: bool | None = None,
-        adaptive_span: int | None = None,
-        span_ramp: float = 32.0,
-        span_penalty: float = 0.0,
-        sink: bool = False,
-        alibi: bool | ArrayLike = False,
         mixer: str = "attention",
         dtype: DTypeLike = np.float32,
         rng: Rng = None,
+        **attention: Unpack[PositionedOptions],
     ) -> None:
         rng = generator(rng)
 
         def make() -> DecoderLayer:
             return DecoderLayer(
                 d_model, num_heads, dff, rate, activation=activation, norm_first=norm_first,
-                eps=eps, bias=bias, num_kv_heads=num_kv_heads, rotary=rotary, scale=scale,
-                softcap=softcap, top_k=top_k, normalizer=normalizer,
-                key_dropout=key_dropout, head_dropout=head_dropout,
-                gumbel_temperature=gumbel_temperature, hard=hard, penalties=penalties,
-                qk_norm=qk_norm, logit_scale=logit_scale, adaptive_span=adaptive_span,
-                span_ramp=span_ramp, span_penalty=span_penalty, sink=sink, alibi=alibi,
-                mixer=mixer, dtype=dtype, rng=rng,
+                eps=eps, bias=bias, mixer=mixer, dtype=dtype, rng=rng, **attention,
             )  # fmt: skip
 
         super().__init__(

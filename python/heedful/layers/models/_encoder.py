@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike
+from numpy.typing import DTypeLike
 
 from heedful._checks import each_of, flag, probability, size
 from heedful.base._argument_names import argument_names
@@ -14,8 +14,7 @@ from heedful.base._mode import Mode
 from heedful.base._types import Array, Backward, Rng, generator
 from heedful.functional import KVCache, LinearState
 from heedful.layers._typed import Typed
-from heedful.layers.attention._normalizer import Normalizer
-from heedful.layers.attention._penalties import Penalties
+from heedful.layers.attention._attention_options import EncoderOptions, passes_on
 from heedful.layers.blocks._dropout import Dropout
 from heedful.layers.blocks._feed_forward import feed_forward
 from heedful.layers.blocks._linear import Linear
@@ -23,6 +22,9 @@ from heedful.layers.blocks._norm import LayerNorm
 from heedful.layers.blocks._stack import Stack, chained, given_options
 from heedful.layers.blocks._sublayer import sublayer
 from heedful.layers.models._mixers import make_mixer
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class EncoderLayer(Typed):
@@ -79,6 +81,7 @@ class EncoderLayer(Typed):
     (3, 5, 8)
     """
 
+    @passes_on(EncoderOptions)
     def __init__(
         self,
         d_model: int,
@@ -90,41 +93,18 @@ class EncoderLayer(Typed):
         norm_first: bool = False,
         eps: float = 1e-5,
         bias: bool = True,
-        num_kv_heads: int | None = None,
-        causal: bool = False,
-        rotary: bool | float = False,
-        scale: float | None = None,
-        softcap: float | None = None,
-        top_k: int | None = None,
-        normalizer: Normalizer = "softmax",
-        key_dropout: float = 0.0,
-        head_dropout: float = 0.0,
-        gumbel_temperature: float | None = None,
-        hard: bool = False,
-        penalties: Penalties = None,
-        qk_norm: str | None = None,
-        logit_scale: bool | None = None,
-        adaptive_span: int | None = None,
-        span_ramp: float = 32.0,
-        span_penalty: float = 0.0,
-        sink: bool = False,
-        alibi: bool | ArrayLike = False,
         mixer: str = "attention",
         max_length: int | None = None,
         dtype: DTypeLike = np.float32,
         rng: Rng = None,
+        **attention: Unpack[EncoderOptions],
     ) -> None:
         super().__init__(dtype)
         rng, dff, rate = generator(rng), size("dff", dff), probability("rate", rate)
         self.norm_first = flag("norm_first", norm_first)
         self.self_attn: Typed = make_mixer(
-            mixer, d_model, num_heads, max_length=max_length, num_kv_heads=num_kv_heads,
-            dropout=rate, bias=bias, causal=causal, rotary=rotary, scale=scale, softcap=softcap,
-            top_k=top_k, normalizer=normalizer, key_dropout=key_dropout, head_dropout=head_dropout,
-            gumbel_temperature=gumbel_temperature, hard=hard, penalties=penalties,
-            qk_norm=qk_norm, logit_scale=logit_scale, adaptive_span=adaptive_span,
-            span_ramp=span_ramp, span_penalty=span_penalty, sink=sink, alibi=alibi,
-            dtype=self.dtype, rng=rng,
+            mixer, d_model, num_heads, max_length=max_length, dropout=rate, bias=bias,
+            dtype=self.dtype, rng=rng, **attention,
         )  # fmt: skip
         self.linear1 = Linear(d_model, dff, bias, activation=activation, dtype=dtype, rng=rng)
         self.linear2 = Linear(dff, d_model, bias, dtype=dtype, rng=rng)
@@ -224,6 +204,7 @@ class Encoder(Stack[EncoderLayer]):
     (3, 5, 8)
     """
 
+    @passes_on(EncoderOptions)
     def __init__(
         self,
         num_layers: int,
@@ -237,42 +218,19 @@ class Encoder(Stack[EncoderLayer]):
         norm_first: bool = False,
         eps: float = 1e-5,
         bias: bool = True,
-        num_kv_heads: int | None = None,
-        causal: bool = False,
-        rotary: bool | float = False,
-        scale: float | None = None,
-        softcap: float | None = None,
-        top_k: int | None = None,
-        normalizer: Normalizer = "softmax",
-        key_dropout: float = 0.0,
-        head_dropout: float = 0.0,
-        gumbel_temperature: float | None = None,
-        hard: bool = False,
-        penalties: Penalties = None,
-        qk_norm: str | None = None,
-        logit_scale: bool | None = None,
-        adaptive_span: int | None = None,
-        span_ramp: float = 32.0,
-        span_penalty: float = 0.0,
-        sink: bool = False,
-        alibi: bool | ArrayLike = False,
         mixer: str = "attention",
         max_length: int | None = None,
         dtype: DTypeLike = np.float32,
         rng: Rng = None,
+        **attention: Unpack[EncoderOptions],
     ) -> None:
         rng = generator(rng)
 
         def make() -> EncoderLayer:
             return EncoderLayer(
                 d_model, num_heads, dff, rate, activation=activation, norm_first=norm_first,
-                eps=eps, bias=bias, num_kv_heads=num_kv_heads, causal=causal, rotary=rotary,
-                scale=scale, softcap=softcap, top_k=top_k, normalizer=normalizer,
-                key_dropout=key_dropout, head_dropout=head_dropout,
-                gumbel_temperature=gumbel_temperature, hard=hard, penalties=penalties,
-                qk_norm=qk_norm, logit_scale=logit_scale, adaptive_span=adaptive_span,
-                span_ramp=span_ramp, span_penalty=span_penalty, sink=sink, alibi=alibi,
-                mixer=mixer, max_length=max_length, dtype=dtype, rng=rng,
+                eps=eps, bias=bias, mixer=mixer, max_length=max_length, dtype=dtype, rng=rng,
+                **attention,
             )  # fmt: skip
 
         super().__init__(

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike
+from numpy.typing import DTypeLike
 
 from heedful._checks import one_of, size
 from heedful.base._argument_names import argument_names
 from heedful.base._mode import Mode
 from heedful.base._types import Array, Backward, Rng, generator
 from heedful.layers._typed import Typed
-from heedful.layers.attention._normalizer import Normalizer
-from heedful.layers.attention._penalties import Penalties
+from heedful.layers.attention._attention_options import PositionedOptions, passes_on
 from heedful.layers.models._decoder import Decoder
 from heedful.layers.models._encoder import Encoder
 from heedful.layers.models._mixers import ACROSS
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class EncoderDecoder(Typed):
@@ -54,6 +56,7 @@ class EncoderDecoder(Typed):
     (3, 5, 8)
     """
 
+    @passes_on(PositionedOptions)
     def __init__(
         self,
         d_model: int,
@@ -67,39 +70,16 @@ class EncoderDecoder(Typed):
         norm_first: bool = False,
         eps: float = 1e-5,
         bias: bool = True,
-        num_kv_heads: int | None = None,
-        rotary: bool | float = False,
-        scale: float | None = None,
-        softcap: float | None = None,
-        top_k: int | None = None,
-        normalizer: Normalizer = "softmax",
-        key_dropout: float = 0.0,
-        head_dropout: float = 0.0,
-        gumbel_temperature: float | None = None,
-        hard: bool = False,
-        penalties: Penalties = None,
-        qk_norm: str | None = None,
-        logit_scale: bool | None = None,
-        adaptive_span: int | None = None,
-        span_ramp: float = 32.0,
-        span_penalty: float = 0.0,
-        sink: bool = False,
-        alibi: bool | ArrayLike = False,
         mixer: str = "attention",
         dtype: DTypeLike = np.float32,
         rng: Rng = None,
+        **attention: Unpack[PositionedOptions],
     ) -> None:
         super().__init__(dtype)
         shared: dict[str, Any] = {
             "norm": True, "activation": activation, "norm_first": norm_first, "eps": eps,
-            "bias": bias, "num_kv_heads": num_kv_heads, "rotary": rotary, "scale": scale,
-            "softcap": softcap, "top_k": top_k, "normalizer": normalizer,
-            "key_dropout": key_dropout, "head_dropout": head_dropout,
-            "gumbel_temperature": gumbel_temperature, "hard": hard, "penalties": penalties,
-            "qk_norm": qk_norm, "logit_scale": logit_scale,
-            "adaptive_span": adaptive_span, "span_ramp": span_ramp, "span_penalty": span_penalty,
-            "sink": sink, "alibi": alibi, "dtype": dtype,
-            "rng": generator(rng), "mixer": one_of("mixer", mixer, ACROSS),
+            "bias": bias, "dtype": dtype, "rng": generator(rng),
+            "mixer": one_of("mixer", mixer, ACROSS), **attention,
         }  # fmt: skip
         encoder_layers = size("num_encoder_layers", num_encoder_layers)
         decoder_layers = size("num_decoder_layers", num_decoder_layers)

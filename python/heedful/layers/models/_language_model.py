@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -15,8 +15,7 @@ from heedful.base._rollback import rollback
 from heedful.base._types import Array, Backward, Rng, generator
 from heedful.functional import KVCache, LinearState
 from heedful.layers._typed import Typed
-from heedful.layers.attention._normalizer import Normalizer
-from heedful.layers.attention._penalties import Penalties
+from heedful.layers.attention._attention_options import AttentionOptions, passes_on
 from heedful.layers.blocks._dropout import Dropout
 from heedful.layers.blocks._embedding import Embedding
 from heedful.layers.blocks._linear import Linear
@@ -27,6 +26,9 @@ from heedful.layers.generation._generate import generate
 from heedful.layers.models._encoder import Encoder, own_caches
 from heedful.layers.models._mixers import check_causal, check_positions
 from heedful.layers.models._ragged import padded
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class LanguageModel(Typed):
@@ -80,6 +82,7 @@ class LanguageModel(Typed):
     [[1, 2, 3]]
     """
 
+    @passes_on(AttentionOptions)
     def __init__(
         self,
         vocabulary: int,
@@ -92,27 +95,12 @@ class LanguageModel(Typed):
         *,
         positions: str = "learned",
         tied: bool = True,
-        num_kv_heads: int | None = None,
-        scale: float | None = None,
-        softcap: float | None = None,
-        top_k: int | None = None,
-        normalizer: Normalizer = "softmax",
-        key_dropout: float = 0.0,
-        head_dropout: float = 0.0,
-        gumbel_temperature: float | None = None,
-        hard: bool = False,
-        penalties: Penalties = None,
-        qk_norm: str | None = None,
-        logit_scale: bool | None = None,
-        adaptive_span: int | None = None,
-        span_ramp: float = 32.0,
-        span_penalty: float = 0.0,
-        sink: bool = False,
         window: int | None = None,
         mixer: str = "attention",
         activation: str = "gelu",
         dtype: DTypeLike = np.float32,
         rng: Rng = None,
+        **attention: Unpack[AttentionOptions],
     ) -> None:
         super().__init__(dtype)
         rng = generator(rng)
@@ -137,12 +125,7 @@ class LanguageModel(Typed):
         self.encoder = Encoder(
             num_layers, d_model, num_heads, dff, rate, activation=activation,
             norm_first=True, causal=True, rotary=kind == "rotary", alibi=kind == "alibi",
-            num_kv_heads=num_kv_heads, scale=scale, softcap=softcap, top_k=top_k,
-            normalizer=normalizer, key_dropout=key_dropout, head_dropout=head_dropout,
-            gumbel_temperature=gumbel_temperature, hard=hard, penalties=penalties,
-            qk_norm=qk_norm, logit_scale=logit_scale, adaptive_span=adaptive_span,
-            span_ramp=span_ramp, span_penalty=span_penalty, sink=sink,
-            mixer=mixer, max_length=self.max_length, dtype=dtype, rng=rng,
+            mixer=mixer, max_length=self.max_length, dtype=dtype, rng=rng, **attention,
         )  # fmt: skip
         for layer in self.encoder.layers:
             for last in (layer.self_attn.out_proj, layer.linear2):

@@ -7,6 +7,7 @@ from typing import Any
 from heedful._checks import flag, named, one_of, size
 from heedful.base._types import DType
 from heedful.layers._typed import Typed
+from heedful.layers.attention._attention_options import default_of
 from heedful.layers.attention._linear import LinearAttention
 from heedful.layers.attention._multi_head import MultiHeadAttention
 from heedful.layers.mixing._fourier import FourierMixing
@@ -17,18 +18,10 @@ MIXERS = ("attention", "linear", "gating", "mlp", "fourier")
 CAUSAL = ("attention", "linear", "gating")
 ACROSS = ("attention", "linear")  # also from one sequence to another
 
-# of attention alone, with the values of layers that do without
-_DEFAULTS = {
-    "num_kv_heads": None, "rotary": False, "scale": None, "softcap": None, "top_k": None,
-    "normalizer": "softmax", "key_dropout": 0.0, "head_dropout": 0.0, "gumbel_temperature": None,
-    "hard": False, "penalties": None, "qk_norm": None, "logit_scale": None, "adaptive_span": None,
-    "span_ramp": 32.0, "span_penalty": 0.0, "sink": False, "alibi": False,
-}  # fmt: skip
-
 
 def make_mixer(
     kind: Any, d_model: int, num_heads: int, *, max_length: int | None = None, dropout: float,
-    bias: bool, causal: bool, dtype: DType, rng: Any, known: tuple[str, ...] = MIXERS,
+    bias: bool, causal: bool = False, dtype: DType, rng: Any, known: tuple[str, ...] = MIXERS,
     **options: Any,
 ) -> Typed:  # fmt: skip
     """The layer that `kind` names, one of `known`; `options` are those of MultiHeadAttention.
@@ -44,7 +37,7 @@ def make_mixer(
     if kind == "linear":
         shared["num_kv_heads"] = options.pop("num_kv_heads", None)
     for name, value in options.items():
-        default = _DEFAULTS[name]
+        default = default_of(name)
         if type(value) is not type(default) or value != default:
             raise ValueError(f"{name} must be {default} with mixer={kind!r}: got {named(value)}")
     if kind == "linear":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -15,8 +15,7 @@ from heedful.base._rollback import rollback
 from heedful.base._sums import times
 from heedful.base._types import Array, Backward, Rng, generator
 from heedful.functional import KVCache
-from heedful.layers.attention._normalizer import Normalizer
-from heedful.layers.attention._penalties import Penalties
+from heedful.layers.attention._attention_options import AttentionOptions, passes_on
 from heedful.layers.blocks._dropout import Dropout
 from heedful.layers.blocks._embedding import Embedding, check_tokens
 from heedful.layers.blocks._linear import Linear
@@ -28,6 +27,9 @@ from heedful.layers.models._decoder import DecoderCache
 from heedful.layers.models._encoder_decoder import EncoderDecoder
 from heedful.layers.models._mixers import check_positions
 from heedful.layers.models._ragged import padded, padded_if_ragged
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class Transformer(EncoderDecoder):
@@ -90,6 +92,7 @@ class Transformer(EncoderDecoder):
     (4,)
     """
 
+    @passes_on(AttentionOptions)
     def __init__(
         self,
         source_vocabulary: int,
@@ -105,27 +108,12 @@ class Transformer(EncoderDecoder):
         eps: float = 1e-5,
         bias: bool = True,
         positions: str = "sinusoidal",
-        num_kv_heads: int | None = None,
-        scale: float | None = None,
-        softcap: float | None = None,
-        top_k: int | None = None,
-        normalizer: Normalizer = "softmax",
-        key_dropout: float = 0.0,
-        head_dropout: float = 0.0,
-        gumbel_temperature: float | None = None,
-        hard: bool = False,
-        penalties: Penalties = None,
-        qk_norm: str | None = None,
-        logit_scale: bool | None = None,
-        adaptive_span: int | None = None,
-        span_ramp: float = 32.0,
-        span_penalty: float = 0.0,
-        sink: bool = False,
         mixer: str = "attention",
         padding_idx: int | None = None,
         tied: bool = False,
         dtype: DTypeLike = np.float32,
         rng: Rng = None,
+        **attention: Unpack[AttentionOptions],
     ) -> None:
         rng = generator(rng)
         kind = one_of("positions", positions, ("sinusoidal", "rotary", "alibi"))
@@ -133,13 +121,8 @@ class Transformer(EncoderDecoder):
         num_layers = size("num_layers", num_layers)
         super().__init__(
             d_model, num_heads, num_layers, num_layers, dff, rate, activation=activation,
-            norm_first=norm_first, eps=eps, bias=bias, num_kv_heads=num_kv_heads,
-            rotary=kind == "rotary", scale=scale, softcap=softcap, top_k=top_k,
-            normalizer=normalizer, key_dropout=key_dropout, head_dropout=head_dropout,
-            gumbel_temperature=gumbel_temperature, hard=hard, penalties=penalties,
-            qk_norm=qk_norm, logit_scale=logit_scale, adaptive_span=adaptive_span,
-            span_ramp=span_ramp, span_penalty=span_penalty, sink=sink,
-            alibi=kind == "alibi", mixer=mixer, dtype=dtype, rng=rng,
+            norm_first=norm_first, eps=eps, bias=bias, rotary=kind == "rotary",
+            alibi=kind == "alibi", mixer=mixer, dtype=dtype, rng=rng, **attention,
         )  # fmt: skip
         self.padding_idx = padding_idx
         source_vocabulary = size("source_vocabulary", source_vocabulary)
