@@ -74,7 +74,7 @@ std::size_t checked_bytes(std::ptrdiff_t count, std::size_t size) {
 }
 
 std::byte* allocate_aligned(std::size_t bytes) {
-  count_allocation();
+  if (bytes > 0) count_allocation();
   return allocate_uncounted(bytes);
 }
 

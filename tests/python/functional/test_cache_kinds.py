@@ -253,7 +253,7 @@ ATTEND: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "axes": ({"query": np.ones((B, H, D))}, ValueError, "query must have four axes"),
     "items": ({"query": np.ones((B + 1, H, 1, D))}, ValueError, "the first of length 3"),
     "heads": ({"query": np.ones((B, 3, 1, D))}, ValueError, "a multiple of the cache's 2 heads"),
-    "depth": ({"query": np.ones((B, H, 1, D + 1))}, ValueError, "of depth 24"),
+    "depth": ({"query": np.ones((B, H, 1, D + 1))}, ValueError, "of depth 23"),
     "type": ({"query": np.ones((B, H, 1, D), complex)}, TypeError, "query must be of type"),
     "layout": ({"layout": "hld"}, ValueError, "layout must be"),
     "mask": ({"mask": np.ones((1, 11), bool)}, ValueError, "mask must"),

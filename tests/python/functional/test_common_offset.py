@@ -51,8 +51,10 @@ def assert_accurate(found: Any, call: Call, names: tuple[str, ...] = NAMES, **mo
     for name in names:
         if getattr(exact, name) is not None:
             results = (getattr(gradients, name) for gradients in (found, plain, exact))
-            # that of a bias is not rounded to 16 bits: what remains of terms 100 times as large
-            ratio = 4.0 if name == "bias" and np.mean(call.value.astype(float)) > 50 else 2.0
+            # What remains of terms 100 times as large: over seeds, 1.9 times NumPy's error at every
+            # processor level; that of a bias, few sums that cancel and are not rounded to 16 bits,
+            # 1.3 to 3.7 times.
+            ratio = 4.0 if name == "bias" or np.mean(call.value.astype(float)) > 50 else 2.0
             assert_as_accurate_as_numpy(*results, f"gradient of {name}", ratio)
 
 
