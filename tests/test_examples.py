@@ -14,7 +14,7 @@ import pytest
 
 import heedful
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.once, pytest.mark.slow]
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
 

@@ -8,7 +8,7 @@ import time
 import pytest
 from process import run, started
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.once, pytest.mark.slow]
 
 WAYS_OUT = {
     "after use": """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from process import run
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.once, pytest.mark.slow]
 
 # Runs child() in a forked process; True when it returned True within 10 s.
 HOLDS_IN_CHILD = """

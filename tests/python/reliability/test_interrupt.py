@@ -9,7 +9,7 @@ import time
 import pytest
 from process import run, started
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.once, pytest.mark.slow]
 
 # A call takes minutes unless it is interrupted, so 3 s are far from both: a loaded machine needs
 # longer than the 50 ms between two checks, and a signal that is missed takes minutes.

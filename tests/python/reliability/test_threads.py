@@ -15,7 +15,7 @@ from process import run
 import heedful
 from heedful._core import native
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.once, pytest.mark.slow]
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from process import run
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.once, pytest.mark.slow]
 
 CHECK = """
 x = arrays(2, 3, 301, 32)
