@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 
 #include "arrays/tensor_view.hpp"
 #include "simd/packet.hpp"
@@ -92,6 +93,16 @@ struct LinePrefetch {
   template <class Stored>
   void line(std::ptrdiff_t row, std::ptrdiff_t column) const {
     simd::prefetch(rows + row * stride + column * static_cast<std::ptrdiff_t>(sizeof(Stored)));
+  }
+};
+
+// Likewise, of rows of any places in memory.
+struct ListPrefetch {
+  const std::int8_t* const* rows;
+
+  template <class Stored>
+  void line(std::ptrdiff_t row, std::ptrdiff_t column) const {
+    simd::prefetch(rows[row] + column * static_cast<std::ptrdiff_t>(sizeof(Stored)));
   }
 };
 

@@ -48,6 +48,16 @@ template <class T>
 struct Rows {
   const T* data;
   std::ptrdiff_t stride;
+
+  const T* operator[](std::ptrdiff_t row) const { return data + row * stride; }
+};
+
+// Likewise, of any places in memory.
+template <class T>
+struct RowList {
+  const T* const* rows;
+
+  const T* operator[](std::ptrdiff_t row) const { return rows[row]; }
 };
 
 // What rows must be, besides contiguous elements of type T, to be read in place.

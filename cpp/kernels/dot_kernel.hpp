@@ -79,8 +79,9 @@ inline simd::Packet<T> sum_block(const simd::Packet<T> (&sums)[Keys][QueryRows])
 // left as a group has blocks.
 template <class T, class Stored, int QueryRows, int Keys>
 struct DotBlock {
+  template <class Prefetch>
   static simd::Packet<T> run(const T* query_rows, std::ptrdiff_t query_stride,
-                             const Stored* const* keys, const LinePrefetch& prefetch,
+                             const Stored* const* keys, const Prefetch& prefetch,
                              std::ptrdiff_t first_key, const RowVectors<T>& vectors,
                              const simd::Packet<T>& last_mask) {
     using P = simd::Packet<T>;
@@ -95,7 +96,8 @@ struct DotBlock {
     for (std::ptrdiff_t v = 0; v <= last; ++v) {
       P values[Keys];
 #pragma GCC unroll 16
-      for (int key = 0; key < Keys; ++key) prefetch.line<Stored>(first_key + key, v * width);
+      for (int key = 0; key < Keys; ++key)
+        prefetch.template line<Stored>(first_key + key, v * width);
       if (v < last) {
 #pragma GCC unroll 16
         for (int key = 0; key < Keys; ++key) values[key] = simd::load(keys[key] + v * width);
@@ -119,9 +121,9 @@ struct DotBlock {
   }
 };
 
-template <class T, class Stored, int QueryRows>
-inline void dot_keys(const DotQueries<T>& queries, std::ptrdiff_t first_row, Rows<Stored> keys,
-                     std::ptrdiff_t count, const LinePrefetch& prefetch,
+template <class T, class Stored, int QueryRows, class Keys, class Prefetch>
+inline void dot_keys(const DotQueries<T>& queries, std::ptrdiff_t first_row, const Keys& keys,
+                     std::ptrdiff_t count, const Prefetch& prefetch,
                      const simd::Packet<T>& last_mask, T* scores, std::ptrdiff_t score_stride) {
   constexpr int group = dot_group<T, QueryRows>, block = dot_block_keys<T, QueryRows>;
   const T* const query_rows = queries.data + first_row * queries.stride();
@@ -136,7 +138,7 @@ inline void dot_keys(const DotQueries<T>& queries, std::ptrdiff_t first_row, Row
 #pragma GCC unroll 4
       for (int key = 0; key < block; ++key) {
         // past the last key: that key again; its sum is discarded
-        from[key] = keys.data + std::min(begin + b * block + key, count - 1) * keys.stride;
+        from[key] = keys[std::min(begin + b * block + key, count - 1)];
       }
       blocks[b] =
           DotBlock<T, Stored, QueryRows, block>::run(query_rows, queries.stride(), from, prefetch,
@@ -156,10 +158,11 @@ inline void dot_keys(const DotQueries<T>& queries, std::ptrdiff_t first_row, Row
   }
 }
 
-// scores (rows, score_stride); elements past the last key are not written.
-template <class T, class Stored>
-void dot_rows(const DotQueries<T>& queries, Rows<Stored> keys, std::ptrdiff_t count,
-              const LinePrefetch& prefetch, T* scores, std::ptrdiff_t score_stride) {
+// `keys` are Rows or a RowList.   scores (rows, score_stride); elements past the last key are not
+// written.
+template <class T, template <class> class Keys, class Stored, class Prefetch>
+void dot_rows(const DotQueries<T>& queries, const Keys<Stored>& keys, std::ptrdiff_t count,
+              const Prefetch& prefetch, T* scores, std::ptrdiff_t score_stride) {
   alignas(64) T mask[simd::lanes<T>];
   std::memset(mask, 0xFF, sizeof mask);
   std::memset(mask, 0, static_cast<std::size_t>(queries.vectors.repeated()) * sizeof(T));

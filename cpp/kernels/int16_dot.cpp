@@ -17,8 +17,9 @@ struct Int8Pair {
 
 template <bool Fused, int QueryRows, int Keys>
 struct DotBlock<float, Int8Pair<Fused>, QueryRows, Keys> {
+  template <class Prefetch>
   static simd::Packet<float> run(const float* query_rows, std::ptrdiff_t query_stride,
-                                 const Int8Pair<Fused>* const* keys, const LinePrefetch& prefetch,
+                                 const Int8Pair<Fused>* const* keys, const Prefetch& prefetch,
                                  std::ptrdiff_t first_key, const RowVectors<float>& vectors,
                                  const simd::Packet<float>&) {
     constexpr int width = simd::lanes<float>;
@@ -27,7 +28,7 @@ struct DotBlock<float, Int8Pair<Fused>, QueryRows, Keys> {
       simd::Words values[Keys];
 #pragma GCC unroll 16
       for (int key = 0; key < Keys; ++key) {
-        prefetch.line<Int8Pair<Fused>>(first_key + key, v * width);
+        prefetch.template line<Int8Pair<Fused>>(first_key + key, v * width);
         values[key] = simd::load_int16(keys[key]->values + 2 * v * width);
       }
 #pragma GCC unroll 16
@@ -76,20 +77,35 @@ bool round_to_int16(const float* row, std::ptrdiff_t columns, std::int16_t* q, f
   return true;
 }
 
-void dot_int16_rows(const Int16Rows& rows, Rows<std::int8_t> keys, std::ptrdiff_t count,
-                    const LinePrefetch& prefetch, float* scores, std::ptrdiff_t score_stride) {
+template <class Pair>
+Rows<Pair> pairs_of(Rows<std::int8_t> keys) {
+  return {reinterpret_cast<const Pair*>(keys.data), keys.stride / 2};
+}
+template <class Pair>
+RowList<Pair> pairs_of(RowList<std::int8_t> keys) {
+  return {reinterpret_cast<const Pair* const*>(keys.rows)};
+}
+
+template <class Keys, class Prefetch>
+void dot_pairs(const Int16Rows& rows, const Keys& keys, std::ptrdiff_t count,
+               const Prefetch& prefetch, float* scores, std::ptrdiff_t score_stride) {
   const DotQueries<float> words{reinterpret_cast<const float*>(rows.q), rows.rows,
                                 RowVectors<float>(rows.columns / 2)};
-  const auto run = [&](auto pair) {
-    using Pair = decltype(pair);
-    dot_rows(words, Rows<Pair>{reinterpret_cast<const Pair*>(keys.data), keys.stride / 2}, count,
-             prefetch, scores, score_stride);
-  };
   if (simd::int8_ways().rows == simd::Int8Way::vnni) {
-    run(Int8Pair<true>{});
+    dot_rows(words, pairs_of<Int8Pair<true>>(keys), count, prefetch, scores, score_stride);
   } else {
-    run(Int8Pair<false>{});
+    dot_rows(words, pairs_of<Int8Pair<false>>(keys), count, prefetch, scores, score_stride);
   }
+}
+
+void dot_int16_rows(const Int16Rows& rows, Rows<std::int8_t> keys, std::ptrdiff_t count,
+                    const LinePrefetch& prefetch, float* scores, std::ptrdiff_t score_stride) {
+  dot_pairs(rows, keys, count, prefetch, scores, score_stride);
+}
+
+void dot_int16_rows(const Int16Rows& rows, RowList<std::int8_t> keys, std::ptrdiff_t count,
+                    const ListPrefetch& prefetch, float* scores, std::ptrdiff_t score_stride) {
+  dot_pairs(rows, keys, count, prefetch, scores, score_stride);
 }
 
 }  // namespace heedful

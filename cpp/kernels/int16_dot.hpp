@@ -31,5 +31,7 @@ struct Int16Rows {
 
 void dot_int16_rows(const Int16Rows& rows, Rows<std::int8_t> keys, std::ptrdiff_t count,
                     const LinePrefetch& prefetch, float* scores, std::ptrdiff_t score_stride);
+void dot_int16_rows(const Int16Rows& rows, RowList<std::int8_t> keys, std::ptrdiff_t count,
+                    const ListPrefetch& prefetch, float* scores, std::ptrdiff_t score_stride);
 
 }  // namespace heedful

@@ -18,8 +18,8 @@ inline simd::Words broadcast_pair(std::int16_t first, std::int16_t second) {
 }
 
 // The sums of `Blocks` · interleaved_columns columns.
-template <bool Vnni, int WeightRows, int Blocks>
-inline void weigh_block(const Int16Weighing& w, std::ptrdiff_t row, std::ptrdiff_t column) {
+template <bool Vnni, int WeightRows, int Blocks, class Weighing>
+inline void weigh_block(const Weighing& w, std::ptrdiff_t row, std::ptrdiff_t column) {
   simd::Words sums[WeightRows][2 * Blocks];
   std::int32_t* const first_sum = w.sums + row * w.columns + column;
 #pragma GCC unroll 16
@@ -30,15 +30,16 @@ inline void weigh_block(const Int16Weighing& w, std::ptrdiff_t row, std::ptrdiff
     }
   }
   const std::int16_t* const weights = w.weights + row * w.weight_stride;
-  const std::int8_t* const values = w.values.data + column;
   const auto add_pair = [&](std::ptrdiff_t key, std::ptrdiff_t other, const auto& weight) {
+    const std::int8_t* const first_row = w.values[key] + column;
+    const std::int8_t* const second_row = w.values[other] + column;
 #pragma GCC unroll 16
     for (int block = 0; block < Blocks; ++block) {
       const std::ptrdiff_t at = block * interleaved_columns;
-      w.prefetch.line<std::int8_t>(key, column + at);
-      w.prefetch.line<std::int8_t>(other, column + at);
-      const simd::Words first = simd::load_int16(values + key * w.values.stride + at);
-      const simd::Words second = simd::load_int16(values + other * w.values.stride + at);
+      w.prefetch.template line<std::int8_t>(key, column + at);
+      w.prefetch.template line<std::int8_t>(other, column + at);
+      const simd::Words first = simd::load_int16(first_row + at);
+      const simd::Words second = simd::load_int16(second_row + at);
       const simd::Words low = simd::zip_int16_low(first, second);
       const simd::Words high = simd::zip_int16_high(first, second);
 #pragma GCC unroll 16
@@ -73,8 +74,8 @@ inline void weigh_block(const Int16Weighing& w, std::ptrdiff_t row, std::ptrdiff
   }
 }
 
-template <bool Vnni, int WeightRows>
-inline void weigh_rows(const Int16Weighing& w, std::ptrdiff_t row) {
+template <bool Vnni, int WeightRows, class Weighing>
+inline void weigh_rows(const Weighing& w, std::ptrdiff_t row) {
   // half of the registers are accumulators
   constexpr int blocks = simd::registers >= 32 ? 2 : 1;
   std::ptrdiff_t column = 0;
@@ -87,8 +88,8 @@ inline void weigh_rows(const Int16Weighing& w, std::ptrdiff_t row) {
   }
 }
 
-template <bool Vnni>
-void weigh_every_row(const Int16Weighing& w) {
+template <bool Vnni, class Weighing>
+void weigh_every_row(const Weighing& w) {
   std::ptrdiff_t row = 0;
   for (; row + 4 <= w.rows; row += 4) weigh_rows<Vnni, 4>(w, row);
   switch (w.rows - row) {
@@ -101,14 +102,23 @@ void weigh_every_row(const Int16Weighing& w) {
   }
 }
 
-}  // namespace
-
-void weigh_int16(const Int16Weighing& weighing) {
+template <class Weighing>
+void weigh_fastest(const Weighing& weighing) {
   if (simd::int8_ways().rows == simd::Int8Way::vnni) {
     weigh_every_row<true>(weighing);
   } else {
     weigh_every_row<false>(weighing);
   }
+}
+
+}  // namespace
+
+void weigh_int16(const Int16Weighing<Rows<std::int8_t>, LinePrefetch>& weighing) {
+  weigh_fastest(weighing);
+}
+
+void weigh_int16(const Int16Weighing<RowList<std::int8_t>, ListPrefetch>& weighing) {
+  weigh_fastest(weighing);
 }
 
 void add_int16_sums(const std::int32_t* sums, std::ptrdiff_t columns, float scale, float* outs) {

@@ -20,17 +20,19 @@ inline constexpr std::ptrdiff_t interleaved_columns = 2 * simd::lanes<float>;
 // Sums of as many keys do not overflow.
 inline constexpr std::ptrdiff_t max_int16_keys = 512;
 
-// weights (rows, weight_stride)   sums (rows, columns)
+// weights (rows, weight_stride)   sums (rows, columns)   values: Rows or a RowList
+template <class Values, class Prefetch>
 struct Int16Weighing {
   std::ptrdiff_t rows, keys, columns;
   const std::int16_t* weights;
   std::ptrdiff_t weight_stride;
-  Rows<std::int8_t> values;
+  Values values;
   std::int32_t* sums;
-  LinePrefetch prefetch;
+  Prefetch prefetch;
 };
 
-void weigh_int16(const Int16Weighing& weighing);
+void weigh_int16(const Int16Weighing<Rows<std::int8_t>, LinePrefetch>& weighing);
+void weigh_int16(const Int16Weighing<RowList<std::int8_t>, ListPrefetch>& weighing);
 
 // outs[column] += scale · sums[column], with the columns in order.
 void add_int16_sums(const std::int32_t* sums, std::ptrdiff_t columns, float scale, float* outs);

@@ -98,7 +98,9 @@ void process_tile(const ForwardCall<T>& call, const RowTask& task, KeyRange tile
   const TileReader key_reader(keys, task.kv_heads, problem.depth, task.rows > max_dot_rows<T>);
   const TileReader value_reader(values, task.kv_heads, problem.value_depth,
                                 weigh_rereads(task.rows, scratch.value_vectors));
+  const bool one_head = task.kv_heads == 1;
   key_reader.ranges(tile, values, tile, [&](KeyRange range, const NextRows& then) {
+    if (one_head && head_tile(0).dot_listed(range, then)) return;
     key_reader.pieces(range, then, [&](std::ptrdiff_t h, KeyRange piece, LinePrefetch prefetch) {
       if (scratch.heads[h].visible) head_tile(h).dot(piece, prefetch);
     });
@@ -106,6 +108,7 @@ void process_tile(const ForwardCall<T>& call, const RowTask& task, KeyRange tile
   each_visible([](HeadTile<T> head) { head.weights(); });
   if (problem.value_depth == 0) return;
   value_reader.ranges(tile, keys, next, [&](KeyRange range, const NextRows& then) {
+    if (one_head && head_tile(0).weigh_listed(range, then)) return;
     each_visible([](HeadTile<T> head) { head.start_range(); });
     value_reader.pieces(range, then, [&](std::ptrdiff_t h, KeyRange piece, LinePrefetch prefetch) {
       if (scratch.heads[h].visible) head_tile(h).weigh_piece(piece, prefetch);

@@ -79,6 +79,8 @@ struct DecodeScratch {
   T* keys;                      // (tile, depth), for keys that cannot be read in place
   T* values;                    // (tile, out_depth), likewise
   T* row;                       // (D or Dv)
+  // of int8 on pages that are multiplied as integers: (2, tile), the places of rows
+  const std::int8_t **key_places, **value_places;
   DecodeHead<T>* heads;
 
   // For tasks of at most `rows` rows in all heads, those of a head padded.
@@ -109,6 +111,8 @@ struct DecodeScratch {
     keys = area.take<T>(tile * depth);
     values = area.take<T>(tile * out_depth);
     row = area.take<T>(std::max(depth, out_depth));
+    key_places = take_places(area, int8_keys && call.key.pages);
+    value_places = take_places(area, int8_values && call.value.pages);
     size = area.size();
   }
 
@@ -135,6 +139,10 @@ struct DecodeScratch {
   }
 
  private:
+  const std::int8_t** take_places(WorkArea& area, bool listed) const {
+    return listed ? area.take<const std::int8_t*>(2 * tile) : nullptr;
+  }
+
   DecodeHead<T> first_{};
 };
 

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdint>
+#include <utility>
 
 #include "attention/forward/decode_scratch.hpp"
 #include "attention/forward/row_source.hpp"
@@ -69,6 +71,24 @@ class HeadTile {
     });
   }
 
+  // Likewise of a range of keys of int8 on pages, whose next rows are prefetched. False, and
+  // nothing is done, where they are not multiplied as integers.
+  bool dot_listed(KeyRange range, const NextRows& next) {
+    if constexpr (sizeof(T) == sizeof(float)) {
+      if (!scratch_.key_places || !head_.rounded_queries) return false;
+      for (const TensorView* view : {&call_.key, &call_.value}) {
+        if (!view->scales) continue;
+        prefetch_scales(*view->scales, head_.task.item, head_.task.kv_head, item().key_begin,
+                        range);
+      }
+      const auto [rows, prefetch] = listed(source_of(call_.key), range, next, scratch_.key_places);
+      dot_int16_rows({head_.int16_queries, head_.task.rows, problem_.depth}, rows, range.size(),
+                     prefetch, head_.scores + (range.begin - tile_.begin), scratch_.tile);
+      return true;
+    }
+    return false;
+  }
+
   // Replaces the products by weights.
   void weights() {
     multiply_scales_of(call_.key, problem_.depth,
@@ -114,6 +134,21 @@ class HeadTile {
                      [&](auto rows) { weigh(weighing(rows, piece, head_.range_outs, prefetch)); });
   }
 
+  // Likewise of a range of values of int8 on pages, as dot_listed().
+  bool weigh_listed(KeyRange range, const NextRows& next) {
+    if constexpr (sizeof(T) == sizeof(float)) {
+      if (!scratch_.value_places || !head_.rounded_weights) return false;
+      const auto [rows, prefetch] =
+          listed(source_of(call_.value), range, next, scratch_.value_places);
+      weigh_int16(Int16Weighing<RowList<std::int8_t>, ListPrefetch>{
+          head_.task.rows, range.size(), problem_.value_depth,
+          head_.int16_weights + (range.begin - tile_.begin), scratch_.tile, rows, head_.int_sums,
+          prefetch});
+      return true;
+    }
+    return false;
+  }
+
   // Adds the weighted sum of a range to those of the keys before: summing in two levels keeps the
   // error of long rows small. NaN and ∞ of hidden keys have made it NaN: then the range is summed
   // again without them.
@@ -149,6 +184,18 @@ class HeadTile {
   bool finite_range() const {
     const std::ptrdiff_t columns = scratch_.out_depth;
     return all_finite<T>({head_.range_outs, columns}, head_.task.rows, columns);
+  }
+
+  // The rows of a range, and those to prefetch meanwhile: where there are fewer, a row itself.
+  std::pair<RowList<std::int8_t>, ListPrefetch> listed(const RowSource& source, KeyRange range,
+                                                       const NextRows& next,
+                                                       const std::int8_t** places) const {
+    const std::int8_t** const ahead = places + scratch_.tile;
+    const std::ptrdiff_t count = std::clamp<std::ptrdiff_t>(next.end - next.key, 0, range.size());
+    list_rows(source, range.begin, range.size(), places);
+    list_rows(next.source, next.key, count, ahead);
+    std::copy(places + count, places + range.size(), ahead + count);
+    return {{places}, {ahead}};
   }
 
   // Calls work(r, row) for all rows.

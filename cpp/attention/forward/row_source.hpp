@@ -47,6 +47,18 @@ struct NextRows {
   std::ptrdiff_t key, end;
 };
 
+// The places of rows [key, key + count), of bytes on pages. Small pages of bytes are so few cache
+// lines that a call of a kernel for each would take a fifth of the time.
+inline void list_rows(const RowSource& source, std::ptrdiff_t key, std::ptrdiff_t count,
+                      const std::int8_t** places) {
+  for (const std::ptrdiff_t end = key + count; key < end;) {
+    const Rows<std::int8_t> page = source.bytes(key);
+    const std::ptrdiff_t rows = source.run(key, end - key);
+    for (std::ptrdiff_t row = 0; row < rows; ++row) *places++ = page[row];
+    key += rows;
+  }
+}
+
 // The order in which a tile is read, and what is prefetched meanwhile. One head is read row by row.
 // The rows of several heads alternate in memory: a few keys of all heads in turn are read from one
 // place of it. Head by head, every row would begin at another place, and the cache line that it
@@ -60,7 +72,7 @@ class TileReader {
       : source_(source), heads_(heads) {
     const std::ptrdiff_t row =
         std::max<std::ptrdiff_t>(columns * element_size(source.view.type), 1);
-    distance_ = prefetch_distance / std::max<std::ptrdiff_t>(row, 256);
+    distance_ = prefetch_distance / std::max<std::ptrdiff_t>(row, source.view.pages ? 64 : 256);
     piece_keys_ = heads > 1 ? std::max<std::ptrdiff_t>(turn_bytes / row, 16)
                   : rereads ? std::max<std::ptrdiff_t>(distance_, 1)
                             : all_keys;

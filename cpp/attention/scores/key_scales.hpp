@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 
+#include "arrays/prefetch.hpp"
 #include "arrays/row_loop.hpp"
 #include "arrays/rows.hpp"
 #include "arrays/tensor_view.hpp"
@@ -29,15 +30,33 @@ void multiply_scales(const TensorView& scales, std::ptrdiff_t item, std::ptrdiff
   constexpr std::ptrdiff_t chunk = 64;
   T factors[chunk];
   for (std::ptrdiff_t key = keys.begin; key < keys.end;) {
-    const std::ptrdiff_t count = scales.run(first + key, std::min(keys.end - key, chunk));
-    read_row(scales.row(item, head, first + key), ElementType::float32, scales.row_stride, factors,
-             count);
+    const std::ptrdiff_t count = std::min(keys.end - key, chunk);
+    for (std::ptrdiff_t read = 0; read < count;) {  // from one page after another
+      const std::ptrdiff_t at = first + key + read, run = scales.run(at, count - read);
+      const char* const from = scales.row(item, head, at);
+      if (scales.row_stride == static_cast<std::ptrdiff_t>(sizeof(float))) {
+        std::copy_n(reinterpret_cast<const float*>(from), run, factors + read);
+      } else {
+        read_row(from, ElementType::float32, scales.row_stride, factors + read, run);
+      }
+      read += run;
+    }
     for (std::ptrdiff_t row = 0; row < rows; ++row) {
       T* const own = elements + row * stride + (key - keys.begin);
       const T row_scale = row_scales ? row_scales[row] : T{1};
       for (std::ptrdiff_t i = 0; i < count; ++i) own[i] *= factors[i] * row_scale;
     }
     key += count;
+  }
+}
+
+// Prefetches the scales of rows on pages, which lie apart.
+inline void prefetch_scales(const TensorView& scales, std::ptrdiff_t item, std::ptrdiff_t head,
+                            std::ptrdiff_t first, KeyRange keys) {
+  for (std::ptrdiff_t key = keys.begin; key < keys.end;) {
+    const std::ptrdiff_t rows = scales.run(first + key, keys.end - key);
+    prefetch_row(scales.row(item, head, first + key), rows * scales.row_stride);
+    key += rows;
   }
 }
 

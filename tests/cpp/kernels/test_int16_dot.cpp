@@ -36,7 +36,14 @@ void scores_are_sums_of_integers() {
           dot_int16_rows({q.data(), rows, columns}, {memory.data(), key_stride}, keys,
                          {reinterpret_cast<const char*>(memory.data()), 0}, scores.data(),
                          score_stride);
-          bool right = true;
+          std::vector<const std::int8_t*> places(size(keys));
+          for (std::ptrdiff_t key = 0; key < keys; ++key) {
+            places[size(key)] = memory.data() + key * key_stride;
+          }
+          std::vector<float> listed(scores.size(), untouched);
+          dot_int16_rows({q.data(), rows, columns}, RowList<std::int8_t>{places.data()}, keys,
+                         ListPrefetch{places.data()}, listed.data(), score_stride);
+          bool right = listed == scores;
           for (std::ptrdiff_t row = 0; row < rows; ++row) {
             for (std::ptrdiff_t key = 0; key < score_stride; ++key) {
               const float score = scores[size(row * score_stride + key)];

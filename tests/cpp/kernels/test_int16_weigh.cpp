@@ -1,6 +1,5 @@
 // Weighted sums of rows of int8 by weights of int16, against exact integers.
 #include <cstdio>
-#include <utility>
 #include <vector>
 
 #include "check.hpp"
@@ -28,18 +27,28 @@ void sums_are_weighted_sums() {
         std::vector<std::int16_t> weights(size(rows * weight_stride));
         for (auto& weight : weights) weight = static_cast<std::int16_t>(random.bits() % 1000);
         std::vector<std::int32_t> sums(size(rows * columns), 0);
-        // one piece of an even number of keys at most, and one of the others
+        // two pieces: rows one stride apart, and rows by their places
         const std::ptrdiff_t first = keys / 3;
-        for (const auto& [begin, end] : {std::pair{std::ptrdiff_t{0}, first}, {first, keys}}) {
-          weigh_int16({rows,
-                       end - begin,
-                       columns,
-                       weights.data() + begin,
-                       weight_stride,
-                       {values.data() + begin * value_stride, value_stride},
-                       sums.data(),
-                       {reinterpret_cast<const char*>(values.data()), 0}});
+        weigh_int16({rows,
+                     first,
+                     columns,
+                     weights.data(),
+                     weight_stride,
+                     {values.data(), value_stride},
+                     sums.data(),
+                     {reinterpret_cast<const char*>(values.data()), 0}});
+        std::vector<const std::int8_t*> places;
+        for (std::ptrdiff_t key = first; key < keys; ++key) {
+          places.push_back(values.data() + key * value_stride);
         }
+        weigh_int16(Int16Weighing<RowList<std::int8_t>, ListPrefetch>{rows,
+                                                                      keys - first,
+                                                                      columns,
+                                                                      weights.data() + first,
+                                                                      weight_stride,
+                                                                      {places.data()},
+                                                                      sums.data(),
+                                                                      {places.data()}});
         bool right = true;
         for (std::ptrdiff_t row = 0; row < rows; ++row) {
           std::vector<float> outs(size(columns), 0.5f);
