@@ -44,6 +44,7 @@ from typing import Any
 import numpy as np
 from num2words import num2words
 
+from heedful.explain import watch
 from heedful.layers import Layer, Transformer
 from heedful.training import AdamW, SparseCategoricalCrossEntropy, WarmupCosine
 
@@ -139,14 +140,9 @@ for n, answer in list(zip(test, answers, strict=True))[:3]:
 
 # %% Where it attends while it generates "ninety-two" from "zweiundneunzig"
 word, answer = source[92][source[92] != PAD][None], target[92][target[92] != PAD][None]
-memory = model.encode(word)
-layer = model.decoder.layers[-1]
-x = model.positions(model.target_embedding(answer[:, :-1]) * np.sqrt(WIDTH))
-for before in model.decoder.layers[:-1]:
-    x = before(x, memory)
-x = x + layer.self_attn(layer.norm1(x))
-_, weights = layer.multihead_attn(layer.norm2(x), memory, return_weights=True)
-weights = weights[0].mean(0)  # (letters generated, letters read)
+with watch(model, f"decoder.layers.{LAYERS - 1}.multihead_attn", average_heads=True) as seen:
+    model(word, answer[:, :-1])
+(weights,) = seen.weights[0][0]  # (letters generated, letters read)
 read = [*german[92], "end"]
 shades = " ░▒▓█"
 print("      " + " ".join(letter[:1] for letter in read))

@@ -36,6 +36,7 @@ from heedful.functional import (
 if TYPE_CHECKING:  # imported on first access, see __getattr__
     from heedful import benchmark as benchmark
     from heedful import data as data
+    from heedful import explain as explain
     from heedful import functional as functional
     from heedful import integrations as integrations
     from heedful import layers as layers
@@ -77,8 +78,8 @@ __all__ = [
     "show_config",
 ]
 
-_PARTS = {"benchmark", "data", "functional", "integrations", "layers", "pruning", "testing",
-          "training"}  # fmt: skip
+_PARTS = {"benchmark", "data", "explain", "functional", "integrations", "layers", "pruning",
+          "testing", "training"}  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -134,7 +134,6 @@ BAD: dict[str, Bad] = {
     "align": ALIGN,
     "cache": [([], T), ("a", T)],
     "caches": [([], V), ("a", T), (3, T)],
-    "observe": [(3, T), ("a", T)],
     "residual": [(np.ones((3, 5, 5)), V), (np.ones((3, 5, 6)) * 1j, T)],
     "first": [(-1, V), (1.5, T), ([1, 2], V), ("a", T)],
     "layer": [(3, T), (None, T), (np.tanh, T)],

@@ -66,8 +66,8 @@ _ARGUMENTS = {
 }
 
 
-# of layers that contain attention, which has the weights
-_WEIGHTS = {"return_weights", "need_weights", "return_attention_scores", "output_attentions"}
+# every layer with attention inside takes return_weights
+_WEIGHTS = {"need_weights", "return_attention_scores", "output_attentions"}
 _LENGTHS = {"lengths", "kv_lengths", "memory_lengths", "source_lengths"}
 
 
@@ -79,7 +79,7 @@ def hint_for(arguments: Iterable[str], taken: Iterable[str]) -> str:
         if name not in known and (own in known or (hint and not own)):
             return f"{name} is not supported: {hint or f'write {own}'}"
         if name in _WEIGHTS and name not in known and known & _LENGTHS:
-            return f"{name} is not supported: the attention inside, as self_attn, has the weights"
+            return f"{name} is not supported: write return_weights=True"
     return ""
 
 

@@ -108,6 +108,13 @@ class SentenceEncoder:
             vectors[rows] = self._encode([tokens[row] for row in rows])
         return vectors[0] if single else vectors
 
+    def tokens(self, text: str) -> tuple[list[int], list[str]]:
+        """What the model reads of a text: the numbers of its tokens, and the tokens."""
+        if not isinstance(text, str):
+            raise TypeError(f"text must be a string: got {named(text)}")
+        encoding = self._encodings([self._prompt + text])[0]
+        return list(encoding.ids), list(encoding.tokens)
+
     def _encodings(self, texts: list[str]) -> list[Any]:
         try:
             found: list[Any] = self.tokenizer.encode_batch(texts)

@@ -124,6 +124,9 @@ class _Merging:
     def shortens(self, index: int, length: int) -> bool:
         return min(self.merge[index], int(most_merged(length))) > 0
 
+    def token_rows(self) -> Array:
+        return self.places
+
     def shorten(
         self, index: int, layer: MultiHeadAttention, x: Array, observed: Observed
     ) -> tuple[Array, Backward]:

@@ -114,6 +114,12 @@ class _Selection:
     def shortens(self, index: int, length: int) -> bool:
         return int(remaining(self.keep[index], self.length)) < length
 
+    def token_rows(self) -> Array:
+        rows = np.full((len(self.places), self.length), -1)
+        items, kept = np.nonzero(self.places >= 0)
+        rows[items, self.places[items, kept]] = kept
+        return rows
+
     def shorten(
         self, index: int, layer: MultiHeadAttention, x: Array, observed: Observed
     ) -> tuple[Array, Backward]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any, NamedTuple, Protocol
 
 from numpy.typing import ArrayLike
 
 from heedful._checks import named
 from heedful.base._mode import Mode
+from heedful.base._taps import Tap, token_rows
 from heedful.base._types import Array, Backward
 from heedful.layers import Encoder, EncoderLayer, LayerNorm, MultiHeadAttention
 from heedful.layers._typed import Typed
@@ -24,6 +26,19 @@ class Observed(NamedTuple):
     lse: Array
 
 
+class Observer(Tap):
+    """Keeps what one layer's attention computed."""
+
+    wants_lse = True
+    observed: Observed
+
+    def __init__(self, attention: MultiHeadAttention) -> None:
+        super().__init__({"": attention})
+
+    def see_lse(self, call: Any, lse: Array) -> None:
+        self.observed = Observed(call.query, call.key, lse)
+
+
 class Shortener(Protocol):
     """How the tokens of one batch become fewer, layer by layer.
 
@@ -37,6 +52,9 @@ class Shortener(Protocol):
 
     def shortens(self, index: int, length: int) -> bool:
         """Whether layer `index` passes on fewer than `length` tokens."""
+
+    def token_rows(self) -> Array:
+        """The row that each token of the input is in, (B, L); −1 for none."""
 
     def shorten(
         self, index: int, layer: MultiHeadAttention, x: Array, observed: Observed
@@ -72,15 +90,17 @@ class Shortening(Typed):
         shortener = shortener_of(Tokens.first(x.shape[:2], mask, kv_lengths))
         closures: list[Backward] = []
         for index, layer in enumerate(self.layers):
-            found: list[Observed] = []
-            options = dict(shortener.options())
-            if shortener.shortens(index, x.shape[1]):
-                options["observe"] = lambda *arrays, found=found: found.append(Observed(*arrays))
-            x, closure = layer.attend(mode, x, **options)
+            attention = layer.self_attn
+            assert isinstance(attention, MultiHeadAttention)  # see _check_layer
+            observer = Observer(attention) if shortener.shortens(index, x.shape[1]) else None
+            with (
+                nullcontext() if observer is None else observer,
+                token_rows(shortener.token_rows) if index else nullcontext(),
+            ):
+                x, closure = layer.attend(mode, x, **shortener.options())
             closures.append(closure)
-            if found:
-                assert isinstance(layer.self_attn, MultiHeadAttention)  # see _check_layer
-                x, closure = shortener.shorten(index, layer.self_attn, x, found.pop())
+            if observer is not None:
+                x, closure = shortener.shorten(index, attention, x, observer.observed)
                 closures.append(closure)
             x, closure = layer.feed(mode, x)
             closures.append(closure)
@@ -105,6 +125,11 @@ def _check_layer(layer: Any) -> None:
         raise TypeError(
             "encoder must have layers EncoderLayer with a MultiHeadAttention: "
             f"got {type(layer).__name__} with {type(attention).__name__}"
+        )
+    if attention.normalizer != "softmax" or attention.adaptive_span is not None:
+        raise ValueError(
+            "encoder must have softmax over all keys, by which tokens receive attention: got "
+            f"{attention!r}"
         )
     positions = {"causal": attention.causal, "rotary": attention.rotary,
                  "alibi": attention.scores.alibi_slopes is not None}  # fmt: skip

@@ -22,6 +22,7 @@ from heedful.layers import (
 from heedful.pruning import MergedEncoder, PrunedEncoder
 from heedful.pruning._pruned_encoder import selected
 from heedful.pruning._received import received_attention
+from heedful.pruning._shortening import Observer
 from heedful.testing import gradcheck
 from heedful.training import Adam
 
@@ -141,13 +142,10 @@ def test_selection_is_a_stable_argsort(rng: np.random.Generator) -> None:
 def test_received_attention_is_the_sum_over_the_columns(options: dict[str, Any], x: Any) -> None:
     layer = MultiHeadAttention(E, 4, rng=0, dtype=np.float64, **options)
     valid = np.arange(L) < np.array([11, 6, 3, 1])[:, None]
-    observed: list[Any] = []
-    _, weights = layer(
-        x, mask=valid[:, None, None], return_weights=True,
-        observe=lambda *arrays: observed.append(arrays),
-    )  # fmt: skip
+    with Observer(layer) as observer:
+        _, weights = layer(x, mask=valid[:, None, None], return_weights=True)
     expected = (weights * valid[:, None, :, None]).sum((1, 2))
-    received = received_attention(layer, *observed[0], valid)
+    received = received_attention(layer, *observer.observed, valid)
     np.testing.assert_allclose(received[valid], expected[valid], rtol=1e-12, atol=1e-14)
 
 
@@ -250,6 +248,8 @@ WRONG: list[tuple[Any, Any, type[Exception], str]] = [
     (Linear(2, 2), [1], TypeError, "encoder must be an Encoder: got Linear(2, 2)"),
     (made(causal=True), [3, 2, 1], ValueError, "encoder must not be made with causal"),
     (made(alibi=True), [3, 2, 1], ValueError, "encoder must not be made with alibi"),
+    (made(normalizer="sparsemax"), [3, 2, 1], ValueError, "encoder must have softmax over all"),
+    (made(adaptive_span=4), [3, 2, 1], ValueError, "encoder must have softmax over all keys"),
     (Encoder(1, 12, 3, 8, rotary=True), [3], ValueError, "encoder must not be made with rotary"),
     (ENCODER, None, TypeError, "keep must be a list with one for each of 3 layers: got None"),
     (ENCODER, 5, TypeError, "keep must be a list with one for each layer: got 5"),

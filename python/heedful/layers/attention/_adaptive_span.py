@@ -98,14 +98,14 @@ class Span(NamedTuple):
         return np.maximum(farthest, 0)
 
 
-def recorded_options(layer: Any, options: dict[str, Any]) -> dict[str, Any]:
-    """What a recorder is given: with a span, its log m (H, rows, keys) of some rows."""
+def tapped_options(layer: Any, options: dict[str, Any]) -> dict[str, Any]:
+    """What taps are given: with a span, its log m (H, …, R, Lk) of queries at some positions."""
     if layer.adaptive_span is None:
         return options
     span = Span.of(layer)
 
-    def log_mask(rows: Array, keys: int) -> Array:
-        return span.log_mask(np.abs(rows[:, None] - np.arange(keys)))
+    def log_mask(positions: Array, keys: int) -> Array:
+        return span.log_mask(np.abs(positions[..., None] - np.arange(keys)))
 
     return {**options, "log_mask": log_mask}
 

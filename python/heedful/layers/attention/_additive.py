@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -12,9 +12,11 @@ from heedful.base._argument_names import argument_names
 from heedful.base._mode import Mode
 from heedful.base._parameter import Parameter
 from heedful.base._sums import plus
+from heedful.base._taps import taps_of
 from heedful.base._types import Array, Backward, Rng, generator
 from heedful.functional import additive_attention, additive_attention_vjp
 from heedful.layers._typed import Typed
+from heedful.layers.attention._additive_call import AdditiveCall
 from heedful.layers.attention._masks import check_mask_of_rows, mask_or_bias
 from heedful.layers.attention._noise import (
     check_temperature,
@@ -89,6 +91,7 @@ class AdditiveAttention(Typed):
     >>> dstate, dannotations = backward(np.ones_like(context))
     """
 
+    score_kind: ClassVar[str] = "additive"
     # of a layer that an earlier version pickled
     key_dropout = 0.0
     gumbel_temperature: float | None = None
@@ -171,6 +174,15 @@ class AdditiveAttention(Typed):
             **mask_or_bias(_with_head(check_mask_of_rows(mask, query.shape, key.shape))),
         }  # fmt: skip
         pullback = None
+        taps = taps_of(self)
+        if taps:
+            of_head = [array[..., None, :] for array in (q, k, value)]  # (…, L, 1, E)
+            call = AdditiveCall(
+                self, of_head[0], of_head[1], of_head[2], options, training=mode.training,
+                is_self=self_attention,
+            )  # fmt: skip
+            options |= call.steered(taps)
+            call.seen(taps)
         with argument_names(alibi_slopes="alibi"):
             if mode.training:
                 options |= random_options(self, mode)
@@ -186,6 +198,8 @@ class AdditiveAttention(Typed):
             if dweights is not None:
                 dweights = self.array("dweights", dweights)[..., np.newaxis, :, :]
             gradients = pullback(dy, dweights=dweights)
+            for tap in taps:
+                tap.see_gradient(call, dy.swapaxes(-2, -3), gradients.bias)
             self.add_gradient("weight", gradients.weight)
             if gradients.sink is not None:
                 self.add_gradient("sink", gradients.sink)

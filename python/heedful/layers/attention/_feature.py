@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from heedful._checks import flag, generator, named, numbers, one_of, size
 from heedful.base._mode import Mode
+from heedful.base._taps import taps_of
 from heedful.base._types import Array, Backward, Rng
 from heedful.functional import check_penalties
 from heedful.layers._trainable_layer import Layer
 from heedful.layers._typed import Typed
+from heedful.layers.attention._feature_call import FeatureCall
 from heedful.layers.attention._feature_importance import (
     FeatureImportance,
     gradient_importance,
@@ -66,6 +68,7 @@ class FeatureAttention(Typed):
     ((5, 3), array([1., 1.], dtype=float32))
     """
 
+    score_kind: ClassVar[str] = "features"
     _penalties: Mapping[str, float | Array] = MappingProxyType({})  # of earlier pickles
 
     def __init__(
@@ -98,9 +101,17 @@ class FeatureAttention(Typed):
         """
         x = self.array("x", x, self.num_features)
         scores, back = self.scores.compute(mode, x)
+        taps = taps_of(self)
+        if taps:
+            call = FeatureCall(self, scores, x, training=mode.training)
+            call.steered(taps)
+            scores = call.scores
         with np.errstate(all="ignore"):
             weights = np.exp(scores - scores.max(-1, keepdims=True))
             weights /= weights.sum(-1, keepdims=True)
+            if taps:
+                call.given = weights
+                call.seen(taps)
             y = x * weights * self.factor
             penalty = None
             if mode.training and self._penalties:
@@ -116,6 +127,8 @@ class FeatureAttention(Typed):
             dscores = weights * (total - (total * weights).sum(-1, keepdims=True))
             if penalty is not None:
                 dscores = dscores + penalty
+            for tap in taps:
+                tap.see_gradient(call, dy, dscores.reshape(call.shape))
             dx: Array = dy * weights + back(dscores)
             return dx
 

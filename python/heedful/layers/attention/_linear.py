@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from heedful._checks import flag, named, probability, size
 from heedful.base._mode import Mode
+from heedful.base._taps import taps_of
 from heedful.base._types import Array, Backward, Rng, generator
 from heedful.functional import LinearState
 from heedful.functional._linear_attention import linear_attention, linear_attention_gradients
 from heedful.functional._shapes import broadcast_batches, summed
 from heedful.layers._typed import Typed
 from heedful.layers.attention._input_projections import Projections, joined, make_projections
+from heedful.layers.attention._linear_call import LinearCall
 from heedful.layers.attention._masks import Kept, kept_keys, kept_rows, refuse_options
 from heedful.layers.blocks._dropout import Dropout
 from heedful.layers.blocks._initial import kaiming
@@ -75,6 +77,7 @@ class LinearAttention(Typed):
     >>> dquery, dkey = backward(np.ones_like(y))
     """
 
+    score_kind: ClassVar[str] = "linear"
     in_proj_weight: Any  # a Parameter when assigned, an array when read
     in_proj_bias: Any
 
@@ -166,11 +169,22 @@ class LinearAttention(Typed):
         batch = broadcast_batches(("query", "key", "value"), [shape[:-1] for shape in shapes])
         rows = kept_rows("q_lengths", q_lengths, batch, shapes[0][-1])
         kept = kept_keys(mask, kv_lengths, batch, shapes[1][-1])
+        taps = taps_of(self)
         if cache is not None:
+            if taps:
+                raise ValueError(
+                    "watch needs keys, which the state of a LinearAttention does not keep"
+                )
             heads = self._with_cache(mode, cache, projections, kept, kv_lengths, causal)
             return self.out_proj.compute(mode, joined(_only(rows, heads)), residual)
         q, k, v = projections.project()
         projected, q = q.shape, _only(rows, q)
+        if taps:
+            call = LinearCall(
+                self, q, k, v, {"kept": kept, "rows": rows, "causal": causal},
+                training=mode.training, is_self=projections.is_self,
+            )  # fmt: skip
+            call.seen(taps)
         found = linear_attention(q, k, v, kept=kept, causal=causal)
         heads = _only(rows, found.out)
         dropped, drop = self.dropout.compute(mode, joined(heads))
@@ -178,6 +192,8 @@ class LinearAttention(Typed):
 
         def backward(dy: Any) -> Any:
             dheads = _only(rows, drop(back_out(dy)).reshape(heads.shape))
+            for tap in taps:
+                tap.see_gradient(call, dheads, None)
             dq, dk, dv = linear_attention_gradients(
                 dheads, q, k, v, found, kept=kept, causal=causal
             )

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from heedful._checks import below_one, flag, named, probability, size
+from heedful._checks import below_one, flag, probability, size
 from heedful.base._argument_names import argument_names
 from heedful.base._mode import Mode
 from heedful.base._parameter import Parameter
+from heedful.base._taps import taps_of
 from heedful.base._types import Array, Backward, Rng, generator
 from heedful.functional import KVCache, attention, attention_vjp
 from heedful.layers._typed import Typed
 from heedful.layers.attention._adaptive_span import (
     check_span,
     make_span,
-    recorded_options,
     span_shown,
+    tapped_options,
     with_span,
 )
+from heedful.layers.attention._attention_call import AttentionCall
 from heedful.layers.attention._cached import append, check_cache, read, refuse_without_keys
 from heedful.layers.attention._head_sizes import HeadSizes
 from heedful.layers.attention._input_projections import Projections, joined, make_projections
@@ -223,8 +225,7 @@ class MultiHeadAttention(Typed):
     _penalties: Mapping[str, float | Array] = MappingProxyType({})
     qk_norm: str | None = None
     adaptive_span: int | None = None
-    # called with queries, keys, options, whether all is of one sequence, and training=…
-    recorder: Any = None
+    score_kind: ClassVar[str] = "dot product"
     pruned_heads: tuple[int, ...] = ()
     pruned_kv_heads: tuple[int, ...] = ()
 
@@ -320,7 +321,6 @@ class MultiHeadAttention(Typed):
         kv_lengths: Any = None,
         cache: KVCache | None = None,
         residual: Array | None = None,
-        observe: Any = None,
         return_weights: bool = False,
     ) -> tuple[Any, Backward]:
         """query (…, Lq, E), key (…, Lk, kdim), value (…, Lk, vdim) → y (…, Lq, E).
@@ -346,9 +346,6 @@ class MultiHeadAttention(Typed):
             `block_mask` and `top_k` read paged and int8 caches by a copy of their rows.
         residual : numpy.ndarray, (…, Lq, E), optional
             Added to y; its gradient is that of y.
-        observe : function, optional
-            Called with the queries (…, Lq, H, D), the keys (…, Lk, Hkv, D) and the lse (…, H, Lq)
-            of this call's attention; it must not change them.
         return_weights : bool, default False
             Return (y, weights), the weights (…, H, Lq, Lk).
 
@@ -361,27 +358,23 @@ class MultiHeadAttention(Typed):
         """
         causal = self.causal if causal is None else causal
         refuse_training(mode, self.own_parameters())
+        taps = taps_of(self)
         projections = Projections(self, query, key, value)
         shapes = [array.shape for array in projections.inputs]
         mask = check_mask_of_heads(mask, shapes[0], shapes[1], keys_are_known=cache is None)
         options: dict[str, Any] = {
             "causal": causal, "window": window, "align": align, "layout": "blhd",
             "q_lengths": q_lengths, "kv_lengths": kv_lengths, "return_weights": return_weights,
-            "return_lse": observe is not None, "sink": self.optional("sink", (self.num_heads,)),
+            "return_lse": any(tap.wants_lse for tap in taps),
+            "sink": self.optional("sink", (self.num_heads,)),
             **self.scores._asdict(), **mask_or_bias(mask, bias),
         }  # fmt: skip
-        if observe is not None and not callable(observe):
-            raise TypeError(f"observe must be a function: got {named(observe)}")
         alphas = self.alphas
         if alphas is not None:
-            if observe is not None:
-                raise ValueError(
-                    "observe must be None where normalizer is not 'softmax': there is no lse"
-                )
             options["normalizer"] = alphas if self.normalizer == "entmax" else self.normalizer
         if self.adaptive_span is not None:
             check_span(
-                projections.is_self, cache, align=align, block_mask=block_mask, observe=observe,
+                projections.is_self, cache, align=align, block_mask=block_mask,
                 return_weights=return_weights,
             )  # fmt: skip
         k: Any = None
@@ -403,9 +396,13 @@ class MultiHeadAttention(Typed):
             options["block_mask"] = block_mask
         if self.top_k is not None and self.top_k < keys:
             options["top_k"] = self.top_k
-        if self.recorder is not None and cache is None:
-            given = recorded_options(self, options)
-            self.recorder(q, k, given, projections.is_self, training=mode.training)
+        if taps:
+            call = AttentionCall(
+                self, q, k, v, tapped_options(self, options), training=mode.training,
+                is_self=projections.is_self, cache=cache, chooses=self.hard and not mode.training,
+            )  # fmt: skip
+            options |= call.steered(taps)
+            call.seen(taps)
         out: Any
         pullback: Any = None
         run: Any = attention_vjp if mode.training else attention
@@ -426,8 +423,10 @@ class MultiHeadAttention(Typed):
                 out = run(q, k, v, **options)
                 out, pullback = out if mode.training else (out, None)
         heads, *more = out if isinstance(out, tuple) else (out,)
-        if observe is not None:
-            observe(q, k if cache is None else cache.key.swapaxes(-2, -3), more.pop(0))
+        if options["return_lse"]:
+            lse = more.pop(0)
+            for tap in taps:
+                tap.see_lse(call, lse)
         dropped = drop_heads(self, mode, heads)
         y, back_out = self.out_proj.compute(mode, joined(dropped(heads)), residual)
         result: Any = (y, *more) if return_weights else y
@@ -435,7 +434,10 @@ class MultiHeadAttention(Typed):
             return result, _no_backward
 
         def backward(dy: Any, dweights: Any = None) -> Any:
-            gradients = pullback(dropped(back_out(dy).reshape(heads.shape)), dweights=dweights)
+            dheads = dropped(back_out(dy).reshape(heads.shape))
+            gradients = pullback(dheads, dweights=dweights)
+            for tap in taps:
+                tap.see_gradient(call, dheads, gradients.bias)
             if gradients.sink is not None:
                 self.add_gradient("sink", gradients.sink)
             if alphas is not None and self.normalizer == "entmax":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -11,9 +11,11 @@ from heedful._checks import as_array, finite, size
 from heedful.base._argument_names import argument_names
 from heedful.base._mode import Mode
 from heedful.base._parameter import Parameter
+from heedful.base._taps import taps_of
 from heedful.base._types import Array, Backward, Rng, generator
 from heedful.functional import attention, attention_vjp
 from heedful.layers._typed import Typed
+from heedful.layers.attention._attention_call import AttentionCall
 from heedful.layers.attention._masks import mask_or_bias
 from heedful.layers.blocks._initial import normal
 from heedful.layers.blocks._linear import Linear
@@ -56,6 +58,7 @@ class AttentionPooling(Typed):
     ((2, 4), array([1., 0., 0.], dtype=float32))
     """
 
+    score_kind: ClassVar[str] = "pooling"
     query: Any  # a Parameter when assigned, an array when read
 
     def __init__(
@@ -109,6 +112,13 @@ class AttentionPooling(Typed):
         one_head = np.expand_dims(x, -3)
         arrays = self.query, np.expand_dims(key, -3), one_head
         pullback = None
+        taps = taps_of(self)
+        if taps:
+            queries = np.broadcast_to(self.query, (*x.shape[:-2], *self.query.shape))
+            q, k, v = (array[..., None, :] for array in (queries, key, x))  # (…, L, 1, E)
+            call = AttentionCall(self, q, k, v, options, training=mode.training, is_self=False)
+            options |= call.steered(taps)
+            call.seen(taps)
         with argument_names(kv_lengths="lengths"):
             if mode.training:
                 out, pullback = attention_vjp(*arrays, **options)
@@ -123,6 +133,8 @@ class AttentionPooling(Typed):
             if dweights is not None:
                 dweights = self.array("dweights", dweights).reshape(weights[0].shape)
             gradients = pullback(dy, dweights=dweights)
+            for tap in taps:
+                tap.see_gradient(call, dy.swapaxes(-2, -3), gradients.bias)
             self.add_gradient("query", gradients.query)
             dkey = gradients.key.reshape(key.shape)
             if back_linear is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -10,9 +10,11 @@ from numpy.typing import DTypeLike
 from heedful._checks import integer_array, named, probability, size
 from heedful.base._mode import Mode
 from heedful.base._parameter import Parameter
+from heedful.base._taps import taps_of
 from heedful.base._types import Array, Backward, Rng, generator
 from heedful.functional import attention, attention_vjp
 from heedful.layers._typed import Typed
+from heedful.layers.attention._attention_call import AttentionCall
 from heedful.layers.blocks._linear import Linear
 from heedful.layers.blocks._positions import sinusoids
 
@@ -49,6 +51,7 @@ class RelativeAttention(Typed):
     (3, 5, 8)
     """
 
+    score_kind: ClassVar[str] = "relative"
     content_bias: Any  # a Parameter when assigned, an array when read
     position_bias: Any  # a Parameter when assigned, an array when read
 
@@ -111,6 +114,13 @@ class RelativeAttention(Typed):
             "mask": _memory_mask(memory_lengths, batch, before, keys),
         }  # fmt: skip
         content = q + self.content_bias
+        taps = taps_of(self)
+        if taps:
+            call = AttentionCall(
+                self, content, k, v, options, training=mode.training, is_self=not has_memory
+            )
+            options |= call.steered(taps)
+            call.seen(taps)
         if not mode.training:
             out = attention(content, k, v, **options)
             return self.out_proj.compute(mode, out.reshape(x.shape), residual)
@@ -121,8 +131,11 @@ class RelativeAttention(Typed):
 
         @np.errstate(all="ignore")
         def backward(dy: Any) -> Any:
-            gradients = pullback(back_out(dy).reshape(out.shape))
+            dheads = back_out(dy).reshape(out.shape)
+            gradients = pullback(dheads)
             assert gradients.bias is not None
+            for tap in taps:
+                tap.see_gradient(call, dheads, gradients.bias)
             drow = shifted_back(gradients.bias)
             dbiased = (drow @ r.swapaxes(0, 1)).swapaxes(1, 2) * factor  # (B, L, H, D)
             dr = np.einsum("bhlk,bhld->khd", drow, biased, optimize=True)

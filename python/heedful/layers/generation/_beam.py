@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from heedful.base._taps import batch_items
 from heedful.base._types import Array
 from heedful.layers.generation._ranking import highest
 from heedful.layers.generation._sampling import check_scores
@@ -23,7 +24,8 @@ def beam_search(
     """
     searches = [_Search(beams, penalty, max_length) for _ in prompts]
     active = np.arange(len(prompts))  # the prompt of each row of the model
-    scores = steps.start(prompts)
+    with batch_items(active):
+        scores = steps.start(prompts)
     for length in range(1, max_length + 1):
         logs = _log_softmax(scores, active)
         stopping = np.isin(np.arange(logs.shape[-1]), stops)
@@ -40,7 +42,8 @@ def beam_search(
             break
         active = active[rows]
         steps.reorder(rows)
-        scores = steps.step(np.concatenate(tokens))
+        with batch_items(active):
+            scores = steps.step(np.concatenate(tokens))
     return [np.array(search.best(), np.int64) for search in searches]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from heedful._checks import finite, integers, named, positive, probability, size
+from heedful.base._taps import batch_items
 from heedful.base._types import Array, Rng, generator
 from heedful.functional import KVCache
 from heedful.layers.generation._beam import beam_search
@@ -157,7 +158,8 @@ def _sample(
 ) -> list[Array]:
     continuations: list[list[int]] = [[] for _ in prompts]
     active = np.arange(len(prompts))  # the sequence of each row of the model
-    scores = steps.start(prompts)
+    with batch_items(active):
+        scores = steps.start(prompts)
     for length in range(1, max_length + 1):
         tokens = sampler(scores, active)
         kept = ~np.isin(tokens, stops)
@@ -168,5 +170,6 @@ def _sample(
         if not kept.all():
             steps.reorder(np.flatnonzero(kept))
             active, tokens = active[kept], tokens[kept]
-        scores = steps.step(tokens)
+        with batch_items(active):
+            scores = steps.step(tokens)
     return [np.array(tokens, np.int64) for tokens in continuations]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ from heedful._checks import each_of, flag, named, probability, size
 from heedful.base._argument_names import argument_names
 from heedful.base._mode import Mode
 from heedful.base._sums import plus
+from heedful.base._taps import first_query
 from heedful.base._types import Array, Backward, Rng, generator
 from heedful.functional import KVCache, LinearState
 from heedful.functional._shapes import broadcast
@@ -144,6 +146,7 @@ class DecoderLayer(Typed):
         if cache is not None and not isinstance(cache, DecoderCache):
             raise TypeError(f"cache must be a DecoderCache: got {named(cache)}")
         own, other = cache or (None, None)
+        place = nullcontext() if own is None else first_query(own.lengths)
 
         def attend(x: Array, residual: Array | None) -> tuple[Any, Backward]:
             with argument_names(query="x", kv_lengths="lengths"):
@@ -153,9 +156,8 @@ class DecoderLayer(Typed):
                 )  # fmt: skip
 
         def attend_to_memory(x: Array, residual: Array | None) -> tuple[Any, Backward]:
-            with argument_names(
-                query="x", key="memory", mask="memory_mask", kv_lengths="memory_lengths"
-            ):
+            names = {"query": "x", "key": "memory", "mask": "memory_mask"}
+            with argument_names(**names, kv_lengths="memory_lengths"), place:
                 return self.multihead_attn.compute(
                     mode, x, memory, mask=memory_mask, kv_lengths=memory_lengths, cache=other,
                     residual=residual,

@@ -11,6 +11,7 @@ from numpy.typing import DTypeLike
 from heedful._checks import as_array, each_of, flag, size
 from heedful.base._argument_names import argument_names
 from heedful.base._mode import Mode
+from heedful.base._taps import batch_items
 from heedful.base._types import Array, Backward, Rng, generator
 from heedful.layers._typed import Typed
 from heedful.layers.blocks._dropout import Dropout
@@ -207,7 +208,10 @@ class SegmentSteps:
 
     def start(self, prompts: list[Array]) -> Array:
         with argument_names(tokens="prompts"):
-            found = [self.model.read(prompt[None]) for prompt in prompts]
+            found = []
+            for item, prompt in enumerate(prompts):
+                with batch_items(np.array([item])):
+                    found.append(self.model.read(prompt[None]))
         memories = [memory for _, memory in found]
         self.lengths = np.array([memory[0].shape[1] for memory in memories])
         rows = int(self.lengths.max())

@@ -134,7 +134,7 @@ class AttentionMonitor(Callback):
         self.history: dict[str, dict[str, list[Array]]] = {}
         self.findings: list[Finding] = []
         self._found: dict[str, Any] = {}
-        self._calls: dict[str, list[Any]] = {}
+        self._recorder: Recorder | None = None
         self._warned: set[tuple[str, str]] = set()
 
     def on_begin(self, model: Any) -> None:
@@ -213,15 +213,16 @@ class AttentionMonitor(Callback):
             self.record(self.model, *self.probe)
 
     def _attach(self, step: int, training: bool) -> None:
-        self._step, self._calls = step, {name: [] for name in self._found}
-        for name, layer in self._found.items():
-            layer.recorder = Recorder(self._calls[name], training)
+        self._detach()
+        self._step, self._recorder = step, Recorder(self._found, training)
+        self._recorder.begin()
 
     def _detach(self) -> dict[str, list[Any]]:
-        calls, self._calls = self._calls, {}
-        for layer in self._found.values():
-            vars(layer).pop("recorder", None)
-        return calls
+        recorder, self._recorder = self._recorder, None
+        if recorder is None:
+            return {}
+        recorder.end()
+        return recorder.calls
 
     def _take(self) -> None:
         """The row of a pass that was recorded."""

@@ -1,35 +1,37 @@
-"""Recorder: keeps the queries and keys of an attention layer while a model computes."""
+"""Recorder: keeps the queries and keys of attention layers while a model computes."""
 
 from __future__ import annotations
 
 from typing import Any
 
-
-class Recorder:
-    """Keeps the calls of a layer, in training or in inference: validation is not recorded."""
-
-    def __init__(self, calls: list[Any], training: bool) -> None:
-        self.calls, self.training = calls, training
-
-    def __call__(self, *call: Any, training: bool) -> None:
-        if training == self.training:
-            self.calls.append(call)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _none, ()  # a copy of the model is not recorded
+from heedful.base import _taps
+from heedful.base._taps import Tap
 
 
-def _none() -> None:
-    return None
+class Recorder(Tap):
+    """Keeps the calls of layers, in training or in inference: validation is not recorded.
+
+    calls : of each layer, by name: queries, keys, options, and whether all is of one sequence
+    """
+
+    def __init__(self, layers: dict[str, Any], training: bool) -> None:
+        super().__init__(layers)
+        self.training = training
+        self.calls: dict[str, list[Any]] = {name: [] for name in layers}
+
+    def see(self, call: Any) -> None:
+        if call.training == self.training and call.cache is None:
+            seen = call.query, call.key, call.options | {"layout": "blhd"}, call.is_self
+            self.calls[self.name_of(call.layer)].append(seen)
 
 
 def attention_layers(model: Any, names: list[str] | None) -> dict[str, Any]:
     """The layers to be recorded, by name."""
-    first: dict[int, tuple[str, Any]] = {}
-    for name, layer in model.named_layers():
-        if hasattr(type(layer), "recorder"):
-            first.setdefault(id(layer), (name, layer))
-    found = dict(first.values())
+    found = {
+        name: layer
+        for name, layer in _taps.attention_layers(model).items()
+        if layer.score_kind == "dot product"
+    }
     if not found:
         raise ValueError("model must have a MultiHeadAttention for AttentionMonitor: it has none")
     for name in names or ():

@@ -282,7 +282,6 @@ def test_what_has_no_meaning_is_refused(options: dict[str, Any], message: str) -
     [
         ({"key": X}, "key must be None with adaptive_span, which is of distances in a sequence"),
         ({"align": "lower_right"}, "align must be None, with adaptive_span: got 'lower_right'"),
-        ({"observe": print}, "observe must be None, with adaptive_span: got "),
         ({"return_weights": True}, "return_weights must be False, with adaptive_span: got True"),
         ({"cache": heedful.KVCache(policy=heedful.SinksAndWindow(1, 4))},
          "cache must have no policy with adaptive_span, which drops keys by itself: got "),

@@ -160,8 +160,6 @@ def test_what_has_no_meaning_is_refused_in_one_sentence() -> None:
         L.MultiHeadAttention(8, 2, normalizer=None)
     layer = L.MultiHeadAttention(8, 2, normalizer="sparsemax", causal=True)
     x = np.zeros((1, 3, 8))
-    with pytest.raises(ValueError, match=r"\Aobserve must be None where normalizer is not"):
-        layer(x, observe=print)
     with pytest.raises(ValueError, match=r"\Anormalizer cannot be combined with SinksAndWindow"):
         layer(x, cache=KVCache(policy=SinksAndWindow(1, 8)))
     with pytest.raises(ValueError, match=r"\Anormalizer must be softmax with mixer='linear'"):

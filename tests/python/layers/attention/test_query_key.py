@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 import heedful
 from heedful import layers as L
 from heedful.pruning import prune_heads, unpruned_state_dict
+from heedful.pruning._shortening import Observed, Observer
 from heedful.training import SGD
 
 Array = NDArray[Any]
@@ -37,6 +38,13 @@ def attention(**options: Any) -> L.MultiHeadAttention:
         if "norm" in name or name == "logit_scale":
             values *= rng.uniform(0.5, 2.0, values.shape)
     return layer
+
+
+def observed(layer: L.MultiHeadAttention, x: Array) -> Observed:
+    """Queries (B, L, H, D) and keys as they enter attention, and the lse of their scores."""
+    with Observer(layer) as observer:
+        layer(x)
+    return observer.observed
 
 
 def expected(layer: L.MultiHeadAttention, x: Array, causal: bool = False) -> Array:
@@ -90,9 +98,8 @@ def test_they_are_rotated_after_the_norm(kind: str) -> None:
     layer = L.MultiHeadAttention(8, 2, qk_norm=kind, rotary=True, dtype=np.float64, rng=0)
     for norm in (layer.q_norm, layer.k_norm) if kind == "rms" else ():
         norm.weight[...] = rng.uniform(0.5, 2.0, 4)
-    seen: list[Array] = []
     x = rng.standard_normal((1, 5, 8))
-    layer(x, observe=lambda q, k, lse: seen.extend((q, k)))
+    seen = observed(layer, x)[:2]
     weight = layer.in_proj_weight.reshape(6, 4, 8)
     for which, found in enumerate(seen):
         projected = np.einsum("hde,ble->bhld", weight[2 * which : 2 * which + 2], x)
@@ -111,7 +118,7 @@ def test_scores_do_not_grow_with_the_projections() -> None:
     largest = []
     for layer in (plain, normed):
         layer.in_proj_weight[: 2 * E] *= 100
-        layer(X, observe=lambda q, k, lse: largest.append(float(lse.max())))
+        largest.append(float(observed(layer, X).lse.max()))
     assert largest[0] > 1000
     assert largest[1] < 4 * np.sqrt(D) * 4 + np.log(LENGTH)  # |q| |k| / √D = √D, weights up to 2
 
@@ -168,9 +175,8 @@ def test_softcap_trains_where_scores_reach_it() -> None:
     layer = attention(softcap=1.0)
     layer.in_proj_weight[: 2 * E] *= 2
     dy = np.random.default_rng(1).standard_normal(X.shape)
-    seen: list[Array] = []
-    layer(X, observe=lambda q, k, lse: seen.append(np.einsum("blhd,bmhd->bhlm", q, k)))
-    assert np.abs(seen[0] / np.sqrt(D)).max() > 2
+    query, key, _ = observed(layer, X)
+    assert np.abs(np.einsum("blhd,bmhd->bhlm", query, key) / np.sqrt(D)).max() > 2
     _, backward = layer.forward(X)
     backward(dy)
     gradient, step = layer.grads["in_proj_weight"], 1e-6
