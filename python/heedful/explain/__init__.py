@@ -1,9 +1,34 @@
 """See where attention goes, measure whether that explains a model, and guide it."""
 
+from heedful.explain import plot as plot
 from heedful.explain._attention_map import AttentionMap
 from heedful.explain._attention_map_of import attention_map
+from heedful.explain._flow import flow
+from heedful.explain._head_behaviour import HeadBehaviour, head_behaviour
 from heedful.explain._layer_weights import LayerWeights
+from heedful.explain._norm_map import norm_map
+from heedful.explain._norm_weighted import norm_weighted
+from heedful.explain._received import received_attention
+from heedful.explain._relevance import relevance
+from heedful.explain._relevance_map import relevance_map
+from heedful.explain._rollout import rollout
 from heedful.explain._steer import steer
 from heedful.explain._watch import watch
 
-__all__ = ["AttentionMap", "LayerWeights", "attention_map", "steer", "watch"]
+__all__ = [
+    "AttentionMap",
+    "HeadBehaviour",
+    "LayerWeights",
+    "attention_map",
+    "flow",
+    "head_behaviour",
+    "norm_map",
+    "norm_weighted",
+    "plot",
+    "received_attention",
+    "relevance",
+    "relevance_map",
+    "rollout",
+    "steer",
+    "watch",
+]

@@ -71,6 +71,7 @@ def _layer_weights(
         return LayerWeights(
             name, weights[:, kept, : len(row_tokens)], call.heads, tuple(positions),
             tuple(row_tokens[position] for position in positions), row_tokens,
+            is_self=call.is_self,
         )  # fmt: skip
     keys = int(target) if call.is_self else 0
     # learned queries, and features, have no tokens
@@ -86,4 +87,5 @@ def _layer_weights(
     return LayerWeights(
         name, weights[:, kept, : len(key_tokens)], call.heads, tuple(positions),
         tuple(query_tokens[position] for position in positions), key_tokens,
+        is_self=call.is_self,
     )  # fmt: skip
