@@ -14,4 +14,4 @@ def _wanted(module: str) -> bool:
 
 
 hiddenimports = collect_submodules("heedful", filter=_wanted)
-datas = collect_data_files("heedful", includes=["data/*.npz", "data/*.md"])
+datas = collect_data_files("heedful", includes=["data/*.npz", "data/*.md", "explain/html/assets/*"])

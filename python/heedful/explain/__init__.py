@@ -1,5 +1,6 @@
 """See where attention goes, measure whether that explains a model, and guide it."""
 
+from heedful.explain import html as html
 from heedful.explain import plot as plot
 from heedful.explain._attention_map import AttentionMap
 from heedful.explain._attention_map_of import attention_map
@@ -13,15 +14,18 @@ from heedful.explain._relevance import relevance
 from heedful.explain._relevance_map import relevance_map
 from heedful.explain._rollout import rollout
 from heedful.explain._steer import steer
+from heedful.explain._tensorboard import TensorBoard
 from heedful.explain._watch import watch
 
 __all__ = [
     "AttentionMap",
     "HeadBehaviour",
     "LayerWeights",
+    "TensorBoard",
     "attention_map",
     "flow",
     "head_behaviour",
+    "html",
     "norm_map",
     "norm_weighted",
     "plot",

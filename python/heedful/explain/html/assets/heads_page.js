@@ -1,0 +1,3 @@
+// The page of the head view.
+
+headView(view).show(data.layer, null);
