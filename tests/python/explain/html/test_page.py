@@ -135,9 +135,9 @@ def test_what_is_no_map_is_refused_in_one_sentence(a_map: AttentionMap) -> None:
             wrong = first._replace(weights=np.full((3, 5, 5), value))
             with pytest.raises(ValueError, match="weights of at least 0: those of layer '0'"):
                 function(AttentionMap([second, wrong]))
-        huge = first._replace(weights=np.broadcast_to(np.float32(0), (20, 4096, 4096)))
+        huge = AttentionMap.from_numpy(np.broadcast_to(np.float32(0), (1, 20, 4096, 4096)))
         with pytest.raises(ValueError, match=r"^map must have at most 268435456 weights"):
-            function(AttentionMap([huge]))
+            function(huge)
     with pytest.raises(ValueError, match=r"^layer must be an integer below 2.*got 2"):
         html.heads(a_map, layer=2)
     with pytest.raises(TypeError, match=r"^title must be a str: got 3"):
