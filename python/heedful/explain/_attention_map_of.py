@@ -45,7 +45,7 @@ def attention_map(
     layers : str or sequence of str, default "*"
         Patterns of the dotted names of attention layers, see :func:`watch`.
     heads : int, sequence of int, or mapping of patterns to them, optional
-        None is all.
+        None is all. Of a model of PyTorch the same of every layer.
     rows : int or sequence of int, optional
         Which queries, counted from the end if negative; None is all. Only their weights are
         computed and kept: L numbers for each layer, head and row.
@@ -69,7 +69,8 @@ def attention_map(
     Raises
     ------
     ValueError
-        Patterns that match no attention layer, heads that do not exist, tokens that fit no layer.
+        Patterns that match no attention layer, or one that this call does not compute; heads that
+        do not exist; tokens that fit no layer.
     IndexError
         Rows or an item that do not exist.
     TypeError
@@ -82,8 +83,7 @@ def attention_map(
     not compute weights with its eager implementation, which is set for this call: each layer has
     all its weights in memory for a moment, and other threads must not use the model meanwhile.
 
-    Weights
-    say what a layer reads, not what its result depends on: Jain and Wallace 2019,
+    Weights say what a layer reads, not what its result depends on: Jain and Wallace 2019,
     https://arxiv.org/abs/1902.10186; Wiegreffe et al. 2019, https://arxiv.org/abs/1908.04626.
 
     Examples

@@ -30,12 +30,6 @@ def chosen_layers(
     A pattern matches a name, or all inside: "encoder.*.self_attn", "encoder.layers.0".
     """
     model = as_layer(model)
-    names = [patterns] if isinstance(patterns, str) else patterns
-    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
-        raise TypeError(
-            f"{argument} must be a pattern of dotted names, such as 'encoder.*', or several: "
-            f"got {named(patterns)}"
-        )
     every = {
         name: layer
         for name, layer in attention_layers(model).items()
@@ -45,12 +39,8 @@ def chosen_layers(
         kind = "attention layers with scores" if without else "attention layers"
         raise ValueError(f"model must have {kind}: {type(model).__name__} has none")
     found = {}
-    for pattern in names:
-        matching = [
-            name
-            for name in every
-            if any(fnmatchcase(name, one) for one in (pattern, pattern + ".*"))
-        ]
+    for pattern in checked_patterns(argument, patterns):
+        matching = [name for name in every if matches(name, pattern)]
         if not matching:
             raise ValueError(
                 f"{argument} must match attention layers of the model, which are "
@@ -58,6 +48,21 @@ def chosen_layers(
             )
         found.update(dict.fromkeys(matching))
     return {name: layer for name, layer in every.items() if name in found}
+
+
+def checked_patterns(argument: str, given: Any) -> list[str]:
+    names = [given] if isinstance(given, str) else given
+    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
+        raise TypeError(
+            f"{argument} must be a pattern of dotted names, such as 'encoder.*', or several: "
+            f"got {named(given)}"
+        )
+    return list(names)
+
+
+def matches(name: str, pattern: str) -> bool:
+    """Whether a pattern is of this layer, or of one that it is in."""
+    return fnmatchcase(name, pattern) or fnmatchcase(name, f"{pattern}.*")
 
 
 def chosen_heads(layers: Mapping[str, Any], heads: Heads) -> dict[str, tuple[int, ...]] | None:

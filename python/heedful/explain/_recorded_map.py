@@ -38,6 +38,8 @@ def recorded_map(
     `targets` are the blocks whose queries are of the second sequence of tokens, `kinds` those of
     the layers, by name.
     """
+    if not calls:
+        raise ValueError("layers must be computed by this call of the model: none of them was")
     labels = TokenLabels(tokens)
     counts: dict[str, int] = {}
     found = []

@@ -11,13 +11,13 @@ import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from heedful._checks import integers, named
 from heedful.base._types import Array
+from heedful.explain._layer_choice import checked_patterns, matches
 from heedful.explain._recorded_map import block
 
 _CROSS = re.compile(r"cross|encoder_?attn|EncDec|multihead_attn", re.IGNORECASE)
@@ -48,8 +48,12 @@ class TorchWatch:
         self, model: Any, patterns: Any, heads: Any, rows: Any, average_heads: bool, item: int
     ) -> None:
         self.model, self.rows, self.item = model, rows, item
-        self.patterns = [patterns] if isinstance(patterns, str) else list(patterns)
+        self.patterns = checked_patterns("layers", patterns)
+        if isinstance(heads, dict):
+            raise TypeError(f"heads must be the same of every layer of PyTorch: got {named(heads)}")
         self.heads = None if heads is None else integers("heads", heads)
+        if self.heads == []:
+            raise ValueError("heads must be at least one, or None for all: got none")
         self.average_heads = average_heads
         self.calls: list[TorchCall] = []
         self.names: list[str] = []  # of all attention that computed
@@ -98,8 +102,7 @@ class TorchWatch:
 
     def _record(self, name: str, weights: Any) -> None:
         self.names.append(name)
-        patterns = [one for given in self.patterns for one in (given, f"{given}.*")]
-        if not any(fnmatchcase(name, pattern) for pattern in patterns):
+        if not any(matches(name, pattern) for pattern in self.patterns):
             return
         if weights.ndim == 4:
             if self.item >= len(weights):

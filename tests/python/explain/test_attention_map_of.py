@@ -23,6 +23,14 @@ def bert() -> L.BertEncoder:
     return L.BertEncoder(10, 12, 3, 2, 16, max_length=9, **F64)
 
 
+class Unused(L.Layer):
+    def __init__(self) -> None:
+        self.attention = L.MultiHeadAttention(12, 4, **F64)
+
+    def compute(self, mode: L.Mode, x: Any) -> Any:
+        return x, lambda dy: dy
+
+
 def test_a_map_has_the_weights_and_the_tokens_of_one_item() -> None:
     model, inputs = bert(), {"tokens": [[1, 2, 3], [4, 5, 0]], "lengths": [3, 2]}
     _, weights = model(**inputs, return_weights=True)
@@ -124,6 +132,9 @@ def test_what_does_not_fit_is_said_in_one_sentence() -> None:
         with pytest.raises(kind) as raised:
             attention_map(model, inputs, **options)
         assert str(raised.value) == message
+    unused = Unused()
+    with pytest.raises(ValueError, match="layers must be computed by this call of the model"):
+        attention_map(unused, np.ones((1, 3, 12)))
     nested = L.Encoder(1, 12, 4, 16, **F64)
     with pytest.raises(ValueError, match="model must have one axis of items in front of each"):
         attention_map(nested, np.ones((2, 2, 3, 12)))

@@ -120,6 +120,11 @@ def test_what_pytorch_models_lack_is_said_in_one_sentence() -> None:
         ({"layers": "third"}, ValueError, ("layers must match attention of the model, which is "
          "'first', 'second': got ['third']")),
         ({"heads": [2]}, ValueError, "heads must lie between 0 and 1 in 'first': got 2"),
+        ({"heads": []}, ValueError, "heads must be at least one, or None for all: got none"),
+        ({"heads": {"a": 1}}, TypeError,
+         "heads must be the same of every layer of PyTorch: got {'a': 1}"),
+        ({"layers": 3}, TypeError, ("layers must be a pattern of dotted names, such as "
+         "'encoder.*', or several: got 3")),
         ({"rows": [4]}, IndexError, "rows must lie between -4 and 3 in 'first': got 4"),
         ({"item": 1}, IndexError, "item must lie between 0 and 0: got 1"),
     ]  # fmt: skip
