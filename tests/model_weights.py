@@ -148,13 +148,16 @@ def decoder(
     return norm(inside(state, "norm"), x) if "norm.weight" in state else x
 
 
-def bert(state: State, layers: int, heads: int, tokens: Array, lengths: Any) -> Weights:
+def bert(
+    state: State, layers: int, heads: int, tokens: Array, lengths: Any, **options: Any
+) -> Weights:
     into: Weights = []
     x = state["token_embedding.weight"][tokens] + state["positions.weight"][: tokens.shape[1]]
     x = norm(inside(state, "norm"), x + state["segment_embedding.weight"][0], 1e-12)
     encoder(
-        inside(state, "encoder"), layers, heads, x, into, act=gelu, eps=1e-12, kv_lengths=lengths
-    )
+        inside(state, "encoder"), layers, heads, x, into, act=gelu, eps=1e-12, kv_lengths=lengths,
+        **options,
+    )  # fmt: skip
     return into
 
 

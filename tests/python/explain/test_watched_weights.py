@@ -64,10 +64,17 @@ def encoded(**options: Any) -> Callable[[], tuple[Any, Any, list[Array]]]:
     return case
 
 
-def bert() -> tuple[Any, Any, list[Array]]:
-    model = sharpened(L.BertEncoder(10, 12, 3, 2, 16, max_length=9, rate=0.0, **F64))
-    found = plain.bert(model.state_dict(), 2, 3, TOKENS, LENGTHS)
-    return model, ((TOKENS,), {"lengths": LENGTHS}), found
+def bert(**options: Any) -> Callable[[], tuple[Any, Any, list[Array]]]:
+    def case() -> tuple[Any, Any, list[Array]]:
+        model = L.BertEncoder(10, 12, 3, 2, 16, max_length=9, rate=0.0, **options, **F64)
+        state = sharpened(model).state_dict()
+        own = {name: options[name] for name in options if name != "sink"}
+        return (
+            model, ((TOKENS,), {"lengths": LENGTHS}),
+            plain.bert(state, 2, 3, TOKENS, LENGTHS, **own),
+        )  # fmt: skip
+
+    return case
 
 
 def language_model(**options: Any) -> Callable[[], tuple[Any, Any, list[Array]]]:
@@ -172,7 +179,8 @@ MODELS: dict[str, Callable[[], tuple[Any, Any, list[Array]]]] = {
     "encoder, l2": encoded(qk_norm="l2"),
     "encoder, adaptive span": encoded(adaptive_span=4, span_ramp=2.0),
     "encoder, adaptive span, top_k": encoded(adaptive_span=4, span_ramp=2.0, top_k=2, sink=True),
-    "BertEncoder": bert,
+    "BertEncoder": bert(),
+    "BertEncoder, softcap, rms, sink": bert(softcap=1.5, qk_norm="rms", sink=True),
     "LanguageModel": language_model(),
     "LanguageModel, rotary": language_model(positions="rotary"),
     "LanguageModel, ALiBi": language_model(positions="alibi"),
