@@ -4,11 +4,16 @@ from heedful.explain import html as html
 from heedful.explain import plot as plot
 from heedful.explain._attention_map import AttentionMap
 from heedful.explain._attention_map_of import attention_map
+from heedful.explain._faithfulness import faithfulness
+from heedful.explain._faithfulness_result import Faithfulness, FaithfulnessScores
 from heedful.explain._flow import flow
+from heedful.explain._gradient_times_input import gradient_times_input
 from heedful.explain._head_behaviour import HeadBehaviour, head_behaviour
+from heedful.explain._integrated_gradients import integrated_gradients
 from heedful.explain._layer_weights import LayerWeights
 from heedful.explain._norm_map import norm_map
 from heedful.explain._norm_weighted import norm_weighted
+from heedful.explain._permutation_importance import permutation_importance
 from heedful.explain._received import received_attention
 from heedful.explain._relevance import relevance
 from heedful.explain._relevance_map import relevance_map
@@ -16,18 +21,26 @@ from heedful.explain._rollout import rollout
 from heedful.explain._steer import steer
 from heedful.explain._tensorboard import TensorBoard
 from heedful.explain._watch import watch
+from heedful.explain._weight_randomization import WeightRandomization, weight_randomization
 
 __all__ = [
     "AttentionMap",
+    "Faithfulness",
+    "FaithfulnessScores",
     "HeadBehaviour",
     "LayerWeights",
     "TensorBoard",
+    "WeightRandomization",
     "attention_map",
+    "faithfulness",
     "flow",
+    "gradient_times_input",
     "head_behaviour",
     "html",
+    "integrated_gradients",
     "norm_map",
     "norm_weighted",
+    "permutation_importance",
     "plot",
     "received_attention",
     "relevance",
@@ -35,4 +48,5 @@ __all__ = [
     "rollout",
     "steer",
     "watch",
+    "weight_randomization",
 ]

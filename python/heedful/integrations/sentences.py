@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from heedful._checks import flag, named, size
-from heedful.integrations._sentence_modules import read_modules
+from heedful.integrations._sentence_modules import normalised, read_modules
+from heedful.integrations._sentence_similarity import SentenceSimilarity
 from heedful.integrations._sentence_tokenizer import read_json, read_tokenizer
 from heedful.layers import BertEncoder, bert_from_config
 from heedful.training import load_weights
@@ -114,6 +115,25 @@ class SentenceEncoder:
             raise TypeError(f"text must be a string: got {named(text)}")
         encoding = self._encodings([self._prompt + text])[0]
         return list(encoding.ids), list(encoding.tokens)
+
+    def similarity(self, text: str) -> SentenceSimilarity:
+        """A layer from the tokens of other texts to their similarity to this one.
+
+        ``encoder.similarity(question)(tokens, lengths=lengths)`` are the dot products of the
+        vectors that `encode` returns, for tokens (N, L), ``encoder.tokenizer.encode(text).ids``.
+        :mod:`heedful.explain` says which tokens they are made of.
+
+        Raises
+        ------
+        ValueError
+            A model whose vectors are not the mean over the tokens, normalised or not.
+        """
+        later = self._modules.later
+        if self._modules.mode != "mean" or later not in ([], [normalised]):
+            raise ValueError("similarity needs a model of mean pooling without later layers")
+        if self._prompt_tokens and not self._modules.include_prompt:
+            raise ValueError("similarity needs a model whose pooling includes the prompt")
+        return SentenceSimilarity(self.model, self.encode(text), bool(later))
 
     def _encodings(self, texts: list[str]) -> list[Any]:
         try:
