@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 import tracemalloc
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -283,6 +284,25 @@ def test_every_head_is_written_for_tensorboard() -> None:
     train(model, monitor)
     assert len(written) == 3 * 6 * 2
     assert written["0/entropy/1", 3] == monitor.history["0"]["entropy"][1][1]
+
+
+@pytest.mark.peer
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # of the two libraries
+def test_what_tensorboard_itself_reads_is_the_history(tmp_path: Path) -> None:
+    writers = pytest.importorskip("tensorboardX")
+    readers = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    with writers.SummaryWriter(str(tmp_path)) as writer:
+        monitor = AttentionMonitor(every=3, writer=writer)
+        train(classifier(), monitor)
+    events = readers.EventAccumulator(str(tmp_path), size_guidance={"scalars": 0})
+    events.Reload()
+    assert len(events.Tags()["scalars"]) == 6 * 2
+    for statistic, rows in monitor.history["0"].items():
+        for head, expected in enumerate(np.array(rows).T):
+            scalars = events.Scalars(f"0/{statistic}/{head}")
+            assert [one.step for one in scalars] == monitor.steps == [0, 3, 6]
+            np.testing.assert_array_equal([one.value for one in scalars], expected.astype("f"))
 
 
 # --- warnings
