@@ -72,7 +72,7 @@ class TileReader {
       : source_(source), heads_(heads) {
     const std::ptrdiff_t row =
         std::max<std::ptrdiff_t>(columns * element_size(source.view.type), 1);
-    distance_ = prefetch_distance / std::max<std::ptrdiff_t>(row, source.view.pages ? 64 : 256);
+    distance_ = prefetch_distance / std::max<std::ptrdiff_t>(row, 256);
     piece_keys_ = heads > 1 ? std::max<std::ptrdiff_t>(turn_bytes / row, 16)
                   : rereads ? std::max<std::ptrdiff_t>(distance_, 1)
                             : all_keys;
