@@ -30,6 +30,7 @@ import bench_span
 import bench_sparse
 import bench_threads
 import bench_top_k
+import bench_torch
 import bench_varlen
 
 from heedful.benchmark.topic import run_topics
@@ -59,6 +60,7 @@ TOPICS = [
     bench_normalizers.TOPIC,
     bench_penalties.TOPIC,
     bench_span.TOPIC,
+    bench_torch.TOPIC,
 ]
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import pkgutil
 import sys
 from collections.abc import Iterable, Iterator
@@ -26,8 +27,23 @@ PUBLIC = {
 # returned by functions, or used in annotations; never constructed directly
 RETURNED = {"heedful.AdditiveGradients", "heedful.layers.DecoderCache", "heedful.training.History"}
 ANNOTATED = {f"heedful.training.{name}" for name in ("Loss", "Optimizer", "Schedule")}
+
+
+def importable(package: str) -> bool:
+    """Whether the package of others that it integrates, if any, is installed."""
+    try:
+        importlib.import_module(package)
+    except ModuleNotFoundError as error:
+        if (error.name or "heedful").startswith("heedful"):
+            raise
+        return False
+    return True
+
+
 PACKAGES = [
-    module.name for module in pkgutil.walk_packages(heedful.__path__, "heedful.") if module.ispkg
+    module.name
+    for module in pkgutil.walk_packages(heedful.__path__, "heedful.")
+    if module.ispkg and importable(module.name)
 ]
 
 

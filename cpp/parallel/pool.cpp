@@ -16,7 +16,9 @@ using std::chrono::microseconds;
 using std::chrono::milliseconds;
 
 // How long a worker without a request spins before it sleeps: the next call often follows soon, and
-// waking up takes 10 to 50 µs.
+// waking up takes 10 to 50 µs. Where the last one did not, the next will hardly do so either, as in
+// a program whose other work is done by the threads of another library: there the worker sleeps
+// after kSpinBeforeYield.
 constexpr milliseconds kSpinLimit{2};
 // The first part of that, in which it does not yield: a program that calls in a loop calls again
 // sooner. After it, the worker yields in every iteration.
@@ -112,6 +114,8 @@ bool Pool::wait_until_left(WorkRequest& request, milliseconds timeout) {
 void Pool::run_worker(int number) noexcept {
   Affinity affinity = Affinity::of_worker(number);
   auto slice_start = Clock::now();
+  auto idle_since = slice_start;
+  bool soon = true;  // whether the next request is expected within kSpinLimit
   bool moved = false;
   auto lock = locked();
   for (;;) {
@@ -129,15 +133,18 @@ void Pool::run_worker(int number) noexcept {
       moved = false;
       const int thread = join(*request);
       lock.unlock();
+      soon = Clock::now() < idle_since + kSpinLimit;
       affinity.follow(request->affinity_);
       request->region_.run_on_worker(thread);
+      idle_since = Clock::now();
       lock = locked();
       leave(*request);
       continue;
     }
     moved = false;
     lock.unlock();
-    const bool found = spin(slice_start);
+    const bool found = spin(slice_start, soon ? Clock::duration(kSpinLimit) : kSpinBeforeYield);
+    if (!found) soon = false;  // unless the next request proves otherwise
     lock = locked();
     if (found || open_slots_ > 0) continue;
     --spinning_;
@@ -149,18 +156,18 @@ void Pool::run_worker(int number) noexcept {
   }
 }
 
-// Spins until a request is open or the spin limit is reached; returns whether one is open.
+// Spins until a request is open or the limit is reached; returns whether one is open.
 // `slice_start` is when the thread was last given its processor, as far as that is known. It yields
 // once when its time slice is over, and in every iteration after kSpinBeforeYield: if another
 // thread takes the processor then, processors are scarce, and the worker had better sleep.
-bool Pool::spin(Clock::time_point& slice_start) const {
+bool Pool::spin(Clock::time_point& slice_start, Clock::duration limit) const {
   const auto start = Clock::now();
   auto last = start;
   if (start > slice_start + kTimeSlice) {
     std::this_thread::yield();
     slice_start = last = Clock::now();
   }
-  for (const auto begin = last; last < begin + kSpinLimit;) {
+  for (const auto begin = last; last < begin + limit;) {
     for (int i = 0; i < 16; ++i) {
       spin_once();
       if (open_slots_.load(std::memory_order_relaxed) > 0) return true;

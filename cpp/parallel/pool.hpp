@@ -80,7 +80,7 @@ class Pool {
  private:
   std::unique_lock<std::mutex> locked();
   void run_worker(int number) noexcept;
-  bool spin(Clock::time_point& slice_start) const;
+  bool spin(Clock::time_point& slice_start, Clock::duration limit) const;
   WorkRequest* find_request();
   int join(WorkRequest& request);
   void leave(WorkRequest& request);

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from heedful._torch_tensors import is_tensor, refuse_unreadable, unreadable
+
 
 def named(value: object) -> str:
     """How an error message shows a value."""
@@ -177,17 +179,27 @@ def as_array(name: str, given: ArrayLike) -> np.ndarray[Any, Any]:
     """An array of any type; no copy where the argument is one already.
 
     Every array argument is converted here: a masked array, whose mask NumPy would drop, is
-    rejected, alone and within lists.
+    rejected, alone and within lists, and so is a tensor that would lose something.
     """
     if type(given) is np.ndarray:
         return given
     refuse_masked(name, given)
+    if is_tensor(given):
+        return _tensor_as_array(name, given)
     try:
         return np.asarray(given)
     except ValueError:
         if not isinstance(given, (list, tuple)):
             raise
         raise ValueError(f"{name} must be rectangular: got lists of different lengths") from None
+
+
+def _tensor_as_array(name: str, tensor: Any) -> np.ndarray[Any, Any]:
+    refuse_unreadable(name, tensor)
+    try:
+        return np.asarray(tensor)
+    except (RuntimeError, TypeError) as error:
+        raise unreadable(name, error) from None
 
 
 def refuse_masked(name: str, given: Any) -> None:

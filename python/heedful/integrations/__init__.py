@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from heedful.integrations import mpi, sentences
+    from heedful.integrations import mpi, sentences, torch
 
-__all__ = ["mpi", "sentences"]
+__all__ = ["mpi", "sentences", "torch"]
 
 
 def __getattr__(name: str) -> Any:

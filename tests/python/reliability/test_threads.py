@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import statistics
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -284,3 +286,16 @@ with heedful.num_threads(5):  # what is said is honoured all the same
 """,
         env={"OMP_NUM_THREADS": "4"},
     )
+
+
+def test_workers_sleep_between_calls_that_are_far_apart() -> None:
+    """Beside the threads of another library they would take the processors from them."""
+    x = np.random.default_rng(0).standard_normal((12, 256, 64), dtype=np.float32)
+    spent = []
+    with heedful.num_threads(2):
+        for _ in range(40):
+            heedful.attention(x, x, x)
+            start = time.process_time()
+            time.sleep(0.005)
+            spent.append(time.process_time() - start)
+    assert statistics.mean(spent[5:]) < 0.6e-3  # they would spin for up to 2 ms
