@@ -229,6 +229,18 @@ CASES = [
     C("window_beside_the_keys", {"window": (2, 2), "align": 1000}, Lq=17, Lk=65, D=16, Dv=12),
     C("window_at_the_end", {"window": (300, 7), "align": "lower_right"}, B=(1,), H=1, Lq=97,
       Lk=601, D=16, Dv=12),
+    # without the key at the query's own position
+    C("self_excluded", {"exclude_self": True}, H=3, Lq=65, Lk=65, D=16, Dv=12),
+    C("self_excluded_past_tiles", {"exclude_self": True, "align": 250}, B=(1,), H=2, Hkv=1, Lq=101,
+      Lk=401, D=16, Dv=12),
+    C("self_excluded_causal", {**CAUSAL_AT_THE_END, "exclude_self": True}, mask="B1QK",
+      density=0.9, Lq=33, Lk=97, D=16, Dv=12),
+    C("self_excluded_of_one", {"exclude_self": True, "window": (0, 0)}, sink=True, H=2, Lq=33,
+      Lk=33, D=16, Dv=12),
+    C("self_excluded_decode_split", {"exclude_self": True, "align": 517}, B=(1,), H=4, Hkv=1, Lq=1,
+      Lk=1031, D=8, Dv=4),
+    C("self_excluded_top_k", {"exclude_self": True, "top_k": 7}, bias="HQK", Lq=65, Lk=65, D=16,
+      Dv=12),
     # ALiBi
     C("alibi", {"causal": True}, alibi="H", H=3, Lq=65, Lk=65, D=16, Dv=12),
     C("alibi_per_item", {"align": "lower_right"}, alibi="BH", B=(3,), H=2, Lq=33, Lk=97, D=16,
@@ -270,8 +282,8 @@ CASES = [
     C("top_k_bias_queries", {"top_k": 5}, bias="BHQ1", sink=True, sink_level=5, B=(3,), Lq=25,
       Lk=65, D=8, Dv=9),
     C("top_k_with_everything",
-      {**CAUSAL_AT_THE_END, **DROPOUT, **LENGTHS, "window": (40, None), "softcap": 3.0,
-       "scale": 0.4, "top_k": 11},
+      {**CAUSAL_AT_THE_END, **DROPOUT, **LENGTHS, "window": (40, None), "exclude_self": True,
+       "softcap": 3.0, "scale": 0.4, "top_k": 11},
       B=(4,), H=4, Hkv=2, Lq=33, Lk=97, D=13, Dv=9, mask="B1QK", density=0.9, bias="1HQK",
       bias_density=0.9, alibi="BH", sink=True),
     # noise and dropout of keys
@@ -303,8 +315,8 @@ CASES = [
       sink=True),
     # all together
     C("everything",
-      {**CAUSAL_AT_THE_END, **DROPOUT, **LENGTHS, "window": (40, None), "softcap": 3.0,
-       "scale": 0.4},
+      {**CAUSAL_AT_THE_END, **DROPOUT, **LENGTHS, "window": (40, None), "exclude_self": True,
+       "softcap": 3.0, "scale": 0.4},
       B=(4,), H=4, Hkv=2, Lq=33, Lk=97, D=13, Dv=9, mask="B1QK", density=0.9, bias="1HQK",
       bias_density=0.9, alibi="BH", sink=True),
 ]  # fmt: skip

@@ -80,6 +80,7 @@ def steps(
     block_mask: Any = None,
     causal: bool = False,
     window: tuple[int | None, int | None] | None = None,
+    exclude_self: bool = False,
     align: Any = None,
     q_lengths: ArrayLike | None = None,
     kv_lengths: ArrayLike | None = None,
@@ -125,6 +126,8 @@ def steps(
         allowed = allowed & (j >= p - left)
     if right is not None:
         allowed = allowed & (j <= p + right)
+    if exclude_self:
+        allowed = allowed & (j != p)
     if mask is not None:
         allowed = allowed & mask
     if block_mask is not None:

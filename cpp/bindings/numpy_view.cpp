@@ -222,6 +222,7 @@ AttentionArguments::AttentionArguments(const py::tuple& geometry, Arguments& arg
   problem.depth = length(query, 1);
   problem.left = integer(3);
   problem.right = integer(4);
+  problem.exclude_self = py::object(geometry[5]).is(py::bool_(true));
   read_items(arguments.array_or_none(), {0, batch.rows(query), 0, batch.rows(key), integer(2)});
   problem.scale = arguments.number();
   problem.softcap = arguments.number();

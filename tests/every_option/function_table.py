@@ -76,8 +76,8 @@ BLOCKS_BAD: Bad = [
 GOOD: dict[str, Any] = {
     "mask": rng.random((5, 7)) < 0.6, "bias": rng.standard_normal((5, 7)), "causal": True,
     "block_mask": BLOCKS, "return_skipped": True,
-    "window": (2, 1), "align": 1, "q_lengths": [5, 2], "kv_lengths": [7, 3], "top_k": 2,
-    "normalizer": "entmax15",
+    "window": (2, 1), "exclude_self": True, "align": 1, "q_lengths": [5, 2], "kv_lengths": [7, 3],
+    "top_k": 2, "normalizer": "entmax15",
     "scale": 0.1, "softcap": 0.5, "alibi_slopes": np.linspace(0.1, 1, 4),
     "sink": np.linspace(0.1, 1, 4),
     "dropout_p": 0.5, "key_dropout_p": 0.5, "gumbel_temperature": 0.5,
@@ -92,7 +92,8 @@ BAD: dict[str, Bad] = {
     "key": numeric(K, (2, 2, 7, 7), (7,), (2, 3, 7, 6)),
     "value": numeric(VALUE, (2, 2, 8, 3), (7,), (2, 3, 7, 3)),
     "block_mask": BLOCKS_BAD, "min_weight": BELOW_ONE, "return_skipped": FLAG,
-    "mask": MASK_BAD, "bias": BIAS_BAD, "causal": FLAG, "window": WINDOW_BAD, "align": ALIGN_BAD,
+    "mask": MASK_BAD, "bias": BIAS_BAD, "causal": FLAG, "window": WINDOW_BAD,
+    "exclude_self": FLAG, "align": ALIGN_BAD,
     "q_lengths": lengths(5), "kv_lengths": lengths(7), "top_k": [*SIZE, (8, V)],
     "normalizer": NORMALIZER_BAD,
     "scale": FINITE, "softcap": POSITIVE,
@@ -106,7 +107,8 @@ BAD: dict[str, Bad] = {
     "dlse": numeric(LSE, (2, 4, 6)),
     "rows": [([0.5], T), ("a", T), ([[0]], V), (np.ones(5, bool), T)], "average_heads": FLAG,
 }  # fmt: skip
-DIAGONAL = {"causal": {"align": 0}, "window": {"align": 0}, "align": {"causal": True, "align": 0},
+DIAGONAL = {"causal": {"align": 0}, "window": {"align": 0},
+            "exclude_self": {"align": 0}, "align": {"causal": True, "align": 0},
             "alibi_slopes": {"align": 0}, "rng": {"dropout_p": 0.5},
             "gumbel_temperature": {"rng": 1}}  # fmt: skip
 

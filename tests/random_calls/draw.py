@@ -50,8 +50,10 @@ def random_calls(draw: st.DrawFn) -> RandomCall:
     if draw(one_of(False, False, True)):
         edges = one_of(None, 0, 1, 5, 40, 10**18)
         plain["window"] = (draw(edges), draw(edges))
+    if draw(one_of(*[False] * 4, True)):
+        plain["exclude_self"] = True
     alibi = draw(one_of("", "", "", "H", "BH"))
-    if causal or "window" in plain or alibi:
+    if causal or "window" in plain or "exclude_self" in plain or alibi:
         align = draw(one_of("upper_left", "lower_right", 0, 3, -4, 97, "each"))
         plain["align"] = align
         if align == "each":
@@ -124,6 +126,8 @@ def random_packed(draw: st.DrawFn) -> RandomPacked:
     if draw(st.booleans()):
         edges = one_of(None, 0, 3, 40, 2**62)
         plain["window"] = (draw(edges), draw(edges))
+    if draw(one_of(False, False, True)):
+        plain["exclude_self"] = True
     for name, values in (("scale", SCALES), ("softcap", SOFTCAPS)):
         if (value := draw(one_of(*values))) is not None:
             plain[name] = value

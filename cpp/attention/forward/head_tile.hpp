@@ -35,7 +35,8 @@ class HeadTile {
     for_rows([&](std::ptrdiff_t r, Row row) {
       const KeyRange visible = visible_keys(problem_, item(), row.query);
       bool row_visible = visible.begin < tile_.end && visible.end > tile_.begin;
-      head_.partial |= visible.begin > tile_.begin || visible.end < tile_.end;
+      head_.partial |= visible.begin > tile_.begin || visible.end < tile_.end ||
+                       excluded_key(problem_, item(), row.query, tile_) >= 0;
       if (problem_.has_masks()) {
         bool any_hidden = false;
         row_visible &= mask_row(problem_, head_.task.item, row.head, row.query, tile_,

@@ -33,6 +33,7 @@ struct Problem {
   double softcap = 0;         // 0: none
   std::ptrdiff_t left = -1;   // keys j ≥ i + offset − left; −1: no limit
   std::ptrdiff_t right = -1;  // keys j ≤ i + offset + right; −1: no limit; causal is 0
+  bool exclude_self = false;  // key i + offset is hidden from query i
   std::ptrdiff_t top_k = 0;   // how many keys a query attends to; 0: no limit. Only for top_k/
   TensorView mask;            // boolean, true: may attend
   TensorView bias;            // added to the capped scores; −∞ hides a key as a mask does
@@ -109,6 +110,14 @@ inline KeyRange visible_keys(const Problem& problem, const Item& item, std::ptrd
     range.end = std::clamp<std::ptrdiff_t>(position + problem.right + 1, 0, item.keys);
   }
   return range;
+}
+
+// The key at query i's own position, if it is hidden from it and among `keys`; otherwise −1.
+inline std::ptrdiff_t excluded_key(const Problem& problem, const Item& item, std::ptrdiff_t query,
+                                   KeyRange keys) {
+  const std::ptrdiff_t position = query + item.offset;
+  const bool excluded = problem.exclude_self && position >= keys.begin && position < keys.end;
+  return excluded ? position : -1;
 }
 
 }  // namespace heedful

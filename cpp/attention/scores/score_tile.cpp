@@ -104,6 +104,25 @@ void hide_outside(const Panel<T>& panel, KeyRange keys, T* scores) {
   }
 }
 
+// Whether some lane's own position is among the keys, and hidden from it.
+template <class T>
+bool excludes_self(const Problem& problem, const Item& item, const Panel<T>& panel, KeyRange keys) {
+  if (!problem.exclude_self) return false;
+  for (int lane = 0; lane < panel.count; ++lane) {
+    if (excluded_key(problem, item, panel.query[lane], keys) >= 0) return true;
+  }
+  return false;
+}
+
+template <class T>
+void hide_self(const Problem& problem, const Item& item, const Panel<T>& panel, KeyRange keys,
+               T* scores) {
+  for (int lane = 0; lane < panel.lanes(); ++lane) {
+    const std::ptrdiff_t key = excluded_key(problem, item, panel.query[lane], keys);
+    if (key >= 0) scores[(key - keys.begin) * panel.lanes() + lane] = minus_infinity<T>;
+  }
+}
+
 }  // namespace
 
 template <class T>
@@ -115,8 +134,10 @@ TilePlan<T> plan_tile(const Problem& problem, std::ptrdiff_t item, const Panel<T
   plan.mask = mask_tile(problem, item, panel, keys, mask_buffer);
   plan.keys = plan.mask.keys;
   plan.outside = plan.keys.begin < panel.all.begin || plan.keys.end > panel.all.end;
+  plan.excludes_self = excludes_self(problem, problem.items[item], panel, plan.keys);
   plan.changes = rule.caps() || problem.alibi_slopes || problem.gumbel_temperature > 0 ||
-                 plan.mask.changes() || plan.outside || problem.key_dropout_p > 0;
+                 plan.mask.changes() || plan.outside || plan.excludes_self ||
+                 problem.key_dropout_p > 0;
   return plan;
 }
 
@@ -126,11 +147,12 @@ ScoreTile<T> finish_tile(const Problem& problem, std::ptrdiff_t item, const Pane
                          const ScoreBuffers<T>& buffers) {
   const KeyRange keys = plan.keys;
   const bool drops_keys = problem.key_dropout_p > 0;
-  bool partial = plan.outside || plan.mask.any_hidden || drops_keys;
+  const bool hides_later = plan.outside || plan.excludes_self || drops_keys;
+  bool partial = hides_later || plan.mask.any_hidden;
   if (plan.changes) {
     const int lanes = panel.lanes();
     // add_mask computes the maximum in its pass, if nothing is hidden after it
-    const bool maximum_updated = plan.mask.changes() && !plan.outside && !drops_keys;
+    const bool maximum_updated = plan.mask.changes() && !hides_later;
     if (rule.caps())
       apply_cap(problem, rule, buffers.scores, keys.size() * lanes, buffers.cap_derivative);
     if (problem.alibi_slopes) subtract_slopes(problem, item, panel, keys, rule, buffers.scores);
@@ -141,6 +163,7 @@ ScoreTile<T> finish_tile(const Problem& problem, std::ptrdiff_t item, const Pane
                           maximum_updated ? buffers.maximum : nullptr);
     }
     if (plan.outside) hide_outside(panel, keys, buffers.scores);
+    if (plan.excludes_self) hide_self(problem, problem.items[item], panel, keys, buffers.scores);
     if (drops_keys) drop_keys(problem, item, panel, keys, buffers.scores);
     if (buffers.maximum && !maximum_updated)
       update_maximum(buffers.scores, lanes, keys.size(), buffers.maximum);
@@ -185,6 +208,8 @@ void score_row(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head,
   const std::ptrdiff_t end = std::clamp(visible.end, keys.begin, keys.end) - keys.begin;
   std::fill(scores, scores + begin, minus_infinity<T>);
   std::fill(scores + std::max(begin, end), scores + count, minus_infinity<T>);
+  const std::ptrdiff_t own = excluded_key(problem, problem.items[item], query, keys);
+  if (own >= 0) scores[own - keys.begin] = minus_infinity<T>;
   if (problem.key_dropout_p > 0) drop_keys(problem, item, head, query, keys, scores);
 }
 

@@ -40,8 +40,9 @@ template <class T>
 struct TilePlan {
   KeyRange keys{0, 0};  // the keys to be computed
   MaskTile<T> mask;
-  bool outside = false;  // some of them are outside some lane's range
-  bool changes = false;  // scores differ from the products, whose maximum is then not needed
+  bool outside = false;        // some of them are outside some lane's range
+  bool excludes_self = false;  // one of them is at the own position of a lane that may not see it
+  bool changes = false;        // scores differ from the products, whose maximum is then not needed
 };
 
 template <class T>

@@ -18,6 +18,7 @@ geometry  the layout of the arrays and the positions of the queries, in a tuple:
                        item)
          left          keys j ≥ i + offset − left are seen; −1: no limit
          right         keys j ≤ i + offset + right are seen; −1: no limit (causal is right = 0)
+         exclude_self  key j = i + offset is not seen
 items    int64 (B, 5) or None: first query row, number of query rows, first key row, number of key
          rows, offset of the diagonal, for each item. None: all rows of every item, with the
          diagonal at `offset`.
@@ -46,7 +47,7 @@ from numpy.typing import NDArray
 
 Array: TypeAlias = NDArray[Any]
 BlockMask: TypeAlias = tuple[NDArray[np.int32], NDArray[np.bool_], int, int, float]
-Geometry: TypeAlias = tuple[tuple[int, ...], bool, int, int, int]
+Geometry: TypeAlias = tuple[tuple[int, ...], bool, int, int, int, bool]
 
 def show_build() -> dict[str, str]: ...
 def force_bfloat16(way: str) -> str:

@@ -67,6 +67,7 @@ def additive_attention(
     min_weight: float = 0.0,
     causal: bool = False,
     window: Window = None,
+    exclude_self: bool = False,
     align: Align = None,
     q_lengths: ArrayLike | None = None,
     kv_lengths: ArrayLike | None = None,
@@ -102,7 +103,7 @@ def additive_attention(
         to the type that is computed in, and reduced where a score would not be finite in it.
     mask, bias, block_mask, min_weight
         As in :func:`attention`.
-    causal, window, align, q_lengths, kv_lengths, alibi_slopes, sink
+    causal, window, exclude_self, align, q_lengths, kv_lengths, alibi_slopes, sink
         As in :func:`attention`. Scale and softcap are for dot products; here `weight` is the scale.
     dropout_p, key_dropout_p, gumbel_temperature, rng, layout, out, return_lse, return_weights
         As in :func:`attention`.
@@ -137,9 +138,9 @@ def additive_attention(
     """
     return_lse, return_weights = check_returned(return_lse, return_weights)
     call = check_call(
-        query, key, value, mask, bias, block_mask, min_weight, causal, window, align, q_lengths,
-        kv_lengths, None, "softmax", 1.0, None, alibi_slopes, sink, dropout_p, key_dropout_p,
-        gumbel_temperature, rng, layout,
+        query, key, value, mask, bias, block_mask, min_weight, causal, window, exclude_self, align,
+        q_lengths, kv_lengths, None, "softmax", 1.0, None, alibi_slopes, sink, dropout_p,
+        key_dropout_p, gumbel_temperature, rng, layout,
     )  # fmt: skip
     result = forward(call, out, return_weights, *_compiled(check_weight(weight, call, out)))
     return returned(call, result, return_lse, return_weights)
@@ -157,6 +158,7 @@ def additive_attention_vjp(
     min_weight: float = 0.0,
     causal: bool = False,
     window: Window = None,
+    exclude_self: bool = False,
     align: Align = None,
     q_lengths: ArrayLike | None = None,
     kv_lengths: ArrayLike | None = None,
@@ -206,9 +208,9 @@ def additive_attention_vjp(
     """
     return_lse, return_weights = check_returned(return_lse, return_weights)
     call = check_call(
-        query, key, value, mask, bias, block_mask, min_weight, causal, window, align, q_lengths,
-        kv_lengths, None, "softmax", 1.0, None, alibi_slopes, sink, dropout_p, key_dropout_p,
-        gumbel_temperature, rng, layout,
+        query, key, value, mask, bias, block_mask, min_weight, causal, window, exclude_self, align,
+        q_lengths, kv_lengths, None, "softmax", 1.0, None, alibi_slopes, sink, dropout_p,
+        key_dropout_p, gumbel_temperature, rng, layout,
     )  # fmt: skip
     checked = check_weight(weight, call, out)
     result = forward_for_gradients(call, out, return_weights, *_compiled(checked))

@@ -52,6 +52,7 @@ def attention(
     min_weight: float = 0.0,
     causal: bool = False,
     window: Window = None,
+    exclude_self: bool = False,
     align: Align = None,
     q_lengths: ArrayLike | None = None,
     kv_lengths: ArrayLike | None = None,
@@ -112,6 +113,10 @@ def attention(
         Query i sees the keys j ≤ p, its own position p = i + offset among the keys, see `align`.
     window : (left, right), optional
         Query i sees the keys p − left ≤ j ≤ p + right. Either may be None: no limit on that side.
+    exclude_self : bool, default False
+        Query i does not see the key j = p at its own position, see `align`: each row is then a
+        mean of the others alone, as leave-one-out needs it. No mask is built, and blocks of keys
+        that no own position lies in cost nothing.
     align : {"upper_left", "lower_right"}, int or array_like of int (B…), optional
         The position of the queries among the keys::
 
@@ -122,8 +127,8 @@ def attention(
 
         "lower_right" uses each item's own lengths. An integer, or one for each item, is the offset
         itself: the number of keys before the first query, of any sign and size. None is offset 0,
-        and an error where Lq ≠ Lk and `causal`, `window` or `alibi_slopes` depends on it. Where
-        none of them is given, align is ignored.
+        and an error where Lq ≠ Lk and `causal`, `window`, `exclude_self` or `alibi_slopes` depends
+        on it. Where none of them is given, align is ignored.
     q_lengths, kv_lengths : array_like of int (B…), optional
         How many queries and keys of each item are valid, counted from the first. A single number
         where there are no leading axes.
@@ -285,6 +290,14 @@ def attention(
            [0., 1., 0.],
            [0., 0., 1.]], dtype=float32)
 
+    Each value as the others predict it, of similar keys:
+
+    >>> key, value = [[0.0], [0.1], [3.0], [3.1]], [[1.0], [2.0], [7.0], [8.0]]
+    >>> heedful.attention(key, key, value, exclude_self=True, scale=5.0, bias=[
+    ...     -2.5 * row[0] ** 2 for row in key
+    ... ]).ravel().round(3)
+    array([2., 1., 8., 7.])
+
     Two items of different length, four query heads that share two key heads:
 
     >>> rng = np.random.default_rng(0)
@@ -295,8 +308,8 @@ def attention(
     ((2, 4, 5, 8), (2, 4, 5))
     """
     call = check_call(
-        query, key, value, mask, bias, block_mask, min_weight, causal, window, align, q_lengths,
-        kv_lengths, top_k, normalizer, scale, softcap, alibi_slopes, sink, dropout_p,
+        query, key, value, mask, bias, block_mask, min_weight, causal, window, exclude_self, align,
+        q_lengths, kv_lengths, top_k, normalizer, scale, softcap, alibi_slopes, sink, dropout_p,
         key_dropout_p, gumbel_temperature, rng, layout,
     )  # fmt: skip
     if return_lse is return_weights is return_skipped is False:

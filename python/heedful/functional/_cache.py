@@ -234,6 +234,7 @@ class KVCache(CacheItems):
         bias: ArrayLike | None = None,
         causal: bool = False,
         window: Window = None,
+        exclude_self: bool = False,
         align: Align = None,
         q_lengths: ArrayLike | None = None,
         scale: float | None = None,
@@ -257,7 +258,9 @@ class KVCache(CacheItems):
         query_of_sinks : array_like, like query, optional
             The queries as the sinks of :class:`SinksAndWindow` see them, if they differ: rotated by
             its `positions`.
-        mask, bias, causal, window, q_lengths, scale, softcap, alibi_slopes, sink, layout, out
+        mask, bias, causal, window, exclude_self, q_lengths, scale, softcap, alibi_slopes, sink
+            As in :func:`attention`.
+        layout, out
             As in :func:`attention`.
         return_lse, return_weights
             As in :func:`attention`. Weights of a paged cache and of int8 are computed from a copy
@@ -276,6 +279,7 @@ class KVCache(CacheItems):
         query, query_of_sinks = check_query(store, self.policy, query, query_of_sinks, layout)
         options: dict[str, Any] = {
             "mask": mask, "bias": bias, "causal": causal, "window": window,
+            "exclude_self": exclude_self,
             "align": "lower_right" if align is None else align, "q_lengths": q_lengths,
             "scale": scale, "softcap": softcap, "alibi_slopes": alibi_slopes, "sink": sink,
             "layout": layout, "out": out, "return_lse": flag("return_lse", return_lse),

@@ -88,6 +88,7 @@ def check_call(
     min_weight: Any = 0.0,
     causal: Any = False,
     window: Any = None,
+    exclude_self: Any = False,
     align: Any = None,
     q_lengths: Any = None,
     kv_lengths: Any = None,
@@ -114,7 +115,7 @@ def check_call(
         value = key[..., :0] if key.ndim else key
     # in the order of _options
     arrays = query, key, value, mask, bias, alibi_slopes, sink
-    values = causal, window, align, top_k, layout, starts is not None
+    values = causal, window, exclude_self, align, top_k, layout, starts is not None
     plan = plans.get(native.describe(arrays, values))
     if plan is None:  # otherwise they are arrays already
         plan, arrays = find_plan(arrays, values, names)

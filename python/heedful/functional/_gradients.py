@@ -62,6 +62,7 @@ def attention_vjp(
     min_weight: float = 0.0,
     causal: bool = False,
     window: Window = None,
+    exclude_self: bool = False,
     align: Align = None,
     q_lengths: ArrayLike | None = None,
     kv_lengths: ArrayLike | None = None,
@@ -153,8 +154,8 @@ def attention_vjp(
     """
     return_lse, return_weights = check_returned(return_lse, return_weights)
     call = check_call(
-        query, key, value, mask, bias, block_mask, min_weight, causal, window, align, q_lengths,
-        kv_lengths, top_k, normalizer, scale, softcap, alibi_slopes, sink, dropout_p,
+        query, key, value, mask, bias, block_mask, min_weight, causal, window, exclude_self, align,
+        q_lengths, kv_lengths, top_k, normalizer, scale, softcap, alibi_slopes, sink, dropout_p,
         key_dropout_p, gumbel_temperature, rng, layout,
     )  # fmt: skip
     refuse_lse(call.normalizer, return_lse)
@@ -179,6 +180,7 @@ def attention_backward(
     min_weight: float = 0.0,
     causal: bool = False,
     window: Window = None,
+    exclude_self: bool = False,
     align: Align = None,
     q_lengths: ArrayLike | None = None,
     kv_lengths: ArrayLike | None = None,
@@ -260,8 +262,8 @@ def attention_backward(
            [ 0.3128,  0.3128]])
     """
     call = check_call(
-        query, key, value, mask, bias, block_mask, min_weight, causal, window, align, q_lengths,
-        kv_lengths, top_k, "softmax", scale, softcap, alibi_slopes, sink, dropout_p,
+        query, key, value, mask, bias, block_mask, min_weight, causal, window, exclude_self, align,
+        q_lengths, kv_lengths, top_k, "softmax", scale, softcap, alibi_slopes, sink, dropout_p,
         key_dropout_p, gumbel_temperature, rng, layout,
     )  # fmt: skip
     check_same_seed(call.is_random, rng)

@@ -105,7 +105,8 @@ class HeavyHittersStore(CacheStore):
     ) -> tuple[CacheStore, Any]:
         refuse(
             "HeavyHitters", options,
-            "mask", "bias", "window", "alibi_slopes", "q_lengths", "return_weights",
+            "mask", "bias", "window", "exclude_self", "alibi_slopes", "q_lengths",
+            "return_weights",
         )  # fmt: skip
         axis = 1 if options["layout"] == "blhd" else 2
         rows = query.shape[axis]

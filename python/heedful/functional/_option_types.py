@@ -34,6 +34,7 @@ class PositionOptions(TypedDict, total=False):
     min_weight: float
     causal: bool
     window: Window
+    exclude_self: bool
     align: Align
     q_lengths: ArrayLike | None
     kv_lengths: ArrayLike | None

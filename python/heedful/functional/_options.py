@@ -56,6 +56,7 @@ OPTIONS = (
     Option("min_weight", 0.0, "call", "float, default 0", ("attention_scores", *_PAGED)),
     Option("causal", False, "value", "bool, default False"),
     Option("window", None, "value", "(left, right)"),
+    Option("exclude_self", False, "value", "bool, default False"),
     Option("align", None, "value", '{"upper_left", "lower_right"}, int or array_like of int'),
     Option("q_lengths", None, "call", "array_like of int"),
     Option("kv_lengths", None, "call", "array_like of int", _PAGED),

@@ -43,6 +43,7 @@ def attention_paged(
     bias: ArrayLike | None = None,
     causal: bool = False,
     window: Window = None,
+    exclude_self: bool = False,
     align: Align = None,
     q_lengths: ArrayLike | None = None,
     scale: float | None = None,
@@ -90,7 +91,9 @@ def attention_paged(
         Likewise.
     align : {"upper_left", "lower_right"}, int or array_like of int (B,), optional
         As in :func:`attention`, but None is "lower_right": the queries are the last rows.
-    causal, window, q_lengths, scale, softcap, alibi_slopes, sink, layout, out, return_lse
+    causal, window, exclude_self, q_lengths, scale, softcap, alibi_slopes, sink
+        As in :func:`attention`.
+    layout, out, return_lse
         As in :func:`attention`. `layout` is that of query and out.
 
     Returns
@@ -155,6 +158,7 @@ def attention_paged(
     _check_together(query, query.shape[-2 if by_rows else -3], key, value)
     options: dict[str, Any] = {
         "mask": mask, "bias": bias, "causal": causal, "window": window,
+        "exclude_self": exclude_self,
         "align": "lower_right" if align is None else align, "q_lengths": q_lengths,
         "kv_lengths": kv_lengths, "scale": scale, "softcap": softcap,
         "alibi_slopes": alibi_slopes, "sink": sink, "layout": layout,

@@ -48,6 +48,7 @@ def attention_penalty(
     block_mask: BlockMask | None = None,
     causal: bool = False,
     window: Window = None,
+    exclude_self: bool = False,
     align: Align = None,
     q_lengths: ArrayLike | None = None,
     kv_lengths: ArrayLike | None = None,
@@ -147,9 +148,9 @@ def attention_penalty(
             f"got kind={kind!r} {'without' if target is None else 'with'} a target"
         )
     call = check_call(
-        query, key, NO_VALUE, mask, bias, block_mask, 0.0, causal, window, align, q_lengths,
-        kv_lengths, None, "softmax", scale, softcap, alibi_slopes, None, 0.0, 0.0, None, None,
-        layout,
+        query, key, NO_VALUE, mask, bias, block_mask, 0.0, causal, window, exclude_self, align,
+        q_lengths, kv_lengths, None, "softmax", scale, softcap, alibi_slopes, None, 0.0, 0.0, None,
+        None, layout,
     )  # fmt: skip
     wanted = None if target is None else Target(call, target)
     lse = lse_of_rows(call, None)

@@ -39,6 +39,7 @@ class Geometry(NamedTuple):
     offset: int
     left: int  # −1: no limit
     right: int
+    exclude_self: bool  # whether the key at a query's own position is hidden from it
 
 
 class Target(NamedTuple):
@@ -58,7 +59,7 @@ class Plan:
         query, key, value = arrays[:3]
         options = dict(zip(ARRAY_NAMES[3:], arrays[3:], strict=True))
         bias, sink = options["bias"], options["sink"]
-        causal, window, align, top_k, layout, packed = values
+        causal, window, exclude_self, align, top_k, layout, packed = values
         length_first = check_layout(layout)
         types = types_together(query, key, value, names)
         if packed:
@@ -68,12 +69,16 @@ class Plan:
         self.computing = computing_type(self.dtype)
         self.scale = 1.0 / math.sqrt(axes.depth) if axes.depth else 1.0
         self.top_k = check_top_k(top_k, axes.key_length)
-        self.diagonal = check_diagonal(causal, window, align, options["alibi_slopes"] is not None)
+        self.diagonal = check_diagonal(
+            causal, window, exclude_self, align, options["alibi_slopes"] is not None
+        )
         self.by_item = self.diagonal.by_item
         offset = 0
         if not packed:
             offset = check_offset(self.diagonal, axes.query_length, axes.key_length)
-        self.geometry = Geometry(axes.batch, length_first, offset, *self.diagonal.limits)
+        self.geometry = Geometry(
+            axes.batch, length_first, offset, *self.diagonal.limits, bool(exclude_self)
+        )
         for option in ARRAYS:
             if option.check is not None and options[option.name] is not None:
                 option.check(options[option.name], axes)

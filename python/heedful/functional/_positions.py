@@ -26,7 +26,7 @@ Items: TypeAlias = NDArray[np.int64]  # (B, 5), see the stub of the compiled fun
 
 
 class Diagonal(NamedTuple):
-    """Causal, window and align, before any length is known."""
+    """Causal, window, exclude_self and align, before any length is known."""
 
     used: str  # the first argument that depends on the positions of the queries, or ""
     align: str | int | NDArray[Any] | None
@@ -124,18 +124,25 @@ def unaligned_error(used: str, where: str) -> ValueError:
     )
 
 
-def first_use_of_diagonal(causal: bool, left: int | None, right: int | None, alibi: bool) -> str:
+def first_use_of_diagonal(
+    causal: bool, left: int | None, right: int | None, exclude_self: bool, alibi: bool
+) -> str:
     if causal:
         return "causal"
     if left is not None or right is not None:
         return "window"
+    if exclude_self:
+        return "exclude_self"
     return "alibi_slopes" if alibi else ""
 
 
-def check_diagonal(causal: Any, window: Any, align: Any, alibi: bool) -> Diagonal:
+def check_diagonal(
+    causal: Any, window: Any, exclude_self: Any, align: Any, alibi: bool
+) -> Diagonal:
     causal = flag("causal", causal)
     left, right = check_window(window)
-    used = first_use_of_diagonal(causal, left, right, alibi)
+    exclude_self = flag("exclude_self", exclude_self)
+    used = first_use_of_diagonal(causal, left, right, exclude_self, alibi)
     return Diagonal(used, check_align(align), left, 0 if causal else right)
 
 

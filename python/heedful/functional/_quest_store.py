@@ -12,7 +12,9 @@ from heedful.functional._dtypes import FLOAT32, Array, DType
 from heedful.functional._paged_store import PagedStore
 from heedful.functional._pages import Pages, attend_to_pages
 
-_ALL_PAGES = ("mask", "bias", "window", "alibi_slopes", "sink", "q_lengths", "return_weights")
+_ALL_PAGES = (
+    "mask", "bias", "window", "exclude_self", "alibi_slopes", "sink", "q_lengths", "return_weights",
+)  # fmt: skip
 
 
 class QuestStore(PagedStore):

@@ -54,6 +54,7 @@ def attention_varlen(
     min_weight: float = 0.0,
     causal: bool = False,
     window: Window = None,
+    exclude_self: bool = False,
     align: Align = None,
     q_lengths: ArrayLike | None = None,
     kv_lengths: ArrayLike | None = None,
@@ -90,7 +91,7 @@ def attention_varlen(
         then checked. Tokens after the last sequence belong to none: their output is 0.
     align : {"upper_left", "lower_right"}, int or array_like of int (n,), optional
         As in :func:`attention`, with each sequence's own lengths. None needs as many queries as
-        keys in every sequence where `causal`, `window` or `alibi_slopes` is used.
+        keys in every sequence where `causal`, `window`, `exclude_self` or `alibi_slopes` is used.
     q_lengths, kv_lengths : array_like of int, (n,), optional
         How many queries and keys of each sequence are valid, counted from the first.
     alibi_slopes : array_like, (H,) or (n, H), optional
@@ -99,7 +100,7 @@ def attention_varlen(
         as the longest one. Its leading axes broadcast to (n, H).
     normalizer : {"softmax", "entmax15", "sparsemax"}, float or array_like, (H,)
         As in :func:`attention`.
-    min_weight, causal, window, top_k, scale, softcap, sink, out, return_lse
+    min_weight, causal, window, exclude_self, top_k, scale, softcap, sink, out, return_lse
         As in :func:`attention`. There is no mask, no bias and no return_weights.
     dropout_p, key_dropout_p, gumbel_temperature, rng
         As in :func:`attention`. Dropout and noise are keyed by the sequence and the positions in
@@ -130,10 +131,9 @@ def attention_varlen(
     """
     return_lse = flag("return_lse", return_lse)
     call = check_call(
-        query, key, value, None, None, block_mask, min_weight, causal, window, align, q_lengths,
-        kv_lengths, top_k, normalizer, scale, softcap, alibi_slopes, sink, dropout_p,
-        key_dropout_p, gumbel_temperature, rng, "blhd",
-        (cu_seqlens_q, cu_seqlens_k),
+        query, key, value, None, None, block_mask, min_weight, causal, window, exclude_self, align,
+        q_lengths, kv_lengths, top_k, normalizer, scale, softcap, alibi_slopes, sink, dropout_p,
+        key_dropout_p, gumbel_temperature, rng, "blhd", (cu_seqlens_q, cu_seqlens_k),
     )  # fmt: skip
     if not return_lse:
         return forward_alone(call, out)
@@ -174,6 +174,7 @@ def attention_varlen_vjp(
     min_weight: float = 0.0,
     causal: bool = False,
     window: Window = None,
+    exclude_self: bool = False,
     align: Align = None,
     q_lengths: ArrayLike | None = None,
     kv_lengths: ArrayLike | None = None,
@@ -227,10 +228,9 @@ def attention_varlen_vjp(
     """
     return_lse = flag("return_lse", return_lse)
     call = check_call(
-        query, key, value, None, None, block_mask, min_weight, causal, window, align, q_lengths,
-        kv_lengths, top_k, normalizer, scale, softcap, alibi_slopes, sink, dropout_p,
-        key_dropout_p, gumbel_temperature, rng, "blhd",
-        (cu_seqlens_q, cu_seqlens_k),
+        query, key, value, None, None, block_mask, min_weight, causal, window, exclude_self, align,
+        q_lengths, kv_lengths, top_k, normalizer, scale, softcap, alibi_slopes, sink, dropout_p,
+        key_dropout_p, gumbel_temperature, rng, "blhd", (cu_seqlens_q, cu_seqlens_k),
     )  # fmt: skip
     refuse_lse(call.normalizer, return_lse)
     result = forward_for_gradients(call, out, False)

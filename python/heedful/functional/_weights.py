@@ -46,6 +46,7 @@ def attention_scores(
     block_mask: BlockMask | None = None,
     causal: bool = False,
     window: Window = None,
+    exclude_self: bool = False,
     align: Align = None,
     q_lengths: ArrayLike | None = None,
     kv_lengths: ArrayLike | None = None,
@@ -102,9 +103,9 @@ def attention_scores(
            [122., 167.]])
     """
     call = check_call(
-        query, key, NO_VALUE, mask, bias, block_mask, 0.0, causal, window, align, q_lengths,
-        kv_lengths, None, "softmax", scale, softcap, alibi_slopes, sink, 0.0, 0.0, None, None,
-        layout,
+        query, key, NO_VALUE, mask, bias, block_mask, 0.0, causal, window, exclude_self, align,
+        q_lengths, kv_lengths, None, "softmax", scale, softcap, alibi_slopes, sink, 0.0, 0.0, None,
+        None, layout,
     )  # fmt: skip
     requested = _check_rows(call, rows)
     count = call.plan.axes.query_length if requested is None else len(requested)
@@ -124,6 +125,7 @@ def attention_weights(
     min_weight: float = 0.0,
     causal: bool = False,
     window: Window = None,
+    exclude_self: bool = False,
     align: Align = None,
     q_lengths: ArrayLike | None = None,
     kv_lengths: ArrayLike | None = None,
@@ -197,9 +199,9 @@ def attention_weights(
     """
     average_heads = flag("average_heads", average_heads)
     call = check_call(
-        query, key, NO_VALUE, mask, bias, block_mask, min_weight, causal, window, align, q_lengths,
-        kv_lengths, top_k, normalizer, scale, softcap, alibi_slopes, sink, dropout_p,
-        key_dropout_p, gumbel_temperature, rng, layout,
+        query, key, NO_VALUE, mask, bias, block_mask, min_weight, causal, window, exclude_self,
+        align, q_lengths, kv_lengths, top_k, normalizer, scale, softcap, alibi_slopes, sink,
+        dropout_p, key_dropout_p, gumbel_temperature, rng, layout,
     )  # fmt: skip
     requested = _check_rows(call, rows)
     count = call.plan.axes.query_length if requested is None else len(requested)

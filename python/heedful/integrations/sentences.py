@@ -56,6 +56,8 @@ class SentenceEncoder:
     Attributes
     ----------
     model : BertEncoder
+    width : int
+        E, the length of a vector.
 
     Notes
     -----
@@ -86,7 +88,7 @@ class SentenceEncoder:
         self.tokenizer = read_tokenizer(folder, kind, max_length, longest)
         self.max_length = int(self.tokenizer.truncation["max_length"])
         self._prompt_tokens = _tokens_of_prompt(self.tokenizer, self._prompt)
-        self._width = self._modules(
+        self.width = self._modules(
             np.zeros((1, 1, self.model.norm.d_model), np.float32), np.ones(1, np.int64)
         ).shape[-1]
 
@@ -102,7 +104,7 @@ class SentenceEncoder:
                 raise TypeError(f"texts must be strings: got {named(text)}")
         texts = [self._prompt + text for text in texts]
         tokens = [encoding.ids for encoding in self._encodings(texts)]
-        vectors = np.empty((len(texts), self._width), np.float32)
+        vectors = np.empty((len(texts), self.width), np.float32)
         # texts of similar length together, to reduce padding
         order = sorted(range(len(texts)), key=lambda index: len(tokens[index]))
         for rows in _batches(order, [len(row) for row in tokens], size("batch_size", batch_size)):

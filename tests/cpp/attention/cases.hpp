@@ -72,6 +72,35 @@ inline constexpr Case cases[] = {
        example.problem.left = 20;
        set_offset(example, 700);
      }},
+    {"self excluded",
+     {2, 4, 2, 67, 523, 23, 13},
+     [](Example& example) {
+       example.problem.exclude_self = true;
+       set_offset(example, 255);
+     }},
+    {"self excluded, one query, split keys",
+     {2, 4, 2, 1, 3301, 5, 3},
+     [](Example& example) {
+       example.problem.exclude_self = true;
+       set_offset(example, 1650);
+     }},
+    {"self excluded, nothing else visible",
+     {2, 4, 2, 37, 53, 5, 3},
+     [](Example& example) {
+       example.problem.exclude_self = true;
+       example.problem.left = example.problem.right = 0;
+       example.add_sinks();
+       set_offset(example, 16);
+     }},
+    {"self excluded, block mask, mask and bias",
+     {2, 4, 2, 67, 453, 23, 13},
+     [](Example& example) {
+       example.problem.exclude_self = true;
+       example.add_block_mask(32, 64, {false, true}, 4);
+       example.add_mask({true, false, false, true});
+       example.add_bias(ElementType::float32, {false, false, false, true});
+       set_offset(example, 190);
+     }},
     {"mask", {2, 4, 2, 37, 53, 23, 13}, [](Example& example) { example.add_mask(); }},
     {"mask, one query", {2, 4, 2, 1, 601, 5, 3}, [](Example& example) { example.add_mask(); }},
     {"fully masked rows",

@@ -36,6 +36,7 @@ inline bool in_block(const BlockMask& mask, std::ptrdiff_t item, std::ptrdiff_t 
 inline bool is_visible(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head,
                        std::ptrdiff_t query, std::ptrdiff_t key) {
   if (!in_window(problem, problem.items[item], query, key)) return false;
+  if (problem.exclude_self && key == query + problem.items[item].offset) return false;
   if (problem.block_mask && !in_block(problem.block_mask, item, head, query, key)) return false;
   if (problem.mask && element(problem.mask, item, head, query, key) == 0) return false;
   return !problem.bias || element(problem.bias, item, head, query, key) != minus_infinity<double>;

@@ -12,7 +12,7 @@ from heedful._core import native
 pytestmark = pytest.mark.once
 
 X = np.ones((1, 1, 3, 4), np.float32)
-GEOMETRY = ((1,), False, 0, -1, -1)
+GEOMETRY = ((1,), False, 0, -1, -1, False)
 RIGHT = (
     X, X, X, X.copy(), None, GEOMETRY, None, 1.0, 0.0, None, None, None, None, None,
     0.0, 0, 0.0, 0.0,

@@ -99,7 +99,8 @@ class TileGradients {
   bool hides() const {
     const Panel<float>& panel = *s_.panel;
     return call_.problem.has_masks() || call_.problem.key_dropout_p > 0 ||
-           panel.all.begin > tile_.range.begin || panel.all.end < tile_.range.end;
+           call_.problem.exclude_self || panel.all.begin > tile_.range.begin ||
+           panel.all.end < tile_.range.end;
   }
 
   // Query and dout, as panels for scores and as rows of the batch; base, factor and delta.

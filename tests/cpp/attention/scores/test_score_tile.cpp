@@ -21,6 +21,7 @@ struct Rules {
   const char* name;
   bool softcap, slopes, bias, mask;
   std::ptrdiff_t left, right, offset;
+  bool exclude_self = false;
 };
 
 constexpr Rules all_rules[] = {
@@ -32,7 +33,10 @@ constexpr Rules all_rules[] = {
     {"causal", false, false, false, false, -1, 0, 0},
     {"window", false, false, false, false, 4, 1, 9},
     {"before all keys", false, false, false, false, -1, 0, -5},
-    {"everything", true, true, true, true, 9, 3, 2},
+    {"everything", true, true, true, true, 9, 3, 2, true},
+    {"self excluded", false, false, false, false, -1, -1, 5, true},
+    {"self excluded beside a mask", false, false, false, true, -1, -1, 5, true},
+    {"self excluded beside all keys", false, false, false, false, -1, -1, 40, true},
 };
 
 template <class T>
@@ -42,6 +46,7 @@ Example example_of(const Rules& rules, ElementType type = element_type<T>) {
   example.item(1) = {2, 8, 4, 21, rules.offset};
   example.problem.left = rules.left;
   example.problem.right = rules.right;
+  example.problem.exclude_self = rules.exclude_self;
   if (rules.softcap) example.problem.softcap = 1.5;
   if (rules.slopes) example.add_slopes();
   if (rules.bias) example.add_bias(ElementType::float32);
