@@ -4,8 +4,6 @@ All kinds take turns in one process, each checked first against float64; a ratio
 the rounds.
 """
 
-import statistics
-import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -17,6 +15,7 @@ from heedful.benchmark.goal import Line
 from heedful.benchmark.harness import Harness
 from heedful.benchmark.shapes import DECODE
 from heedful.benchmark.topic import Topic, main
+from heedful.benchmark.turns import table, take_turns, times_as_fast
 
 SHAPE = next(shape for shape in DECODE if shape.name == "decode_8k_gqa")
 KINDS: dict[str, dict[str, Any]] = {
@@ -72,21 +71,6 @@ def entries() -> tuple[dict[str, Entry], NDArray[Any]]:
     return found, exact
 
 
-def rounds_of(calls: dict[str, Entry], rounds: int, seconds: float) -> dict[str, list[float]]:
-    """The median time of a call in every round."""
-    found: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(rounds):
-        for name, call in calls.items():
-            call()
-            times, begin = [], time.perf_counter()
-            while time.perf_counter() - begin < seconds / len(calls) or len(times) < 3:
-                start = time.perf_counter()
-                call()
-                times.append(time.perf_counter() - start)
-            found[name].append(statistics.median(times))
-    return found
-
-
 def cache_lines(harness: Harness) -> Iterator[Line]:
     calls, exact = entries()
     for name, call in calls.items():
@@ -99,16 +83,11 @@ def cache_lines(harness: Harness) -> Iterator[Line]:
     size = calls["contiguous int8"].cache.nbytes / calls["contiguous float32"].cache.nbytes
     yield Line("memory of int8", f"≤ {MEMORY} x that of float32", f"{size:.3f} x", size <= MEMORY)
     with heedful.num_threads(harness.threads):
-        times = rounds_of(calls, harness.rounds, harness.seconds)
-    for name, each in times.items():
-        print(f"  {name:<22} {1e3 * statistics.median(each):7.3f} ms")
+        times = take_turns(calls, harness.rounds, harness.seconds)
+    print(table(times))
     for fast, slow, goal in GOALS:
-        if fast not in times or slow not in times:
-            continue
-        ratios = [b / a for a, b in zip(times[fast], times[slow], strict=True)]
-        ratio = statistics.median(ratios)
-        figure = f"{ratio:.2f} x ({min(ratios):.2f} to {max(ratios):.2f})"
-        yield Line(f"{fast}, {SHAPE.name}", f"≥ {goal} x {slow}", figure, ratio >= goal)
+        if fast in times and slow in times:
+            yield times_as_fast(f"{fast}, {SHAPE.name}", times, fast, slow, goal)
 
 
 TOPIC = Topic("caches", __doc__, other=cache_lines)

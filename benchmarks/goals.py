@@ -16,6 +16,8 @@ import bench_forward
 import bench_forward_backward
 import bench_gumbel
 import bench_int8_linear
+import bench_jax
+import bench_keras
 import bench_layers
 import bench_layouts
 import bench_linear
@@ -24,6 +26,7 @@ import bench_memory
 import bench_min_weight
 import bench_neighbours
 import bench_normalizers
+import bench_onnx
 import bench_overhead
 import bench_penalties
 import bench_span
@@ -61,6 +64,9 @@ TOPICS = [
     bench_penalties.TOPIC,
     bench_span.TOPIC,
     bench_torch.TOPIC,
+    bench_onnx.TOPIC,
+    bench_jax.TOPIC,
+    bench_keras.TOPIC,
 ]
 
 if __name__ == "__main__":
