@@ -14,7 +14,7 @@ _LEFT_OUT = (
     "heedful.benchmark",
     *(
         f"heedful.integrations.{name}"
-        for name in ("dask", "jax", "keras", "mpi", "onnx", "sklearn", "torch", "transformers")
+        for name in ("dask", "jax", "keras", "onnx", "sklearn", "torch", "transformers")
     ),
 )
 

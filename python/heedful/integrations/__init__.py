@@ -3,9 +3,19 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from heedful.integrations import arrays, jax, keras, mpi, onnx, sentences, sklearn, torch
+    from heedful.integrations import (
+        arrays,
+        dask,
+        jax,
+        keras,
+        mpi,
+        onnx,
+        sentences,
+        sklearn,
+        torch,
+    )
 
-__all__ = ["arrays", "jax", "keras", "mpi", "onnx", "sentences", "sklearn", "torch"]
+__all__ = ["arrays", "dask", "jax", "keras", "mpi", "onnx", "sentences", "sklearn", "torch"]
 
 
 def __getattr__(name: str) -> Any:

@@ -169,14 +169,21 @@ def test_the_hook_collects_what_is_loaded_by_name(collected: dict[str, Any]) -> 
 
 
 def test_the_hook_leaves_out_what_brings_other_frameworks(collected: dict[str, Any]) -> None:
-    left_out = ("heedful.benchmark", "heedful._command", "heedful.__main__", "heedful._pyinstaller")
+    left_out = (
+        "heedful.benchmark", "heedful._command", "heedful.__main__", "heedful._pyinstaller",
+        "heedful.integrations.torch", "heedful.integrations.keras", "heedful.integrations.jax",
+        "heedful.integrations.sklearn",
+    )  # fmt: skip
     assert not [name for name in collected["hiddenimports"] if name.startswith(left_out)]
 
 
 def test_the_hook_collects_the_data_with_their_licence(collected: dict[str, Any]) -> None:
     names = {(Path(file).name, folder) for file, folder in collected["datas"]}
-    folder = str(Path("heedful", "data"))
-    assert names == {("digits.npz", folder), ("digits.LICENSE.md", folder)}
+    folder, assets = (
+        str(Path("heedful", *parts)) for parts in (("data",), ("explain", "html", "assets"))
+    )
+    pages = {(file.name, assets) for file in (ROOT / "explain" / "html" / "assets").iterdir()}
+    assert names == {("digits.npz", folder), ("digits.LICENSE.md", folder)} | pages
 
 
 @pytest.mark.slow

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
 import sys
 import textwrap
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from mpi_processes import start
 
-import heedful
 from heedful.integrations.mpi import data_parallel, share
 from heedful.layers import Layer, Linear
 from heedful.training import Adam
@@ -82,22 +79,7 @@ def run(tmp_path: Path, how: str, processes: int = 0) -> subprocess.CompletedPro
     """Several processes by mpiexec, or one without MPI."""
     program = tmp_path / "program.py"
     program.write_text(textwrap.dedent(PROGRAM), encoding="utf-8")
-    start = [sys.executable]
-    if processes:
-        if find_spec("mpi4py") is None:
-            pytest.skip("mpi4py is not installed")
-        places = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-        mpiexec = shutil.which("mpiexec", path=places)
-        if mpiexec is None:
-            pytest.skip("there is no mpiexec")
-        start = [mpiexec, "-n", str(processes), sys.executable, "-m", "mpi4py"]
-    source = str(Path(heedful.__file__).parents[1])
-    path = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))
-    return subprocess.run(
-        [*start, str(program), how, "together" if processes else "alone"],
-        capture_output=True, text=True, timeout=120, check=False,
-        env={**os.environ, "PYTHONPATH": path},
-    )  # fmt: skip
+    return start(program, how, "together" if processes else "alone", processes=processes)
 
 
 @pytest.mark.parametrize("how", ["loop", "fit"])
@@ -208,7 +190,7 @@ def in_threads(size: int, work: Any) -> list[Any]:
 
 def test_a_gradient_that_some_processes_lack_is_0_there(monkeypatch: pytest.MonkeyPatch) -> None:
     world = Threads(3)
-    monkeypatch.setattr("heedful.integrations.mpi._mpi", lambda: world)
+    monkeypatch.setattr("heedful.integrations.mpi._world.mpi", lambda: world)
     plan = ["aab", "abb", "bbb", "aaa", "aba"]  # what each of the three uses, step by step
     x = np.random.default_rng(0).standard_normal((3, 2, 3)).astype(np.float32)
 
@@ -242,7 +224,7 @@ def test_a_gradient_that_some_processes_lack_is_0_there(monkeypatch: pytest.Monk
 
 def test_freezing_in_some_processes_only_is_refused_in_all(monkeypatch: pytest.MonkeyPatch) -> None:
     world = Threads(3)
-    monkeypatch.setattr("heedful.integrations.mpi._mpi", lambda: world)
+    monkeypatch.setattr("heedful.integrations.mpi._world.mpi", lambda: world)
 
     def work(rank: int) -> str:
         model = Branches()

@@ -1,12 +1,4 @@
-"""Data-parallel training: several processes or machines train on one batch together.
-
-Each process has the same model and its own shard of the examples, and before each step the
-gradients of all are averaged. Needs the package mpi4py and an MPI; a script is started as
-
-    mpiexec -n 4 python -m mpi4py script.py
-
-where `-m mpi4py` ends all processes when one of them fails, instead of letting the others wait.
-"""
+"""Data-parallel training: each process averages its gradients with those of all others."""
 
 from __future__ import annotations
 
@@ -16,10 +8,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from heedful._checks import is_integer, named
+from heedful.integrations.mpi import _world
 from heedful.layers import Layer, Parameter
 from heedful.training import Optimizer
-
-__all__ = ["data_parallel", "share"]
 
 Array = np.ndarray[Any, Any]
 AnyOptimizer = TypeVar("AnyOptimizer", bound=Optimizer)
@@ -71,7 +62,7 @@ def data_parallel(optimizer: AnyOptimizer, comm: Any = None) -> AnyOptimizer:
     """
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"optimizer must be an optimizer: got {named(optimizer)}")
-    optimizer.exchange = _Exchange(_world() if comm is None else comm)
+    optimizer.exchange = _Exchange(_world.world() if comm is None else comm)
     return optimizer
 
 
@@ -89,7 +80,7 @@ def share(count: int, comm: Any = None) -> Array:
     """
     if not is_integer(count) or count < 1:
         raise ValueError(f"count must be a positive integer: got {named(count)}")
-    comm = _world() if comm is None else comm
+    comm = _world.world() if comm is None else comm
     each = -(-int(count) // comm.size)
     rows: Array = (comm.rank + comm.size * np.arange(each)) % int(count)
     return rows
@@ -112,7 +103,7 @@ class _Exchange:
         trainable = [own.trainable for _, own in found]
         here = np.array([present, trainable, np.logical_not(trainable)], np.uint8)
         anywhere = np.empty_like(here)
-        self.comm.Allreduce(here, anywhere, op=_mpi().MAX)
+        self.comm.Allreduce(here, anywhere, op=_world.mpi().MAX)
         used, some_trainable, some_frozen = anywhere.astype(bool)
         differs = np.flatnonzero(some_trainable & some_frozen)
         if len(differs):
@@ -129,7 +120,7 @@ class _Exchange:
     def _average(self, gradients: list[Array]) -> None:
         """One message for all: many small ones would add up their latencies."""
         sums = np.concatenate([gradient.ravel() for gradient in gradients])
-        self.comm.Allreduce(_mpi().IN_PLACE, sums)
+        self.comm.Allreduce(_world.mpi().IN_PLACE, sums)
         sums /= self.comm.size
         first = 0
         for gradient in gradients:
@@ -146,18 +137,3 @@ class _Exchange:
                     "the weights must be the same in all processes, made with the same rng or "
                     f"loaded: processes {self.comm.rank} and {rank} differ in {differs}"
                 )
-
-
-def _mpi() -> Any:
-    try:
-        from mpi4py import MPI
-    except ImportError as error:
-        raise ImportError(
-            f"data-parallel training needs the package mpi4py and an MPI, such as "
-            f"pip install mpi4py mpich: {error}"
-        ) from None
-    return MPI
-
-
-def _world() -> Any:
-    return _mpi().COMM_WORLD
