@@ -1,4 +1,4 @@
-"""`python -m heedful`, or `heedful`: the main job on digits, search, configuration, benchmarks."""
+"""`python -m heedful`, or `heedful`: digits, search, explanations, configuration, benchmarks."""
 
 import argparse
 import sys
@@ -19,7 +19,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parser() -> argparse.ArgumentParser:
-    from heedful._command import search
+    from heedful._command import explanation, search
     from heedful.benchmark import command as bench
 
     root = _Parser(
@@ -28,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
     )
     root.add_argument("--version", action="version", version=f"heedful {heedful.__version__}")
     commands = root.add_subparsers(
-        dest="command", required=True, metavar="{digits,search,config,bench}"
+        dest="command", required=True, metavar="{digits,search,explain,config,bench}"
     )
 
     digits = commands.add_parser(
@@ -38,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
         "and show where it attends.",
     )
     digits.add_argument(
-        "--show", type=_test_image, nargs="+", default=[], metavar="NUMBER",
+        "--show", type=test_image, nargs="+", default=[], metavar="NUMBER",
         help="the test images to show: odd numbers from 1 to 1795 (default: three examples)",
     )  # fmt: skip
     picture = digits.add_mutually_exclusive_group()
@@ -57,6 +57,14 @@ def parser() -> argparse.ArgumentParser:
             description=search.DESCRIPTION,
         )
     )
+    explanation.add_arguments(
+        commands.add_parser(
+            "explain",
+            help="explain a passage that search finds, or a digit, in an HTML file",
+            description=explanation.DESCRIPTION,
+        ),
+        test_image,
+    )
     commands.add_parser("config", help="print version, processor level, threads and build")
     bench.add_arguments(
         commands.add_parser(
@@ -74,7 +82,7 @@ def _program() -> str:
     return "heedful" if started == "heedful" else "python -m heedful"
 
 
-def _test_image(text: str) -> int:
+def test_image(text: str) -> int:
     try:
         number = int(text)
     except ValueError:
@@ -127,9 +135,13 @@ def _run(arguments: argparse.Namespace) -> int:
         report.run(arguments.show, picture, insist=arguments.picture is not None)
         return 0
     if arguments.command == "search":
-        from heedful._command import search
+        from heedful._command import explanation, search
 
         return search.run(arguments)
+    if arguments.command == "explain":
+        from heedful._command import explanation
+
+        return explanation.run(arguments)
     if arguments.command == "config":
         heedful.show_config()
         return 0

@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from heedful._command.documents import OnSkip, Skipped, read_documents
 from heedful._command.passages import Passage, paragraphs, with_titles
@@ -37,15 +37,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("question")
     parser.add_argument("folder", type=Path)
     parser.add_argument(
-        "--top", type=_count, default=5, metavar="N", help="passages to print (default: 5)"
+        "--top", type=count, default=5, metavar="N", help="passages to print (default: 5)"
     )
+    add_endings(parser)
+
+
+def add_endings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--endings", nargs="+", default=_ENDINGS, metavar=".txt",
         help=f"which files to read (default: {' '.join(_ENDINGS)})",
     )  # fmt: skip
 
 
-def _count(text: str) -> int:
+def count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a number from 1 on, got {text}")
     return int(text)
@@ -56,26 +60,45 @@ def _endings(given: Sequence[str]) -> tuple[str, ...]:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    found = ranked(arguments.folder, arguments.endings, arguments.question)
+    for rank, index in enumerate(found.order[: arguments.top], 1):
+        passage = found.passages[index]
+        name = printable(str(passage.path.relative_to(arguments.folder)))
+        print(f"{rank}. {found.close[index]:.3f}  {name}:{passage.line}")
+        print(f"   {printable(excerpt(found.encoder, passage, found.question))}\n")
+    return 0
+
+
+class Ranked(NamedTuple):
+    """Passages of a folder, and how close each is to a question."""
+
+    encoder: SentenceEncoder
+    question: str
+    passages: list[Passage]
+    close: np.ndarray
+
+    @property
+    def order(self) -> np.ndarray:
+        """The closest first."""
+        return self.close.argsort()[::-1]
+
+
+def ranked(folder: Path, endings: Sequence[str], question: str) -> Ranked:
     from heedful._command.splitting import Splitter
     from heedful.integrations.sentences import SentenceEncoder, find_minilm
 
-    if not arguments.folder.is_dir():
-        raise NotADirectoryError(f"{arguments.folder} is no folder")
-    skipped = Skipped(arguments.folder)
-    passages = list(read_passages(arguments.folder, _endings(arguments.endings), skipped))
+    if not folder.is_dir():
+        raise NotADirectoryError(f"{folder} is no folder")
+    skipped = Skipped(folder)
+    passages = list(read_passages(folder, _endings(endings), skipped))
     skipped.show()
     if not passages:
-        raise FileNotFoundError(f"{arguments.folder} has no text in files of these endings")
-    question = _SURROGATES.sub("\ufffd", arguments.question)
+        raise FileNotFoundError(f"{folder} has no text in files of these endings")
+    question = _SURROGATES.sub("\ufffd", question)
     encoder = SentenceEncoder(find_minilm())
     passages = list(Splitter(encoder).split(passages))
     (close,) = closeness(encoder, passages, [question])
-    for rank, index in enumerate(close.argsort()[::-1][: arguments.top], 1):
-        passage = passages[index]
-        name = printable(str(passage.path.relative_to(arguments.folder)))
-        print(f"{rank}. {close[index]:.3f}  {name}:{passage.line}")
-        print(f"   {printable(excerpt(encoder, passage, question))}\n")
-    return 0
+    return Ranked(encoder, question, passages, close)
 
 
 def read_passages(

@@ -48,6 +48,10 @@ class Tap:
     def see_gradient(self, call: Any, dheads: Array, dbias: Array | None) -> None:
         """Reads the gradients of a call: of its heads (…, Lq, H, D), and of its bias."""
 
+    def query_key_gradients(self, call: Any) -> tuple[Array, Array] | None:
+        """What the gradients of a call's query and key grow by, of their shapes."""
+        return None
+
     def begin(self) -> None:
         active = _active.get()
         if any(tap is self for tap in active):
@@ -79,6 +83,17 @@ def taps_of(layer: Any) -> tuple[Tap, ...]:
     """The active taps that cover a layer, in the order in which they began."""
     active = _active.get()
     return tuple(tap for tap in active if tap.covers(layer)) if active else active
+
+
+def with_query_key_gradients(
+    taps: tuple[Tap, ...], call: Any, dquery: Array, dkey: Array
+) -> tuple[Array, Array]:
+    """The gradients of a call's query and key with what taps add to them."""
+    for tap in taps:
+        added = tap.query_key_gradients(call)
+        if added is not None:
+            dquery, dkey = dquery + added[0], dkey + added[1]
+    return dquery, dkey
 
 
 @contextmanager

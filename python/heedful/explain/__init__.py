@@ -2,12 +2,18 @@
 
 from heedful.explain import html as html
 from heedful.explain import plot as plot
+from heedful.explain._attention_feedback import AttentionFeedback
 from heedful.explain._attention_map import AttentionMap
 from heedful.explain._attention_map_of import attention_map
+from heedful.explain._attention_prior import attention_prior
+from heedful.explain._correction import Correction
 from heedful.explain._faithfulness import faithfulness
 from heedful.explain._faithfulness_result import Faithfulness, FaithfulnessScores
 from heedful.explain._flow import flow
 from heedful.explain._gradient_times_input import gradient_times_input
+from heedful.explain._guidable_heads import GuidableHeads, find_guidable_heads
+from heedful.explain._guidance import Guidance
+from heedful.explain._guide import guide, region
 from heedful.explain._head_behaviour import HeadBehaviour, head_behaviour
 from heedful.explain._integrated_gradients import integrated_gradients
 from heedful.explain._layer_weights import LayerWeights
@@ -20,21 +26,30 @@ from heedful.explain._relevance_map import relevance_map
 from heedful.explain._rollout import rollout
 from heedful.explain._steer import steer
 from heedful.explain._tensorboard import TensorBoard
+from heedful.explain._tune_guidance import TunedGuidance, tune_guidance
 from heedful.explain._watch import watch
 from heedful.explain._weight_randomization import WeightRandomization, weight_randomization
 
 __all__ = [
+    "AttentionFeedback",
     "AttentionMap",
+    "Correction",
     "Faithfulness",
     "FaithfulnessScores",
+    "GuidableHeads",
+    "Guidance",
     "HeadBehaviour",
     "LayerWeights",
     "TensorBoard",
+    "TunedGuidance",
     "WeightRandomization",
     "attention_map",
+    "attention_prior",
     "faithfulness",
+    "find_guidable_heads",
     "flow",
     "gradient_times_input",
+    "guide",
     "head_behaviour",
     "html",
     "integrated_gradients",
@@ -43,10 +58,12 @@ __all__ = [
     "permutation_importance",
     "plot",
     "received_attention",
+    "region",
     "relevance",
     "relevance_map",
     "rollout",
     "steer",
+    "tune_guidance",
     "watch",
     "weight_randomization",
 ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import sys
-import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -12,13 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from heedful.data import load_digits
 from heedful.explain import TensorBoard, watch
 from heedful.layers import (
-    Encoder,
-    Flatten,
     GlobalAveragePooling,
-    LearnedPositions,
     Linear,
     MultiHeadAttention,
     Sequential,
@@ -147,35 +142,3 @@ def test_without_tensorboardx_one_sentence_says_what_to_install(monkeypatch, tmp
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
     with pytest.raises(ImportError, match=r"^TensorBoard needs the packages tensorboardX and Pill"):
         TensorBoard(tmp_path)
-
-
-@pytest.mark.slow
-def test_it_takes_less_than_a_twentieth_of_an_epoch(tmp_path: Path, capsys, monkeypatch) -> None:
-    """Of the digits, in processor time; what it takes is printed."""
-    pytest.importorskip("tensorboardX")
-    images, labels = load_digits()
-    patches = images.reshape(-1, 4, 2, 4, 2).swapaxes(2, 3).reshape(-1, 16, 4) / np.float32(16)
-    model = Sequential(
-        Linear(4, 64, rng=0), LearnedPositions(16, 64, rng=0),
-        Encoder(2, 64, 4, dff=128, rng=0), Flatten(), Linear(16 * 64, 10, rng=0),
-    )  # fmt: skip
-    model.compile("adam", "sparse_categorical_crossentropy")
-    board, spent = TensorBoard(tmp_path, probe=patches[:4]), []
-    write = board.on_epoch_end
-
-    def timed(epoch: int, logs: dict[str, float]) -> None:
-        begin = time.process_time()
-        write(epoch, logs)
-        spent.append(time.process_time() - begin)
-
-    monkeypatch.setattr(board, "on_epoch_end", timed)
-    begin = time.process_time()
-    model.fit(patches, labels, epochs=4, batch_size=32, callbacks=board, verbose=False)
-    epoch = (time.process_time() - begin) / 4
-    share = np.median(spent) / epoch
-    with capsys.disabled():
-        print(
-            f"\nTensorBoard: {1000 * np.median(spent):.1f} ms of an epoch of {epoch:.2f} s,", end=""
-        )
-        print(f" {100 * share:.1f} %; {len(read(tmp_path).Tags()['scalars'])} scalars", end=" ")
-    assert share < 0.05

@@ -13,7 +13,7 @@ from heedful._checks import below_one, flag, probability, size
 from heedful.base._argument_names import argument_names
 from heedful.base._mode import Mode
 from heedful.base._parameter import Parameter
-from heedful.base._taps import taps_of
+from heedful.base._taps import taps_of, with_query_key_gradients
 from heedful.base._types import Array, Backward, Rng, generator
 from heedful.functional import KVCache, attention, attention_vjp
 from heedful.layers._typed import Typed
@@ -443,7 +443,10 @@ class MultiHeadAttention(Typed):
             if alphas is not None and self.normalizer == "entmax":
                 dlogits = logit_gradient(alphas, gradients.normalizer)
                 self.add_gradient("alpha_logits", dlogits.astype(self.dtype))
-            dq, dk = (rotated(self, d, 0, inverse=True) for d in gradients[:2])
+            dq, dk = gradients[:2]
+            if taps:
+                dq, dk = with_query_key_gradients(taps, call, dq, dk)
+            dq, dk = (rotated(self, d, 0, inverse=True) for d in (dq, dk))
             return projections.backward(back_q(dq), back_k(dk), gradients.value)
 
         return result, backward

@@ -11,7 +11,7 @@ from heedful._checks import as_array, finite, size
 from heedful.base._argument_names import argument_names
 from heedful.base._mode import Mode
 from heedful.base._parameter import Parameter
-from heedful.base._taps import taps_of
+from heedful.base._taps import taps_of, with_query_key_gradients
 from heedful.base._types import Array, Backward, Rng, generator
 from heedful.functional import attention, attention_vjp
 from heedful.layers._typed import Typed
@@ -135,8 +135,15 @@ class AttentionPooling(Typed):
             gradients = pullback(dy, dweights=dweights)
             for tap in taps:
                 tap.see_gradient(call, dy.swapaxes(-2, -3), gradients.bias)
-            self.add_gradient("query", gradients.query)
-            dkey = gradients.key.reshape(key.shape)
+            dquery, dkey = gradients.query, gradients.key.reshape(key.shape)
+            if taps:  # which know a query for each item
+                rows = np.zeros((*x.shape[:-2], *self.query.shape), dquery.dtype)
+                added = with_query_key_gradients(
+                    taps, call, rows[..., None, :], np.expand_dims(dkey, -2)
+                )
+                dquery = dquery + added[0].reshape(-1, *self.query.shape).sum(0)
+                dkey = added[1].reshape(key.shape)
+            self.add_gradient("query", dquery)
             if back_linear is not None:
                 dkey = back_linear(dkey)
             dx: Array = gradients.value.reshape(x.shape) + dkey

@@ -1,0 +1,55 @@
+"""Why a passage is similar to a question: the part of each of its tokens, and its attention."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from heedful._command.search import Ranked, ranked
+from heedful._printable import printable
+from heedful.explain import attention_map, html
+from heedful.explain.html import Page
+
+SHOWN = 8  # tokens that are printed
+_MAX_TITLE = 90
+
+
+def explain_passage(folder: Path, endings: Sequence[str], question: str, rank: int) -> Page:
+    found = ranked(folder, endings, question)
+    if rank > len(found.passages):
+        raise FileNotFoundError(f"{folder} has {len(found.passages)} passages: got --rank {rank}")
+    index = found.order[rank - 1]
+    passage = found.passages[index]
+    text = passage.text
+    parts = contributions(found, text)
+    if passage.title:  # which may have made it closer, see `closeness`
+        titled = contributions(found, passage.whole)
+        if titled[1].sum() > parts[1].sum():
+            text, parts = passage.whole, titled
+    tokens, each = parts
+    name = printable(str(passage.path.relative_to(folder)))
+    print(f"{rank}. {found.close[index]:.3f}  {name}:{passage.line}")
+    print(f"\nThe similarity {each.sum():.3f} is the sum of what each token's vector adds:")
+    order = np.argsort(-each, kind="stable")[:SHOWN]
+    for place in order:
+        print(f"  {each[place]:+.3f}  {printable(tokens[place])}")
+    others = np.delete(each, order)
+    print(f"  {others.sum():+.3f}  the {len(others)} others")
+    print("Vectors of the last layer: each holds what its token read of the others.")
+    seen = attention_map(found.encoder, text, average_heads=True)
+    title = f"{found.question[:_MAX_TITLE]} → {name}:{passage.line}"
+    return html.tokens(seen, scores=each, title=title)
+
+
+def contributions(found: Ranked, text: str) -> tuple[list[str], Any]:
+    """The tokens of a text, and how much of its similarity to the question each adds (L,).
+
+    similarity = question · Σ_i y_i / |Σ_i y_i|, so token i adds question · y_i / |Σ_i y_i|.
+    """
+    numbers, tokens = found.encoder.tokens(text)
+    vectors = found.encoder.model(np.array([numbers]))[0]  # (L, E)
+    length = np.linalg.norm(vectors.sum(0))
+    return tokens, vectors @ found.encoder.encode(found.question) / length

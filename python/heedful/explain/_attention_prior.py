@@ -1,0 +1,213 @@
+"""attention_prior: training that pulls the weights of attention toward a target."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from heedful._checks import as_array, named, not_negative, numbers
+from heedful.base._taps import Tap
+from heedful.base._types import Array
+from heedful.explain._layer_choice import Heads, Patterns, chosen_heads, chosen_layers
+from heedful.explain._placement import Placement
+from heedful.functional import attention_penalty
+
+_OTHERS = ("linear", "additive", "relative", "features")
+_WITHOUT = ("sink", "top_k", "log_mask", "normalizer")  # weights of a row do not come from softmax
+_TAKEN = (
+    "mask", "bias", "block_mask", "causal", "window", "exclude_self", "align", "q_lengths",
+    "kv_lengths", "scale", "softcap", "alibi_slopes",
+)  # fmt: skip
+
+
+def attention_prior(
+    model: Any,
+    target: ArrayLike | None = None,
+    *,
+    inside: ArrayLike | None = None,
+    weight: float = 1.0,
+    where: Patterns = "*",
+    heads: Heads = None,
+) -> AttentionPrior:
+    """Train attention toward a target, or into a region, beside the loss.
+
+    ::
+
+        with attention_prior(model, inside=strokes, weight=0.1, where="2"):
+            y, backward = model.forward(x)
+            backward(dy)                            # gradients of loss + weight · divergence
+
+        divergence = mean over queries, heads and items of
+
+            Σ_j t_j (log t_j − log p_j)             for target t and weights p
+            −log Σ_(j inside) p_j                   for a region
+
+    Parameters
+    ----------
+    model, where, heads
+        As `model`, `layers` and `heads` of :func:`watch`: layers of ``MultiHeadAttention`` and
+        ``AttentionPooling``.
+    target : array_like of floats, optional
+        Not negative: (Lk,), (Lq, Lk) or (B, H, Lq, Lk), each axis of which may be 1. Each row is
+        divided by its sum; a row of zeros has no target and adds 0 to the mean.
+    inside : array_like of bool, optional
+        True at the keys that attention should be on, axes as of `target`; how it is spread among
+        them is left to the model. A row without any has no region. Of a row with both, the target
+        holds.
+    weight : float, default 1
+
+    Returns
+    -------
+    AttentionPrior
+        To be used in a ``with``. Its attribute `divergence` is that of each layer's latest call in
+        training by the layer's name, without `weight`. In inference it does nothing.
+
+    Raises
+    ------
+    ValueError
+        Neither target nor region, negative or not finite numbers, layers and heads that do not
+        exist. At a call: shapes that do not match a layer's scores, layers with another normalizer
+        than softmax, top_k, a sink or an adaptive span.
+    TypeError
+        A region that is not boolean.
+
+    Notes
+    -----
+    A region is the target p inside it, divided by its sum, of which the gradient of the scores is
+    that of −log Σ p: p − t. Gradients are those of :func:`heedful.attention_penalty`, computed in
+    the backward pass of the layer, and exact; the loss that ``fit`` prints is without the
+    divergence.
+
+    Supervised attention: Liu et al. 2016, https://arxiv.org/abs/1609.04186; with explanations
+    given by people: Ross et al. 2017, https://arxiv.org/abs/1703.03717.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from heedful.explain import attention_prior
+    >>> from heedful.layers import AttentionPooling
+    >>> model, x = AttentionPooling(8, rng=0), np.eye(5, 8, dtype=np.float32)[None]
+    >>> with attention_prior(model, inside=[False, True, True, False, False]) as prior:
+    ...     y, backward = model.forward(x)
+    ...     dx = backward(np.zeros_like(y))
+    >>> share = model(x, return_weights=True)[1][0, 1:3].sum()
+    >>> bool(np.isclose(prior.divergence[""], -np.log(share)))
+    True
+    """
+    found = chosen_layers(model, "where", where, without=_OTHERS)
+    if target is None and inside is None:
+        raise ValueError("target or inside must be given: got neither")
+    return AttentionPrior(
+        found, chosen_heads(found, heads), _target(target), _inside(inside),
+        not_negative("weight", weight),
+    )  # fmt: skip
+
+
+class AttentionPrior(Tap):
+    """A tap that adds a divergence to the gradients of training, see :func:`attention_prior`.
+
+    Attributes
+    ----------
+    divergence : dict of str to float
+        Of the latest call of each layer that was propagated back.
+    """
+
+    def __init__(
+        self, layers: Mapping[str, Any], heads: Mapping[str, tuple[int, ...]] | None,
+        target: Array | None, inside: Array | None, weight: float,
+    ) -> None:  # fmt: skip
+        super().__init__(layers)
+        self.heads, self.target, self.inside, self.weight = heads, target, inside, weight
+        self.divergence: dict[str, float] = {}
+
+    def see(self, call: Any) -> None:
+        """Refuses before anything is computed."""
+        if call.training:
+            self._placed(call)
+            for option in _WITHOUT:
+                given = call.options.get(option)
+                if given is not None and not (option == "normalizer" and given == "softmax"):
+                    what = "adaptive_span" if option == "log_mask" else option
+                    raise ValueError(
+                        f"where must be layers whose weights are a softmax of all keys: "
+                        f"{self.name_of(call.layer)!r} has {what}"
+                    )
+
+    def query_key_gradients(self, call: Any) -> tuple[Array, Array] | None:
+        target, inside = self._placed(call)
+
+        def rows(part: slice) -> Array:
+            goal = None if target is None else _part(target, part)
+            if inside is None:
+                assert goal is not None
+                return goal
+            weights = call.weights(rows=np.arange(part.start, part.stop))
+            within = _within(weights, _part(inside, part))
+            if goal is None:
+                return within
+            return np.where(goal.any(-1, keepdims=True), goal, within)
+
+        options = {name: call.options[name] for name in _TAKEN if name in call.options}
+        value, pullback = attention_penalty(
+            call.query, call.key, "target", target=rows, layout="blhd", **options
+        )
+        self.divergence[self.name_of(call.layer)] = value
+        dquery, dkey = pullback(self.weight)[:2]
+        return dquery, dkey
+
+    def _placed(self, call: Any) -> tuple[Array | None, Array | None]:
+        name = self.name_of(call.layer)
+        placement = Placement.of(call, name, None if self.heads is None else self.heads[name])
+        target = inside = None
+        if self.target is not None:
+            kind = call.query.dtype.type
+            target = placement.placed("target", self.target.astype(kind), kind(0))
+        if self.inside is not None:
+            inside = placement.placed("inside", self.inside, False)
+        return target, inside
+
+
+def _part(array: Array, rows: slice) -> Array:
+    """Of these queries, of an array (…, Lq or 1, Lk)."""
+    return array if array.shape[-2] == 1 else array[..., rows, :]
+
+
+def _within(weights: Array, inside: Array) -> Array:
+    """The weights inside, divided by their sum; even ones where it vanishes."""
+    part = np.where(inside, weights, 0)
+    total = part.sum(-1, keepdims=True)
+    even = np.broadcast_to(inside, part.shape) / np.maximum(1, inside.sum(-1, keepdims=True))
+    safe = np.where(total > 0, total, 1)
+    found: Array = np.where(total > 0, part / safe, even).astype(weights.dtype)
+    return found
+
+
+def _target(given: Any) -> Array | None:
+    if given is None:
+        return None
+    target = numbers("target", given).astype(np.float64)
+    if not np.isfinite(target).all() or (target < 0).any():
+        raise ValueError("target must be finite and not negative: got another number")
+    total = _axes("target", target).sum(-1, keepdims=True)
+    found: Array = target / np.where(total > 0, total, 1)
+    return found
+
+
+def _inside(given: Any) -> Array | None:
+    if given is None:
+        return None
+    inside = as_array("inside", given)
+    if inside.dtype != np.bool_:
+        raise TypeError(f"inside must be boolean, True at keys to look at: got {named(inside)}")
+    return _axes("inside", inside)
+
+
+def _axes(name: str, array: Array) -> Array:
+    if array.ndim not in (1, 2, 4):
+        raise ValueError(
+            f"{name} must be (Lk,), (Lq, Lk) or (B, H, Lq, Lk): got shape {array.shape}"
+        )
+    return array

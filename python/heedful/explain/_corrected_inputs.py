@@ -1,0 +1,69 @@
+"""What corrections say of an input: a bias of its keys, a target of its weights, or a region."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from heedful.base._types import Array
+from heedful.explain._correction import AVOID, LOOK, PAINTED, Correction
+from heedful.explain._marks import Positions
+
+
+def bias_of(corrections: Iterable[Correction], tokens: Any, example: Any) -> Array | None:
+    """(Lk,), None where nothing is said; added up in an order of what was said, not of when."""
+    total: Array | None = None
+    for correction, marked in _about(corrections, Positions("tokens", tokens), example):
+        sign = -1.0 if correction.kind == AVOID else 1.0
+        part = sign * correction.strength * marked
+        total = part if total is None else total + part
+    return total
+
+
+class Aims(NamedTuple):
+    """target and inside (B, 1, 1, Lk), as of `attention_prior`."""
+
+    target: Array
+    inside: Array
+
+    @classmethod
+    def of(
+        cls, corrections: Iterable[Correction], tokens: Any, examples: Sequence[Any] | None
+    ) -> Aims:
+        """Of a batch of inputs: the tokens of all or of each, and their names, if they have any."""
+        names = [None] if examples is None else list(examples)
+        each = isinstance(tokens, (list, tuple)) and not all(isinstance(t, str) for t in tokens)
+        texts = list(tokens) if each else [tokens] * len(names)
+        if len(texts) != len(names):
+            raise ValueError(
+                f"tokens must be of each of {len(names)} examples, or of all: got {len(texts)}"
+            )
+        places = [Positions("tokens", text) for text in texts]
+        keys = max(one.count for one in places)
+        target = np.zeros((len(places), 1, 1, keys))
+        inside = np.zeros((len(places), 1, 1, keys), np.bool_)
+        for row, (one, name) in enumerate(zip(places, names, strict=True)):
+            avoided = np.zeros(one.count, np.bool_)
+            here, wanted = target[row, 0, 0, : one.count], inside[row, 0, 0, : one.count]
+            for correction, marked in _about(corrections, one, name):
+                if correction.kind == PAINTED:
+                    here += marked
+                elif correction.kind == LOOK:
+                    wanted |= marked > 0
+                else:
+                    avoided |= marked > 0
+            if avoided.any() and not wanted.any():
+                wanted[...] = True
+            wanted &= ~avoided
+        return cls(target, inside)
+
+
+def _about(
+    corrections: Iterable[Correction], positions: Positions, example: Any
+) -> Iterator[tuple[Correction, Array]]:
+    for correction in sorted(corrections, key=lambda one: one.place):
+        marked = correction.marked(positions, example)
+        if marked is not None:
+            yield correction, marked

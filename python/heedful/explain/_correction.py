@@ -1,0 +1,144 @@
+"""Correction: one thing that a person said about where attention should be."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from heedful._checks import is_integer, named, not_negative, numbers
+from heedful.base._types import Array
+from heedful.explain._marks import Positions
+
+LOOK, AVOID, PAINTED = KINDS = ("look here", "not there", "painted")
+
+Pattern = tuple[str, int]  # what is compiled, and the flags
+
+
+class Correction(NamedTuple):
+    """One correction.
+
+    Attributes
+    ----------
+    id : str
+        Its own: merging keeps one of those that are the same.
+    kind : {"look here", "not there", "painted"}
+    words : tuple of str
+        Hold in every text that has them.
+    patterns : tuple of (str, int)
+        Regular expressions and their flags; likewise.
+    positions : tuple of int
+        Hold for inputs with `length` positions and, if there are tokens, these.
+    length : int
+    tokens : tuple of str, or None
+    example : str, int or None
+        The input that it is for; None for all.
+    strength : float
+    target : numpy.ndarray, (length,), or None
+        What was painted.
+    note : str
+    """
+
+    id: str
+    kind: str
+    words: tuple[str, ...]
+    patterns: tuple[Pattern, ...]
+    positions: tuple[int, ...]
+    length: int
+    tokens: tuple[str, ...] | None
+    example: str | int | None
+    strength: float
+    target: Array | None
+    note: str
+
+    @property
+    def place(self) -> tuple[Any, ...]:
+        """An order that does not depend on when it was said."""
+        return self.kind, self.words, self.patterns, self.positions, self.id
+
+    def marked(self, positions: Positions, example: Any) -> Array | None:
+        """(L,) between 0 and 1: what it marks of an input; None if it is not about it."""
+        if self.example is not None and self.example != example:
+            return None
+        found = np.zeros(positions.count)
+        text = positions.text
+        if text is not None:
+            for word in self.words:
+                found[list(text.word(word))] = 1
+            for pattern, flags in self.patterns:
+                found[list(text.pattern(re.compile(pattern, flags)))] = 1
+        own = self.tokens is None or (text is not None and text.tokens == self.tokens)
+        if own and positions.count == self.length:
+            found[list(self.positions)] = 1
+            if self.target is not None:
+                found = self.target / self.target.max()
+        return found if found.any() else None
+
+    def shown(self) -> dict[str, Any]:
+        """A row of a table."""
+        marks = [*self.words, *(pattern for pattern, _ in self.patterns), *self.positions]
+        about = "every input" if self.example is None else self.example
+        return {
+            "id": self.id, "kind": self.kind,
+            "marks": ", ".join(map(str, marks)) if marks else f"a map of {self.length} positions",
+            "example": about, "strength": self.strength, "note": self.note,
+        }  # fmt: skip
+
+
+def made(kind: str, marks: Any, tokens: Any, example: Any, strength: Any, note: Any) -> Correction:
+    """A correction by marks, all of which must be in the input."""
+    positions = Positions("tokens", tokens)
+    words, patterns, places = [], [], set()
+    for mark in marks if isinstance(marks, (list, tuple, set, frozenset)) else [marks]:
+        if isinstance(mark, Mapping):
+            raise TypeError(
+                "marks must be words, patterns, positions or spans, with one strength for all: "
+                f"got {named(mark)}"
+            )
+        found = np.flatnonzero(positions.strengths("marks", mark)).tolist()
+        if isinstance(mark, str):
+            words.append(mark)
+        elif isinstance(mark, re.Pattern):
+            patterns.append((mark.pattern, int(mark.flags)))
+        else:
+            places.update(found)
+    if not (words or patterns or places):
+        raise ValueError("marks must mark a position: got none")
+    return _correction(
+        kind, positions, example, strength, note, tuple(words), tuple(patterns),
+        tuple(sorted(places)),
+    )  # fmt: skip
+
+
+def painted(target: Any, tokens: Any, example: Any, strength: Any, note: Any) -> Correction:
+    """A correction by a map of the input's positions."""
+    positions = Positions("tokens", tokens)
+    found = numbers("target", target).astype(np.float64).ravel()
+    if len(found) != positions.count:
+        raise ValueError(
+            f"target must have one number for each of {positions.count} positions: got {len(found)}"
+        )
+    if not np.isfinite(found).all() or (found < 0).any() or not found.any():
+        raise ValueError("target must be finite, not negative, and not 0 everywhere")
+    return _correction(PAINTED, positions, example, strength, note, target=found)
+
+
+def _correction(
+    kind: str, positions: Positions, example: Any, strength: Any, note: Any,
+    words: tuple[str, ...] = (), patterns: tuple[Pattern, ...] = (), places: tuple[int, ...] = (),
+    target: Array | None = None,
+) -> Correction:  # fmt: skip
+    if example is not None and not isinstance(example, str):
+        if not is_integer(example):
+            raise TypeError(f"example must be a string or an integer: got {named(example)}")
+        example = int(example)
+    if not isinstance(note, str):
+        raise TypeError(f"note must be a string: got {named(note)}")
+    tokens = None if positions.text is None else positions.text.tokens
+    return Correction(
+        secrets.token_hex(8), kind, words, patterns, places, positions.count, tokens, example,
+        not_negative("strength", strength), target, note,
+    )  # fmt: skip

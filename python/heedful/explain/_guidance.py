@@ -1,0 +1,124 @@
+"""Guidance: what a person wants attention to look at, as a bias and a mask of its scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from heedful._checks import finite, named
+from heedful.base._types import Array
+from heedful.explain._layer_choice import Heads, Patterns
+from heedful.explain._steer import Steer, steer
+
+
+class Guidance:
+    """A bias and a mask over keys, made by :func:`guide`.
+
+    Guidances of the same text add up: ``a + b`` sums biases, and both masks hold. ``2 * a`` has
+    twice the strengths.
+
+    Attributes
+    ----------
+    bias : numpy.ndarray or None
+        (Lk,), the same for all queries, or (Lq, Lk); of several texts (B, 1, Lq or 1, Lk).
+    mask : numpy.ndarray of bool, or None
+        With strict guidance; False where a weight is 0. Axes as of `bias`.
+    """
+
+    def __init__(self, bias: Array | None = None, mask: Array | None = None) -> None:
+        self.bias, self.mask = bias, mask
+
+    def steer(self, model: Any, where: Patterns = "*", heads: Heads = None) -> Steer | Unsteered:
+        """Guide a model's attention within a ``with``, see :func:`steer`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from heedful.explain import guide, watch
+        >>> from heedful.layers import Encoder
+        >>> model, x = Encoder(1, 8, 4, 32, rng=0), np.eye(3, 8, dtype=np.float32)
+        >>> guidance = guide(["a", "b", "c"], attract="b", strict=True)
+        >>> with guidance.steer(model, heads=[0]), watch(model, heads=[0]) as seen:
+        ...     y = model(x)
+        >>> seen["layers.0.self_attn"][0, 0]
+        array([0., 1., 0.], dtype=float32)
+        """
+        if self.bias is None and self.mask is None:
+            return Unsteered()
+        return steer(model, bias=self.bias, mask=self.mask, where=where, heads=heads)
+
+    @classmethod
+    def stack(cls, each: Sequence[Guidance]) -> Guidance:
+        """One guidance for a batch of texts, from one for each: (B, 1, Lq or 1, Lk).
+
+        Shorter ones are continued by what changes nothing.
+        """
+        for one in each:
+            if not isinstance(one, Guidance):
+                raise TypeError(f"each must be a Guidance: got {named(one)}")
+        biases = [one.bias for one in each]
+        masks = [one.mask for one in each]
+        return cls(_stacked(biases, 0.0), _stacked(masks, True))
+
+    def __add__(self, other: Any) -> Guidance:
+        if not isinstance(other, Guidance):
+            return NotImplemented
+        bias, mask = self.bias, self.mask
+        if other.bias is not None:
+            bias = other.bias if bias is None else _both(np.add, bias, other.bias)
+        if other.mask is not None:
+            mask = other.mask if mask is None else _both(np.logical_and, mask, other.mask)
+        return Guidance(bias, mask)
+
+    def __mul__(self, factor: Any) -> Guidance:
+        factor = finite("factor", factor)
+        return Guidance(None if self.bias is None else factor * self.bias, self.mask)
+
+    __rmul__ = __mul__
+
+    def __repr__(self) -> str:
+        shown = []
+        if self.bias is not None:
+            guided = np.count_nonzero(self.bias)
+            shown.append(f"bias {self.bias.shape}, {guided} not 0")
+        if self.mask is not None:
+            shown.append(f"mask {self.mask.shape}, {np.count_nonzero(~self.mask)} hidden")
+        return f"Guidance({'; '.join(shown)})"
+
+
+class Unsteered:
+    """A ``with`` that changes nothing."""
+
+    def __enter__(self) -> Unsteered:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        return None
+
+
+def _both(combine: Any, one: Array, other: Array) -> Array:
+    if one.shape[-1] != other.shape[-1]:
+        raise ValueError(
+            "guidance must be of the same number of keys to be added: got "
+            f"{one.shape[-1]} and {other.shape[-1]}"
+        )
+    found: Array = combine(one, other)
+    return found
+
+
+def _stacked(each: list[Array | None], nothing: Any) -> Array | None:
+    given = [one for one in each if one is not None]
+    if not given:
+        return None
+    if any(one.ndim > 2 for one in given):
+        raise ValueError("each must be the guidance of one text: got that of several")
+    rows = max(one.shape[0] if one.ndim == 2 else 1 for one in given)
+    keys = max(one.shape[-1] for one in given)
+    found = np.full((len(each), 1, rows, keys), nothing)
+    for whole, one in zip(found, each, strict=True):
+        if one is not None:
+            length = rows if one.ndim == 1 else len(one)
+            whole[0, :length, : one.shape[-1]] = one
+    return found

@@ -1,0 +1,239 @@
+"""AttentionFeedback: what corrections hold for, the same bits again, and files that are none."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from heedful import layers as L
+from heedful.explain import AttentionFeedback, watch
+
+pytestmark = pytest.mark.once
+Array = NDArray[Any]
+TOKENS = ["The", "bank", "of", "the", "river", "was", "steep"]
+OTHER = ["No", "river", ",", "no", "bank"]
+VOCABULARY = sorted({*TOKENS, *OTHER})
+PAINTED = [0, 1, 4, 0, 2, 0, 0]
+
+
+def model(width: int = 8) -> L.Encoder:
+    return L.Encoder(2, width, 2, 16, 0.0, dtype=np.float64, rng=0)
+
+
+def feedback(**options: Any) -> AttentionFeedback:
+    return AttentionFeedback(model(), VOCABULARY, **options)
+
+
+def bias(given: AttentionFeedback, *about: Any) -> Any:
+    return given.guide(*about).bias
+
+
+def filled() -> AttentionFeedback:
+    found = feedback(heads={"layers.1*": [1]})
+    found.look_here(["river", re.compile("st.*p")], TOKENS, strength=0.1, note="<b>nature</b>")
+    found.not_there([0, slice(5, 7)], TOKENS, strength=0.7)
+    found.paint(PAINTED, TOKENS, strength=1.3)
+    found.look_here("bank", TOKENS, example="first", strength=1 / 3)
+    found.paint(PAINTED, 7, example=5)
+    return found
+
+
+def test_corrections_hold_for_what_they_were_said_about() -> None:
+    found = filled()
+    everywhere = 1.3 * np.array(PAINTED) / 4 + 0.1 * np.isin(range(7), [4, 6])
+    everywhere -= 0.7 * np.isin(range(7), [0, 5, 6])
+    np.testing.assert_allclose(bias(found, TOKENS), everywhere, atol=1e-15)
+    of_first = everywhere + (np.arange(7) == 1) / 3
+    np.testing.assert_allclose(bias(found, TOKENS, "first"), of_first, atol=1e-15)
+    np.testing.assert_allclose(bias(found, OTHER), [0, 0.1, 0, 0, 0])
+    np.testing.assert_allclose(bias(found, OTHER, "first"), [0, 0.1, 0, 0, 1 / 3])
+    np.testing.assert_allclose(bias(found, 7, 5), 2 * np.array(PAINTED) / 4)
+    assert bias(found, 7) is None
+    assert bias(found, ["something", "else"]) is None
+    assert bias(found, 8, 5) is None
+
+
+def test_it_is_saved_loaded_merged_and_undone_with_the_same_bits(tmp_path: Path) -> None:
+    found, path = filled(), tmp_path / "feedback.safetensors"
+    everything = [bias(found, TOKENS), bias(found, TOKENS, "first"), bias(found, 7, 5)]
+    found.save(path)
+    loaded = AttentionFeedback.load(path, model(), VOCABULARY)
+    assert loaded.table() == found.table()
+    assert (loaded.where, loaded.heads) == (found.where, found.heads)
+    more = AttentionFeedback.load(path, model(), VOCABULARY)
+    more.undo(3)
+    last = more.not_there(3, TOKENS, strength=0.2)
+    other_parts = found.merge(more), more.merge(found)
+    for again in (loaded, loaded.merge(found), found.merge(loaded)):
+        assert len(again) == 5
+        for expected, about in zip(everything, [(TOKENS,), (TOKENS, "first"), (7, 5)], strict=True):
+            assert bias(again, *about).tobytes() == expected.tobytes()
+    one, two = (bias(merged, TOKENS) for merged in other_parts)
+    assert one.tobytes() == two.tobytes()
+    assert one[3] == everything[0][3] - 0.2
+    for merged in other_parts:
+        assert len(merged) == 6
+        assert merged.undo(last.id) == last
+        assert bias(merged, TOKENS).tobytes() == everything[0].tobytes()
+    assert (len(found), len(more)) == (5, 3)  # merging changed neither
+    found.undo(2)
+    assert bias(found, TOKENS, "first").tobytes() == everything[0].tobytes()
+
+
+def test_it_steers_the_heads_it_trusts() -> None:
+    net, x = model(), np.random.default_rng(1).standard_normal((1, 7, 8))
+    found = feedback()
+    found.look_here("river", TOKENS, strength=2)
+    found.trust(net, where="layers.1", heads=[1])
+    with watch(net) as seen:
+        net(x)
+        with found.steer(net, TOKENS):
+            net(x)
+        with found.steer(net, ["nothing", "of", "it"]):
+            net(x)
+    first, second, steered_first, steered, *unsteered = seen.weights
+    np.testing.assert_array_equal(steered_first, first)
+    np.testing.assert_allclose(steered[:, 0], second[:, 0], atol=1e-12)
+    moved = second[:, 1] * np.exp(2.0 * (np.arange(7) == 4))
+    np.testing.assert_allclose(steered[:, 1], moved / moved.sum(-1, keepdims=True), atol=1e-12)
+    np.testing.assert_array_equal(unsteered, [first, second])
+
+
+def test_it_is_a_training_signal_for_the_items_of_a_batch() -> None:
+    net = L.AttentionPooling(4, dtype=np.float64, rng=0)
+    x = np.random.default_rng(1).standard_normal((4, 6, 4))
+    found = AttentionFeedback(net)
+    found.look_here([1, 2], 6, example=10)
+    found.not_there([2, 5], 6, example=10)
+    found.not_there(0, 6, example=11)
+    found.paint([0, 0, 1, 3, 0, 0], 6, example=12)
+    with found.prior(net, 6, [10, 11, 12, 13]) as prior:
+        y, backward = net.forward(x)
+        backward(np.zeros_like(y))
+    _, weights = net(x, return_weights=True)
+    ten = -np.log(weights[0, 1])
+    eleven = -np.log(1 - weights[1, 0])
+    twelve = 0.25 * np.log(0.25 / weights[2, 2]) + 0.75 * np.log(0.75 / weights[2, 3])
+    assert prior.divergence[""] == pytest.approx((ten + eleven + twelve) / 4)  # type: ignore[union-attr]
+    with found.prior(net, 6, [13, 14]):
+        net.forward(x[:2])
+
+
+def test_texts_of_a_batch_have_their_own_corrections() -> None:
+    net, found = model(), feedback()
+    found.look_here("river", TOKENS)
+    with found.prior(net, [TOKENS, OTHER], ["a", "b"]) as prior:
+        assert prior.inside.shape == (2, 1, 1, 7)  # type: ignore[union-attr]
+        np.testing.assert_array_equal(np.argwhere(prior.inside[:, 0, 0]), [[0, 4], [1, 1]])  # type: ignore[union-attr]
+    with pytest.raises(ValueError, match="tokens must be of each of 2 examples, or of all: got 3"):
+        found.prior(net, [TOKENS] * 3, ["a", "b"])
+
+
+def test_a_table_shows_what_was_said() -> None:
+    found = filled()
+    assert [row["kind"] for row in found.table()] == [
+        "look here", "not there", "painted", "look here", "painted"
+    ]  # fmt: skip
+    assert [row["marks"] for row in found.table()][:3] == [
+        "river, st.*p", "0, 5, 6", "a map of 7 positions"
+    ]  # fmt: skip
+    assert found.table()[3]["example"] == "first"
+    assert len(str(found).splitlines()) == 6
+    pandas = pytest.importorskip("pandas")
+    assert isinstance(found.to_pandas(), pandas.DataFrame)
+    assert len(found.to_pandas()) == 5
+
+
+def test_feedback_for_another_model_or_tokenizer_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "feedback.safetensors"
+    filled().save(path)
+    with pytest.raises(ValueError, match="model must be the one that the feedback is for"):
+        AttentionFeedback.load(path, model(16), VOCABULARY)
+    with pytest.raises(ValueError, match="tokenizer must be the one that the feedback is for"):
+        AttentionFeedback.load(path, model(), VOCABULARY[::-1])
+    with pytest.raises(ValueError, match="tokenizer must be the one that the feedback is for"):
+        AttentionFeedback.load(path, model())
+    with pytest.raises(ValueError, match="model must be the one that the feedback is for: got"):
+        filled().steer(model(16), TOKENS)
+    with pytest.raises(ValueError, match="other must be feedback for the same tokenizer"):
+        filled().merge(AttentionFeedback(model()))
+    with pytest.raises(ValueError, match="other must correct the same layers and heads"):
+        filled().merge(feedback())
+    trained = model()
+    trained.layers[0].linear1.weight += 1  # type: ignore[operator]
+    numbers = {token: number for number, token in enumerate(VOCABULARY)}
+    assert len(AttentionFeedback.load(path, trained, numbers)) == 5
+
+
+def test_files_that_are_no_feedback_are_refused(tmp_path: Path) -> None:
+    safetensors = pytest.importorskip("safetensors")
+    from safetensors.numpy import load_file, save_file
+
+    path, other = tmp_path / "feedback.safetensors", tmp_path / "other.safetensors"
+    filled().save(path)
+    other.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(safetensors.SafetensorError, match="path must be a whole safetensors file"):
+        AttentionFeedback.load(other, model(), VOCABULARY)
+    save_file({"x": np.zeros(2)}, other)
+    with pytest.raises(ValueError, match="path must be a file that AttentionFeedback"):
+        AttentionFeedback.load(other, model(), VOCABULARY)
+    with safetensors.safe_open(path, "numpy") as file:
+        text = json.loads(file.metadata()["attention_feedback"])
+    tensors = load_file(path)
+    for name, wrong in (
+        ("kind", "there"), ("strength", "2"), ("positions", [7]), ("patterns", [["(", 0]]),
+        ("tokens", ["few"]), ("length", 0), ("example", [1]), ("note", None), ("id", 3),
+    ):  # fmt: skip
+        damaged = json.loads(json.dumps(text))
+        damaged["corrections"][2][name] = wrong
+        save_file(tensors, other, {"attention_feedback": json.dumps(damaged)})
+        with pytest.raises(ValueError, match="its text is damaged"):
+            AttentionFeedback.load(other, model(), VOCABULARY)
+    with pytest.raises(FileNotFoundError):
+        AttentionFeedback.load(tmp_path / "none", model(), VOCABULARY)
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments", "error", "message"),
+    [
+        ("look_here", ("lake", TOKENS), ValueError, "marks must be in the text: got 'lake'"),
+        ("look_here", (9, TOKENS), IndexError, "marks must lie between -7 and 6: got 9"),
+        ("not_there", ({"bank": 1.0}, TOKENS), TypeError, "marks must be words, patterns, pos"),
+        ("not_there", ([], TOKENS), ValueError, "marks must mark a position: got none"),
+        ("paint", ([1.0], TOKENS), ValueError, "one number for each of 7 positions: got 1"),
+        ("paint", (np.zeros(7), TOKENS), ValueError, "target must be finite, not negative, and"),
+        ("undo", (6,), ValueError, "which must be at most 5: got 6"),
+        ("undo", ("?",), ValueError, "which must be the id of a correction: got '?'"),
+        ("merge", (3,), TypeError, "other must be an AttentionFeedback: got 3"),
+        ("trust", (None,), TypeError, "model must be a layer"),
+    ],
+)
+def test_what_cannot_be_meant_is_said_and_nothing_is_lost(
+    method: str, arguments: Any, error: type[Exception], message: str
+) -> None:
+    found = filled()
+    before = found.table()
+    with pytest.raises(error, match=message):
+        getattr(found, method)(*arguments)
+    assert found.table() == before
+
+
+def test_options_of_corrections_are_checked() -> None:
+    found = feedback()
+    with pytest.raises(ValueError, match="strength must not be negative: got -1"):
+        found.look_here(0, 7, strength=-1)
+    with pytest.raises(TypeError, match=r"example must be a string or an integer: got 1.5"):
+        found.look_here(0, 7, example=1.5)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="note must be a string: got 3"):
+        found.look_here(0, 7, note=3)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"tokenizer must have get_vocab\(\)"):
+        AttentionFeedback(model(), 3)
+    with pytest.raises(ValueError, match="where must match attention layers"):
+        feedback(where="decoder")
+    assert len(found) == 0
