@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from cases import CASES, SMALL_CASES, Call, Case
-from philox import kept_weights, philox4x32
+from philox import gumbel_noise, kept_weights, philox4x32
 
 import reference
 
@@ -120,10 +120,20 @@ def test_reference_agrees_with_torch_autograd(case: Case) -> None:
     if "alibi_slopes" in call.options:
         slopes = call.options["alibi_slopes"][..., None, None]
         scores = scores - torch.tensor(distance(case, call) * slopes)
+    temperature = call.options.get("gumbel_temperature")
+    if temperature is not None:
+        noise = gumbel_noise(
+            np.arange(case.B[0]), case.H, case.Lq, case.Lk, call.options["rng"]
+        ).reshape(scores.shape)
+        scores = (scores + torch.tensor(noise)) / temperature
     scores = scores.masked_fill(torch.tensor(~forward.allowed & something[..., None]), -torch.inf)
     columns = scores
     if "sink" in call.options:
-        sink = torch.tensor(call.options["sink"]).reshape(-1, 1, 1).expand(*scores.shape[:-1], 1)
+        sink = (
+            torch.tensor(call.options["sink"] / (temperature or 1))
+            .reshape(-1, 1, 1)
+            .expand(*scores.shape[:-1], 1)
+        )
         columns = torch.cat([scores, sink], -1)
     weights = torch.softmax(columns, -1)[..., : case.Lk] * torch.tensor(forward.dropout)
     out = weights @ leaves["value"].repeat_interleave(group, -3)

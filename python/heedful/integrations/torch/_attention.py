@@ -38,6 +38,7 @@ def attention(
     min_weight: float = 0.0,
     causal: bool = False,
     window: tuple[int | None, int | None] | None = None,
+    exclude_self: bool = False,
     align: Any = None,
     q_lengths: Any = None,
     kv_lengths: Any = None,
@@ -76,7 +77,7 @@ def attention(
         It receives a gradient.
     block_mask : heedful.BlockMask, optional
         Compiled programs break their graph at a call with one.
-    min_weight, causal, window, top_k, scale, softcap
+    min_weight, causal, window, exclude_self, top_k, scale, softcap
         As in :func:`heedful.attention`.
     align : {"upper_left", "lower_right"}, int or tensor of int (B…), optional
     q_lengths, kv_lengths : tensor or sequence of int (B…), optional
@@ -168,9 +169,10 @@ def attention(
         tensor is not None and tensor.requires_grad for tensor in tensors
     )
     values = Values(
-        flag("causal", causal), left, right, kind, offset, NONE, real("min_weight", min_weight),
-        kept(top_k), alpha, optional_real("scale", scale), optional_real("softcap", softcap),
-        dropout_p, key_dropout_p, optional_real("gumbel_temperature", gumbel_temperature), layout,
+        flag("causal", causal), left, right, flag("exclude_self", exclude_self), kind, offset, NONE,
+        real("min_weight", min_weight), kept(top_k), alpha, optional_real("scale", scale),
+        optional_real("softcap", softcap), dropout_p, key_dropout_p,
+        optional_real("gumbel_temperature", gumbel_temperature), layout,
         flag("return_weights", return_weights), flag("average_heads", average_heads), gradients,
     )  # fmt: skip
     if flag("return_lse", return_lse) and not is_softmax(tensors, values):

@@ -35,6 +35,7 @@ class Values(NamedTuple):
     causal: bool
     left: int  # of the window
     right: int
+    exclude_self: bool
     align: str  # "": None, "offset": the next value, "offsets": the tensor
     offset: int
     block_mask: int  # see _block_masks
@@ -56,8 +57,9 @@ TENSORS = ", ".join(
     f"Tensor{'' if name in ('query', 'key', 'value') else '?'} {name}" for name in Tensors._fields
 )
 VALUES = (
-    "bool causal, SymInt left, SymInt right, str align, SymInt offset, int block_mask, "
-    "float min_weight, SymInt top_k, float alpha, float? scale, float? softcap, float dropout_p, "
+    "bool causal, SymInt left, SymInt right, bool exclude_self, str align, SymInt offset, "
+    "int block_mask, float min_weight, SymInt top_k, float alpha, float? scale, float? softcap, "
+    "float dropout_p, "
     "float key_dropout_p, float? gumbel_temperature, str layout, bool weights, bool average, "
     "bool gradients"
 )
@@ -103,7 +105,7 @@ def options(tensors: Tensors, values: Values) -> dict[str, Any]:
         found["top_k"] = values.top_k
     if "seed" in arrays:
         found["rng"] = int(arrays["seed"]) % 2**64
-    for name in ("causal", "min_weight", "scale", "softcap", "dropout_p", "key_dropout_p",
+    for name in ("causal", "exclude_self", "min_weight", "scale", "softcap", "dropout_p", "key_dropout_p",
                  "gumbel_temperature", "layout"):  # fmt: skip
         found[name] = getattr(values, name)
     found["block_mask"] = numbered_as(values.block_mask)
