@@ -34,6 +34,7 @@ import bench_sparse
 import bench_threads
 import bench_top_k
 import bench_torch
+import bench_transformers
 import bench_varlen
 
 from heedful.benchmark.topic import run_topics
@@ -67,6 +68,7 @@ TOPICS = [
     bench_onnx.TOPIC,
     bench_jax.TOPIC,
     bench_keras.TOPIC,
+    bench_transformers.TOPIC,
 ]
 
 if __name__ == "__main__":

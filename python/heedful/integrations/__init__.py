@@ -13,9 +13,21 @@ if TYPE_CHECKING:
         sentences,
         sklearn,
         torch,
+        transformers,
     )
 
-__all__ = ["arrays", "dask", "jax", "keras", "mpi", "onnx", "sentences", "sklearn", "torch"]
+__all__ = [
+    "arrays",
+    "dask",
+    "jax",
+    "keras",
+    "mpi",
+    "onnx",
+    "sentences",
+    "sklearn",
+    "torch",
+    "transformers",
+]
 
 
 def __getattr__(name: str) -> Any:
