@@ -105,8 +105,8 @@ def options(tensors: Tensors, values: Values) -> dict[str, Any]:
         found["top_k"] = values.top_k
     if "seed" in arrays:
         found["rng"] = int(arrays["seed"]) % 2**64
-    for name in ("causal", "exclude_self", "min_weight", "scale", "softcap", "dropout_p", "key_dropout_p",
-                 "gumbel_temperature", "layout"):  # fmt: skip
+    for name in ("causal", "exclude_self", "min_weight", "scale", "softcap", "dropout_p",
+                 "key_dropout_p", "gumbel_temperature", "layout"):  # fmt: skip
         found[name] = getattr(values, name)
     found["block_mask"] = numbered_as(values.block_mask)
     return found
