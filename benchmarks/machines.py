@@ -5,6 +5,7 @@
 starts mpiexec by itself. Processes share the processors of this machine: no wall times.
 """
 
+import argparse
 import json
 import os
 import statistics
@@ -138,8 +139,11 @@ def chunks() -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        one_process(sys.argv[1])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("order", nargs="?", help="of the positions: what a process is started with")
+    order = parser.parse_args().order
+    if order:
+        one_process(order)
     else:
         ring()
         chunks()

@@ -1,11 +1,11 @@
 """What it costs to watch selected rows of a long text: memory, and time beside the model itself.
 
-    python benchmarks/bench_watch.py            L = 16,384, a layer as wide as MiniLM's
+    python benchmarks/watched_rows.py            L = 16,384, a layer as wide as MiniLM's
 
 Memory is the peak during a call minus what was there before, as the kernel counts it (VmHWM).
 """
 
-import sys
+import argparse
 import time
 from contextlib import nullcontext
 
@@ -15,7 +15,9 @@ from heedful.benchmark.memory import highest
 from heedful.explain import attention_map, watch
 from heedful.layers import Encoder
 
-LENGTH = int(sys.argv[1]) if len(sys.argv) > 1 else 16_384
+parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+parser.add_argument("length", type=int, nargs="?", default=16_384, help="of the text")
+LENGTH = parser.parse_args().length
 WIDTH, HEADS = 384, 12
 ROWS = np.linspace(0, LENGTH - 1, 8).astype(int).tolist()
 CASES = {
