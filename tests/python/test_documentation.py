@@ -9,28 +9,27 @@ import re
 from pathlib import Path
 
 import pytest
+from page_examples import assert_examples_hold, complaints
 
 import heedful.layers
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
     ROOT / name
-    for name in ("README.md", "CONTRIBUTING.md", "docs/coming_from.md", "docs/steadier.md")
+    for name in (
+        "README.md",
+        "CONTRIBUTING.md",
+        "docs/coming_from.md",
+        "docs/explainable.md",
+        "docs/steadier.md",
+    )
 ]
-FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 MODULES = ["heedful"] + [
     module.name
     for module in pkgutil.walk_packages(heedful.__path__, "heedful.")
     if not module.name.endswith("__main__") and "._core._" not in module.name
 ]
-
-
-def run(test: doctest.DocTest) -> str:
-    """What the examples of one docstring say that is not so; empty where all holds."""
-    complaints: list[str] = []
-    doctest.DocTestRunner(optionflags=FLAGS, verbose=False).run(test, out=complaints.append)
-    return "".join(complaints)
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -42,7 +41,7 @@ def test_the_examples_of_a_module_hold(name: str) -> None:
             raise
         pytest.skip(f"{name} needs {error.name}")
     for test in doctest.DocTestFinder(exclude_empty=True).find(module):
-        assert not run(test)
+        assert not complaints(test)
 
 
 def test_the_public_functions_have_examples() -> None:
@@ -90,8 +89,4 @@ def test_the_base_of_layers_states_what_holds_for_all() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_the_examples_of_a_page_hold(page: Path) -> None:
-    lines = page.read_text(encoding="utf-8").splitlines()
-    text = "\n".join("" if line.startswith("```") else line for line in lines)
-    test = doctest.DocTestParser().get_doctest(text, {}, page.stem, str(page), 0)
-    assert test.examples
-    assert not run(test)
+    assert_examples_hold(page)

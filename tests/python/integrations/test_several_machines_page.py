@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import doctest
 import re
 from pathlib import Path
 
 import pytest
 from mpi_processes import start
+from page_examples import assert_examples_hold
 
 PAGE = Path(__file__).parents[3] / "docs" / "several_machines.md"
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
@@ -19,12 +19,7 @@ pytestmark = [pytest.mark.once, pytest.mark.peer]
 def test_the_examples_of_one_process_hold() -> None:
     pytest.importorskip("dask.array")
     pytest.importorskip("zarr")
-    text = "".join(block for block in BLOCKS if block not in SCRIPTS)
-    test = doctest.DocTestParser().get_doctest(text, {}, PAGE.stem, str(PAGE), 0)
-    complaints: list[str] = []
-    doctest.DocTestRunner(verbose=False).run(test, out=complaints.append)
-    assert test.examples
-    assert not complaints, "".join(complaints)
+    assert_examples_hold(PAGE, "".join(block for block in BLOCKS if block not in SCRIPTS))
 
 
 @pytest.mark.slow

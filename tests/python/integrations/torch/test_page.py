@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import doctest
 from pathlib import Path
 
 import pytest
+from page_examples import assert_examples_hold
 
 # PyTorch warns of parts of its own that it will drop
 pytestmark = [
@@ -19,11 +19,4 @@ PAGE = Path(__file__).parents[4] / "docs" / "torch.md"
 
 
 def test_the_examples_of_the_page_hold() -> None:
-    lines = PAGE.read_text(encoding="utf-8").splitlines()
-    text = "\n".join("" if line.startswith("```") else line for line in lines)
-    test = doctest.DocTestParser().get_doctest(text, {}, PAGE.stem, str(PAGE), 0)
-    complaints: list[str] = []
-    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-    doctest.DocTestRunner(optionflags=flags, verbose=False).run(test, out=complaints.append)
-    assert test.examples
-    assert not complaints, "".join(complaints)
+    assert_examples_hold(PAGE)
