@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from heedful._checks import flag, named
+from heedful._checks import named
 from heedful.base._call_mismatch import call_mismatch
 from heedful.base._foreign_arguments import check_arguments, no_such_attribute
 from heedful.base._freezable import Freezable
@@ -22,10 +22,9 @@ from heedful.base._rollback import rollback
 from heedful.base._single_use import single_use
 from heedful.base._state import Mismatch, check_built, check_state, load_state
 from heedful.base._summary import html, table, text
-from heedful.base._taps import attention_layers
 from heedful.base._tree import CONTAINERS, dotted, within
 from heedful.base._types import Array, Backward, Rng, generator
-from heedful.base._watch import returns_weights, with_weights
+from heedful.base._watch import asks_for_weights, with_weights
 
 
 class Module(Freezable, Quantizable):
@@ -76,7 +75,7 @@ class Module(Freezable, Quantizable):
         layer inside, (…, H, Lq, Lk), in the order of the computation. See
         :func:`heedful.explain.watch` for those of some layers, heads and rows.
         """
-        if self._asks_for_weights(options):
+        if asks_for_weights(self, options):
             return with_weights(self, self.__call__, inputs, options)
         if "cache" in options or "caches" in options:
             with rollback(options.get("cache"), options.get("caches")):
@@ -98,7 +97,7 @@ class Module(Freezable, Quantizable):
             Return ((y, weights), backward), the weights as a call of the model returns them:
             without dropout and noise, and constant in the backward pass.
         """
-        if self._asks_for_weights(options):
+        if asks_for_weights(self, options):
             options["rng"] = rng
             (y, backward), weights = with_weights(self, self.forward, inputs, options)
             return (y, weights), backward
@@ -108,14 +107,6 @@ class Module(Freezable, Quantizable):
         if penalties or "_attention_penalty" in vars(self):
             object.__setattr__(self, "_attention_penalty", sum(penalties))
         return y, single_use(y, backward)
-
-    def _asks_for_weights(self, options: dict[str, Any]) -> bool:
-        """Whether `return_weights`, which is removed, is to be answered for the layers inside."""
-        if "return_weights" not in options or returns_weights(self):
-            return False
-        if not attention_layers(self):
-            return False  # an argument that the layer does not know
-        return flag("return_weights", options.pop("return_weights"))
 
     @property
     def attention_penalty(self) -> float:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from heedful._checks import flag
 from heedful.base._taps import Tap, attention_layers
 from heedful.base._types import Array
 
@@ -194,6 +195,15 @@ def with_weights(
     with Watch(attention_layers(model)) as seen:
         result = call(*inputs, **options)
     return result, seen[""] if list(seen.layers) == [""] else seen.weights
+
+
+def asks_for_weights(model: Any, options: dict[str, Any]) -> bool:
+    """Whether `return_weights`, which is removed, is to be answered for the layers inside."""
+    if "return_weights" not in options or returns_weights(model):
+        return False
+    if not attention_layers(model):
+        return False  # an argument that the layer does not know
+    return flag("return_weights", options.pop("return_weights"))
 
 
 def returns_weights(model: Any) -> bool:

@@ -12,6 +12,7 @@ from heedful._checks import as_array, named, not_negative, numbers
 from heedful.base._taps import Tap
 from heedful.base._types import Array
 from heedful.explain._layer_choice import Heads, Patterns, chosen_heads, chosen_layers
+from heedful.explain._pair_axes import pair_axes
 from heedful.explain._placement import Placement
 from heedful.functional import attention_penalty
 
@@ -191,7 +192,7 @@ def _target(given: Any) -> Array | None:
     target = numbers("target", given).astype(np.float64)
     if not np.isfinite(target).all() or (target < 0).any():
         raise ValueError("target must be finite and not negative: got another number")
-    total = _axes("target", target).sum(-1, keepdims=True)
+    total = pair_axes("target", target).sum(-1, keepdims=True)
     found: Array = target / np.where(total > 0, total, 1)
     return found
 
@@ -202,12 +203,4 @@ def _inside(given: Any) -> Array | None:
     inside = as_array("inside", given)
     if inside.dtype != np.bool_:
         raise TypeError(f"inside must be boolean, True at keys to look at: got {named(inside)}")
-    return _axes("inside", inside)
-
-
-def _axes(name: str, array: Array) -> Array:
-    if array.ndim not in (1, 2, 4):
-        raise ValueError(
-            f"{name} must be (Lk,), (Lq, Lk) or (B, H, Lq, Lk): got shape {array.shape}"
-        )
-    return array
+    return pair_axes("inside", inside)

@@ -12,6 +12,7 @@ from heedful._checks import as_array, named, numbers
 from heedful.base._taps import Tap
 from heedful.base._types import Array
 from heedful.explain._layer_choice import Heads, Patterns, chosen_heads, chosen_layers
+from heedful.explain._pair_axes import pair_axes
 from heedful.explain._placement import Placement
 from heedful.functional._dtypes import finite_cast
 
@@ -144,7 +145,7 @@ def _bias(given: Any) -> Array | None:
         bias = bias.astype(np.float64)
     if np.isnan(bias).any() or np.isposinf(bias).any():
         raise ValueError("bias must be finite or −inf: got NaN or +inf")
-    return _axes("bias", bias)
+    return pair_axes("bias", bias)
 
 
 def _mask(given: Any) -> Array | None:
@@ -153,14 +154,4 @@ def _mask(given: Any) -> Array | None:
     mask = as_array("mask", given)
     if mask.dtype != np.bool_:
         raise TypeError(f"mask must be boolean, True where a query may attend: got {named(mask)}")
-    return _axes("mask", mask)
-
-
-def _axes(name: str, array: Array) -> Array:
-    if array.ndim not in (1, 2, 4):
-        raise ValueError(
-            f"{name} must be (Lk,), (Lq, Lk) or (B, H, Lq, Lk): got shape {array.shape}"
-            + f"; write {name}[:, None] for (B, Lq, Lk) or {name}[None] for (H, Lq, Lk)"
-            * (array.ndim == 3)
-        )
-    return array
+    return pair_axes("mask", mask)

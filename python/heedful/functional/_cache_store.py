@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from abc import ABC, abstractmethod
 from typing import Any, TypeVar
 
 import numpy as np
@@ -19,7 +20,7 @@ Rows = tuple[CachedRows, CachedRows]  # keys and values
 Self = TypeVar("Self", bound="CacheStore")
 
 
-class CacheStore:
+class CacheStore(ABC):
     """Rows of the items of a batch.
 
     A change returns another store and leaves this one as it was: no row that it holds is
@@ -57,31 +58,31 @@ class CacheStore:
         vars(made).update(attributes)
         return made
 
+    @abstractmethod
     def appended(self, key: Array, value: Array, counts: Lengths, dtype: DType) -> CacheStore:
         """With the first `counts` rows of each item of key and value (B, Hkv, L, D) added."""
-        raise NotImplementedError
 
     def shortened(self, lengths: Lengths) -> CacheStore:
         """With the first `lengths` rows of each item."""
         raise ValueError("lengths cannot be set where a policy removes rows")
 
+    @abstractmethod
     def reordered(self, items: NDArray[np.int64]) -> CacheStore:
         """With item items[i] of this one as item i."""
-        raise NotImplementedError
 
+    @abstractmethod
     def copied(self) -> CacheStore:
         """With memory of its own, for the rows that there are."""
-        raise NotImplementedError
 
+    @abstractmethod
     def read(self) -> tuple[Array, Array]:
         """Key and value (B, Hkv, L, D) of the longest item's length, as floating numbers."""
-        raise NotImplementedError
 
+    @abstractmethod
     def attend(
         self, query: Array, options: dict[str, Any], query_of_sinks: Array | None = None
     ) -> tuple[CacheStore, Any]:
         """The store afterwards, and the result of :func:`attention` with these options."""
-        raise NotImplementedError
 
     def first_positions(self, rows: int, options: dict[str, Any]) -> Lengths:
         """The position of each item's first query, of `rows`, by `align`."""

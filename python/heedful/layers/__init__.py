@@ -31,7 +31,8 @@ from heedful.layers.mixing._tokens import TokenMixing
 from heedful.layers.models._autoencoder import Autoencoder
 from heedful.layers.models._bert import BertEncoder
 from heedful.layers.models._bert_config import bert_from_config
-from heedful.layers.models._decoder import Decoder, DecoderCache, DecoderLayer
+from heedful.layers.models._decoder import Decoder
+from heedful.layers.models._decoder_layer import DecoderCache, DecoderLayer
 from heedful.layers.models._encoder import Encoder, EncoderLayer
 from heedful.layers.models._encoder_decoder import EncoderDecoder
 from heedful.layers.models._language_model import LanguageModel

@@ -23,7 +23,7 @@ from heedful.layers.blocks._positions import SinusoidalPositions
 from heedful.layers.generation._caches import check_example
 from heedful.layers.generation._foreign_options import with_generation_hints
 from heedful.layers.generation._generate import generate
-from heedful.layers.models._decoder import DecoderCache
+from heedful.layers.models._decoder_layer import DecoderCache
 from heedful.layers.models._encoder_decoder import EncoderDecoder
 from heedful.layers.models._mixers import check_positions
 from heedful.layers.models._ragged import padded, padded_if_ragged
