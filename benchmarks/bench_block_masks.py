@@ -56,6 +56,9 @@ def builders(length: int) -> dict[str, Callable[[], BlockMask]]:
         "from_function, looking up ids, large blocks": lambda: BlockMask.from_function(
             lambda b, h, i, j: ids[i] == ids[j], length, block_size=256
         ),
+        "from_function, looking up ids, the largest blocks": lambda: BlockMask.from_function(
+            lambda b, h, i, j: ids[i] == ids[j], length, block_size=512
+        ),
     }
 
 

@@ -173,7 +173,7 @@ class Construction(BlockStructure):
                 undecided[:] = (bounds.high & ~bounds.low).any(axis=(0, 1))
                 undecided[0, 0] = True  # its shape and type are checked in any case
             for row, columns in _strips(grid, item.size * head.size, undecided):
-                found = _strip(
+                found = _result(
                     f, item, head,
                     query[None, None, grid.positions(0, row), None],
                     key[None, None, None, _keys(grid, columns)],
@@ -203,25 +203,6 @@ def _strips(grid: Grid, items: int, some: NDArray[np.bool_]) -> Iterator[tuple[i
 def _keys(grid: Grid, columns: slice) -> slice:
     """The keys of a range of columns of blocks."""
     return slice(columns.start * grid.block_size[1], columns.stop * grid.block_size[1])
-
-
-def _strip(
-    f: Callable[..., Any], item: Indices, head: Indices, query: Indices, key: Indices
-) -> NDArray[np.bool_]:
-    """The result for rows of blocks, asked for some queries at a time: what `f` computes in between
-    takes eight times as much memory as its result, and more.
-    """
-    step = max(1, _AT_ONCE // (item.size * head.size * key.size))
-    parts = [
-        _result(f, item, head, query[:, :, first : first + step], key)
-        for first in range(0, query.size, step)
-    ]
-    if len(parts) == 1:
-        return parts[0]
-    leading = np.broadcast_shapes(*(part.shape[:2] for part in parts))
-    return np.concatenate(
-        [np.broadcast_to(part, (*leading, *part.shape[2:])) for part in parts], axis=2
-    )
 
 
 def _result(f: Callable[..., Any], *indices: Indices) -> NDArray[np.bool_]:
