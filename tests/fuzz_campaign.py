@@ -1,20 +1,20 @@
 """How many random cases are drawn, from which seed, and how one that fails is reported.
 
 HEEDFUL_FUZZ_CASES    cases of all kinds together, 500 without it
-HEEDFUL_FUZZ_SEED     their seed; without it one is drawn, and reported by a failure
+HEEDFUL_FUZZ_SEED     their seed, 0 without it: two runs of the suite test the same; `tests/fuzz.py`
+                      draws seeds
 """
 
 from __future__ import annotations
 
 import os
-import secrets
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 COUNT = int(os.environ.get("HEEDFUL_FUZZ_CASES") or 500)
-SEED = int(os.environ.get("HEEDFUL_FUZZ_SEED") or secrets.randbelow(2**32))
+SEED = int(os.environ.get("HEEDFUL_FUZZ_SEED") or 0)
 
 
 @dataclass(frozen=True)

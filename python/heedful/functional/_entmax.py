@@ -96,7 +96,8 @@ def _factors(call: Call, thresholds: Array, weights: Array) -> tuple[Array, Arra
     if call.dropout_p > 0:
         p = np.zeros_like(weights)
         run_weights(call._replace(dropout_p=0.0), thresholds, p)
-        kept = (weights != 0) / weights.dtype.type(max(1 - call.dropout_p, 1e-300))
+        growth = 1 / (1 - call.dropout_p) if call.dropout_p < 1 else 0.0
+        kept = (weights != 0) * weights.dtype.type(growth)
     alpha = call.normalizer.alphas[:, np.newaxis, np.newaxis]
     p = p.astype(np.float64)
     used = p > 0

@@ -54,6 +54,20 @@ def test_gradients_through_weights_agree_with_the_reference(case: Case) -> None:
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("normalizer", ["sparsemax", "entmax15", 1.3])
+def test_gradients_are_zero_where_dropout_drops_every_weight(
+    rng: np.random.Generator, dtype: Any, normalizer: Any
+) -> None:
+    query, key, value, dout = rng.standard_normal((4, 2, 3, 5)).astype(dtype)
+    (out, weights), pullback = heedful.attention_vjp(
+        query, key, value, normalizer=normalizer, dropout_p=1.0, rng=0, return_weights=True
+    )
+    gradients = pullback(dout, dweights=rng.standard_normal((2, 3, 3)).astype(dtype))
+    for array in (out, weights, gradients.query, gradients.key, gradients.value):
+        assert not array.any()
+
+
 @each_case
 def test_a_pullback_may_be_called_twice_and_is_linear(case: Case) -> None:
     call = case.draw()
