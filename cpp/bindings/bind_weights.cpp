@@ -1,6 +1,6 @@
 // attention_scores, attention_weights, additive_weights, top_k_weights, entmax_weights and
 // row_statistics
-#include "attention/forward/probabilities.hpp"
+#include "attention/forward/probabilities/probabilities.hpp"
 #include "attention/penalty/row_statistics.hpp"
 #include "attention/top_k/probabilities.hpp"
 #include "bindings/arguments.hpp"

@@ -4,9 +4,9 @@
 
 #include "arrays/ragged_range.hpp"
 #include "attention/backward/delta.hpp"
-#include "attention/backward/in_order.hpp"
-#include "attention/backward/key_tile_gradients.hpp"
-#include "attention/backward/partition.hpp"
+#include "attention/backward/key_tile/key_tile_gradients.hpp"
+#include "attention/backward/partition/in_order.hpp"
+#include "attention/backward/partition/partition.hpp"
 #include "attention/softmax/dropout.hpp"
 #include "parallel/scratch.hpp"
 #include "simd/overflow_flag.hpp"

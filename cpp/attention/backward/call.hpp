@@ -1,12 +1,12 @@
 // The data that all tasks of one call of the backward pass share.
 #pragma once
 
-#include "attention/backward/bfloat16_way.hpp"
 #include "attention/backward/bias_gradient.hpp"
-#include "attention/backward/in_order.hpp"
-#include "attention/backward/partition.hpp"
+#include "attention/backward/partition/bfloat16_way.hpp"
+#include "attention/backward/partition/in_order.hpp"
+#include "attention/backward/partition/partition.hpp"
 #include "attention/backward/tensors.hpp"
-#include "attention/forward/row_scale.hpp"
+#include "attention/forward/probabilities/row_scale.hpp"
 #include "attention/problem/problem.hpp"
 #include "attention/problem/score_rule.hpp"
 

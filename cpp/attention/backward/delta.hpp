@@ -3,7 +3,7 @@
 
 #include <cstddef>
 
-#include "attention/backward/partition.hpp"
+#include "attention/backward/partition/partition.hpp"
 #include "attention/backward/tensors.hpp"
 #include "attention/problem/problem.hpp"
 #include "parallel/parallel_for.hpp"

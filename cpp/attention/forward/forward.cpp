@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <atomic>
 
-#include "attention/forward/decode.hpp"
+#include "attention/forward/decode/decode.hpp"
 #include "attention/forward/next_task.hpp"
 #include "attention/forward/overflow.hpp"
-#include "attention/forward/partition.hpp"
-#include "attention/forward/prefill.hpp"
+#include "attention/forward/partition/partition.hpp"
+#include "attention/forward/prefill/prefill.hpp"
 #include "attention/softmax/dropout.hpp"
 #include "attention/softmax/key_split.hpp"
 #include "attention/softmax/online_softmax.hpp"

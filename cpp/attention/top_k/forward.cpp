@@ -7,7 +7,7 @@
 #include "arrays/finite_cast.hpp"
 #include "arrays/gathered_rows.hpp"
 #include "arrays/work_area.hpp"
-#include "attention/forward/call_without_values.hpp"
+#include "attention/forward/probabilities/call_without_values.hpp"
 #include "attention/softmax/dropout.hpp"
 #include "attention/softmax/online_softmax.hpp"
 #include "attention/softmax/scaled_mean.hpp"

@@ -6,7 +6,7 @@
 #include <cstddef>
 #include <limits>
 
-#include "attention/forward/row_scale.hpp"
+#include "attention/forward/probabilities/row_scale.hpp"
 #include "attention/problem/minus_infinity.hpp"
 #include "attention/problem/score_rule.hpp"
 #include "attention/softmax/online_softmax.hpp"

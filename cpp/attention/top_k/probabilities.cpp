@@ -5,7 +5,7 @@
 #include "arrays/ragged_range.hpp"
 #include "arrays/rows.hpp"
 #include "arrays/work_area.hpp"
-#include "attention/forward/call_without_values.hpp"
+#include "attention/forward/probabilities/call_without_values.hpp"
 #include "attention/softmax/dropout.hpp"
 #include "attention/top_k/kept_scale.hpp"
 #include "attention/top_k/selection.hpp"

@@ -2,7 +2,7 @@
 // forward/probabilities.hpp, and 0 for keys that are not kept.
 #pragma once
 
-#include "attention/forward/probabilities.hpp"
+#include "attention/forward/probabilities/probabilities.hpp"
 
 namespace heedful {
 

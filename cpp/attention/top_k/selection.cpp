@@ -6,7 +6,7 @@
 
 #include "arrays/prefetch.hpp"
 #include "arrays/work_area.hpp"
-#include "attention/forward/products.hpp"
+#include "attention/forward/panels/products.hpp"
 #include "attention/problem/key_tiles.hpp"
 #include "attention/scores/mask.hpp"
 #include "attention/scores/score_tile.hpp"

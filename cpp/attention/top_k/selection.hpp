@@ -6,7 +6,7 @@
 
 #include <cstddef>
 
-#include "attention/forward/call_without_values.hpp"
+#include "attention/forward/probabilities/call_without_values.hpp"
 #include "attention/top_k/candidates.hpp"
 #include "parallel/parallel_for.hpp"
 

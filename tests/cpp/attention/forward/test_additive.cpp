@@ -6,7 +6,7 @@
 #include <limits>
 #include <vector>
 
-#include "attention/backward/additive_gradients.hpp"
+#include "attention/backward/key_tile/additive_gradients.hpp"
 #include "attention/scores/additive_tanh.hpp"
 #include "check.hpp"
 #include "random_numbers.hpp"
