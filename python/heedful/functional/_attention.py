@@ -107,8 +107,8 @@ def attention(
     min_weight : float, default 0
         Blocks of keys in which no query of a panel has more than this share of its largest weight
         so far are dropped: neither exponentials nor values are computed for them, forward and
-        backward. The result differs from that of 0 by at most 2 · min_weight · Lk · max |value|,
-        usually far less. In [0, 1).
+        backward. The result differs from that of 0 by at most
+        ``2 · min_weight · Lk · max |value|``, usually far less. In [0, 1).
     causal : bool, default False
         Query i sees the keys j ≤ p, its own position p = i + offset among the keys, see `align`.
     window : (left, right), optional

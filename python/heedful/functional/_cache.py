@@ -82,13 +82,12 @@ class KVCache(CacheItems):
     copy the filled rows: a prefix that was processed once can be copied for each of its
     continuations. A paged cache shares it instead, see :meth:`fork`.
 
-    int8: ``row = scale · elements``, with the float32 scale max |row| / 127 of each head and token.
-    Products read the elements as they are and apply scales to scores and weights; few queries (and
-    their weights) are rounded to 16 bits for it, by at most 1 / 65534 of the largest element, which
-    is 1/256 of the rounding of the rows. Rows that hold NaN or inf become NaN, and the result has
-    the query's type. Most weight goes to the last
-    rows: a few of these in float32 remove most of the error (KIVI, Liu et al. 2024,
-    https://arxiv.org/abs/2402.02750).
+    int8: ``row = scale · elements``, with a float32 scale, ``max |row| / 127``, of each head and
+    token. Products read the elements as they are and apply scales to scores and weights; few
+    queries (and their weights) are rounded to 16 bits for it, by at most 1 / 65534 of the largest
+    element, which is 1/256 of the rounding of the rows. Rows that hold NaN or inf become NaN, and
+    the result has the query's type. Most weight goes to the last rows: a few of these in float32
+    remove most of the error (KIVI, Liu et al. 2024, https://arxiv.org/abs/2402.02750).
     Pages: Kwon et al. 2023, https://arxiv.org/abs/2309.06180.
 
     Examples

@@ -14,7 +14,7 @@ class History:
     ----------
     history : dict of list
         "loss", the metrics, "penalty" if layers penalise their attention, which is part of the
-        loss, and with a validation set the same but that prefixed by "val_". All columns
+        loss, and with a validation set the same but that prefixed by ``val_``. All columns
         have a row for each epoch: NaN where an epoch lacks a value, such as one without a
         validation set.
     epoch : list of int

@@ -82,7 +82,7 @@ class MeanSquaredError(Regression):
 
 
 class MeanAbsoluteError(Regression):
-    """mean |prediction − target|, whose gradient is 0 where they are equal.
+    """mean ``|prediction − target|``, whose gradient is 0 where they are equal.
 
     Examples
     --------
