@@ -17,7 +17,7 @@ from heedful.benchmark.goal import Line
 from heedful.benchmark.harness import Harness
 from heedful.benchmark.topic import Topic, main
 from heedful.layers import LanguageModel
-from heedful.layers.attention import _multi_head
+from heedful.layers.attention import _heads
 from heedful.training import AdamW, SparseCategoricalCrossEntropy, WarmupCosine
 
 MIN_WEIGHT, LENGTH = 1e-4, 512
@@ -35,11 +35,11 @@ class Calls:
             calls.append((arrays, options))
             return self._attention(*arrays, **options)
 
-        setattr(_multi_head, "attention", attention)  # noqa: B010 - a name that is imported there
+        setattr(_heads, "attention", attention)  # noqa: B010 - a name that is imported there
         return calls
 
     def __exit__(self, *_: object) -> None:
-        setattr(_multi_head, "attention", self._attention)  # noqa: B010
+        setattr(_heads, "attention", self._attention)  # noqa: B010
 
 
 def of_minilm(text: str) -> list[Any]:

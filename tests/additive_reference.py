@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+from broadcast_axes import sum_groups, sum_to
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 import reference
@@ -74,17 +75,17 @@ def attention_backward(
     of_weight = np.where(dscores == 0, 0, dscores * tangent).sum((-2, -3))  # (…, H, E)
     dsums = np.where(dscores == 0, 0, dscores * by_head * (1 - tangent**2))
     kv_heads = np.shape(key)[-3]
-    dkey = reference.sum_groups(dsums.sum(-3), np.shape(key))
+    dkey = sum_groups(dsums.sum(-3), np.shape(key))
     if np.ndim(weight) == 2:
         heads = of_weight.reshape(-1, kv_heads, of_weight.shape[-2] // kv_heads, np.shape(key)[-1])
         dweight = heads.sum((0, 2))
     else:
         dweight = of_weight.reshape(-1, np.shape(key)[-1]).sum(0)
     return Gradients(
-        reference.sum_to(dsums.sum(-2), np.shape(query)),
-        reference.sum_to(dkey, np.shape(key)),
+        sum_to(dsums.sum(-2), np.shape(query)),
+        sum_to(dkey, np.shape(key)),
         found.value,
         dweight,
-        None if bias is None else reference.sum_to(found.bias, np.shape(bias)),
+        None if bias is None else sum_to(found.bias, np.shape(bias)),
         found.sink,
     )

@@ -16,19 +16,26 @@ from collections.abc import Sequence
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
-# Each folder of cpp/attention/ may include those before it.
-ATTENTION = ("problem", "scores", "softmax", "forward", "backward", "top_k", "entmax")
-
 ROOT = Path(__file__).resolve().parents[1]
-PLACES = (
-    "cpp", "cpp/attention", *(f"cpp/attention/{room}" for room in ATTENTION), "python/heedful",
-    "python/heedful/functional", "python/heedful/layers", "python/heedful/training",
-)  # fmt: skip
 
-# Each folder of cpp/ may include those before it; bindings is the only one that includes Python.h.
-FLOORS = ("simd", "parallel", "arrays", "kernels", "attention", "linear", "layers", "bindings")
+# Each folder of a place may include those before it; bindings alone includes Python.h.
+FLOORS = {
+    "cpp": ("simd", "parallel", "arrays", "kernels", "attention", "linear", "layers", "bindings"),
+    "cpp/attention": (
+        "problem", "scores", "softmax", "forward", "penalty", "backward", "top_k", "entmax",
+    ),
+    "cpp/attention/forward": ("panels", "prefill", "decode", "partition", "probabilities"),
+    "cpp/attention/backward": ("partition", "key_tile"),
+}  # fmt: skip
 # Folders that do not include one another, though they are sorted above.
-INDEPENDENT = ({"simd", "parallel"}, {"attention", "linear", "layers"})
+INDEPENDENT = ({"simd", "parallel"}, {"attention", "linear", "layers"}, {"prefill", "decode"})
+
+PLACES = (
+    "cpp", "cpp/attention",
+    *(f"{place}/{room}" for place in list(FLOORS)[1:] for room in FLOORS[place]),
+    "python/heedful", "python/heedful/functional", "python/heedful/layers",
+    "python/heedful/training",
+)  # fmt: skip
 
 Arrows = dict[str, set[str]]  # from a file, without its suffix, to files
 
@@ -122,19 +129,24 @@ def floors(rooms: Arrows) -> int:
 def upward(arrows: Arrows) -> list[str]:
     """Includes that lead from a C++ folder to one above it, or beside it."""
     found = []
-    for file, targets in arrows.items():
-        source = Path(file).parts
-        for target in map(Path, targets):
-            for names, at in ((FLOORS, 1), (ATTENTION, 2)):
-                pair = [part[at] for part in (source, target.parts) if len(part) > at + 1]
-                if len(pair) < 2 or not set(pair) <= set(names) or pair[0] == pair[1]:
+    for source, targets in arrows.items():
+        for target in targets:
+            for place, names in FLOORS.items():
+                inside = [folder_in(place, file) for file in (source, target)]
+                if not set(inside) <= set(names) or inside[0] == inside[1]:
                     continue
-                if at == 2 and (source[1], target.parts[1]) != ("attention", "attention"):
-                    continue
-                beside = any(set(pair) <= independent for independent in INDEPENDENT)
-                if beside or names.index(pair[0]) < names.index(pair[1]):
-                    found.append(f"{file} includes {target}: {pair[0]} may not include {pair[1]}")
+                beside = any(set(inside) <= independent for independent in INDEPENDENT)
+                if beside or names.index(inside[0]) < names.index(inside[1]):
+                    found.append(
+                        f"{source} includes {target}: {inside[0]} may not include {inside[1]}"
+                    )
     return found
+
+
+def folder_in(place: str, file: str) -> str:
+    """The folder of a place that a file is in, however deep, or an empty string."""
+    parts, depth = Path(file).parts, len(Path(place).parts)
+    return parts[depth] if file.startswith(f"{place}/") and len(parts) > depth + 1 else ""
 
 
 def main(places: Sequence[str] = ()) -> int:
@@ -142,12 +154,12 @@ def main(places: Sequence[str] = ()) -> int:
     wrong = upward(cpp)
     if files := circle(python):
         wrong.append(f"circle of files: {', '.join(files)}")
-    print(f"{'place':28} rooms arrows floors")
+    print(f"{'place':35} rooms arrows floors")
     for place in places or PLACES:
         rooms = rooms_of(place.rstrip("/"), cpp if place.startswith("cpp") else python)
         found = circle(rooms)
         arrows = sum(map(len, rooms.values()))
-        print(f"{place:28} {len(rooms):5} {arrows:6} {'circle' if found else floors(rooms):>6}")
+        print(f"{place:35} {len(rooms):5} {arrows:6} {'circle' if found else floors(rooms):>6}")
         if found:
             wrong.append(f"circle in {place}: {', '.join(found)}")
     if wrong:

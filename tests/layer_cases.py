@@ -102,6 +102,8 @@ CASES = [
               rows(*M)),
     LayerCase("multi_head_mask", seeded(L.MultiHeadAttention, 6, 2), rows(*M),
               {"mask": np.tri(5, dtype=bool), "kv_lengths": [5, 3, 1]}),
+    LayerCase("multi_head_others", seeded(L.MultiHeadAttention, 6, 2, causal=True), rows(*M),
+              {"exclude_self": True}),
     LayerCase("multi_head_added", seeded(L.MultiHeadAttention, 6, 2), rows(*M),
               {"mask": np.linspace(-1, 1, 25).reshape(5, 5)}),
     LayerCase("multi_head_scores", seeded(L.MultiHeadAttention, 6, 3, scale=0.7, softcap=1.5,

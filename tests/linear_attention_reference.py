@@ -8,9 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from broadcast_axes import sum_groups, sum_to
 from numpy.typing import NDArray
-
-from reference import sum_groups, sum_to
 
 Array = NDArray[Any]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cases import Case
+from case import Case
 
 CASES = [
     Case("plain", Lq=5, Lk=23),

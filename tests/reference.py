@@ -19,6 +19,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+from broadcast_axes import sum_groups, sum_to
 from entmax import alphas_of, entmax
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 from philox import KEY_DROPOUT, gumbel_noise, kept_weights
@@ -293,18 +294,3 @@ def product_over_allowed(weights: Array, allowed: NDArray[np.bool_], rows: Array
             terms = np.where(allowed[..., i, :, None], weights[..., i, :, None] * rows, 0)
             out[..., i, :] = terms.sum(axis=-2)
     return out
-
-
-def sum_groups(gradient: Array, shape: tuple[int, ...]) -> Array:
-    """Adds the gradients of the query heads that share a key head: (…, Hkv, L, D)."""
-    num_kv_heads = shape[-3] if len(shape) > 2 else 1
-    *batch, heads, length, depth = gradient.shape
-    groups = gradient.reshape(*batch, num_kv_heads, heads // num_kv_heads, length, depth)
-    return groups.sum(axis=-3)
-
-
-def sum_to(gradient: Array, shape: tuple[int, ...]) -> Array:
-    """Adds along the axes that an input of this shape was broadcast along."""
-    padded = (1,) * (gradient.ndim - len(shape)) + shape
-    stretched = tuple(axis for axis, size in enumerate(padded) if size == 1)
-    return gradient.sum(axis=stretched, keepdims=True).reshape(shape)

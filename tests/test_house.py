@@ -37,6 +37,10 @@ def test_rooms_arrows_and_floors_are_counted(write, capsys):
         ("kernels/dot.hpp", "attention/problem/problem.hpp"),
         ("linear/product.hpp", "layers/norm.hpp"),
         ("attention/scores/mask.hpp", "attention/softmax/softmax.hpp"),
+        ("attention/forward/forward.hpp", "attention/penalty/coefficients.hpp"),
+        ("attention/forward/panels/products.hpp", "attention/forward/prefill/prefill.hpp"),
+        ("attention/forward/prefill/task.hpp", "attention/forward/decode/decode.hpp"),
+        ("attention/backward/partition/in_order.hpp", "attention/backward/key_tile/scratch.hpp"),
     ],
 )
 def test_an_include_that_looks_up_is_named(write, capsys, file, included):

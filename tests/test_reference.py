@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cases import CASES, SMALL_CASES, Call, Case
+from case import Call, Case
+from cases import CASES, SMALL_CASES
 from philox import gumbel_noise, kept_weights, philox4x32
 
 import reference

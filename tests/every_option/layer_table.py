@@ -31,16 +31,17 @@ class Row(NamedTuple):
     idle: dict[str, str] = {}  # noqa: RUF012
 
 
-ALIGN = "it matters where causal or window is given"
+ALIGN = "it matters where causal, window or exclude_self is given"
 SPAN = {"span_penalty": "fit adds it to the loss"}
 LENGTH = "it matters to mixers of a fixed length"
 # calls of MultiHeadAttention's alternatives, which refuse what they cannot honour
 NO_SCORES: dict[str, Any] = {
     "call_good": {"mask": np.arange(5) < 3, "bias": None, "window": None, "align": None,
-                  "return_weights": None},
+                  "exclude_self": None, "return_weights": None},
     "call_bad": {"bias": [(np.eye(5), ValueError), ([["a"]], ValueError)],
                  "window": [((1, 0), ValueError), ("a", ValueError)],
                  "align": [(0, ValueError), ("upper_left", ValueError)],
+                 "exclude_self": [(True, ValueError), ("yes", TypeError), (None, TypeError)],
                  "return_weights": [(True, ValueError), ("yes", TypeError), (None, TypeError)],
                  "mask": [*MASK, (np.tri(5, dtype=bool), ValueError),
                           (np.ones((3, 5), bool), ValueError), (np.zeros((5, 5)), TypeError),

@@ -75,7 +75,8 @@ GOOD: dict[str, Any] = {
     "qk_norm": "l2", "logit_scale": True, "adaptive_span": 3,
     "span_ramp": 2.0, "span_penalty": 0.5,
     # of calls
-    "mask": np.tri(5, dtype=bool), "align": 1, "q_lengths": [5, 3, 1], "kv_lengths": [5, 3, 1],
+    "mask": np.tri(5, dtype=bool), "align": 1, "exclude_self": True,
+    "q_lengths": [5, 3, 1], "kv_lengths": [5, 3, 1],
     "lengths": [5, 3, 1], "memory_lengths": [5, 3, 1], "memory_mask": np.tri(5, dtype=bool),
     "source_lengths": [5, 3, 1], "target_lengths": [5, 3, 1], "return_weights": True,
     "residual": np.ones((3, 5, 6), np.float32), "first": 2, "key": np.ones((3, 5, 6)) / 7,
@@ -97,7 +98,7 @@ BAD: dict[str, Bad] = {
     **dict.fromkeys(
         ["bias", "use_bias", "sink", "norm_first", "tied", "pooler", "scaled", "center",
          "return_weights", "return_memory", "strict", "in_place",
-         "hard"], FLAG
+         "hard", "exclude_self"], FLAG
     ),
     **dict.fromkeys(["norm", "causal", "logit_scale"], FLAG_OR_NONE),
     **dict.fromkeys(["rate", "dropout"], RATE),

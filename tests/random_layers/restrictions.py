@@ -34,6 +34,7 @@ class Restrictions:
     bias: str | None = None
     causal: bool = False
     window: tuple[int | None, int | None] | None = None
+    exclude_self: bool = False
     align: str | int | None = None
     kv_lengths: bool = False
     q_lengths: bool = False
@@ -81,6 +82,9 @@ class Restrictions:
             left, right = self.window
             allowed &= (left is None) | (columns >= place - (left or 0))
             allowed &= (right is None) | (columns <= place + (right or 0))
+        if self.exclude_self:
+            options["exclude_self"] = True
+            allowed &= columns != place
         return Written(options, allowed, added, offset)
 
 
@@ -108,7 +112,8 @@ def restrictions(draw: st.DrawFn, same_length: bool, alibi: bool = False) -> Res
     causal = draw(st.booleans())
     side = st.none() | st.integers(0, 9)
     window = draw(st.none() | st.tuples(side, side))
-    needed = (causal or alibi or window is not None) and not same_length
+    exclude_self = draw(st.booleans())
+    needed = (causal or alibi or exclude_self or window is not None) and not same_length
     aligns = st.sampled_from(["upper_left", "lower_right", 0, 1, 4, -2])
     return Restrictions(
         mask=draw(st.none() | st.sampled_from(AXES)),
@@ -116,6 +121,7 @@ def restrictions(draw: st.DrawFn, same_length: bool, alibi: bool = False) -> Res
         bias=draw(st.none() | st.sampled_from(AXES)),
         causal=causal,
         window=window,
+        exclude_self=exclude_self,
         align=draw(aligns if needed else st.none() | aligns),
         kv_lengths=draw(st.booleans()),
         q_lengths=draw(st.booleans()),

@@ -10,16 +10,9 @@ from heedful._checks import count, flag, named, one_of, size
 from heedful.functional._cache_checks import check_query, check_rows
 from heedful.functional._cache_items import CacheItems, checked_integers, read_only
 from heedful.functional._cache_policies import POLICIES
-from heedful.functional._cached_rows import INT8, CachedRows, stored_type
-from heedful.functional._contiguous_store import ContiguousStore
-from heedful.functional._dtypes import (
-    Array,
-    DType,
-    accepted_type,
-    common_type,
-)
-from heedful.functional._int8_store import Int8Store
-from heedful.functional._paged_store import PagedStore
+from heedful.functional._cached_rows import INT8, stored_type
+from heedful.functional._dtypes import Array, DType, accepted_type, common_type
+from heedful.functional._empty_store import empty_store
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike
@@ -196,7 +189,10 @@ class KVCache(CacheItems):
         dtype = self._type_with(key, value)
         store = self._store
         if store is None:
-            store = self._new_store(key, value, dtype)
+            store = empty_store(
+                key, value, dtype, page_size=self._page_size if self.kind == "paged" else None,
+                policy=self.policy, capacity=self._wanted, exact_rows=self._exact_rows,
+            )  # fmt: skip
         before: Array = store.lengths.copy()
         self._store = store.appended(key, value, counts, dtype)
         return before
@@ -209,21 +205,6 @@ class KVCache(CacheItems):
         if self._store is not None:
             types.append(self._store.dtype)
         return common_type("key, value and the rows before", types)
-
-    def _new_store(self, key: Array, value: Array, dtype: DType) -> CacheStore:
-        items, paged = key.shape[0], self.kind == "paged"
-
-        def none(like: Array) -> CachedRows:
-            sizes = (0, like.shape[1], self._page_size) if paged else (*like.shape[:2], 0)
-            return CachedRows.zeros((*sizes, like.shape[3]), dtype)
-
-        rows = none(key), none(value)
-        if self.policy is not None:
-            return self.policy.store(rows, items, self._wanted)
-        store: CacheStore = (
-            PagedStore(rows, items, self._wanted) if paged else ContiguousStore(rows, self._wanted)
-        )
-        return Int8Store(store, self._exact_rows) if dtype == INT8 and self._exact_rows else store
 
     def attend(
         self,

@@ -1,4 +1,4 @@
-// Rows of the caller's arrays: converted, transposed into panels and back, read in place or copied.
+// Rows of the caller's arrays: transposed into panels and back, read in place or copied.
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -23,73 +23,6 @@ std::vector<T> filled(std::ptrdiff_t count, T value = T{0}) {
   return std::vector<T>(static_cast<std::size_t>(count), value);
 }
 
-template <class T>
-void a_row_of_any_type_and_stride_is_read() {
-  RandomNumbers random(7);
-  for (const std::ptrdiff_t count : counts) {
-    for (const Layout layout : layouts) {
-      for (const ElementType type : floating_types) {
-        Tensor tensor(type, {1, 1, 3, count}, layout);
-        tensor.fill([&] { return random.exact(); });
-        auto row = filled<T>(count + 1, T(-77));
-        read_row(tensor.view().row(0, 0, 1), type, tensor.view().column_stride, row.data(), count);
-        bool right = row.back() == T(-77);
-        for (std::ptrdiff_t i = 0; i < count; ++i) {
-          right &= row[static_cast<std::size_t>(i)] == static_cast<T>(tensor.get(0, 0, 1, i));
-        }
-        check(right, "a row is read element by element, and not past its end");
-      }
-    }
-  }
-  const std::uint8_t booleans[] = {1, 0, 0, 1, 1};
-  T row[5];
-  read_row(reinterpret_cast<const char*>(booleans), ElementType::boolean, 1, row, 5);
-  check(row[0] == 1 && row[1] == 0 && row[2] == 0 && row[3] == 1 && row[4] == 1,
-        "booleans are read as 0 and 1");
-}
-
-template <class T>
-void a_broadcast_element_is_read_repeatedly() {
-  for (const ElementType type : floating_types) {
-    char memory[8] = {};
-    put_element(memory, type, -1.25);
-    auto row = filled<T>(130);
-    read_row(memory, type, 0, row.data(), 130);
-    bool right = true;
-    for (const T value : row) right &= value == T(-1.25);
-    check(right, "stride 0 repeats an element");
-  }
-}
-
-template <class T>
-void a_row_is_written_in_any_type_and_stride() {
-  RandomNumbers random(8);
-  for (const std::ptrdiff_t count : counts) {
-    for (const Layout layout : layouts) {
-      for (const ElementType type : floating_types) {
-        Tensor tensor(type, {1, 1, 3, count}, layout);
-        tensor.fill([&] { return 3.0; });
-        auto row = filled<T>(count);
-        for (T& value : row) value = static_cast<T>(random.between(-5, 5));  // to be rounded
-        write_row(row.data(), tensor.view().row(0, 0, 1), type, tensor.view().column_stride, count);
-        Tensor expected(type, {1, 1, 3, count}, layout);
-        expected.fill([&] { return 3.0; });
-        for (std::ptrdiff_t i = 0; i < count; ++i) {
-          // halves are rounded from float, the computing type of 16-bit elements
-          const T value = row[static_cast<std::size_t>(i)];
-          const bool half = element_size(type) == 2;
-          expected.set(
-              0, 0, 1, i,
-              half ? static_cast<double>(static_cast<float>(value)) : static_cast<double>(value));
-        }
-        check(tensor.bytes() == expected.bytes(),
-              "a row is written rounded, and nothing outside it");
-      }
-    }
-  }
-}
-
-// Rows in any order in memory, each with exactly its columns.
 template <class T>
 struct Lines {
   std::vector<std::vector<T>> lines;
@@ -248,23 +181,6 @@ void rows_of_int8_are_scaled() {
   }
 }
 
-template <class T>
-void dot_is_a_dot_product() {
-  RandomNumbers random(17);
-  for (const std::ptrdiff_t count : counts) {
-    auto a = filled<T>(count), b = filled<T>(count);
-    long double expected = 0;
-    for (std::size_t i = 0; i < a.size(); ++i) {
-      a[i] = static_cast<T>(random.between(-1, 1));
-      b[i] = static_cast<T>(random.between(-1, 1));
-      expected += static_cast<long double>(a[i]) * b[i];
-    }
-    const double allowed =
-        static_cast<double>(count) * static_cast<double>(std::numeric_limits<T>::epsilon());
-    close(dot(a.data(), b.data(), count), static_cast<double>(expected), allowed, "dot = Σ a b");
-  }
-}
-
 void rows_of_bfloat16_are_widened_into_a_panel() {
   constexpr std::ptrdiff_t width = simd::lanes<float>, lanes = 2 * width;
   RandomNumbers random(10);
@@ -292,14 +208,10 @@ void everything() {
             padded<T>(simd::lanes<T>) == simd::lanes<T> &&
             padded<T>(simd::lanes<T> + 1) == 2 * simd::lanes<T>,
         "padded rounds up to full vectors");
-  a_row_of_any_type_and_stride_is_read<T>();
-  a_broadcast_element_is_read_repeatedly<T>();
-  a_row_is_written_in_any_type_and_stride<T>();
   rows_are_transposed_into_a_panel_and_back<T>();
   rows_are_read_in_place_or_copied_with_zero_padding<T>();
   rows_on_pages_are_read_one_after_another<T>();
   rows_of_int8_are_scaled<T>();
-  dot_is_a_dot_product<T>();
 }
 
 }  // namespace

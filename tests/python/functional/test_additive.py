@@ -9,7 +9,8 @@ from typing import Any
 import additive_reference as dense
 import numpy as np
 import pytest
-from cases import CASE, SMALL_CASES, Call, Case
+from case import Call, Case
+from cases import CASE, SMALL_CASES
 from closeness import assert_as_accurate_as_numpy, assert_same_bits
 from numpy.typing import NDArray
 

@@ -11,7 +11,8 @@ from typing import Any
 import additive_reference as dense
 import numpy as np
 import pytest
-from cases import CASE, Call
+from case import Call
+from cases import CASE
 from closeness import assert_same_bits
 from numpy.typing import NDArray
 

@@ -11,7 +11,8 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
-from cases import CASE, CASES, Call, Case
+from case import Call, Case
+from cases import CASE, CASES
 from closeness import assert_as_accurate_as_numpy, assert_same_bits
 from memory_layouts import columns_apart, heads_inside
 from numpy.typing import NDArray

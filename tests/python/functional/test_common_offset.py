@@ -14,7 +14,8 @@ from typing import Any
 import additive_reference
 import numpy as np
 import pytest
-from cases import CASE, CASES, Call
+from case import Call
+from cases import CASE, CASES
 from closeness import assert_as_accurate_as_numpy, assert_same_bits
 from conftest import as_dtype
 from numpy.typing import NDArray

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cases import CASES, SMALL_CASES, Call, Case
+from case import Call, Case
+from cases import CASES, SMALL_CASES
 from closeness import assert_as_accurate_as_numpy
 from conftest import as_dtype
 

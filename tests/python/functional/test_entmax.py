@@ -8,7 +8,8 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
-from cases import ENTMAX_CASES, Case
+from case import Case
+from cases import ENTMAX_CASES
 from closeness import assert_as_accurate_as_numpy, assert_same_bits
 from numpy.typing import NDArray
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from cases import CASES, Case
+from case import Case
+from cases import CASES
 from closeness import assert_as_accurate_as_numpy, assert_same_bits
 
 import heedful

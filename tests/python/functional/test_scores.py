@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cases import CASE, CASES, Case
+from case import Case
+from cases import CASE, CASES
 from closeness import assert_as_accurate_as_numpy, assert_same_bits
 
 import heedful

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cases import CASE, CASES, Call, Case
+from case import Call, Case
+from cases import CASE, CASES
 from closeness import assert_same_bits
 from numpy.typing import NDArray
 

@@ -10,7 +10,8 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
-from cases import CASE, CASES, Case
+from case import Case
+from cases import CASE, CASES
 from closeness import assert_same_bits
 from numpy.typing import NDArray
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cases import Case
+from case import Case
 from pieced_cases import CASES
 
 import heedful

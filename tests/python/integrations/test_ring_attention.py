@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cases import Case
+from case import Case
 from mpi_processes import start
 from pieced_cases import CASES
 

@@ -122,10 +122,10 @@ def test_a_wrong_argument_is_reported_by_its_name(
 CALLS: list[tuple[str, Callable[..., Any], dict[str, Any]]] = [
     ("EncoderLayer", lambda **o: L.EncoderLayer(6, 2, 8)(X, **o), {
         "mask": np.ones((4, 4), bool), "bias": np.ones((4, 4)), "causal": 2, "window": 3,
-        "q_lengths": [1], "kv_lengths": [6, 1], "align": "up", "cache": []}),
+        "exclude_self": 2, "q_lengths": [1], "kv_lengths": [6, 1], "align": "up", "cache": []}),
     ("Encoder", lambda **o: L.Encoder(2, 6, 2, 8)(X, **o), {
         "mask": np.ones((4, 4), bool), "bias": np.ones((4, 4)), "causal": 2, "window": 3,
-        "q_lengths": [1], "kv_lengths": [6, 1], "align": "up", "caches": []}),
+        "exclude_self": 2, "q_lengths": [1], "kv_lengths": [6, 1], "align": "up", "caches": []}),
     ("DecoderLayer", lambda **o: L.DecoderLayer(6, 2, 8)(X, X[:, :3], **o), {
         "mask": np.ones((4, 4), bool), "causal": 2, "lengths": [6, 1],
         "memory_mask": np.ones((5, 5), bool), "memory_lengths": [4, 1], "cache": ([], [])}),
@@ -136,16 +136,16 @@ CALLS: list[tuple[str, Callable[..., Any], dict[str, Any]]] = [
         "source_lengths": [4, 1], "target_lengths": [6, 1], "causal": 2}),
     ("MultiHeadAttention", lambda **o: L.MultiHeadAttention(6, 2)(X, X[:, :3], **o), {
         "value": X, "mask": np.ones((5, 5), bool), "bias": np.ones((4, 4)), "causal": 2,
-        "window": 3, "q_lengths": [6, 1], "kv_lengths": [4, 1], "align": "up", "cache": [],
-        "residual": X[:1], "return_weights": 2}),
+        "window": 3, "exclude_self": 2, "q_lengths": [6, 1], "kv_lengths": [4, 1], "align": "up",
+        "cache": [], "residual": X[:1], "return_weights": 2}),
     ("LinearAttention", lambda **o: L.LinearAttention(6, 2)(X, X[:, :3], **o), {
         "value": X, "mask": np.ones((5, 3), bool), "bias": np.ones((5, 3)), "causal": True,
-        "window": 3, "q_lengths": [6, 1], "kv_lengths": [4, 1], "align": 0, "cache": [],
-        "residual": X[:1], "return_weights": 2}),
+        "window": 3, "exclude_self": 2, "q_lengths": [6, 1], "kv_lengths": [4, 1], "align": 0,
+        "cache": [], "residual": X[:1], "return_weights": 2}),
     *[(kind.__name__, lambda kind=kind, o_=o_, **o: kind(6, **o_)(X, **o), {
         "key": X + 1, "value": X, "mask": np.ones((5, 5), bool), "bias": np.ones((5, 5)),
-        "causal": 2, "window": 3, "q_lengths": [6, 1], "kv_lengths": [6, 1], "align": 0,
-        "cache": [], "residual": X[:1], "return_weights": 2})
+        "causal": 2, "window": 3, "exclude_self": 2, "q_lengths": [6, 1], "kv_lengths": [6, 1],
+        "align": 0, "cache": [], "residual": X[:1], "return_weights": 2})
       for kind, o_ in ((L.SpatialGating, {"max_length": 5}), (L.TokenMixing, {"max_length": 5}),
                        (L.FourierMixing, {}))],
     ("AttentionPooling", lambda **o: L.AttentionPooling(6)(X, **o), {

@@ -124,6 +124,7 @@ class LinearAttention(Typed):
         bias: Any = None,
         causal: bool | None = None,
         window: Any = None,
+        exclude_self: bool = False,
         align: Any = None,
         q_lengths: Any = None,
         kv_lengths: Any = None,
@@ -139,8 +140,8 @@ class LinearAttention(Typed):
             Without key: self-attention. Without value: key is the value.
         mask : array_like of bool, optional
             True for keys that count, the same for all queries: (Lk,) or (B, 1, 1, Lk). What hides a
-            key from some queries alone is an error; so are bias, window, align and return_weights,
-            which are there for the sake of :class:`MultiHeadAttention`'s call.
+            key from some queries alone is an error; so are bias, window, exclude_self, align and
+            return_weights, which are there for the sake of :class:`MultiHeadAttention`'s call.
         causal : bool, optional
             None is the layer's default. Query and key must have the same length then.
         q_lengths, kv_lengths : array_like of int (…), optional
@@ -160,8 +161,8 @@ class LinearAttention(Typed):
         """
         causal = self.causal if causal is None else flag("causal", causal)
         refuse_options(
-            "linear attention has no scores of single pairs", return_weights, bias=bias,
-            window=window, align=align,
+            "linear attention has no scores of single pairs", return_weights, exclude_self,
+            bias=bias, window=window, align=align,
         )  # fmt: skip
         projections = Projections(self, query, key, value)
         shapes = [array.shape[:-1] for array in projections.inputs]

@@ -113,10 +113,13 @@ def _check_key_mask(given: Any, batch: Shape, length: int) -> NDArray[np.bool_]:
     return np.broadcast_to(mask.reshape(*items, keys), (*items, length))
 
 
-def refuse_options(reason: str, return_weights: Any = False, **options: Any) -> None:
+def refuse_options(
+    reason: str, return_weights: Any = False, exclude_self: Any = False, **options: Any
+) -> None:
     """Options of attention that a layer with its call cannot honour."""
     for name, value in options.items():
         if value is not None:
             raise ValueError(f"{name} must be None, {reason}: got {named(value)}")
-    if flag("return_weights", return_weights):
-        raise ValueError(f"return_weights must be False, {reason}: got True")
+    for name, value in (("return_weights", return_weights), ("exclude_self", exclude_self)):
+        if flag(name, value):
+            raise ValueError(f"{name} must be False, {reason}: got True")

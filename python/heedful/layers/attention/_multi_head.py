@@ -2,68 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from heedful._checks import below_one, flag, probability, size
-from heedful.base._argument_names import argument_names
+from heedful._checks import flag, size
 from heedful.base._mode import Mode
 from heedful.base._parameter import Parameter
-from heedful.base._taps import taps_of, with_query_key_gradients
 from heedful.base._types import Array, Backward, Rng, generator
-from heedful.functional import KVCache, attention, attention_vjp
-from heedful.layers._typed import Typed
-from heedful.layers.attention._adaptive_span import (
-    check_span,
-    make_span,
-    span_shown,
-    tapped_options,
-    with_span,
-)
-from heedful.layers.attention._attention_call import AttentionCall
-from heedful.layers.attention._cached import append, check_cache, read, refuse_without_keys
+from heedful.functional import KVCache
+from heedful.layers.attention._adaptive_span import make_span
 from heedful.layers.attention._head_sizes import HeadSizes
+from heedful.layers.attention._heads import attend
 from heedful.layers.attention._input_projections import Projections, joined, make_projections
 from heedful.layers.attention._masks import check_mask_of_heads, mask_or_bias
-from heedful.layers.attention._noise import (
-    check_hard,
-    check_temperature,
-    drop_heads,
-    hard_vjp,
-    noise_shown,
-    random_options,
-)
-from heedful.layers.attention._normalizer import (
-    Normalizer,
-    alphas_of,
-    check_layer_normalizer,
-    logit_gradient,
-)
-from heedful.layers.attention._penalties import (
-    Penalties,
-    check_layer_penalties,
-    penalised_vjp,
-    penalties_shown,
-)
-from heedful.layers.attention._query_key import (
-    make_query_key,
-    normalized_key,
-    normalized_query,
-    query_key_shown,
-    rotated,
-)
+from heedful.layers.attention._multi_head_settings import MultiHeadSettings
+from heedful.layers.attention._noise import make_noise
+from heedful.layers.attention._normalizer import Normalizer, make_normalizer
+from heedful.layers.attention._penalties import Penalties
+from heedful.layers.attention._query_key import make_query_key
 from heedful.layers.attention._scores import Scores
 from heedful.layers.blocks._initial import kaiming
-from heedful.layers.blocks._int8 import int8_shown, refuse_training
+from heedful.layers.blocks._int8 import refuse_training
 from heedful.layers.blocks._linear import Linear
-from heedful.layers.blocks._norm import RMSNorm
 
 
-class MultiHeadAttention(Typed):
+class MultiHeadAttention(MultiHeadSettings):
     """Attention of H heads between linear projections.
 
     ::
@@ -207,71 +172,25 @@ class MultiHeadAttention(Typed):
     >>> dquery, dkey = backward(np.ones_like(y))
     """
 
-    out_proj: Linear
-    in_proj_weight: Any  # a Parameter when assigned, an array when read
-    in_proj_bias: Any
-    sink: Any
-    alpha_logits: Any
-    logit_scale: Any
-    span: Any
-    q_norm: RMSNorm
-    k_norm: RMSNorm
-    # of a layer that an earlier version pickled
-    top_k: int | None = None
-    normalizer: Normalizer = "softmax"
-    key_dropout = head_dropout = 0.0
-    gumbel_temperature: float | None = None
-    hard = False
-    _penalties: Mapping[str, float | Array] = MappingProxyType({})
-    qk_norm: str | None = None
-    adaptive_span: int | None = None
-    score_kind: ClassVar[str] = "dot product"
-    pruned_heads: tuple[int, ...] = ()
-    pruned_kv_heads: tuple[int, ...] = ()
-
     def __init__(
-        self,
-        d_model: int,
-        num_heads: int,
-        *,
-        num_kv_heads: int | None = None,
-        head_dim: int | None = None,
-        kdim: int | None = None,
-        vdim: int | None = None,
-        dropout: float = 0.0,
-        bias: bool = True,
-        causal: bool = False,
-        rotary: bool | float = False,
-        scale: float | None = None,
-        softcap: float | None = None,
-        top_k: int | None = None,
-        normalizer: Normalizer = "softmax",
-        key_dropout: float = 0.0,
-        head_dropout: float = 0.0,
-        gumbel_temperature: float | None = None,
-        hard: bool = False,
-        penalties: Penalties = None,
-        qk_norm: str | None = None,
-        logit_scale: bool | None = None,
-        adaptive_span: int | None = None,
-        span_ramp: float = 32.0,
-        span_penalty: float = 0.0,
-        sink: bool = False,
-        alibi: bool | ArrayLike = False,
-        dtype: DTypeLike = np.float32,
+        self, d_model: int, num_heads: int, *, num_kv_heads: int | None = None,
+        head_dim: int | None = None, kdim: int | None = None, vdim: int | None = None,
+        dropout: float = 0.0, bias: bool = True, causal: bool = False,
+        rotary: bool | float = False, scale: float | None = None, softcap: float | None = None,
+        top_k: int | None = None, normalizer: Normalizer = "softmax", key_dropout: float = 0.0,
+        head_dropout: float = 0.0, gumbel_temperature: float | None = None, hard: bool = False,
+        penalties: Penalties = None, qk_norm: str | None = None, logit_scale: bool | None = None,
+        adaptive_span: int | None = None, span_ramp: float = 32.0, span_penalty: float = 0.0,
+        sink: bool = False, alibi: bool | ArrayLike = False, dtype: DTypeLike = np.float32,
         rng: Rng = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__(dtype)
         self.d_model = size("d_model", d_model)
         sizes = HeadSizes.of(self.d_model, num_heads, num_kv_heads, head_dim)
         self.num_heads, self.num_kv_heads, self.depth = sizes
         self.kdim = self.d_model if kdim is None else size("kdim", kdim)
         self.vdim = self.d_model if vdim is None else size("vdim", vdim)
-        self.dropout = probability("dropout", dropout)
-        self.key_dropout = below_one("key_dropout", key_dropout)
-        self.head_dropout = below_one("head_dropout", head_dropout)
-        self.gumbel_temperature = check_temperature(gumbel_temperature)
-        self.hard = check_hard(hard, self.gumbel_temperature, flag("sink", sink))
+        make_noise(self, dropout, key_dropout, head_dropout, gumbel_temperature, hard, sink)
         self.causal = flag("causal", causal)
         make_query_key(self, qk_norm, logit_scale, rotary)
         make_span(self, adaptive_span, span_ramp, span_penalty)
@@ -280,11 +199,7 @@ class MultiHeadAttention(Typed):
         self.scores = Scores.of(self.num_heads, scale, softcap, alibi)
         self.top_k = None if top_k is None else size("top_k", top_k)
         self.sink = Parameter(np.zeros(self.num_heads, self.dtype)) if flag("sink", sink) else None
-        self.normalizer = check_layer_normalizer(
-            normalizer, top_k, sink, gumbel_temperature, adaptive_span
-        )
-        learns = normalizer == "entmax"
-        self.alpha_logits = Parameter(np.zeros(self.num_heads, self.dtype)) if learns else None
+        make_normalizer(self, normalizer, top_k, sink, gumbel_temperature, adaptive_span)
         self.penalties = penalties
         rng = generator(rng)
         make_projections(self, flag("bias", bias), rng)
@@ -294,15 +209,6 @@ class MultiHeadAttention(Typed):
             self.out_proj.bias[...] = 0
         else:
             self.out_proj.weight = kaiming(rng, (d_model, width), width, self.dtype)
-
-    @property
-    def penalties(self) -> dict[str, float | Array]:
-        """The weight of each kind of penalty; may be set, to None for none."""
-        return dict(self._penalties)
-
-    @penalties.setter
-    def penalties(self, given: Penalties) -> None:
-        self._penalties = check_layer_penalties(self, given)
 
     def compute(
         self,
@@ -316,6 +222,7 @@ class MultiHeadAttention(Typed):
         block_mask: Any = None,
         causal: bool | None = None,
         window: Any = None,
+        exclude_self: bool = False,
         align: Any = None,
         q_lengths: Any = None,
         kv_lengths: Any = None,
@@ -334,7 +241,7 @@ class MultiHeadAttention(Typed):
             same for all, or with the axes of all scores: (B, 1, Lq, Lk), (1, H, Lq, Lk), …. Three
             axes are an error, as the first could be items or heads. Padding (B, Lk) is
             ``mask[:, None, None, :]``, or `kv_lengths`.
-        bias, block_mask, window, align, q_lengths, kv_lengths
+        bias, block_mask, window, exclude_self, align, q_lengths, kv_lengths
             As in :func:`heedful.attention`.
         causal : bool, optional
             None is the layer's default.
@@ -356,112 +263,23 @@ class MultiHeadAttention(Typed):
             value): of the arguments given. With `return_weights` it is ``backward(dy, dweights)``,
             where dweights may be None.
         """
-        causal = self.causal if causal is None else causal
         refuse_training(mode, self.own_parameters())
-        taps = taps_of(self)
         projections = Projections(self, query, key, value)
-        shapes = [array.shape for array in projections.inputs]
-        mask = check_mask_of_heads(mask, shapes[0], shapes[1], keys_are_known=cache is None)
+        queries, keys, _ = projections.inputs
+        mask = check_mask_of_heads(mask, queries.shape, keys.shape, keys_are_known=cache is None)
         options: dict[str, Any] = {
-            "causal": causal, "window": window, "align": align, "layout": "blhd",
-            "q_lengths": q_lengths, "kv_lengths": kv_lengths, "return_weights": return_weights,
-            "return_lse": any(tap.wants_lse for tap in taps),
-            "sink": self.optional("sink", (self.num_heads,)),
-            **self.scores._asdict(), **mask_or_bias(mask, bias),
+            "causal": self.causal if causal is None else causal, "window": window,
+            "exclude_self": exclude_self, "align": align, "layout": "blhd", "q_lengths": q_lengths,
+            "kv_lengths": kv_lengths, "return_weights": return_weights, **mask_or_bias(mask, bias),
         }  # fmt: skip
-        alphas = self.alphas
-        if alphas is not None:
-            options["normalizer"] = alphas if self.normalizer == "entmax" else self.normalizer
-        if self.adaptive_span is not None:
-            check_span(
-                projections.is_self, cache, align=align, block_mask=block_mask,
-                return_weights=return_weights,
-            )  # fmt: skip
-        k: Any = None
-        v: Any = None
-        if cache is not None:
-            check_cache(cache, mode)
-            refuse_without_keys(
-                cache, top_k=self.top_k, block_mask=block_mask, hard=True if self.hard else None,
-                normalizer=None if alphas is None else self.normalizer,
-            )  # fmt: skip
-            q = append(self, cache, projections, options)
-            keys = int(cache.lengths.max(initial=0))
-        else:
-            q, k, v = projections.project()
-            q, back_q = normalized_query(self, mode, q)
-            k, back_k = normalized_key(self, mode, k)
-            q, k, keys = rotated(self, q, 0), rotated(self, k, 0), k.shape[-3]
         if block_mask is not None:
             options["block_mask"] = block_mask
-        if self.top_k is not None and self.top_k < keys:
-            options["top_k"] = self.top_k
-        if taps:
-            call = AttentionCall(
-                self, q, k, v, tapped_options(self, options), training=mode.training,
-                is_self=projections.is_self, cache=cache, chooses=self.hard and not mode.training,
-            )  # fmt: skip
-            options |= call.steered(taps)
-            call.seen(taps)
-        out: Any
-        pullback: Any = None
-        run: Any = attention_vjp if mode.training else attention
-        if mode.training:
-            options |= random_options(self, mode)
-        if mode.training and self._penalties:
-            run = penalised_vjp(self.penalties, mode)
-        if self.hard and "gumbel_temperature" in options:
-            run = hard_vjp
-        elif self.hard and keys > 0:
-            options["top_k"] = 1
-        with argument_names(alibi_slopes="alibi"):
-            if cache is not None:
-                out = read(self, cache, q, options)
-            elif self.adaptive_span is not None:
-                out, pullback = with_span(self, run, q, k, v, options)
-            else:
-                out = run(q, k, v, **options)
-                out, pullback = out if mode.training else (out, None)
-        heads, *more = out if isinstance(out, tuple) else (out,)
-        if options["return_lse"]:
-            lse = more.pop(0)
-            for tap in taps:
-                tap.see_lse(call, lse)
-        dropped = drop_heads(self, mode, heads)
-        y, back_out = self.out_proj.compute(mode, joined(dropped(heads)), residual)
-        result: Any = (y, *more) if return_weights else y
+        heads, weights, back_heads = attend(self, mode, projections, options, cache)
+        y, back_out = self.out_proj.compute(mode, joined(heads), residual)
+        result: Any = (y, *weights) if return_weights else y
         if not mode.training:
             return result, _no_backward
-
-        def backward(dy: Any, dweights: Any = None) -> Any:
-            dheads = dropped(back_out(dy).reshape(heads.shape))
-            gradients = pullback(dheads, dweights=dweights)
-            for tap in taps:
-                tap.see_gradient(call, dheads, gradients.bias)
-            if gradients.sink is not None:
-                self.add_gradient("sink", gradients.sink)
-            if alphas is not None and self.normalizer == "entmax":
-                dlogits = logit_gradient(alphas, gradients.normalizer)
-                self.add_gradient("alpha_logits", dlogits.astype(self.dtype))
-            dq, dk = gradients[:2]
-            if taps:
-                dq, dk = with_query_key_gradients(taps, call, dq, dk)
-            dq, dk = (rotated(self, d, 0, inverse=True) for d in (dq, dk))
-            return projections.backward(back_q(dq), back_k(dk), gradients.value)
-
-        return result, backward
-
-    @property
-    def alphas(self) -> Array | None:
-        """α of each head, None with softmax."""
-        if self.normalizer == "softmax":
-            return None
-        if self.normalizer == "entmax":
-            logits = self.optional("alpha_logits", (self.num_heads,))
-            assert logits is not None
-            return alphas_of(logits)
-        alpha = {"entmax15": 1.5, "sparsemax": 2.0}.get(str(self.normalizer), self.normalizer)
-        return np.full(self.num_heads, alpha, np.float64)
+        return result, lambda dy, dweights=None: back_heads(back_out(dy), dweights)
 
     def int8_names(self) -> tuple[str, ...]:
         # a subclass with a computation of its own may read the weights in another way
@@ -472,19 +290,6 @@ class MultiHeadAttention(Typed):
     def new_cache(self, capacity: int | None = None) -> KVCache:
         """An empty cache for the keys and values of earlier tokens."""
         return KVCache(capacity)
-
-    def extra_repr(self) -> str:
-        shown = HeadSizes(self.num_heads, self.num_kv_heads, self.depth).shown(self.d_model)
-        for name, width in (("kdim", self.kdim), ("vdim", self.vdim)):
-            shown += "" if width == self.d_model else f", {name}={width}"
-        shown += f", dropout={self.dropout:g}" if self.dropout else ""
-        shown += "" if self.top_k is None else f", top_k={self.top_k}"
-        if self.normalizer != "softmax":
-            shown += f", normalizer={self.normalizer!r}"
-        shown += noise_shown(self) + penalties_shown(self._penalties)
-        shown += query_key_shown(self) + span_shown(self)
-        shown += self.scores.shown() + ("" if self.sink is None else ", sink=True")
-        return shown + int8_shown(self.own_parameters().values())
 
 
 def _no_backward(*_: Any) -> None:

@@ -7,10 +7,22 @@ from typing import Any
 
 import numpy as np
 
-from heedful._checks import flag, positive
+from heedful._checks import below_one, flag, positive, probability
 from heedful.base._mode import Mode
 from heedful.base._types import Array
 from heedful.functional import Gradients, attention_vjp
+
+
+def make_noise(
+    layer: Any, dropout: Any, key_dropout: Any, head_dropout: Any, gumbel_temperature: Any,
+    hard: Any, sink: Any,
+) -> None:  # fmt: skip
+    """The settings of a layer."""
+    layer.dropout = probability("dropout", dropout)
+    layer.key_dropout = below_one("key_dropout", key_dropout)
+    layer.head_dropout = below_one("head_dropout", head_dropout)
+    layer.gumbel_temperature = check_temperature(gumbel_temperature)
+    layer.hard = check_hard(hard, layer.gumbel_temperature, flag("sink", sink))
 
 
 def check_temperature(gumbel_temperature: Any) -> float | None:

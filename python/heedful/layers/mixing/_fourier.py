@@ -64,6 +64,7 @@ class FourierMixing(Typed):
         bias: Any = None,
         causal: bool | None = None,
         window: Any = None,
+        exclude_self: bool = False,
         align: Any = None,
         q_lengths: Any = None,
         kv_lengths: Any = None,
@@ -77,7 +78,7 @@ class FourierMixing(Typed):
         ----------
         key, value : array_like, optional
             query itself, for the sake of :class:`MultiHeadAttention`'s call; another sequence is an
-            error. So are bias, causal, window, align, cache and return_weights.
+            error. So are bias, causal, window, exclude_self, align, cache and return_weights.
         kv_lengths : array_like of int (…), optional
             Number of valid positions, the first ones. Each sequence is transformed in its own
             length: how much it is padded changes nothing. Rows of y past it are 0.
@@ -100,8 +101,8 @@ class FourierMixing(Typed):
             )
         call = MixingCall.of(
             "Fourier mixing", x, query, key, value, mask=mask, bias=bias, window=window,
-            align=align, q_lengths=q_lengths, kv_lengths=kv_lengths, cache=cache,
-            return_weights=return_weights,
+            exclude_self=exclude_self, align=align, q_lengths=q_lengths, kv_lengths=kv_lengths,
+            cache=cache, return_weights=return_weights,
         )  # fmt: skip
         lengths = _lengths(call.kept)
         y = call.existing(transformed(x, lengths))

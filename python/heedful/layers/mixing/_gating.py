@@ -113,6 +113,7 @@ class SpatialGating(Typed):
         bias: Any = None,
         causal: bool | None = None,
         window: Any = None,
+        exclude_self: bool = False,
         align: Any = None,
         q_lengths: Any = None,
         kv_lengths: Any = None,
@@ -126,7 +127,7 @@ class SpatialGating(Typed):
         ----------
         key, value : array_like, optional
             query itself, for the sake of :class:`MultiHeadAttention`'s call; another sequence is an
-            error. So are bias, window, align and return_weights.
+            error. So are bias, window, exclude_self, align and return_weights.
         mask : array_like of bool, (L,) or (B, 1, 1, L), optional
             True for positions that count; the others add nothing to the gates.
         causal : bool, optional
@@ -150,7 +151,8 @@ class SpatialGating(Typed):
         causal = self.causal if causal is None else flag("causal", causal)
         call = MixingCall.of(
             "spatial gating", x, query, key, value, mask=mask, bias=bias, window=window,
-            align=align, q_lengths=q_lengths, kv_lengths=kv_lengths, return_weights=return_weights,
+            exclude_self=exclude_self, align=align, q_lengths=q_lengths, kv_lengths=kv_lengths,
+            return_weights=return_weights,
         )  # fmt: skip
         check_length(x, self.max_length)
         both, back_in = self.in_proj.compute(mode, x)

@@ -87,6 +87,7 @@ class TokenMixing(Typed):
         bias: Any = None,
         causal: bool | None = None,
         window: Any = None,
+        exclude_self: bool = False,
         align: Any = None,
         q_lengths: Any = None,
         kv_lengths: Any = None,
@@ -100,7 +101,7 @@ class TokenMixing(Typed):
         ----------
         key, value : array_like, optional
             query itself, for the sake of :class:`MultiHeadAttention`'s call; another sequence is an
-            error. So are bias, causal, window, align, cache and return_weights.
+            error. So are bias, causal, window, exclude_self, align, cache and return_weights.
         mask : array_like of bool, (L,) or (B, 1, 1, L), optional
             True for positions that count; the others count as 0.
         kv_lengths : array_like of int (…), optional
@@ -122,8 +123,8 @@ class TokenMixing(Typed):
             )
         call = MixingCall.of(
             "token mixing", x, query, key, value, mask=mask, bias=bias, window=window,
-            align=align, q_lengths=q_lengths, kv_lengths=kv_lengths, cache=cache,
-            return_weights=return_weights,
+            exclude_self=exclude_self, align=align, q_lengths=q_lengths, kv_lengths=kv_lengths,
+            cache=cache, return_weights=return_weights,
         )  # fmt: skip
         check_length(x, self.max_length)
         length, shape = x.shape[-2], x.shape

@@ -121,6 +121,7 @@ class EncoderLayer(Typed):
         bias: Any = None,
         causal: bool | None = None,
         window: Any = None,
+        exclude_self: bool = False,
         align: Any = None,
         q_lengths: Any = None,
         kv_lengths: Any = None,
@@ -130,13 +131,14 @@ class EncoderLayer(Typed):
 
         Parameters
         ----------
-        mask, bias, causal, window, align, q_lengths, kv_lengths, cache
+        mask, bias, causal, window, exclude_self, align, q_lengths, kv_lengths, cache
             Of the self-attention, see ``MultiHeadAttention.compute``; or of another mixer, see its
             own ``compute``.
         """
         given = given_options(
-            mask=mask, bias=bias, causal=causal, window=window, align=align, q_lengths=q_lengths,
-            kv_lengths=kv_lengths, cache=cache,
+            mask=mask, bias=bias, causal=causal, window=window,
+            exclude_self=flag("exclude_self", exclude_self) or None, align=align,
+            q_lengths=q_lengths, kv_lengths=kv_lengths, cache=cache,
         )  # fmt: skip
         x, back_attend = self.attend(mode, x, **given)
         x, back_feed = self.feed(mode, x)
@@ -247,6 +249,7 @@ class Encoder(Stack[EncoderLayer]):
         bias: Any = None,
         causal: bool | None = None,
         window: Any = None,
+        exclude_self: bool = False,
         align: Any = None,
         q_lengths: Any = None,
         kv_lengths: Any = None,
@@ -256,14 +259,15 @@ class Encoder(Stack[EncoderLayer]):
 
         Parameters
         ----------
-        mask, bias, causal, window, align, q_lengths, kv_lengths
+        mask, bias, causal, window, exclude_self, align, q_lengths, kv_lengths
             Of the attention in every layer, see ``MultiHeadAttention.compute``.
         caches : list of KVCache or of LinearState, optional
             One for each layer, from its `new_cache`.
         """
         given = given_options(
-            mask=mask, bias=bias, causal=causal, window=window, align=align, q_lengths=q_lengths,
-            kv_lengths=kv_lengths,
+            mask=mask, bias=bias, causal=causal, window=window,
+            exclude_self=flag("exclude_self", exclude_self) or None, align=align,
+            q_lengths=q_lengths, kv_lengths=kv_lengths,
         )  # fmt: skip
         closures: list[Backward] = []
         for layer, cache in zip(self.layers, own_caches(caches, self.layers), strict=True):

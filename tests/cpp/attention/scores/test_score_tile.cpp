@@ -1,4 +1,4 @@
-// Scores as input of the softmax, a tile of a panel or a row at a time, against their definition.
+// Scores as input of the softmax, a tile of a panel at a time, against their definition.
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -9,50 +9,13 @@
 #include "check.hpp"
 #include "dense.hpp"
 #include "example.hpp"
+#include "score_rules.hpp"
 #include "simd/packet.hpp"
 
 namespace heedful {
 namespace {
 
 constexpr double nan = std::numeric_limits<double>::quiet_NaN();
-
-// The options that change scores, alone and together.
-struct Rules {
-  const char* name;
-  bool softcap, slopes, bias, mask;
-  std::ptrdiff_t left, right, offset;
-  bool exclude_self = false;
-};
-
-constexpr Rules all_rules[] = {
-    {"plain", false, false, false, false, -1, -1, 0},
-    {"softcap", true, false, false, false, -1, -1, 0},
-    {"alibi", false, true, false, false, -1, -1, 3},
-    {"bias", false, false, true, false, -1, -1, 0},
-    {"mask", false, false, false, true, -1, -1, 0},
-    {"causal", false, false, false, false, -1, 0, 0},
-    {"window", false, false, false, false, 4, 1, 9},
-    {"before all keys", false, false, false, false, -1, 0, -5},
-    {"everything", true, true, true, true, 9, 3, 2, true},
-    {"self excluded", false, false, false, false, -1, -1, 5, true},
-    {"self excluded beside a mask", false, false, false, true, -1, -1, 5, true},
-    {"self excluded beside all keys", false, false, false, false, -1, -1, 40, true},
-};
-
-template <class T>
-Example example_of(const Rules& rules, ElementType type = element_type<T>) {
-  Example example({2, 4, 2, 11, 29, 7, 1}, type);
-  for (Item& item : example.items) item.offset = rules.offset;
-  example.item(1) = {2, 8, 4, 21, rules.offset};
-  example.problem.left = rules.left;
-  example.problem.right = rules.right;
-  example.problem.exclude_self = rules.exclude_self;
-  if (rules.softcap) example.problem.softcap = 1.5;
-  if (rules.slopes) example.add_slopes();
-  if (rules.bias) example.add_bias(ElementType::float32);
-  if (rules.mask) example.add_mask();
-  return example;
-}
 
 // A tile of the second item and the second key/value head, whose group is heads 2 and 3.
 template <class T>
@@ -93,12 +56,6 @@ struct Computed {
     return static_cast<std::size_t>((key - tile.keys.begin) * panel.lanes() + lane);
   }
 };
-
-template <class T>
-bool near(T actual, long double expected) {
-  return actual == expected ||
-         std::abs(actual - expected) <= 60 * std::numeric_limits<T>::epsilon();
-}
 
 template <class T>
 void scores_are_those_of_the_definition() {
@@ -211,90 +168,12 @@ void keys_of_other_types_are_widened() {
 }
 
 template <class T>
-void rows_have_the_scores_of_tiles() {
-  for (const Rules& rules : all_rules) {
-    const Example example = example_of<T>(rules);
-    const Problem& problem = example.problem;
-    const ScoreRule<T> rule = score_rule<T>(problem);
-    for (const KeyRange keys : {KeyRange{0, 21}, KeyRange{2, 3}, KeyRange{5, 17}}) {
-      for (std::ptrdiff_t query = 0; query < problem.items[1].queries; ++query) {
-        std::vector<T> scores(static_cast<std::size_t>(keys.size() + simd::lanes<T>), T(-77));
-        for (std::ptrdiff_t key = keys.begin; key < keys.end; ++key) {
-          T product = 0;
-          for (std::ptrdiff_t d = 0; d < problem.depth; ++d) {
-            product += rule.query_factor * static_cast<T>(example.query.get(1, 3, 2 + query, d)) *
-                       static_cast<T>(example.key.get(1, 1, 4 + key, d));
-          }
-          scores[static_cast<std::size_t>(key - keys.begin)] = product;
-        }
-        std::vector<T> values(static_cast<std::size_t>(keys.size()));
-        bool any_hidden = false;
-        const bool has_mask = problem.mask || problem.bias;
-        if (has_mask) mask_row(problem, 1, 3, query, keys, values.data(), any_hidden);
-        score_row(problem, 1, 3, query, keys, visible_keys(problem, problem.items[1], query), rule,
-                  has_mask ? values.data() : nullptr, scores.data());
-        bool right = true;
-        for (std::ptrdiff_t key = keys.begin; key < keys.end; ++key) {
-          right &=
-              near(scores[static_cast<std::size_t>(key - keys.begin)] * rule.natural,
-                   score_of(problem, example.query.view(), example.key.view(), 1, 3, query, key));
-        }
-        if (!check(right, "a row of scores is that of the definition")) {
-          std::printf("with %s\n", rules.name);
-        }
-      }
-    }
-  }
-}
-
-// Lists have the visible keys of a row; the derivative of the cap is that of its definition.
-template <class T>
-void listed_keys_have_the_scores_of_the_definition() {
-  for (const Rules& rules : all_rules) {
-    const Example example = example_of<T>(rules);
-    const Problem& problem = example.problem;
-    const ScoreRule<T> rule = score_rule<T>(problem);
-    for (const std::ptrdiff_t query : {0, 3, 7}) {
-      std::vector<KeyIndex> keys;
-      std::vector<T> scores;
-      for (std::ptrdiff_t key = 0; key < problem.items[1].keys; key += 1 + key % 3) {
-        if (!is_visible(problem, 1, 3, query, key)) continue;
-        T product = 0;
-        for (std::ptrdiff_t d = 0; d < problem.depth; ++d) {
-          product += rule.query_factor * static_cast<T>(example.query.get(1, 3, 2 + query, d)) *
-                     static_cast<T>(example.key.get(1, 1, 4 + key, d));
-        }
-        keys.push_back(static_cast<KeyIndex>(key));
-        scores.push_back(product);
-      }
-      const auto count = static_cast<std::ptrdiff_t>(keys.size());
-      scores.resize(keys.size() + simd::lanes<T>);
-      std::vector<T> derivative(scores.size());
-      score_keys(problem, 1, 3, query, keys.data(), count, rule, scores.data(), derivative.data());
-      bool right = true;
-      for (std::size_t i = 0; i < keys.size(); ++i) {
-        long double cap_derivative = 1;
-        const long double score = score_of(problem, example.query.view(), example.key.view(), 1, 3,
-                                           query, keys[i], &cap_derivative);
-        right &= near(scores[i] * rule.natural, score);
-        if (rule.caps()) right &= near(derivative[i], cap_derivative);
-      }
-      if (!check(right, "the scores of listed keys are those of the definition")) {
-        std::printf("with %s\n", rules.name);
-      }
-    }
-  }
-}
-
-template <class T>
 void everything() {
   scores_are_those_of_the_definition<T>();
   exponents_belong_to_scores<T>();
   a_key_that_no_query_sees_is_left_out<T>();
   nan_in_a_hidden_key_stays_hidden<T>();
   keys_of_other_types_are_widened<T>();
-  rows_have_the_scores_of_tiles<T>();
-  listed_keys_have_the_scores_of_the_definition<T>();
 }
 
 }  // namespace

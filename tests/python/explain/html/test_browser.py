@@ -1,57 +1,19 @@
-"""The pages in a real browser: pointing, clicking, keys, hostile tokens, no request."""
+"""The pages in a real browser: pointing, clicking, keys."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import browser as chromium
 import numpy as np
 import pytest
+from attention_maps import WORDS, looks_at
 from browser import Browser
 
 from heedful.explain import AttentionMap, LayerWeights, html
 
-pytestmark = [pytest.mark.once, pytest.mark.peer, pytest.mark.slow]
-
-WORDS = ["[CLS]", "the", "cat", "sat", "down", "[SEP]"]
-HOSTILE = [
-    "</script><img src=x onerror=alert(1)>", "<script>document.title='run'</script>", "<!--", "]]>",
-    '"quoted\'', "&amp;", "مرحبا", "\u202eevil\u202c", "👩‍👩‍👧", "\x00", "\n", "", " ", "x" * 5000,
-    "\ud800", "javascript:alert(1)", "{title}",
+pytestmark = [
+    pytest.mark.once, pytest.mark.peer, pytest.mark.slow, pytest.mark.usefixtures("quiet"),
 ]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium.browser() as opened:
-        yield opened
-
-
-@pytest.fixture(autouse=True)
-def seen(browser: Browser) -> Iterator[None]:
-    """No page asks for anything but itself, or logs an error."""
-    browser.theme("light")
-    browser.size(1000, 800)
-    browser.requests()
-    yield
-    assert all(address.startswith("file:") for address in browser.requests())
-    assert browser.complaints() == []
-
-
-def looks_at(target: list[int], keys: int, share: float = 0.9) -> np.ndarray:
-    """Weights (Lq, Lk): query i gives `share` to key target[i], the rest evenly to the others."""
-    weights = np.full((len(target), keys), (1 - share) / (keys - 1))
-    weights[np.arange(len(target)), target] = share
-    return weights
-
-
-@pytest.fixture
-def a_map() -> AttentionMap:
-    """Two layers, two heads: 0 looks at the previous token, 1 at [SEP]."""
-    previous, separator = looks_at([0, 0, 1, 2, 3, 4], 6), looks_at([5] * 6, 6)
-    weights = np.array([[previous, separator], [separator, previous]])
-    return AttentionMap.from_numpy(weights, WORDS, names=["first", "second"])
 
 
 @pytest.fixture
@@ -227,74 +189,6 @@ def test_a_patch_shows_where_it_looks(browser: Browser, tmp_path: Path) -> None:
     browser.all("button", "[CLS]")[0].click()  # those after it list the strongest
     browser.leave()
     assert [browser.share(patch) for patch in patches].index(1) == 3
-
-
-@pytest.mark.parametrize("kind", ["tokens", "heads", "model"])
-def test_hostile_tokens_are_text(browser: Browser, tmp_path: Path, kind: str) -> None:
-    count = len(HOSTILE)
-    a_map = AttentionMap.from_numpy(
-        np.full((1, 1, count, count), 1 / count), HOSTILE, names=[HOSTILE[0]]
-    )
-    browser.open(getattr(html, kind)(a_map, title=HOSTILE[0]).save(tmp_path / "page.html"))
-    assert browser.driver.title == HOSTILE[0]
-    assert browser.driver.find_element("css selector", "h1").text == HOSTILE[0]
-    assert browser.all("image", "x") == []
-    if kind == "model":
-        browser.one("button", HOSTILE[0]).click()
-        browser.wait()
-    # well-formed: Selenium cannot read half of a pair
-    shown = browser.driver.execute_script(
-        "return [...document.querySelectorAll('[role=option]')].map((option) =>"
-        " option.textContent.toWellFormed())"
-    )
-    visible = dict(zip(["\x00", "\n", "", " ", "\ud800"], ["␀", "␊", "∅", "␣", "�"], strict=True))
-    assert shown[:count] == [visible.get(token, token) for token in HOSTILE]
-    assert browser.driver.execute_script("return document.documentElement.scrollWidth") <= 1000
-    assert browser.driver.execute_script("return document.scripts.length") == 3
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("kind", ["tokens", "heads", "model"])
-def test_it_is_legible_and_fits(browser: Browser, tmp_path: Path, a_map, kind, theme) -> None:
-    browser.theme(theme)
-    for width in (1000, 360):
-        browser.size(width, 740)
-        browser.open(getattr(html, kind)(a_map).save(tmp_path / "page.html"))
-        page = "return document.documentElement.scrollWidth"
-        assert browser.driver.execute_script(page) <= width
-        body = browser.driver.find_element("css selector", "body")
-        ink, paper = (
-            np.mean(eval(browser.style(body, name).removeprefix("rgb")))
-            for name in ("color", "background-color")
-        )
-        assert (ink < 60 and paper > 240) if theme == "light" else (ink > 200 and paper < 40)
-
-
-def test_a_notebook_shows_it_in_a_frame_of_its_own(browser: Browser, a_map, tmp_path: Path) -> None:
-    host = tmp_path / "notebook.html"
-    frame = html.tokens(a_map)._repr_html_()
-    host.write_text(f"<!doctype html><div id=view></div>{frame}", encoding="utf-8")
-    browser.open(host)
-    browser.driver.switch_to.frame(browser.driver.find_element("css selector", "iframe"))
-    browser.wait()
-    find = browser.driver.find_elements  # the driver does not know roles within a sandbox
-    browser.hover(find("css selector", "[role=option]")[3])
-    assert "sat 3 looks at" in find("css selector", "[role=status]")[0].text
-    browser.driver.switch_to.default_content()
-
-
-def test_a_request_would_be_refused(browser: Browser, tmp_path: Path, a_map) -> None:
-    """The page's policy, not the good behaviour of its scripts."""
-    browser.open(html.tokens(a_map).save(tmp_path / "page.html"))
-    refused = browser.driver.execute_async_script(
-        "const done = arguments[0];"
-        "document.addEventListener('securitypolicyviolation', (event) => {"
-        " done([event.effectiveDirective, event.blockedURI]); });"
-        "new Image().src = 'http://192.0.2.1/leak';"
-    )
-    assert refused == ["img-src", "http://192.0.2.1/leak"]
-    assert any("192.0.2.1" in message for message in browser.complaints())
-    browser.requests()
 
 
 def lines(browser: Browser) -> int:

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cases import CASES, ENTMAX_CASES, Call, Case
+from case import Call, Case
+from cases import CASES, ENTMAX_CASES
 
 import heedful
 import reference

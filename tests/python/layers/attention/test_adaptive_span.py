@@ -64,6 +64,7 @@ CALLS: list[tuple[dict[str, Any], dict[str, Any], Any, Any]] = [
     ({"causal": True, "num_kv_heads": 2, "sink": True}, {"kv_lengths": [LENGTH, 9]},
      CAUSAL & VALID, 0.0),
     ({}, {"window": (5, 5)}, NEAR, 0.0),
+    ({"causal": True}, {"exclude_self": True}, CAUSAL & (np.eye(LENGTH) == 0), 0.0),
     ({"num_kv_heads": 1}, {"mask": MASK}, MASK, 0.0),
     ({"causal": True}, {"bias": BIAS}, CAUSAL, BIAS),
 ]  # fmt: skip

@@ -52,6 +52,7 @@ OPTIONS = {
         {}, lambda q, k: {"block_mask": BlockMask.from_mask(DENSE[q, k], block_size=3)}, REMOVING
     ),
     "window": Option({}, always(window=(5, 0)), ("HeavyHitters",)),
+    "exclude_self": Option({}, always(exclude_self=True), ("HeavyHitters",)),
     "alibi": Option({"alibi": True}, always(), ("HeavyHitters",)),
     "softcap": Option({"softcap": 2.0}, always()),
     "sink": Option({"sink": True}, always()),
