@@ -29,6 +29,7 @@ import bench_normalizers
 import bench_onnx
 import bench_overhead
 import bench_penalties
+import bench_recurrent
 import bench_span
 import bench_sparse
 import bench_threads
@@ -58,6 +59,7 @@ TOPICS = [
     bench_linear.TOPIC,
     bench_int8_linear.TOPIC,
     bench_layers.TOPIC,
+    bench_recurrent.TOPIC,
     bench_additive.TOPIC,
     bench_top_k.TOPIC,
     bench_gumbel.TOPIC,

@@ -20,7 +20,10 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # Each folder of a place may include those before it; bindings alone includes Python.h.
 FLOORS = {
-    "cpp": ("simd", "parallel", "arrays", "kernels", "attention", "linear", "layers", "bindings"),
+    "cpp": (
+        "simd", "parallel", "arrays", "kernels", "attention", "linear", "layers", "recurrent",
+        "bindings",
+    ),
     "cpp/attention": (
         "problem", "scores", "softmax", "forward", "penalty", "backward", "top_k", "entmax",
     ),
@@ -28,12 +31,15 @@ FLOORS = {
     "cpp/attention/backward": ("partition", "key_tile"),
 }  # fmt: skip
 # Folders that do not include one another, though they are sorted above.
-INDEPENDENT = ({"simd", "parallel"}, {"attention", "linear", "layers"}, {"prefill", "decode"})
+INDEPENDENT = (
+    {"simd", "parallel"}, {"attention", "linear", "layers"}, {"attention", "layers", "recurrent"},
+    {"prefill", "decode"},
+)  # fmt: skip
 
 PLACES = (
     "cpp", "cpp/attention",
     *(f"{place}/{room}" for place in list(FLOORS)[1:] for room in FLOORS[place]),
-    "python/heedful", "python/heedful/functional", "python/heedful/layers",
+    "python/heedful", "python/heedful/functional", "python/heedful/layers", "python/heedful/models",
     "python/heedful/training",
 )  # fmt: skip
 

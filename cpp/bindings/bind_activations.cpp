@@ -1,4 +1,4 @@
-// activation_forward, activation_backward
+// activation_forward, activation_backward, gated_activation_forward, gated_activation_backward
 #include <string_view>
 #include <utility>
 
@@ -7,6 +7,7 @@
 #include "bindings/interrupted.hpp"
 #include "bindings/layer_arrays.hpp"
 #include "kernels/activations.hpp"
+#include "layers/gated_activation.hpp"
 
 namespace heedful {
 namespace py = pybind11;
@@ -54,6 +55,44 @@ py::object activation_backward_of(Arguments& arguments) {
   return py::none();
 }
 
+// Of x (N, 2 F).
+GatedSizes gated_sizes(const py::array& x) { return {x.shape(0), x.shape(1) / 2}; }
+
+template <class T>
+void gate(Activation kind, const py::array& x, const py::array& y) {
+  const GatedSizes sizes = gated_sizes(x);
+  const T* const from = elements_of<const T>(x);
+  T* const to = elements_of<T>(y);
+  with_team(cost_of(x),
+            [&](const Team& team) { gated_activation_forward(kind, sizes, from, to, team); });
+}
+
+template <class T>
+void gate_gradient(Activation kind, const py::array& x, const py::array& dy, const py::array& dx) {
+  const GatedSizes sizes = gated_sizes(x);
+  const T *const from = elements_of<const T>(x), *const dy_data = elements_of<const T>(dy);
+  T* const to = elements_of<T>(dx);
+  with_team(cost_of(x), [&](const Team& team) {
+    gated_activation_backward(kind, sizes, from, dy_data, to, team);
+  });
+}
+
+py::object gated_activation_forward_of(Arguments& arguments) {
+  const Activation kind = activation_of(arguments.any());
+  const py::array x = arguments.array(), y = arguments.array();
+  const auto compute = is_double(y) ? gate<double> : gate<float>;
+  compute(kind, x, y);
+  return py::none();
+}
+
+py::object gated_activation_backward_of(Arguments& arguments) {
+  const Activation kind = activation_of(arguments.any());
+  const py::array x = arguments.array(), dy = arguments.array(), dx = arguments.array();
+  const auto compute = is_double(dx) ? gate_gradient<double> : gate_gradient<float>;
+  compute(kind, x, dy, dx);
+  return py::none();
+}
+
 }  // namespace
 
 Activation activation_of(py::handle name) {
@@ -70,6 +109,8 @@ Activation activation_of(py::handle name) {
 void register_activations(py::module_& module) {
   define<&activation_forward_of, 3>(module, "activation_forward");
   define<&activation_backward_of, 4>(module, "activation_backward");
+  define<&gated_activation_forward_of, 3>(module, "gated_activation_forward");
+  define<&gated_activation_backward_of, 4>(module, "gated_activation_backward");
 }
 
 }  // namespace heedful

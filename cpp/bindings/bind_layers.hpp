@@ -11,6 +11,7 @@ void register_dropout(pybind11::module_& module);
 void register_norm(pybind11::module_& module);
 void register_rotary(pybind11::module_& module);
 void register_linear_attention(pybind11::module_& module);
+void register_recurrent(pybind11::module_& module);
 void register_training(pybind11::module_& module);
 
 }  // namespace heedful

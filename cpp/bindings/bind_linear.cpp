@@ -1,8 +1,9 @@
-// linear_forward, linear_gradient_input, linear_gradient_weight, int8_forward
+// linear_forward, linear_gradient_input, linear_gradient_weight, int8_forward, bfloat16_forward
 #include "bindings/arguments.hpp"
 #include "bindings/bind_layers.hpp"
 #include "bindings/interrupted.hpp"
 #include "bindings/layer_arrays.hpp"
+#include "linear/bfloat16_forward.hpp"
 #include "linear/int8_forward.hpp"
 #include "linear/linear_forward.hpp"
 #include "linear/linear_gradients.hpp"
@@ -92,6 +93,32 @@ py::object int8_forward_of(Arguments& arguments) {
   return py::none();
 }
 
+// The weight is given as unsigned integers, the bits of its elements.
+Rows<simd::Bfloat16> bfloat16_rows(const py::array& weight) {
+  if (weight.ndim() != 2 || weight.dtype().kind() != 'u' || weight.itemsize() != 2) {
+    throw py::type_error("expected a two-dimensional array of 16-bit unsigned integers");
+  }
+  return {static_cast<const simd::Bfloat16*>(weight.data()), weight.strides(0) / 2};
+}
+
+py::object bfloat16_forward_of(Arguments& arguments) {
+  const py::array x = arguments.array(), weight = arguments.array();
+  const py::object bias = arguments.array_or_none(), residual = arguments.array_or_none();
+  const Activation activation = activation_of(arguments.any());
+  const py::array y = arguments.array();
+  const LinearSizes sizes{x.shape(0), x.shape(1), weight.shape(0)};
+  const Epilogue<float> epilogue{elements_or_none<float>(bias),
+                                 matrix_or_none<const float>(residual),
+                                 activation,
+                                 {},
+                                 matrix_of<float>(y)};
+  const auto inputs = matrix_of<const float>(x);
+  const auto weights = bfloat16_rows(weight);
+  with_team(cost_of(sizes),
+            [&](const Team& team) { bfloat16_forward(sizes, inputs, weights, epilogue, team); });
+  return py::none();
+}
+
 }  // namespace
 
 void register_linear(py::module_& module) {
@@ -99,6 +126,7 @@ void register_linear(py::module_& module) {
   define<&linear_gradient_input_of, 4>(module, "linear_gradient_input");
   define<&linear_gradient_weight_of, 4>(module, "linear_gradient_weight");
   define<&int8_forward_of, 8>(module, "int8_forward");
+  define<&bfloat16_forward_of, 6>(module, "bfloat16_forward");
 }
 
 }  // namespace heedful

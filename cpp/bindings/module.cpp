@@ -44,6 +44,7 @@ PYBIND11_MODULE(native_body, module, pybind11::mod_gil_not_used()) {
   heedful::register_norm(module);
   heedful::register_rotary(module);
   heedful::register_linear_attention(module);
+  heedful::register_recurrent(module);
   heedful::register_training(module);
   module.def("show_build", &show_build, "How this module was compiled.");
   module.def("force_bfloat16", &heedful::simd::force_bfloat16, pybind11::arg("way"),

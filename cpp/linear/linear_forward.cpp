@@ -17,18 +17,13 @@
 #include <algorithm>
 
 #include "arrays/work_area.hpp"
-#include "kernels/dot_kernel.hpp"
+#include "linear/few_rows.hpp"
 #include "linear/task_grid.hpp"
 #include "linear/tile_product.hpp"
 #include "parallel/scratch.hpp"
 
 namespace heedful {
 namespace {
-
-constexpr std::ptrdiff_t few_rows = 8;
-// Rows of the weight that are multiplied by all rows of x before the next ones, and how many rows
-// ahead they are prefetched.
-constexpr std::ptrdiff_t weight_chunk = 16, prefetch_distance = 8;
 
 template <class T>
 struct Call {
@@ -37,47 +32,6 @@ struct Call {
   const Epilogue<T>& epilogue;
   Team team;
 };
-
-// ---- few rows
-
-template <class T>
-void few(const Call<T>& call) {
-  const std::ptrdiff_t rows = call.sizes.rows, inputs = call.sizes.inputs;
-  const std::ptrdiff_t outputs = call.sizes.outputs;
-  constexpr std::ptrdiff_t task_bytes = 128 << 10;  // of the weight
-  const RowVectors<T> vectors(inputs);
-  const std::ptrdiff_t spread_stride = vectors.count * simd::lanes<T>;
-  Buffer<T> spread(ceil_div(rows, 4) * 4 * spread_stride, zeroed);
-  for (std::ptrdiff_t row = 0; row < rows; ++row) {
-    T* const to = spread.data() + row * spread_stride;
-    vectors.spread(call.x.row(row), T{1}, to);
-    std::fill_n(to + spread_stride - simd::lanes<T>, vectors.repeated(), T{0});
-  }
-  const std::ptrdiff_t row_bytes = inputs * static_cast<std::ptrdiff_t>(sizeof(T));
-  const EvenRanges tasks{
-      outputs, std::min(ceil_div(outputs, 16), ceil_div(outputs * row_bytes, task_bytes))};
-  const std::ptrdiff_t max_count = ceil_div(outputs, tasks.count);
-  const auto run = [&](std::ptrdiff_t task, Worker& worker) {
-    const std::ptrdiff_t first = tasks.begin(task), count = tasks.length(task);
-    T* const sums = WorkArea(worker.scratch).take<T>(rows * max_count);
-    const DotQueries<T> queries{spread.data(), rows, vectors};
-    const std::ptrdiff_t stride = call.weight.stride;
-    for (std::ptrdiff_t begin = 0; begin < count; begin += weight_chunk) {
-      const T* const weights = call.weight.row(first + begin);
-      const LinePrefetch prefetch{
-          reinterpret_cast<const char*>(weights + prefetch_distance * stride),
-          stride * static_cast<std::ptrdiff_t>(sizeof(T))};
-      dot_rows(queries, Rows<T>{weights, stride}, std::min(weight_chunk, count - begin), prefetch,
-               sums + begin, max_count);
-    }
-    for (std::ptrdiff_t row = 0; row < rows; ++row) {
-      call.epilogue.finish(sums + row * max_count, row, first, count);
-    }
-  };
-  WorkArea area(nullptr);
-  area.take<T>(rows * max_count);
-  parallel_for(tasks.count, call.team, area.size(), run);
-}
 
 // ---- some rows
 
@@ -172,7 +126,9 @@ void linear_forward(const LinearSizes& sizes, Matrix<const T> x, Matrix<const T>
                     const Epilogue<T>& epilogue, const Team& team) {
   if (sizes.rows == 0 || sizes.outputs == 0) return;
   const Call<T> call{sizes, x, weight, epilogue, threads_for(cost_of(sizes), team)};
-  if (sizes.rows <= few_rows && sizes.inputs >= simd::lanes<T>) return few(call);
+  if (are_few_rows<T>(sizes)) {
+    return multiply_few_rows(sizes, x, Rows<T>{weight.data, weight.stride}, epilogue, call.team);
+  }
   // the number of elements that are packed or transposed: x and y, or the weight
   const auto rows = static_cast<double>(sizes.rows), outputs = static_cast<double>(sizes.outputs);
   const auto inputs = static_cast<double>(sizes.inputs);

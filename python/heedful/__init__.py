@@ -40,6 +40,7 @@ if TYPE_CHECKING:  # imported on first access, see __getattr__
     from heedful import functional as functional
     from heedful import integrations as integrations
     from heedful import layers as layers
+    from heedful import models as models
     from heedful import pruning as pruning
     from heedful import testing as testing
     from heedful import training as training
@@ -78,8 +79,8 @@ __all__ = [
     "show_config",
 ]
 
-_PARTS = {"benchmark", "data", "explain", "functional", "integrations", "layers", "pruning",
-          "testing", "training"}  # fmt: skip
+_PARTS = {"benchmark", "data", "explain", "functional", "integrations", "layers", "models",
+          "pruning", "testing", "training"}  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""`python -m heedful`, or `heedful`: digits, search, explanations, configuration, benchmarks."""
+"""`python -m heedful`, or `heedful`: digits, search, explanations, texts, settings, benchmarks."""
 
 import argparse
 import sys
@@ -19,7 +19,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parser() -> argparse.ArgumentParser:
-    from heedful._command import explanation, search
+    from heedful._command import explanation, generation, search
     from heedful.benchmark import command as bench
 
     root = _Parser(
@@ -28,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
     )
     root.add_argument("--version", action="version", version=f"heedful {heedful.__version__}")
     commands = root.add_subparsers(
-        dest="command", required=True, metavar="{digits,search,explain,config,bench}"
+        dest="command", required=True, metavar="{digits,search,explain,generate,config,bench}"
     )
 
     digits = commands.add_parser(
@@ -64,6 +64,13 @@ def parser() -> argparse.ArgumentParser:
             description=explanation.DESCRIPTION,
         ),
         test_image,
+    )
+    generation.add_arguments(
+        commands.add_parser(
+            "generate",
+            help="continue a text with a language model from a folder",
+            description=generation.DESCRIPTION,
+        )
     )
     commands.add_parser("config", help="print version, processor level, threads and build")
     bench.add_arguments(
@@ -142,6 +149,10 @@ def _run(arguments: argparse.Namespace) -> int:
         from heedful._command import explanation
 
         return explanation.run(arguments)
+    if arguments.command == "generate":
+        from heedful._command import generation
+
+        return generation.run(arguments)
     if arguments.command == "config":
         heedful.show_config()
         return 0

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from every_option.values import MASK
+from every_option.values import MASK, SIZE
 from heedful import BlockMask
 from heedful import layers as L
 from heedful.layers import Layer
@@ -57,6 +57,15 @@ NOT_CAUSAL: dict[str, Any] = {
     "call_bad": {**WITHIN["call_bad"], "causal": [(True, ValueError), ("yes", TypeError)],
                  "cache": [([], ValueError), ("a", ValueError)]},
 }  # fmt: skip
+STATES: dict[str, Any] = {
+    "state": [(np.ones((3, 4)), ValueError), (np.ones((3, 1, 5)), ValueError), ("a", TypeError),
+              (np.ones((3, 1, 4)) * 1j, TypeError)],
+}  # fmt: skip
+BETWEEN = {"dropout": "it is between layers"}
+IMAGES = RNG.standard_normal((2, 3, 6, 4))
+CAUSAL: dict[str, Any] = {"head_dim": 4, "norm": "layer", "bias": True, "rotary": False,
+                          "window": 2, "activation": "gelu"}  # fmt: skip
+CAUSAL_BAD: dict[str, Any] = {"norm": [("nonsense", ValueError), (3, TypeError)], "window": "size"}
 ROWS = [
     *[Row(kind, {}, {"x": X}, call_bad={"x": "any"}) for kind in
       (L.ReLU, L.SiLU, L.Tanh, L.Sigmoid, L.GELU)],
@@ -72,6 +81,8 @@ ROWS = [
         idle={"kernel_regularizer": "fit adds it to the loss",
               "bias_regularizer": "fit adds it to the loss"}),
     Row(L.FeedForward, {**SMALL, "dff": 7}, {"x": X}),
+    Row(L.GatedFeedForward, {"d_model": 6, "dff": 7}, {"x": X},
+        good={"activation": "gelu", "bias": True}),
     Row(L.LayerNorm, {"d_model": 6}, {"x": X}),
     Row(L.LayerNormalization, {}, {"x": X}, good={"axis": None},
         bad={"axis": [(1, ValueError), ("a", ValueError)]}, call_bad={"x": "any"}),
@@ -123,9 +134,15 @@ ROWS = [
         call_bad={"source": "tokens", "target": "tokens"}, idle=SPAN),
     Row(L.LanguageModel, {**SMALL, "vocabulary": 9, "num_layers": 1}, {"tokens": TOKENS},
         good={"tied": False, "window": 2}, bad={"window": "size"}, idle=SPAN),
+    Row(L.CausalLayer, {**SMALL, "dff": 7}, {"x": X}, good=CAUSAL, bad={**CAUSAL_BAD}),
+    Row(L.CausalLM, {**SMALL, "vocabulary": 9, "num_layers": 1, "dff": 7}, {"tokens": TOKENS},
+        good=CAUSAL, bad={**CAUSAL_BAD, "window": [([1, 2], ValueError), (0, ValueError)]},
+        call_good={"mask": np.arange(5) < [[3], [5], [1]]}, call_bad={"mask": "items"},
+        idle={"stop": "generate ends there"}),
     Row(L.BertEncoder, {**SMALL, "vocabulary": 9, "num_layers": 1, "dff": 7, "max_length": 9},
         {"tokens": TOKENS},
-        call_good={"mask": np.arange(5) < [[3], [5], [1]], "segments": [0, 0, 1, 1, 1]},
+        call_good={"mask": np.arange(5) < [[3], [5], [1]], "segments": [0, 0, 1, 1, 1],
+                   "pooled": None},  # which needs a pooler
         call_bad={"mask": "items",
                   "segments": [([0, 1], ValueError), ([0, 9, 0, 0, 0], ValueError),
                                ([0.5] * 5, TypeError)]}, idle=SPAN),
@@ -136,6 +153,24 @@ ROWS = [
         call_good={"memory_lengths": None, "return_memory": True},
         call_bad={"memory": [([], ValueError), ([X[:, :, :5]], ValueError)]},
         idle={"memory_length": "it is that of what is returned"}),
+    Row(L.GRU, {"input_size": 6, "hidden_size": 4}, {"x": X}, good={"bidirectional": True},
+        call_good={"state": np.ones((3, 1, 4)) / 7, "return_state": True}, call_bad=STATES,
+        idle=BETWEEN),
+    Row(L.LSTM, {"input_size": 6, "hidden_size": 4}, {"x": X}, good={"bidirectional": True},
+        call_good={"state": np.ones((3, 1, 4)) / 7, "cell": np.ones((3, 1, 4)) / 7,
+                   "return_state": True}, call_bad={**STATES, "cell": STATES["state"]},
+        idle=BETWEEN),
+    Row(L.Conv1d, {"in_channels": 6, "out_channels": 4, "kernel_size": 2}, {"x": X},
+        good={"stride": 2, "padding": "same", "dilation": 2, "groups": 2},
+        bad={"padding": [("nonsense", ValueError), (-1, ValueError), (1.5, TypeError),
+                         (None, TypeError)],
+             "groups": [(4, ValueError), *SIZE]}),
+    Row(L.PatchEmbed, {"image_size": (6, 4), "patch_size": 2, "channels": 3, "d_model": 5},
+        {"x": IMAGES},
+        bad={"image_size": [(5, ValueError), ((6,), ValueError), (6.0, TypeError)],
+             "patch_size": [(4, ValueError), ((1, 2, 3), ValueError), ("a", TypeError)]},
+        call_bad={"x": [(IMAGES[0, 0], ValueError), (IMAGES[..., :3], ValueError),
+                        (IMAGES * 1j, TypeError), ([["a"]], TypeError)]}),
     Row(L.Autoencoder, {"num_features": 6, "code_size": 3, "d_model": 8, "num_heads": 2,
                         "num_layers": 1}, {"x": X}, idle=SPAN),
 ]  # fmt: skip

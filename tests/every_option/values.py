@@ -74,11 +74,14 @@ GOOD: dict[str, Any] = {
     "hard": True, "normalizer": "sparsemax", "penalties": {"entropy": 0.3, "z": 0.1},
     "qk_norm": "l2", "logit_scale": True, "adaptive_span": 3,
     "span_ramp": 2.0, "span_penalty": 0.5,
+    "gated": False, "post_norms": True, "norm_offset": 1.0, "offset": 1.0, "attention_bias": True,
+    "embedding_scale": 2.0, "logit_softcap": 0.5,
     # of calls
     "mask": np.tri(5, dtype=bool), "align": 1, "exclude_self": True,
     "q_lengths": [5, 3, 1], "kv_lengths": [5, 3, 1],
     "lengths": [5, 3, 1], "memory_lengths": [5, 3, 1], "memory_mask": np.tri(5, dtype=bool),
     "source_lengths": [5, 3, 1], "target_lengths": [5, 3, 1], "return_weights": True,
+    "hidden_states": True,
     "residual": np.ones((3, 5, 6), np.float32), "first": 2, "key": np.ones((3, 5, 6)) / 7,
     "value": np.ones((3, 5, 6)) / 7, "memory": np.ones((3, 4, 6)) / 7,
     # of generate
@@ -93,14 +96,16 @@ BAD: dict[str, Bad] = {
          "num_encoder_layers", "num_decoder_layers", "dff", "vocabulary", "source_vocabulary",
          "target_vocabulary", "max_length", "num_features", "code_size", "num_queries", "units",
          "num_kv_heads", "kdim", "vdim", "hidden", "memory_length", "num_beams", "segment",
-         "capacity", "top_k", "adaptive_span", "head_dim"], SIZE
+         "capacity", "top_k", "adaptive_span", "head_dim", "input_size", "hidden_size",
+         "in_channels", "out_channels", "kernel_size", "stride", "dilation", "channels"], SIZE
     ),
     **dict.fromkeys(
         ["bias", "use_bias", "sink", "norm_first", "tied", "pooler", "scaled", "center",
-         "return_weights", "return_memory", "strict", "in_place",
-         "hard", "exclude_self"], FLAG
+         "return_weights", "return_memory", "strict", "in_place", "bidirectional", "return_state",
+         "hard", "exclude_self", "gated", "post_norms"], FLAG
     ),
     **dict.fromkeys(["norm", "causal", "logit_scale"], FLAG_OR_NONE),
+    **dict.fromkeys(["hidden_states", "pooled"], FLAG),
     **dict.fromkeys(["rate", "dropout"], RATE),
     **dict.fromkeys(["key_dropout", "head_dropout"], BELOW_ONE),
     **dict.fromkeys(
@@ -108,7 +113,9 @@ BAD: dict[str, Bad] = {
     ),
     "penalties": [(3, T), ({"l1": 1.0}, V), ({"l2": -1.0}, V), ({"l2": NAN}, V), ({"l2": "a"}, T),
                   ({"l2": [1.0] * 9}, V), ({"target": 1.0}, V), ({2: 1.0}, T)],
-    "scale": FINITE,
+    **dict.fromkeys(["scale", "offset", "norm_offset", "embedding_scale"], FINITE),
+    "logit_softcap": POSITIVE,
+    "attention_bias": [("yes", T), (1, T)],
     "normalizer": [("entmax14", V), (1.0, V), (2.5, V), (NAN, V), (None, T), (True, T)],
     "span_ramp": POSITIVE,
     "span_penalty": NOT_NEGATIVE,

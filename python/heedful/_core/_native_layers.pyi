@@ -91,12 +91,35 @@ def int8_forward(
     Each row of x is quantised to 8 bits by its own range; products are summed in int32.
     """
 
+def bfloat16_forward(
+    x: NDArray[np.float32],  # (N, In)
+    weight: NDArray[np.uint16],  # (Out, In): the bits of bfloat16
+    bias: NDArray[np.float32] | None,  # (Out,), contiguous
+    residual: NDArray[np.float32] | None,  # (N, Out), may be y
+    activation: str,
+    y: NDArray[np.float32],  # (N, Out), written
+) -> None:
+    """As linear_forward of the weight in float32, with the same bits."""
+
 # Activations and dropout, of arrays of one shape, all contiguous; outputs may be inputs.
 
 def activation_forward(kind: str, x: Array, y: Array) -> None: ...
 def activation_backward(kind: str, before: Array, dy: Array, dbefore: Array) -> None:
     """dbefore = dy · activation′(before)"""
 
+# A gate and what it lets through in each row, all contiguous.
+
+def gated_activation_forward(
+    kind: str,
+    x: Array,  # (N, 2 F)
+    y: Array,  # (N, F), written: activation(x[:, :F]) · x[:, F:]
+) -> None: ...
+def gated_activation_backward(
+    kind: str,
+    x: Array,  # (N, 2 F)
+    dy: Array,  # (N, F)
+    dx: Array,  # (N, 2 F), written; may be x
+) -> None: ...
 def dropout(
     x: Array,
     residual: Array | None,
@@ -131,6 +154,58 @@ def norm_backward(
     dx: Array,  # (N, D), written; may be dy
     dweight: Array | None,  # (D,), added to: Σ_n dy · x̂
     dbias: Array | None,  # (D,), added to: Σ_n dy
+) -> None: ...
+
+# Recurrent layers: valid rows of padded sequences, step after step; of step t those of the first
+# counts[t] sequences from begins[t] on. Arrays of T of two axes as for dense layers; `first` states
+# are of all sequences. Nothing overlaps.
+
+def gru_forward(
+    gates: Array,  # (rows, 3 H): W_ih x + b_ih; overwritten by r, z and n
+    weight: Array,  # (3 H, H)
+    bias: Array | None,  # (3 H,), contiguous
+    counts: NDArray[np.int64],  # (steps,), falling, contiguous
+    begins: NDArray[np.int64],  # (steps,), contiguous
+    reverse: bool,  # from the last step to the first
+    first: Array,  # (B, H)
+    update: Array,  # (rows, H), written: W_hn h + b_hn
+    y: Array,  # (rows, H), written: h after each step
+) -> None: ...
+def gru_backward(
+    gates: Array,  # r, z and n; overwritten by the gradients of their input sums
+    weight: Array,
+    counts: NDArray[np.int64],
+    begins: NDArray[np.int64],
+    reverse: bool,
+    first: Array,
+    update: Array,  # overwritten by its gradient
+    y: Array,
+    dy: Array,  # (rows, H)
+    dstate: Array,  # (B, H): of the last states, overwritten by those of the first ones
+) -> None: ...
+def lstm_forward(
+    gates: Array,  # (rows, 4 H): W_ih x + b_ih; overwritten by i, f, g and o
+    weight: Array,  # (4 H, H)
+    bias: Array | None,  # (4 H,), contiguous
+    counts: NDArray[np.int64],
+    begins: NDArray[np.int64],
+    reverse: bool,
+    first: Array,  # (B, H)
+    first_cell: Array,  # (B, H)
+    cells: Array,  # (rows, H), written: c after each step
+    y: Array,  # (rows, H), written: h after each step
+) -> None: ...
+def lstm_backward(
+    gates: Array,  # i, f, g and o; overwritten by the gradients of their sums
+    weight: Array,
+    counts: NDArray[np.int64],
+    begins: NDArray[np.int64],
+    reverse: bool,
+    first_cell: Array,
+    cells: Array,
+    dy: Array,  # (rows, H)
+    dstate: Array,  # (B, H): of the last states, overwritten by those of the first ones
+    dcell: Array,  # likewise
 ) -> None: ...
 
 # Training: labels and ids are contiguous and lie in range, which the caller checked.

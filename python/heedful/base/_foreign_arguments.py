@@ -62,6 +62,26 @@ _ARGUMENTS = {
     "need_weights": ("return_weights", "write return_weights=True"),
     "return_attention_scores": ("return_weights", "write return_weights=True"),
     "token_type_ids": ("segments", ""),
+    # of recurrent layers, convolutions and patches
+    "units": ("hidden_size", ""),
+    "return_sequences": (
+        "hidden_size",
+        "y has every position, layer(x, return_state=True) the last",
+    ),
+    "return_state": ("hidden_size", "it is an option of calls: layer(x, return_state=True)"),
+    "go_backwards": ("hidden_size", "write x[:, ::-1], or bidirectional=True"),
+    "stateful": ("hidden_size", "write y, state = layer(x, state, return_state=True)"),
+    "recurrent_dropout": ("hidden_size", "dropout is that between layers"),
+    "proj_size": ("hidden_size", "write a Linear after the layer"),
+    "initial_state": ("return_state", "write state"),
+    "hx": ("return_state", "write state"),
+    "filters": ("out_channels", ""),
+    "strides": ("stride", ""),
+    "dilation_rate": ("dilation", ""),
+    "padding_mode": ("dilation", "padding is with zeros"),
+    "img_size": ("image_size", ""),
+    "in_chans": ("channels", ""),
+    "num_channels": ("channels", ""),
     "training": ("", "model.forward(x) is training, model(x) is inference"),
 }
 

@@ -95,3 +95,12 @@ def _is_there_as_floats(name: str, own: Mapping[str, Parameter], found: Mapping[
         if one is own.get(name) and other != name and other in found
     ]  # fmt: skip
     return any(np.asarray(found[other]).dtype != np.int8 for other in others)
+
+
+def own_parameter(parameters: Mapping[str, Parameter], name: str) -> Parameter | None:
+    """The parameter of this name, or the scales of an int8 one."""
+    own = parameters.get(name)
+    if own is None and name.endswith(SCALE):
+        weight = parameters.get(name.removesuffix(SCALE))
+        return weight.scale if isinstance(weight, Int8Parameter) else None
+    return own

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from heedful._checks import named
+from heedful._checks import flag, named
 from heedful.base._call_mismatch import call_mismatch
+from heedful.base._finite_check import checking
 from heedful.base._foreign_arguments import check_arguments, no_such_attribute
 from heedful.base._freezable import Freezable
 from heedful.base._int8_parameter import Int8Parameter
-from heedful.base._int8_state import SCALE
+from heedful.base._int8_state import SCALE, own_parameter
 from heedful.base._mode import INFERENCE, Mode
 from heedful.base._parameter import Parameter, check_like, owner_of
 from heedful.base._quantizable import Quantizable
@@ -82,7 +83,9 @@ class Module(Freezable, Quantizable):
                 return self.computed(INFERENCE, *inputs, **options)[0]
         return self.computed(INFERENCE, *inputs, **options)[0]
 
-    def forward(self, *inputs: Any, rng: Rng = None, **options: Any) -> tuple[Any, Backward]:
+    def forward(
+        self, *inputs: Any, rng: Rng = None, check: bool = False, **options: Any
+    ) -> tuple[Any, Backward]:
         """The result, and a function that propagates gradients back through this computation, once.
 
         Shapes are those of `compute`; a gradient has the shape of what it is the gradient of. Any
@@ -93,10 +96,16 @@ class Module(Freezable, Quantizable):
         ----------
         rng : None, int or numpy.random.Generator
             Generator of dropout and noise: seeded by the system, by an integer, or the given one.
+        check : bool, default False
+            Look for NaN and infinities in each layer, forward and backward: a FloatingPointError
+            names the layer, the item and the position where the first one arises.
         return_weights : bool, default False
             Return ((y, weights), backward), the weights as a call of the model returns them:
             without dropout and noise, and constant in the backward pass.
         """
+        if flag("check", check):
+            with checking(self):
+                return self.forward(*inputs, rng=rng, **options)
         if asks_for_weights(self, options):
             options["rng"] = rng
             (y, backward), weights = with_weights(self, self.forward, inputs, options)
@@ -120,7 +129,7 @@ class Module(Freezable, Quantizable):
     # --- parameters
 
     def __setattr__(self, name: str, value: Any) -> None:
-        own = _own_parameter(self._parameters, name)
+        own = own_parameter(self._parameters, name)
         shares = own is None or name in self._parameters  # scales stay those of their weight
         if shares and isinstance(value, np.ndarray) and (own is None or value is not own.value):
             value = owner_of(value) or value  # another layer's parameter is shared
@@ -135,7 +144,7 @@ class Module(Freezable, Quantizable):
             object.__setattr__(self, name, value)
 
     def __getattr__(self, name: str) -> Any:
-        own = _own_parameter(self.__dict__.get("_parameters", {}), name)
+        own = own_parameter(self.__dict__.get("_parameters", {}), name)
         if own is None:
             raise AttributeError(no_such_attribute(type(self).__name__, name))
         return own.value
@@ -288,12 +297,3 @@ class Module(Freezable, Quantizable):
 
     def _repr_html_(self) -> str:
         return html(self)
-
-
-def _own_parameter(parameters: Mapping[str, Parameter], name: str) -> Parameter | None:
-    """The parameter of this name, or the scales of an int8 one."""
-    own = parameters.get(name)
-    if own is None and name.endswith(SCALE):
-        weight = parameters.get(name.removesuffix(SCALE))
-        return weight.scale if isinstance(weight, Int8Parameter) else None
-    return own

@@ -112,6 +112,10 @@ class Parameter:
         """Copy the elements of an array of the same shape, without a check."""
         self.value[...] = array
 
+    def write(self, first: int, rows: Array) -> None:
+        """Copy rows into those from `first` on, without a check."""
+        self.value[first : first + len(rows)] = rows
+
 
 # by the id of the array, which a parameter references during its whole life
 _OWNERS: WeakValueDictionary[int, Parameter] = WeakValueDictionary()

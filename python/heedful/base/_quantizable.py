@@ -1,12 +1,14 @@
-"""Quantizable: the weights of a layer's dense products in int8, and back in float32."""
+"""Quantizable: weights of dense products in int8 or bfloat16, and back in float32."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import numpy as np
 
+from heedful._checks import one_of
+from heedful.base._bfloat16_parameter import Bfloat16Parameter
 from heedful.base._int8_parameter import MAX_WIDTH, Int8Parameter
 from heedful.base._parameter import Parameter
 from heedful.base._state import check_built
@@ -16,7 +18,7 @@ Own = TypeVar("Own", bound="Quantizable")
 
 
 class Quantizable:
-    """Makes the weights of dense products int8, and float32 again."""
+    """Makes the weights of dense products int8 or bfloat16, and float32 again."""
 
     if TYPE_CHECKING:
         _parameters: dict[str, Parameter]
@@ -28,10 +30,16 @@ class Quantizable:
         """This layer's own parameters that `compute` takes as int8, too."""
         return ()
 
-    def quantize(self: Own) -> Own:
-        """Makes the weights of all dense products int8, for faster inference in less memory.
+    def bfloat16_names(self) -> tuple[str, ...]:
+        """This layer's own parameters that `compute` takes as bfloat16, too."""
+        return self.int8_names()
 
-        ::
+    def quantize(self: Own, kind: str = "int8") -> Own:
+        """Makes the weights of all dense products int8 or bfloat16, for faster inference in less
+        memory.
+
+        With "bfloat16" weights are rounded to 8 significant bits, those of embeddings too; all is
+        computed in float32, as with the rounded weights in float32, in the same bits. With "int8"::
 
             weight[o, k] ≈ scale[o] · w[o, k]      scale[o] = max abs(weight[o]) / 127
             x[n, k] ≈ x_scale[n] · (q[n, k] − zero[n])             0 ≤ q ≤ 255
@@ -47,7 +55,12 @@ class Quantizable:
         scales of its rows. A state of floats is quantised when it is loaded into an int8 model, one
         of int8 multiplied by its scales when it is loaded into a model of floats.
 
-        A weight that another layer shares, such as a tied embedding, stays as it is there.
+        A weight that another layer shares, such as a tied embedding, stays as it is there; with
+        "bfloat16" both share the new one.
+
+        Parameters
+        ----------
+        kind : {"int8", "bfloat16"}
 
         Returns
         -------
@@ -82,24 +95,14 @@ class Quantizable:
         dtype('float32')
         """
         check_built(self)  # type: ignore[arg-type]
-        places = list(_places(self))
-        if not places:
-            raise ValueError(
-                f"{type(self).__name__} has no dense product whose weight could become int8"
-            )
-        made = {}  # by the parameter: layers that share one go on sharing
-        for name, layer, own in places:
-            parameter = layer._parameters[own]
-            if not isinstance(parameter, Int8Parameter) and id(parameter) not in made:
-                _check(name, parameter)
-                made[id(parameter)] = Int8Parameter(name, parameter)
-        for _, layer, own in places:
-            parameter = layer._parameters[own]
-            layer._parameters[own] = made.get(id(parameter), parameter)
+        if one_of("kind", kind, ("int8", "bfloat16")) == "int8":
+            exchange(self, Int8Parameter, list(_places(self)))
+        else:
+            exchange(self, Bfloat16Parameter, list(_places(self, narrow=True)))
         return self
 
     def dequantize(self: Own) -> Own:
-        """Makes all int8 weights float32 again: the products with their scales.
+        """Makes all int8 and bfloat16 weights float32 again: the former times their scales.
 
         A weight that was shared with another layer of this one, such as a tied embedding, is shared
         again.
@@ -111,9 +114,9 @@ class Quantizable:
         """
         here = {id(parameter) for _, parameter in self.named_parameters()}
         made: dict[int, Parameter] = {}
-        for _, layer, own in _places(self):
+        for _, layer, own in _places(self, narrow=True):
             parameter = layer._parameters[own]
-            if not isinstance(parameter, Int8Parameter):
+            if not isinstance(parameter, (Int8Parameter, Bfloat16Parameter)):
                 continue
             if id(parameter) not in made:
                 original = parameter.original
@@ -123,18 +126,47 @@ class Quantizable:
         return self
 
 
-def _places(layer: Quantizable) -> Iterator[tuple[str, Quantizable, str]]:
-    """The parameters that may be int8: full name, layer, name there."""
+Place: TypeAlias = tuple[str, Quantizable, str]  # full name, layer, name there
+
+
+def exchange(
+    layer: Quantizable, make: Callable[[str, Parameter], Parameter], places: list[Place]
+) -> None:
+    """What `make` makes of the parameters there, all or none of them."""
+    kind = "int8" if make is Int8Parameter else "bfloat16"
+    if not places:
+        raise ValueError(
+            f"{type(layer).__name__} has no dense product whose weight could become {kind}"
+        )
+    kept = Int8Parameter if kind == "int8" else (Int8Parameter, Bfloat16Parameter)
+    made: dict[int, Parameter] = {}  # by the parameter: layers that share one go on sharing
+    for name, inner, own in places:
+        parameter = inner._parameters[own]
+        if not isinstance(parameter, kept) and id(parameter) not in made:
+            _check(name, parameter, kind)
+            made[id(parameter)] = make(name, parameter)
+    for _, inner, own in places:
+        parameter = inner._parameters[own]
+        inner._parameters[own] = made.get(id(parameter), parameter)
+
+
+def unset_bfloat16(layer: Quantizable) -> None:
+    """`quantize("bfloat16")` of a model whose weights are all loaded next."""
+    exchange(layer, Bfloat16Parameter.unset, list(_places(layer, narrow=True)))
+
+
+def _places(layer: Quantizable, narrow: bool = False) -> Iterator[Place]:
+    """The parameters that may be int8, or bfloat16 if `narrow`."""
     for name, inner in layer.named_layers():
-        for own in inner.int8_names():
+        for own in inner.bfloat16_names() if narrow else inner.int8_names():
             yield dotted(name, own), inner, own
 
 
-def _check(name: str, parameter: Parameter) -> None:
+def _check(name: str, parameter: Parameter, kind: str) -> None:
     value = parameter.value
     if value.dtype != np.float32:
-        raise TypeError(f"{name} must be float32 to become int8: got {value.dtype}")
-    if value.shape[1] > MAX_WIDTH:
+        raise TypeError(f"{name} must be float32 to become {kind}: got {value.dtype}")
+    if kind == "int8" and value.shape[1] > MAX_WIDTH:
         raise ValueError(
             f"{name} must have at most {MAX_WIDTH:,} elements in a row to become int8: "
             f"got {value.shape[1]:,}"

@@ -25,19 +25,16 @@ def single_use(y: Any, backward: Backward) -> Backward:
     del y, backward
 
     def call(*gradients: Any, **named: Any) -> Any:
-        if named or len(gradients) > 1:
+        names = ["dy"]
+        if named or len(gradients) != 1:
             if not kept:
                 raise _called_before()
-            gradients = _in_order(kept[0], len(shapes), gradients, named)
-        if not 0 < len(gradients) <= len(shapes):
-            raise TypeError(
-                f"backward must be given dy{', dweights' * (len(shapes) > 1)}: "
-                f"got {len(gradients)} arguments"
-            )
+            names = _names(kept[0], len(shapes))
+            gradients = _in_order(kept[0], names, gradients, named)[: len(shapes)]
         for index, (gradient, shape) in enumerate(zip(gradients, shapes, strict=False)):
             if shape is None or (index and gradient is None):
                 continue
-            name = "dweights" if index else "dy"
+            name = names[index] if index < len(names) else f"gradient {index + 1}"
             found = numbers(name, gradient).shape
             if found != shape:
                 raise ValueError(f"{name} must have shape {shape}: got {found}")
@@ -57,24 +54,30 @@ def _called_before() -> RuntimeError:
 
 
 def _in_order(
-    backward: Backward, count: int, gradients: tuple[Any, ...], named: dict[str, Any]
+    backward: Backward, names: list[str], gradients: tuple[Any, ...], named: dict[str, Any]
 ) -> tuple[Any, ...]:
-    """Several gradients, by position and by name, in the order of the `count` outputs."""
+    """The gradients of the outputs of these names, by position and by name, in their order."""
     from inspect import signature  # only now: most calls have one gradient
 
     if not gradients and "dy" in named:  # whatever the first is called inside
         named = dict(named)
         gradients = (named.pop("dy"),)
-    found = signature(backward)
-    taken = [one.name for one in found.parameters.values() if one.kind is one.POSITIONAL_OR_KEYWORD]
-    taken = ["dy", *taken[1:]][:count]
     try:
         for name in named:
-            if name not in taken:
+            if name not in names:
                 raise TypeError(f"got an unexpected keyword argument {name!r}")
-        bound = found.bind(*gradients, **named)
+        bound = signature(backward).bind(*gradients, **named)
     except TypeError as error:
         reason = str(error)
-        raise TypeError(f"backward must be given {', '.join(taken)}: {reason}") from None
+        raise TypeError(f"backward must be given {', '.join(names)}: {reason}") from None
     bound.apply_defaults()
-    return bound.args[:count]
+    return bound.args
+
+
+def _names(backward: Backward, count: int) -> list[str]:
+    """What the gradients of `count` outputs are called."""
+    from inspect import signature  # only now: most calls have one gradient
+
+    found = signature(backward).parameters.values()
+    taken = [one.name for one in found if one.kind is one.POSITIONAL_OR_KEYWORD]
+    return ["dy", *taken[1:]][:count]

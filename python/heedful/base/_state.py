@@ -59,7 +59,7 @@ def load_state(layer: Node, state: Mapping[str, Any], strict: bool) -> Mismatch:
     if strict and (missing or unexpected):
         raise ValueError(
             "state must hold the parameters of the model and nothing else: "
-            f"missing {_few(missing)}, unexpected {_few(unexpected)}"
+            f"missing {few(missing)}, unexpected {few(unexpected)}"
         )
     arrays = {name: _taken(name, state[name], own[name].value) for name in own if name in state}
     arrays |= {name: numbers(name, state[name]) for name in awaited if name in state}
@@ -101,7 +101,7 @@ def _check_shared(own: Mapping[str, Parameter], arrays: Mapping[str, Array]) -> 
             )
 
 
-def _few(names: list[str], limit: int = 5) -> str:
+def few(names: list[str], limit: int = 5) -> str:
     if not names:
         return "nothing"
     shown = ", ".join(map(printable, names[:limit]))  # of a file of unknown origin

@@ -42,7 +42,7 @@ class ScoredModel:
         self.targets = as_targets(target, scores)
         self.scores = of_targets(scores, self.targets)
 
-    def batch(self, x: Array, rows: slice) -> tuple[tuple[Array, ...], dict[str, Array]]:
+    def batch(self, x: Array, rows: slice) -> tuple[tuple[Array, ...], dict[str, Any]]:
         """The inputs of these examples with x in place of the explained one."""
         by_position, by_name = self.inputs.take(rows)
         if by_position:

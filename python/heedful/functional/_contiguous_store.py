@@ -84,7 +84,10 @@ class ContiguousStore(CacheStore):
     def attend(
         self, query: Array, options: dict[str, Any], query_of_sinks: Array | None = None
     ) -> tuple[CacheStore, Any]:
-        options = {**options, "kv_lengths": self.lengths}
+        # lengths that are all equal need not be checked: the rows that are read end there
+        ragged = bool((self.lengths != self.longest).any()) or not len(self.lengths)
+        lengths = self.lengths if ragged or self.dtype == INT8 else None
+        options = {**options, "kv_lengths": lengths}
         if self.dtype != INT8 or options["return_weights"]:
             return self, attend_to_all(self.read(), query, options)
         # each item is one page

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from heedful._checks import flag, is_integer, named, positive
+from heedful._checks import flag, is_integer, named, numbers, positive
 from heedful._checks import positions as checked_positions
 from heedful._core import native
 from heedful.functional._dtypes import (
@@ -33,6 +33,8 @@ def rotary_embedding(
     *,
     base: float = 10000.0,
     rotary_dim: int | None = None,
+    frequencies: ArrayLike | None = None,
+    amplitude: float = 1.0,
     interleaved: bool = False,
     inverse: bool = False,
     layout: LayoutName = "bhld",
@@ -45,7 +47,8 @@ def rotary_embedding(
         y[a] = x[a] · cos(angle) − x[b] · sin(angle)            (a, b) = (i, i + R/2)
         y[b] = x[b] · cos(angle) + x[a] · sin(angle)                     (2i, 2i + 1) if interleaved
 
-    so that the dot product of a query and a key depends on their distance alone.
+    so that the dot product of a query and a key depends on their distance alone. Rotated features
+    are multiplied by `amplitude`.
 
     Parameters
     ----------
@@ -58,10 +61,16 @@ def rotary_embedding(
         The angles must be finite.
     rotary_dim : int, optional
         How many of the D features are rotated, counted from the first; even. None is D.
+    frequencies : array_like, (R / 2,), optional
+        Instead of `base`: angle[p, i] = p · frequencies[i], as rules for long texts have it, see
+        :class:`heedful.layers.RotaryAngles`. Finite.
+    amplitude : float, default 1
+        Positive.
     interleaved : bool, default False
         Whether the features of a pair are neighbours, or R / 2 apart as in LLaMA.
     inverse : bool, default False
-        Rotate back: the gradient of x is ``rotary_embedding(dy, …, inverse=True)``.
+        Rotate back: the gradient of x is ``rotary_embedding(dy, …, inverse=True)``, with the same
+        amplitude.
     layout : {"bhld", "blhd"}
 
     Returns
@@ -98,7 +107,11 @@ def rotary_embedding(
     rotated = _check_rotary_dim(rotary_dim, x.shape[-1])
     of_rows = _check_positions(positions, length)
     _check_items(of_rows.shape, x.shape, length_first)
-    cos, sin = _cos_sin(of_rows, rotated, positive("base", base), computing_type(dtype))
+    speeds = _check_frequencies(frequencies, rotated, positive("base", base))
+    if not _are_finite(of_rows, speeds):
+        what, shown = ("base", base) if frequencies is None else ("frequencies", named(frequencies))
+        raise ValueError(f"{what} must keep the angles finite: got {shown}")
+    cos, sin = _cos_sin(of_rows, speeds, positive("amplitude", amplitude), computing_type(dtype))
     if flag("inverse", inverse):
         np.negative(sin, out=sin)
     y = np.empty(x.shape, dtype)
@@ -137,11 +150,33 @@ def _check_items(positions: tuple[int, ...], shape: tuple[int, ...], length_firs
         raise ValueError(f"positions must not have more items than x: got {rows}")
 
 
+def _check_frequencies(given: Any, rotated: int, base: float) -> Array:
+    """The angle of each pair at position 1, (R/2,)."""
+    if given is None:
+        with np.errstate(all="ignore"):
+            geometric: Array = base ** (-np.arange(0, rotated, 2) / rotated)
+        return geometric
+    found = numbers("frequencies", given).astype(FLOAT64)
+    if found.shape != (rotated // 2,):
+        raise ValueError(
+            f"frequencies must have shape ({rotated // 2},), half of rotary_dim: got {found.shape}"
+        )
+    return found
+
+
 @np.errstate(all="ignore")
-def _cos_sin(positions: Array, rotated: int, base: float, dtype: DType) -> tuple[Array, Array]:
-    """Cosines and sines, (…, L, R/2)."""
-    frequency = base ** (-np.arange(0, rotated, 2) / rotated)
-    angles = positions.astype(FLOAT64)[..., None] * frequency
-    if base < 1 and not np.isfinite(angles).all():
-        raise ValueError(f"base must keep the angles finite: got {base}")
-    return np.cos(angles).astype(dtype, copy=False), np.sin(angles).astype(dtype, copy=False)
+def _are_finite(positions: Array, frequencies: Array) -> bool:
+    farthest = float(np.abs(positions).max(initial=0))
+    return bool(np.isfinite(np.abs(frequencies).max(initial=0) * max(farthest, 1.0)))
+
+
+@np.errstate(all="ignore")
+def _cos_sin(
+    positions: Array, frequencies: Array, amplitude: float, dtype: DType
+) -> tuple[Array, Array]:
+    """Cosines and sines, (…, L, R/2), times the amplitude."""
+    angles = positions.astype(FLOAT64)[..., None] * frequencies
+    cos, sin = np.cos(angles), np.sin(angles)
+    if amplitude != 1:
+        cos, sin = amplitude * cos, amplitude * sin
+    return cos.astype(dtype, copy=False), sin.astype(dtype, copy=False)

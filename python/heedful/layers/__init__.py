@@ -14,23 +14,31 @@ from heedful.layers.attention._linear import LinearAttention
 from heedful.layers.attention._multi_head import MultiHeadAttention
 from heedful.layers.attention._pooling import AttentionPooling
 from heedful.layers.attention._relative import RelativeAttention
+from heedful.layers.attention._rotary_angles import RotaryAngles
 from heedful.layers.blocks._activations import GELU, Activation, ReLU, Sigmoid, SiLU, Softmax, Tanh
 from heedful.layers.blocks._containers import Residual, Sequential
+from heedful.layers.blocks._convolution import Conv1d
 from heedful.layers.blocks._dropout import Dropout
 from heedful.layers.blocks._embedding import Embedding
 from heedful.layers.blocks._feed_forward import FeedForward
+from heedful.layers.blocks._gated_feed_forward import GatedFeedForward
 from heedful.layers.blocks._keras import Dense, GlobalAveragePooling1D, LayerNormalization
 from heedful.layers.blocks._linear import Linear
 from heedful.layers.blocks._norm import LayerNorm, RMSNorm
+from heedful.layers.blocks._patches import PatchEmbed
 from heedful.layers.blocks._pooling import Flatten, GlobalAveragePooling
 from heedful.layers.blocks._positions import LearnedPositions, RotaryPositions, SinusoidalPositions
 from heedful.layers.generation._generate import generate
+from heedful.layers.generation._spans import Spans, best_spans
+from heedful.layers.generation._stream import stream
 from heedful.layers.mixing._fourier import FourierMixing
 from heedful.layers.mixing._gating import SpatialGating
 from heedful.layers.mixing._tokens import TokenMixing
 from heedful.layers.models._autoencoder import Autoencoder
 from heedful.layers.models._bert import BertEncoder
 from heedful.layers.models._bert_config import bert_from_config
+from heedful.layers.models._causal_layer import CausalLayer
+from heedful.layers.models._causal_lm import CausalLM
 from heedful.layers.models._decoder import Decoder
 from heedful.layers.models._decoder_layer import DecoderCache, DecoderLayer
 from heedful.layers.models._encoder import Encoder, EncoderLayer
@@ -39,14 +47,21 @@ from heedful.layers.models._language_model import LanguageModel
 from heedful.layers.models._segment_recurrent import SegmentRecurrentLM
 from heedful.layers.models._segment_recurrent_layer import SegmentRecurrentLayer
 from heedful.layers.models._transformer import Transformer
+from heedful.layers.recurrent._gru import GRU
+from heedful.layers.recurrent._lstm import LSTM
 
 __all__ = [
     "GELU",
+    "GRU",
+    "LSTM",
     "Activation",
     "AdditiveAttention",
     "AttentionPooling",
     "Autoencoder",
     "BertEncoder",
+    "CausalLM",
+    "CausalLayer",
+    "Conv1d",
     "Decoder",
     "DecoderCache",
     "DecoderLayer",
@@ -61,6 +76,7 @@ __all__ = [
     "FeedForward",
     "Flatten",
     "FourierMixing",
+    "GatedFeedForward",
     "GlobalAveragePooling",
     "GlobalAveragePooling1D",
     "LanguageModel",
@@ -74,10 +90,12 @@ __all__ = [
     "Mode",
     "MultiHeadAttention",
     "Parameter",
+    "PatchEmbed",
     "RMSNorm",
     "ReLU",
     "RelativeAttention",
     "Residual",
+    "RotaryAngles",
     "RotaryPositions",
     "SegmentRecurrentLM",
     "SegmentRecurrentLayer",
@@ -86,12 +104,15 @@ __all__ = [
     "Sigmoid",
     "SinusoidalPositions",
     "Softmax",
+    "Spans",
     "SpatialGating",
     "Tanh",
     "TokenMixing",
     "Transformer",
     "bert_from_config",
+    "best_spans",
     "generate",
+    "stream",
 ]
 
 

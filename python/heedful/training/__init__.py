@@ -4,6 +4,7 @@ from heedful import _earlier_modules
 from heedful.base._regularizers import L1, L1L2, L2
 from heedful.training import regularizers
 from heedful.training._history import History
+from heedful.training._token_masking import mask_tokens
 from heedful.training.callbacks._annealing import AnnealTemperature
 from heedful.training.callbacks._attention_monitor import AttentionMonitor
 from heedful.training.callbacks._callback import Callback
@@ -67,6 +68,7 @@ __all__ = [
     "gradient_norm",
     "load_training",
     "load_weights",
+    "mask_tokens",
     "regularizers",
     "save_training",
     "save_weights",

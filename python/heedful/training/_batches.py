@@ -21,7 +21,7 @@ class Batch(NamedTuple):
     """
 
     by_position: tuple[Array, ...]
-    by_name: dict[str, Array]
+    by_name: dict[str, Any]  # of arrays
     target: Array
     weight: Array | None
     name: str

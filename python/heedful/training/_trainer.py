@@ -181,8 +181,9 @@ class Trainer:
         state = f"{lost[0]} is not finite" if lost else "the weights are those before it"
         inputs = [*batch.by_position, *batch.by_name.values()]
         known = all(np.isfinite(x).all() for x in inputs if x.dtype.kind == "f")
-        hint = "" if known else "; the inputs of this batch are not finite"
-        return f"{reason} in {where}: training stopped, {state}{hint}"
+        hint = "model.forward(…, check=True) names the layer"
+        hint = hint if known else "the inputs of this batch are not finite"
+        return f"{reason} in {where}: training stopped, {state}; {hint}"
 
 
 def _penalised(parameters: Iterable[Parameter]) -> list[tuple[Parameter, L1L2]]:

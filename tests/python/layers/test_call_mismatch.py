@@ -30,7 +30,7 @@ def test_what_does_not_fit_is_named_as_it_was_written() -> None:
 
 def test_errors_of_layers_inside_name_their_arguments() -> None:
     x = np.ones((2, 5, 6))
-    with pytest.raises(TypeError, match=r"^Encoder takes x, mask, .*, caches: .*'wrong'$"):
+    with pytest.raises(TypeError, match=r"^Encoder takes x, mask, .*, caches.*: .*'wrong'$"):
         Encoder(1, 6, 2)(x, wrong=True)
     with pytest.raises(TypeError, match=r"^Decoder takes x, memory, mask.*caches: .*'wrong'$"):
         Decoder(1, 6, 2)(x, x, wrong=True)

@@ -40,6 +40,13 @@ def test_methods_of_other_libraries_get_a_hint() -> None:
         (lambda: LayerNorm(3, epsilon=1e-6), "write eps"),
         (lambda: Dropout(p=0.1), "write rate"),
         (lambda: EncoderLayer(6, nhead=2), "write num_heads"),
+        (lambda: layers.GRU(3, units=8), "write hidden_size"),
+        (lambda: layers.LSTM(3, 8, return_sequences=True), r"return_state=True\) the last"),
+        (lambda: layers.GRU(3, 8)(np.ones((2, 5, 3)), hx=None), "write state"),
+        (lambda: layers.LSTM(3, 8, proj_size=2), "write a Linear after the layer"),
+        (lambda: layers.Conv1d(3, filters=8, kernel_size=2), "write out_channels"),
+        (lambda: layers.Conv1d(3, 8, 2, padding_mode="circular"), "padding is with zeros"),
+        (lambda: layers.PatchEmbed(img_size=8, patch_size=4), "write image_size"),
     ],
 )
 def test_arguments_of_other_libraries_get_a_hint(make: Any, hint: str) -> None:

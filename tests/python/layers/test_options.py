@@ -51,7 +51,7 @@ def test_an_unknown_argument_is_reported_with_the_name_of_the_new_layer(kind: An
         p for p in list(inspect.signature(kind.__init__).parameters.values())[1:]
         if p.default is p.empty and p.kind is not p.VAR_POSITIONAL
     ]  # fmt: skip
-    values = {"activation": "relu", "rate": 0.1}
+    values = {"activation": "relu", "rate": 0.1, "num_heads": 3}
     arguments = {p.name: values.get(p.name, 6) for p in needed}
     kind(**arguments)
     with pytest.raises(TypeError, match=rf"^{kind.__name__}\.__init__.*'wrong'"):

@@ -15,6 +15,7 @@ from random_layers.alternatives import alternative_cases
 from random_layers.attention import attention_cases
 from random_layers.embedding import embedding_cases
 from random_layers.models import model_cases
+from random_layers.recurrent import convolution_cases, patch_cases, recurrent_cases
 from random_layers.small import small_cases
 from random_layers.transformer import decoder_cases, encoder_cases
 
@@ -22,12 +23,15 @@ pytestmark = [pytest.mark.peer, pytest.mark.slow]
 
 # what is drawn, and its fraction of all cases
 KINDS = {
-    "attention": (attention_cases, 0.25),
+    "attention": (attention_cases, 0.2),
     "alternative": (alternative_cases, 0.05),
     "encoder": (encoder_cases, 0.15),
     "decoder": (decoder_cases, 0.15),
     "model": (model_cases, 0.15),
-    "small": (small_cases, 0.2),
+    "recurrent": (recurrent_cases, 0.1),
+    "convolution": (convolution_cases, 0.04),
+    "patch": (patch_cases, 0.01),
+    "small": (small_cases, 0.1),
     "embedding": (embedding_cases, 0.05),
 }
 

@@ -62,6 +62,8 @@ class AttentionCall:
         self.first: Any = None
         if cache is not None:
             first = options["align"] if is_self else current_first()
+            if isinstance(first, int):  # of all items
+                first = np.full(len(cache.lengths), first)
             self.first = first if first is None or np.size(first) else np.int64(0)
             if options.get("align") is None:
                 self.options["align"] = "lower_right"

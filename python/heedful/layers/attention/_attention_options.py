@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from heedful.layers.attention._multi_head import MultiHeadAttention
 from heedful.layers.attention._normalizer import Normalizer
 from heedful.layers.attention._penalties import Penalties
+from heedful.layers.attention._rotary_angles import RotaryAngles
 
 Arguments = ParamSpec("Arguments")
 
@@ -40,7 +41,7 @@ class AttentionOptions(TypedDict, total=False):
 class PositionedOptions(AttentionOptions, total=False):
     """Of layers whose sequences have no positions of their own."""
 
-    rotary: bool | float
+    rotary: bool | float | RotaryAngles
     alibi: bool | ArrayLike
 
 

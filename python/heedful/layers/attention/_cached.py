@@ -52,16 +52,24 @@ def append(layer: Any, cache: KVCache, projections: Projections, options: dict[s
             q = projections.project_query()
         del options["kv_lengths"]
         return normalized_query(layer, INFERENCE, q)[0]
-    first = 0 if empty else cache.lengths
+    first = 0 if empty else _common(cache.lengths)
     q, k, v = projections.project()
     (q, _), (k, _) = normalized_query(layer, INFERENCE, q), normalized_key(layer, INFERENCE, k)
     k = rotated(layer, k, first)
     before = cache.append(k.swapaxes(1, 2), v.swapaxes(1, 2), options.pop("kv_lengths"))
-    options["align"] = before
+    options["align"] = _common(before)
     if layer.rotary and isinstance(cache.policy, SinksAndWindow) and cache.policy.sinks:
         places = cache.policy.positions(before[:, None] + np.arange(q.shape[1]))
         options["query_of_sinks"] = rotated(layer, q, places)
     return rotated(layer, q, first)
+
+
+def _common(lengths: Array) -> Any:
+    """One number where all are equal: what is given as an array is checked anew at every call."""
+    if not len(lengths):
+        return lengths
+    first = int(lengths[0])
+    return first if len(lengths) == 1 or bool((lengths == first).all()) else lengths
 
 
 def read(layer: Any, cache: KVCache, query: Array, options: dict[str, Any]) -> Any:

@@ -8,12 +8,13 @@ import numpy as np
 
 from heedful._core import native
 from heedful._core._memory import empty
+from heedful.base._bfloat16_parameter import Bfloat16Parameter
 from heedful.base._int8_parameter import Int8Parameter
 from heedful.base._parameter import Parameter
 from heedful.base._sums import add_sum_of_rows
 from heedful.base._types import Array, DType
 from heedful.layers.blocks._initial import glorot
-from heedful.layers.blocks._int8 import int8_product
+from heedful.layers.blocks._int8 import bfloat16_product, int8_product
 from heedful.layers.blocks._rows import as_rows
 
 
@@ -101,6 +102,8 @@ class Projections:
         bias = None if own is None else own.value[self.begins[first] :][:outputs]
         if isinstance(weight, Int8Parameter):
             int8_product(rows, weight, self._outputs(first, last), bias, None, None, y)
+        elif isinstance(weight, Bfloat16Parameter):
+            bfloat16_product(rows, weight, self._outputs(first, last), bias, None, None, y)
         else:
             part = weight.value[self._outputs(first, last)]
             native.linear_forward(rows, part, bias, None, "", None, y)

@@ -22,6 +22,7 @@ from heedful.layers.attention._noise import make_noise
 from heedful.layers.attention._normalizer import Normalizer, make_normalizer
 from heedful.layers.attention._penalties import Penalties
 from heedful.layers.attention._query_key import make_query_key
+from heedful.layers.attention._rotary_angles import RotaryAngles
 from heedful.layers.attention._scores import Scores
 from heedful.layers.blocks._initial import kaiming
 from heedful.layers.blocks._int8 import refuse_training
@@ -80,9 +81,10 @@ class MultiHeadAttention(MultiHeadSettings):
     bias : bool, default True
     causal : bool, default False
         Default of calls.
-    rotary : bool or float, default False
+    rotary : bool, float or RotaryAngles, default False
         Rotate queries and keys by their positions before the dot products; a number is the base of
-        the angles, see :func:`heedful.rotary_embedding`.
+        the angles, see :func:`heedful.rotary_embedding`, :class:`RotaryAngles` has their other
+        rules.
     qk_norm : {None, "rms", "l2"}
         Normalize queries and keys before the dot products, so that scores cannot grow with them:
         "rms" by a :class:`RMSNorm` of each head, whose weights all heads share; "l2" to length 1,
@@ -176,7 +178,8 @@ class MultiHeadAttention(MultiHeadSettings):
         self, d_model: int, num_heads: int, *, num_kv_heads: int | None = None,
         head_dim: int | None = None, kdim: int | None = None, vdim: int | None = None,
         dropout: float = 0.0, bias: bool = True, causal: bool = False,
-        rotary: bool | float = False, scale: float | None = None, softcap: float | None = None,
+        rotary: bool | float | RotaryAngles = False, scale: float | None = None,
+        softcap: float | None = None,
         top_k: int | None = None, normalizer: Normalizer = "softmax", key_dropout: float = 0.0,
         head_dropout: float = 0.0, gumbel_temperature: float | None = None, hard: bool = False,
         penalties: Penalties = None, qk_norm: str | None = None, logit_scale: bool | None = None,
@@ -278,7 +281,7 @@ class MultiHeadAttention(MultiHeadSettings):
         y, back_out = self.out_proj.compute(mode, joined(heads), residual)
         result: Any = (y, *weights) if return_weights else y
         if not mode.training:
-            return result, _no_backward
+            return result, no_backward
         return result, lambda dy, dweights=None: back_heads(back_out(dy), dweights)
 
     def int8_names(self) -> tuple[str, ...]:
@@ -292,5 +295,5 @@ class MultiHeadAttention(MultiHeadSettings):
         return KVCache(capacity)
 
 
-def _no_backward(*_: Any) -> None:
+def no_backward(*_: Any) -> None:
     raise AssertionError("an inference has no backward")

@@ -14,6 +14,7 @@ from heedful.layers.attention._noise import noise_shown
 from heedful.layers.attention._normalizer import Normalizer, alphas_of
 from heedful.layers.attention._penalties import Penalties, check_layer_penalties, penalties_shown
 from heedful.layers.attention._query_key import query_key_shown
+from heedful.layers.attention._rotary_angles import RotaryAngles
 from heedful.layers.attention._scores import Scores
 from heedful.layers.blocks._int8 import int8_shown
 from heedful.layers.blocks._linear import Linear
@@ -31,7 +32,7 @@ class MultiHeadSettings(Typed):
     vdim: int
     causal: bool
     dropout: float
-    rotary: float
+    rotary: RotaryAngles | None
     scores: Scores
     out_proj: Linear
     in_proj_weight: Any  # a Parameter when assigned, an array when read

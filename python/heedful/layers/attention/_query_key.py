@@ -8,17 +8,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from heedful._checks import flag, one_of, positive
+from heedful._checks import flag, is_integer, one_of, positive
 from heedful._core import native
 from heedful._core._memory import empty
 from heedful.base._mode import Mode
 from heedful.base._parameter import Parameter
-from heedful.base._types import Array
+from heedful.base._types import Array, DType
 from heedful.functional import rotary_embedding
+from heedful.layers.attention._rotary_angles import RotaryAngles
 from heedful.layers.blocks._norm import RMSNorm
 from heedful.layers.blocks._rows import as_rows
 
@@ -38,10 +40,9 @@ def make_query_key(layer: Any, qk_norm: Any, logit_scale: Any, rotary: Any) -> N
     if cosines if logit_scale is None else flag("logit_scale", logit_scale):
         first = _SCALE_OF_COSINES if cosines else 1.0
         layer.logit_scale = Parameter(np.full(layer.num_heads, first, layer.dtype))
-    base = (10000.0 if rotary else None) if isinstance(rotary, bool) else rotary
-    layer.rotary = 0.0 if base is None else positive("rotary", base)
-    if layer.rotary and layer.depth % 2:
-        raise ValueError(f"rotary needs an even number of features in a head: got {layer.depth}")
+    layer.rotary = _angles(rotary)
+    if layer.rotary:
+        layer.rotary.check(layer.depth)
 
 
 def normalized_query(layer: Any, mode: Mode, q: Array) -> tuple[Array, Back]:
@@ -69,11 +70,50 @@ def normalized_key(layer: Any, mode: Mode, k: Array) -> tuple[Array, Back]:
 
 def rotated(layer: Any, heads: Array, first: Any, inverse: bool = False) -> Array:
     """Queries or keys (…, L, H, D) rotated by their positions, which begin at `first`."""
-    if not layer.rotary:
+    angles = layer.rotary
+    if not angles:
         return heads
+    if not isinstance(angles, RotaryAngles):  # of a layer that an earlier version pickled
+        angles = RotaryAngles(angles)
+    length, depth = heads.shape[-3], heads.shape[-1]
+    if is_integer(first) and length * depth <= _TABLE:
+        cos, sin = _tables(angles, depth, int(first), length, heads.dtype)
+        y = empty(heads.shape, heads.dtype)
+        sin = np.negative(sin) if inverse else sin
+        native.rotary(heads, y, cos, sin, heads.shape[:-3], True, False)
+        return y
     if isinstance(first, np.ndarray) and first.ndim == 1:
-        first = first[:, None] + np.arange(heads.shape[-3])
-    return rotary_embedding(heads, first, base=layer.rotary, inverse=inverse, layout="blhd")
+        first = first[:, None] + np.arange(length)
+    last = int(first.max(initial=-1)) if np.ndim(first) else int(first) + length - 1
+    options = angles.options(depth, last + 1)
+    return rotary_embedding(heads, first, **options, inverse=inverse, layout="blhd")
+
+
+# Elements of a table that is kept, because every layer of a model rotates by the same angles.
+_TABLE = 1 << 16
+
+
+@lru_cache(maxsize=16)
+def _tables(
+    angles: RotaryAngles, depth: int, first: int, length: int, dtype: DType
+) -> tuple[Array, Array]:
+    """Cosines and sines (L, R/2) of consecutive positions: rotations of (1, 0)."""
+    options = angles.options(depth, first + length)
+    units = np.zeros((length, 1, depth), dtype)
+    pairs = options["rotary_dim"] // 2
+    units[..., :pairs] = 1
+    turned = rotary_embedding(units, first, **options, layout="blhd")[:, 0]
+    cos, sin = turned[:, :pairs].copy(), turned[:, pairs : 2 * pairs].copy()
+    cos.flags.writeable = sin.flags.writeable = False
+    return cos, sin
+
+
+def _angles(given: Any) -> RotaryAngles | None:
+    if isinstance(given, RotaryAngles):
+        return given
+    if isinstance(given, bool):
+        return RotaryAngles() if given else None
+    return RotaryAngles(positive("rotary", given))
 
 
 def query_key_shown(layer: Any) -> str:

@@ -9,11 +9,13 @@ from numpy.typing import DTypeLike
 
 from heedful._checks import as_array, is_integer, named, size
 from heedful._core import native
+from heedful.base._bfloat16_parameter import Bfloat16Parameter, widened
 from heedful.base._mode import Mode
 from heedful.base._parameter import Parameter
 from heedful.base._types import Array, Backward, Rng, generator
 from heedful.layers._typed import Typed
 from heedful.layers.blocks._initial import normal
+from heedful.layers.blocks._int8 import int8_shown, refuse_training
 from heedful.layers.blocks._rows import as_rows
 
 
@@ -81,6 +83,10 @@ class Embedding(Typed):
     def compute(self, mode: Mode, tokens: Any) -> tuple[Array, Backward]:
         """tokens (…) → y (…, d_model)."""
         tokens = check_tokens("tokens", tokens, self.num_embeddings)
+        weight = self.own_parameters()["weight"]
+        if isinstance(weight, Bfloat16Parameter):
+            refuse_training(mode, self.own_parameters())
+            return widened(weight.bits[tokens]), _no_backward
         y = self.weight[tokens]
 
         def backward(dy: Any) -> None:
@@ -91,9 +97,14 @@ class Embedding(Typed):
 
         return y, backward
 
+    def bfloat16_names(self) -> tuple[str, ...]:
+        # a subclass with a computation of its own may read the weight in another way
+        return ("weight",) if type(self).compute is Embedding.compute else ()
+
     def extra_repr(self) -> str:
         shown = f"{self.num_embeddings}, {self.d_model}"
-        return shown if self.padding_idx is None else f"{shown}, padding_idx={self.padding_idx}"
+        shown += "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
+        return shown + int8_shown(self.own_parameters().values())
 
 
 def check_tokens(name: str, given: Any, count: int) -> Array:
@@ -115,3 +126,7 @@ def add_rows(total: Array, tokens: Array, rows: Array, skip: int | None) -> None
     """total[token] += its rows, added in order for each token."""
     ids = np.require(tokens, np.int64, ["C", "ALIGNED"])
     native.embedding_gradient(rows, ids, -1 if skip is None else skip, total)
+
+
+def _no_backward(dy: Any) -> None:
+    raise AssertionError("an inference has no backward")

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from heedful._checks import flag, size
 from heedful._core import native
 from heedful._core._memory import empty
+from heedful.base._bfloat16_parameter import Bfloat16Parameter
 from heedful.base._int8_parameter import Int8Parameter
 from heedful.base._mode import Mode
 from heedful.base._parameter import Parameter
@@ -18,7 +19,7 @@ from heedful.base._types import Array, Backward, Rng, generator
 from heedful.layers._typed import Typed
 from heedful.layers.blocks._activation_names import activation_name
 from heedful.layers.blocks._initial import kaiming
-from heedful.layers.blocks._int8 import int8_product, int8_shown, refuse_training
+from heedful.layers.blocks._int8 import bfloat16_product, int8_product, int8_shown, refuse_training
 from heedful.layers.blocks._rows import as_rows
 
 
@@ -39,7 +40,7 @@ class Linear(Typed):
     Attributes
     ----------
     weight : numpy.ndarray, (out_features, in_features)
-        Of int8 after `quantize`, with ``weight_scale`` (out_features,).
+        Of int8 after `quantize`, with ``weight_scale`` (out_features,), or of bfloat16.
     bias : numpy.ndarray, (out_features,), or None
 
     Notes
@@ -111,6 +112,9 @@ class Linear(Typed):
         if isinstance(weight, Int8Parameter):
             refuse_training(mode, self.own_parameters())
             int8_product(rows, weight, slice(None), bias, added, activation, y)
+        elif isinstance(weight, Bfloat16Parameter):
+            refuse_training(mode, self.own_parameters())
+            bfloat16_product(rows, weight, slice(None), bias, added, activation, y)
         else:
             native.linear_forward(rows, weight.value, bias, added, activation or "", before, y)
 

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from heedful._checks import flag, positive, size
+from heedful._checks import finite, flag, positive, size
 from heedful._core import native
 from heedful._core._memory import empty
 from heedful.base._mode import Mode
 from heedful.base._parameter import Parameter
+from heedful.base._sums import plus
 from heedful.base._types import Array, Backward
 from heedful.layers._typed import Typed
 from heedful.layers.blocks._rows import as_rows
@@ -81,7 +82,7 @@ class LayerNorm(Typed):
 
 
 class RMSNorm(Typed):
-    """y = x / √(mean(x²) + eps) · weight, over the last axis.
+    """y = x / √(mean(x²) + eps) · (offset + weight), over the last axis.
 
     Parameters
     ----------
@@ -89,12 +90,14 @@ class RMSNorm(Typed):
         Width of x.
     eps : float, optional
         None is the machine epsilon of the layer's type, as in PyTorch.
+    offset : float, default 0
+        1 in models of the Gemma family, whose weights are differences from 1.
     dtype : {float32, float64}
 
     Attributes
     ----------
     weight : numpy.ndarray, (d_model,)
-        1 initially.
+        1 − offset initially.
 
     Notes
     -----
@@ -109,14 +112,17 @@ class RMSNorm(Typed):
     """
 
     weight: Any  # a Parameter when assigned, an array when read
+    offset = 0.0  # of a layer that an earlier version pickled
 
     def __init__(
-        self, d_model: int, eps: float | None = None, *, dtype: DTypeLike = np.float32
-    ) -> None:
+        self, d_model: int, eps: float | None = None, *, offset: float = 0.0,
+        dtype: DTypeLike = np.float32,
+    ) -> None:  # fmt: skip
         super().__init__(dtype)
         self.d_model = size("d_model", d_model)
         self.eps = float(np.finfo(self.dtype).eps) if eps is None else positive("eps", eps)
-        self.weight = Parameter(np.ones(self.d_model, self.dtype))
+        self.offset = finite("offset", offset)
+        self.weight = Parameter(np.full(self.d_model, 1 - self.offset, self.dtype))
 
     def compute(self, mode: Mode, x: ArrayLike) -> tuple[Array, Backward]:
         """x (…, d_model) → y, of the same shape."""
@@ -124,16 +130,21 @@ class RMSNorm(Typed):
         shape, rows = x.shape, as_rows(x)
         y = empty(rows.shape, self.dtype)
         rstd = np.empty(len(rows), self.dtype)
-        native.norm_forward(rows, self.weight, None, self.eps, y, None, rstd)
+        factors = self._factors()
+        native.norm_forward(rows, factors, None, self.eps, y, None, rstd)
 
         def backward(dy: Any) -> Array:
             dy = as_rows(self.gradient(dy, shape))
             dx = empty(rows.shape, self.dtype)
             dweight = self.parameter("weight").buffer()
-            native.norm_backward(dy, rows, self.weight, None, rstd, dx, dweight, None)
+            native.norm_backward(dy, rows, self._factors(), None, rstd, dx, dweight, None)
             return dx.reshape(shape)
 
         return y.reshape(shape), backward
 
+    def _factors(self) -> Array:
+        weight: Array = self.weight
+        return plus(weight, self.dtype.type(self.offset)) if self.offset else weight
+
     def extra_repr(self) -> str:
-        return f"{self.d_model}"
+        return f"{self.d_model}" + (f", offset={self.offset:g}" if self.offset else "")

@@ -93,16 +93,9 @@ def generate(
     [6, 5]
     """
     prompts = read_prompts(prompts)
-    steps, with_prompt = _steps_of(model, check_example(cache))
-    max_length = size("max_length", max_length)
-    stops = np.array(_tokens("stop", () if stop is None else stop), np.int64)
-    longest = max((len(prompt) for prompt in prompts), default=0) + max_length
-    # the last new token is not read
-    if steps.longest is not None and longest - 1 > steps.longest:
-        raise ValueError(
-            f"prompt and max_length must not be longer than the model's {steps.longest} "
-            f"positions together: got {longest - 1}"
-        )
+    steps, with_prompt = steps_of(model, cache)
+    stops = stop_tokens(() if stop is None else stop)
+    max_length = check_room(steps, prompts, max_length)
     if not prompts:
         return []
     if size("num_beams", num_beams) > 1:
@@ -111,26 +104,46 @@ def generate(
         penalty = finite("length_penalty", length_penalty)
         continuations = beam_search(steps, prompts, stops, max_length, int(num_beams), penalty)
     else:
-        if temperature is None:
-            temperature = 0 if top_k is None and top_p is None else 1
-        sampler = Sampler(
-            0.0 if temperature == 0 else positive("temperature", temperature),
-            None if top_k is None else size("top_k", top_k),
-            None if top_p is None else _top_p(top_p),
-            generator(rng),
-        )
+        sampler = sampler_of(temperature, top_k, top_p, rng)
         continuations = _sample(steps, prompts, stops, max_length, sampler)
     if not with_prompt:
         return continuations
     return [np.concatenate(pair) for pair in zip(prompts, continuations, strict=True)]
 
 
-def _tokens(name: str, given: Any) -> list[int]:
-    found = integers(name, given)
+def sampler_of(
+    temperature: float | None, top_k: int | None, top_p: float | None, rng: Rng
+) -> Sampler:
+    """From the arguments of `generate`."""
+    if temperature is None:
+        temperature = 0 if top_k is None and top_p is None else 1
+    return Sampler(
+        0.0 if temperature == 0 else positive("temperature", temperature),
+        None if top_k is None else size("top_k", top_k),
+        None if top_p is None else _top_p(top_p),
+        generator(rng),
+    )
+
+
+def stop_tokens(given: Any) -> Array:
+    found = integers("stop", given)
     for token in found:
         if not -(2**63) <= token < 2**63:
-            raise ValueError(f"{name} must be tokens: got {token}")
-    return found
+            raise ValueError(f"stop must be tokens: got {token}")
+    return np.array(found, np.int64)
+
+
+def check_room(steps: Steps, prompts: list[Array], max_length: Any) -> int:
+    """Require as many positions as the texts may get; returns max_length."""
+    checked = size("max_length", max_length)
+    longest = max((len(prompt) for prompt in prompts), default=0) + checked
+    # the last new token is not read
+    if steps.longest is not None and longest - 1 > steps.longest:
+        raise ValueError(
+            f"prompt and max_length must not be longer than the model's {steps.longest} "
+            f"positions together: got {longest - 1}"
+        )
+    return checked
 
 
 def _top_p(top_p: Any) -> float:
@@ -139,8 +152,9 @@ def _top_p(top_p: Any) -> float:
     return float(top_p)
 
 
-def _steps_of(model: Any, cache: KVCache | None) -> tuple[Steps, bool]:
-    """The steps of a model, and whether results include the prompt."""
+def steps_of(model: Any, example: Any) -> tuple[Steps, bool]:
+    """The steps of a model, and whether results include the prompt; `example` is a cache."""
+    cache = check_example(example)
     if hasattr(model, "generation_steps"):
         generative: Generative = model
         steps = generative.generation_steps() if cache is None else model.generation_steps(cache)

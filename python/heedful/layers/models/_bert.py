@@ -16,14 +16,16 @@ from heedful.base._sums import plus
 from heedful.base._types import Array, Backward, Rng, generator
 from heedful.layers._typed import Typed
 from heedful.layers.attention._attention_options import AttentionOptions, passes_on
+from heedful.layers.attention._multi_head import no_backward
 from heedful.layers.blocks._dropout import Dropout
 from heedful.layers.blocks._embedding import Embedding, check_tokens
 from heedful.layers.blocks._linear import Linear
 from heedful.layers.blocks._norm import LayerNorm
 from heedful.layers.blocks._positions import LearnedPositions, rows_of
-from heedful.layers.models._bert_names import from_checkpoint
+from heedful.layers.models._bert_names import from_checkpoint, joined
 from heedful.layers.models._encoder import Encoder
 from heedful.layers.models._ragged import padded_if_ragged
+from heedful.layers.models._without_padding import counted_rows, packable, packed
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -133,20 +135,28 @@ class BertEncoder(Typed):
 
     def compute(
         self, mode: Mode, tokens: Any, *, lengths: Any = None, mask: Any = None,
-        segments: Any = None,
-    ) -> tuple[Array, Backward]:  # fmt: skip
+        segments: Any = None, pooled: bool = False, hidden_states: bool = False,
+    ) -> tuple[Any, Backward]:  # fmt: skip
         """tokens (B, L) → y (B, L, E).
 
         Parameters
         ----------
         lengths : array_like of int (B,), optional
             Number of valid tokens of each sequence, the first ones. Lists of different lengths
-            imply it; y is as long as the longest then, rows past the end of a text are undefined.
+            imply it; y is as long as the longest then. Rows of padding are undefined: in inference
+            they may be 0, because nothing is computed for them.
         mask : array_like of bool (B, L), optional
             Which tokens are valid, if those are not the first ones.
         segments : array_like of int, (B, L) or (L,), optional
             The segment type of each token; None is 0.
+        pooled : bool, default False
+            Return (y, pooled): pooled (B, E) is what the pooler makes of the first token.
+        hidden_states : bool, default False
+            Return also, as the last, a list of the encoder's input and of the output of each of its
+            layers. They are constant in the backward pass.
         """
+        if flag("pooled", pooled) and self.pooler is None:
+            raise ValueError("pooled must be False: the model has no pooler")
         if lengths is None and mask is None:
             tokens, lengths = padded_if_ragged("tokens", tokens, self.padding_idx or 0)
         tokens = as_array("tokens", tokens)
@@ -162,16 +172,41 @@ class BertEncoder(Typed):
         x, back_norm = self.norm.compute(mode, x)
         x, drop = self.dropout.compute(mode, x)
         seen = None if mask is None else _as_mask(mask, tokens.shape)
-        with argument_names(kv_lengths="lengths"):
-            y, back_encoder = self.encoder.compute(mode, x, kv_lengths=lengths, mask=seen)
+        states_too = flag("hidden_states", hidden_states)
+        y, back_encoder = self._encoded(mode, x, lengths, seen, states_too)
+        y, *states = y if hidden_states else (y,)
+        found: tuple[Any, ...] = (y,)
+        back_pooler: Backward | None = None
+        if pooled and self.pooler is not None:
+            first, back_pooler = self.pooler.compute(mode, y[..., 0, :])
+            found = (y, first)
 
-        def backward(dy: Any) -> None:
+        def backward(dy: Any, dpooled: Any = None) -> None:
+            if back_pooler is not None and dpooled is not None:
+                dy = np.array(dy, self.dtype)
+                dy[..., 0, :] += back_pooler(dpooled)
             dx = back_norm(drop(back_encoder(dy)))
             if back_segments is not None:
                 back_segments(dx)
             back_tokens(back_positions(dx))
 
-        return y, backward
+        found = (*found, *states)
+        return found if len(found) > 1 else y, backward
+
+    def _encoded(
+        self, mode: Mode, x: Array, lengths: Any, seen: Array | None, hidden_states: bool
+    ) -> tuple[Any, Backward]:
+        """What the encoder makes of x; `seen` (B, L) is which tokens are valid."""
+        if not mode.training and packable(self.encoder):
+            counted = counted_rows(x.shape[:-1], lengths, seen)
+            if counted is not None:
+                return packed(self.encoder, x, counted, hidden_states), no_backward
+        options: dict[str, Any] = {"hidden_states": True} if hidden_states else {}
+        with argument_names(kv_lengths="lengths"):
+            return self.encoder.compute(
+                mode, x, kv_lengths=lengths,
+                mask=None if seen is None else seen[:, None, None, :], **options,
+            )  # fmt: skip
 
     def _positions(self, tokens: Array, x: Array) -> Array:
         """The position of each token of x (…, L, E): (L,), or (…, L) if some are not counted."""
@@ -196,7 +231,7 @@ class BertEncoder(Typed):
         ignored; a pooler too, unless the model has one.
         """
         return super().load_state_dict(
-            from_checkpoint(check_state(state), self.pooler is not None), strict
+            joined(from_checkpoint(check_state(state), self.pooler is not None)), strict
         )
 
 
@@ -218,4 +253,4 @@ def _as_mask(given: Any, shape: tuple[int, ...]) -> Array:
         raise ValueError(f"mask must have shape {shape}: got {mask.shape}")
     if mask.dtype.kind not in "biu":  # 0 in an additive mask means the opposite
         raise TypeError(f"mask must be boolean, or 1 and 0: got {named(mask)}")
-    return mask.astype(np.bool_)[:, None, None, :]
+    return mask.astype(np.bool_)

@@ -40,9 +40,12 @@ _IGNORED = re.compile(
 )
 
 
-def from_checkpoint(state: Mapping[str, ArrayLike], pooler: bool) -> dict[str, ArrayLike]:
-    """The same arrays under the names of BertEncoder; q, k and v of a layer concatenated."""
-    found: dict[str, ArrayLike] = {}
+def from_checkpoint(state: Mapping[str, Any], pooler: bool) -> dict[str, Any]:
+    """The same arrays under the names of BertEncoder; query, key and value of a layer as a tuple.
+
+    The three are to be joined along the first axis. Nothing is read of the arrays.
+    """
+    found: dict[str, Any] = {}
     parts: dict[str, dict[str, Any]] = {}  # name of the whole → part → array
     for given, array in state.items():
         name = _without_prefix(given).replace(".gamma", ".weight").replace(".beta", ".bias")
@@ -64,9 +67,18 @@ def from_checkpoint(state: Mapping[str, ArrayLike], pooler: bool) -> dict[str, A
         missing = [new for (new, _), array in zip(_PARTS, ordered, strict=True) if array is None]
         if missing:
             raise ValueError(f"state lacks the {' and '.join(missing)} of {printable(whole)}")
-        arrays: list[Any] = ordered
-        found[whole] = np.concatenate([as_array(whole, array) for array in arrays])
+        found[whole] = tuple(ordered)
     return found
+
+
+def joined(state: Mapping[str, Any]) -> dict[str, ArrayLike]:
+    """The same with tuples of arrays joined."""
+    return {
+        name: np.concatenate([as_array(name, part) for part in given])
+        if isinstance(given, tuple)
+        else given
+        for name, given in state.items()
+    }
 
 
 def _without_prefix(name: str) -> str:

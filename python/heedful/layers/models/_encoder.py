@@ -254,7 +254,8 @@ class Encoder(Stack[EncoderLayer]):
         q_lengths: Any = None,
         kv_lengths: Any = None,
         caches: Sequence[KVCache | LinearState] | None = None,
-    ) -> tuple[Array, Backward]:
+        hidden_states: bool = False,
+    ) -> tuple[Any, Backward]:
         """x (…, L, E) → y, of the same shape.
 
         Parameters
@@ -263,6 +264,9 @@ class Encoder(Stack[EncoderLayer]):
             Of the attention in every layer, see ``MultiHeadAttention.compute``.
         caches : list of KVCache or of LinearState, optional
             One for each layer, from its `new_cache`.
+        hidden_states : bool, default False
+            Return (y, states): x and the output of each layer, before the final norm. They are
+            constant in the backward pass.
         """
         given = given_options(
             mask=mask, bias=bias, causal=causal, window=window,
@@ -270,15 +274,18 @@ class Encoder(Stack[EncoderLayer]):
             q_lengths=q_lengths, kv_lengths=kv_lengths,
         )  # fmt: skip
         closures: list[Backward] = []
+        states = [self.array("x", x)] if flag("hidden_states", hidden_states) else []
         for layer, cache in zip(self.layers, own_caches(caches, self.layers), strict=True):
             x, closure = layer.computed(mode, x, **given, **given_options(cache=cache))
             if mode.training:
                 closures.append(closure)
+            if hidden_states:
+                states.append(x)
         if self.norm is not None:
             x, closure = self.norm.compute(mode, x)
             closures.append(closure)
 
-        return x, chained(closures)
+        return (x, states) if hidden_states else x, chained(closures)
 
 
 def own_caches(caches: Sequence[Any] | None, layers: Sequence[Typed]) -> Sequence[Any]:

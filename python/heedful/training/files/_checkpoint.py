@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
@@ -11,10 +12,17 @@ from heedful._checks import named
 from heedful._printable import printable
 from heedful._whole_file import AnyPath, check_path
 from heedful.base._types import Array
-from heedful.training.files._safetensors import Shapes, read_shards, read_tensors
+from heedful.training.files._mapped import mapped
+from heedful.training.files._safetensors import (
+    Shapes,
+    checked_file,
+    one_place,
+    read_shards,
+    read_tensors,
+)
 
-_WHOLE = "model.safetensors"
-_INDEX = f"{_WHOLE}.index.json"
+WHOLE = "model.safetensors"
+INDEX = f"{WHOLE}.index.json"
 
 
 def read_checkpoint(path: AnyPath, shapes: Shapes | None = None) -> dict[str, Array]:
@@ -25,15 +33,40 @@ def read_checkpoint(path: AnyPath, shapes: Shapes | None = None) -> dict[str, Ar
     check_path(path)
     place = Path(path)
     if place.is_dir():
-        inside = [place / name for name in (_WHOLE, _INDEX) if (place / name).is_file()]
+        inside = [place / name for name in (WHOLE, INDEX) if (place / name).is_file()]
         if not inside:
             raise IsADirectoryError(
-                f"path must be a file: got the folder {os.fspath(path)!r}, which has no {_WHOLE} "
-                f"and no {_INDEX}"
+                f"path must be a file: got the folder {os.fspath(path)!r}, which has no {WHOLE} "
+                f"and no {INDEX}"
             )
         place = inside[0]
-    if not place.name.endswith(".json"):
+    files, shard_of = files_of(place)
+    if not shard_of:
         return read_tensors(place, shapes)[0]
+    tensors, found = read_shards(files, shapes)
+    check_places(place, shard_of, found)
+    return tensors
+
+
+def mapped_checkpoint(files: Sequence[Path]) -> tuple[dict[str, Array], dict[str, Path]]:
+    """The arrays of files as views of them, see `mapped`, and the file of each name.
+
+    All files are checked before any is mapped. A name in two of them is a ValueError.
+    """
+    place: dict[str, Path] = {}
+    for path in files:
+        for name in checked_file(path):
+            one_place(place, name, path)
+    tensors: dict[str, Array] = {}
+    for path in files:
+        tensors |= mapped(path)
+    return tensors, place
+
+
+def files_of(place: Path) -> tuple[list[Path], dict[str, str]]:
+    """The file itself, or the shards of an index and the shard of each name."""
+    if not place.name.endswith(".json"):
+        return [place], {}
     shard_of = _shards(place)
     names = sorted(set(shard_of.values()))
     missing = [name for name in names if not (place.parent / name).exists()]
@@ -41,12 +74,14 @@ def read_checkpoint(path: AnyPath, shapes: Shapes | None = None) -> dict[str, Ar
         raise FileNotFoundError(
             f"{place.name} lists shards that are not there: {printable(', '.join(missing))}"
         )
-    shards: list[AnyPath] = [place.parent / name for name in names]
-    tensors, found = read_shards(shards, shapes)
+    return [place.parent / name for name in names], shard_of
+
+
+def check_places(index: Path, shard_of: Mapping[str, str], found: Mapping[str, AnyPath]) -> None:
+    """Every name must have been found in the shard that the index lists."""
     for name, shard in shard_of.items():
         if name not in found or Path(found[name]).name != shard:
-            raise ValueError(f"{printable(name)} must be in {shard!r}, as {place.name} says")
-    return tensors
+            raise ValueError(f"{printable(name)} must be in {shard!r}, as {index.name} says")
 
 
 def _shards(index: Path) -> dict[str, str]:

@@ -13,6 +13,7 @@ import numpy as np
 from heedful._printable import printable
 from heedful._whole_file import AnyPath, check_path, check_target, whole_file
 from heedful.base._types import Array
+from heedful.training.files._mapped import mapped, release, widened
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -64,16 +65,28 @@ def read_shards(
         for path, file in files:
             _check(file, shapes or {})
             for name in file.keys():  # noqa: SIM118, no mapping
-                if name in place:
-                    raise ValueError(
-                        f"{printable(name)} must be in one shard: got it in "
-                        f"{_last(place[name])} and in {_last(path)}"
-                    )
-                place[name] = path
+                one_place(place, name, path)
         tensors: dict[str, Array] = {}
         for path, file in files:
             tensors |= _arrays(path, file)
     return tensors, place
+
+
+def checked_file(path: AnyPath) -> list[str]:
+    """The names in a safetensors file whose header, length and element types are right."""
+    with _open(path) as file:
+        _check(file, {})
+        return list(file.keys())
+
+
+def one_place(place: dict[str, Any], name: str, path: AnyPath) -> None:
+    """Notes the file of a name, which may be in no other one."""
+    if name in place:
+        raise ValueError(
+            f"{printable(name)} must be in one shard: got it in "
+            f"{_last(place[name])} and in {_last(path)}"
+        )
+    place[name] = path
 
 
 def write_tensors(tensors: dict[str, Array], path: AnyPath, text: dict[str, str]) -> None:
@@ -129,19 +142,14 @@ def _check(file: Any, shapes: Shapes) -> None:
 def _arrays(path: AnyPath, file: Any) -> dict[str, Array]:
     names = list(file.keys())
     narrow = {name for name in names if file.get_slice(name).get_dtype() == "BF16"}
-    widened = _bfloat16(path, narrow) if narrow else {}
-    return {name: widened[name] if name in narrow else file.get_tensor(name) for name in names}
-
-
-def _bfloat16(path: AnyPath, names: set[str]) -> dict[str, Array]:
-    """As float32, exactly: NumPy has no bfloat16, and ml_dtypes may be absent."""
-    from safetensors import deserialize
-
+    views = mapped(path) if narrow else {}
     found: dict[str, Array] = {}
-    for name, tensor in deserialize(Path(path).read_bytes()):  # type: ignore[no-untyped-call]
-        if name in names:
-            bits = np.frombuffer(tensor["data"], "<u2").astype(np.uint32) << 16
-            found[name] = bits.view(np.float32).reshape(tensor["shape"])
+    for name in names:
+        if name in narrow:
+            found[name] = widened(views[name])
+            release(views[name])
+        else:
+            found[name] = file.get_tensor(name)
     return found
 
 

@@ -203,3 +203,19 @@ def test_positions_that_cannot_be_are_refused(
 ) -> None:
     with pytest.raises(error, match=message):
         BertEncoder(9, 6, 2, 1, 5, 7, **options)
+
+
+def test_hidden_states_are_the_outputs_of_the_layers_one_after_another() -> None:
+    model = BertEncoder(VOCABULARY, WIDTH, 2, 3, INNER, 9, pooler=True, rng=0)
+    tokens, lengths = np.array([[1, 2, 3, 4], [5, 6, 0, 0]]), [4, 2]
+    y, pooled, states = model(tokens, lengths=lengths, pooled=True, hidden_states=True)
+    np.testing.assert_array_equal(y, model(tokens, lengths=lengths))
+    np.testing.assert_array_equal(pooled, model.pooler(y[:, 0]))
+    assert len(states) == 4
+    embedded = model.token_embedding(tokens) + model.segment_embedding(np.zeros_like(tokens))
+    np.testing.assert_allclose(states[0], model.norm(model.positions(embedded)), atol=1e-6)
+    for layer, before, after in zip(model.encoder.layers, states, states[1:], strict=False):
+        np.testing.assert_array_equal(layer(before, kv_lengths=lengths), after)
+    np.testing.assert_array_equal(states[-1], y)
+    (again, *_), backward = model.forward(tokens, hidden_states=True)
+    backward(np.ones_like(again))

@@ -1,0 +1,76 @@
+"""stream: the tokens of one text, each as soon as it is chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from heedful.base._types import Rng
+from heedful.functional import KVCache
+from heedful.layers.generation._foreign_options import with_generation_hints
+from heedful.layers.generation._generate import check_room, sampler_of, steps_of, stop_tokens
+from heedful.layers.generation._steps import read_prompts
+
+
+@with_generation_hints
+def stream(
+    model: Any,
+    prompt: Sequence[int],
+    *,
+    stop: int | Sequence[int] | None = None,
+    max_length: int = 100,
+    temperature: float | None = None,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    rng: Rng = None,
+    cache: KVCache | None = None,
+) -> Iterator[int]:
+    """Continues one prompt, and yields each token when it is there.
+
+    Parameters
+    ----------
+    model : CausalLM, LanguageModel or Steps
+    prompt : sequence of int
+        At least one token.
+    stop : int or sequence of int, optional
+        The token, or the tokens, that end the text; it is not yielded. None is the model's own, if
+        it has one.
+    max_length, temperature, top_k, top_p, rng, cache
+        See :func:`generate`, whose tokens these are.
+
+    Yields
+    ------
+    int
+
+    Raises
+    ------
+    FloatingPointError
+        The model's scores hold NaN, or no finite element.
+
+    Examples
+    --------
+    >>> from heedful.layers import LanguageModel, stream
+    >>> model = LanguageModel(50, d_model=16, num_heads=2, num_layers=1, rng=0)
+    >>> len([token for token in stream(model, [1, 2], max_length=4)])
+    4
+    """
+    prompts = read_prompts([prompt])
+    steps, _ = steps_of(model, cache)
+    stops = stop_tokens(getattr(model, "stop", ()) if stop is None else stop)
+    max_length = check_room(steps, prompts, max_length)
+    sampler = sampler_of(temperature, top_k, top_p, rng)
+
+    def tokens() -> Iterator[int]:
+        here = np.zeros(1, np.int64)  # one sequence
+        scores = steps.start(prompts)
+        for length in range(1, max_length + 1):
+            found = sampler(scores, here)
+            if np.isin(found, stops)[0]:
+                return
+            yield int(found[0])
+            if length < max_length:
+                scores = steps.step(found)
+
+    return tokens()  # what is wrong with the arguments has been said

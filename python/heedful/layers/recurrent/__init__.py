@@ -1,0 +1,1 @@
+"""Recurrent layers: their state is passed from one position to the next."""
