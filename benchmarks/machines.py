@@ -92,7 +92,7 @@ def ring() -> None:
         for _ in range(ROUNDS):
             done = subprocess.run(
                 ["mpiexec", "-n", str(processes), sys.executable, "-m", "mpi4py", __file__, shares],
-                capture_output=True, text=True, check=True, env=dict(os.environ),
+                stdout=subprocess.PIPE, text=True, check=True, env=dict(os.environ),
             )  # fmt: skip
             rounds.append(json.loads(done.stdout))
         for direction in ("forward", "backward"):

@@ -1,100 +1,125 @@
 """Where decoys mislead a model, say so on 20 canvases: "not there".
 
 The model of `where_is_the_digit.py` finds a digit among decoys, learned from labels alone; on some
-canvases a decoy has the heaviest window. 20 such canvases are corrected, and two more epochs
-follow, with the corrections and without. Any two epochs gain most of what is gained there, as these
-canvases were chosen because the model was wrong; corrections add to it, at no cost in accuracy.
+canvases a decoy has the heaviest window. 20 such canvases are corrected: a person marks the decoys.
+Training goes on for four epochs, with the corrections and without. A correction is of a place of an
+image, so it holds for the image moved by some pixels, too: 20 copies, moved at random, are in each
+batch, and of these the place alone is learned, not the name. More epochs gain some of it without
+corrections, as these canvases were chosen because the model was wrong: the control. Seeds and
+canvases are others than those that the weight was chosen with.
 
-    python corrected_canvases.py            what is printed below, in two minutes
+    python corrected_canvases.py            what is printed below, in some minutes
     python corrected_canvases.py --short    a few epochs, as the tests run it
 
-overlap with the digit on 4,000 canvases, on 168 where decoys misled,
-and accuracy
-before               0.613   0.007   90.55%
-two more epochs      0.613   0.124   90.48%
-with 20 corrections  0.614   0.176   90.55%
+overlap with the digit on 4,000 canvases, where decoys misled (lowest, highest of
+3 trainings), and accuracy
+before               0.621   0.011 (0.011, 0.012)   91.13%
+more epochs          0.622   0.156 (0.138, 0.165)   91.41%
+with 20 corrections  0.620   0.242 (0.221, 0.280)   90.15%
+
+So: the corrections add 0.09 to what more epochs give, and cost a point of accuracy.
 """
 
-# %% The model, trained on names alone
+# %% Canvases, and what is measured
 import sys
+from typing import Any
 
 import numpy as np
-from where_is_the_digit import GRID, attended, canvases, made, overlap, train, windows
+from where_is_the_digit import DIGIT, GRID, SIDE, attended, canvases, made, overlap, train, windows
 
 from heedful.data import load_digits
 from heedful.explain import AttentionFeedback
 from heedful.training import AdamW, WarmupCosine
 
 SHORT = "--short" in sys.argv
-EPOCHS, TESTED, MORE, CORRECTED = (2, 500, 20, 20) if SHORT else (20, 4000, 250, 20)
+EPOCHS, TESTED, MORE, CORRECTED, COPIES = (2, 500, 20, 20, 2) if SHORT else (20, 4000, 500, 20, 64)
+SEEDS = (6,) if SHORT else (6, 7, 8)
+WEIGHT = 3.5  # of the divergence, beside the loss
 
 images, labels = load_digits()
 ink = images.astype(np.float32) / 16
-model = made()
-train(model, ink[0::2], labels[0::2], EPOCHS, np.random.default_rng(0))
-start = {name: array.copy() for name, array in model.state_dict().items()}
-test = canvases(ink[1::2], labels[1::2], TESTED, np.random.default_rng(1))
-x_test = windows(test.pixels)
-
-
-def misled(pixels: np.ndarray, corners: np.ndarray, decoys: np.ndarray) -> np.ndarray:
-    """Whether the heaviest window is more on a decoy than on the digit."""
-    heaviest = attended(model, pixels).argmax(1)
-    return overlap(heaviest[:, None], decoys).max(1) > overlap(heaviest, corners)
-
-
-def measured() -> tuple[float, float, float]:
-    """Overlap of the heaviest window with the digit, on all canvases and where decoys misled."""
-    found = overlap(attended(model, x_test).argmax(1), test.corners)
-    return found.mean(), found[by_decoys].mean(), model.evaluate(x_test, test.labels).accuracy
-
-
-by_decoys = misled(x_test, test.corners, test.decoys)
-
-# %% 20 corrections, on canvases of the training digits
-pool = canvases(ink[0::2], labels[0::2], 4000, np.random.default_rng(2))
-x_pool = windows(pool.pixels)
-wrong = np.flatnonzero(misled(x_pool, pool.corners, pool.decoys))[:CORRECTED]
+known, unseen = (ink[0::2], labels[0::2]), (ink[1::2], labels[1::2])
 every = np.arange(GRID**2)
-feedback = AttentionFeedback(model)
-for number, canvas in enumerate(wrong):
-    on_decoys = overlap(every[:, None], pool.decoys[canvas][None]).max(1) > 0.1
-    on_digit = overlap(every, pool.corners[canvas][None]) > 0.3
-    feedback.not_there(on_decoys & ~on_digit, GRID**2, example=number)
 
 
-# %% Two more epochs: each batch has 8 of the corrected canvases, of which only that is learned
-def train_on(feedback: AttentionFeedback) -> None:
-    model.load_state_dict(start)
+def misled(model: Any, x: np.ndarray, data: Any) -> np.ndarray:
+    """Whether the heaviest window is more on a decoy than on the digit."""
+    heaviest = attended(model, x).argmax(1)
+    return overlap(heaviest[:, None], data.decoys).max(1) > overlap(heaviest, data.corners)
+
+
+def moved(pixels: np.ndarray, boxes: np.ndarray, rng: Any) -> tuple[np.ndarray, np.ndarray]:
+    """A canvas and the corners of boxes on it, moved so that all of them stay on it."""
+    by = rng.integers(-boxes.min(0), SIDE - DIGIT - boxes.max(0) + 1)
+    return np.roll(pixels, by, (0, 1)), boxes + by
+
+
+# %% 20 corrections of a model, on canvases of the digits that it was trained on
+def corrected(model: Any, rng: Any) -> tuple[AttentionFeedback, np.ndarray]:
+    """Said of the canvases, and of copies that are moved; and the windows of these."""
+    pool = canvases(*known, 4000 if not SHORT else 1000, rng)
+    feedback, shown = AttentionFeedback(model), []
+    for canvas in np.flatnonzero(misled(model, windows(pool.pixels), pool))[:CORRECTED]:
+        boxes = np.concatenate([pool.corners[canvas][None], pool.decoys[canvas]])
+        for _ in range(COPIES):
+            pixels, (digit, *decoys) = moved(pool.pixels[canvas], boxes, rng)
+            on_decoys = overlap(every[:, None], np.array(decoys)[None]).max(1) > 0.1
+            feedback.not_there(
+                on_decoys & (overlap(every, digit) < 0.3), GRID**2, example=len(shown)
+            )
+            shown.append(pixels)
+    return feedback, windows(np.array(shown))
+
+
+# %% More epochs, in each batch 20 of the corrected canvases, of which the place alone is learned
+def train_on(model: Any, feedback: AttentionFeedback, copies: np.ndarray, rng: Any) -> None:
     model.compile(
         AdamW(lr=WarmupCosine(2e-3, 20, MORE), weight_decay=0.01),
         "sparse_categorical_crossentropy",
         metrics=["accuracy"],
     )
-    rng = np.random.default_rng(5)
-    data = canvases(ink[0::2], labels[0::2], 64 * MORE, rng)
-    for first in range(0, 64 * MORE, 64):
-        batch = slice(first, first + 64)
-        some = rng.choice(len(wrong), 8 if len(feedback) else 0, replace=False)
-        x = np.concatenate([windows(data.pixels[batch]), x_pool[wrong[some]]])
-        y = np.concatenate([data.labels[batch], pool.labels[wrong[some]]])
-        weight = np.repeat(np.float32([1, 0]), [64, len(some)])
-        with feedback.prior(model, GRID**2, [None] * 64 + some.tolist()):
+    data = canvases(*known, 64 * MORE, rng)
+    for step in range(MORE):
+        batch = slice(64 * step, 64 * step + 64)
+        some = rng.choice(len(copies), 20 if len(feedback) else 0, replace=False)
+        x = np.concatenate([windows(data.pixels[batch]), copies[some]])
+        y = np.concatenate([data.labels[batch], np.zeros(len(some), int)])
+        counts = np.repeat(np.float32([1, 0]), [64, len(some)])
+        with feedback.prior(model, GRID**2, [None] * 64 + some.tolist(), weight=WEIGHT):
             model.fit(
-                x, y, sample_weight=weight, batch_size=len(x), shuffle=False, rng=rng,
+                x, y, sample_weight=counts, batch_size=len(x), shuffle=False, rng=rng,
                 verbose=False,
             )  # fmt: skip
 
 
-print(f"overlap with the digit on {TESTED:,} canvases, on {by_decoys.sum()} where decoys misled,")
-print("and accuracy")
-results = [measured()]
-for given in (AttentionFeedback(model), feedback):
-    train_on(given)
-    results.append(measured())
-for name, row in zip(("before", "two more epochs", "with 20 corrections"), results, strict=True):
-    print(f"{name:20} {row[0]:.3f}   {row[1]:.3f}   {row[2]:.2%}")
-before, _, after = results
+# %% Three trainings, with and without the corrections
+results = []
+for seed in SEEDS:
+    model = made(seed)
+    train(model, *known, EPOCHS, np.random.default_rng(seed))
+    start = {name: array.copy() for name, array in model.state_dict().items()}
+    test = canvases(*unseen, TESTED, np.random.default_rng(100 + seed))
+    x_test = windows(test.pixels)
+    by_decoys = misled(model, x_test, test)
+    feedback, copies = corrected(model, np.random.default_rng(200 + seed))
+    results.append([])
+    for given in (None, AttentionFeedback(model), feedback):
+        if given is not None:
+            model.load_state_dict(start)
+            train_on(model, given, copies, np.random.default_rng(300 + seed))
+        found = overlap(attended(model, x_test).argmax(1), test.corners)
+        accuracy = model.evaluate(x_test, test.labels).accuracy
+        results[-1].append((found.mean(), found[by_decoys].mean(), accuracy))
+
+print(f"overlap with the digit on {TESTED:,} canvases, where decoys misled (lowest, highest of")
+print(f"{len(SEEDS)} trainings), and accuracy")
+means = np.mean(results, 0)
+for name, mean, each in zip(
+    ("before", "more epochs", "with 20 corrections"), means, np.swapaxes(results, 0, 1), strict=True
+):
+    low, high = each[:, 1].min(), each[:, 1].max()
+    print(f"{name:20} {mean[0]:.3f}   {mean[1]:.3f} ({low:.3f}, {high:.3f})   {mean[2]:.2%}")
+before, control, after = means
 if not SHORT:
-    assert after[1] > before[1] + 0.1
-    assert after[2] > before[2] - 0.01
+    assert after[1] > control[1] + 0.05
+    assert after[2] > before[2] - 0.015

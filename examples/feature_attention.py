@@ -63,8 +63,7 @@ def trained(
     seed: int, train: tuple, valid: tuple, *, l2: float = 0.0, penalties: Any = None
 ) -> tuple[Any, Any]:
     rng = np.random.default_rng(seed)
-    attention = FeatureAttention(30, penalties=penalties, rng=rng)
-    attention.scores.parameter("weight").regularizer = L2(l2)
+    attention = FeatureAttention(30, penalties=penalties, score_penalty=l2, rng=rng)
     model = Sequential(
         attention,
         Dense(64, activation="relu", kernel_regularizer=L2(1e-2), rng=rng),

@@ -62,8 +62,7 @@ WAYS = ("attention", "gradient × input", "integrated gradients", "permutation")
 
 def trained(seed: int, penalty: float, train: tuple, valid: tuple) -> Any:
     rng = np.random.default_rng(seed)
-    attention = FeatureAttention(30, rng=rng)
-    attention.scores.parameter("weight").regularizer = L2(penalty)
+    attention = FeatureAttention(30, score_penalty=penalty, rng=rng)
     model = Sequential(
         attention,
         Dense(64, activation="relu", kernel_regularizer=L2(1e-2), rng=rng),

@@ -21,12 +21,23 @@ GRIDS = [
     ((1, 9), 2),
     ((11, 1), (2, 7)),
     ((6, 6), 1),
+    ((31, 29), (5, 11)),
+    ((40, 40), (3, 17)),
 ]
 SQUARE = [grid for grid in GRIDS if grid[0][0] == grid[0][1]]
 
 
 def every_pair(lengths: tuple[int, int], visible: Callable[[int, int], bool]) -> NDArray[np.bool_]:
     return np.array([[visible(i, j) for j in range(lengths[1])] for i in range(lengths[0])], bool)
+
+
+def bits_of(visible: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """(rows, keys) → (rows, bytes), bit by bit as documented."""
+    rows, keys = visible.shape
+    bits = np.zeros((rows, -(-keys // 8)), np.uint8)
+    for key in range(keys):
+        bits[:, key // 8] |= visible[:, key].astype(np.uint8) << (key % 8)
+    return bits
 
 
 def assert_shows(mask: heedful.BlockMask, dense: NDArray[np.bool_]) -> None:
@@ -41,8 +52,8 @@ def assert_shows(mask: heedful.BlockMask, dense: NDArray[np.bool_]) -> None:
     leading = mask.blocks.shape[:-2]
     assert len(leading) >= 1
     assert mask.blocks.shape[-2:] == grid
-    assert mask.patterns.dtype == bool
-    assert mask.patterns.shape[1:] == mask.block_size
+    assert mask.patterns.dtype == np.uint8
+    assert mask.patterns.shape[1:] == (rows, -(-columns // 8))
     dense = np.broadcast_to(dense, (*leading, *dense.shape[-2:]))
     order: list[int] = []
     for place in np.ndindex(mask.blocks.shape):
@@ -58,7 +69,7 @@ def assert_shows(mask: heedful.BlockMask, dense: NDArray[np.bool_]) -> None:
         assert not tile.all()
         whole = np.zeros((rows, columns), bool)
         whole[: tile.shape[0], : tile.shape[1]] = tile
-        assert np.array_equal(mask.patterns[kind - 2], whole), place
+        assert np.array_equal(mask.patterns[kind - 2], bits_of(whole)), place
         order.append(kind - 2)
     # each stored once, numbered as they first occur
     assert list(dict.fromkeys(order)) == list(range(len(mask.patterns)))

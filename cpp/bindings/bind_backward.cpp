@@ -1,4 +1,5 @@
-// attention_backward, additive_backward, top_k_backward, entmax_backward, penalised_backward
+// attention_backward, additive_backward, top_k_backward, entmax_backward, penalised_backward and
+// additive_penalised_backward
 #include <atomic>
 
 #include "attention/backward/backward.hpp"
@@ -109,6 +110,14 @@ py::object penalised_backward_of(Arguments& arguments) {
   return compute(arguments, py::none(), nullptr, py::none(), nullptr, {coefficients, target});
 }
 
+py::object additive_penalised_backward_of(Arguments& arguments) {
+  const py::array weight = arguments.array(), dweight = arguments.array();
+  const py::object coefficients = arguments.array();
+  const py::object target = arguments.array_or_none();
+  return compute(arguments, weight, static_cast<double*>(const_cast<void*>(dweight.data())),
+                 py::none(), nullptr, {coefficients, target});
+}
+
 }  // namespace
 
 void register_backward(py::module_& module) {
@@ -117,6 +126,7 @@ void register_backward(py::module_& module) {
   define<&top_k_backward_of, 26>(module, "top_k_backward");
   define<&entmax_backward_of, 26>(module, "entmax_backward");
   define<&penalised_backward_of, 27>(module, "penalised_backward");
+  define<&additive_penalised_backward_of, 29>(module, "additive_penalised_backward");
 }
 
 }  // namespace heedful

@@ -1,5 +1,5 @@
-// attention_scores, attention_weights, additive_weights, top_k_weights, entmax_weights and
-// row_statistics
+// attention_scores, attention_weights, additive_weights, top_k_weights, entmax_weights,
+// row_statistics and additive_row_statistics
 #include "attention/forward/probabilities/probabilities.hpp"
 #include "attention/penalty/row_statistics.hpp"
 #include "attention/top_k/probabilities.hpp"
@@ -90,12 +90,13 @@ py::object entmax_weights(Arguments& arguments) {
   return weights_with(arguments, py::none(), 0, static_cast<const double*>(alphas.data()));
 }
 
-py::object statistics(Arguments& arguments) {
+py::object statistics_with(Arguments& arguments, const py::object& weight) {
   const py::array query = arguments.array(), key = arguments.array(), lse = arguments.array();
   const py::array result = arguments.array();
   const bool probabilities = arguments.flag(), scores = arguments.flag();
   const py::object target = arguments.array_or_none();
   AttentionArguments attention(arguments, query, key);
+  attention.set_additive_weight(weight);
   attention.problem.dropout_p = arguments.number();
   attention.problem.seed = arguments.seed();
   attention.problem.key_dropout_p = arguments.number();
@@ -112,6 +113,13 @@ py::object statistics(Arguments& arguments) {
   return py::none();
 }
 
+py::object statistics(Arguments& arguments) { return statistics_with(arguments, py::none()); }
+
+py::object additive_statistics(Arguments& arguments) {
+  const py::array weight = arguments.array();
+  return statistics_with(arguments, weight);
+}
+
 }  // namespace
 
 void register_weights(py::module_& module) {
@@ -121,6 +129,7 @@ void register_weights(py::module_& module) {
   define<&top_k_weights, 19>(module, "top_k_weights");
   define<&entmax_weights, 19>(module, "entmax_weights");
   define<&statistics, 19>(module, "row_statistics");
+  define<&additive_statistics, 20>(module, "additive_row_statistics");
 }
 
 }  // namespace heedful

@@ -188,7 +188,7 @@ BlockMask Batch::view_of_blocks(const py::tuple& fields) {
   BlockMask mask;
   mask.kinds = {data_of(kinds),   ElementType::boolean, offsets_of(kinds, 3),
                 stride(kinds, 3), stride(kinds, 2),     sizeof(std::int32_t)};
-  mask.patterns = data_of(patterns);
+  mask.patterns = static_cast<const unsigned char*>(patterns.data());
   mask.block_queries = Arguments::integer_of(fields[2]);
   mask.block_keys = Arguments::integer_of(fields[3]);
   return mask;

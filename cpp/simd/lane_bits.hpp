@@ -39,6 +39,22 @@ inline Bits<T> zeros(const char* bytes, std::ptrdiff_t stride, std::ptrdiff_t co
   return found;
 }
 
+// Bit i is bit first + i of a row of bits, the lowest bit of a byte being its first; `count` from 1
+// to bits<T>. Bytes past the last one are not read.
+template <class T>
+inline Bits<T> bits_at(const unsigned char* bytes, std::ptrdiff_t first, std::ptrdiff_t count) {
+  bytes += first / 8;
+  const int shift = static_cast<int>(first % 8);
+  const std::ptrdiff_t size = (shift + count + 7) / 8;
+  std::uint64_t found = 0;
+  for (std::ptrdiff_t i = 0; i < size && i < 8; ++i) {
+    found |= static_cast<std::uint64_t>(bytes[i]) << (8 * i);
+  }
+  found >>= shift;
+  if (size > 8) found |= static_cast<std::uint64_t>(bytes[8]) << (64 - shift);
+  return static_cast<Bits<T>>(found) & (~Bits<T>{0} >> (bits<T> - count));
+}
+
 // The words of one vector of lanes, tested from the last bit to the first.
 template <class T>
 class LaneBits {

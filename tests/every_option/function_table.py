@@ -82,7 +82,7 @@ GOOD: dict[str, Any] = {
     "sink": np.linspace(0.1, 1, 4),
     "dropout_p": 0.5, "key_dropout_p": 0.5, "gumbel_temperature": 0.5,
     "return_lse": True, "return_weights": True, "dlse": np.ones((2, 4, 5)),
-    "rows": [0, 3], "average_heads": True,
+    "rows": [0, 3], "average_heads": True, "bias_gradient": False,
 }  # fmt: skip
 # options that are tried elsewhere: memory to write into, the order of axes, a seed, and what takes
 # more than one block of keys to matter
@@ -106,6 +106,7 @@ BAD: dict[str, Bad] = {
     "dout": numeric(OUT, (2, 4, 5, 4)), "lse": numeric(LSE, (2, 4, 6)),
     "dlse": numeric(LSE, (2, 4, 6)),
     "rows": [([0.5], T), ("a", T), ([[0]], V), (np.ones(5, bool), T)], "average_heads": FLAG,
+    "bias_gradient": FLAG,
 }  # fmt: skip
 DIAGONAL = {"causal": {"align": 0}, "window": {"align": 0},
             "exclude_self": {"align": 0}, "align": {"causal": True, "align": 0},
@@ -199,9 +200,9 @@ ROWS = [
     row("attention_backward", {"dout": OUT, **ATTENTION, "out": OUT, "lse": LSE},
         bad={"out": numeric(OUT, (2, 4, 5, 4)), "rng": [(-1, V), *RNG[1:]]},
         more={"dropout_p": {"rng": 1}, "key_dropout_p": {"rng": 1},
-              "rng": {"dropout_p": 0.5, "rng": 0}}),
+              "bias_gradient": {"bias": GOOD["bias"]}, "rng": {"dropout_p": 0.5, "rng": 0}}),
     row("attention_scores", {"query": Q, "key": K}, {"sink": None}),
-    row("attention_weights", {"query": Q, "key": K}),
+    row("attention_weights", {"query": Q, "key": K}, {"lse": LSE + 1}),
     row("attention_varlen", VARLEN, VARLEN_GOOD, VARLEN_BAD),
     row("attention_varlen_vjp", VARLEN, VARLEN_GOOD, VARLEN_BAD),
     row("attention_penalty", {"query": Q, "key": K, "kind": "l2"},

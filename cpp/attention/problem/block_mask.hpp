@@ -17,10 +17,12 @@ inline constexpr std::int32_t empty = 0, full = 1, pattern = 2;
 
 // Queries and keys are counted in their item. The mask has a block for each of them.
 //   kinds     int32 (B, H, query blocks, key blocks), rows contiguous
-//   patterns  (P, block_queries, block_keys), contiguous; not 0 where a query may attend
+//   patterns  (P, block_queries, ⌈block_keys / 8⌉), contiguous; bit i mod 8 of byte i / 8 of a row
+//   is
+//             set where a query may attend to the i-th key of a block
 struct BlockMask {
   TensorView kinds;
-  const char* patterns = nullptr;
+  const unsigned char* patterns = nullptr;
   std::ptrdiff_t block_queries = 1, block_keys = 1;
 
   explicit operator bool() const { return static_cast<bool>(kinds); }
@@ -34,10 +36,10 @@ struct BlockMask {
   const std::int32_t* row(std::ptrdiff_t item, std::ptrdiff_t head, std::ptrdiff_t query) const {
     return reinterpret_cast<const std::int32_t*>(kinds.row(item, head, query / block_queries));
   }
-  // The elements of a partly visible block for one query.
-  const char* pattern_row(std::int32_t kind, std::ptrdiff_t query) const {
-    return patterns +
-           ((kind - block_kind::pattern) * block_queries + query % block_queries) * block_keys;
+  // The bits of a partly visible block for one query.
+  const unsigned char* pattern_row(std::int32_t kind, std::ptrdiff_t query) const {
+    return patterns + ((kind - block_kind::pattern) * block_queries + query % block_queries) *
+                          ((block_keys + 7) / 8);
   }
 };
 

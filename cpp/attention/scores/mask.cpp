@@ -14,8 +14,8 @@
 namespace heedful {
 namespace {
 
-// Calls visit(keys, kind, elements) for the part of each block in a range of keys of one query;
-// the elements of a pattern that belong to the keys, or null.
+// Calls visit(keys, kind, pattern, first) for the part of each block in a range of keys of one
+// query; of a pattern, the row of bits that begins `first` bits before the keys, or null.
 template <class Visit>
 void for_blocks(const BlockMask& mask, const std::int32_t* row, std::ptrdiff_t query, KeyRange keys,
                 const Visit& visit) {
@@ -24,7 +24,7 @@ void for_blocks(const BlockMask& mask, const std::int32_t* row, std::ptrdiff_t q
     const std::ptrdiff_t end = std::min(first + mask.block_keys, keys.end);
     const std::int32_t kind = row[block];
     visit(KeyRange{key, end}, kind,
-          kind < block_kind::pattern ? nullptr : mask.pattern_row(kind, query) + (key - first));
+          kind < block_kind::pattern ? nullptr : mask.pattern_row(kind, query), key - first);
     key = end;
   }
 }
@@ -58,14 +58,20 @@ void read_values(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t hea
 template <class T>
 void hide_blocks(const BlockMask& mask, const std::int32_t* row, std::ptrdiff_t query,
                  KeyRange keys, T* values) {
-  for_blocks(mask, row, query, keys, [&](KeyRange here, std::int32_t kind, const char* visible) {
-    T* const to = values + (here.begin - keys.begin);
-    if (kind == block_kind::empty) std::fill_n(to, here.size(), minus_infinity<T>);
-    if (kind < block_kind::pattern) return;
-    for (std::ptrdiff_t i = 0; i < here.size(); ++i) {
-      to[i] = visible[i] ? to[i] : minus_infinity<T>;
-    }
-  });
+  for_blocks(
+      mask, row, query, keys,
+      [&](KeyRange here, std::int32_t kind, const unsigned char* pattern, std::ptrdiff_t first) {
+        T* const to = values + (here.begin - keys.begin);
+        if (kind == block_kind::empty) std::fill_n(to, here.size(), minus_infinity<T>);
+        if (kind < block_kind::pattern) return;
+        for (std::ptrdiff_t i = 0; i < here.size(); i += simd::bits<T>) {
+          const auto count = std::min<std::ptrdiff_t>(here.size() - i, simd::bits<T>);
+          const simd::Bits<T> visible = simd::bits_at<T>(pattern, first + i, count);
+          for (std::ptrdiff_t bit = 0; bit < count; ++bit) {
+            to[i + bit] = visible >> bit & 1 ? to[i + bit] : minus_infinity<T>;
+          }
+        }
+      });
 }
 
 // Bit i is set if key keys.begin + i is hidden by the block mask; at most bits<T> keys.
@@ -73,12 +79,14 @@ template <class T>
 simd::Bits<T> hidden_bits_of(const BlockMask& mask, const std::int32_t* row, std::ptrdiff_t query,
                              KeyRange keys) {
   simd::Bits<T> word = 0;
-  for_blocks(mask, row, query, keys, [&](KeyRange here, std::int32_t kind, const char* visible) {
-    if (kind == block_kind::full) return;
-    const simd::Bits<T> all = ~simd::Bits<T>{0} >> (simd::bits<T> - here.size());
-    word |= (kind == block_kind::empty ? all : simd::zeros<T>(visible, 1, here.size()))
-            << (here.begin - keys.begin);
-  });
+  for_blocks(
+      mask, row, query, keys,
+      [&](KeyRange here, std::int32_t kind, const unsigned char* pattern, std::ptrdiff_t first) {
+        if (kind == block_kind::full) return;
+        simd::Bits<T> hidden = ~simd::Bits<T>{0} >> (simd::bits<T> - here.size());
+        if (pattern) hidden &= ~simd::bits_at<T>(pattern, first, here.size());
+        word |= hidden << (here.begin - keys.begin);
+      });
   return word;
 }
 

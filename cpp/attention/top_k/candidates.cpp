@@ -167,6 +167,15 @@ void Candidates<T>::cut(int lane, std::ptrdiff_t max_count) {
 }
 
 template <class T>
+void Candidates<T>::append(int lane, const T* scores, const KeyIndex* keys, std::ptrdiff_t count) {
+  const std::ptrdiff_t before = counts_[lane];  // at most k, as is `count`
+  std::copy_n(scores, count, this->scores(lane) + before);
+  std::copy_n(keys, count, this->keys(lane) + before);
+  counts_[lane] += static_cast<std::int32_t>(count);
+  if (counts_[lane] > k_) cut(lane, k_);
+}
+
+template <class T>
 void Candidates<T>::finish() {
   for (int lane = 0; lane < rows_; ++lane) cut(lane, k_);
 }

@@ -7,6 +7,7 @@
 //             score that k earlier keys reach: a later key must exceed it, because the lower index
 //             wins a tie. Until the lists are full for the first time, there is no threshold, and
 //             tiles are copied as they are.
+//   append    a list that was finished elsewhere, of later keys, is added to that of a lane
 //   finish    the lists are cut to exactly k
 //
 // The k keys are those that a stable sort of all scores would put first: NaN first, then from high
@@ -35,6 +36,7 @@ class Candidates {
 
   void start(const Panel<T>& panel);
   void add(const T* scores, KeyRange keys);
+  void append(int lane, const T* scores, const KeyIndex* keys, std::ptrdiff_t count);
   void finish();
 
   // After finish(): the lists of a lane. The scores have room for a whole vector past the end.

@@ -13,6 +13,7 @@
 #include "attention/softmax/scaled_mean.hpp"
 #include "attention/top_k/row_blocks.hpp"
 #include "attention/top_k/selection.hpp"
+#include "attention/top_k/split_lists.hpp"
 #include "kernels/listed_rows.hpp"
 #include "kernels/nonfinite.hpp"
 
@@ -187,8 +188,11 @@ void top_k_forward(const Problem& problem, const TensorView& query, const Tensor
   scores.call.shared_keys = blocks.shared_keys();
   const Call<T> call{
       problem, scores.call, value, out, lse, kept, static_cast<T>(dropout_factor(problem))};
-  const auto run = [&](std::ptrdiff_t index, Worker& worker) {
+  const Team used = threads_for(cost_of(problem), team);
+  SplitLists<T> lists(problem, blocks.size(), used.threads);
+  const auto run = [&](std::ptrdiff_t task, Worker& worker) {
     constexpr std::ptrdiff_t lanes = Panel<T>::max_lanes;
+    const std::ptrdiff_t index = task / lists.splits(), split = task % lists.splits();
     const RowBlock block = blocks[index];
     const Scratch<T> scratch(call, worker.scratch);
     if (worker.first_task) scratch.selection.start(call.scores);
@@ -199,14 +203,14 @@ void top_k_forward(const Problem& problem, const TensorView& query, const Tensor
                  block.first + p * lanes, static_cast<int>(count));
     }
     scratch.selection.select_keys(call.scores, block.item, block.kv_head, block.count, panels,
-                                  worker);
+                                  worker, {split, lists.splits()});
+    if (lists.splits() > 1 && !lists.merge(index, block, split, scratch.selection)) return;
     for (std::ptrdiff_t p = 0; p < panels; ++p) {
       worker.check();
       write_panel(call, block.item, block.kv_head, scratch.selection[p], scratch);
     }
   };
-  parallel_for(blocks.size(), threads_for(cost_of(problem), team), Scratch<T>(call, nullptr).size(),
-               run);
+  parallel_for(blocks.size() * lists.splits(), used, Scratch<T>(call, nullptr).size(), run);
 }
 
 template void top_k_forward<float>(const Problem&, const TensorView&, const TensorView&,

@@ -4,6 +4,7 @@
 #include <new>
 #include <type_traits>
 
+#include "arrays/even_ranges.hpp"
 #include "arrays/prefetch.hpp"
 #include "arrays/work_area.hpp"
 #include "attention/forward/panels/products.hpp"
@@ -44,7 +45,8 @@ auto with_scratch(const ForwardCall<T>& call, std::byte* memory, const Visit& vi
 
 template <class Products, class T>
 void run(const ForwardCall<T>& call, const RowTask& task, PanelKeys<T>* panels,
-         std::ptrdiff_t count, const Scratch<Products>& scratch, Worker& worker) {
+         std::ptrdiff_t count, SplitOfKeys split, const Scratch<Products>& scratch,
+         Worker& worker) {
   const Problem& problem = call.problem;
   KeyRange keys{0, 0};  // visible to some panel
   BlockRows blocks(problem, count * Panel<T>::max_lanes);
@@ -58,6 +60,8 @@ void run(const ForwardCall<T>& call, const RowTask& task, PanelKeys<T>* panels,
                ? panel.any
                : KeyRange{std::min(keys.begin, panel.any.begin), std::max(keys.end, panel.any.end)};
   }
+  const EvenRanges splits{keys.size(), split.count};
+  keys = {keys.begin + splits.begin(split.index), keys.begin + splits.begin(split.index + 1)};
   RowPrefetch nothing;
   const KeyTiles tiles(keys, tile_keys(problem), blocks);
   for (std::ptrdiff_t t = 0; t < tiles.count(); ++t) {
@@ -108,10 +112,11 @@ void Selection<T>::start(const ForwardCall<T>& call) const {
 template <class T>
 void Selection<T>::select_keys(const ForwardCall<T>& call, std::ptrdiff_t item,
                                std::ptrdiff_t kv_head, std::ptrdiff_t rows, std::ptrdiff_t panels,
-                               Worker& worker) const {
+                               Worker& worker, SplitOfKeys split) const {
   const RowTask task{item, kv_head, 0, rows, {0, call.problem.items[item].keys}, 0};
-  with_scratch(call, products_,
-               [&](const auto& scratch) { run(call, task, panels_, panels, scratch, worker); });
+  with_scratch(call, products_, [&](const auto& scratch) {
+    run(call, task, panels_, panels, split, scratch, worker);
+  });
 }
 
 template std::ptrdiff_t max_selection_panels<float>(std::ptrdiff_t);

@@ -19,6 +19,11 @@ struct PanelKeys {
   Candidates<T> candidates;
 };
 
+// A part of the keys that a task's panels see, if several tasks split them.
+struct SplitOfKeys {
+  std::ptrdiff_t index = 0, count = 1;
+};
+
 // Maximum panels that share each key tile: fewer of a large k, whose lists would not stay in L2.
 template <class T>
 std::ptrdiff_t max_selection_panels(std::ptrdiff_t top_k);
@@ -37,7 +42,8 @@ class Selection {
   // Selects the keys of the first `panels` panels, which are rows of one key/value head of an item.
   // `rows`: the number of rows that the task has of the head.
   void select_keys(const ForwardCall<T>& call, std::ptrdiff_t item, std::ptrdiff_t kv_head,
-                   std::ptrdiff_t rows, std::ptrdiff_t panels, Worker& worker) const;
+                   std::ptrdiff_t rows, std::ptrdiff_t panels, Worker& worker,
+                   SplitOfKeys split = {}) const;
 
  private:
   std::size_t size_;

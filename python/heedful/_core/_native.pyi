@@ -27,7 +27,8 @@ bias     any supported floating type, shaped like mask
 block_mask  which blocks of queries × keys (counted in their item) are visible, in a tuple:
          kinds     int32, broadcasts to (*batch, H, query blocks, key blocks), rows contiguous: 0,
                    no key of the block; 1, all; 2 + p, those of pattern p
-         patterns  bool (P, rows, keys), contiguous
+         patterns  uint8 (P, rows, ⌈keys / 8⌉), contiguous, bits: the lowest of a byte is its first
+                   key
          rows, keys of a block
          min_weight  attention_forward drops blocks whose weights are all at most this share of the
                      largest so far, and writes 0 to their kinds, which then are not broadcast and
@@ -49,7 +50,7 @@ from heedful._core._native_layers import *  # noqa: F403 - a part of this module
 from heedful._core._native_layers import Array as Array
 from heedful._core._native_process import *  # noqa: F403
 
-BlockMask: TypeAlias = tuple[NDArray[np.int32], NDArray[np.bool_], int, int, float]
+BlockMask: TypeAlias = tuple[NDArray[np.int32], NDArray[np.uint8], int, int, float]
 Geometry: TypeAlias = tuple[tuple[int, ...], bool, int, int, int, bool]
 
 def panel_rows(itemsize: int) -> int:
@@ -216,6 +217,12 @@ def penalised_backward(
     coefficients: Array,
     target: Array | None,  # t, as in row_statistics
     *arguments: Any,  # of attention_backward
+) -> bool: ...
+def additive_row_statistics(weight: Array, *arguments: Any) -> None: ...
+def additive_penalised_backward(
+    weight: Array,
+    dweight: NDArray[np.float64],  # as of additive_backward
+    *arguments: Any,  # of penalised_backward
 ) -> bool: ...
 def merge_attention(
     outs: tuple[Array, ...],  # each (*batch, H, Lq, Dv)

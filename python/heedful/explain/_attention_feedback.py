@@ -9,18 +9,25 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from heedful._checks import is_integer, named, size
-from heedful._printable import printable
 from heedful._whole_file import AnyPath
 from heedful.explain._attention_map import AttentionMap
 from heedful.explain._attention_prior import AttentionPrior, attention_prior
 from heedful.explain._corrected_inputs import Aims, bias_of
-from heedful.explain._correction import AVOID, LOOK, Correction, made, painted
+from heedful.explain._correction import (
+    AVOID,
+    LOOK,
+    Correction,
+    listed,
+    made,
+    painted,
+    preferred,
+)
 from heedful.explain._feedback_file import Saved, read_feedback, write_feedback
 from heedful.explain._feedback_widget import feedback_widget
 from heedful.explain._guidance import Guidance, Unsteered
 from heedful.explain._layer_choice import Heads, Patterns, chosen_heads, chosen_layers
-from heedful.explain._signature import model_signature, vocabulary_signature
-from heedful.explain._steer import Steer
+from heedful.explain._signature import differing, model_signature, vocabulary_signature
+from heedful.explain._table import frame
 
 
 class AttentionFeedback:
@@ -87,8 +94,6 @@ class AttentionFeedback:
         self.heads: dict[str, list[int]] | None = None
         self.trust(model, where, heads)
 
-    # --- collecting
-
     def look_here(
         self, marks: Any, tokens: Any, *, example: str | int | None = None, strength: float = 2.0,
         note: str = "",
@@ -130,6 +135,26 @@ class AttentionFeedback:
         """
         return self._add(painted(target, tokens, example, strength, note))
 
+    def prefer(
+        self, answer: Any, over: Any, tokens: Any, *, example: str | int | None = None,
+        strength: float = 2.0, note: str = "",
+    ) -> Correction:  # fmt: skip
+        """One answer, passage or place of the input is right, and not the others.
+
+        As a bias, the odds of the answer's weight against the others' change by e^strength, half of
+        it for each. As a training signal, the loss is −log Σ_answer p / Σ_(answer, over) p: where
+        the weight of all else stays, it moves from the others to the answer.
+
+        Parameters
+        ----------
+        answer, over : mark, or list of them
+            Which is right, and what it is preferred to, as the marks of `look_here`. Where both
+            mark a position it is the answer's. It holds for inputs that have both.
+        tokens, example, strength, note
+            As of `look_here`.
+        """
+        return self._add(preferred(answer, over, tokens, example, strength, note))
+
     def trust(self, model: Any, where: Patterns = "*", heads: Heads = None) -> None:
         """Correct these layers and heads from now on: ``trust(model, **found.best(8))``."""
         self._check(model)
@@ -163,28 +188,26 @@ class AttentionFeedback:
         """The corrections of both; those that both have count once. Neither is changed."""
         if not isinstance(other, AttentionFeedback):
             raise TypeError(f"other must be an AttentionFeedback: got {named(other)}")
-        for name, text in (("model", "model"), ("vocabulary", "tokenizer")):
-            if getattr(self, name) != getattr(other, name):
-                raise ValueError(f"other must be feedback for the same {text}: it is for another")
+        if differs := differing(self, other):
+            raise ValueError(f"other must be feedback for the same {differs}: it is for another")
         if (self.where, self.heads) != (other.where, other.heads):
             raise ValueError("other must correct the same layers and heads, see trust()")
         mine = {one.id for one in self.corrections}
         new = tuple(one for one in other.corrections if one.id not in mine)
         return self._with(self.corrections + new)
 
-    # --- applying
-
     def guide(self, tokens: Any, example: str | int | None = None) -> Guidance:
         """The corrections that are about an input, as a bias over its keys (Lk,).
 
-        Its bias is None where none is. It depends on what was said, not in which order.
+        Its bias is None where none is. It depends on what was said, not in which order, and is for
+        the layers and heads that are corrected: ``model.generate(x, guidance=feedback.guide(t))``.
         """
-        return Guidance(bias_of(self.corrections, tokens, example))
+        return Guidance(bias_of(self.corrections, tokens, example), None, self.where, self.heads)
 
-    def steer(self, model: Any, tokens: Any, example: str | int | None = None) -> Steer | Unsteered:
+    def steer(self, model: Any, tokens: Any, example: str | int | None = None) -> Any:
         """Guide a model within a ``with`` by what is about an input."""
         self._check(model)
-        return self.guide(tokens, example).steer(model, self.where, self.heads)
+        return self.guide(tokens, example).steer(model)
 
     def prior(
         self, model: Any, tokens: Any, examples: Sequence[str | int | None] | None = None, *,
@@ -193,7 +216,8 @@ class AttentionFeedback:
         """Train a model's attention within a ``with``, see :func:`attention_prior`.
 
         What should be looked at is a region; without such, all but what should not. A painted map
-        is a target.
+        is a target, a preferred answer a region among itself and its rivals, or where there are
+        other corrections of the input, among all keys.
 
         Parameters
         ----------
@@ -209,19 +233,18 @@ class AttentionFeedback:
         aims = Aims.of(self.corrections, tokens, examples)
         if not (aims.target.any() or aims.inside.any()):
             return Unsteered()
+        among = aims.among if aims.among.any() else None
         return attention_prior(
-            model, aims.target, inside=aims.inside, weight=weight, where=self.where,
-            heads=self.heads,
+            model, aims.target, inside=aims.inside, among=among, weight=weight,
+            where=self.where, heads=self.heads,
         )  # fmt: skip
 
     def widget(self, seen: AttentionMap) -> Any:
-        """A panel for notebooks: click the tokens of a map to mark them, then *Add*.
+        """A panel for notebooks: click the tokens of a map to mark them, then *Add* or *Prefer*.
 
         Needs ipywidgets. The keys are those of the map's last layer.
         """
         return feedback_widget(self, seen)
-
-    # --- reading and writing
 
     def table(self) -> list[dict[str, Any]]:
         """A row for each correction: id, kind, marks, example, strength, note."""
@@ -229,11 +252,7 @@ class AttentionFeedback:
 
     def to_pandas(self) -> Any:
         """`table` as a DataFrame."""
-        try:
-            import pandas
-        except ImportError:
-            raise ImportError("to_pandas needs the package pandas: pip install pandas") from None
-        return pandas.DataFrame(self.table())
+        return frame(self.table())
 
     def save(self, path: AnyPath) -> None:
         """One safetensors file, with the corrections as JSON in its text."""
@@ -245,12 +264,11 @@ class AttentionFeedback:
     def load(cls, path: AnyPath, model: Any, tokenizer: Any = None) -> AttentionFeedback:
         """The feedback in a file, which must be for this model and this tokenizer."""
         saved, found = read_feedback(path), cls(model, tokenizer)
-        for name, text in (("model", "model"), ("vocabulary", "tokenizer")):
-            if getattr(saved, name) != getattr(found, name):
-                raise ValueError(
-                    f"{text} must be the one that the feedback is for: "
-                    f"{os.fspath(path)!r} is for another"
-                )
+        if differs := differing(saved, found):
+            raise ValueError(
+                f"{differs} must be the one that the feedback is for: "
+                f"{os.fspath(path)!r} is for another"
+            )
         found.trust(model, saved.where, saved.heads)
         found.corrections = tuple(saved.corrections)
         return found
@@ -262,17 +280,10 @@ class AttentionFeedback:
         return iter(self.corrections)
 
     def __str__(self) -> str:
-        count = len(self.corrections)
-        lines = [f"{count} correction{'s' * (count != 1)}"]
-        for row in self.table():
-            line = f"{row['kind']}  {row['marks']}  {row['example']}  strength {row['strength']:g}"
-            lines.append(printable(f"{line}  {row['note']}".rstrip()))
-        return "\n".join(lines)
+        return listed(self.corrections)
 
     def __repr__(self) -> str:
         return f"AttentionFeedback({len(self.corrections)} corrections)"
-
-    # ---
 
     def _add(self, correction: Correction) -> Correction:
         self.corrections = (*self.corrections, correction)

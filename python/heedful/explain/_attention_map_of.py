@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ from heedful.explain._attention_map import AttentionMap
 from heedful.explain._layer_choice import Heads, Patterns, as_layer, chosen_heads, chosen_layers
 from heedful.explain._recorded_map import block, recorded_map
 from heedful.explain._torch_inputs import TorchInputs
+from heedful.explain._torch_modules import is_torch
 from heedful.explain._torch_watch import TorchWatch
 from heedful.explain._watch import rows_of
 from heedful.layers import DecoderLayer, Layer
@@ -97,7 +97,7 @@ def attention_map(
     ('encoder.layers.1.self_attn', (2, 3, 3), ('to', 'be', 'or'))
     """
     item, mean = count("item", item), flag("average_heads", average_heads)
-    if _is_torch(model):
+    if is_torch(model):
         given = TorchInputs.of(model, inputs, tokenizer, item)
         seen = TorchWatch(model, layers, heads, rows_of(rows), mean, given.item)
         with seen.recording():
@@ -132,8 +132,3 @@ def target_blocks(model: Layer, calls: list[WatchedCall]) -> set[str]:
     """The blocks whose queries are of the second sequence: those that attend to another one."""
     decoders = {name for name, layer in model.named_layers() if isinstance(layer, DecoderLayer)}
     return decoders | {block(call.name) for call in calls if not call.is_self}
-
-
-def _is_torch(model: Any) -> bool:
-    torch = sys.modules.get("torch")  # without it there is no such model
-    return torch is not None and isinstance(model, torch.nn.Module)

@@ -29,6 +29,7 @@ def attention_prior(
     target: ArrayLike | None = None,
     *,
     inside: ArrayLike | None = None,
+    among: ArrayLike | None = None,
     weight: float = 1.0,
     where: Patterns = "*",
     heads: Heads = None,
@@ -45,6 +46,7 @@ def attention_prior(
 
             Σ_j t_j (log t_j − log p_j)             for target t and weights p
             −log Σ_(j inside) p_j                   for a region
+            −log Σ_(j inside) p_j / Σ_(j among) p_j for one that is preferred to the rest of those
 
     Parameters
     ----------
@@ -58,6 +60,9 @@ def attention_prior(
         True at the keys that attention should be on, axes as of `target`; how it is spread among
         them is left to the model. A row without any has no region. Of a row with both, the target
         holds.
+    among : array_like of bool, optional
+        True at the keys that compete with those inside, which are among them, axes as of `target`:
+        the weight of other keys is left as it is. None, and rows without any: all keys.
     weight : float, default 1
 
     Returns
@@ -69,18 +74,19 @@ def attention_prior(
     Raises
     ------
     ValueError
-        Neither target nor region, negative or not finite numbers, layers and heads that do not
-        exist. At a call: shapes that do not match a layer's scores, layers with another normalizer
-        than softmax, top_k, a sink or an adaptive span.
+        Neither target nor region, `among` without a region, negative or not finite numbers, layers
+        and heads that do not exist. At a call: shapes that do not match a layer's scores, layers
+        with another normalizer than softmax, top_k, a sink or an adaptive span.
     TypeError
         A region that is not boolean.
 
     Notes
     -----
     A region is the target p inside it, divided by its sum, of which the gradient of the scores is
-    that of −log Σ p: p − t. Gradients are those of :func:`heedful.attention_penalty`, computed in
-    the backward pass of the layer, and exact; the loss that ``fit`` prints is without the
-    divergence.
+    that of −log Σ p: p − t; those `among` have one too, and its divergence is subtracted: the loss
+    of Bradley and Terry for one preferred to another. Gradients are those of
+    :func:`heedful.attention_penalty`, computed in the backward pass of the layer, and exact; the
+    loss that ``fit`` prints is without the divergence.
 
     Supervised attention: Liu et al. 2016, https://arxiv.org/abs/1609.04186; with explanations
     given by people: Ross et al. 2017, https://arxiv.org/abs/1703.03717.
@@ -101,9 +107,11 @@ def attention_prior(
     found = chosen_layers(model, "where", where, without=_OTHERS)
     if target is None and inside is None:
         raise ValueError("target or inside must be given: got neither")
+    if among is not None and inside is None:
+        raise ValueError("inside must be given with among: got None")
     return AttentionPrior(
-        found, chosen_heads(found, heads), _target(target), _inside(inside),
-        not_negative("weight", weight),
+        found, chosen_heads(found, heads), _target(target), _keys("inside", inside),
+        _keys("among", among), not_negative("weight", weight),
     )  # fmt: skip
 
 
@@ -118,10 +126,11 @@ class AttentionPrior(Tap):
 
     def __init__(
         self, layers: Mapping[str, Any], heads: Mapping[str, tuple[int, ...]] | None,
-        target: Array | None, inside: Array | None, weight: float,
+        target: Array | None, inside: Array | None, among: Array | None, weight: float,
     ) -> None:  # fmt: skip
         super().__init__(layers)
-        self.heads, self.target, self.inside, self.weight = heads, target, inside, weight
+        self.heads, self.weight = heads, weight
+        self.target, self.inside, self.among = target, inside, among
         self.divergence: dict[str, float] = {}
 
     def see(self, call: Any) -> None:
@@ -138,37 +147,61 @@ class AttentionPrior(Tap):
                     )
 
     def query_key_gradients(self, call: Any) -> tuple[Array, Array] | None:
-        target, inside = self._placed(call)
+        target, inside, among = self._placed(call)
 
-        def rows(part: slice) -> Array:
+        def wanted(part: slice) -> Array:
             goal = None if target is None else _part(target, part)
             if inside is None:
                 assert goal is not None
                 return goal
-            weights = call.weights(rows=np.arange(part.start, part.stop))
-            within = _within(weights, _part(inside, part))
+            within = _within(_weights(call, part), _part(inside, part))
             if goal is None:
                 return within
             return np.where(goal.any(-1, keepdims=True), goal, within)
 
+        def competing(part: slice) -> Array:
+            assert inside is not None
+            assert among is not None
+            regions = _part(inside, part).any(-1, keepdims=True)
+            if target is not None:
+                regions = regions & ~_part(target, part).any(-1, keepdims=True)
+            return _within(_weights(call, part), _part(among, part) & regions)
+
+        value, dquery, dkey = self._toward(call, wanted, self.weight)
+        if among is not None:
+            among_value, among_dquery, among_dkey = self._toward(call, competing, -self.weight)
+            value, dquery, dkey = value - among_value, dquery + among_dquery, dkey + among_dkey
+        self.divergence[self.name_of(call.layer)] = value
+        return dquery, dkey
+
+    def _toward(self, call: Any, rows: Any, weight: float) -> tuple[float, Array, Array]:
+        """The divergence from a target, by a function of rows, and `weight` times its gradients."""
         options = {name: call.options[name] for name in _TAKEN if name in call.options}
         value, pullback = attention_penalty(
             call.query, call.key, "target", target=rows, layout="blhd", **options
         )
-        self.divergence[self.name_of(call.layer)] = value
-        dquery, dkey = pullback(self.weight)[:2]
-        return dquery, dkey
+        dquery, dkey = pullback(weight)[:2]
+        return value, dquery, dkey
 
-    def _placed(self, call: Any) -> tuple[Array | None, Array | None]:
+    def _placed(self, call: Any) -> tuple[Array | None, Array | None, Array | None]:
         name = self.name_of(call.layer)
         placement = Placement.of(call, name, None if self.heads is None else self.heads[name])
-        target = inside = None
+        target = inside = among = None
         if self.target is not None:
             kind = call.query.dtype.type
             target = placement.placed("target", self.target.astype(kind), kind(0))
         if self.inside is not None:
             inside = placement.placed("inside", self.inside, False)
-        return target, inside
+        if self.among is not None:
+            among = placement.placed("among", self.among, False)
+            assert inside is not None
+            inside = inside & (among | ~among.any(-1, keepdims=True))
+        return target, inside, among
+
+
+def _weights(call: Any, part: slice) -> Array:
+    weights: Array = call.weights(rows=np.arange(part.start, part.stop))
+    return weights
 
 
 def _part(array: Array, rows: slice) -> Array:
@@ -197,10 +230,10 @@ def _target(given: Any) -> Array | None:
     return found
 
 
-def _inside(given: Any) -> Array | None:
+def _keys(name: str, given: Any) -> Array | None:
     if given is None:
         return None
-    inside = as_array("inside", given)
-    if inside.dtype != np.bool_:
-        raise TypeError(f"inside must be boolean, True at keys to look at: got {named(inside)}")
-    return pair_axes("inside", inside)
+    keys = as_array(name, given)
+    if keys.dtype != np.bool_:
+        raise TypeError(f"{name} must be boolean, True at keys to look at: got {named(keys)}")
+    return pair_axes(name, keys)

@@ -8,14 +8,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from heedful.base._types import Array
-from heedful.explain._correction import AVOID, LOOK, PAINTED, Correction
+from heedful.explain._correction import AVOID, LOOK, PAINTED, PREFERRED, Correction
 from heedful.explain._marks import Positions
 
 
 def bias_of(corrections: Iterable[Correction], tokens: Any, example: Any) -> Array | None:
     """(Lk,), None where nothing is said; added up in an order of what was said, not of when."""
     total: Array | None = None
-    for correction, marked in _about(corrections, Positions("tokens", tokens), example):
+    positions = Positions("tokens", tokens)
+    for correction, marked in _about(corrections, positions, example):
+        if correction.kind == PREFERRED:  # the odds between both change by e^strength
+            marked = (marked - correction.rivals(positions)) / 2
         sign = -1.0 if correction.kind == AVOID else 1.0
         part = sign * correction.strength * marked
         total = part if total is None else total + part
@@ -23,10 +26,11 @@ def bias_of(corrections: Iterable[Correction], tokens: Any, example: Any) -> Arr
 
 
 class Aims(NamedTuple):
-    """target and inside (B, 1, 1, Lk), as of `attention_prior`."""
+    """target, inside and among (B, 1, 1, Lk), as of `attention_prior`."""
 
     target: Array
     inside: Array
+    among: Array
 
     @classmethod
     def of(
@@ -43,27 +47,33 @@ class Aims(NamedTuple):
         places = [Positions("tokens", text) for text in texts]
         keys = max(one.count for one in places)
         target = np.zeros((len(places), 1, 1, keys))
-        inside = np.zeros((len(places), 1, 1, keys), np.bool_)
+        inside, among = np.zeros((2, len(places), 1, 1, keys), np.bool_)
         for row, (one, name) in enumerate(zip(places, names, strict=True)):
-            avoided = np.zeros(one.count, np.bool_)
+            avoided, rivals = np.zeros((2, one.count), np.bool_)
             here, wanted = target[row, 0, 0, : one.count], inside[row, 0, 0, : one.count]
+            only_preferred = True
             for correction, marked in _about(corrections, one, name):
+                only_preferred = only_preferred and correction.kind == PREFERRED
                 if correction.kind == PAINTED:
                     here += marked
-                elif correction.kind == LOOK:
+                elif correction.kind in (LOOK, PREFERRED):
                     wanted |= marked > 0
+                    rivals |= correction.rivals(one) > 0
                 else:
                     avoided |= marked > 0
             if avoided.any() and not wanted.any():
                 wanted[...] = True
             wanted &= ~avoided
-        return cls(target, inside)
+            if only_preferred:  # with others, all keys compete
+                among[row, 0, 0, : one.count] = wanted | rivals
+        return cls(target, inside, among)
 
 
 def _about(
     corrections: Iterable[Correction], positions: Positions, example: Any
 ) -> Iterator[tuple[Correction, Array]]:
-    for correction in sorted(corrections, key=lambda one: one.place):
+    about = (one for one in corrections if one.example is None or one.example == example)
+    for correction in sorted(about, key=lambda one: one.place):  # of many, those of few inputs
         marked = correction.marked(positions, example)
         if marked is not None:
             yield correction, marked

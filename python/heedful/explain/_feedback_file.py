@@ -12,7 +12,7 @@ import numpy as np
 from heedful._printable import printable
 from heedful._whole_file import AnyPath
 from heedful.base._types import Array
-from heedful.explain._correction import KINDS, PAINTED, Correction
+from heedful.explain._correction import KINDS, PAINTED, PREFERRED, Correction, Pattern, Rivals
 from heedful.training.files._safetensors import read_tensors, write_tensors
 
 _KEY = "attention_feedback"
@@ -64,12 +64,11 @@ def _correction(row: dict[str, Any], tensors: dict[str, Array]) -> Correction:
     strength = float(_of(float, row["strength"]))
     if kind not in KINDS or length < 1 or not (math.isfinite(strength) and strength >= 0):
         raise ValueError(f"a correction of {kind!r}, {length} positions, strength {strength}")
-    patterns = tuple((_of(str, one), _of(int, flags)) for one, flags in row["patterns"])
-    for pattern, flags in patterns:
-        re.compile(pattern, flags)
-    positions = tuple(_of(int, place) for place in row["positions"])
-    if any(not 0 <= place < length for place in positions):
-        raise ValueError(f"positions outside {length}")
+    marks = _marks(row["words"], row["patterns"], row["positions"], length)
+    over = None
+    if kind == PREFERRED:
+        words, rivals, places = row["over"]
+        over = Rivals(*_marks(words, rivals, places, length))
     tokens = row["tokens"]
     if tokens is not None:
         tokens = tuple(_of(str, token) for token in tokens)
@@ -85,9 +84,21 @@ def _correction(row: dict[str, Any], tensors: dict[str, Array]) -> Correction:
         if not fits or not (np.isfinite(target).all() and (target >= 0).all() and target.any()):
             raise ValueError(f"a painted map of shape {target.shape} and type {target.dtype}")
     return Correction(
-        _of(str, row["id"]), kind, tuple(_of(str, word) for word in row["words"]), patterns,
-        positions, length, tokens, example, strength, target, _of(str, row["note"]),
+        _of(str, row["id"]), kind, *marks, length, tokens, example, strength, target,
+        _of(str, row["note"]), over,
     )  # fmt: skip
+
+
+def _marks(
+    words: Any, patterns: Any, positions: Any, length: int
+) -> tuple[tuple[str, ...], tuple[Pattern, ...], tuple[int, ...]]:
+    compiled = tuple((_of(str, one), _of(int, flags)) for one, flags in patterns)
+    for pattern, flags in compiled:
+        re.compile(pattern, flags)
+    places = tuple(_of(int, place) for place in positions)
+    if any(not 0 <= place < length for place in places):
+        raise ValueError(f"positions outside {length}")
+    return tuple(_of(str, word) for word in words), compiled, places
 
 
 def _heads(given: Any) -> dict[str, list[int]] | None:

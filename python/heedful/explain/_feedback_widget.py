@@ -14,7 +14,7 @@ _SIGNS = ("", "+ ", "− ")
 
 
 def feedback_widget(feedback: Any, seen: Any) -> Any:
-    """A button for each key of the map's last layer, and one that adds what was marked."""
+    """A button for each key of the map's last layer, and those that add what was marked."""
     try:
         import ipywidgets
     except ImportError:
@@ -48,19 +48,32 @@ def feedback_widget(feedback: Any, seen: Any) -> Any:
 
     strength = ipywidgets.FloatSlider(value=2.0, min=0.0, max=8.0, step=0.5, description="strength")
     note = ipywidgets.Text(description="note")
-    add, undo = (ipywidgets.Button(description=text) for text in ("Add", "Undo"))
+    add, prefer, undo = (
+        ipywidgets.Button(description=text, tooltip=hint)
+        for text, hint in (
+            ("Add", "+ look here, − not there"), ("Prefer", "+ over −"), ("Undo", "the latest"),
+        )
+    )  # fmt: skip
     said = ipywidgets.HTML()
 
     def tell() -> None:
         count = len(feedback)
         said.value = f"{count} correction{'s' * (count != 1)}"
 
-    def on_add(_: Any) -> None:
+    def on_say(preferring: bool) -> None:
         options = {"strength": strength.value, "note": note.value}
-        for state, say in ((1, feedback.look_here), (2, feedback.not_there)):
-            marked = [place for place, one in enumerate(states) if one == state]
-            if marked:
-                say(marked, tokens, **options)
+        here, there = (
+            [place for place, one in enumerate(states) if one == state] for state in (1, 2)
+        )
+        if preferring and not (here and there):
+            said.value = "Prefer needs a token with + and one with −"
+            return
+        if preferring:
+            feedback.prefer(here, there, tokens, **options)
+        else:
+            for marked, say in ((here, feedback.look_here), (there, feedback.not_there)):
+                if marked:
+                    say(marked, tokens, **options)
         for place in range(len(tokens)):
             states[place] = 0
             show(place)
@@ -71,9 +84,10 @@ def feedback_widget(feedback: Any, seen: Any) -> Any:
             feedback.undo()
         tell()
 
-    add.on_click(on_add)
+    add.on_click(lambda _: on_say(preferring=False))
+    prefer.on_click(lambda _: on_say(preferring=True))
     undo.on_click(on_undo)
     tell()
     text = ipywidgets.Box(buttons, layout=ipywidgets.Layout(flex_flow="row wrap"))
     hint = ipywidgets.HTML("Click a token: + look here, − not there; its tooltip: what it receives")
-    return ipywidgets.VBox([hint, text, ipywidgets.HBox([strength, note, add, undo]), said])
+    return ipywidgets.VBox([hint, text, ipywidgets.HBox([strength, note, add, prefer, undo]), said])

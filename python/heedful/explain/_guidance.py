@@ -11,13 +11,14 @@ from heedful._checks import finite, named
 from heedful.base._types import Array
 from heedful.explain._layer_choice import Heads, Patterns
 from heedful.explain._steer import Steer, steer
+from heedful.explain._torch_steer import TorchSteer
 
 
 class Guidance:
     """A bias and a mask over keys, made by :func:`guide`.
 
     Guidances of the same text add up: ``a + b`` sums biases, and both masks hold. ``2 * a`` has
-    twice the strengths.
+    twice the strengths, and ``a.at(where, heads)`` is for these layers and heads alone.
 
     Attributes
     ----------
@@ -25,13 +26,37 @@ class Guidance:
         (Lk,), the same for all queries, or (Lq, Lk); of several texts (B, 1, Lq or 1, Lk).
     mask : numpy.ndarray of bool, or None
         With strict guidance; False where a weight is 0. Axes as of `bias`.
+    where : str or sequence of str, or None
+        The layers that it is for, see `at`; None is all.
+    heads : int, sequence of int or mapping, or None
     """
 
-    def __init__(self, bias: Array | None = None, mask: Array | None = None) -> None:
+    def __init__(
+        self, bias: Array | None = None, mask: Array | None = None,
+        where: Patterns | None = None, heads: Heads = None,
+    ) -> None:  # fmt: skip
         self.bias, self.mask = bias, mask
+        self.where, self.heads = where, heads
 
-    def steer(self, model: Any, where: Patterns = "*", heads: Heads = None) -> Steer | Unsteered:
+    def at(self, where: Patterns = "*", heads: Heads = None) -> Guidance:
+        """The same guidance for some layers and heads, as `where` and `heads` of :func:`steer`.
+
+        Examples
+        --------
+        >>> from heedful.explain import guide
+        >>> from heedful.layers import LanguageModel
+        >>> model = LanguageModel(50, d_model=16, num_heads=2, num_layers=2, rng=0)
+        >>> guidance = guide(["so", "it", "goes"], attract="it", strength=2)
+        >>> text = model.generate([[4, 8, 15]], guidance=guidance.at("encoder.layers.1", heads=0))
+        """
+        return Guidance(self.bias, self.mask, where, heads)
+
+    def steer(
+        self, model: Any, where: Patterns | None = None, heads: Heads = None
+    ) -> Steer | TorchSteer | Unsteered:
         """Guide a model's attention within a ``with``, see :func:`steer`.
+
+        Without `where` in the layers and heads of `at`.
 
         Examples
         --------
@@ -47,6 +72,9 @@ class Guidance:
         """
         if self.bias is None and self.mask is None:
             return Unsteered()
+        if where is None:
+            where = "*" if self.where is None else self.where
+            heads = self.heads if heads is None else heads
         return steer(model, bias=self.bias, mask=self.mask, where=where, heads=heads)
 
     @classmethod
@@ -60,7 +88,7 @@ class Guidance:
                 raise TypeError(f"each must be a Guidance: got {named(one)}")
         biases = [one.bias for one in each]
         masks = [one.mask for one in each]
-        return cls(_stacked(biases, 0.0), _stacked(masks, True))
+        return cls(_stacked(biases, 0.0), _stacked(masks, True), *_place(each))
 
     def __add__(self, other: Any) -> Guidance:
         if not isinstance(other, Guidance):
@@ -70,11 +98,12 @@ class Guidance:
             bias = other.bias if bias is None else _both(np.add, bias, other.bias)
         if other.mask is not None:
             mask = other.mask if mask is None else _both(np.logical_and, mask, other.mask)
-        return Guidance(bias, mask)
+        return Guidance(bias, mask, *_place((self, other)))
 
     def __mul__(self, factor: Any) -> Guidance:
         factor = finite("factor", factor)
-        return Guidance(None if self.bias is None else factor * self.bias, self.mask)
+        bias = None if self.bias is None else factor * self.bias
+        return Guidance(bias, self.mask, self.where, self.heads)
 
     __rmul__ = __mul__
 
@@ -85,6 +114,8 @@ class Guidance:
             shown.append(f"bias {self.bias.shape}, {guided} not 0")
         if self.mask is not None:
             shown.append(f"mask {self.mask.shape}, {np.count_nonzero(~self.mask)} hidden")
+        if self.where is not None:
+            shown.append(f"at {self.where!r}" + ("" if self.heads is None else f" {self.heads}"))
         return f"Guidance({'; '.join(shown)})"
 
 
@@ -96,6 +127,14 @@ class Unsteered:
 
     def __exit__(self, *_: Any) -> None:
         return None
+
+
+def _place(each: Sequence[Guidance]) -> tuple[Patterns | None, Heads]:
+    """The layers and heads of those that name any."""
+    named_places = [(one.where, one.heads) for one in each if one.where is not None]
+    if any(place != named_places[0] for place in named_places):
+        raise ValueError("guidance must be for the same layers and heads to be joined, see at()")
+    return named_places[0] if named_places else (None, None)
 
 
 def _both(combine: Any, one: Array, other: Array) -> Array:

@@ -75,7 +75,7 @@ def _parts(given: Any) -> tuple[Guidance, ...]:
     for part in parts:
         if not isinstance(part, Guidance):
             raise TypeError(f"guidance must hold what guide() returns: got {named(part)}")
-    return parts
+    return tuple(Guidance(part.bias, part.mask) for part in parts)  # at the layers of the search
 
 
 def _call_of(model: Any) -> Callable[[Any, Any], Any]:

@@ -15,7 +15,8 @@ class Placement(NamedTuple):
 
     shape : of the scores, (…, H, Lq, Lk)
     heads : those that the arrays are of; None for all
-    first : the position in its text of the first query, () or (B,); None: axes must match
+    first : the position in its text of the first query, () or (B,); None: not known
+    first_key : that of the first key; None: axes must match
     items : the items of the arrays that the rows of the batch continue; None: their own
     layer : its name
     """
@@ -23,14 +24,17 @@ class Placement(NamedTuple):
     shape: tuple[int, ...]
     heads: tuple[int, ...] | None
     first: Array | None
-    cached: bool
+    first_key: Array | None
     items: Array | None
     layer: str
 
     @classmethod
     def of(cls, call: Any, layer: str, heads: tuple[int, ...] | None) -> Placement:
-        first = None if call.first is None else np.asarray(call.first, np.int64)
-        return cls(call.shape, heads, first, call.cache is not None, call.items, layer)
+        first, first_key = (
+            None if position is None else np.asarray(position, np.int64)
+            for position in (call.first, call.first_key)
+        )
+        return cls(call.shape, heads, first, first_key, call.items, layer)
 
     def placed(self, name: str, array: Array, nothing: Any) -> Array:
         """The array for the scores of the call; `nothing` where it says nothing."""
@@ -40,9 +44,9 @@ class Placement(NamedTuple):
             if self.items.max(initial=-1) >= len(found):
                 raise self._misfit(name, array)
             found = found[self.items]
-        if self.cached:
+        if self.first_key is not None:
             found = self._queries(name, found, length, nothing)
-            found = _cut(found, keys, nothing)
+            found = _columns(found, self.first_key, keys, nothing)
         if self.heads is not None:
             if found.shape[1] not in (1, len(self.heads)):
                 raise self._misfit(name, array)
@@ -94,14 +98,14 @@ class Placement(NamedTuple):
         )
 
 
-def _cut(array: Array, keys: int, nothing: Any) -> Array:
-    """The first `keys` of the last axis, with `nothing` where it has fewer."""
+def _columns(array: Array, first: Array, keys: int, nothing: Any) -> Array:
+    """Those from position `first`, () or (B,), of the last axis; `nothing` outside it."""
     if array.shape[-1] == 1:
         return array
-    missing = max(0, keys - array.shape[-1])
-    found = array[..., :keys]
-    if missing:
-        found = np.concatenate(
-            [found, np.full((*found.shape[:-1], missing), nothing, found.dtype)], -1
-        )
-    return found
+    positions = np.atleast_1d(first)[:, None] + np.arange(keys)  # (B or 1, keys)
+    inside = (positions >= 0) & (positions < array.shape[-1])
+    index, inside = (each[:, None, None] for each in (np.where(inside, positions, 0), inside))
+    if len(index) == 1:
+        return np.where(inside, array[..., index.ravel()], nothing)
+    array = np.broadcast_to(array, (len(index), *array.shape[1:]))
+    return np.where(inside, np.take_along_axis(array, index, -1), nothing)

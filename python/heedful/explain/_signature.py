@@ -41,6 +41,13 @@ def vocabulary_signature(model: Any, tokenizer: Any) -> str:
     )
 
 
+def differing(one: Any, other: Any) -> str | None:
+    """Whether two have signatures of different models or tokenizers, and of which."""
+    if one.model != other.model:
+        return "model"
+    return None if one.vocabulary == other.vocabulary else "tokenizer"
+
+
 def _digest(lines: Iterable[str]) -> str:
     found = hashlib.sha256()
     for line in lines:

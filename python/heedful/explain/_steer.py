@@ -14,6 +14,8 @@ from heedful.base._types import Array
 from heedful.explain._layer_choice import Heads, Patterns, chosen_heads, chosen_layers
 from heedful.explain._pair_axes import pair_axes
 from heedful.explain._placement import Placement
+from heedful.explain._torch_modules import is_torch
+from heedful.explain._torch_steer import TorchSteer
 from heedful.functional._dtypes import finite_cast
 
 
@@ -24,7 +26,7 @@ def steer(
     mask: ArrayLike | None = None,
     where: Patterns = "*",
     heads: Heads = None,
-) -> Steer:
+) -> Steer | TorchSteer:
     """Change where the attention of a model goes while it computes.
 
     ::
@@ -41,7 +43,9 @@ def steer(
     ----------
     model, where, heads
         As `model`, `layers` and `heads` of :func:`watch`, except that ``LinearAttention`` has no
-        scores to be changed. Other heads and layers are left as they are.
+        scores to be changed. Other heads and layers are left as they are. Or a module of PyTorch
+        with ``nn.MultiheadAttention`` or a model of transformers (5 or newer), in inference,
+        training and generation; heads are then the same of every layer.
     bias : array_like of floats, optional
         Added to the scores, after scale and softcap: (Lk,), the same for all queries; (Lq, Lk);
         or with the axes of all scores, (B, H, Lq, Lk), each of which may be 1. H is the number of
@@ -74,6 +78,10 @@ def steer(
 
     Nested ones add up: biases are summed, and every mask holds. Each belongs to the thread that
     entered it. The closures of `forward` remember it: the backward pass may follow the ``with``.
+    A module of PyTorch computes with its "eager" attention within the ``with``, whichever it has
+    else. In ``generate`` of transformers positions are those of the padded texts, and what is given
+    for each prompt holds for all its beams.
+
     Guiding selected heads in this way: Zhang et al. 2024, PASTA, https://arxiv.org/abs/2311.02262.
 
     Examples
@@ -91,9 +99,12 @@ def steer(
     >>> (odds[1] / odds[0]).round(3)
     array([1., 5., 1., 1.], dtype=float32)
     """
-    found = chosen_layers(model, "where", where, without=("linear",))
+    of_torch = is_torch(model)
+    found = {} if of_torch else chosen_layers(model, "where", where, without=("linear",))
     if bias is None and mask is None:
         raise ValueError("bias or mask must be given: got neither")
+    if of_torch:
+        return TorchSteer(model, _bias(bias), _mask(mask), where, heads)
     return Steer(found, chosen_heads(found, heads), _bias(bias), _mask(mask))
 
 
@@ -131,8 +142,7 @@ class Steer(Tap):
         placement, _ = self._placements.pop(id(call), (None, None))
         if placement is None or self.bias is None:
             return
-        if dbias is None:
-            raise ValueError("grad must not be needed with adaptive_span: it has none of a bias")
+        assert dbias is not None  # of a bias that the call was given
         grad = placement.gradient(dbias, self.bias.shape)
         self.grad = grad if self.grad is None else self.grad + grad
 

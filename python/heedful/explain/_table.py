@@ -1,4 +1,4 @@
-"""Attention weights as a pandas table."""
+"""pandas tables: attention weights, and rows."""
 
 from __future__ import annotations
 
@@ -17,11 +17,7 @@ _TEXTS = ("layer", "query_token", "key_token")
 
 def table(layers: Sequence[LayerWeights]) -> Any:
     """A pandas.DataFrame with a row for each weight; names and tokens are categories."""
-    try:
-        import pandas
-    except ImportError:
-        raise ImportError("to_pandas needs the package pandas: pip install pandas") from None
-
+    pandas = _pandas()
     codes: dict[str, dict[str, int]] = {name: {} for name in _TEXTS}
 
     def coded(name: str, texts: Sequence[str]) -> Array:
@@ -52,3 +48,16 @@ def table(layers: Sequence[LayerWeights]) -> Any:
         columns[name] = pandas.Categorical.from_codes(columns[name], list(codes[name]))
     columns["head"] = pandas.arrays.IntegerArray(columns["head"], columns["head"] == _NO_HEAD)
     return pandas.DataFrame(columns)
+
+
+def frame(rows: Sequence[dict[str, Any]]) -> Any:
+    """A pandas.DataFrame of rows by column."""
+    return _pandas().DataFrame(rows)
+
+
+def _pandas() -> Any:
+    try:
+        import pandas
+    except ImportError:
+        raise ImportError("to_pandas needs the package pandas: pip install pandas") from None
+    return pandas

@@ -6,7 +6,6 @@ return their weights with the eager implementation.
 
 from __future__ import annotations
 
-import re
 import threading
 import weakref
 from collections.abc import Iterator
@@ -19,11 +18,7 @@ from heedful._checks import integers, named
 from heedful.base._types import Array
 from heedful.explain._layer_choice import checked_patterns, matches
 from heedful.explain._recorded_map import block
-
-_CROSS = re.compile(r"cross|encoder_?attn|EncDec|multihead_attn", re.IGNORECASE)
-# of nn.MultiheadAttention.forward
-_ARGUMENTS = ("query", "key", "value", "key_padding_mask", "need_weights", "attn_mask",
-              "average_attn_weights", "is_causal")  # fmt: skip
+from heedful.explain._torch_modules import ARGUMENTS, CROSS, with_eager_attention
 
 
 class TorchCall(NamedTuple):
@@ -127,7 +122,7 @@ class TorchWatch:
             kept = kept.mean(0, keepdim=True)
         names = () if self.average_heads else tuple(head % heads for head in chosen)
         self.calls.append(
-            TorchCall(name, kept.cpu().numpy(), names, rows, length, not _CROSS.search(name))
+            TorchCall(name, kept.cpu().numpy(), names, rows, length, not CROSS.search(name))
         )
 
     def _refuse(self) -> None:
@@ -160,7 +155,7 @@ class _WithWeights:
         self.wanted: list[tuple[bool, bool]] = []
 
     def before(self, module: Any, given: Any, options: dict[str, Any]) -> Any:
-        options = {**dict(zip(_ARGUMENTS, given, strict=False)), **options}
+        options = {**dict(zip(ARGUMENTS, given, strict=False)), **options}
         self.wanted.append(
             (options.get("need_weights", True), options.get("average_attn_weights", True))
         )
@@ -175,31 +170,16 @@ class _WithWeights:
 
 @contextmanager
 def _eager(model: Any) -> Iterator[None]:
-    """Within it the model computes without dropout, and attention where its weights exist."""
-    import torch
-
+    """Within it the model computes without dropout, and attention returns its weights."""
     modes = [(module, module.training) for module in model.modules()]
-    outermost: list[tuple[str, Any]] = []
-    for name, module in model.named_modules():
-        inside = any(not outer or name.startswith(f"{outer}.") for outer, _ in outermost)
-        if hasattr(module, "set_attn_implementation") and not inside:
-            outermost.append((name, module))
-    before = [
-        (one, one.config._attn_implementation, getattr(one.config, "output_attentions", False))
-        for _, one in outermost
-    ]
-    fast = torch.backends.mha.get_fastpath_enabled()
     try:
         model.eval()
-        torch.backends.mha.set_fastpath_enabled(False)
-        for module, *_ in before:
-            module.set_attn_implementation("eager")
-            module.config.output_attentions = True
-        yield
+        with with_eager_attention(model) as found, ExitStack() as stack:
+            for config in (module.config for module in found):
+                returned = getattr(config, "output_attentions", False)
+                config.output_attentions = True
+                stack.callback(setattr, config, "output_attentions", returned)
+            yield
     finally:
-        for module, implementation, returned in before:
-            module.config.output_attentions = returned
-            module.set_attn_implementation(implementation)
-        torch.backends.mha.set_fastpath_enabled(fast)
         for module, training in modes:
             module.training = training

@@ -17,6 +17,7 @@ from heedful.functional._linear_state import LinearState
 from heedful.functional._merge import merge_attention
 from heedful.functional._multi_head import multi_head_attention
 from heedful.functional._paged import attention_paged
+from heedful.functional._penalised_additive import penalised_additive_attention_vjp
 from heedful.functional._penalties import check_penalties
 from heedful.functional._penalty import attention_penalty, penalised_attention_vjp
 from heedful.functional._pool import attention_pool, attention_pool_vjp
@@ -54,6 +55,7 @@ __all__ = [
     "check_penalties",
     "merge_attention",
     "multi_head_attention",
+    "penalised_additive_attention_vjp",
     "penalised_attention_vjp",
     "rotary_embedding",
     "scaled_dot_product_attention",

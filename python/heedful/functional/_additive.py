@@ -142,7 +142,7 @@ def additive_attention(
         q_lengths, kv_lengths, None, "softmax", 1.0, None, alibi_slopes, sink, dropout_p,
         key_dropout_p, gumbel_temperature, rng, layout,
     )  # fmt: skip
-    result = forward(call, out, return_weights, *_compiled(check_weight(weight, call, out)))
+    result = forward(call, out, return_weights, *additive_forwards(check_weight(weight, call, out)))
     return returned(call, result, return_lse, return_weights)
 
 
@@ -213,8 +213,9 @@ def additive_attention_vjp(
         key_dropout_p, gumbel_temperature, rng, layout,
     )  # fmt: skip
     checked = check_weight(weight, call, out)
-    result = forward_for_gradients(call, out, return_weights, *_compiled(checked))
-    return returned(call, result, return_lse, return_weights), _pullback(call, checked, result)
+    result = forward_for_gradients(call, out, return_weights, *additive_forwards(checked))
+    pullback = additive_pullback(call, checked, result)
+    return returned(call, result, return_lse, return_weights), pullback
 
 
 def check_weight(given: ArrayLike, call: Call, out: Any) -> ScoreVector:
@@ -236,7 +237,7 @@ def check_weight(given: ArrayLike, call: Call, out: Any) -> ScoreVector:
     return ScoreVector(read, weight.shape, gradient_type(weight.dtype))
 
 
-def _compiled(weight: ScoreVector) -> tuple[Callable[..., None], Callable[..., None]]:
+def additive_forwards(weight: ScoreVector) -> tuple[Callable[..., None], Callable[..., None]]:
     """The compiled functions for the output and for the weights."""
     return (
         partial(native.additive_forward, weight.read),
@@ -244,7 +245,10 @@ def _compiled(weight: ScoreVector) -> tuple[Callable[..., None], Callable[..., N
     )
 
 
-def _pullback(call: Call, weight: ScoreVector, result: Forward) -> Callable[..., AdditiveGradients]:
+def additive_pullback(
+    call: Call, weight: ScoreVector, result: Forward,
+    compiled: Callable[..., bool] = native.additive_backward,
+) -> Callable[..., AdditiveGradients]:  # fmt: skip
     def run(
         call: Call, dout: Any, out: Array, lse: Array, dlse: Any, weights: Any, dweights: Any
     ) -> AdditiveGradients:
@@ -255,7 +259,7 @@ def _pullback(call: Call, weight: ScoreVector, result: Forward) -> Callable[...,
             nonlocal calls
             calls += 1
             dweight.fill(0)
-            return native.additive_backward(weight.read, dweight, *arguments)
+            return compiled(weight.read, dweight, *arguments)
 
         found = backward(call, dout, out, lse, dlse, weights, dweights, compute)
         with np.errstate(all="ignore"):

@@ -50,6 +50,7 @@ def backward(
     compute: Callable[..., bool] = native.attention_backward,
     rounds: bool = True,
     kept: Array | None = None,
+    bias_gradient: bool = True,
 ) -> Gradients:
     """dout, dlse and dweights as the caller sees them; lse and weights with all axes.
 
@@ -69,7 +70,7 @@ def backward(
     dquery = allocate("dquery", to_query.shape, dtype, 0)
     dkey = allocate("dkey", to_key.shape, dtype, 0)
     dvalue = allocate("dvalue", to_value.shape, dtype, 0)
-    dbias = None if call.bias is None else _allocate_dbias(call, call.bias)
+    dbias = _allocate_dbias(call, call.bias) if bias_gradient and call.bias is not None else None
     delta = allocate("delta", axes.rows, dtype, 0)
     growth, sums = 1.0, (delta, dquery, dkey, dvalue, dbias)
     if compute(

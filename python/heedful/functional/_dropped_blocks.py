@@ -15,6 +15,7 @@ from heedful._checks import real
 from heedful._core import native
 from heedful.functional._layout import Shape
 from heedful.functional._shapes import Axes
+from heedful.functional.block_structure import Bits, bytes_of, packed, unpacked
 
 if TYPE_CHECKING:
     from heedful.functional._call import Call
@@ -27,7 +28,7 @@ class Blocks(NamedTuple):
     """As the compiled functions read a block mask."""
 
     kinds: NDArray[np.int32]
-    patterns: NDArray[np.bool_]
+    patterns: Bits
     rows: int
     keys: int
     min_weight: float = 0.0
@@ -51,7 +52,7 @@ def droppable(
     if blocks is None:
         rows, keys = most
         kinds = np.full((1, -(-lengths[0] // rows), -(-lengths[1] // keys)), _FULL, np.int32)
-        blocks = Blocks(kinds, np.zeros((0, rows, keys), np.bool_), rows, keys)
+        blocks = Blocks(kinds, np.zeros((0, rows, bytes_of(keys)), np.uint8), rows, keys)
     else:
         blocks = _refined(blocks, most, lengths)
     shape = (*batch, axes.heads, *blocks.kinds.shape[-2:])
@@ -63,20 +64,23 @@ def _refined(blocks: Blocks, most: tuple[int, int], lengths: tuple[int, int]) ->
     """The same mask in blocks of at most `most` rows and keys."""
     rows, keys = _divisor(blocks.rows, most[0]), _divisor(blocks.keys, most[1])
     down, across = blocks.rows // rows, blocks.keys // keys
-    parts = blocks.patterns.reshape(-1, down, rows, across, keys).swapaxes(2, 3)
-    patterns = np.ascontiguousarray(parts.reshape(-1, rows, keys))
+    count = len(blocks.patterns)
+    patterns = np.empty((count, down, across, rows, bytes_of(keys)), np.uint8)
     # what the kind of a block becomes in each of its parts
-    table = np.empty((_PATTERN + len(blocks.patterns), down, across), np.int32)
+    table = np.empty((_PATTERN + count, down, across), np.int32)
     table[_EMPTY], table[_FULL] = _EMPTY, _FULL
-    numbers = _PATTERN + np.arange(len(patterns))
-    empty, full = ~patterns.any(axis=(1, 2)), patterns.all(axis=(1, 2))
-    numbers = np.where(empty, _EMPTY, np.where(full, _FULL, numbers))
-    table[_PATTERN:] = numbers.reshape(-1, down, across)
+    table[_PATTERN:] = _PATTERN + np.arange(count * down * across).reshape(-1, down, across)
+    for bits, parts, numbers in zip(blocks.patterns, patterns, table[_PATTERN:], strict=True):
+        visible = unpacked(bits, blocks.keys).reshape(down, rows, across, keys).swapaxes(1, 2)
+        parts[:] = packed(visible)
+        numbers[~visible.any(axis=(2, 3))] = _EMPTY
+        numbers[visible.all(axis=(2, 3))] = _FULL
     kinds = table[blocks.kinds].swapaxes(-2, -3)  # (…, query blocks, down, key blocks, across)
     *leading, query_blocks, _, key_blocks, _ = kinds.shape
     kinds = kinds.reshape(*leading, query_blocks * down, key_blocks * across)
     kinds = kinds[..., : -(-lengths[0] // rows), : -(-lengths[1] // keys)]
-    return Blocks(np.ascontiguousarray(kinds), patterns, rows, keys)
+    kinds = np.ascontiguousarray(kinds)
+    return Blocks(kinds, patterns.reshape(-1, rows, bytes_of(keys)), rows, keys)
 
 
 def _divisor(size: int, most: int) -> int:

@@ -194,6 +194,7 @@ def attention_backward(
     gumbel_temperature: float | None = None,
     rng: int | None = None,
     layout: LayoutName = "bhld",
+    bias_gradient: bool = True,
 ) -> Gradients:
     """Gradients of attention from the results of an earlier call.
 
@@ -224,12 +225,15 @@ def attention_backward(
     mask, …, layout
         As in the forward call. With dropout or noise, `rng` must be the integer that the forward
         call was given; :func:`attention_vjp` needs no such care.
+    bias_gradient : bool, default True
+        False where the bias is a constant: its gradient, an array as large as the bias, is neither
+        computed nor returned.
 
     Returns
     -------
     Gradients
         (query, key, value, bias, sink), each of the shape and the type of its input (float64 for
-        integers), None for a bias or sink that was not given.
+        integers), None for a bias or sink that was not given, and for a constant bias.
 
     Raises
     ------
@@ -267,6 +271,7 @@ def attention_backward(
         key_dropout_p, gumbel_temperature, rng, layout,
     )  # fmt: skip
     check_same_seed(call.is_random, rng)
+    bias_gradient = flag("bias_gradient", bias_gradient)
     axes = call.plan.axes
     out = as_array("out", out)
     rounded = out.dtype == call.plan.dtype  # otherwise in the precision it was given in
@@ -274,4 +279,4 @@ def attention_backward(
     lse = cast_like("lse", lse, axes.rows[axes.layout.missing :], call.plan.computing)
     if call.block_mask is not None and call.block_mask.min_weight > 0:
         forward_alone(call, None)  # it drops the blocks that the forward call dropped
-    return backward(call, dout, out, lse.reshape(axes.rows), dlse)
+    return backward(call, dout, out, lse.reshape(axes.rows), dlse, bias_gradient=bias_gradient)

@@ -9,7 +9,7 @@ number of rows that attend to something (see cpp/attention/penalty/coefficients.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -41,7 +41,9 @@ def check_kind(name: str, kind: Any, kinds: tuple[str, ...] = (*KINDS, "target")
     return one_of(name, kind, kinds)
 
 
-def check_penalties(penalties: Any, num_heads: int) -> dict[str, float | Array]:
+def check_penalties(
+    penalties: Any, num_heads: int, kinds: tuple[str, ...] = KINDS
+) -> dict[str, float | Array]:
     """The weights of penalties, as :func:`penalised_attention_vjp` takes them, checked.
 
     Parameters
@@ -49,6 +51,8 @@ def check_penalties(penalties: Any, num_heads: int) -> dict[str, float | Array]:
     penalties : mapping of str to float or array_like, (H,)
     num_heads : int
         H.
+    kinds : tuple of str
+        Those that are known, with "target" where there is one.
 
     Returns
     -------
@@ -58,7 +62,8 @@ def check_penalties(penalties: Any, num_heads: int) -> dict[str, float | Array]:
     Raises
     ------
     ValueError
-        An unknown kind, "l1" and "target"; a weight of another shape, negative or not finite.
+        An unknown kind, "l1", "target" where it is not known; a weight of another shape, negative
+        or not finite.
     TypeError
         What is no mapping, and weights that are no numbers.
 
@@ -75,9 +80,9 @@ def check_penalties(penalties: Any, num_heads: int) -> dict[str, float | Array]:
         )
     found: dict[str, float | Array] = {}
     for kind, given in penalties.items():
-        if isinstance(kind, str) and kind == "target":
+        if isinstance(kind, str) and kind == "target" and "target" not in kinds:
             raise ValueError("penalties must not have 'target': see heedful.attention_penalty")
-        kind = check_kind("penalties", kind, KINDS)
+        kind = check_kind("penalties", kind, kinds)
         found[kind] = _check_weight(f"penalties[{kind!r}]", given, num_heads)
     return found
 
@@ -101,12 +106,15 @@ def _check_weight(name: str, given: Any, num_heads: int) -> float | Array:
     return weight
 
 
-def statistics_of(call: Call, lse: Array, kinds: Mapping[str, Any]) -> Array:
+def statistics_of(
+    call: Call, lse: Array, kinds: Mapping[str, Any],
+    compute: Callable[..., None] = native.row_statistics,
+) -> Array:  # fmt: skip
     """(*batch, H, Lq, 7), without those of a target."""
     found = allocate("the statistics", (*lse.shape, 7), lse.dtype, 0)
     of_weights, of_scores = (any(kind in kinds for kind in of) for of in (OF_WEIGHTS, OF_SCORES))
     if of_weights or of_scores:
-        native.row_statistics(
+        compute(
             call.query, call.key, lse, found, of_weights, of_scores, None,
             *call.shared, *call.random,
         )  # fmt: skip

@@ -10,6 +10,7 @@ import numpy as np
 from heedful._checks import flag
 from heedful._core import native
 from heedful.functional._call import NO_VALUE, Call, check_call
+from heedful.functional._dtypes import cast_like
 from heedful.functional._forward import run_weights
 from heedful.functional._results import allocate
 from heedful.functional._rows import check_rows, lse_of_rows
@@ -35,6 +36,18 @@ def _outward(call: Call, array: Array, rows: int | slice | Sequence[int] | Array
     array = call.plan.axes.layout.outward(array)
     single = rows is not None and not isinstance(rows, slice) and np.ndim(rows) == 0
     return array[..., 0, :] if single else array
+
+
+def _known_lse(call: Call, lse: ArrayLike) -> Array:
+    if call.normalizer is not None:
+        raise ValueError(
+            "lse must be None where normalizer is not 'softmax': rows have a threshold"
+        )
+    axes = call.plan.axes
+    known = cast_like("lse", lse, axes.rows[axes.layout.missing :], call.plan.computing)
+    if call.block_mask is not None and call.block_mask.min_weight > 0:
+        lse_of_rows(call, None)  # it drops the blocks that the forward call dropped
+    return known.reshape(axes.rows)
 
 
 def attention_scores(
@@ -142,6 +155,7 @@ def attention_weights(
     layout: LayoutName = "bhld",
     rows: int | slice | Sequence[int] | Array | None = None,
     average_heads: bool = False,
+    lse: ArrayLike | None = None,
 ) -> Array:
     """How much each query attends to each key: softmax of the scores, or another normalizer.
 
@@ -162,6 +176,9 @@ def attention_weights(
     average_heads : bool, default False
         The mean over the heads, accumulated as they are computed: memory does not grow with
         their number.
+    lse : array_like, (B…, H, Lq), optional
+        What :func:`attention` returned for the same arguments with ``return_lse=True``. It is read
+        instead of being computed again, which is half of the time. Only with softmax.
 
     Returns
     -------
@@ -208,8 +225,8 @@ def attention_weights(
     heads = () if average_heads else (call.plan.axes.heads,)
     shape = (*call.plan.axes.batch, *heads, count, call.plan.axes.key_length)
     weights = allocate("the weights", shape, call.plan.computing, 0)
-    lse = lse_of_rows(call, requested)
-    run_weights(call, lse, weights, requested, average_heads)
+    known = lse_of_rows(call, requested) if lse is None else _known_lse(call, lse)
+    run_weights(call, known, weights, requested, average_heads)
     if average_heads and call.plan.axes.layout.axes < 3:
         weights = weights[None]  # the mean over the one head
     return _outward(call, weights, rows)

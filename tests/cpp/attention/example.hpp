@@ -29,7 +29,7 @@ struct Example {
   std::vector<double> slopes, sinks;
   std::vector<std::int32_t> block_kinds;
   std::vector<std::ptrdiff_t> block_offsets;
-  std::vector<char> block_patterns;
+  std::vector<unsigned char> block_patterns;
   Tensor query, key, value, mask, bias;
   RandomNumbers random;
 
@@ -96,8 +96,16 @@ struct Example {
                             : drawn == 0  ? block_kind::pattern + pattern
                                           : block_kind::full);
     }
-    for (std::ptrdiff_t i = 0; i < patterns * block_queries * block_keys; ++i) {
-      block_patterns.push_back(random.bits() % 3 == 0 ? 0 : 1);
+    for (std::ptrdiff_t row = 0; row < patterns * block_queries; ++row) {
+      for (std::ptrdiff_t bit = 0; bit < block_keys; ++bit) {
+        if (bit % 8 == 0) block_patterns.push_back(0);
+        const unsigned visible = random.bits() % 3 == 0 ? 0 : 1;
+        block_patterns.back() |= static_cast<unsigned char>(visible << bit % 8);
+      }
+      // past the last key of a row, where no bit may matter
+      for (std::ptrdiff_t bit = block_keys % 8; bit != 0 && bit < 8; ++bit) {
+        block_patterns.back() |= static_cast<unsigned char>((random.bits() & 1) << bit);
+      }
     }
     constexpr std::ptrdiff_t size = sizeof(std::int32_t);
     const std::ptrdiff_t head_stride = rows * columns * size;

@@ -30,7 +30,8 @@ inline bool in_block(const BlockMask& mask, std::ptrdiff_t item, std::ptrdiff_t 
                   query / rows * mask.kinds.row_stride + key / columns * mask.kinds.column_stride,
               sizeof(kind));
   if (kind < 2) return kind == 1;
-  return mask.patterns[((kind - 2) * rows + query % rows) * columns + key % columns] != 0;
+  const std::ptrdiff_t bytes = (columns + 7) / 8, bit = key % columns;
+  return (mask.patterns[((kind - 2) * rows + query % rows) * bytes + bit / 8] >> bit % 8 & 1) != 0;
 }
 
 inline bool is_visible(const Problem& problem, std::ptrdiff_t item, std::ptrdiff_t head,

@@ -27,6 +27,26 @@ void zeros_are_the_bytes_that_are_zero() {
 }
 
 template <class T>
+void a_range_of_bits_is_found() {
+  RandomNumbers random(3);
+  for (std::ptrdiff_t first = 0; first < 2 * simd::bits<T>; ++first) {
+    for (std::ptrdiff_t count = 1; count <= simd::bits<T>; ++count) {
+      // as many bytes as the range reaches: the address sanitizer sees one that is read past them
+      std::vector<unsigned char> bytes(static_cast<std::size_t>((first + count + 7) / 8));
+      for (unsigned char& byte : bytes) byte = static_cast<unsigned char>(random.bits());
+      const simd::Bits<T> word = simd::bits_at<T>(bytes.data(), first, count);
+      bool right = true;
+      for (std::ptrdiff_t i = 0; i < simd::bits<T>; ++i) {
+        const std::ptrdiff_t bit = first + i;
+        right &= (word >> i & 1) ==
+                 (i < count ? bytes[static_cast<std::size_t>(bit / 8)] >> bit % 8 & 1u : 0u);
+      }
+      check(right, "bit i is bit first + i, and none past the last");
+    }
+  }
+}
+
+template <class T>
 void lanes_select_by_their_bits() {
   RandomNumbers random(2);
   constexpr int width = simd::lanes<T>;
@@ -50,6 +70,7 @@ void lanes_select_by_their_bits() {
 template <class T>
 void everything() {
   zeros_are_the_bytes_that_are_zero<T>();
+  a_range_of_bits_is_found<T>();
   lanes_select_by_their_bits<T>();
 }
 

@@ -41,6 +41,7 @@ def filled() -> AttentionFeedback:
     found.paint(PAINTED, TOKENS, strength=1.3)
     found.look_here("bank", TOKENS, example="first", strength=1 / 3)
     found.paint(PAINTED, 7, example=5)
+    found.prefer("bank", ["river", re.compile("o.")], TOKENS, example="third", strength=0.3)
     return found
 
 
@@ -61,28 +62,29 @@ def test_corrections_hold_for_what_they_were_said_about() -> None:
 
 def test_it_is_saved_loaded_merged_and_undone_with_the_same_bits(tmp_path: Path) -> None:
     found, path = filled(), tmp_path / "feedback.safetensors"
-    everything = [bias(found, TOKENS), bias(found, TOKENS, "first"), bias(found, 7, 5)]
+    asked: list[Any] = [(TOKENS,), (TOKENS, "first"), (7, 5), (TOKENS, "third")]
+    everything = [bias(found, *about) for about in asked]
     found.save(path)
     loaded = AttentionFeedback.load(path, model(), VOCABULARY)
     assert loaded.table() == found.table()
     assert (loaded.where, loaded.heads) == (found.where, found.heads)
     more = AttentionFeedback.load(path, model(), VOCABULARY)
-    more.undo(3)
+    more.undo(4)
     last = more.not_there(3, TOKENS, strength=0.2)
     other_parts = found.merge(more), more.merge(found)
     for again in (loaded, loaded.merge(found), found.merge(loaded)):
-        assert len(again) == 5
-        for expected, about in zip(everything, [(TOKENS,), (TOKENS, "first"), (7, 5)], strict=True):
+        assert len(again) == 6
+        for expected, about in zip(everything, asked, strict=True):
             assert bias(again, *about).tobytes() == expected.tobytes()
     one, two = (bias(merged, TOKENS) for merged in other_parts)
     assert one.tobytes() == two.tobytes()
     assert one[3] == everything[0][3] - 0.2
     for merged in other_parts:
-        assert len(merged) == 6
+        assert len(merged) == 7
         assert merged.undo(last.id) == last
         assert bias(merged, TOKENS).tobytes() == everything[0].tobytes()
-    assert (len(found), len(more)) == (5, 3)  # merging changed neither
-    found.undo(2)
+    assert (len(found), len(more)) == (6, 3)  # merging changed neither
+    found.undo(3)
     assert bias(found, TOKENS, "first").tobytes() == everything[0].tobytes()
 
 
@@ -125,6 +127,34 @@ def test_it_is_a_training_signal_for_the_items_of_a_batch() -> None:
         net.forward(x[:2])
 
 
+def test_a_preferred_answer_moves_the_odds_and_the_share_of_its_rivals() -> None:
+    found = feedback()
+    found.prefer("river", ["bank", 6], TOKENS, strength=3)
+    np.testing.assert_array_equal(bias(found, TOKENS), [0, -1.5, 0, 0, 1.5, 0, -1.5])
+    np.testing.assert_array_equal(bias(found, OTHER), [0, 1.5, 0, 0, -1.5])
+    assert bias(found, ["the", "river"]) is None  # nothing that it is preferred to
+    assert [row["marks"] for row in found.table()] == ["river over bank, 6"]
+    assert str(found).splitlines()[1] == "preferred  river over bank, 6  every input  strength 3"
+
+    net = L.AttentionPooling(4, dtype=np.float64, rng=0)
+    x = np.random.default_rng(1).standard_normal((3, 6, 4))
+    found = AttentionFeedback(net)
+    found.prefer([1, 2], [2, 3, 4], 6, example=0)
+    found.prefer(1, 3, 6, example=1)
+    found.look_here(5, 6, example=1)
+    with found.prior(net, 6, [0, 1, 2]) as prior:
+        y, backward = net.forward(x)
+        backward(np.zeros_like(y))
+    _, weights = net(x, return_weights=True)
+    share = weights[0, [1, 2]].sum() / weights[0, 1:5].sum()
+    expected = -np.log(share) - np.log(weights[1, [1, 5]].sum())
+    assert prior.divergence[""] == pytest.approx(expected / 3)  # type: ignore[union-attr]
+    with found.steer(net, 6, 0):
+        _, steered = net(x[:1], return_weights=True)
+    odds = [w[0, [1, 2]].sum() / w[0, [3, 4]].sum() for w in (weights, steered)]
+    assert odds[1] / odds[0] == pytest.approx(np.exp(2))
+
+
 def test_texts_of_a_batch_have_their_own_corrections() -> None:
     net, found = model(), feedback()
     found.look_here("river", TOKENS)
@@ -138,16 +168,16 @@ def test_texts_of_a_batch_have_their_own_corrections() -> None:
 def test_a_table_shows_what_was_said() -> None:
     found = filled()
     assert [row["kind"] for row in found.table()] == [
-        "look here", "not there", "painted", "look here", "painted"
+        "look here", "not there", "painted", "look here", "painted", "preferred"
     ]  # fmt: skip
     assert [row["marks"] for row in found.table()][:3] == [
         "river, st.*p", "0, 5, 6", "a map of 7 positions"
     ]  # fmt: skip
     assert found.table()[3]["example"] == "first"
-    assert len(str(found).splitlines()) == 6
+    assert len(str(found).splitlines()) == 7
     pandas = pytest.importorskip("pandas")
     assert isinstance(found.to_pandas(), pandas.DataFrame)
-    assert len(found.to_pandas()) == 5
+    assert len(found.to_pandas()) == 6
 
 
 def test_feedback_for_another_model_or_tokenizer_is_refused(tmp_path: Path) -> None:
@@ -168,7 +198,7 @@ def test_feedback_for_another_model_or_tokenizer_is_refused(tmp_path: Path) -> N
     trained = model()
     trained.layers[0].linear1.weight += 1  # type: ignore[operator]
     numbers = {token: number for number, token in enumerate(VOCABULARY)}
-    assert len(AttentionFeedback.load(path, trained, numbers)) == 5
+    assert len(AttentionFeedback.load(path, trained, numbers)) == 6
 
 
 def test_files_that_are_no_feedback_are_refused(tmp_path: Path) -> None:
@@ -189,9 +219,10 @@ def test_files_that_are_no_feedback_are_refused(tmp_path: Path) -> None:
     for name, wrong in (
         ("kind", "there"), ("strength", "2"), ("positions", [7]), ("patterns", [["(", 0]]),
         ("tokens", ["few"]), ("length", 0), ("example", [1]), ("note", None), ("id", 3),
+        ("over", None), ("over", [[], [], [9]]), ("over", [["river"], []]),
     ):  # fmt: skip
         damaged = json.loads(json.dumps(text))
-        damaged["corrections"][2][name] = wrong
+        damaged["corrections"][-1 if name == "over" else 2][name] = wrong
         save_file(tensors, other, {"attention_feedback": json.dumps(damaged)})
         with pytest.raises(ValueError, match="its text is damaged"):
             AttentionFeedback.load(other, model(), VOCABULARY)
@@ -208,7 +239,15 @@ def test_files_that_are_no_feedback_are_refused(tmp_path: Path) -> None:
         ("not_there", ([], TOKENS), ValueError, "marks must mark a position: got none"),
         ("paint", ([1.0], TOKENS), ValueError, "one number for each of 7 positions: got 1"),
         ("paint", (np.zeros(7), TOKENS), ValueError, "target must be finite, not negative, and"),
-        ("undo", (6,), ValueError, "which must be at most 5: got 6"),
+        ("undo", (7,), ValueError, "which must be at most 6: got 7"),
+        (
+            "prefer",
+            ("river", "river", TOKENS),
+            ValueError,
+            "over must mark a position that the ans",
+        ),
+        ("prefer", ("river", "lake", TOKENS), ValueError, "over must be in the text: got 'lake'"),
+        ("prefer", ([], "bank", TOKENS), ValueError, "answer must mark a position: got none"),
         ("undo", ("?",), ValueError, "which must be the id of a correction: got '?'"),
         ("merge", (3,), TypeError, "other must be an AttentionFeedback: got 3"),
         ("trust", (None,), TypeError, "model must be a layer"),

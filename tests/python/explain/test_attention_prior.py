@@ -86,6 +86,45 @@ def test_gradients_are_those_of_the_loss_and_the_divergence(make: Any, given: st
         assert model.grads[name][index] == pytest.approx(slope, rel=1e-4, abs=1e-7)
 
 
+@pytest.mark.parametrize("make", [multi_head, pooling])
+@pytest.mark.parametrize("with_target", [False, True])
+def test_a_region_is_preferred_to_the_keys_that_it_competes_with(
+    make: Any, with_target: bool
+) -> None:
+    """−log of its share among them, for queries that have both, against differences."""
+    model: Any = make()
+    pools = isinstance(model, L.AttentionPooling)
+    queries = 2 if pools else 5
+    dy = DY[:, :queries]
+    inside, among = np.zeros((2, 2, 1, queries, 5), np.bool_)
+    inside[0, :, 0, [1, 3]] = inside[1, :, 1, 4] = True
+    among[0, :, 0, [1, 2, 3]] = among[0, :, 1, [0, 2]] = True  # of row 1 nothing is preferred
+    target = np.zeros((1, 1, queries, 5))
+    target[..., 0, 2] = with_target  # holds instead of the first row's region
+
+    def loss(x: Array) -> tuple[float, float]:
+        y, weights = model(x, return_weights=True)
+        weights = weights[:, None] if pools else weights
+        heads = weights.shape[1]
+        share = weights[0, :, 0, [1, 3]].sum(0) / weights[0, :, 0, [1, 2, 3]].sum(0)
+        total = -np.log(share).sum() - np.log(weights[1, :, 1, 4]).sum()
+        if with_target:
+            total += np.log(share).sum() - np.log(weights[:, :, 0, 2]).sum()
+        found = total / (2 * heads * queries)
+        return float((dy * y).sum()) + 0.7 * found, found
+
+    given = target if with_target else None
+    with attention_prior(model, given, inside=inside, among=among, weight=0.7) as prior:
+        _, backward = model.forward(X)
+    dx = backward(dy)
+    assert prior.divergence[""] == pytest.approx(loss(X)[1])
+    for index in [(0, 1, 2), (0, 4, 5), (1, 4, 7), (1, 2, 0)]:
+        step = np.zeros_like(X)
+        step[index] = 1e-6
+        difference = (loss(X + step)[0] - loss(X - step)[0]) / 2e-6
+        assert dx[index] == pytest.approx(difference, rel=1e-5, abs=1e-9)
+
+
 def test_heads_without_it_and_inference_are_as_before() -> None:
     model = multi_head()
     expected = model(X)

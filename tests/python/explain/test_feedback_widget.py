@@ -19,7 +19,7 @@ def test_clicks_mark_tokens_and_add_makes_corrections_of_them() -> None:
     tokens = ["<b>a", "dull", "film"]
     panel = feedback.widget(AttentionMap.from_numpy(weights, tokens))
     _, text, controls, said = panel.children
-    buttons, (strength, note, add, undo) = text.children, controls.children
+    buttons, (strength, note, add, prefer, undo) = text.children, controls.children
     assert [one.description for one in buttons] == tokens
     assert buttons[0].tooltip == "receives 50.0% of the attention"
     for place in (1, 0, 0, 2, 2, 2):
@@ -33,7 +33,14 @@ def test_clicks_mark_tokens_and_add_makes_corrections_of_them() -> None:
     np.testing.assert_array_equal(feedback.guide(tokens).bias, [-3, 3, 0])
     assert [one.button_style for one in buttons] == ["", "", ""]
     assert said.value == "2 corrections"
-    for _ in range(3):
+    prefer.click()
+    assert said.value == "Prefer needs a token with + and one with −"
+    for place in (2, 0, 0):
+        buttons[place].click()
+    prefer.click()
+    assert feedback.table()[2]["marks"] == "2 over 0"
+    assert said.value == "3 corrections"
+    for _ in range(4):
         undo.click()
     assert said.value == "0 corrections"
     with pytest.raises(TypeError, match="seen must be an AttentionMap with a layer: got 3"):

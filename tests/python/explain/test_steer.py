@@ -108,10 +108,6 @@ def test_layers_are_steered_with_all_their_options(options: dict[str, Any]) -> N
         np.testing.assert_allclose(layer(X), expected, atol=1e-12)
         y, back = layer.forward(X)
     np.testing.assert_allclose(y, expected, atol=1e-12)
-    if "adaptive_span" in options:
-        with pytest.raises(ValueError, match="grad must not be needed with adaptive_span"):
-            back(ahead)
-        return
     np.testing.assert_allclose(back(ahead), wanted, atol=1e-12)
     for name, grad in grads.items():
         np.testing.assert_allclose(layer.grads[name], grad, atol=1e-12)

@@ -131,3 +131,17 @@ def test_every_single_derivative_of_a_tiny_problem(rng: np.random.Generator) -> 
             )
             derivative = getattr(gradients, name)[index]
             assert abs((above - below) / 2e-5 - derivative) < 1e-9, (name, index)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.bias], ids=str)
+def test_a_constant_bias_has_no_gradient_and_changes_no_other(case: Case) -> None:
+    call = case.draw()
+    out, lse = call.run(heedful.attention, return_lse=True)
+    arrays = (call.dout, *call.inputs, out, lse)
+    gradients = heedful.attention_backward(*arrays, **call.options)
+    constant = heedful.attention_backward(*arrays, **call.options, bias_gradient=False)
+    assert constant.bias is None
+    assert gradients.bias is not None
+    for name in ("query", "key", "value"):
+        found, expected = getattr(constant, name), getattr(gradients, name)
+        np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-12, err_msg=name)

@@ -46,10 +46,12 @@ PAGED = {
 FUNCTIONS = {
     "attention": Function("_attention", QKV),
     "attention_vjp": Function("_gradients", QKV),
-    "attention_backward": Function("_gradients", ["dout", *QKV, "out", "lse"], {"dlse": None}),
+    "attention_backward": Function(
+        "_gradients", ["dout", *QKV, "out", "lse"], {"dlse": None}, {"bias_gradient": True}
+    ),
     "attention_scores": Function("_weights", ["query", "key"], {}, ROWS),
     "attention_weights": Function(
-        "_weights", ["query", "key"], {}, {**ROWS, "average_heads": False}
+        "_weights", ["query", "key"], {}, {**ROWS, "average_heads": False, "lse": None}
     ),
     "attention_varlen": Function("_varlen", SEQUENCES, fixed={"layout": "blhd"}),
     "attention_varlen_vjp": Function("_varlen", SEQUENCES, fixed={"layout": "blhd"}),

@@ -37,6 +37,48 @@ def in_order(scores: Array, top_k: int) -> list[int]:
 # --- which keys
 
 
+@pytest.mark.parametrize("options", [
+    {}, {"causal": True, "align": 3000}, {"window": (700, 0), "align": 3800},
+    {"kv_lengths": [4100, 900]}, {"mask": True}, {"bias": True}, {"sink": True},
+    {"block_mask": True}, {"softcap": 16.0},
+], ids=lambda options: next(iter(options), "all"))  # fmt: skip
+@pytest.mark.parametrize("top_k", [1, 17, 200])
+def test_few_queries_of_many_keys_have_the_same_bits_for_any_number_of_threads(
+    options: dict[str, Any], top_k: int, rng: np.random.Generator, dtype: np.dtype[Any]
+) -> None:
+    """Threads split the keys; scores are whole numbers, of which many tie."""
+    rows, keys, heads = 3, 4100, 2
+    query = rng.integers(-2, 3, (2, 2 * heads, rows, 16)).astype(dtype)
+    key = rng.integers(-2, 3, (2, heads, keys, 16)).astype(dtype)
+    value = rng.standard_normal((2, heads, keys, 8)).astype(dtype)
+    key[1, 0, 1234, 3] = np.nan
+    given = {
+        "mask": rng.random((rows, keys)) < 0.5,
+        "bias": rng.integers(-2, 3, (2 * heads, rows, keys)).astype(dtype),
+        "sink": rng.standard_normal(2 * heads),
+        "block_mask": heedful.BlockMask.strided((rows, keys), 3, align="lower_right"),
+    }
+    options = {name: given.get(name, value) for name, value in options.items()}
+    found = []
+    for threads in (1, 2, 3, 8):
+        with heedful.num_threads(threads):
+            out, pullback = heedful.attention_vjp(
+                query, key, value, top_k=top_k, scale=0.25, return_lse=True, **options
+            )
+            found.append((*out, *pullback(np.ones_like(out[0]))[:3]))
+    for other in found[1:]:
+        for one, same in zip(found[0], other, strict=True):
+            assert_same_bits(one, same)
+    expected = reference.attention(
+        *(array.astype(np.float64) for array in (query, key, value)),
+        top_k=top_k, scale=0.25, **options,
+    )  # fmt: skip
+    tolerance = {"float64": 1e-12, "float32": 1e-5}.get(str(np.dtype(dtype)), 3e-2)
+    np.testing.assert_allclose(
+        found[0][0].astype(float), expected.out, rtol=tolerance, atol=tolerance
+    )
+
+
 @pytest.mark.parametrize("top_k", [1, 2, 3, 7, 16, 63, 64, 65, 130, 299])
 def test_integers_tie_and_the_lower_index_wins(
     top_k: int, rng: np.random.Generator, dtype: np.dtype[Any]

@@ -56,6 +56,34 @@ def test_averaged_heads_are_the_mean_over_heads(case: Case) -> None:
     np.testing.assert_allclose(averaged, expected, rtol=1e-13, atol=1e-16)
 
 
+@pytest.mark.parametrize(
+    "case",
+    [case for case in WITH_OWN_BATCH if case.options.get("normalizer", "softmax") == "softmax"],
+    ids=str,
+)
+def test_weights_with_a_known_lse_are_those_of_the_reference(case: Case) -> None:
+    """Its own is read, not computed: one that is larger by log 2 halves the weights."""
+    call = case.draw()
+    exact = call.run(reference.attention)
+    found = weights_of(call, lse=exact.lse)
+    np.testing.assert_allclose(found, exact.weights, rtol=1e-9, atol=1e-12)
+    halves = weights_of(call, lse=exact.lse + np.log(2), average_heads=True)
+    np.testing.assert_allclose(halves, exact.weights.mean(-3) / 2, rtol=1e-9, atol=1e-12)
+
+
+def test_a_known_lse_is_refused_where_rows_have_thresholds(rng: np.random.Generator) -> None:
+    query = rng.standard_normal((2, 5, 3))
+    with pytest.raises(ValueError, match=r"^lse must be None where normalizer is not 'softmax'"):
+        heedful.attention_weights(query, query, normalizer="sparsemax", lse=np.zeros((2, 5)))
+
+
+def test_a_known_lse_of_one_query_has_no_axis(rng: np.random.Generator) -> None:
+    query, key = rng.standard_normal(3), rng.standard_normal((5, 3))
+    _, lse = heedful.attention(query, key, key, return_lse=True)
+    found = heedful.attention_weights(query, key, lse=lse)
+    np.testing.assert_allclose(found, reference.attention(query[None], key, key).weights[0])
+
+
 def test_averaged_rows_of_interest(rng: np.random.Generator) -> None:
     call = CASE["everything"].draw()
     rows = [31, 2, 2]

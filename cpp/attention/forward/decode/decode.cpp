@@ -99,22 +99,27 @@ void process_tile(const ForwardCall<T>& call, const RowTask& task, KeyRange tile
   const TileReader value_reader(values, task.kv_heads, problem.value_depth,
                                 weigh_rereads(task.rows, scratch.value_vectors));
   const bool one_head = task.kv_heads == 1;
-  key_reader.ranges(tile, values, tile, [&](KeyRange range, const NextRows& then) {
-    if (one_head && head_tile(0).dot_listed(range, then)) return;
-    key_reader.pieces(range, then, [&](std::ptrdiff_t h, KeyRange piece, LinePrefetch prefetch) {
-      if (scratch.heads[h].visible) head_tile(h).dot(piece, prefetch);
+  if (!one_head || !head_tile(0).dot_listed({values, tile.begin, tile.end})) {
+    key_reader.ranges(tile, values, tile, [&](KeyRange range, const NextRows& then) {
+      key_reader.pieces(range, then, [&](std::ptrdiff_t h, KeyRange piece, LinePrefetch prefetch) {
+        if (scratch.heads[h].visible) head_tile(h).dot(piece, prefetch);
+      });
     });
-  });
+  }
   each_visible([](HeadTile<T> head) { head.weights(); });
-  if (problem.value_depth == 0) return;
-  value_reader.ranges(tile, keys, next, [&](KeyRange range, const NextRows& then) {
-    if (one_head && head_tile(0).weigh_listed(range, then)) return;
-    each_visible([](HeadTile<T> head) { head.start_range(); });
-    value_reader.pieces(range, then, [&](std::ptrdiff_t h, KeyRange piece, LinePrefetch prefetch) {
-      if (scratch.heads[h].visible) head_tile(h).weigh_piece(piece, prefetch);
+  any_visible = false;  // some block was not dropped
+  each_visible([&](HeadTile<T>) { any_visible = true; });
+  if (!any_visible || problem.value_depth == 0) return;
+  if (!one_head || !head_tile(0).weigh_listed({keys, next.begin, next.end})) {
+    value_reader.ranges(tile, keys, next, [&](KeyRange range, const NextRows& then) {
+      each_visible([](HeadTile<T> head) { head.start_range(); });
+      value_reader.pieces(range, then,
+                          [&](std::ptrdiff_t h, KeyRange piece, LinePrefetch prefetch) {
+                            if (scratch.heads[h].visible) head_tile(h).weigh_piece(piece, prefetch);
+                          });
+      each_visible([&](HeadTile<T> head) { head.finish_range(range); });
     });
-    each_visible([&](HeadTile<T> head) { head.finish_range(range); });
-  });
+  }
   each_visible([](HeadTile<T> head) { head.finish(); });
 }
 

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <utility>
 
 #include "attention/forward/decode/row_source.hpp"
 #include "attention/forward/decode/scratch.hpp"
@@ -72,19 +71,20 @@ class HeadTile {
     });
   }
 
-  // Likewise of a range of keys of int8 on pages, whose next rows are prefetched. False, and
-  // nothing is done, where they are not multiplied as integers.
-  bool dot_listed(KeyRange range, const NextRows& next) {
+  // Likewise of all keys of the tile, of int8 on pages; meanwhile the `next` rows are prefetched.
+  // False, and nothing is done, where they are not multiplied as integers.
+  bool dot_listed(const NextRows& next) {
     if constexpr (sizeof(T) == sizeof(float)) {
       if (!scratch_.key_places || !head_.rounded_queries) return false;
       for (const TensorView* view : {&call_.key, &call_.value}) {
         if (!view->scales) continue;
         prefetch_scales(*view->scales, head_.task.item, head_.task.kv_head, item().key_begin,
-                        range);
+                        tile_);
       }
-      const auto [rows, prefetch] = listed(source_of(call_.key), range, next, scratch_.key_places);
-      dot_int16_rows({head_.int16_queries, head_.task.rows, problem_.depth}, rows, range.size(),
-                     prefetch, head_.scores + (range.begin - tile_.begin), scratch_.tile);
+      list(source_of(call_.key), next, scratch_.key_places);
+      dot_int16_rows({head_.int16_queries, head_.task.rows, problem_.depth},
+                     RowList<std::int8_t>{scratch_.key_places}, tile_.size(),
+                     ListPrefetch{scratch_.key_places + listed_ahead}, head_.scores, scratch_.tile);
       return true;
     }
     return false;
@@ -135,16 +135,23 @@ class HeadTile {
                      [&](auto rows) { weigh(weighing(rows, piece, head_.range_outs, prefetch)); });
   }
 
-  // Likewise of a range of values of int8 on pages, as dot_listed().
-  bool weigh_listed(KeyRange range, const NextRows& next) {
+  // Likewise of all values of the tile, as dot_listed().
+  bool weigh_listed(const NextRows& next) {
     if constexpr (sizeof(T) == sizeof(float)) {
       if (!scratch_.value_places || !head_.rounded_weights) return false;
-      const auto [rows, prefetch] =
-          listed(source_of(call_.value), range, next, scratch_.value_places);
-      weigh_int16(Int16Weighing<RowList<std::int8_t>, ListPrefetch>{
-          head_.task.rows, range.size(), problem_.value_depth,
-          head_.int16_weights + (range.begin - tile_.begin), scratch_.tile, rows, head_.int_sums,
-          prefetch});
+      list(source_of(call_.value), next, scratch_.value_places);
+      for (std::ptrdiff_t first = 0; first < tile_.size(); first += listed_piece) {
+        const std::int8_t* const* const rows = scratch_.value_places + first;
+        weigh_int16(Int16Weighing<RowList<std::int8_t>, ListPrefetch>{
+            head_.task.rows,
+            std::min(listed_piece, tile_.size() - first),
+            problem_.value_depth,
+            head_.int16_weights + first,
+            scratch_.tile,
+            {rows},
+            head_.int_sums,
+            {rows + listed_ahead}});
+      }
       return true;
     }
     return false;
@@ -187,16 +194,13 @@ class HeadTile {
     return all_finite<T>({head_.range_outs, columns}, head_.task.rows, columns);
   }
 
-  // The rows of a range, and those to prefetch meanwhile: where there are fewer, a row itself.
-  std::pair<RowList<std::int8_t>, ListPrefetch> listed(const RowSource& source, KeyRange range,
-                                                       const NextRows& next,
-                                                       const std::int8_t** places) const {
-    const std::int8_t** const ahead = places + scratch_.tile;
-    const std::ptrdiff_t count = std::clamp<std::ptrdiff_t>(next.end - next.key, 0, range.size());
-    list_rows(source, range.begin, range.size(), places);
+  // The rows of the tile, and those to prefetch after them: where there are fewer, the last one.
+  void list(const RowSource& source, const NextRows& next, const std::int8_t** places) const {
+    const std::int8_t** const ahead = places + tile_.size();
+    const std::ptrdiff_t count = std::clamp<std::ptrdiff_t>(next.end - next.key, 0, listed_ahead);
+    list_rows(source, tile_.begin, tile_.size(), places);
     list_rows(next.source, next.key, count, ahead);
-    std::copy(places + count, places + range.size(), ahead + count);
-    return {{places}, {ahead}};
+    std::fill(ahead + count, ahead + listed_ahead, ahead[-1]);
   }
 
   // Calls work(r, row) for all rows.

@@ -9,6 +9,7 @@
 
 #include "arrays/rows.hpp"
 #include "arrays/work_area.hpp"
+#include "attention/forward/row_source.hpp"
 #include "attention/problem/key_tiles.hpp"
 #include "attention/problem/row_task.hpp"
 #include "attention/scores/key_scales.hpp"
@@ -79,7 +80,7 @@ struct DecodeScratch {
   T* keys;                      // (tile, depth), for keys that cannot be read in place
   T* values;                    // (tile, out_depth), likewise
   T* row;                       // (D or Dv)
-  // of int8 on pages that are multiplied as integers: (2, tile), the places of rows
+  // of int8 on pages that are multiplied as integers: (tile + listed_ahead), the places of rows
   const std::int8_t **key_places, **value_places;
   DecodeHead<T>* heads;
 
@@ -140,7 +141,7 @@ struct DecodeScratch {
 
  private:
   const std::int8_t** take_places(WorkArea& area, bool listed) const {
-    return listed ? area.take<const std::int8_t*>(2 * tile) : nullptr;
+    return listed ? area.take<const std::int8_t*>(tile + listed_ahead) : nullptr;
   }
 
   DecodeHead<T> first_{};

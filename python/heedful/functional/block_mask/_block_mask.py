@@ -16,7 +16,7 @@ class BlockMask(Construction, Tokens, BigBird, Weighing, Similarity, Picture):
     ::
 
         visible[i, j] = blocks[i // block_q, j // block_k] is 1, or 2 + p and
-                        patterns[p, i mod block_q, j mod block_k]
+                        bit j mod block_k of patterns[p, i mod block_q]
 
     Blocks that are empty cost nothing, full ones need no test, and the pattern of a block that is
     partly visible is stored once, however many blocks have it: a causal mask of 65,536 tokens
@@ -37,8 +37,10 @@ class BlockMask(Construction, Tokens, BigBird, Weighing, Similarity, Picture):
     blocks : numpy.ndarray of int32, (B…, H or 1, nq, nk)
         0: no pair of the block is visible; 1: all are; 2 + p: those of ``patterns[p]``. Read-only,
         as is the next.
-    patterns : numpy.ndarray of bool, (P, block_q, block_k)
-        All different, numbered as they first occur in `blocks`; False beyond the lengths.
+    patterns : numpy.ndarray of uint8, (P, block_q, ⌈block_k / 8⌉)
+        A bit for each pair, the lowest one of a byte first, as ``numpy.packbits(…, axis=-1,
+        bitorder="little")`` makes them. All different, numbered as they first occur in `blocks`; 0
+        beyond the lengths.
     block_size : (int, int)
     lengths : (Lq, Lk)
     density : float
@@ -79,7 +81,7 @@ class BlockMask(Construction, Tokens, BigBird, Weighing, Similarity, Picture):
     ······░░▓▓██▒▒··
     ········░░▓▓██▒▒
     >>> mask.patterns.shape  # diagonal, both of the window's edge, and two at the lower border
-    (5, 128, 128)
+    (5, 128, 16)
     """
 
     __slots__ = ()

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heedful.functional.block_structure._grid import Grid, Integers
+from heedful.functional.block_structure._pattern_bits import Bits
 from heedful.functional.block_structure._pattern_table import PatternTable
 
 _AT_ONCE = 2**19  # pairs that are evaluated together; their indices take 8 bytes each
@@ -64,7 +65,7 @@ class Assembly:
         visible[columns == last_column, :, int(self.grid.sizes(1)[-1]) :] = False
         return self._table.kinds(visible, self._pairs[rows, columns])
 
-    def finish(self) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+    def finish(self) -> tuple[NDArray[np.int32], Bits]:
         """Blocks and patterns, numbered as they first occur: equal masks have equal arrays."""
         kinds = self.kinds.reshape(-1)
         places = np.flatnonzero(kinds >= 2)

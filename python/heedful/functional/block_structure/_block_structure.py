@@ -9,12 +9,14 @@ import numpy as np
 from heedful._checks import as_array
 from heedful.functional.block_structure._grid import check_grid
 from heedful.functional.block_structure._intact import check_intact
+from heedful.functional.block_structure._pattern_bits import bytes_of, unpacked
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from heedful.functional.block_structure._assembly import Assembly
     from heedful.functional.block_structure._grid import BlockSize, Grid, Lengths
+    from heedful.functional.block_structure._pattern_bits import Bits
 
 Structure = TypeVar("Structure", bound="BlockStructure")
 
@@ -24,7 +26,7 @@ class BlockStructure:
 
     __slots__ = ("_blocks", "_grid", "_patterns")
     _blocks: NDArray[np.int32]
-    _patterns: NDArray[np.bool_]
+    _patterns: Bits
     _grid: Grid
 
     def __init__(
@@ -50,9 +52,11 @@ class BlockStructure:
                 f"{grid.block_size[0]} × {grid.block_size[1]} of lengths {grid.lengths}: "
                 f"got shape {exists.shape}"
             )
-        self._set(exists.astype(np.int32, order="C"), np.zeros((0, *grid.block_size), bool), grid)
+        size, keys = grid.block_size
+        none = np.zeros((0, size, bytes_of(keys)), np.uint8)
+        self._set(exists.astype(np.int32, order="C"), none, grid)
 
-    def _set(self, blocks: NDArray[np.int32], patterns: NDArray[np.bool_], grid: Grid) -> None:
+    def _set(self, blocks: NDArray[np.int32], patterns: Bits, grid: Grid) -> None:
         # a view that nobody can make writeable: they are checked before a call, and read during it
         blocks = blocks if blocks.ndim > 2 else blocks[None]
         self._blocks = np.asarray(blocks.data.toreadonly())
@@ -61,7 +65,7 @@ class BlockStructure:
 
     @classmethod
     def _of(
-        cls: type[Structure], blocks: NDArray[np.int32], patterns: NDArray[np.bool_], grid: Grid
+        cls: type[Structure], blocks: NDArray[np.int32], patterns: Bits, grid: Grid
     ) -> Structure:
         made = cls.__new__(cls)
         made._set(blocks, patterns, grid)
@@ -76,7 +80,7 @@ class BlockStructure:
         return self._blocks
 
     @property
-    def patterns(self) -> NDArray[np.bool_]:
+    def patterns(self) -> Bits:
         return self._patterns
 
     @property
@@ -106,7 +110,8 @@ class BlockStructure:
 
     def _visible_pairs(self, kinds: NDArray[np.int32]) -> NDArray[np.int64]:
         """(…, nq, nk), how many pairs of each block are visible; `kinds` are of that shape."""
-        by_pattern = [0, 0, *map(np.count_nonzero, self._patterns)]
+        keys = self.block_size[1]
+        by_pattern = [0, 0, *(np.count_nonzero(unpacked(bits, keys)) for bits in self._patterns)]
         return np.where(kinds == 1, self._grid.pairs, np.array(by_pattern)[kinds])
 
     def _tiles(self, kinds: NDArray[np.int32]) -> NDArray[np.bool_]:
@@ -117,7 +122,7 @@ class BlockStructure:
         tiles = np.empty((len(kinds), *self.block_size), bool)
         tiles[:] = (kinds == 1)[:, None, None]
         partial = kinds >= 2
-        tiles[partial] = self._patterns[kinds[partial] - 2]
+        tiles[partial] = unpacked(self._patterns[kinds[partial] - 2], self.block_size[1])
         return tiles
 
     def to_dense(self) -> NDArray[np.bool_]:
@@ -177,7 +182,7 @@ class BlockStructure:
 
 
 def _restored(
-    kind: type[Structure], blocks: NDArray[np.int32], patterns: NDArray[np.bool_], grid: Grid
+    kind: type[Structure], blocks: NDArray[np.int32], patterns: Bits, grid: Grid
 ) -> Structure:
     """A pickled or copied one."""
     grid = check_grid(*grid)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from heedful.functional.block_structure._pattern_bits import bytes_of
+
 if TYPE_CHECKING:
     from heedful.functional.block_structure._grid import Grid
 
@@ -13,7 +15,8 @@ if TYPE_CHECKING:
 def check_intact(blocks: Any, patterns: Any, grid: Grid) -> None:
     """Of a mask from a pickle, or changed from outside: builders make no others."""
     _check("blocks", blocks, np.int32, "…", grid.shape)
-    _check("patterns", patterns, np.bool_, "P", grid.block_size)
+    rows, keys = grid.block_size
+    _check("patterns", patterns, np.uint8, "P", (rows, bytes_of(keys)))
     end = 2 + len(patterns)
     for outermost in (blocks.min(initial=0), blocks.max(initial=0)):
         if not 0 <= outermost < end:

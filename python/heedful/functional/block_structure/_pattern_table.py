@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from heedful.functional.block_structure._pattern_bits import Bits, bytes_of, packed
+
 
 class PatternTable:
     """Numbers patterns in the order in which they first occur."""
@@ -23,18 +25,15 @@ class PatternTable:
         count = np.array([np.count_nonzero(block) for block in visible], np.int64)
         kinds: NDArray[np.int32] = (count == pairs).astype(np.int32)
         partial = np.flatnonzero((count > 0) & (count < pairs))
-        bits = np.packbits(visible.reshape(len(visible), -1)[partial], axis=1)
-        kinds[partial] = [2 + self._number(row.tobytes()) for row in bits]
+        kinds[partial] = [2 + self._number(bits.tobytes()) for bits in packed(visible[partial])]
         return kinds
 
     def _number(self, bits: bytes) -> int:
         return self._numbers.setdefault(bits, len(self._numbers))
 
-    def patterns(self, order: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """(len(order), block_q, block_k), those of these numbers in this order."""
+    def patterns(self, order: NDArray[np.int64]) -> Bits:
+        """(len(order), block_q, bytes of a row), those of these numbers in this order."""
         rows, columns = self._block_size
-        keys = list(self._numbers)
-        bits = np.frombuffer(b"".join(keys[number] for number in order), np.uint8)
-        patterns = np.unpackbits(bits.reshape(len(order), -(-rows * columns // 8)), axis=1,
-                                 count=rows * columns)  # fmt: skip
-        return patterns.view(np.bool_).reshape(len(order), rows, columns)
+        patterns = list(self._numbers)
+        bits = np.frombuffer(b"".join(patterns[number] for number in order), np.uint8)
+        return bits.reshape(len(order), rows, bytes_of(columns))

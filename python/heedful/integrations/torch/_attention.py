@@ -168,12 +168,17 @@ def attention(
     gradients = torch.is_grad_enabled() and any(
         tensor is not None and tensor.requires_grad for tensor in tensors
     )
+    # within a transform only the transform knows what it differentiates by
+    of_bias = bias is not None and (
+        bias.requires_grad or torch._C._are_functorch_transforms_active()
+    )
     values = Values(
         flag("causal", causal), left, right, flag("exclude_self", exclude_self), kind, offset, NONE,
         real("min_weight", min_weight), kept(top_k), alpha, optional_real("scale", scale),
         optional_real("softcap", softcap), dropout_p, key_dropout_p,
         optional_real("gumbel_temperature", gumbel_temperature), layout,
         flag("return_weights", return_weights), flag("average_heads", average_heads), gradients,
+        of_bias,
     )  # fmt: skip
     if flag("return_lse", return_lse) and not is_softmax(tensors, values):
         raise ValueError(

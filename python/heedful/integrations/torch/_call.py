@@ -50,7 +50,8 @@ class Values(NamedTuple):
     layout: str
     weights: bool  # whether they are returned,
     average: bool  # as their mean over the heads
-    gradients: bool  # whether they may follow
+    gradients: bool  # whether they may follow,
+    bias_gradient: bool  # that of the bias, too
 
 
 TENSORS = ", ".join(
@@ -61,7 +62,7 @@ VALUES = (
     "int block_mask, float min_weight, SymInt top_k, float alpha, float? scale, float? softcap, "
     "float dropout_p, "
     "float key_dropout_p, float? gumbel_temperature, str layout, bool weights, bool average, "
-    "bool gradients"
+    "bool gradients, bool bias_gradient"
 )
 # those that have gradients, in the order of the backward operator's results
 DIFFERENTIABLE = ("query", "key", "value", "bias", "sink", "alphas")
@@ -76,6 +77,12 @@ def split(arguments: tuple[Any, ...]) -> tuple[Tensors, Values]:
 def is_softmax(tensors: Tensors, values: Values) -> bool:
     """Whether weights are made by softmax, and rows have a log-sum-exp."""
     return tensors.alphas is None and values.alpha == 1
+
+
+def differentiable(tensors: Tensors, values: Values) -> dict[str, Tensor | None]:
+    """The tensors in the order of their gradients; None for one that has none."""
+    found = {name: getattr(tensors, name) for name in DIFFERENTIABLE}
+    return found if values.bias_gradient else {**found, "bias": None}
 
 
 def options(tensors: Tensors, values: Values) -> dict[str, Any]:

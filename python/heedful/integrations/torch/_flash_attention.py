@@ -94,6 +94,7 @@ def backward(own: Any) -> Callable[..., tuple[Tensor, Tensor, Tensor]]:
                 as_array("out", out.transpose(1, 2)),
                 as_array("logsumexp", logsumexp),
                 layout="blhd",
+                bias_gradient=False,
                 **_options(is_causal, attn_mask, scale),
             )
         return (
@@ -126,8 +127,8 @@ def _visible(attn_mask: Tensor) -> Tensor | None:
     """A boolean mask again, True where a query may attend; None for a mask of other numbers.
 
     PyTorch has replaced a boolean mask by one of 0 and −∞ with all rows written out. As a boolean
-    one it has no gradient to be formed, and with one row for all queries, as a mask of padding has,
-    hidden keys are not read: looking is cheap beside that.
+    one, and with one row for all queries, as a mask of padding has, hidden keys are not read:
+    looking is cheap beside that.
     """
     if attn_mask.dtype == torch.bool:
         seen = attn_mask

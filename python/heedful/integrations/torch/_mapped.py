@@ -45,7 +45,7 @@ def map_backward(operator: Callable[..., Any]) -> Callable[..., Any]:
         )
         found = list(operator(*before, *mapped, *values))
         bias = DIFFERENTIABLE.index("bias")
-        if tensors.bias is not None:
+        if tensors.bias is not None and values.bias_gradient:
             own = list(tensors.bias.shape)
             if dims.bias is not None:
                 del own[dims.bias]

@@ -22,6 +22,7 @@ from heedful.integrations.torch._call import (
     VALUES,
     Tensors,
     batch,
+    differentiable,
     is_softmax,
     options,
     sizes,
@@ -61,14 +62,17 @@ def _attend(*arguments: Any) -> Results:
         )
         out, *others = found if isinstance(found, tuple) else (found,)
         if values.weights and values.average:
-            others.append(heedful.attention_weights(query, key, average_heads=True, **given))
+            lse = others[0] if softmax else None
+            others.append(
+                heedful.attention_weights(query, key, average_heads=True, lse=lse, **given)
+            )
     result = as_tensor(out)
-    lse = as_tensor(others.pop(0)) if softmax else _none(tensors)
-    weights = as_tensor(others.pop(0)) if values.weights else _none(tensors)
     return (
-        result.to(tensors.query.dtype) if exact else result, lse, weights,
+        result.to(tensors.query.dtype) if exact else result,
+        as_tensor(others.pop(0)) if softmax else _none(tensors),
+        as_tensor(others.pop(0)) if values.weights else _none(tensors),
         result if exact else _none(tensors),
-    )  # fmt: skip
+    )
 
 
 def _attend_fake(*arguments: Any) -> Results:
@@ -121,12 +125,15 @@ def _differentiate(
             gradients = heedful.attention_backward(
                 as_array("dout", dout), query, key, value,
                 as_array("out", unrounded if unrounded.numel() else out), as_array("lse", lse),
-                **{**upstream, **given},
+                bias_gradient=values.bias_gradient, **{**upstream, **given},
             )  # fmt: skip
-    of_alphas = getattr(gradients, "normalizer", None)
+    found = {
+        **dict(zip(DIFFERENTIABLE, gradients, strict=False)),
+        "alphas": getattr(gradients, "normalizer", None),
+    }
     return tuple(
-        _none(tensors) if gradient is None else as_tensor(np.ascontiguousarray(gradient))
-        for gradient in (*gradients[:5], of_alphas)
+        as_tensor(np.ascontiguousarray(found[name])) if tensor is not None else _none(tensors)
+        for name, tensor in differentiable(tensors, values).items()
     )
 
 
@@ -139,10 +146,10 @@ def _differentiate_fake(
     unrounded: Tensor,
     *arguments: Any,
 ) -> tuple[Tensor, ...]:
-    tensors, _ = split(arguments)
-    given = (getattr(tensors, name) for name in DIFFERENTIABLE)
+    tensors, values = split(arguments)
     return tuple(
-        _none(tensors) if tensor is None else tensor.new_empty(tensor.shape) for tensor in given
+        _none(tensors) if tensor is None else tensor.new_empty(tensor.shape)
+        for tensor in differentiable(tensors, values).values()
     )
 
 

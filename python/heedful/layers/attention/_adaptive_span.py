@@ -24,6 +24,7 @@ from heedful.base._regularizers import L1
 from heedful.base._types import Array
 from heedful.functional import Gradients
 from heedful.functional._positions import check_lengths, check_window
+from heedful.functional._shapes import summed
 from heedful.layers.attention._masks import refuse_options
 
 _ROWS = 128  # of queries in a piece: half the keys of a short span lie within it
@@ -117,6 +118,7 @@ class _Piece(NamedTuple):
     keys: slice
     options: dict[str, Any]
     slope: Any  # d log m / dz, (H, rows, keys)
+    of_bias: Any  # index of the given bias, None without one
 
 
 def with_span(
@@ -148,7 +150,9 @@ def with_span(
     def backward(dout: Array, dweights: Any = None) -> Gradients:
         dq, dk, dv = np.zeros_like(q), np.zeros_like(k), np.zeros_like(v)
         dz = np.zeros(q.shape[-2])
-        sink = options.get("sink")
+        bias, dbias, sink = options["bias"], None, options.get("sink")
+        if bias is not None:
+            dbias = np.zeros(np.shape(bias), q.dtype)
         dsink = None if sink is None else np.zeros_like(sink)
         while parts:  # each releases its arrays as soon as it has run
             piece, pullback = parts.pop()
@@ -158,10 +162,13 @@ def with_span(
             dv[..., piece.keys, piece.kv_heads, :] += gradients.value
             by_key = (gradients.bias * piece.slope).reshape(-1, *piece.slope.shape)
             dz[piece.heads] += by_key.sum(-1).sum((0, 2), dtype=np.float64)
+            if dbias is not None:
+                shape = dbias[piece.of_bias].shape
+                dbias[piece.of_bias] += summed(gradients.bias, shape)
             if dsink is not None:
                 dsink[piece.heads] += gradients.sink
         _add_gradient(layer, dz)
-        return Gradients(dq, dk, dv, None, dsink)
+        return Gradients(dq, dk, dv, dbias, dsink)
 
     return out, backward
 
@@ -218,7 +225,10 @@ def _pieces(
             if "rng" in given:
                 given["rng"] = (given["rng"] + number * _SEED) % 2**64
             number += 1
-            yield _Piece(heads, kv_heads, rows, within, given, steep)
+            of_bias = None
+            if options["bias"] is not None:
+                of_bias = _index(np.shape(options["bias"]), heads, rows, within)
+            yield _Piece(heads, kv_heads, rows, within, given, steep, of_bias)
 
 
 def _distance(align: Array, rows: int, low: int, high: int) -> Array:
@@ -243,7 +253,8 @@ def _sliced(
             given[name] = np.clip(count, 0, part.stop - part.start)
     for name in ("mask", "bias"):
         if options[name] is not None:
-            given[name] = _part(np.asarray(options[name]), heads, rows, keys)
+            array = np.asarray(options[name])
+            given[name] = array[_index(array.shape, heads, rows, keys)]
     for name in ("sink", "alibi_slopes"):
         if options[name] is not None:
             given[name] = options[name][heads]
@@ -252,13 +263,10 @@ def _sliced(
     return given
 
 
-def _part(array: Array, heads: Any, rows: slice, keys: slice) -> Array:
-    """Of a mask or a bias that broadcasts to (…, H, Lq, Lk)."""
-    for axis, part in ((-1, keys), (-2, rows), (-3, heads)):
-        if array.ndim >= -axis and array.shape[axis] != 1:
-            index = (..., part, *(slice(None),) * (-axis - 1))
-            array = array[index]
-    return array
+def _index(shape: tuple[int, ...], heads: Any, rows: slice, keys: slice) -> tuple[Any, ...]:
+    """Of these in an array that broadcasts to (…, H, Lq, Lk)."""
+    axes = zip(shape[-3:], (heads, rows, keys)[max(0, 3 - len(shape)) :], strict=True)
+    return (..., *(slice(None) if length == 1 else part for length, part in axes))
 
 
 def _add_gradient(layer: Any, dz: Array) -> None:

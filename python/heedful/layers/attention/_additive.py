@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,14 +16,26 @@ from heedful.base._parameter import Parameter
 from heedful.base._sums import plus
 from heedful.base._taps import taps_of
 from heedful.base._types import Array, Backward, Rng, generator
-from heedful.functional import additive_attention, additive_attention_vjp
+from heedful.functional import (
+    additive_attention,
+    additive_attention_vjp,
+    penalised_additive_attention_vjp,
+)
 from heedful.layers._typed import Typed
 from heedful.layers.attention._additive_call import AdditiveCall
+from heedful.layers.attention._choice import Choice, hard_additive_vjp
 from heedful.layers.attention._masks import check_mask_of_rows, mask_or_bias
 from heedful.layers.attention._noise import (
+    check_hard,
     check_temperature,
     noise_shown,
     random_options,
+)
+from heedful.layers.attention._penalties import (
+    Penalties,
+    check_layer_penalties,
+    penalised_vjp,
+    penalties_shown,
 )
 from heedful.layers.attention._scores import Scores
 from heedful.layers.blocks._initial import kaiming
@@ -51,6 +65,8 @@ class AdditiveAttention(Typed):
         Whether there is a b.
     dropout, key_dropout : float, default 0
     gumbel_temperature : float, optional
+    hard : bool, default False
+    penalties : mapping of str to float, optional
         In training, see :class:`MultiHeadAttention`.
     sink : bool, default False
         Whether a score without a value is learned, so that a query may attend to nothing.
@@ -95,14 +111,17 @@ class AdditiveAttention(Typed):
     # of a layer that an earlier version pickled
     key_dropout = 0.0
     gumbel_temperature: float | None = None
+    hard = False
+    _penalties: Mapping[str, float | Array] = MappingProxyType({})
     weight: Any  # a Parameter when assigned, an array when read
     sink: Any
 
     def __init__(
         self, d_model: int, units: int | None = None, *, kdim: int | None = None,
         bias: bool = False, dropout: float = 0.0, key_dropout: float = 0.0,
-        gumbel_temperature: float | None = None, sink: bool = False, alibi: bool | float = False,
-        dtype: DTypeLike = np.float32, rng: Rng = None,
+        gumbel_temperature: float | None = None, hard: bool = False, penalties: Penalties = None,
+        sink: bool = False, alibi: bool | float = False, dtype: DTypeLike = np.float32,
+        rng: Rng = None,
     ) -> None:  # fmt: skip
         super().__init__(dtype)
         rng = generator(rng)
@@ -112,14 +131,25 @@ class AdditiveAttention(Typed):
         self.dropout = probability("dropout", dropout)
         self.key_dropout = below_one("key_dropout", key_dropout)
         self.gumbel_temperature = check_temperature(gumbel_temperature)
+        self.hard = check_hard(hard, self.gumbel_temperature, flag("sink", sink))
         slopes = alibi if isinstance(alibi, (bool, np.bool_)) else [real("alibi", alibi)]
         self.scores = Scores.of(1, None, None, slopes)
-        self.sink = Parameter(np.zeros(1, self.dtype)) if flag("sink", sink) else None
+        self.sink = Parameter(np.zeros(1, self.dtype)) if sink else None
+        self.penalties = penalties
         self.query_proj = Linear(
             self.d_model, self.units, bias=flag("bias", bias), dtype=dtype, rng=rng
         )
         self.key_proj = Linear(self.kdim, self.units, bias=False, dtype=dtype, rng=rng)
         self.weight = Parameter(kaiming(rng, (self.units,), self.units, self.dtype))
+
+    @property
+    def penalties(self) -> dict[str, float | Array]:
+        """The weight of each kind of penalty; may be set, to None for none."""
+        return dict(self._penalties)
+
+    @penalties.setter
+    def penalties(self, given: Penalties) -> None:
+        self._penalties = check_layer_penalties(self, given)
 
     def compute(
         self,
@@ -175,18 +205,28 @@ class AdditiveAttention(Typed):
         }  # fmt: skip
         pullback = None
         taps = taps_of(self)
-        if taps:
+        chooses = self.hard and not (mode.training and self.gumbel_temperature)
+        if taps or chooses:
             of_head = [array[..., None, :] for array in (q, k, value)]  # (…, L, 1, E)
             call = AdditiveCall(
                 self, of_head[0], of_head[1], of_head[2], options, training=mode.training,
-                is_self=self_attention,
+                is_self=self_attention, chooses=chooses,
             )  # fmt: skip
             options |= call.steered(taps)
             call.seen(taps)
         with argument_names(alibi_slopes="alibi"):
-            if mode.training:
+            if chooses:
+                choice = Choice(call.choices(), value)
+                found = choice.results(return_weights)
+                if mode.training:
+                    options |= random_options(self, mode)
+                    pullback = choice.pullback(additive_attention_vjp(*arrays, **options)[1])
+            elif mode.training:
                 options |= random_options(self, mode)
-                found, pullback = additive_attention_vjp(*arrays, **options)
+                run: Any = hard_additive_vjp if self.hard else additive_attention_vjp
+                if self._penalties:
+                    run = penalised_vjp(self.penalties, mode, penalised_additive_attention_vjp)
+                found, pullback = run(*arrays, **options)
             else:
                 found = additive_attention(*arrays, **options)
         out, *weights = found if return_weights else (found,)
@@ -216,7 +256,8 @@ class AdditiveAttention(Typed):
     def extra_repr(self) -> str:
         kdim = "" if self.kdim == self.d_model else f", kdim={self.kdim}"
         sink = "" if self.sink is None else ", sink=True"
-        return f"{self.d_model}, {self.units}{kdim}{self.scores.shown()}{sink}{noise_shown(self)}"
+        shown = f"{self.d_model}, {self.units}{kdim}{self.scores.shown()}{sink}{noise_shown(self)}"
+        return shown + penalties_shown(self._penalties)
 
 
 def _rows(name: str, array: Array) -> Array:

@@ -10,13 +10,31 @@ from heedful.base._types import Array
 from heedful.functional import additive_attention
 from heedful.functional._rows import spans
 from heedful.layers.attention._attention_call import AttentionCall, Rows
+from heedful.layers.attention._choice import one_hot
+
+_PIECE = 1 << 20  # weights at a time
 
 
 class AdditiveCall(AttentionCall):
     """Queries, keys and values (…, L, 1, E) of one head; options of additive attention."""
 
+    def choices(self) -> Array:
+        """The key of the highest score of each query (…, Lq), the first of several; −1 for none."""
+        *batch, _, length, keys = self.shape
+        found = np.full((*batch, length), -1, np.int64)
+        step = max(1, _PIECE // max(1, int(np.prod(batch)) * keys)) if keys else length + 1
+        for first in range(0, length if keys else 0, step):
+            last = min(first + step, length)
+            weights = self._of_span(first, last)[..., 0, :, :]
+            attends = weights.any(-1)
+            found[..., first:last] = np.where(attends, weights.argmax(-1), -1)
+        return found
+
     def _weigh(self, rows: Rows, average_heads: bool) -> Array:
         length = self.shape[-2]
+        if self.chooses:
+            index = self.choices() if rows is None else self.choices()[..., rows]
+            return one_hot(index, self.shape[-1], self.query.dtype)[..., None, :, :]
         found = np.zeros(self.shape, self.query.dtype) if rows is None else None
         pieces = {}
         for first, last in spans(rows, length):

@@ -41,11 +41,15 @@ class AttentionCall:
     cache : KVCache, optional
     chooses : bool
         Whether each query attends to the key of its highest score alone.
+    first, first_key : of the attributes, where there is no cache
 
     Attributes
     ----------
     first : None or numpy.ndarray of int, () or (B,)
-        The position in its text of the first query of each item, with a cache.
+        The position in its text of the first query of each item, where the call is of a part of it:
+        with a cache, or a memory.
+    first_key : None or numpy.ndarray of int, () or (B,)
+        Likewise of the first key, before 0 where keys before the text are hidden.
     items : None or numpy.ndarray of int, (B,)
         In a generation: the text that each row of the batch continues.
     token_rows : None or numpy.ndarray of int, (B, L)
@@ -55,12 +59,14 @@ class AttentionCall:
     def __init__(
         self, layer: Any, query: Array, key: Any, value: Any, options: dict[str, Any], *,
         training: bool, is_self: bool, cache: Any = None, chooses: bool = False,
+        first: Any = None, first_key: Any = None,
     ) -> None:  # fmt: skip
         self.layer, self.query, self._key, self.value = layer, query, key, value
         self.training, self.is_self, self.cache, self.chooses = training, is_self, cache, chooses
         self.options = {name: given for name, given in options.items() if name not in _LEFT_OUT}
-        self.first: Any = None
+        self.first, self.first_key = first, first_key
         if cache is not None:
+            self.first_key = np.int64(0)
             first = options["align"] if is_self else current_first()
             if isinstance(first, int):  # of all items
                 first = np.full(len(cache.lengths), first)

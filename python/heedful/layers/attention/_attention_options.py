@@ -38,6 +38,16 @@ class AttentionOptions(TypedDict, total=False):
     sink: bool
 
 
+class NoiseOptions(TypedDict, total=False):
+    """Of models with relative attention."""
+
+    key_dropout: float
+    head_dropout: float
+    gumbel_temperature: float | None
+    hard: bool
+    penalties: Penalties
+
+
 class PositionedOptions(AttentionOptions, total=False):
     """Of layers whose sequences have no positions of their own."""
 
@@ -61,7 +71,7 @@ def default_of(option: str) -> Any:
 
 
 def passes_on(
-    options: type[AttentionOptions],
+    options: type[AttentionOptions | NoiseOptions],
 ) -> Callable[[Callable[Arguments, None]], Callable[Arguments, None]]:
     """Make ``**attention`` of a constructor stand for these options: others are refused, and its
     signature lists them.

@@ -76,10 +76,9 @@ def without_dropout(model: Layer) -> Layer:
         if isinstance(layer, Dropout):
             layer.rate = 0.0
         elif isinstance(layer, (AdditiveAttention, MultiHeadAttention, RelativeAttention)):
-            layer.dropout = 0.0
-        if isinstance(layer, (AdditiveAttention, MultiHeadAttention)):
-            layer.key_dropout, layer.gumbel_temperature = 0.0, None
-        if isinstance(layer, MultiHeadAttention):
+            layer.dropout = layer.key_dropout = 0.0
+            layer.gumbel_temperature = None
+        if isinstance(layer, (MultiHeadAttention, RelativeAttention)):
             layer.head_dropout = 0.0
         if getattr(layer, "penalties", None):
             layer.penalties = None

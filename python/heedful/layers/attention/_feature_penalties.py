@@ -10,7 +10,10 @@ from heedful.base._types import Array
 
 
 def feature_penalty(
-    scores: Array, weights: Array, penalties: Mapping[str, float | Array]
+    scores: Array,
+    weights: Array,
+    penalties: Mapping[str, float | Array],
+    target: Array | None = None,
 ) -> tuple[float, Array]:
     """Σ_kind weight · mean over rows (…) of the kind, and its gradient of the scores (…, F).
 
@@ -30,6 +33,12 @@ def feature_penalty(
             terms = np.where(weights == 0, weights, weights * log_p)
             of_rows = sign * terms.sum(-1, keepdims=True)
             gradient = sign * terms - weights * of_rows
+        elif kind == "target":
+            assert target is not None  # (F,), with the sum 1
+            t = target.astype(scores.dtype)
+            log_t = np.log(np.where(t > 0, t, 1))
+            of_rows = np.where(t > 0, t * (log_t - log_p), 0).sum(-1, keepdims=True)
+            gradient = weights - t
         elif kind == "z":
             of_rows, gradient = lse * lse, 2 * lse * weights
         elif kind == "scores_l1":

@@ -9,25 +9,24 @@ from numpy.typing import ArrayLike
 
 from heedful.base._mode import Mode
 from heedful.base._types import Array
-from heedful.functional import Gradients, check_penalties, penalised_attention_vjp
+from heedful.functional import check_penalties, penalised_attention_vjp
 
 Penalties: TypeAlias = Mapping[str, float | ArrayLike] | None
 
 
 def check_layer_penalties(layer: Any, given: Any) -> dict[str, float | Array]:
     """The weight of each kind, one for all heads or (H,)."""
-    found = {} if given is None else check_penalties(given, layer.num_heads)
+    found = {} if given is None else check_penalties(given, getattr(layer, "num_heads", 1))
     if not found:
         return found
-    if layer.normalizer != "softmax":
+    normalizer = getattr(layer, "normalizer", "softmax")
+    if normalizer != "softmax":
         raise ValueError(
             "penalties must be None where normalizer is not 'softmax': they are of its weights: "
-            f"got {layer.normalizer!r}"
+            f"got {normalizer!r}"
         )
-    for name, value in (
-        ("top_k", layer.top_k), ("sink", layer.sink), ("hard", layer.hard),
-        ("adaptive_span", layer.adaptive_span),
-    ):  # fmt: skip
+    for name in ("top_k", "sink", "hard", "adaptive_span"):
+        value = getattr(layer, name, None)
         if value is not None and value is not False:
             raise ValueError(
                 f"penalties must be None with {name}: they are of the weights of all visible keys, "
@@ -37,14 +36,12 @@ def check_layer_penalties(layer: Any, given: Any) -> dict[str, float | Array]:
 
 
 def penalised_vjp(
-    penalties: dict[str, float | Array], mode: Mode
-) -> Callable[..., tuple[Any, Callable[..., Gradients]]]:
-    """attention_vjp whose gradients include those of the penalties, which are added to the mode."""
+    penalties: dict[str, float | Array], mode: Mode, penalised: Any = penalised_attention_vjp
+) -> Callable[..., tuple[Any, Callable[..., Any]]]:
+    """A vjp whose gradients include those of the penalties, which are added to the mode."""
 
-    def run(
-        query: Array, key: Array, value: Array, **options: Any
-    ) -> tuple[Any, Callable[..., Gradients]]:
-        out, penalty, pullback = penalised_attention_vjp(query, key, value, penalties, **options)
+    def run(*arrays: Array, **options: Any) -> tuple[Any, Callable[..., Any]]:
+        out, penalty, pullback = penalised(*arrays, penalties, **options)
         mode.add_penalty(penalty)
         return out, pullback
 

@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from heedful._checks import integer_array, named, probability, size
+from heedful._checks import below_one, integer_array, named, probability, size
 from heedful.base._mode import Mode
 from heedful.base._parameter import Parameter
-from heedful.base._taps import taps_of
+from heedful.base._taps import current_first, taps_of
 from heedful.base._types import Array, Backward, Rng, generator
 from heedful.functional import attention, attention_vjp
 from heedful.layers._typed import Typed
 from heedful.layers.attention._attention_call import AttentionCall
+from heedful.layers.attention._noise import (
+    check_hard,
+    check_temperature,
+    drop_heads,
+    hard_vjp,
+    noise_shown,
+    random_options,
+)
+from heedful.layers.attention._penalties import (
+    Penalties,
+    check_layer_penalties,
+    penalised_vjp,
+    penalties_shown,
+)
 from heedful.layers.blocks._linear import Linear
 from heedful.layers.blocks._positions import sinusoids
 
@@ -34,6 +50,8 @@ class RelativeAttention(Typed):
     d_model, num_heads : int
     dropout : float, default 0
         Of attention weights, in training.
+    key_dropout, head_dropout, gumbel_temperature, hard, penalties
+        See :class:`MultiHeadAttention`.
     dtype : {float32, float64}
     rng : None, int or numpy.random.Generator
 
@@ -54,10 +72,16 @@ class RelativeAttention(Typed):
     score_kind: ClassVar[str] = "relative"
     content_bias: Any  # a Parameter when assigned, an array when read
     position_bias: Any  # a Parameter when assigned, an array when read
+    # of a layer that an earlier version pickled
+    key_dropout = head_dropout = 0.0
+    gumbel_temperature: float | None = None
+    hard = False
+    _penalties: Mapping[str, float | Array] = MappingProxyType({})
 
     def __init__(
-        self, d_model: int, num_heads: int, dropout: float = 0.0, *,
-        dtype: DTypeLike = np.float32, rng: Rng = None,
+        self, d_model: int, num_heads: int, dropout: float = 0.0, *, key_dropout: float = 0.0,
+        head_dropout: float = 0.0, gumbel_temperature: float | None = None, hard: bool = False,
+        penalties: Penalties = None, dtype: DTypeLike = np.float32, rng: Rng = None,
     ) -> None:  # fmt: skip
         super().__init__(dtype)
         rng = generator(rng)
@@ -68,6 +92,11 @@ class RelativeAttention(Typed):
             )
         self.depth = self.d_model // self.num_heads
         self.dropout = probability("dropout", dropout)
+        self.key_dropout = below_one("key_dropout", key_dropout)
+        self.head_dropout = below_one("head_dropout", head_dropout)
+        self.gumbel_temperature = check_temperature(gumbel_temperature)
+        self.hard = check_hard(hard, self.gumbel_temperature, has_sink=False)
+        self.penalties = penalties
         narrow: dict[str, Any] = {"bias": False, "dtype": dtype, "rng": rng}
         self.query = Linear(d_model, d_model, **narrow)
         self.key_value = Linear(d_model, 2 * d_model, **narrow)
@@ -76,6 +105,15 @@ class RelativeAttention(Typed):
         shape = (self.num_heads, self.depth)
         self.content_bias = Parameter(np.zeros(shape, self.dtype))
         self.position_bias = Parameter(np.zeros(shape, self.dtype))
+
+    @property
+    def penalties(self) -> dict[str, float | Array]:
+        """The weight of each kind of penalty; may be set, to None for none."""
+        return dict(self._penalties)
+
+    @penalties.setter
+    def penalties(self, given: Penalties) -> None:
+        self._penalties = check_layer_penalties(self, given)
 
     @np.errstate(all="ignore")
     def compute(
@@ -116,22 +154,30 @@ class RelativeAttention(Typed):
         content = q + self.content_bias
         taps = taps_of(self)
         if taps:
+            first = current_first()
             call = AttentionCall(
-                self, content, k, v, options, training=mode.training, is_self=not has_memory
-            )
+                self, content, k, v, options, training=mode.training, is_self=not has_memory,
+                chooses=self.hard and not mode.training, first=first,
+                first_key=None if first is None else first - before,
+            )  # fmt: skip
             options |= call.steered(taps)
             call.seen(taps)
+        if mode.training:
+            options |= random_options(self, mode)
+        chooses = self.hard and "gumbel_temperature" not in options
+        if chooses and keys:
+            options["top_k"] = 1
         if not mode.training:
             out = attention(content, k, v, **options)
             return self.out_proj.compute(mode, out.reshape(x.shape), residual)
-        if self.dropout:
-            options |= {"dropout_p": self.dropout, "rng": mode.seed()}
-        out, pullback = attention_vjp(content, k, v, **options)
-        y, back_out = self.out_proj.compute(mode, out.reshape(x.shape), residual)
+        run: Any = penalised_vjp(self.penalties, mode) if self._penalties else attention_vjp
+        out, pullback = (hard_vjp if self.hard and not chooses else run)(content, k, v, **options)
+        dropped = drop_heads(self, mode, out)
+        y, back_out = self.out_proj.compute(mode, dropped(out).reshape(x.shape), residual)
 
         @np.errstate(all="ignore")
         def backward(dy: Any) -> Any:
-            dheads = back_out(dy).reshape(out.shape)
+            dheads = dropped(back_out(dy).reshape(out.shape))
             gradients = pullback(dheads)
             assert gradients.bias is not None
             for tap in taps:
@@ -151,7 +197,8 @@ class RelativeAttention(Typed):
         return y, backward
 
     def extra_repr(self) -> str:
-        return f"{self.d_model}, {self.num_heads}"
+        shown = f"{self.d_model}, {self.num_heads}" + noise_shown(self)
+        return shown + penalties_shown(self._penalties)
 
 
 def _halves(width: int) -> tuple[slice, slice]:

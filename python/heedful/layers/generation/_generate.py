@@ -14,6 +14,7 @@ from heedful.functional import KVCache
 from heedful.layers.generation._beam import beam_search
 from heedful.layers.generation._caches import check_example
 from heedful.layers.generation._foreign_options import with_generation_hints
+from heedful.layers.generation._guided import Guiding, guided
 from heedful.layers.generation._sampling import Sampler
 from heedful.layers.generation._steps import Generative, Steps, read_prompts
 
@@ -32,6 +33,7 @@ def generate(
     length_penalty: float = 1.0,
     rng: Rng = None,
     cache: KVCache | None = None,
+    guidance: Guiding | None = None,
 ) -> list[Array]:
     """Continues each prompt.
 
@@ -69,6 +71,11 @@ def generate(
     cache : KVCache, optional
         An empty one: each layer's cache is of its kind, type and policy. Not with Steps of your
         own.
+    guidance : Guidance, optional
+        What :func:`heedful.explain.guide` returns for a prompt, or ``Guidance.stack`` for several:
+        where the model's attention should go while it generates, in all layers or in those of
+        ``Guidance.at``. Tokens after the prompt are neither attracted nor hidden. Not with Steps
+        of your own: ``with guidance.steer(model)`` guides these.
 
     Returns
     -------
@@ -96,16 +103,20 @@ def generate(
     steps, with_prompt = steps_of(model, cache)
     stops = stop_tokens(() if stop is None else stop)
     max_length = check_room(steps, prompts, max_length)
+    if guidance is not None and not with_prompt:
+        raise ValueError("guidance needs a model: guide that of Steps by a with guidance.steer()")
     if not prompts:
         return []
     if size("num_beams", num_beams) > 1:
         if temperature or top_k is not None or top_p is not None:
             raise ValueError("num_beams above 1 cannot be combined with drawing tokens")
         penalty = finite("length_penalty", length_penalty)
-        continuations = beam_search(steps, prompts, stops, max_length, int(num_beams), penalty)
+        with guided(guidance, model):
+            continuations = beam_search(steps, prompts, stops, max_length, int(num_beams), penalty)
     else:
         sampler = sampler_of(temperature, top_k, top_p, rng)
-        continuations = _sample(steps, prompts, stops, max_length, sampler)
+        with guided(guidance, model):
+            continuations = _sample(steps, prompts, stops, max_length, sampler)
     if not with_prompt:
         return continuations
     return [np.concatenate(pair) for pair in zip(prompts, continuations, strict=True)]

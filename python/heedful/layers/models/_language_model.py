@@ -23,6 +23,7 @@ from heedful.layers.blocks._positions import LearnedPositions, SinusoidalPositio
 from heedful.layers.generation._caches import check_cached, one_like
 from heedful.layers.generation._foreign_options import with_generation_hints
 from heedful.layers.generation._generate import generate
+from heedful.layers.generation._guided import Guiding
 from heedful.layers.models._encoder import Encoder, own_caches
 from heedful.layers.models._mixers import check_causal, check_positions
 from heedful.layers.models._ragged import padded
@@ -184,7 +185,7 @@ class LanguageModel(Typed):
         self, prompts: ArrayLike | list[Any], *, stop: int | Sequence[int] | None = None,
         max_length: int = 100, temperature: float | None = None, top_k: int | None = None,
         top_p: float | None = None, num_beams: int = 1, length_penalty: float = 1.0,
-        rng: Rng = None, cache: KVCache | None = None,
+        rng: Rng = None, cache: KVCache | None = None, guidance: Guiding | None = None,
     ) -> list[Array]:  # fmt: skip
         """Each prompt with its continuation.
 
@@ -192,13 +193,14 @@ class LanguageModel(Typed):
         ----------
         prompts : sequence of sequences of int
             At least one token each; their lengths may differ.
-        stop, max_length, temperature, top_k, top_p, num_beams, length_penalty, rng, cache
+        stop, max_length, temperature, top_k, top_p, num_beams, length_penalty, rng, cache,
+        guidance
             See :func:`heedful.layers.generate`.
         """
         return generate(
             self, prompts, stop=stop, max_length=max_length,
             temperature=temperature, top_k=top_k, top_p=top_p, num_beams=num_beams,
-            length_penalty=length_penalty, rng=rng, cache=cache,
+            length_penalty=length_penalty, rng=rng, cache=cache, guidance=guidance,
         )  # fmt: skip
 
     def extra_repr(self) -> str:

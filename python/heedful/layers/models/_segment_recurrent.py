@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -11,9 +11,10 @@ from numpy.typing import DTypeLike
 from heedful._checks import as_array, each_of, flag, size
 from heedful.base._argument_names import argument_names
 from heedful.base._mode import Mode
-from heedful.base._taps import batch_items
+from heedful.base._taps import batch_items, first_query
 from heedful.base._types import Array, Backward, Rng, generator
 from heedful.layers._typed import Typed
+from heedful.layers.attention._attention_options import NoiseOptions, passes_on
 from heedful.layers.blocks._dropout import Dropout
 from heedful.layers.blocks._embedding import Embedding
 from heedful.layers.blocks._linear import Linear
@@ -21,7 +22,11 @@ from heedful.layers.blocks._norm import LayerNorm
 from heedful.layers.blocks._stack import chained
 from heedful.layers.generation._foreign_options import with_generation_hints
 from heedful.layers.generation._generate import generate
+from heedful.layers.generation._guided import Guiding
 from heedful.layers.models._segment_recurrent_layer import SegmentRecurrentLayer
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class SegmentRecurrentLM(Typed):
@@ -47,6 +52,8 @@ class SegmentRecurrentLM(Typed):
         See :class:`EncoderLayer`.
     dtype : {float32, float64}
     rng : None, int or numpy.random.Generator
+    key_dropout, head_dropout, gumbel_temperature, hard, penalties
+        Of its attention, see :class:`MultiHeadAttention`.
 
     Notes
     -----
@@ -64,6 +71,7 @@ class SegmentRecurrentLM(Typed):
     ((1, 3, 50), (1, 4, 16))
     """
 
+    @passes_on(NoiseOptions)
     def __init__(
         self,
         vocabulary: int,
@@ -79,6 +87,7 @@ class SegmentRecurrentLM(Typed):
         activation: str = "gelu",
         dtype: DTypeLike = np.float32,
         rng: Rng = None,
+        **attention: Unpack[NoiseOptions],
     ) -> None:
         super().__init__(dtype)
         rng, d_model = generator(rng), size("d_model", d_model)
@@ -91,7 +100,7 @@ class SegmentRecurrentLM(Typed):
         self.layers = [
             SegmentRecurrentLayer(
                 d_model, num_heads, dff, rate, norm_first=norm_first,
-                activation=activation, dtype=dtype, rng=rng,
+                activation=activation, dtype=dtype, rng=rng, **attention,
             )
             for _ in range(size("num_layers", num_layers))
         ]  # fmt: skip
@@ -161,11 +170,13 @@ class SegmentRecurrentLM(Typed):
                 f"tokens must be (B, L), at least one token of each text: got shape {tokens.shape}"
             )
         segment = size("segment", segment)
-        logits, memory = self(tokens[:, :segment], return_memory=True)
-        for first in range(segment, tokens.shape[1], segment):
-            logits, memory = self(
-                tokens[:, first : first + segment], memory=memory, return_memory=True
-            )
+        memory: list[Array] | None = None
+        for first in range(0, tokens.shape[1], segment):
+            with first_query(np.int64(first)):
+                logits, memory = self(
+                    tokens[:, first : first + segment], memory=memory, return_memory=True
+                )
+        assert memory is not None
         return logits, memory
 
     def generation_steps(self) -> SegmentSteps:
@@ -176,20 +187,21 @@ class SegmentRecurrentLM(Typed):
         self, prompts: Any, *, stop: int | Sequence[int] | None = None,
         max_length: int = 100, temperature: float | None = None, top_k: int | None = None,
         top_p: float | None = None, num_beams: int = 1, length_penalty: float = 1.0,
-        rng: Rng = None,
+        rng: Rng = None, guidance: Guiding | None = None,
     ) -> list[Array]:  # fmt: skip
         """Each prompt with its continuation.
 
         Parameters
         ----------
         prompts : sequence of sequences of int
-        stop, max_length, temperature, top_k, top_p, num_beams, length_penalty, rng
+        stop, max_length, temperature, top_k, top_p, num_beams, length_penalty, rng,
+        guidance
             See :func:`heedful.layers.generate`.
         """
         return generate(
             self, prompts, stop=stop, max_length=max_length,
             temperature=temperature, top_k=top_k, top_p=top_p, num_beams=num_beams,
-            length_penalty=length_penalty, rng=rng,
+            length_penalty=length_penalty, rng=rng, guidance=guidance,
         )  # fmt: skip
 
     def extra_repr(self) -> str:
@@ -204,7 +216,7 @@ class SegmentSteps:
     def __init__(self, model: SegmentRecurrentLM) -> None:
         self.model = model
         self.memory: list[Array] = []
-        self.lengths = np.zeros(0, np.int64)
+        self.lengths = self.read = np.zeros(0, np.int64)  # of the memories, of the texts
 
     def start(self, prompts: list[Array]) -> Array:
         with argument_names(tokens="prompts"):
@@ -212,6 +224,7 @@ class SegmentSteps:
             for item, prompt in enumerate(prompts):
                 with batch_items(np.array([item])):
                     found.append(self.model.read(prompt[None]))
+        self.read = np.array([len(prompt) for prompt in prompts])
         memories = [memory for _, memory in found]
         self.lengths = np.array([memory[0].shape[1] for memory in memories])
         rows = int(self.lengths.max())
@@ -222,16 +235,18 @@ class SegmentSteps:
         return np.concatenate([logits[:, -1] for logits, _ in found])
 
     def step(self, tokens: Array) -> Array:
-        logits, self.memory = self.model(
-            tokens[:, None], memory=self.memory, memory_lengths=self.lengths, return_memory=True
-        )
+        with first_query(self.read):
+            logits, self.memory = self.model(
+                tokens[:, None], memory=self.memory, memory_lengths=self.lengths, return_memory=True
+            )
         self.lengths = np.minimum(self.lengths + 1, self.model.memory_length)
+        self.read = self.read + 1
         last: Array = logits[:, -1]
         return last
 
     def reorder(self, items: Array) -> None:
         self.memory = [memory[items] for memory in self.memory]
-        self.lengths = self.lengths[items]
+        self.lengths, self.read = self.lengths[items], self.read[items]
 
 
 def _padded(memory: Array, rows: int) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -11,12 +11,16 @@ from heedful._checks import flag, probability, size
 from heedful.base._mode import Mode
 from heedful.base._types import Array, Backward, Rng, generator
 from heedful.layers._typed import Typed
+from heedful.layers.attention._attention_options import NoiseOptions, passes_on
 from heedful.layers.attention._relative import RelativeAttention
 from heedful.layers.blocks._dropout import Dropout
 from heedful.layers.blocks._feed_forward import feed_forward
 from heedful.layers.blocks._linear import Linear
 from heedful.layers.blocks._norm import LayerNorm
 from heedful.layers.blocks._sublayer import sublayer
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class SegmentRecurrentLayer(Typed):
@@ -31,20 +35,26 @@ class SegmentRecurrentLayer(Typed):
     activation : str, default "gelu"
     dtype : {float32, float64}
     rng : None, int or numpy.random.Generator
+    key_dropout, head_dropout, gumbel_temperature, hard, penalties
+        Of its attention, see :class:`MultiHeadAttention`.
 
     Notes
     -----
     Computes in `dtype`, whatever the input; threads may share it, see :class:`Layer`.
     """
 
+    @passes_on(NoiseOptions)
     def __init__(
         self, d_model: int, num_heads: int, dff: int, rate: float, *, norm_first: bool = True,
         activation: str = "gelu", dtype: DTypeLike = np.float32, rng: Rng = None,
+        **attention: Unpack[NoiseOptions],
     ) -> None:  # fmt: skip
         super().__init__(dtype)
         rng, dff, rate = generator(rng), size("dff", dff), probability("rate", rate)
         self.norm_first = flag("norm_first", norm_first)
-        self.self_attn = RelativeAttention(d_model, num_heads, rate, dtype=dtype, rng=rng)
+        self.self_attn = RelativeAttention(
+            d_model, num_heads, rate, dtype=dtype, rng=rng, **attention
+        )
         self.linear1 = Linear(d_model, dff, activation=activation, dtype=dtype, rng=rng)
         self.linear2 = Linear(dff, d_model, dtype=dtype, rng=rng)
         self.norm1 = LayerNorm(d_model, dtype=dtype)

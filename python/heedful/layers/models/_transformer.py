@@ -23,6 +23,7 @@ from heedful.layers.blocks._positions import SinusoidalPositions
 from heedful.layers.generation._caches import check_example
 from heedful.layers.generation._foreign_options import with_generation_hints
 from heedful.layers.generation._generate import generate
+from heedful.layers.generation._guided import Guiding, guided, layers_of_source
 from heedful.layers.models._decoder_layer import DecoderCache
 from heedful.layers.models._encoder_decoder import EncoderDecoder
 from heedful.layers.models._mixers import check_positions
@@ -215,7 +216,8 @@ class Transformer(EncoderDecoder):
         self, source: Any, *, start: int, stop: int | Sequence[int] | None = None,
         max_length: int = 100, temperature: float | None = None, top_k: int | None = None,
         top_p: float | None = None, num_beams: int = 1, length_penalty: float = 1.0,
-        rng: Rng = None, cache: KVCache | None = None, source_lengths: Any = None,
+        rng: Rng = None, cache: KVCache | None = None, guidance: Guiding | None = None,
+        source_lengths: Any = None,
     ) -> list[Array]:  # fmt: skip
         """The targets that the model generates, token by token.
 
@@ -232,6 +234,9 @@ class Transformer(EncoderDecoder):
             See :func:`heedful.layers.generate`.
         cache : KVCache, optional
             An empty one: the self-attention's caches are of its kind, type and policy.
+        guidance : Guidance, optional
+            Of the sources' tokens, see :func:`heedful.layers.generate`: where the encoder and the
+            decoder's attention to it should look, unless ``Guidance.at`` names other layers.
 
         Returns
         -------
@@ -246,12 +251,14 @@ class Transformer(EncoderDecoder):
         if first.ndim:
             raise ValueError(f"start must be one token: got shape {first.shape}")
         max_length = size("max_length", max_length)
-        steps = TransformerSteps(self, source, source_lengths, max_length, check_example(cache))
-        return generate(
-            steps, [first[None]] * len(source), stop=stop, max_length=max_length,
-            temperature=temperature, top_k=top_k, top_p=top_p, num_beams=num_beams,
-            length_penalty=length_penalty, rng=rng,
-        )  # fmt: skip
+        cache = check_example(cache)
+        with guided(guidance, self, layers_of_source(self)):
+            steps = TransformerSteps(self, source, source_lengths, max_length, cache)
+            return generate(
+                steps, [first[None]] * len(source), stop=stop, max_length=max_length,
+                temperature=temperature, top_k=top_k, top_p=top_p, num_beams=num_beams,
+                length_penalty=length_penalty, rng=rng,
+            )  # fmt: skip
 
     def extra_repr(self) -> str:
         return "" if self.padding_idx is None else f"padding_idx={self.padding_idx}"

@@ -81,10 +81,11 @@ def _add(sums: _Sums, query: Array, key: Array, options: dict[str, Any], max_que
         piece = rows[begin : begin + step]
         without = {name: value for name, value in options.items() if name != "top_k"}
         score = attention_scores(query, key, **without, rows=piece)  # (…, H, rows, Lk)
-        weight = attention_weights(query, key, **options, rows=piece)
-        if log_mask is not None:
-            score = score + log_mask(piece, keys)
-            weight = _softmax(score, options.get("sink"))
+        if log_mask is None:
+            weight = attention_weights(query, key, **options, rows=piece)
+        else:
+            score = score + log_mask(piece, keys).astype(score.dtype)
+            weight = _weights_of(score, options)
         seen = np.isfinite(score).sum(-1)
         sums.queries += _by_head(seen > 0)
         sums.even += _by_head(np.log(np.maximum(seen, 1)))
@@ -99,16 +100,14 @@ def _add(sums: _Sums, query: Array, key: Array, options: dict[str, Any], max_que
         sums.entropy -= _by_head((weight * np.log(np.clip(weight, tiny, 1))).sum(-1))
 
 
-def _softmax(score: Array, sink: Array | None) -> Array:
-    """Of scores (…, H, rows, Lk) and a score without a key (H,)."""
-    extra = np.full(score.shape[-3], -np.inf) if sink is None else sink
-    extra = extra[:, None, None]
-    largest = np.maximum(score.max(-1, keepdims=True), extra)
-    largest = np.where(np.isfinite(largest), largest, 0)
-    weight: Array = np.exp(score - largest)
-    total = weight.sum(-1, keepdims=True) + np.exp(extra - largest)
-    weight /= np.where(total > 0, total, 1)
-    return weight
+def _weights_of(score: Array, options: dict[str, Any]) -> Array:
+    """Of scores (…, H, rows, Lk) with top_k and sink of a call: the weights of a bias alone."""
+    *batch, _, _, keys = score.shape
+    given = {name: options[name] for name in ("top_k", "sink") if options.get(name) is not None}
+    query = np.zeros((*score.shape[:-1], 1), score.dtype)
+    key = np.zeros((*batch, 1, keys, 1), score.dtype)
+    weights: Array = attention_weights(query, key, bias=score, **given)
+    return weights
 
 
 def _by_head(of_rows: Array, combine: Any = np.add) -> Array:

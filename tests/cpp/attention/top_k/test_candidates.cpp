@@ -102,32 +102,64 @@ void kept_keys_are_those_of_a_stable_sort(Scores kind, Size size, int vectors, i
   for (std::ptrdiff_t i = 0; i < size.keys * lanes; ++i) {
     scores[static_cast<std::size_t>(i)] = draw<T>(kind, i / lanes, random);
   }
-  candidates.start(panel);
-  for (std::ptrdiff_t begin = 0; begin < size.keys; begin += size.tile) {
-    const std::ptrdiff_t end = std::min(begin + size.tile, size.keys);
-    candidates.add(scores.data() + begin * lanes, {first_key + begin, first_key + end});
-  }
-  candidates.finish();
+  const auto select = [&](std::ptrdiff_t first, std::ptrdiff_t last) {
+    candidates.start(panel);
+    for (std::ptrdiff_t begin = first; begin < last; begin += size.tile) {
+      const std::ptrdiff_t end = std::min(begin + size.tile, last);
+      candidates.add(scores.data() + begin * lanes, {first_key + begin, first_key + end});
+    }
+    candidates.finish();
+  };
+  const auto check_kept = [&](const char* what) {
+    bool right = true;
+    for (int lane = 0; lane < count; ++lane) {
+      std::vector<T> own;
+      for (std::ptrdiff_t key = 0; key < size.keys; ++key) {
+        own.push_back(scores[static_cast<std::size_t>(key * lanes + lane)]);
+      }
+      const std::vector<KeyIndex> expected = sorted_first(own, size.k, first_key);
+      right &= candidates.count(lane) == static_cast<std::ptrdiff_t>(expected.size());
+      for (std::size_t i = 0; i < expected.size() && right; ++i) {
+        right &= candidates.keys(lane)[i] == expected[i];
+        const T score = candidates.scores(lane)[i];
+        const T given = own[static_cast<std::size_t>(expected[i] - first_key)];
+        right &= score == given || (std::isnan(score) && std::isnan(given));
+      }
+    }
+    if (!check(right, what)) {
+      std::printf("scores %d, %td keys, %td kept, tiles of %td, %d of %d lanes\n",
+                  static_cast<int>(kind), size.keys, size.k, size.tile, count, lanes);
+    }
+  };
+  select(0, size.keys);
+  check_kept("the kept keys are the first of a stable sort, in order");
 
-  bool right = true;
-  for (int lane = 0; lane < count; ++lane) {
-    std::vector<T> own;
-    for (std::ptrdiff_t key = 0; key < size.keys; ++key) {
-      own.push_back(scores[static_cast<std::size_t>(key * lanes + lane)]);
-    }
-    const std::vector<KeyIndex> expected = sorted_first(own, size.k, first_key);
-    right &= candidates.count(lane) == static_cast<std::ptrdiff_t>(expected.size());
-    for (std::size_t i = 0; i < expected.size() && right; ++i) {
-      right &= candidates.keys(lane)[i] == expected[i];
-      const T score = candidates.scores(lane)[i];
-      const T given = own[static_cast<std::size_t>(expected[i] - first_key)];
-      right &= score == given || (std::isnan(score) && std::isnan(given));
+  // of three parts of the keys, one after the other
+  std::vector<T> part_scores[3];
+  std::vector<KeyIndex> part_keys[3];
+  std::vector<std::ptrdiff_t> counts[3];
+  for (std::ptrdiff_t part = 0; part < 3; ++part) {
+    select(size.keys * part / 3, size.keys * (part + 1) / 3);
+    for (int lane = 0; lane < count; ++lane) {
+      const std::ptrdiff_t kept = candidates.count(lane);
+      counts[part].push_back(kept);
+      part_scores[part].insert(part_scores[part].end(), candidates.scores(lane),
+                               candidates.scores(lane) + kept);
+      part_keys[part].insert(part_keys[part].end(), candidates.keys(lane),
+                             candidates.keys(lane) + kept);
     }
   }
-  if (!check(right, "the kept keys are the first of a stable sort, in order")) {
-    std::printf("scores %d, %td keys, %td kept, tiles of %td, %d of %d lanes\n",
-                static_cast<int>(kind), size.keys, size.k, size.tile, count, lanes);
+  candidates.start(panel);
+  for (std::ptrdiff_t part = 0; part < 3; ++part) {
+    std::ptrdiff_t begin = 0;
+    for (int lane = 0; lane < count; ++lane) {
+      const std::ptrdiff_t kept = counts[part][static_cast<std::size_t>(lane)];
+      candidates.append(lane, part_scores[part].data() + begin, part_keys[part].data() + begin,
+                        kept);
+      begin += kept;
+    }
   }
+  check_kept("those of parts of the keys, appended, are the same");
 }
 
 template <class T>

@@ -133,5 +133,5 @@ def test_it_is_no_key_of_a_dictionary() -> None:
 def test_a_pattern_is_stored_once_for_all_items() -> None:
     dense = np.broadcast_to(np.tri(64, dtype=bool), (5, 7, 64, 64))
     mask = from_mask(dense, 8)
-    assert mask.patterns.shape == (1, 8, 8)
+    assert mask.patterns.shape == (1, 8, 1)
     assert len(pickle.dumps(mask)) < 5 * 7 * 8 * 8 * 4 + 1000

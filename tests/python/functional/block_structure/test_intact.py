@@ -15,7 +15,7 @@ import heedful
 from heedful import BlockMask
 
 X = np.ones((1, 10, 4), np.float32)
-MASK = BlockMask.causal(10, block_size=4)  # (1, 3, 3) blocks and 2 patterns (4, 4)
+MASK = BlockMask.causal(10, block_size=4)  # (1, 3, 3) blocks and 2 patterns of 4 rows
 Arrays = tuple[Any, Any, Any]
 
 
@@ -60,13 +60,17 @@ DAMAGED: dict[str, tuple[Arrays, str]] = {
                        "block_mask must have blocks of shape (…, 3, 4): got shape (1, 3, 3)"),
     "blocks in another order": ((TRANSPOSED, MASK.patterns, grid()),
                                 "block_mask must have contiguous blocks: got strides"),
-    "patterns of bytes": ((MASK.blocks, MASK.patterns.view(np.uint8), grid()),
-                          "block_mask must have patterns of type bool: got type uint8"),
+    "patterns of booleans": ((MASK.blocks, MASK.patterns.view(np.bool_), grid()),
+                             "block_mask must have patterns of type uint8: got type bool"),
+    "a byte for each pair": ((MASK.blocks, np.zeros((P, 4, 4), np.uint8), grid()),
+                             "block_mask must have patterns of shape (P, 4, 1): got shape"),
     "patterns of other blocks": ((MASK.blocks, MASK.patterns[:, :3], grid()),
-                                 "block_mask must have patterns of shape (P, 4, 4): got shape"),
+                                 "block_mask must have patterns of shape (P, 4, 1): got shape"),
+    "keys of two bytes": ((MASK.blocks[:, :, :1].copy(), MASK.patterns, grid((10, 9), (4, 9))),
+                          "block_mask must have patterns of shape (P, 4, 2): got shape"),
     "patterns of four axes": ((MASK.blocks, MASK.patterns[None], grid()),
-                              "block_mask must have patterns of shape (P, 4, 4): got shape"),
-    "patterns in another order": ((MASK.blocks, MASK.patterns.swapaxes(1, 2), grid()),
+                              "block_mask must have patterns of shape (P, 4, 1): got shape"),
+    "patterns in another order": ((MASK.blocks, np.asfortranarray(MASK.patterns), grid()),
                                   "block_mask must have contiguous patterns: got strides"),
 }  # fmt: skip
 each_damage = pytest.mark.parametrize(("arrays", "message"), DAMAGED.values(), ids=DAMAGED)

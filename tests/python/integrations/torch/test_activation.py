@@ -152,7 +152,7 @@ def test_the_memory_of_lse_is_ordered_as_pytorch_promises(monkeypatch: pytest.Mo
 
 
 def test_a_mask_of_booleans_is_one_again(monkeypatch: pytest.MonkeyPatch, entered: Any) -> None:
-    """PyTorch writes it out as floats, of which a gradient would be formed."""
+    """PyTorch writes it out as floats."""
     given: list[dict[str, Any]] = []
     attend = _flash_attention.heedful.attention
 
@@ -179,6 +179,26 @@ def test_a_mask_of_floats_is_added(entered: list[str]) -> None:
     with heedful_torch.activate():
         assert torch.allclose(sdpa(*inputs, attn_mask=added), expected, atol=2e-6)
     assert entered == ["attention"]
+
+
+def test_no_gradient_is_formed_of_a_mask_of_floats(monkeypatch: pytest.MonkeyPatch) -> None:
+    every_size(monkeypatch)
+    inputs = [draw(2, 3, 5, 11).requires_grad_() for _ in range(3)]
+    added = torch.randn(5, 5)
+    expected = torch.autograd.grad(sdpa(*inputs, attn_mask=added).sum(), inputs)
+    given: list[Any] = []
+    differentiate = _flash_attention.heedful.attention_backward
+
+    def noted(*arrays: Any, **options: Any) -> Any:
+        given.append(differentiate(*arrays, **options))
+        return given[-1]
+
+    monkeypatch.setattr(_flash_attention.heedful, "attention_backward", noted)
+    with heedful_torch.activate():
+        found = torch.autograd.grad(sdpa(*inputs, attn_mask=added).sum(), inputs)
+    assert [gradients.bias for gradients in given] == [None]
+    for mine, other in zip(found, expected, strict=True):
+        assert torch.allclose(mine, other, atol=1e-5)
 
 
 def encoder(**options: Any) -> Any:

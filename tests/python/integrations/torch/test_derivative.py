@@ -101,6 +101,35 @@ def test_the_operators_pass_pytorchs_checks(
         torch.library.opcheck(operator, given, test_utils=checks)
 
 
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_bias_has_a_gradient_only_where_it_needs_one(
+    compiled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[bool] = []
+    differentiate = heedful.attention_backward
+
+    def noted(*arrays: Any, bias_gradient: bool, **options: Any) -> Any:
+        given.append(bias_gradient)
+        return differentiate(*arrays, bias_gradient=bias_gradient, **options)
+
+    monkeypatch.setattr(heedful, "attention_backward", noted)
+    query, key, value, bias, _ = inputs()
+
+    def loss(query: Any, bias: Any) -> Any:
+        return attention(query, key, value, bias=bias).square().sum()
+
+    torch._dynamo.reset()
+    by = torch.compile(loss, fullgraph=True, backend="aot_eager") if compiled else loss
+    both = torch.autograd.grad(by(query, bias), (query, bias))
+    (constant,) = torch.autograd.grad(by(query, bias.detach()), (query,))
+    assert torch.equal(constant, both[0])
+    mapped = torch.func.vmap(torch.func.grad(loss), (None, 0))(query, bias.detach()[None])
+    assert torch.allclose(mapped[0], constant)
+    of_bias = torch.func.grad(loss, argnums=1)(query.detach(), bias.detach())
+    assert torch.allclose(of_bias, both[1])
+    assert given == [True, False, True, True]
+
+
 def test_compiled_programs_are_one_graph() -> None:
     def loss(*given: Any) -> Any:
         return sum((one.square().sum() for one in CALLS["many options"](*given)), torch.zeros(()))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 import heedful
 from heedful import layers as L
+from heedful.explain import steer
 from heedful.layers.attention import _adaptive_span
 from heedful.pruning import prune_heads
 from heedful.training import SGD
@@ -156,6 +157,42 @@ def test_a_model_generates_what_it_computes_at_once() -> None:
     for _ in range(8):
         tokens.append(int(model([tokens])[0, -1].argmax()))
     assert written.tolist() == tokens
+
+
+@pytest.mark.parametrize("shape", [(37,), (37, 37), (1, H, 1, 37), (B, 1, 37, 1), (B, H, 37, 37)])
+@pytest.mark.parametrize("rows", [128, 8])
+def test_steered_gradients_match_finite_differences(
+    shape: tuple[int, ...], rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the input, the parameters, the spans and the bias; heads in groups where rows is 8."""
+    monkeypatch.setattr(_adaptive_span, "_ROWS", rows)
+    layer, dy = attention(causal=True, num_kv_heads=2), RNG.standard_normal(X.shape)
+    layer.span[...] = [0.013, 0.113, 0.472, 0.981]
+    bias, x = RNG.standard_normal(shape), X.copy()
+    with steer(layer, bias=bias) as steering:
+        y, backward = layer.forward(x)
+    np.testing.assert_allclose(y, dense(layer, x, CAUSAL, bias), atol=1e-12)
+    dx = backward(dy)
+    assert steering.grad is not None
+    assert steering.grad.shape == shape
+
+    def slope(array: Array, place: Any) -> float:
+        value, ends = array[place], []
+        for moved in (value + 1e-6, value - 1e-6):
+            array[place] = moved
+            ends.append(float((dense(layer, x, CAUSAL, bias) * dy).sum()))
+        array[place] = value
+        return (ends[0] - ends[1]) / 2e-6
+
+    middle = tuple(size // 2 for size in shape)
+    for place in (middle, (0,) * len(shape), tuple(size - 1 for size in shape)):
+        found = steering.grad[place]
+        np.testing.assert_allclose(found, slope(bias, place), rtol=1e-5, atol=1e-8)
+    for head in range(H):
+        np.testing.assert_allclose(layer.grads["span"][head], slope(layer.span, head), rtol=1e-5)
+    np.testing.assert_allclose(dx[1, 30, 7], slope(x, (1, 30, 7)), rtol=1e-5)
+    found = layer.grads["in_proj_weight"][13, 5]
+    np.testing.assert_allclose(found, slope(layer.in_proj_weight, (13, 5)), rtol=1e-5, atol=1e-8)
 
 
 def test_noise_differs_between_pieces(monkeypatch: pytest.MonkeyPatch) -> None:

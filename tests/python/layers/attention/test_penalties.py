@@ -60,6 +60,57 @@ def test_that_of_weights_of_features_is_the_same(kind: str) -> None:
     assert layer.attention_penalty == pytest.approx(expected, rel=1e-12)
 
 
+def test_features_are_drawn_toward_a_target() -> None:
+    """Σ t (log t − log a) and its gradient, beside another penalty; and a training that follows."""
+    given = np.array([0, 3.0, 1, 0, 2, 0, 0, 4])
+    penalties = {"target": 0.3, "l2": 0.1}
+    layer = L.FeatureAttention(8, penalties=penalties, target=given, dtype=np.float64, rng=0)
+    scores = layer.scores(X)
+    eye, target = np.broadcast_to(np.eye(8), (3, 8, 8)), np.broadcast_to(given / 10, (3, 17, 8))
+    expected = 0.3 * value("target", scores, eye, target, scale=1.0)
+    expected += 0.1 * value("l2", scores, eye, scale=1.0)
+    layer.forward(X)
+    assert layer.attention_penalty == pytest.approx(expected, rel=1e-12)
+
+    def penalty(weight: Array) -> tuple[Array, Callable[[Any], list[Array]]]:
+        layer.scores.weight[...] = weight
+        y, backward = layer.forward(X)
+
+        def pullback(dpenalty: Any) -> list[Array]:
+            layer.zero_grad()
+            backward(np.zeros_like(y))
+            return [layer.grads["scores.weight"] * dpenalty]
+
+        return np.array(layer.attention_penalty), pullback
+
+    gradcheck(penalty, layer.scores.weight.copy())
+    net = L.Sequential(
+        L.FeatureAttention(8, penalties={"target": 1.0}, target=given, rng=0), L.Linear(8, 1, rng=0)
+    )
+    net.compile(training.Adam(lr=0.05), "mse")
+    net.fit(X[:, 0], X[:, 0, :1], epochs=200, verbose=False, rng=0)
+    _, weights = net[0](X[:, 0], return_weights=True)
+    np.testing.assert_allclose(weights.mean(0), given / 10, atol=0.1)
+    for options, message in (
+        ({"penalties": {"target": 1.0}}, "target must be given with penalties"),
+        ({"target": np.ones(7)}, r"target must have shape \(8,\): got \(7,\)"),
+        ({"target": -given}, "target must be finite, not negative, and not 0 everywhere"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            L.FeatureAttention(8, **options)
+
+
+def test_a_score_penalty_is_on_the_parameters_of_the_scores() -> None:
+    layer = L.FeatureAttention(8, score_penalty=0.2, dtype=np.float64, rng=0)
+    regularizer = layer.scores.parameter("weight").regularizer
+    weight = layer.scores.weight
+    assert regularizer is not None
+    assert regularizer.penalty(weight) == pytest.approx(0.2 * (weight**2).sum())
+    assert L.FeatureAttention(8).scores.parameter("weight").regularizer is None
+    with pytest.raises(ValueError, match="score_penalty must not be negative: got -1"):
+        L.FeatureAttention(8, score_penalty=-1)
+
+
 def test_that_of_a_model_is_the_sum_over_its_layers_also_of_shared_ones() -> None:
     shared = attention(penalties={"entropy": [0.3, 0.0]})
     twice = L.Sequential(shared, shared)

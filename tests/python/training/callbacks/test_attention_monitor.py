@@ -113,8 +113,9 @@ def test_kept_keys_alone_have_weight_with_top_k() -> None:
 
 
 @pytest.mark.parametrize("sink", [False, True])
-def test_weights_are_those_within_an_adaptive_span(sink: bool) -> None:
-    layer = attention(adaptive_span=6, span_ramp=2.5, causal=True, sink=sink)
+@pytest.mark.parametrize("top_k", [None, 2])
+def test_weights_are_those_within_an_adaptive_span(sink: bool, top_k: int | None) -> None:
+    layer = attention(adaptive_span=6, span_ramp=2.5, causal=True, sink=sink, top_k=top_k)
     layer.span[...] = [0.1, 0.7]
     if sink:
         layer.sink[...] = [0.5, 1.0]
@@ -126,6 +127,8 @@ def test_weights_are_those_within_an_adaptive_span(sink: bool) -> None:
         score = q[..., of_head] @ k[..., of_head].swapaxes(1, 2) / 2
         m = np.where(distance >= 0, np.clip((2.5 + z - distance) / 2.5, 0, 1), 0)
         weights = m * np.exp(score)
+        if top_k is not None:  # the 2 largest
+            weights[weights < np.sort(weights, -1)[..., [-top_k]]] = 0
         extra = np.exp(layer.sink[head]) if sink else 0
         weights /= weights.sum(-1, keepdims=True) + extra
         entropy = -sum(w * np.log(w) for w in weights.ravel() if w) / (4 * 11)
