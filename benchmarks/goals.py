@@ -10,6 +10,7 @@ import sys
 import bench_additive
 import bench_block_masks
 import bench_caches
+import bench_composition
 import bench_decode
 import bench_dtypes
 import bench_forward
@@ -24,6 +25,7 @@ import bench_linear
 import bench_masks
 import bench_memory
 import bench_min_weight
+import bench_models
 import bench_neighbours
 import bench_normalizers
 import bench_onnx
@@ -59,6 +61,7 @@ TOPICS = [
     bench_linear.TOPIC,
     bench_int8_linear.TOPIC,
     bench_layers.TOPIC,
+    bench_composition.TOPIC,
     bench_recurrent.TOPIC,
     bench_additive.TOPIC,
     bench_top_k.TOPIC,
@@ -71,6 +74,7 @@ TOPICS = [
     bench_jax.TOPIC,
     bench_keras.TOPIC,
     bench_transformers.TOPIC,
+    bench_models.TOPIC,
 ]
 
 if __name__ == "__main__":

@@ -62,7 +62,17 @@ def stack(dtype: Any, rng: Any) -> layers.Layer:
 
 
 L, M = layers, (3, 5, 6)
+
+
+def functional(dtype: Any, rng: Any) -> layers.Layer:
+    x = layers.Input((None, 6))
+    h = layers.LayerNorm(6, dtype=dtype)(x)
+    h = h * layers.Linear(6, 6, dtype=dtype, rng=rng)(h)
+    return layers.Model(x, layers.steps.concatenate([h, h[:, ::-1]], axis=-1) * 2.0)
+
+
 CASES = [
+    LayerCase("functional", functional, rows(2, 5, 6)),
     LayerCase("linear", seeded(L.Linear, 6, 7), rows(*M)),
     LayerCase("linear_no_bias", seeded(L.Linear, 6, 7, bias=False), rows(6)),
     *[

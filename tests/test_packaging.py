@@ -51,7 +51,7 @@ def test_a_release_makes_them_absolute_and_names_the_project_s_pages() -> None:
 
 
 # whoever uses an adapter has the framework, and nobody all of them
-FRAMEWORKS = {"dask", "jax", "keras", "mpi", "onnx", "sklearn", "transformers"}
+FRAMEWORKS = {"autograd", "dask", "jax", "keras", "mpi", "onnx", "sklearn", "transformers"}
 
 
 def test_all_is_every_extra_of_users_but_other_frameworks() -> None:

@@ -20,6 +20,7 @@ PAGES = [
         "README.md",
         "CONTRIBUTING.md",
         "docs/coming_from.md",
+        "docs/composition.md",
         "docs/explainable.md",
         "docs/steadier.md",
     )

@@ -64,6 +64,8 @@ def test_the_examples_of_the_first_page_hold() -> None:
     [
         ("heedful", "functions"),
         ("heedful.layers", "layers"),
+        ("heedful.layers.steps", "layers"),
+        ("heedful.models", "models"),
         ("heedful.training", "training"),
         ("heedful.explain", "explain"),
         ("heedful.explain.plot", "explain"),
@@ -75,6 +77,7 @@ def test_the_examples_of_the_first_page_hold() -> None:
         ("heedful.integrations.onnx", "integrations"),
         ("heedful.integrations.jax", "integrations"),
         ("heedful.integrations.keras", "integrations"),
+        ("heedful.integrations.autograd", "integrations"),
         ("heedful.integrations.dask", "integrations"),
         ("heedful.integrations.mpi", "integrations"),
         ("heedful.integrations.arrays", "integrations"),

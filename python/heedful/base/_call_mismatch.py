@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from heedful.base._foreign_arguments import hint_for
 
+if TYPE_CHECKING:
+    from inspect import Signature
+
 
 def call_mismatch(
-    compute: Callable[..., Any], training: bool, inputs: tuple[Any, ...], options: Mapping[str, Any]
+    taken: Signature, training: bool, inputs: tuple[Any, ...], options: Mapping[str, Any]
 ) -> str | None:
-    """Why ``layer(*inputs, **options)`` does not match its `compute`; None where it does."""
-    from inspect import Parameter, signature  # only now: needed for errors alone
+    """Why ``layer(*inputs, **options)`` does not match what it takes; None where it does."""
+    from inspect import Parameter  # only now: needed for errors alone
 
-    found = signature(compute)
-    own, *others = found.parameters.values()  # mode is passed by the layer
     try:
-        found.bind(None, *inputs, **options)
+        taken.bind(*inputs, **options)
     except TypeError as error:
         reason = str(error)
     else:
         return None
-    if own.name in options:
-        reason = f"got an unexpected keyword argument {own.name!r}"
-    names = [one.name for one in others if one.kind is not Parameter.VAR_KEYWORD]
-    taken = ", ".join([*names, "rng"] if training else names)
+    parameters = taken.parameters.values()
+    names = [one.name for one in parameters if one.kind is not Parameter.VAR_KEYWORD]
+    shown = ", ".join([*names, "rng"] if training else names)
     hint = hint_for(options, names)
-    return f"takes {taken or 'nothing'}: {reason}" + (f"; {hint}" if hint else "")
+    return f"takes {shown or 'nothing'}: {reason}" + (f"; {hint}" if hint else "")

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from heedful._checks import flag, named
 from heedful.base._call_mismatch import call_mismatch
+from heedful.base._described import Described
 from heedful.base._finite_check import checking
 from heedful.base._foreign_arguments import check_arguments, no_such_attribute
 from heedful.base._freezable import Freezable
@@ -26,9 +27,10 @@ from heedful.base._summary import html, table, text
 from heedful.base._tree import CONTAINERS, dotted, within
 from heedful.base._types import Array, Backward, Rng, generator
 from heedful.base._watch import asks_for_weights, with_weights
+from heedful.base.tape._traced import active, recorder_of
 
 
-class Module(Freezable, Quantizable):
+class Module(Described, Freezable, Quantizable):
     """A function with parameters, composed of such functions; ``Layer`` adds training.
 
     See :class:`heedful.layers.Layer`, which users subclass.
@@ -56,7 +58,7 @@ class Module(Freezable, Quantizable):
         try:
             found: Any = self.compute(mode, *inputs, **options)
         except TypeError:
-            wrong = call_mismatch(self.compute, mode.training, inputs, options)
+            wrong = call_mismatch(self.call_signature(), mode.training, inputs, options)
             if wrong is None:
                 raise
             raise TypeError(f"{type(self).__name__} {wrong}") from None
@@ -75,7 +77,12 @@ class Module(Freezable, Quantizable):
         With ``return_weights=True`` a model returns (y, weights): the attention weights of each
         layer inside, (…, H, Lq, Lk), in the order of the computation. See
         :func:`heedful.explain.watch` for those of some layers, heads and rows.
+
+        On an :class:`heedful.layers.Input`, and in a :class:`heedful.layers.Tape`, it is recorded.
         """
+        recorder = recorder_of(inputs, options)
+        if recorder is not None:
+            return recorder.call(self, inputs, options)
         if asks_for_weights(self, options):
             return with_weights(self, self.__call__, inputs, options)
         if "cache" in options or "caches" in options:
@@ -103,6 +110,8 @@ class Module(Freezable, Quantizable):
             Return ((y, weights), backward), the weights as a call of the model returns them:
             without dropout and noise, and constant in the backward pass.
         """
+        if active.get() is not None:
+            raise RuntimeError("within a tape, or in call, write layer(x): its backward is derived")
         if flag("check", check):
             with checking(self):
                 return self.forward(*inputs, rng=rng, **options)
@@ -147,7 +156,8 @@ class Module(Freezable, Quantizable):
         own = own_parameter(self.__dict__.get("_parameters", {}), name)
         if own is None:
             raise AttributeError(no_such_attribute(type(self).__name__, name))
-        return own.value
+        tape = active.get()
+        return own.value if tape is None else tape.parameter(own)
 
     def parameter(self, name: str) -> Parameter:
         """The `Parameter` of one of this layer's own parameters, with its gradient."""
@@ -274,19 +284,7 @@ class Module(Freezable, Quantizable):
         """
         return load_state(self, check_state(state), strict)
 
-    def ends_in(self, before: str | None) -> str | None:
-        """The output activation by name: "sigmoid", "softmax"; "linear" for none, "constant" where
-        the output is always the same; None where it is unknown.
-
-        `before` is that of x, which layers such as Dropout pass through.
-        """
-        return None
-
     # --- representation
-
-    def extra_repr(self) -> str:
-        """The text in the brackets of the representation."""
-        return ""
 
     def summary(self) -> None:
         """Prints a table of all layers with their parameters."""

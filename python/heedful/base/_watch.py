@@ -207,10 +207,10 @@ def asks_for_weights(model: Any, options: dict[str, Any]) -> bool:
 
 
 def returns_weights(model: Any) -> bool:
-    """Whether a layer's own `compute` takes `return_weights`, or that of its only layer."""
-    from inspect import Parameter, signature  # only now: few calls ask for weights
+    """Whether a call of a layer itself takes `return_weights`, or that of its only layer."""
+    from inspect import Parameter  # only now: few calls ask for weights
 
-    given = signature(model.compute).parameters
+    given = model.call_signature().parameters
     if "return_weights" in given:
         return True
     inside = [layer for _, layer in model.layers_inside()]

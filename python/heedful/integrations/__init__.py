@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from heedful.integrations import (
         arrays,
+        autograd,
         dask,
         jax,
         keras,
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "arrays",
+    "autograd",
     "dask",
     "jax",
     "keras",

@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING
 from heedful import _earlier_modules
 from heedful.base._mode import Mode
 from heedful.base._parameter import Parameter
+from heedful.base.tape._tape import Tape
 from heedful.functional import LinearState
+from heedful.layers import steps
 from heedful.layers._trainable_layer import Layer
 from heedful.layers.attention._additive import AdditiveAttention
 from heedful.layers.attention._feature import FeatureAttention
@@ -28,6 +30,8 @@ from heedful.layers.blocks._norm import LayerNorm, RMSNorm
 from heedful.layers.blocks._patches import PatchEmbed
 from heedful.layers.blocks._pooling import Flatten, GlobalAveragePooling
 from heedful.layers.blocks._positions import LearnedPositions, RotaryPositions, SinusoidalPositions
+from heedful.layers.composition._input import Input
+from heedful.layers.composition._model import Model
 from heedful.layers.generation._generate import generate
 from heedful.layers.generation._spans import Spans, best_spans
 from heedful.layers.generation._stream import stream
@@ -79,6 +83,7 @@ __all__ = [
     "GatedFeedForward",
     "GlobalAveragePooling",
     "GlobalAveragePooling1D",
+    "Input",
     "LanguageModel",
     "Layer",
     "LayerNorm",
@@ -88,6 +93,7 @@ __all__ = [
     "LinearAttention",
     "LinearState",
     "Mode",
+    "Model",
     "MultiHeadAttention",
     "Parameter",
     "PatchEmbed",
@@ -107,11 +113,13 @@ __all__ = [
     "Spans",
     "SpatialGating",
     "Tanh",
+    "Tape",
     "TokenMixing",
     "Transformer",
     "bert_from_config",
     "best_spans",
     "generate",
+    "steps",
     "stream",
 ]
 

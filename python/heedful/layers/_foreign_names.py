@@ -64,7 +64,6 @@ def with_hints(method: Callable[P, R]) -> Callable[P, R]:
 _FROM_FIRST_X = "leave it out, the width of the first x is taken"
 _LAYERS = {
     "InputLayer": _FROM_FIRST_X,
-    "Input": _FROM_FIRST_X,
     "Attention": "write heedful.attention for a call, MultiHeadAttention for a layer",
     "GroupedQueryAttention": "write MultiHeadAttention(d_model, num_heads, num_kv_heads=…)",
     "MultiheadAttention": "write MultiHeadAttention",
@@ -77,7 +76,6 @@ _LAYERS = {
     "Conv2d": "write PatchEmbed for patches of images",
     "Conv2D": "write PatchEmbed for patches of images",
     "Module": "write Layer",
-    "Model": "write Layer, or Sequential",
     "ModuleList": "write a list, whose layers are found",
     "ModuleDict": "write a dict, whose layers are found",
     "ParameterList": "write a list, whose parameters are found",

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from heedful.base._mode import Mode
 from heedful.base._module import Module
-from heedful.base._types import Rng
+from heedful.base._types import Backward, Rng
+from heedful.base.tape._call import computed_by_call
 from heedful.layers._foreign_names import with_hints
 
 if TYPE_CHECKING:
+    from inspect import Signature
+
     from heedful.training import History
 
 # heedful.training is imported on first use: inference alone does not need it
@@ -29,7 +33,19 @@ class Layer(Module):
     into it, and it remains the same array. Only another layer's parameter is not copied but shared:
     ``projection.weight = embedding.weight`` ties the two, as in PyTorch.
 
-    To write a layer of your own, assign parameters and layers in ``__init__`` and write `compute`::
+    To write a layer of your own, assign parameters and layers in ``__init__`` and write `call`, the
+    forward pass alone; the backward function is derived from it::
+
+        class Scale(Layer):
+            def __init__(self, size):
+                self.gain = Parameter(np.ones(size, np.float32))
+
+            def call(self, x):
+                return x * self.gain
+
+    In `call` floating inputs and parameters are values of a :class:`Tape`, on which it may use
+    layers, operators and the functions of :mod:`heedful.layers.steps`; integers and booleans are
+    plain arrays. Or write `compute`, with a backward function of your own::
 
         class Scale(Layer):
             def __init__(self, size):
@@ -54,6 +70,28 @@ class Layer(Module):
     Threads: any number of threads may call a layer, also at the same time, as long as none of them
     changes its parameters. Closures of the same layer add their gradients one after another.
     """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "call" in vars(cls) and "compute" not in vars(cls):
+            cls.compute = Layer.compute  # type: ignore[method-assign]
+
+    def compute(self, mode: Mode, *inputs: Any, **options: Any) -> tuple[Any, Backward]:
+        """The result, and the function from its gradient to those of the inputs.
+
+        That of a layer with `call` is derived: it returns a gradient of each input given, None for
+        those without one, such as integers.
+        """
+        if not hasattr(type(self), "call"):
+            raise TypeError(f"{type(self).__name__} has no call and no compute: write one of them")
+        return computed_by_call(self, mode, inputs, options)
+
+    def call_signature(self) -> Signature:
+        if type(self).compute is not Layer.compute or not hasattr(type(self), "call"):
+            return super().call_signature()
+        from inspect import signature  # only now: slow, and rarely needed
+
+        return signature(self.call)
 
     # --- training
 

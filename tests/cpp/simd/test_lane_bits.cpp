@@ -29,11 +29,12 @@ void zeros_are_the_bytes_that_are_zero() {
 template <class T>
 void a_range_of_bits_is_found() {
   RandomNumbers random(3);
+  unsigned char drawn[3 * simd::bits<T> / 8];
+  for (unsigned char& byte : drawn) byte = static_cast<unsigned char>(random.bits());
   for (std::ptrdiff_t first = 0; first < 2 * simd::bits<T>; ++first) {
     for (std::ptrdiff_t count = 1; count <= simd::bits<T>; ++count) {
       // as many bytes as the range reaches: the address sanitizer sees one that is read past them
-      std::vector<unsigned char> bytes(static_cast<std::size_t>((first + count + 7) / 8));
-      for (unsigned char& byte : bytes) byte = static_cast<unsigned char>(random.bits());
+      const std::vector<unsigned char> bytes(drawn, drawn + (first + count + 7) / 8);
       const simd::Bits<T> word = simd::bits_at<T>(bytes.data(), first, count);
       bool right = true;
       for (std::ptrdiff_t i = 0; i < simd::bits<T>; ++i) {

@@ -61,6 +61,26 @@ def test_texts_are_those_of_a_guided_with(options: dict[str, Any]) -> None:
     assert any(a.tolist() != b.tolist() for a, b in zip(plain, expected, strict=True))
 
 
+def causal_lm() -> L.CausalLM:
+    made: L.CausalLM = drawn(L.CausalLM(20, 12, 2, 2, 16, tied=False, **F64), 20)
+    return made
+
+
+@pytest.mark.parametrize("make", [language_model, causal_lm])
+def test_a_streamed_text_is_guided_and_the_model_is_not_while_a_token_is_held(make: Any) -> None:
+    model, guidance, prompt = make(), EACH[0], PROMPTS[0]
+    guided, plain = (
+        model.generate([prompt], max_length=6, guidance=how)[0][3:].tolist()
+        for how in (guidance, None)
+    )
+    tokens = L.stream(model, prompt, max_length=6, guidance=guidance)
+    found = [next(tokens)]
+    assert model.generate([prompt], max_length=6)[0][3:].tolist() == plain
+    assert found + list(tokens) == guided != plain
+    with pytest.raises(ValueError, match="guidance needs a model"):
+        L.stream(model.generation_steps(), prompt, guidance=guidance)
+
+
 def test_guidance_holds_at_its_layers_and_heads_and_ends_with_the_text() -> None:
     model = language_model()
     strict = guide(["a", "b", "c"], attract="b", strict=True, queries=2)

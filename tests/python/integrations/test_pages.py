@@ -13,7 +13,9 @@ pytestmark = [pytest.mark.peer, pytest.mark.once]
 DOCS = Path(__file__).parents[3] / "docs"
 
 
-@pytest.mark.parametrize("name", ["onnx", "jax", "keras"])  # of the page and of the library
+@pytest.mark.parametrize(
+    "name", ["autograd", "onnx", "jax", "keras"]
+)  # of the page and of the library
 def test_the_examples_of_a_page_hold(name: str) -> None:
     if name == "keras":
         os.environ.setdefault("KERAS_BACKEND", "numpy")

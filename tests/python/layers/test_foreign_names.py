@@ -94,7 +94,7 @@ def test_keras_s_order_of_an_embedding_is_ours() -> None:
     assert Embedding(7, 3).weight.shape == (7, 3)
 
 
-@pytest.mark.parametrize("name", ["InputLayer", "Input"])
+@pytest.mark.parametrize("name", ["InputLayer"])
 def test_a_layer_that_only_keras_needs_gets_a_hint(name: str) -> None:
     with pytest.raises(ImportError, match=f"has no {name}: leave it out, the width of the first"):
         exec(f"from heedful.layers import {name}")

@@ -276,5 +276,5 @@ def test_what_is_not_there_is_named() -> None:
         _ = Linear(2, 2).weights
     with pytest.raises(KeyError, match="Linear has no parameter 'gain'"):
         Linear(2, 2).parameter("gain")
-    with pytest.raises(TypeError, match="Layer has no compute"):
+    with pytest.raises(TypeError, match="Layer has no call and no compute"):
         Layer()(1)

@@ -21,9 +21,11 @@ KINDS = [
 ]  # fmt: skip
 # these hand on what they are given to a layer of the user's
 OPEN = {L.Layer, L.Sequential, L.Residual}
+# a functional model takes the names of its inputs
+WITH_OPTIONS = [kind for kind in KINDS if kind not in OPEN | {L.Model}]
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in OPEN])
+@pytest.mark.parametrize("kind", WITH_OPTIONS)
 def test_every_option_has_a_name(kind: type[L.Layer]) -> None:
     for function in (kind.__init__, kind.compute):
         for parameter in inspect.signature(function).parameters.values():
@@ -45,7 +47,7 @@ def test_an_unknown_option_is_reported_with_the_name_of_the_called_layer(
             call(*inputs, **{**case.options, option: True})
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in OPEN])
+@pytest.mark.parametrize("kind", WITH_OPTIONS)
 def test_an_unknown_argument_is_reported_with_the_name_of_the_new_layer(kind: Any) -> None:
     needed = [
         p for p in list(inspect.signature(kind.__init__).parameters.values())[1:]
@@ -94,7 +96,9 @@ MODELS: list[tuple[Callable[..., Any], dict[str, Any]]] = [
     (L.Dense, {"units": 2}),
     (L.LearnedPositions, {"max_length": 5, "d_model": 6}),
 ]  # fmt: skip
-ALLOWS_ZERO = {"rate", "dropout", "key_dropout", "head_dropout", "span_penalty"}
+ALLOWS_ZERO = {
+    "rate", "dropout", "key_dropout", "head_dropout", "span_penalty", "score_penalty",
+}  # fmt: skip
 # of each argument something that it cannot be
 WRONG = {"dtype": "float16", "rng": "a", "activation": "elu", "positions": "none"}
 

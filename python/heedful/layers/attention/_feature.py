@@ -105,7 +105,8 @@ class FeatureAttention(Typed):
     @penalties.setter
     def penalties(self, given: Penalties) -> None:
         kinds = KINDS if self.target is None else (*KINDS, "target")
-        if given is not None and "target" in given and self.target is None:
+        named_target = isinstance(given, Mapping) and "target" in given
+        if named_target and self.target is None:
             raise ValueError("target must be given with penalties={'target': …}: got None")
         self._penalties = {} if given is None else check_penalties(given, 1, kinds)
 

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from heedful._checks import int64_array
 from heedful.base._types import Rng
 from heedful.functional import KVCache
 from heedful.layers.generation._foreign_options import with_generation_hints
 from heedful.layers.generation._generate import check_room, sampler_of, steps_of, stop_tokens
-from heedful.layers.generation._steps import read_prompts
+from heedful.layers.generation._guided import Guiding, guided
 
 
 @with_generation_hints
@@ -26,6 +27,7 @@ def stream(
     top_p: float | None = None,
     rng: Rng = None,
     cache: KVCache | None = None,
+    guidance: Guiding | None = None,
 ) -> Iterator[int]:
     """Continues one prompt, and yields each token when it is there.
 
@@ -37,7 +39,7 @@ def stream(
     stop : int or sequence of int, optional
         The token, or the tokens, that end the text; it is not yielded. None is the model's own, if
         it has one.
-    max_length, temperature, top_k, top_p, rng, cache
+    max_length, temperature, top_k, top_p, rng, cache, guidance
         See :func:`generate`, whose tokens these are.
 
     Yields
@@ -56,21 +58,28 @@ def stream(
     >>> len([token for token in stream(model, [1, 2], max_length=4)])
     4
     """
-    prompts = read_prompts([prompt])
-    steps, _ = steps_of(model, cache)
+    given = int64_array("prompt", prompt)
+    if given.ndim != 1 or not given.size:
+        raise ValueError(f"prompt must be at least one token in one row: got shape {given.shape}")
+    prompts = [given]
+    steps, is_model = steps_of(model, cache)
+    if guidance is not None and not is_model:
+        raise ValueError("guidance needs a model: guide that of Steps by a with guidance.steer()")
     stops = stop_tokens(getattr(model, "stop", ()) if stop is None else stop)
     max_length = check_room(steps, prompts, max_length)
     sampler = sampler_of(temperature, top_k, top_p, rng)
 
     def tokens() -> Iterator[int]:
         here = np.zeros(1, np.int64)  # one sequence
-        scores = steps.start(prompts)
+        with guided(guidance, model):  # not while the caller holds a token
+            scores = steps.start(prompts)
         for length in range(1, max_length + 1):
             found = sampler(scores, here)
             if np.isin(found, stops)[0]:
                 return
             yield int(found[0])
             if length < max_length:
-                scores = steps.step(found)
+                with guided(guidance, model):
+                    scores = steps.step(found)
 
     return tokens()  # what is wrong with the arguments has been said

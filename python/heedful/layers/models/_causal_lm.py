@@ -26,6 +26,7 @@ from heedful.layers.blocks._stack import chained
 from heedful.layers.generation._caches import one_like
 from heedful.layers.generation._foreign_options import with_generation_hints
 from heedful.layers.generation._generate import generate
+from heedful.layers.generation._guided import Guiding
 from heedful.layers.models._causal_layer import CausalLayer, norm_of
 from heedful.layers.models._causal_steps import CausalSteps
 from heedful.layers.models._ragged import padded_if_ragged
@@ -268,7 +269,7 @@ class CausalLM(Typed):
         self, prompts: ArrayLike | list[Any], *, stop: int | Sequence[int] | None = None,
         max_length: int = 100, temperature: float | None = None, top_k: int | None = None,
         top_p: float | None = None, num_beams: int = 1, length_penalty: float = 1.0,
-        rng: Rng = None, cache: KVCache | None = None,
+        rng: Rng = None, cache: KVCache | None = None, guidance: Guiding | None = None,
     ) -> list[Array]:  # fmt: skip
         """Each prompt with its continuation.
 
@@ -278,13 +279,13 @@ class CausalLM(Typed):
             At least one token each; their lengths may differ.
         stop : int or sequence of int, optional
             None is the model's own; () is none.
-        max_length, temperature, top_k, top_p, num_beams, length_penalty, rng, cache
+        max_length, temperature, top_k, top_p, num_beams, length_penalty, rng, cache, guidance
             See :func:`heedful.layers.generate`.
         """
         return generate(
             self, prompts, stop=self.stop if stop is None else stop, max_length=max_length,
             temperature=temperature, top_k=top_k, top_p=top_p, num_beams=num_beams,
-            length_penalty=length_penalty, rng=rng, cache=cache,
+            length_penalty=length_penalty, rng=rng, cache=cache, guidance=guidance,
         )  # fmt: skip
 
     def extra_repr(self) -> str:
@@ -292,8 +293,7 @@ class CausalLM(Typed):
 
 
 def _windows(given: int | Sequence[int | None] | None, count: int) -> list[int | None]:
-    if given is None or not isinstance(given, Sequence):
-        return [given] * count
-    if len(given) != count:
-        raise ValueError(f"window must be one, or {count}, one for each layer: got {len(given)}")
-    return list(given)
+    windows = list(given) if isinstance(given, Sequence) else [given] * count
+    if len(windows) != count:
+        raise ValueError(f"window must be one, or {count}, one for each layer: got {len(windows)}")
+    return windows

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
@@ -219,6 +219,9 @@ class Recurrent(Typed):
         `gates` are the products of the inputs and are overwritten, y (rows, H) is written.
         """
         raise NotImplementedError
+
+    def output_count(self, options: Mapping[str, Any]) -> int | None:
+        return 1 + len(self.names) if options.get("return_state") is True else None
 
     def extra_repr(self) -> str:
         shown = f"{self.input_size}, {self.hidden_size}"

@@ -65,8 +65,11 @@ def test_wrong_arguments_are_refused_at_once() -> None:
                            ({"top_p": 0}, "top_p"), ({"stop": "a"}, "stop")]:  # fmt: skip
         with pytest.raises((TypeError, ValueError), match=message):
             stream(model, [1], **{"max_length": 3, **wrong})
-    with pytest.raises(TypeError, match="prompts"):
-        stream(model, 3)  # type: ignore[arg-type]
+    for wrong_prompt in (3, [], [[1, 2]]):
+        with pytest.raises(ValueError, match="prompt must be at least one token in one row"):
+            stream(model, wrong_prompt)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="prompt must"):
+        stream(model, "a")
     with pytest.raises(TypeError, match="max_new_tokens is not supported"):
         stream(model, [1], max_new_tokens=3)  # type: ignore[call-arg]
     with pytest.raises(ValueError, match="positions together"):

@@ -1,0 +1,1 @@
+"""The tape: layers and named steps of a computation, whose backward pass it derives."""

@@ -1,0 +1,1 @@
+"""Compositions of layers: the functional form."""
