@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from case import Call, Case
 from cases import ENTMAX_CASES
-from closeness import assert_as_accurate_as_numpy, assert_same_bits
+from closeness import ALLOWED_RATIO, assert_as_accurate_as_numpy, assert_same_bits
 from numpy.typing import NDArray
 
 import heedful
@@ -34,7 +34,9 @@ def assert_gradients_agree(call: Call, gradients: Any, dtypes: Any, **more: Any)
         assert (found is not None) == (name != "bias" or "bias" in call.options)
         if found is not None:
             arrays = (getattr(result, name) for result in (plain, exact))
-            assert_as_accurate_as_numpy(found, *arrays, f"gradient of {name}")
+            # that of a bias of whole rows is a sum which cancels to 0: what is left is rounding
+            ratio = 4 if name == "bias" and found.shape[-1] == 1 else ALLOWED_RATIO
+            assert_as_accurate_as_numpy(found, *arrays, f"gradient of {name}", ratio)
 
 
 @each_case

@@ -46,7 +46,7 @@ def sigmoid(x: Any) -> Found:
 
 @step()
 def abs_(x: Any) -> Found:
-    """|x|, with the gradient 0 at 0."""
+    """``|x|``, with the gradient 0 at 0."""
     return np.abs(x), (lambda dy: dy * np.sign(x),)
 
 
