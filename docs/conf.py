@@ -23,7 +23,6 @@ extensions = [
     "sphinx.ext.autosummary",
     "sphinx_copybutton",
 ]
-exclude_patterns = ["reference/generated/README.md"]
 templates_path = ["_templates"]
 
 html_math_renderer = "mathml"
@@ -38,7 +37,6 @@ myst_enable_extensions = ["amsmath", "attrs_inline", "colon_fence", "deflist", "
 myst_heading_anchors = 4
 
 nb_execution_mode = "cache"
-nb_execution_cache_path = os.environ.get("HEEDFUL_NOTEBOOKS", "")
 nb_execution_timeout = 600
 nb_execution_raise_on_error = True
 nb_merge_streams = True

@@ -63,22 +63,17 @@ void block(const Product<T>& p, std::ptrdiff_t first_row) {
     for (int r = 0; r < Rows; ++r) {
 #pragma GCC unroll 32
       for (int v = 0; v < Vectors; ++v) {
-        T* const to = c + r * c_row + v * width;
-        simd::store(to, simd::add(simd::load(to), sums[r][v]));
+        sums[r][v] = simd::add(simd::load(c + r * c_row + v * width), sums[r][v]);
       }
     }
-    return;
   }
   if (p.row_factors) {
 #pragma GCC unroll 32
     for (int r = 0; r < Rows; ++r) {
       const P factor = simd::broadcast(p.row_factors[first_row + r]);
 #pragma GCC unroll 32
-      for (int v = 0; v < Vectors; ++v) {
-        simd::store(c + r * c_row + v * width, simd::multiply(sums[r][v], factor));
-      }
+      for (int v = 0; v < Vectors; ++v) sums[r][v] = simd::multiply(sums[r][v], factor);
     }
-    return;
   }
 #pragma GCC unroll 32
   for (int r = 0; r < Rows; ++r) {
@@ -138,10 +133,8 @@ void by_layout(const Product<T>& p) {
   }
 }
 
-}  // namespace
-
 template <class T>
-void multiply(const Product<T>& product) {
+void by_vectors(const Product<T>& product) {
   static_assert(max_block_vectors <= 4);
   switch (product.vectors) {
     case 1:
@@ -152,6 +145,38 @@ void multiply(const Product<T>& product) {
       return by_layout<T, 3>(product);
     case 4:
       if constexpr (max_block_vectors >= 4) return by_layout<T, 4>(product);
+  }
+}
+
+// Equal parts of the depth, each added to C: the rounding error of a sum grows with its length.
+template <class T>
+void by_parts(const Product<T>& whole) {
+  const std::ptrdiff_t count = (whole.depth + max_sum - 1) / max_sum;
+  Product<T> part = whole;
+  part.row_factors = nullptr, part.maximum = nullptr, part.prefetch = nullptr;
+  for (std::ptrdiff_t i = 0; i < count; ++i) {
+    const std::ptrdiff_t begin = i * whole.depth / count;
+    part.depth = (i + 1) * whole.depth / count - begin;
+    part.a = whole.a + begin * whole.a_step;
+    part.b = whole.b + begin * whole.b_step;
+    part.accumulate = i > 0 || whole.accumulate;
+    if (i + 1 == count) {
+      part.row_factors = whole.row_factors;
+      part.maximum = whole.maximum;
+      part.prefetch = whole.prefetch;
+    }
+    by_vectors(part);
+  }
+}
+
+}  // namespace
+
+template <class T>
+void multiply(const Product<T>& product) {
+  if (product.depth <= max_sum) {
+    by_vectors(product);
+  } else {
+    by_parts(product);
   }
 }
 

@@ -29,6 +29,10 @@ inline constexpr int max_vectors = 3;  // of a panel
 // the usual depths.
 inline constexpr int max_block_vectors = simd::registers >= 32 ? 4 : max_vectors;
 
+// Products of a longer depth are summed in parts: at a depth of 1,000 in one sum the root mean
+// square of the errors was up to 2.7 times that of NumPy's product.
+inline constexpr std::ptrdiff_t max_sum = 384;
+
 template <class T>
 struct Product {
   std::ptrdiff_t rows, depth;
@@ -43,7 +47,7 @@ struct Product {
   bool accumulate = false;
   // (V · W): raised to the maximum of each lane of C, while C is still in registers
   T* maximum = nullptr;
-  // (rows): C = A B · row_factors[row]
+  // (rows): C, with what is added to it, times row_factors[row]
   const T* row_factors = nullptr;
   RowPrefetch* prefetch = nullptr;  // a step after each block
 };

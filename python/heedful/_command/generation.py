@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -53,12 +54,12 @@ def _top_p(text: str) -> float:
     return _number(text, math.ulp(0.0), 1.0, "a number above 0, at most 1")
 
 
-def _number(text: str, least: float, most: float, wanted: str) -> float:
+def _number(text: str, minimum: float, maximum: float, wanted: str) -> float:
     try:
         number = float(text)
     except ValueError:
         number = math.nan
-    if not least <= number <= most or math.isinf(number):
+    if not minimum <= number <= maximum or math.isinf(number):
         raise argparse.ArgumentTypeError(f"expected {wanted}, got {text}")
     return number
 
@@ -137,18 +138,4 @@ def decoded(tokenizer: Any, prompt: list[int], tokens: Iterable[int]) -> Iterato
 
 def shown(text: str) -> str:
     """Without control sequences; line ends and tabs are kept."""
-    return "".join(
-        part if part in "\n\t" else printable(part) for part in _split(text.replace("\r\n", "\n"))
-    )
-
-
-def _split(text: str) -> Iterator[str]:
-    part = ""
-    for char in text:
-        if char in "\n\t":
-            yield part
-            yield char
-            part = ""
-        else:
-            part += char
-    yield part
+    return re.sub(r"[^\n\t]+", lambda part: printable(part[0]), text.replace("\r\n", "\n"))

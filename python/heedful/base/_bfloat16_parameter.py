@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
-from weakref import ref
 
 import numpy as np
 from numpy.typing import NDArray
 
+from heedful.base._narrow_parameter import NarrowParameter
 from heedful.base._parameter import Parameter
 from heedful.base._types import Array
 
 _ROWS = 1024  # that are rounded at a time
 
 
-class Bfloat16Parameter(Parameter):
+class Bfloat16Parameter(NarrowParameter):
     """A weight that is not trained, in half the memory of float32.
 
     Attributes
@@ -24,11 +23,11 @@ class Bfloat16Parameter(Parameter):
         The upper halves of its elements in float32. NumPy has no bfloat16.
     value : numpy.ndarray of float32, (Out, In)
         A copy, read-only.
-    trainable : bool
-        False; True may be assigned for the weight that `dequantised` makes.
     """
 
-    __slots__ = ("_original", "_was_trainable", "bits")
+    __slots__ = ("bits",)
+
+    kind = "bfloat16"
 
     def __init__(self, name: str, weight: Parameter) -> None:
         self._take(weight)
@@ -42,44 +41,18 @@ class Bfloat16Parameter(Parameter):
         made.bits = np.zeros(weight.value.shape, np.uint16)
         return made
 
-    def _take(self, weight: Parameter) -> None:
-        self.grad = self._spare = None
-        self.regularizer: Any = weight.regularizer
-        self._was_trainable = weight.trainable
-        self._original: Callable[[], Parameter | None] = ref(weight)
-
     def __getstate__(self) -> tuple[None, dict[str, Any]]:
-        return None, {
-            "bits": self.bits, "regularizer": self.regularizer,
-            "was_trainable": self._was_trainable, "original": self._original(),
-        }  # fmt: skip
+        return None, {**super().__getstate__()[1], "bits": self.bits}
 
     def __setstate__(self, state: tuple[None, dict[str, Any]]) -> None:
-        held = state[1]
-        self.grad = self._spare = None
-        self.regularizer, self._was_trainable = held["regularizer"], held["was_trainable"]
-        original = held["original"]
-        self._original = (lambda: None) if original is None else ref(original)
-        self.bits = held["bits"]
+        super().__setstate__(state)
+        self.bits = state[1]["bits"]
 
     @property
     def value(self) -> Array:  # type: ignore[override]
-        found = widened(self.bits)
+        found = self.widened()
         found.flags.writeable = False
         return found
-
-    @property
-    def trainable(self) -> bool:
-        return False
-
-    @trainable.setter
-    def trainable(self, given: bool) -> None:
-        self._was_trainable = given
-
-    @property
-    def original(self) -> Parameter | None:
-        """The parameter that this was made of, if another layer still has it."""
-        return self._original()
 
     def replace(self, array: Array) -> None:
         self.write(0, array)
@@ -87,11 +60,8 @@ class Bfloat16Parameter(Parameter):
     def write(self, first: int, rows: Array) -> None:
         self.bits[first : first + len(rows)] = narrowed(rows)
 
-    def dequantised(self) -> Parameter:
-        """A parameter of float32."""
-        made = Parameter(widened(self.bits))
-        made.trainable, made.regularizer = self._was_trainable, self.regularizer
-        return made
+    def widened(self) -> Array:
+        return widened(self.bits)
 
 
 def widened(bits: NDArray[np.uint16]) -> NDArray[np.float32]:

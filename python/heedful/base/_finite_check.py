@@ -41,34 +41,36 @@ class _Check:
         """`original` with its inputs, its result and its backward function checked."""
         name = self.names[id(layer)]
         inputs = [*given[1:], options.get("residual")]
-        self.look(inputs, lambda: self._of_inputs(name, "an input"))
+        self.require_finite(inputs, lambda: self._of_inputs(name, "an input"))
         self.around.append(layer)
         try:
             y, back = original(*given, **options)
         finally:
             self.around.pop()
-        self.look(_parts(y), lambda: f"{name}: its result" + self._own(layer))
+        self.require_finite(_parts(y), lambda: f"{name}: its result" + self._own(layer))
 
         @wraps(back)
         def backward(*gradients: Any, **named: Any) -> Any:
             if not self.around:
                 self.spoilt = {id(one) for layer in self.layers for one in _spoilt(layer)}
-            self.look(gradients, lambda: self._of_inputs(name, "the gradient of the result"))
+            self.require_finite(
+                gradients, lambda: self._of_inputs(name, "the gradient of the result")
+            )
             self.around.append(layer)
             try:
                 found = back(*gradients, **named)
             finally:
                 self.around.pop()
-            self.look(_parts(found), lambda: f"{name}: the gradient of an input")
+            self.require_finite(_parts(found), lambda: f"{name}: the gradient of an input")
             for own_name, own in layer.parameters_here():
                 if id(own) not in self.spoilt and own.grad is not None:
                     what = f"{name}: the gradient of {own_name}"
-                    self.look([own.grad], lambda: what, items=False)  # noqa: B023 - called at once
+                    self.require_finite([own.grad], lambda: what, items=False)  # noqa: B023 - called at once
             return found
 
         return y, backward
 
-    def look(self, arrays: Any, where: Callable[[], str], items: bool = True) -> None:
+    def require_finite(self, arrays: Any, where: Callable[[], str], items: bool = True) -> None:
         """A FloatingPointError that names the first number of these that is not finite.
 
         Where they are of `items`, in the words of a batch of sequences, too.

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
-from weakref import ref
 
 import numpy as np
 from numpy.typing import NDArray
 
+from heedful.base._narrow_parameter import NarrowParameter
 from heedful.base._parameter import Parameter
 from heedful.base._types import Array
 
@@ -16,7 +15,7 @@ MAX_WIDTH = 1 << 16  # of a row: the sums of products then fit into 32 bits
 _ROWS = 1024  # that are quantised at a time
 
 
-class Int8Parameter(Parameter):
+class Int8Parameter(NarrowParameter):
     """A weight that is not trained: ``weight[o, k] ≈ scale[o] · value[o, k]``.
 
     Attributes
@@ -27,18 +26,15 @@ class Int8Parameter(Parameter):
         The maximum magnitude of each row divided by 127.
     sums : numpy.ndarray of int32, (Out,)
         Of the rows of value.
-    trainable : bool
-        False; True may be assigned for the weight that `dequantised` makes.
     """
 
-    __slots__ = ("_original", "_was_trainable", "scale", "sums")
+    __slots__ = ("scale", "sums")
+
+    kind = "int8"
 
     def __init__(self, name: str, weight: Parameter) -> None:
         value, scale = quantised(name, weight.value)
-        self.grad = self._spare = None
-        self.regularizer: Any = weight.regularizer
-        self._was_trainable = weight.trainable
-        self._original: Callable[[], Parameter | None] = ref(weight)
+        self._take(weight)
         self.scale = Parameter(scale)
         self.scale.trainable = False
         self.hold(value)
@@ -49,31 +45,12 @@ class Int8Parameter(Parameter):
         self.sums: NDArray[np.int32] = value.sum(1, dtype=np.int32)
 
     def __getstate__(self) -> tuple[None, dict[str, Any]]:
-        return None, {
-            "value": self.value, "scale": self.scale, "regularizer": self.regularizer,
-            "was_trainable": self._was_trainable, "original": self._original(),
-        }  # fmt: skip
+        return None, {**super().__getstate__()[1], "value": self.value, "scale": self.scale}
 
     def __setstate__(self, state: tuple[None, dict[str, Any]]) -> None:
-        held = state[1]
-        self.grad = self._spare = None
-        self.scale, self.regularizer = held["scale"], held["regularizer"]
-        self._was_trainable = held["was_trainable"]
-        self._original = _nothing if held["original"] is None else ref(held["original"])
-        self.hold(held["value"].copy())
-
-    @property
-    def trainable(self) -> bool:
-        return False
-
-    @trainable.setter
-    def trainable(self, given: bool) -> None:
-        self._was_trainable = given
-
-    @property
-    def original(self) -> Parameter | None:
-        """The parameter that this was made of, if another layer still has it."""
-        return self._original()
+        super().__setstate__(state)
+        self.scale = state[1]["scale"]
+        self.hold(state[1]["value"].copy())
 
     def assign(self, name: str, given: Any) -> None:
         raise TypeError(f"{name} is int8, and only load_state_dict changes it: dequantize it first")
@@ -83,11 +60,8 @@ class Int8Parameter(Parameter):
         super().replace(array)
         self.hold(self.value)
 
-    def dequantised(self) -> Parameter:
-        """A parameter of float32."""
-        made = Parameter(dequantised(self.value, self.scale.value))
-        made.trainable, made.regularizer = self._was_trainable, self.regularizer
-        return made
+    def widened(self) -> Array:
+        return dequantised(self.value, self.scale.value)
 
 
 @np.errstate(all="ignore")
@@ -112,7 +86,3 @@ def quantised(name: str, weight: Array) -> tuple[NDArray[np.int8], NDArray[np.fl
 def dequantised(value: Array, scale: Array) -> NDArray[np.float32]:
     weight: NDArray[np.float32] = np.multiply(value, scale[:, None], dtype=np.float32)
     return weight
-
-
-def _nothing() -> None:
-    """In place of a reference to a parameter that no longer exists."""

@@ -10,6 +10,7 @@ import numpy as np
 from heedful._checks import one_of
 from heedful.base._bfloat16_parameter import Bfloat16Parameter
 from heedful.base._int8_parameter import MAX_WIDTH, Int8Parameter
+from heedful.base._narrow_parameter import NarrowParameter
 from heedful.base._parameter import Parameter
 from heedful.base._state import check_built
 from heedful.base._tree import dotted
@@ -112,17 +113,20 @@ class Quantizable:
         Layer
             This one.
         """
-        here = {id(parameter) for _, parameter in self.named_parameters()}
+        here = {id(one): one for _, one in self.named_parameters()}  # keeps them: ids stay theirs
         made: dict[int, Parameter] = {}
-        for _, layer, own in _places(self, narrow=True):
-            parameter = layer._parameters[own]
-            if not isinstance(parameter, (Int8Parameter, Bfloat16Parameter)):
-                continue
+
+        def of_floats(parameter: Parameter) -> Parameter:
+            if not isinstance(parameter, NarrowParameter):
+                return parameter
             if id(parameter) not in made:
                 original = parameter.original
-                shared = original if id(original) in here else None
+                shared = None if id(original) not in here else of_floats(here[id(original)])
                 made[id(parameter)] = shared or parameter.dequantised()
-            layer._parameters[own] = made[id(parameter)]
+            return made[id(parameter)]
+
+        for _, layer, own in _places(self, narrow=True):
+            layer._parameters[own] = of_floats(layer._parameters[own])
         return self
 
 
@@ -138,7 +142,7 @@ def exchange(
         raise ValueError(
             f"{type(layer).__name__} has no dense product whose weight could become {kind}"
         )
-    kept = Int8Parameter if kind == "int8" else (Int8Parameter, Bfloat16Parameter)
+    kept = Int8Parameter if kind == "int8" else NarrowParameter
     made: dict[int, Parameter] = {}  # by the parameter: layers that share one go on sharing
     for name, inner, own in places:
         parameter = inner._parameters[own]

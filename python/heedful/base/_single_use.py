@@ -28,7 +28,7 @@ def single_use(y: Any, backward: Backward) -> Backward:
         names = ["dy"]
         if named or len(gradients) != 1:
             if not kept:
-                raise _called_before()
+                raise called_before()
             names = _names(kept[0], len(shapes))
             gradients = _in_order(kept[0], names, gradients, named)[: len(shapes)]
         for index, (gradient, shape) in enumerate(zip(gradients, shapes, strict=False)):
@@ -41,13 +41,13 @@ def single_use(y: Any, backward: Backward) -> Backward:
         try:
             function = kept.pop()
         except IndexError:
-            raise _called_before() from None
+            raise called_before() from None
         return function(*gradients)
 
     return call
 
 
-def _called_before() -> RuntimeError:
+def called_before() -> RuntimeError:
     return RuntimeError(
         "this backward function was called before: call forward again for another one"
     )

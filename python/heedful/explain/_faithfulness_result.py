@@ -8,6 +8,7 @@ import numpy as np
 
 from heedful._checks import named, one_of
 from heedful.base._types import Array
+from heedful.explain._table import frame
 
 BINS = (0.01, 0.05, 0.1, 0.2, 0.5)  # of comprehensiveness and sufficiency, as in ERASER
 
@@ -83,13 +84,8 @@ class Faithfulness:
 
     def to_pandas(self) -> Any:
         """A DataFrame with a row for each relevance, and one for the random orders."""
-        try:
-            import pandas
-        except ImportError:
-            raise ImportError("to_pandas needs the package pandas: pip install pandas") from None
         names = [*self.curves, "random"]
-        columns = list(FaithfulnessScores._fields)
-        return pandas.DataFrame([self[name] for name in names], index=names, columns=columns)
+        return frame([self[name]._asdict() for name in names], index=names)
 
     def plot(self, kind: str = "deletion", ax: Any = None) -> Any:
         """Draws the mean curves of all relevances, and the range of the random orders.

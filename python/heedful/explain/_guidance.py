@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from heedful._checks import finite, named
+from heedful._checks import finite, integers, named
 from heedful.base._types import Array
-from heedful.explain._layer_choice import Heads, Patterns
+from heedful.explain._layer_choice import Heads, Patterns, checked_patterns
 from heedful.explain._steer import Steer, steer
 from heedful.explain._torch_steer import TorchSteer
 
@@ -131,10 +131,23 @@ class Unsteered:
 
 def _place(each: Sequence[Guidance]) -> tuple[Patterns | None, Heads]:
     """The layers and heads of those that name any."""
-    named_places = [(one.where, one.heads) for one in each if one.where is not None]
-    if any(place != named_places[0] for place in named_places):
+    places = [(one.where, one.heads) for one in each if one.where is not None]
+    if not places:
+        return None, None
+    first, *others = (_listed_place(where, heads) for where, heads in places)
+    if any(place != first for place in others):
         raise ValueError("guidance must be for the same layers and heads to be joined, see at()")
-    return named_places[0] if named_places else (None, None)
+    return places[0]
+
+
+def _listed_place(where: Patterns, heads: Heads) -> tuple[Any, ...]:
+    """With lists alone, which are compared by what they hold."""
+    patterns = checked_patterns("where", where)
+    if heads is None:
+        return patterns, None
+    if isinstance(heads, Mapping):
+        return patterns, {name: integers("heads", each) for name, each in heads.items()}
+    return patterns, integers("heads", heads)
 
 
 def _both(combine: Any, one: Array, other: Array) -> Array:

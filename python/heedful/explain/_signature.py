@@ -42,7 +42,7 @@ def vocabulary_signature(model: Any, tokenizer: Any) -> str:
 
 
 def differing(one: Any, other: Any) -> str | None:
-    """Whether two have signatures of different models or tokenizers, and of which."""
+    """What two have different signatures of, "model" or "tokenizer"; None if both are the same."""
     if one.model != other.model:
         return "model"
     return None if one.vocabulary == other.vocabulary else "tokenizer"

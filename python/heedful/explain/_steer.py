@@ -78,9 +78,9 @@ def steer(
 
     Nested ones add up: biases are summed, and every mask holds. Each belongs to the thread that
     entered it. The closures of `forward` remember it: the backward pass may follow the ``with``.
-    A module of PyTorch computes with its "eager" attention within the ``with``, whichever it has
-    else. In ``generate`` of transformers positions are those of the padded texts, and what is given
-    for each prompt holds for all its beams.
+    A module of PyTorch computes with "eager" attention within the ``with``, whatever it uses
+    outside. In ``generate`` of transformers positions are those of the padded texts, and what is
+    given for each prompt holds for all its beams.
 
     Guiding selected heads in this way: Zhang et al. 2024, PASTA, https://arxiv.org/abs/2311.02262.
 

@@ -50,9 +50,9 @@ def table(layers: Sequence[LayerWeights]) -> Any:
     return pandas.DataFrame(columns)
 
 
-def frame(rows: Sequence[dict[str, Any]]) -> Any:
-    """A pandas.DataFrame of rows by column."""
-    return _pandas().DataFrame(rows)
+def frame(rows: Sequence[dict[str, Any]], index: Sequence[str] | None = None) -> Any:
+    """A pandas.DataFrame of rows, each by the names of columns."""
+    return _pandas().DataFrame(rows, index)
 
 
 def _pandas() -> Any:

@@ -13,14 +13,19 @@ from typing import Any
 
 import numpy as np
 
-from heedful._checks import integers, named
+from heedful._checks import named
 from heedful.base._types import Array
 from heedful.explain._layer_choice import checked_patterns, matches
 from heedful.explain._placement import Placement
-from heedful.explain._torch_modules import ARGUMENTS, CROSS, with_eager_attention
+from heedful.explain._torch_modules import (
+    ARGUMENTS,
+    CROSS,
+    checked_heads,
+    counted_heads,
+    with_eager_attention,
+)
 
-_CACHES = ("past_key_values", "cache")  # the argument of most versions of transformers, of others
-_active: list[TorchSteer] = []  # those that are within their with, of all threads
+_CACHES = ("past_key_values", "cache")  # what models of transformers call the argument
 
 
 class TorchSteer:
@@ -39,11 +44,7 @@ class TorchSteer:
     ) -> None:
         self.model, self.bias, self.mask = model, bias, mask
         self.patterns = checked_patterns("where", patterns)
-        if isinstance(heads, dict):
-            raise TypeError(f"heads must be the same of every layer of PyTorch: got {named(heads)}")
-        self.heads = None if heads is None else integers("heads", heads)
-        if self.heads == []:
-            raise ValueError("heads must be at least one, or None for all: got none")
+        self.heads = checked_heads(heads)
         self.names = {id(module): name for name, module in model.named_modules()}
         self._seen: dict[str, bool] = {}  # attention that computed, and whether it was steered
         self._cached, self._stack, self._thread = False, ExitStack(), 0
@@ -51,7 +52,7 @@ class TorchSteer:
     def __enter__(self) -> TorchSteer:
         import torch
 
-        if any(one is self for one in _active):
+        if self in _interface.active:
             raise RuntimeError("steer is active already: make another one")
         self._thread = threading.get_ident()
         with ExitStack() as stack:
@@ -72,8 +73,13 @@ class TorchSteer:
         if error is None and not any(self._seen.values()):
             self._refuse()
 
-    def steered(self, module: Any, shape: tuple[int, ...], own: Any, like: Any) -> Any:
-        """The additive mask of scores (B, H, Lq, Lk) or (H, Lq, Lk), of which `own` is a part."""
+    def steered(
+        self, module: Any, shape: tuple[int, ...], own: Any, like: Any, window: int | None = None
+    ) -> Any:
+        """The additive mask of scores (B, H, Lq, Lk) or (H, Lq, Lk), of which `own` is a part.
+
+        `window`: how many keys a cache of the module keeps at most, None for all.
+        """
         import torch
 
         name = self.names.get(id(module))
@@ -83,7 +89,7 @@ class TorchSteer:
         self._seen[name] = self._seen.get(name, False) or chosen
         if not chosen:
             return own
-        placement = self._placement(module, name, shape)
+        placement = self._placement(name, shape, window)
         low = torch.finfo(like.dtype).min
         total = own
         if own is not None and own.dtype == torch.bool:
@@ -104,19 +110,11 @@ class TorchSteer:
             total = torch.where(mask, zero if total is None else total, low)
         return total.clamp(min=low)
 
-    def _placement(self, module: Any, name: str, shape: tuple[int, ...]) -> Placement:
+    def _placement(self, name: str, shape: tuple[int, ...], window: int | None) -> Placement:
         heads, length, keys = shape[-3:]
-        chosen = self.heads
-        if chosen is not None:
-            for head in chosen:
-                if not -heads <= head < heads:
-                    raise ValueError(
-                        f"heads must lie between 0 and {heads - 1} in {name!r}: got {head}"
-                    )
-            chosen = [head % heads for head in chosen]
+        chosen = None if self.heads is None else counted_heads(self.heads, heads, name)
         first = first_key = items = None
         if self._cached:
-            window = getattr(module, "sliding_window", None)
             if window is not None and length < keys and keys >= window:
                 raise ValueError(
                     f"steer needs caches that keep all keys: {name!r} keeps the last {window}"
@@ -127,8 +125,7 @@ class TorchSteer:
         texts = max(given, default=1)
         if len(shape) == 4 and 1 < texts < shape[0] and shape[0] % texts == 0:
             items = np.arange(shape[0]) // (shape[0] // texts)  # beams, and several continuations
-        found = None if chosen is None else tuple(chosen)
-        return Placement(shape, found, first, first_key, items, name)
+        return Placement(shape, chosen, first, first_key, items, name)
 
     def _add_gradient(self, placement: Placement, found: Any) -> None:
         assert self.bias is not None
@@ -136,7 +133,7 @@ class TorchSteer:
         self.grad = grad if self.grad is None else self.grad + grad
 
     def _begin(self, module: Any, given: Any, options: dict[str, Any]) -> None:
-        """Of the whole model: whether it goes on with a text whose keys are in a cache."""
+        """Of the whole model: whether it continues a text whose keys are in a cache."""
         self._cached = any(options.get(name) is not None for name in _CACHES)
 
     def _before(self, module: Any, given: Any, options: dict[str, Any]) -> Any:
@@ -183,13 +180,14 @@ class _Interface:
     """transformers' attention interface, whose functions are steered while any steer is active."""
 
     def __init__(self) -> None:
+        self.active: list[TorchSteer] = []  # within their `with`, of all threads
         self._lock = threading.Lock()
         self._interface: Any = None  # while it is steered
         self._original: Any = None
 
     def add(self, one: TorchSteer) -> None:
         with self._lock:
-            _active.append(one)
+            self.active.append(one)
             interface: Any = getattr(sys.modules.get("transformers"), "AttentionInterface", None)
             if self._interface is None and hasattr(interface, "get_interface"):
                 self._interface, self._original = interface, interface.get_interface
@@ -197,8 +195,8 @@ class _Interface:
 
     def remove(self, one: TorchSteer) -> None:
         with self._lock:
-            _active.remove(one)
-            if self._interface is not None and not _active:
+            self.active.remove(one)
+            if self._interface is not None and not self.active:
                 self._interface.get_interface = self._original
                 self._interface = None
 
@@ -214,8 +212,11 @@ def _steering(original: Any) -> Any:
             **options: Any,
         ) -> Any:  # fmt: skip
             shape = (*query.shape[:-1], key.shape[-2])
-            for one in tuple(_active):
-                attention_mask = one.steered(module, shape, attention_mask, query)
+            window = options.get("sliding_window")  # not all modules have it as an attribute, too
+            if window is None:
+                window = getattr(module, "sliding_window", None)
+            for one in tuple(_interface.active):
+                attention_mask = one.steered(module, shape, attention_mask, query, window)
             return compute(module, query, key, value, attention_mask, *given, **options)
 
         return steered

@@ -14,11 +14,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from heedful._checks import integers, named
+from heedful._checks import named
 from heedful.base._types import Array
 from heedful.explain._layer_choice import checked_patterns, matches
 from heedful.explain._recorded_map import block
-from heedful.explain._torch_modules import ARGUMENTS, CROSS, with_eager_attention
+from heedful.explain._torch_modules import (
+    ARGUMENTS,
+    CROSS,
+    checked_heads,
+    counted_heads,
+    with_eager_attention,
+)
 
 
 class TorchCall(NamedTuple):
@@ -44,11 +50,7 @@ class TorchWatch:
     ) -> None:
         self.model, self.rows, self.item = model, rows, item
         self.patterns = checked_patterns("layers", patterns)
-        if isinstance(heads, dict):
-            raise TypeError(f"heads must be the same of every layer of PyTorch: got {named(heads)}")
-        self.heads = None if heads is None else integers("heads", heads)
-        if self.heads == []:
-            raise ValueError("heads must be at least one, or None for all: got none")
+        self.heads = checked_heads(heads)
         self.average_heads = average_heads
         self.calls: list[TorchCall] = []
         self.names: list[str] = []  # of all attention that computed
@@ -104,12 +106,8 @@ class TorchWatch:
                 raise IndexError(f"item must lie between 0 and {len(weights) - 1}: got {self.item}")
             weights = weights[self.item]
         heads, length = weights.shape[:2]
-        chosen = range(heads) if self.heads is None else self.heads
-        for head in chosen:
-            if not -heads <= head < heads:
-                raise ValueError(
-                    f"heads must lie between 0 and {heads - 1} in {name!r}: got {head}"
-                )
+        every = list(range(heads))
+        chosen = counted_heads(every if self.heads is None else self.heads, heads, name)
         rows = np.arange(length) if self.rows is None else self.rows
         if ((rows < -length) | (rows >= length)).any():
             raise IndexError(
@@ -117,10 +115,10 @@ class TorchWatch:
                 f"got {rows[(rows < -length) | (rows >= length)][0]}"
             )
         rows = rows % length
-        kept = weights.detach()[[head % heads for head in chosen]][:, rows.tolist()].float()
+        kept = weights.detach()[list(chosen)][:, rows.tolist()].float()
         if self.average_heads:
             kept = kept.mean(0, keepdim=True)
-        names = () if self.average_heads else tuple(head % heads for head in chosen)
+        names = () if self.average_heads else chosen
         self.calls.append(
             TorchCall(name, kept.cpu().numpy(), names, rows, length, not CROSS.search(name))
         )

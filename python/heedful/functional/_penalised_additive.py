@@ -9,21 +9,24 @@ from typing import TYPE_CHECKING, Any
 from heedful._core import native
 from heedful.functional._additive import (
     AdditiveGradients,
+    additive_attention_vjp,
     additive_forwards,
     additive_pullback,
     check_weight,
 )
 from heedful.functional._call import check_call
-from heedful.functional._forward import check_returned, forward_for_gradients, returned
-from heedful.functional._penalties import check_penalties, penalised, statistics_of
+from heedful.functional._forward import forward_for_gradients, returned
+from heedful.functional._penalties import (
+    check_penalised,
+    check_penalties,
+    penalised,
+    statistics_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import ArrayLike
-
-
-_OF_PRODUCTS = {"scale", "softcap", "top_k", "normalizer"}  # options of other scores
 
 
 def penalised_additive_attention_vjp(
@@ -48,7 +51,7 @@ def penalised_additive_attention_vjp(
     penalties
         As in :func:`penalised_attention_vjp`.
     **options
-        As in :func:`additive_attention_vjp`, without sink.
+        As in :func:`additive_attention_vjp`, without sink and out.
 
     Returns
     -------
@@ -75,15 +78,9 @@ def penalised_additive_attention_vjp(
     >>> pullback(np.zeros_like(out)).weight.shape
     (3,)
     """
-    return_lse, return_weights = check_returned(
-        options.pop("return_lse", False), options.pop("return_weights", False)
+    return_lse, return_weights = check_penalised(
+        "penalised_additive_attention_vjp", additive_attention_vjp, options
     )
-    if options.get("sink") is not None:
-        raise ValueError("sink must be None with penalties, which are of whole rows")
-    for name in _OF_PRODUCTS & options.keys():
-        raise TypeError(
-            f"penalised_additive_attention_vjp() got an unexpected keyword argument {name!r}"
-        )
     call = check_call(query, key, value, scale=1.0, **options)
     checked = check_weight(weight, call, None)
     weights = check_penalties(penalties, call.plan.axes.heads)

@@ -12,9 +12,11 @@ from heedful._checks import finite
 from heedful._core import native
 from heedful.functional._backward import backward, pullback_of
 from heedful.functional._call import NO_VALUE, Call, check_call
-from heedful.functional._forward import check_returned, forward_for_gradients, returned
+from heedful.functional._forward import forward_for_gradients, returned
+from heedful.functional._gradients import attention_vjp
 from heedful.functional._penalties import (
     check_kind,
+    check_penalised,
     check_penalties,
     penalised,
     statistics_of,
@@ -211,8 +213,9 @@ def penalised_attention_vjp(
         The weight of each kind of :func:`attention_penalty` but "target", for all heads or for
         each: ``penalty = Σ_kind mean over rows of weight · f(row)``. None may be negative.
     **options
-        As in :func:`attention_vjp`, without sink and top_k. The penalties are those of the weights
-        before dropout, of the scores with Gumbel noise and without keys that key_dropout_p hides.
+        As in :func:`attention_vjp`, without sink, top_k, normalizer, out and return_skipped. The
+        penalties are those of the weights before dropout, of the scores with Gumbel noise and
+        without keys that key_dropout_p hides.
 
     Returns
     -------
@@ -227,7 +230,7 @@ def penalised_attention_vjp(
     ValueError, TypeError, MemoryError
         As :func:`attention_vjp` does; penalties whose kind is unknown or whose weight is negative
         or not finite; a sink or top_k, with which the weights of a row do not sum to 1 or depend on
-        a choice.
+        a choice; another normalizer than softmax.
 
     Notes
     -----
@@ -245,12 +248,7 @@ def penalised_attention_vjp(
     >>> pullback(np.zeros_like(out)).query.shape
     (3, 3)
     """
-    return_lse, return_weights = check_returned(
-        options.pop("return_lse", False), options.pop("return_weights", False)
-    )
-    for name in ("sink", "top_k"):
-        if options.get(name) is not None:
-            raise ValueError(f"{name} must be None with penalties, which are of whole rows")
+    return_lse, return_weights = check_penalised("penalised_attention_vjp", attention_vjp, options)
     call = check_call(query, key, value, **options)
     weights = check_penalties(penalties, call.plan.axes.heads)
     result = forward_for_gradients(call, None, return_weights)

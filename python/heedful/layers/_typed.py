@@ -31,13 +31,14 @@ class Typed(Layer):
 
     def optional(self, name: str, shape: tuple[int, ...]) -> Array | None:
         """An optional parameter, checked for compiled functions."""
-        value: Array | None = getattr(self, name)
-        if value is None:
-            return None
-        if name not in self.own_parameters():
-            raise TypeError(f"{name} must be a Parameter or None: got {type(value).__name__}")
-        check_like(name, value, shape, self.dtype)
-        return value
+        own = self.own_parameters().get(name)  # as an attribute it is found last, by __getattr__
+        if own is None:
+            given = getattr(self, name)
+            if given is None:
+                return None
+            raise TypeError(f"{name} must be a Parameter or None: got {type(given).__name__}")
+        check_like(name, own.value, shape, self.dtype)
+        return own.value
 
     def gradient(self, given: ArrayLike, shape: tuple[int, ...]) -> Array:
         """An incoming gradient, as an array of the layer's type and exactly of this shape."""

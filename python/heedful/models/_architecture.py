@@ -27,8 +27,8 @@ class Architecture:
 
     Attributes
     ----------
-    model_types : tuple of str
-        Values of "model_type" in config.json.
+    model_type : str
+        "model_type" in config.json.
     heads : mapping of str to Builder
         By the names in "architectures" of config.json, such as BertForSequenceClassification. The
         first one is built where a config names none.
@@ -43,6 +43,6 @@ class Architecture:
         the checkpoint may lack, such as a pooler.
     """
 
-    model_types: tuple[str, ...]
+    model_type: str
     heads: Mapping[str, Builder]
     names: Callable[[Mapping[str, Array], Layer], Named]

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from heedful.base._types import Array, DType, Rng
-from heedful.layers import BertEncoder, Layer
+from heedful.base._types import DType, Rng
+from heedful.layers import BertEncoder
 from heedful.models import _text_family as family
-from heedful.models._architecture import Architecture, Named
 from heedful.models._config import Config
 from heedful.models._labels import num_labels
 from heedful.models._text_heads import (
@@ -41,7 +38,7 @@ def encoder(config: Config, *, dtype: DType, rng: Rng, pooler: bool = True) -> B
 
 def head_rate(config: Config) -> float:
     """Of the dropout before a classifier."""
-    rate: float = config.number("classifier_dropout", config.number("hidden_dropout_prob", 0.1))
+    rate: float = config.rate("classifier_dropout", config.rate("hidden_dropout_prob", 0.1))
     return rate
 
 
@@ -67,14 +64,7 @@ def masked(config: Config, *, dtype: DType, rng: Rng) -> MaskedLanguageModel:
     )  # fmt: skip
 
 
-def names(state: Mapping[str, Array], model: Layer) -> Named:
-    return family.text_names(state, model, _NAMES)
-
-
-ARCHITECTURE = Architecture(
-    ("bert",),
-    {"BertModel": encoder, "BertForSequenceClassification": sequences,
-     "BertForTokenClassification": tokens, "BertForQuestionAnswering": answers,
-     "BertForMaskedLM": masked},
-    names,
+ARCHITECTURES = family.architectures(
+    {"bert": "Bert"}, _NAMES, encoder=encoder, sequences=sequences, tokens=tokens, answers=answers,
+    masked=masked,
 )  # fmt: skip

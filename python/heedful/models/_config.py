@@ -7,14 +7,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from heedful._checks import finite, flag, is_integer, named, one_of
+from heedful._checks import finite, flag, is_integer, named, one_of, probability
 from heedful._printable import printable
 
 REQUIRED: Any = object()
 
 
 class Config(Mapping[str, Any]):
-    """The values of a config.json by key; null is as if the key were not there.
+    """The values of a config.json by key; null is as if the key were not there, but for
+    `unless_null`.
 
     `config["key"]` and `config.get("key")` give what the file says; the methods below check its
     type, with the name of the file and the key in the message, and return `default` where the key
@@ -24,6 +25,7 @@ class Config(Mapping[str, Any]):
     def __init__(self, values: Mapping[str, Any], file: str = "config") -> None:
         self.file = file
         self._values = {key: value for key, value in values.items() if value is not None}
+        self._nulls = values.keys() - self._values.keys()
 
     def __getitem__(self, key: str) -> Any:
         return self._values[key]
@@ -45,6 +47,10 @@ class Config(Mapping[str, Any]):
         """A finite number, as float."""
         return self._taken(key, default, finite)
 
+    def rate(self, key: str, default: Any = REQUIRED) -> Any:
+        """A probability, of dropout."""
+        return self._taken(key, default, probability)
+
     def flag(self, key: str, default: Any = REQUIRED) -> Any:
         return self._taken(key, default, flag)
 
@@ -58,6 +64,10 @@ class Config(Mapping[str, Any]):
     def section(self, key: str, default: Any = REQUIRED) -> Any:
         """A mapping inside, such as rope_parameters, as a Config of its own."""
         return self._taken(key, default, _section)
+
+    def unless_null(self, key: str, default: Any) -> Any:
+        """The default of a key whose null turns something off: None where the file has null."""
+        return None if key in self._nulls else default
 
     def _taken(self, key: str, default: Any, check: Any) -> Any:
         if key in self._values:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from heedful.base._types import Array, DType, Rng
-from heedful.layers import BertEncoder, Layer
+from heedful.base._types import DType, Rng
+from heedful.layers import BertEncoder
 from heedful.models import _text_family as family
-from heedful.models._architecture import Architecture, Named
 from heedful.models._config import Config
 from heedful.models._labels import num_labels
 from heedful.models._text_heads import (
@@ -35,19 +32,19 @@ def encoder(config: Config, *, dtype: DType, rng: Rng) -> BertEncoder:
 def sequences(config: Config, *, dtype: DType, rng: Rng) -> SequenceClassification:
     return SequenceClassification(
         encoder(config, dtype=dtype, rng=rng), num_labels(config),
-        config.number("seq_classif_dropout", 0.2), activation="relu", rng=rng,
+        config.rate("seq_classif_dropout", 0.2), activation="relu", rng=rng,
     )  # fmt: skip
 
 
 def tokens(config: Config, *, dtype: DType, rng: Rng) -> TokenClassification:
     return TokenClassification(
         encoder(config, dtype=dtype, rng=rng), num_labels(config),
-        config.number("dropout", 0.1), rng=rng,
+        config.rate("dropout", 0.1), rng=rng,
     )  # fmt: skip
 
 
 def answers(config: Config, *, dtype: DType, rng: Rng) -> QuestionAnswering:
-    rate = config.number("qa_dropout", 0.1)
+    rate = config.rate("qa_dropout", 0.1)
     return QuestionAnswering(encoder(config, dtype=dtype, rng=rng), rate, rng=rng)
 
 
@@ -58,14 +55,7 @@ def masked(config: Config, *, dtype: DType, rng: Rng) -> MaskedLanguageModel:
     )  # fmt: skip
 
 
-def names(state: Mapping[str, Array], model: Layer) -> Named:
-    return family.text_names(state, model, _NAMES)
-
-
-ARCHITECTURE = Architecture(
-    ("distilbert",),
-    {"DistilBertModel": encoder, "DistilBertForSequenceClassification": sequences,
-     "DistilBertForTokenClassification": tokens, "DistilBertForQuestionAnswering": answers,
-     "DistilBertForMaskedLM": masked},
-    names,
+ARCHITECTURES = family.architectures(
+    {"distilbert": "DistilBert"}, _NAMES, encoder=encoder, sequences=sequences, tokens=tokens,
+    answers=answers, masked=masked,
 )  # fmt: skip

@@ -29,19 +29,24 @@ def causal_lm(config: Config, *, dtype: DType, rng: Rng) -> CausalLM:
     activation = config.text("hidden_activation", config.text("hidden_act", "gelu_pytorch_tanh"))
     kinds = [("sliding_attention", "full_attention")[i % 2] for i in range(sizes["num_layers"])]
     scalar = config.number("query_pre_attn_scalar", 256.0) if second else depth
-    window = config.integer("sliding_window", 4096)
     model = CausalLM(
         **sizes, rotary=angles_of(config), eps=config.number("rms_norm_eps", 1e-6), norm_offset=1,
         activation="gelu_tanh" if activation == "gelu" and not second else activation,
         attention_bias=config.flag("attention_bias", False), scale=scalar**-0.5,
         embedding_scale=sizes["d_model"] ** 0.5, post_norms=second,
-        softcap=config.number("attn_logit_softcapping", None) if second else None,
-        logit_softcap=config.number("final_logit_softcapping", None) if second else None,
-        window=windows_of(config, kinds, window) if second else None,
+        softcap=_cap(config, "attn_logit_softcapping", 50.0) if second else None,
+        logit_softcap=_cap(config, "final_logit_softcapping", 30.0) if second else None,
+        window=windows_of(config, kinds) if second else None,
         tied=config.flag("tie_word_embeddings", True), stop=stop_of(config), dtype=dtype, rng=rng,
     )  # fmt: skip
     drop_weights(model, config)
     return model
+
+
+def _cap(config: Config, key: str, default: float) -> float | None:
+    """Null is none, an absent key is not."""
+    found: float | None = config.number(key, config.unless_null(key, default))
+    return found
 
 
 def _names(state: Mapping[str, Array], model: Layer) -> Named:
@@ -51,6 +56,6 @@ def _names(state: Mapping[str, Array], model: Layer) -> Named:
 
 
 ARCHITECTURES = (
-    Architecture(("gemma",), {"GemmaForCausalLM": causal_lm}, _names),
-    Architecture(("gemma2",), {"Gemma2ForCausalLM": causal_lm}, _names),
+    Architecture("gemma", {"GemmaForCausalLM": causal_lm}, _names),
+    Architecture("gemma2", {"Gemma2ForCausalLM": causal_lm}, _names),
 )

@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from heedful._checks import probability
 from heedful.base._types import Array, DType, Rng
 from heedful.layers import CausalLM, Layer
 from heedful.models._architecture import Architecture, Named
 from heedful.models._config import Config
 from heedful.models._generation import stop_of
-from heedful.models._loading import without
+from heedful.models._loading import drop_tied, without
 
 _LAYER = re.compile(r"h\.(\d+)\.(.*)\.(weight|bias)")
 _OUTSIDE = {
@@ -24,20 +23,14 @@ _IN_LAYER = {
     "mlp.c_proj": "feed_forward.linear2.",
 }  # fmt: skip
 _BUFFERS = re.compile(r"h\.\d+\.attn\.(masked_)?bias")
-_REFUSED = {
-    "scale_attn_by_inverse_layer_idx": False, "add_cross_attention": False,
-}  # fmt: skip
 
 
 def causal_lm(config: Config, *, dtype: DType, rng: Rng) -> CausalLM:
-    for key, wanted in _REFUSED.items():
-        if config.flag(key, wanted) != wanted:
-            raise ValueError(f"{key} of {config.file} must be {str(wanted).lower()}")
+    for key in ("scale_attn_by_inverse_layer_idx", "add_cross_attention"):
+        if config.flag(key, False):
+            raise ValueError(f"{key} of {config.file} must be false")
     width = config.integer("n_embd")
-    rates = [
-        probability(f"{key} of {config.file}", config.number(key, 0.1))
-        for key in ("resid_pdrop", "embd_pdrop", "attn_pdrop")
-    ]
+    rates = [config.rate(key, 0.1) for key in ("resid_pdrop", "embd_pdrop", "attn_pdrop")]
     model = CausalLM(
         config.integer("vocab_size"), width, config.integer("n_head"), config.integer("n_layer"),
         config.integer("n_inner", 4 * width), config.integer("n_positions", 1024),
@@ -55,10 +48,8 @@ def causal_lm(config: Config, *, dtype: DType, rng: Rng) -> CausalLM:
 def names(state: Mapping[str, Array], model: Layer) -> Named:
     assert isinstance(model, CausalLM)
     rest = without(state, "transformer.")
-    if model.tied:  # some files have one of the two names, some both
-        head = rest.pop("lm_head.weight", None)
-        if head is not None:
-            rest.setdefault("wte.weight", head)
+    if model.tied:
+        drop_tied(rest, "lm_head.weight", "wte.weight")
     found: Named = {}
     for name, array in rest.items():
         layer = _LAYER.fullmatch(name)
@@ -74,4 +65,4 @@ def names(state: Mapping[str, Array], model: Layer) -> Named:
     return found
 
 
-ARCHITECTURE = Architecture(("gpt2",), {"GPT2LMHeadModel": causal_lm}, names)
+ARCHITECTURE = Architecture("gpt2", {"GPT2LMHeadModel": causal_lm}, names)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from heedful.models._config import Config
 
 
-def num_labels(config: Config, default: int = 2) -> int:
-    """Of a classification: that of the labels listed, as in transformers."""
+def num_labels(config: Config) -> int:
+    """Of a classification: that of the labels listed, as in transformers, which has two if none."""
     listed = config.section("id2label", None)
-    found: int = config.integer("num_labels", default) if listed is None else len(listed)
+    found: int = config.integer("num_labels", 2) if listed is None else len(listed)
     return found

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from heedful._checks import probability
 from heedful.base._types import Array, DType, Rng
 from heedful.layers import CausalLM, Layer
 from heedful.models._architecture import Architecture, Named
 from heedful.models._config import Config
 from heedful.models._generation import stop_of
-from heedful.models._loading import without
+from heedful.models._loading import drop_tied, without
 from heedful.models._rotary import angles_of
 
 _LAYER_TYPES = ("full_attention", "sliding_attention")
@@ -65,13 +64,18 @@ def sizes_of(config: Config) -> dict[str, Any]:
 
 def drop_weights(model: CausalLM, config: Config) -> None:
     """The only dropout of these models, in training: of attention weights."""
+    rate = config.rate("attention_dropout", 0.0)
     for layer in model.layers:
-        layer.self_attn.dropout = probability(
-            f"attention_dropout of {config.file}", config.number("attention_dropout", 0.0)
-        )
+        layer.self_attn.dropout = rate
 
 
-def windows_of(config: Config, kinds: Sequence[str], window: int | None) -> list[int | None]:
+def window_of(config: Config) -> int | None:
+    """Of the layers that have one: null is none, an absent key is not."""
+    found: int | None = config.integer("sliding_window", config.unless_null("sliding_window", 4096))
+    return found
+
+
+def windows_of(config: Config, kinds: Sequence[str]) -> list[int | None]:
     """The window of each layer by "layer_types", or these kinds where the config has none."""
     given = config.get("layer_types", kinds)
     count = config.integer("num_hidden_layers")
@@ -82,18 +86,20 @@ def windows_of(config: Config, kinds: Sequence[str], window: int | None) -> list
             raise ValueError(
                 f"layer_types of {config.file} must be {' or '.join(_LAYER_TYPES)}: got {one!r}"
             )
+    window = window_of(config)
     return [window if one == "sliding_attention" else None for one in given]
 
 
 def _windows(config: Config, kind: str) -> Any:
-    window, count = config.integer("sliding_window", None), config.integer("num_hidden_layers")
+    if kind == "llama":
+        return None
     if kind == "mistral":
-        return window
-    if kind == "llama" or not config.flag("use_sliding_window", False):
+        return window_of(config)
+    if not config.flag("use_sliding_window", False):
         return None
     full = config.integer("max_window_layers", 28, minimum=0)
-    kinds = [_LAYER_TYPES[index >= full] for index in range(count)]
-    return windows_of(config, kinds, window)
+    kinds = [_LAYER_TYPES[i >= full] for i in range(config.integer("num_hidden_layers"))]
+    return windows_of(config, kinds)
 
 
 def names(state: Mapping[str, Array], model: Layer) -> Named:
@@ -111,10 +117,8 @@ def renamed(
         if not name.endswith("rotary_emb.inv_freq")  # a buffer of older files
     }
     found: Named = {}
-    if model.tied:  # some files have one of the two names, some both
-        head = rest.pop("lm_head.weight", None)
-        if head is not None:
-            rest.setdefault("embed_tokens.weight", head)
+    if model.tied:
+        drop_tied(rest, "lm_head.weight", "embed_tokens.weight")
     for own, theirs in _OUTSIDE.items():
         if theirs in rest:
             found[own] = rest.pop(theirs)
@@ -128,7 +132,7 @@ def renamed(
 
 
 ARCHITECTURES = tuple(
-    Architecture((kind,), {f"{name}ForCausalLM": causal_lm}, names)
+    Architecture(kind, {f"{name}ForCausalLM": causal_lm}, names)
     for kind, name in (
         ("llama", "Llama"), ("mistral", "Mistral"), ("qwen2", "Qwen2"), ("qwen3", "Qwen3")
     )

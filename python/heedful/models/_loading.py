@@ -13,7 +13,18 @@ from heedful.base._state import few
 from heedful.base._types import Array
 from heedful.layers import Layer
 from heedful.models._architecture import Named
+from heedful.models._config import Config
 from heedful.training.files._mapped import release, widened
+
+
+def check_layers(config: Config, count: int) -> None:
+    """Require as many tensors in the files as the model has layers, before these are made."""
+    for key in ("num_hidden_layers", "n_layer", "n_layers"):
+        if config.integer(key, 1) > count:
+            raise ValueError(
+                f"{key} of {config.file} must fit the files, which hold {count} tensors: "
+                f"got {config[key]}"
+            )
 
 
 def load(model: Layer, found: Named, strict: bool) -> list[str]:
@@ -71,6 +82,13 @@ def _check_shared(
             raise ValueError(
                 f"{first} and {second} are one parameter in the model: the files have two arrays"
             )
+
+
+def drop_tied(state: dict[str, Array], head: str, embedding: str) -> None:
+    """Of a weight that both share some files have one of the names, some both: leaves one."""
+    array = state.pop(head, None)
+    if array is not None:
+        state.setdefault(embedding, array)
 
 
 def without(state: Mapping[str, Array], *prefixes: str) -> dict[str, Array]:

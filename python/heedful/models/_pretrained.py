@@ -21,7 +21,7 @@ from heedful.layers.blocks._initial import without_initial_values
 from heedful.models._config import Config, as_config, read_object
 from heedful.models._files import CONFIG, checked_folder, read_config, read_tensors
 from heedful.models._generation import stop_in
-from heedful.models._loading import load
+from heedful.models._loading import check_layers, load
 from heedful.models._registry import architecture_of
 
 
@@ -59,7 +59,8 @@ def from_pretrained(
     Raises
     ------
     ValueError
-        A model that is not known; a config without a required key; names or shapes that do not fit;
+        A model that is not known; a config without a required key; names or shapes that do not fit,
+        of which none is allocated first;
         a shard outside of the folder.
     OSError
         A folder or a file that is not there.
@@ -76,7 +77,9 @@ def from_pretrained(
     family, name = architecture_of(config, head)
     tensors = read_tensors(place)
     if strict:  # then every parameter is in the files
-        with without_initial_values():
+        check_layers(config, len(tensors))
+        # a tied or replaced weight is made twice, so that a model may ask for twice the elements
+        with without_initial_values(2 * sum(array.size for array in tensors.values())):
             model = _made(config, family.heads[name], dtype, rng)
             if _is_bfloat16(dtype):
                 unset_bfloat16(model)

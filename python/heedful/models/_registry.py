@@ -7,31 +7,33 @@ from heedful.models import _bert, _distilbert, _gemma, _gpt2, _llama, _roberta, 
 from heedful.models._architecture import Architecture
 from heedful.models._config import Config
 
-ARCHITECTURES: tuple[Architecture, ...] = (
-    _bert.ARCHITECTURE,
-    *_roberta.ARCHITECTURES,
-    _distilbert.ARCHITECTURE,
-    _vit.ARCHITECTURE,
-    _gpt2.ARCHITECTURE,
-    *_llama.ARCHITECTURES,
-    *_gemma.ARCHITECTURES,
-)
+ARCHITECTURES: dict[str, Architecture] = {
+    family.model_type: family
+    for family in (
+        *_bert.ARCHITECTURES,
+        *_roberta.ARCHITECTURES,
+        *_distilbert.ARCHITECTURES,
+        _vit.ARCHITECTURE,
+        _gpt2.ARCHITECTURE,
+        *_llama.ARCHITECTURES,
+        *_gemma.ARCHITECTURES,
+    )
+}
 
 
 def architecture_of(config: Config, head: str | None = None) -> tuple[Architecture, str]:
     """The family that "model_type" names, and `head` or the first known one of "architectures"."""
     kind = config.text("model_type")
-    found = [family for family in ARCHITECTURES if kind in family.model_types]
-    if not found:
-        known = sorted(kind for family in ARCHITECTURES for kind in family.model_types)
+    if kind not in ARCHITECTURES:
         raise ValueError(
-            f"model_type of {config.file} must be one of {listed(known)}: got {named(kind)}"
+            f"model_type of {config.file} must be one of {listed(sorted(ARCHITECTURES))}: "
+            f"got {named(kind)}"
         )
-    family = found[0]
-    return family, _head(config, family, kind, head)
+    family = ARCHITECTURES[kind]
+    return family, _head(config, family, head)
 
 
-def _head(config: Config, family: Architecture, kind: str, head: str | None) -> str:
+def _head(config: Config, family: Architecture, head: str | None) -> str:
     if head is not None and not isinstance(head, str):
         raise TypeError(f"head must be a string or None: got {named(head)}")
     given = config.get("architectures", [])
@@ -46,6 +48,7 @@ def _head(config: Config, family: Architecture, kind: str, head: str | None) -> 
     if asked:
         place = "head" if head is not None else f"architectures of {config.file}"
         raise ValueError(
-            f"{place} must be one of {listed(list(family.heads))} for {kind}: got {named(asked[0])}"
+            f"{place} must be one of {listed(list(family.heads))} for {family.model_type}: "
+            f"got {named(asked[0])}"
         )
     return next(iter(family.heads))

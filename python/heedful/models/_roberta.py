@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from heedful.base._types import Array, DType, Rng
-from heedful.layers import Layer
+from heedful.base._types import DType, Rng
 from heedful.models import _bert as bert
 from heedful.models import _text_family as family
-from heedful.models._architecture import Architecture, Builder, Named
 from heedful.models._config import Config
 from heedful.models._labels import num_labels
 from heedful.models._text_heads import (
@@ -46,21 +42,8 @@ def masked(config: Config, *, dtype: DType, rng: Rng) -> MaskedLanguageModel:
     )  # fmt: skip
 
 
-def names(state: Mapping[str, Array], model: Layer) -> Named:
-    return family.text_names(state, model, _NAMES)
-
-
-def _heads(prefix: str) -> dict[str, Builder]:
-    return {
-        f"{prefix}Model": bert.encoder, f"{prefix}ForSequenceClassification": sequences,
-        f"{prefix}ForTokenClassification": bert.tokens,
-        f"{prefix}ForQuestionAnswering": bert.answers, f"{prefix}ForMaskedLM": masked,
-    }  # fmt: skip
-
-
-ARCHITECTURES = tuple(
-    Architecture((kind,), _heads(prefix), names)
-    for kind, prefix in (
-        ("roberta", "Roberta"), ("xlm-roberta", "XLMRoberta"), ("camembert", "Camembert"),
-    )
+ARCHITECTURES = family.architectures(
+    {"roberta": "Roberta", "xlm-roberta": "XLMRoberta", "camembert": "Camembert"}, _NAMES,
+    encoder=bert.encoder, sequences=sequences, tokens=bert.tokens, answers=bert.answers,
+    masked=masked,
 )  # fmt: skip

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from heedful.base._types import Array, DType, Rng
 from heedful.layers import BertEncoder, Layer, bert_from_config
 from heedful.layers.models._bert_names import from_checkpoint
-from heedful.models._architecture import Named
+from heedful.models._architecture import Architecture, Builder, Named
 from heedful.models._config import Config
 from heedful.models._loading import without
 from heedful.models._text_model import TextModel
@@ -27,10 +28,28 @@ def encoder(
     padding = config.integer("pad_token_id", 0 if bert.padding_idx is None else 1, minimum=0)
     if padding < bert.token_embedding.num_embeddings:  # its vector gets no gradient
         bert.token_embedding.padding_idx = padding
-    rate = config.number(attention_rate, 0.1)
+    rate = config.rate(attention_rate, 0.1)
     for layer in bert.encoder.layers:
         layer.self_attn.dropout = rate
     return bert
+
+
+def architectures(
+    prefixes: Mapping[str, str], heads: HeadNames, *, encoder: Builder, sequences: Builder,
+    tokens: Builder, answers: Builder, masked: Builder,
+) -> tuple[Architecture, ...]:  # fmt: skip
+    """One for each model_type, with what the classes of transformers begin with."""
+    builders = {
+        "Model": encoder, "ForSequenceClassification": sequences, "ForTokenClassification": tokens,
+        "ForQuestionAnswering": answers, "ForMaskedLM": masked,
+    }  # fmt: skip
+    return tuple(
+        Architecture(
+            kind, {prefix + name: builder for name, builder in builders.items()},
+            partial(text_names, heads=heads),
+        )
+        for kind, prefix in prefixes.items()
+    )  # fmt: skip
 
 
 def text_names(state: Mapping[str, Array], model: Layer, heads: HeadNames) -> Named:

@@ -270,6 +270,10 @@ class Tokenizer:
 def _text(name: str, given: Any) -> str:
     if not isinstance(given, str):
         raise TypeError(f"{name} must be strings: got {named(given)}")
-    if any("\ud800" <= char <= "\udfff" for char in given):
-        raise ValueError(f"{name} must be valid Unicode, without lone surrogates: got {given!a}")
+    try:
+        given.encode()
+    except UnicodeEncodeError:
+        raise ValueError(
+            f"{name} must be valid Unicode, without lone surrogates: got {given!a}"
+        ) from None
     return given

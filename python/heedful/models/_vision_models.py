@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from heedful._checks import flag, named, size
+from heedful._checks import named, size
 from heedful.base._argument_names import argument_names
 from heedful.base._mode import Mode
-from heedful.base._sums import plus
 from heedful.base._types import Array, Backward, Rng, generator
 from heedful.layers import Dropout, Encoder, LearnedPositions, Linear, Parameter, PatchEmbed
 from heedful.layers._typed import Typed
 from heedful.layers.blocks._initial import normal
+from heedful.layers.models._pooled import asked, with_pooled
 
 
 class VisionEncoder(Typed):
@@ -113,33 +113,25 @@ class VisionEncoder(Typed):
             Return also, as the last, a list of the encoder's input and of the output of each of its
             layers, before the final norm. They are constant in the backward pass.
         """
-        if flag("pooled", pooled) and self.pooler is None:
-            raise ValueError("pooled must be False: the model has no pooler")
+        pooler = asked(self.pooler, pooled)
         with argument_names(x="pixels"):
-            found, back_patches = self.patches.compute(mode, pixels)
-        first = np.broadcast_to(self.class_token, (*found.shape[:-2], 1, found.shape[-1]))
-        x = np.concatenate([first, found], axis=-2)
+            x, back_patches = self.patches.compute(mode, pixels)
+        first = np.broadcast_to(self.class_token, (*x.shape[:-2], 1, x.shape[-1]))
+        x = np.concatenate([first, x], axis=-2)
         x, back_positions = self.positions.compute(mode, x)
         x, drop = self.dropout.compute(mode, x)
         y, back_encoder = self.encoder.compute(mode, x, hidden_states=hidden_states)
         y, *states = y if hidden_states else (y,)
-        outputs: tuple[Any, ...] = (y,)
-        back_pooler: Backward | None = None
-        if pooled and self.pooler is not None:
-            vector, back_pooler = self.pooler.compute(mode, y[..., 0, :])
-            outputs = (y, vector)
+        found, back_pooled = with_pooled(mode, pooler, y)
 
-        def backward(dy: Any, dpooled: Any = None) -> Array:
-            if back_pooler is not None and dpooled is not None:
-                dy = np.array(dy, self.dtype)
-                dy[..., 0, :] = plus(dy[..., 0, :], back_pooler(dpooled))
-            dx = back_positions(drop(back_encoder(dy)))
+        def backward(*gradients: Any) -> Array:
+            dx = back_positions(drop(back_encoder(back_pooled(*gradients))))
             token = dx[..., 0, :].reshape(-1, dx.shape[-1]).sum(0)
             self.add_gradient("class_token", token)
             dpixels: Array = back_patches(np.ascontiguousarray(dx[..., 1:, :]))
             return dpixels
 
-        outputs = (*outputs, *states)
+        outputs = (*found, *states)
         return outputs if len(outputs) > 1 else y, backward
 
 

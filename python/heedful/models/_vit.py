@@ -9,6 +9,7 @@ from typing import Any
 from heedful._printable import printable
 from heedful.base._types import Array, DType, Rng
 from heedful.layers import Layer
+from heedful.layers.models._bert_names import renamed
 from heedful.models._architecture import Architecture, Named
 from heedful.models._config import Config
 from heedful.models._labels import num_labels
@@ -45,12 +46,12 @@ def encoder(config: Config, *, dtype: DType, rng: Rng, pooler: bool = True) -> V
         _size(config, "image_size"), _size(config, "patch_size"),
         config.integer("num_channels", 3), width, config.integer("num_attention_heads"),
         config.integer("num_hidden_layers"), config.integer("intermediate_size"),
-        config.number("hidden_dropout_prob", 0.0), activation=config.text("hidden_act", "gelu"),
+        config.rate("hidden_dropout_prob", 0.0), activation=config.text("hidden_act", "gelu"),
         eps=config.number("layer_norm_eps", 1e-12),
         pooler_size=config.integer("pooler_output_size", width) if pooler else None,
         pooler_activation=config.text("pooler_act", "tanh"), dtype=dtype, rng=rng,
     )  # fmt: skip
-    rate = config.number("attention_probs_dropout_prob", 0.0)
+    rate = config.rate("attention_probs_dropout_prob", 0.0)
     for layer in found.encoder.layers:
         layer.self_attn.dropout = rate
     return found
@@ -100,23 +101,16 @@ def _place(
     elif name == "embeddings.position_embeddings":
         found[f"{prefix}positions.weight"] = array.reshape(array.shape[-2:])
     elif layer is None:
-        found[prefix + _renamed(name, _SIMPLE)] = array
+        found[prefix + renamed(name, _SIMPLE)] = array
     elif (projection := _PROJECTION.fullmatch(layer[2])) is not None:
         part = projection[2] or projection[1][0]
         kind = projection[3]
         whole = f"{prefix}encoder.layers.{layer[1]}.self_attn.in_proj_{kind}"
         parts.setdefault(whole, {})[part] = array
     else:
-        found[f"{prefix}encoder.layers.{layer[1]}.{_renamed(layer[2], _IN_LAYER)}"] = array
-
-
-def _renamed(name: str, names: Mapping[str, str]) -> str:
-    for theirs, own in names.items():
-        if name.startswith(theirs):
-            return own + name[len(theirs) :]
-    return name
+        found[f"{prefix}encoder.layers.{layer[1]}.{renamed(layer[2], _IN_LAYER)}"] = array
 
 
 ARCHITECTURE = Architecture(
-    ("vit",), {"ViTModel": encoder, "ViTForImageClassification": labels}, names
+    "vit", {"ViTModel": encoder, "ViTForImageClassification": labels}, names
 )

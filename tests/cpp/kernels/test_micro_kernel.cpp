@@ -1,6 +1,7 @@
 // The innermost product, in every block size, against long double.
 #include <cmath>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include "check.hpp"
@@ -131,9 +132,10 @@ struct Example {
 
 template <class T>
 void every_block_is_right() {
+  const std::ptrdiff_t depths[] = {0, 1, 3, 64, 129, 2 * max_sum + 1};
   for (std::ptrdiff_t rows = 1; rows <= 17; ++rows) {
     for (int vectors = 1; vectors <= max_block_vectors; ++vectors) {
-      for (const std::ptrdiff_t depth : {0, 1, 3, 64, 129}) {
+      for (const std::ptrdiff_t depth : depths) {
         for (const bool contiguous_rows : {false, true}) {
           for (const bool panels : {false, true}) {
             for (const Ending ending :
@@ -175,10 +177,12 @@ void wide_products_are_right() {
 
 template <class T>
 void tall_wide_products_are_right() {
+  const std::pair<std::ptrdiff_t, std::ptrdiff_t> sizes[] = {
+      {47, 13}, {48, 13}, {49, 13}, {97, 13}, {150, 13}, {49, 2 * max_sum}};
   for (const bool contiguous_rows : {false, true}) {
     for (const Ending ending : {Ending::store, Ending::accumulate, Ending::row_factors}) {
-      for (const std::ptrdiff_t rows : {47, 48, 49, 97, 150}) {
-        Example<T> example({rows, 13, 6, contiguous_rows, ending}, 9);
+      for (const auto& [rows, depth] : sizes) {
+        Example<T> example({rows, depth, 6, contiguous_rows, ending}, 9);
         example.run_wide();
         check(example.product_is_right() && example.gaps_are_untouched(),
               "rows are multiplied a part at a time");

@@ -181,7 +181,7 @@ class Sequence {
     }
     return sums;
   }
-  // value: in the sums over inputs, out the gates; GRU's sum over the state is kept in `kept_`.
+  // value: in the sums over inputs, out the gates; GRU's sum over the state after them.
   void step(Row& value, const Row& sums, const Row& h, const Row& c, std::ptrdiff_t u, Row& next,
             Row& cell) {
     const std::ptrdiff_t width = example_.width;

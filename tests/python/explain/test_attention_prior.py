@@ -97,7 +97,7 @@ def test_a_region_is_preferred_to_the_keys_that_it_competes_with(
     queries = 2 if pools else 5
     dy = DY[:, :queries]
     inside, among = np.zeros((2, 2, 1, queries, 5), np.bool_)
-    inside[0, :, 0, [1, 3]] = inside[1, :, 1, 4] = True
+    inside[0, :, 0, [0, 1, 3]] = inside[1, :, 1, 4] = True  # key 0 does not compete: no region
     among[0, :, 0, [1, 2, 3]] = among[0, :, 1, [0, 2]] = True  # of row 1 nothing is preferred
     target = np.zeros((1, 1, queries, 5))
     target[..., 0, 2] = with_target  # holds instead of the first row's region

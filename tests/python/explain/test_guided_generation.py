@@ -168,6 +168,14 @@ def test_places_are_kept_and_must_agree() -> None:
     assert repr(a) == "Guidance(bias (3,), 1 not 0; at 'x' [1])"
     with pytest.raises(ValueError, match=r"guidance must be for the same layers and heads"):
         a + b.at("y")
+    heads = ([1], (1,), 1, np.array([1]))
+    for same in (*(b.at("x", heads=each) for each in heads), b.at(["x"], heads=[1])):
+        assert (a + same).heads == [1]
+    by_layer = b.at("x", heads={"x.y": np.array([0, 1])})
+    assert (by_layer + b.at("x", heads={"x.y": [0, 1]})).where == "x"
+    for other in (b.at("x", heads=[0, 1]), b.at("x"), by_layer):
+        with pytest.raises(ValueError, match=r"guidance must be for the same layers and heads"):
+            a + other
 
 
 def test_what_cannot_guide_is_refused_in_one_sentence() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -145,7 +147,7 @@ def gpt2() -> Any:
 def test_a_generation_of_transformers_is_steered_at_positions_of_the_text(beams: int) -> None:
     """Each token is that of one call, without a cache, with the bias of the text so far."""
     model, prompts = gpt2(), torch.tensor([[1, 5, 9], [3, 4, 6]])
-    bias = np.random.default_rng(2).standard_normal((2, 1, 1, 5)) * 3
+    bias = np.random.default_rng(2).standard_normal((2, 1, 1, 5)) * 8
     options = {
         "max_new_tokens": 6, "min_new_tokens": 6, "do_sample": False, "num_beams": beams,
         "attention_mask": torch.ones_like(prompts),
@@ -154,12 +156,14 @@ def test_a_generation_of_transformers_is_steered_at_positions_of_the_text(beams:
         texts = model.generate(prompts, **options)
     plain = model.generate(prompts, **options)
     assert not torch.equal(texts, plain)
+    alone = {**options, "attention_mask": torch.ones(1, 3)}
     for item, text in enumerate(texts):
         with steer(model, bias=bias[item : item + 1]):
-            alone = model.generate(
-                prompts[item : item + 1], **{**options, "attention_mask": torch.ones(1, 3)}
-            )
-        assert torch.equal(alone[0], text)
+            own = model.generate(prompts[item : item + 1], **alone)
+        with steer(model, bias=bias[1 - item][None]):
+            others = model.generate(prompts[item : item + 1], **alone)
+        assert torch.equal(own[0], text)
+        assert not torch.equal(others[0], text)
         if beams == 1:
             placed = np.pad(bias[item, 0, 0], (0, 4))
             with steer(model, bias=placed), torch.no_grad():
@@ -188,6 +192,46 @@ def test_a_translation_of_transformers_is_steered_at_the_source() -> None:
     weights = [output[-1] for output in seen]
     for found in weights:
         np.testing.assert_array_equal(found[..., 2].detach().numpy(), 1)
+
+
+def test_nested_ones_add_up_and_another_thread_computes_as_before() -> None:
+    tokens, one, two = torch.tensor([[1, 5, 6, 7, 2]]), np.arange(5.0), np.array([2.0, 0, 1, 0, 3])
+    nn = torch.nn.MultiheadAttention(8, 2, batch_first=True).eval()
+    x, encoder = torch.randn(1, 5, 8), bert()
+    calls: list[tuple[Any, Callable[[], Any]]] = [
+        (nn, lambda: nn(x, x, x)[0]), (encoder, lambda: encoder(tokens).last_hidden_state)
+    ]  # fmt: skip
+    for model, compute in calls:
+        plain, elsewhere = compute(), []
+        with steer(model, bias=one):
+            alone = compute()
+        with steer(model, bias=one + two):
+            both = compute()
+        with steer(model, bias=one):
+            with steer(model, bias=two):
+                torch.testing.assert_close(compute(), both)
+            torch.testing.assert_close(compute(), alone)
+            thread = threading.Thread(target=lambda: elsewhere.append(compute()))  # noqa: B023
+            thread.start()
+            thread.join()
+        torch.testing.assert_close(elsewhere, [plain])
+        torch.testing.assert_close(compute(), plain)
+        assert not torch.allclose(alone, both, atol=1e-3)
+        assert not torch.allclose(alone, plain, atol=1e-3)
+
+
+def test_caches_that_drop_keys_are_refused() -> None:
+    made = config(
+        "MistralConfig", vocab_size=20, hidden_size=8, intermediate_size=16, num_hidden_layers=1,
+        num_attention_heads=2, num_key_value_heads=1, sliding_window=4,
+    )  # fmt: skip
+    model = pytest.importorskip("transformers").MistralForCausalLM(made).eval()
+    prompt = torch.tensor([[3, 4]])
+    options = {"attention_mask": torch.ones_like(prompt), "do_sample": False}
+    with steer(model, bias=[3.0, 0]):
+        model.generate(prompt, max_new_tokens=2, min_new_tokens=2, **options)
+        with pytest.raises(ValueError, match=r"\Asteer needs caches that keep all keys: 'model.la"):
+            model.generate(prompt, max_new_tokens=8, min_new_tokens=8, **options)
 
 
 def test_what_cannot_be_steered_is_said_in_one_sentence() -> None:

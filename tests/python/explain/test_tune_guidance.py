@@ -45,6 +45,15 @@ def test_strengths_are_those_that_made_the_target() -> None:
     assert found.calls <= 3 * 2 * 10
 
 
+def test_places_of_guidance_give_way_to_those_of_the_search() -> None:
+    parts = [(one.at("elsewhere"), other.at("*", heads=[0])) for one, other in PARTS]
+    target = near(np.array([0, 1.0, 0, 0, 0]))
+    expected = tune_guidance(pooling(), INPUTS, PARTS, target)
+    found = tune_guidance(pooling(), INPUTS, parts, target)
+    np.testing.assert_array_equal(found.strengths, expected.strengths)
+    assert found.strengths[0] > 0
+
+
 def test_what_is_best_already_stays() -> None:
     found = tune_guidance(pooling(), INPUTS, PARTS, near(np.full(5, 0.2)))
     np.testing.assert_array_equal(found.strengths, [0, 0])

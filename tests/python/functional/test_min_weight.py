@@ -75,9 +75,11 @@ def test_results_and_gradients_are_those_of_what_was_kept(options: dict[str, Any
     options = dict(options)
     random = {"dropout_p": options.pop("dropout_p", 0.0), "rng": options.get("rng", 0)}
     blocks = options.pop("block_mask", None)
-    kept = (
-        heedful.attention_weights(query, key, **options, block_mask=blocks, min_weight=EPSILON) > 0
-    )
+    given = {**options, "block_mask": blocks, "min_weight": EPSILON}
+    undropped = heedful.attention_weights(query, key, **given)
+    known = heedful.attention_weights(query, key, **given, lse=lse)
+    np.testing.assert_allclose(known, undropped, atol=1e-12)
+    kept = undropped > 0
     mask = options.pop("mask", True) & kept
     options |= {"mask": mask, **random}
     expected = reference.attention(query, key, value, **options)

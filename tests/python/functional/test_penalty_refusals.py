@@ -42,6 +42,12 @@ def test_what_has_no_meaning_is_refused_in_a_sentence(
     ({"l2": "a"}, {}, TypeError, r"penalties\['l2'\] must be a number"),
     ({"l2": 1.0}, {"top_k": 2}, ValueError, "top_k must be None with penalties"),
     ({"l2": 1.0}, {"sink": np.ones(2)}, ValueError, "sink must be None with penalties"),
+    ({"l2": 1.0}, {"normalizer": "sparsemax"}, ValueError, "normalizer must be 'softmax' with pen"),
+    ({"l2": 1.0}, {"normalizer": np.array([1.5, 2.0])}, ValueError, "normalizer must be 'softmax'"),
+    ({"l2": 1.0}, {"out": np.ones((2, 5, 6))}, TypeError,
+     r"penalised_attention_vjp\(\) got an unexpected keyword argument 'out'"),
+    ({"l2": 1.0}, {"softcup": 2.0}, TypeError,
+     r"penalised_attention_vjp\(\) got an unexpected keyword argument 'softcup'"),
 ])  # fmt: skip
 def test_penalties_without_meaning_are_refused(
     penalties: Any, options: dict[str, Any], error: type[Exception], message: str

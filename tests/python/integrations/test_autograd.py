@@ -114,26 +114,29 @@ def test_the_other_functions() -> None:
 
 
 def test_rotations_are_undone() -> None:
-    def turned(x: Any) -> Any:
+    def rotated(x: Any) -> Any:
         return rotary_embedding(x, 3, base=100.0)
 
-    found = autograd.grad(lambda x: anp.sum(turned(x) * KEY))(QUERY)
-    np.testing.assert_allclose(np.sum(found * QUERY), np.sum(turned(QUERY) * KEY))  # linear in x
+    found = autograd.grad(lambda x: anp.sum(rotated(x) * KEY))(QUERY)
+    np.testing.assert_allclose(np.sum(found * QUERY), np.sum(rotated(QUERY) * KEY))  # linear in x
     assert_close(found, heedful.rotary_embedding(KEY, 3, base=100.0, inverse=True))
 
 
 def test_dropout_is_the_same_in_both_passes() -> None:
-    generator = np.random.default_rng(3)
-
     def run(value: Any) -> Any:
         return anp.sum(attention(QUERY, KEY, value, dropout_p=0.5, rng=7) * KEY)
 
     found = autograd.grad(run)(VALUE)
     _, pullback = heedful.attention_vjp(QUERY, KEY, VALUE, dropout_p=0.5, rng=7)
     assert_close(found, pullback(KEY).value)
-    # drawn once: the result is linear in value, with the gradient as its factors
+
+
+@pytest.mark.parametrize("option", ["dropout_p", "key_dropout_p", "gumbel_temperature"])
+def test_random_numbers_are_drawn_once_for_both_passes(option: str) -> None:
+    generator = np.random.default_rng(3)
+    # the result is linear in value, with the gradient as its factors
     value, grad = autograd.value_and_grad(
-        lambda v: anp.sum(attention(QUERY, KEY, v, dropout_p=0.5, rng=generator))
+        lambda v: anp.sum(attention(QUERY, KEY, v, rng=generator, **{option: 0.5}))
     )(VALUE)
     assert_close(value, np.sum(grad * VALUE))
 

@@ -30,8 +30,9 @@ def test_weights_are_rounded_to_the_nearest() -> None:
     np.testing.assert_array_equal(layer.weight, wanted)
     layer.dequantize()
     layer.weight[0, 0], layer.weight[0, 1] = np.nan, np.inf
+    layer.weight[0, 2:3].view(np.uint32)[0] = 0x7F800001  # a NaN whose upper half is infinity's
     layer.quantize("bfloat16")
-    assert np.isnan(layer.weight[0, 0])
+    assert np.isnan(layer.weight[0, [0, 2]]).all()
     assert np.isposinf(layer.weight[0, 1])
 
 
@@ -80,6 +81,16 @@ def test_states_pickles_and_copies_keep_it() -> None:
     assert narrow.projection.weight is narrow.embedding.weight
     np.testing.assert_array_equal(narrow(tokens), expected)
     narrow.forward(tokens)[1](np.ones((1, 3, 31)))
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_dequantized_weights_train_and_are_tied_as_before(tied: bool) -> None:
+    narrow = model(tied=tied)
+    narrow.freeze("layers.0.*")
+    trainable = {name: own.trainable for name, own in narrow.named_parameters()}
+    narrow.quantize("bfloat16").quantize("int8").dequantize()
+    assert {name: own.trainable for name, own in narrow.named_parameters()} == trainable
+    assert (narrow.projection.weight is narrow.embedding.weight) is tied
 
 
 def test_it_takes_half_the_memory() -> None:

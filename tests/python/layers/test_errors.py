@@ -92,6 +92,8 @@ CASES: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
      "value and key must have the same length: key has 3, value has 4"),
     ("other_batch", lambda: L.MultiHeadAttention(6, 2)(X, np.ones((3, 5, 6))), ValueError,
      "the leading axes of query, key and value must broadcast"),
+    ("value_alone", lambda: L.MultiHeadAttention(6, 2)(X, value=X[:, :, ::-1]), ValueError,
+     "key must be given where value is: got None"),
     ("value_width", lambda: L.MultiHeadAttention(6, 2, vdim=7)(X, X, X), ValueError,
      "value must have 7 elements in its last axis: got shape (2, 5, 6)"),
     ("mask_shape", lambda: L.MultiHeadAttention(6, 2)(X, mask=np.ones((5, 4), bool)), ValueError,

@@ -163,6 +163,31 @@ def test_a_gradient_of_a_parameter_that_overflows_is_named() -> None:
         backward(np.full_like(y, 1e30))
 
 
+def test_a_gradient_that_overflowed_before_is_not_named_again() -> None:
+    model = Sequential(Linear(3, 4, rng=0), Linear(4, 2, rng=0))
+    y, backward = model.forward(np.full((2, 3), 1e30))
+    backward(np.full_like(y, 1e30))
+    assert not np.isfinite(model.grads["1.weight"]).all()
+    y, backward = model.forward(np.ones((2, 3)), check=True)
+    backward(np.ones_like(y))
+
+
+def test_a_layer_of_one_check_may_be_called_within_another_one() -> None:
+    shared = Linear(3, 3, rng=0)
+
+    class Calls(Layer):
+        def compute(self, mode: Mode, x: Any) -> Any:
+            return shared.compute(mode, x)  # not an attribute: its check does not know it
+
+    class Checks(Layer):
+        def compute(self, mode: Mode, x: Any) -> Any:
+            return Calls().forward(x, check=True)
+
+    x = np.ones((2, 3), np.float32)
+    y, _ = Sequential(shared, Checks()).forward(x, check=True)
+    np.testing.assert_array_equal(y, shared(shared(x)))
+
+
 def test_threads_without_a_check_are_not_checked() -> None:
     model = Sequential(Linear(3, 4, rng=0))
     entered, done = threading.Event(), threading.Event()

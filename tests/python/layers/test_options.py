@@ -155,8 +155,8 @@ CALLS: list[tuple[str, Callable[..., Any], dict[str, Any]]] = [
     ("AttentionPooling", lambda **o: L.AttentionPooling(6)(X, **o), {
         "mask": np.ones((2, 4), bool), "lengths": [6, 1], "return_weights": 2}),
     ("AdditiveAttention", lambda **o: L.AdditiveAttention(6)(X, X[:, :3], **o), {
-        "value": X, "mask": np.ones((5, 5), bool), "causal": 2, "window": 3, "q_lengths": [6, 1],
-        "kv_lengths": [4, 1], "align": "up", "return_weights": 2}),
+        "value": X, "mask": np.ones((5, 5), bool), "causal": 2, "window": 3, "exclude_self": 2,
+        "q_lengths": [6, 1], "kv_lengths": [4, 1], "align": "up", "return_weights": 2}),
     ("FeatureAttention", lambda **o: L.FeatureAttention(6)(X[0], **o), {"return_weights": 2}),
     ("RelativeAttention", lambda **o: L.RelativeAttention(6, 2)(X, X[:, :3], **o), {
         "memory_lengths": [4, 1], "residual": X[:1]}),

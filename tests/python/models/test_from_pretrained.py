@@ -14,12 +14,14 @@ import numpy as np
 import pytest
 
 import heedful
-from heedful.layers import BertEncoder
+from heedful.layers import BertEncoder, Linear
 from heedful.models import SequenceClassification, from_config, from_pretrained
 from heedful.training import Adam
+from heedful.training.files._mapped import mapped
 
 pytest.importorskip("safetensors")
 
+from safetensors.numpy import save_file
 from written_models import CONFIG, SIZES, TOKENS, checkpoint, write, write_shards
 
 
@@ -147,6 +149,28 @@ def test_no_more_than_the_model_and_one_tensor_is_in_memory(kind: str, tmp_path:
         tracemalloc.stop()
     assert sum(array.nbytes for array in model.parameters().values()) == size
     assert size <= peak < size + 1.05 * largest + 200_000
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_pages_of_the_file_are_given_back(tmp_path: Path) -> None:
+    from heedful.models._loading import load
+
+    wanted = np.random.default_rng(0).standard_normal((2048, 1024), np.float32)  # 8 MiB
+    save_file({"weight": wanted}, tmp_path / "model.safetensors")
+    found = mapped(tmp_path / "model.safetensors")
+    model = Linear(1024, 2048, bias=False)
+    before = file_pages()
+    load(model, dict(found), strict=True)
+    assert file_pages() - before < wanted.nbytes // 4
+    np.testing.assert_array_equal(model.weight, wanted)
+    np.testing.assert_array_equal(found["weight"], wanted)  # read again
+
+
+def file_pages() -> int:
+    """Bytes of files in the memory of this process."""
+    text = Path("/proc/self/status").read_text(encoding="ascii")
+    line = next(line for line in text.splitlines() if line.startswith("RssFile"))
+    return 1024 * int(line.split()[1])
 
 
 def test_the_package_is_imported_on_first_use() -> None:

@@ -13,6 +13,7 @@ from heedful.models import SequenceClassification, from_config, from_pretrained
 
 pytest.importorskip("safetensors")
 
+from safetensors.numpy import save_file
 from written_models import (
     CONFIG,
     FIRST,
@@ -53,6 +54,29 @@ def test_a_config_that_does_not_fit_is_refused(case: str, tmp_path: Path) -> Non
     with pytest.raises((TypeError, ValueError), match=message) as caught:
         from_pretrained(write(tmp_path, {**CONFIG, **config}))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ("vocab_size", r"sizes of the model must fit its files: got \(1000000000000, 6\)"),
+        ("intermediate_size", r"sizes of the model must fit its files: got \(1000000000000, 6\)"),
+        ("max_position_embeddings", "sizes of the model must fit its files"),
+        ("hidden_size", "sizes of the model must fit its files"),
+        ("num_hidden_layers", "num_hidden_layers of config.json must fit the files, which hold 41"),
+    ],
+)
+def test_sizes_beyond_the_files_are_refused_before_anything_of_them_is_made(
+    key: str, message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        from_pretrained(write(tmp_path, {**CONFIG, key: 10**12}))
+
+
+def test_many_layers_of_few_tensors_are_refused_early(tmp_path: Path) -> None:
+    layers = {"num_hidden_layers": 38, "id2label": None}
+    with pytest.raises(ValueError, match="sizes of the model must fit its files"):
+        from_pretrained(write(tmp_path, {**CONFIG, **layers}))
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"[]", b"3", b"\xff", b"[" * 100_000])
@@ -178,6 +202,27 @@ NAME = "classifier.bias"
 def test_tricks_in_the_index_are_refused(shard: Any, message: str, tmp_path: Path) -> None:
     with pytest.raises((FileNotFoundError, ValueError), match=message):
         from_pretrained(write_shards(tmp_path, {NAME: shard}))
+
+
+def test_a_tensor_in_two_shards_is_refused(tmp_path: Path) -> None:
+    write_shards(tmp_path)
+    tensors = checkpoint()
+    again = {name: tensors[name] for name in [*list(tensors)[20:], next(iter(tensors))]}
+    save_file(again, tmp_path / SECOND)
+    with pytest.raises(
+        ValueError, match=r"word_embeddings\.weight must be in one shard: got it in"
+    ):
+        from_pretrained(tmp_path)
+
+
+def test_the_cache_of_the_hub_is_open_in_its_blobs_alone(tmp_path: Path) -> None:
+    snapshot = tmp_path / "hub" / "snapshots" / "0a1b"
+    snapshot.mkdir(parents=True)
+    write(snapshot)
+    (snapshot / "config.json").rename(tmp_path / "hub" / "config.json")
+    (snapshot / "config.json").symlink_to(Path("..", "..", "config.json"))
+    with pytest.raises(ValueError, match=r"config\.json must be in the folder: got a link to "):
+        from_pretrained(snapshot)
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", FIRST])

@@ -13,7 +13,7 @@ from heedful.base._call_mismatch import call_mismatch
 from heedful.base._mode import Mode
 from heedful.base._types import Backward
 from heedful.base.tape import _arithmetic, _elementwise, _pieces, _products, _reductions, _shapes
-from heedful.base.tape._tape import Tape
+from heedful.base.tape._tape import Tape, is_array_like
 
 STEP_MODULES = (_arithmetic, _elementwise, _pieces, _products, _reductions, _shapes)
 
@@ -22,16 +22,16 @@ def computed_by_call(
     layer: Any, mode: Mode, inputs: tuple[Any, ...], options: Mapping[str, Any]
 ) -> tuple[Any, Backward]:
     """What ``layer.call`` returns, and the function from its gradient to those of the inputs."""
-    options = dict(options)
+    options, dtype = dict(options), getattr(layer, "dtype", None)
     names = _names(type(layer).call)
     with Tape(layer, mode) as tape:
         given = [
-            tape.input(_typed(layer, x), names[place] if place < len(names) else "x")
+            tape.input(_typed(dtype, x), names[place] if place < len(names) else "x")
             for place, x in enumerate(inputs)
         ]
         for name in names[len(given) :] if options else ():
-            if name in options and _is_array(options[name]):
-                options[name] = tape.input(_typed(layer, options[name]), name)
+            if name in options and is_array_like(options[name]):
+                options[name] = tape.input(_typed(dtype, options[name]), name)
         try:
             y = layer.call(*given, **options)
         except TypeError:
@@ -42,13 +42,8 @@ def computed_by_call(
     return tape.result(y)
 
 
-def _is_array(given: Any) -> bool:
-    return isinstance(given, (np.ndarray, list, tuple)) or hasattr(given, "__array__")
-
-
-def _typed(layer: Any, x: Any) -> Any:
+def _typed(dtype: Any, x: Any) -> Any:
     """Floating inputs in the layer's dtype, if it has one."""
-    dtype = getattr(layer, "dtype", None)
     if dtype is None or not isinstance(x, np.ndarray) or x.dtype.kind != "f":
         return x
     return x.astype(dtype, copy=False)

@@ -55,7 +55,7 @@ def split(x: Any, parts: int | Sequence[int], axis: int = 0) -> Found:
     Lengths are as in PyTorch, not positions as in NumPy.
     """
     length = x.shape[axis]
-    if isinstance(parts, int):
+    if isinstance(parts, (int, np.integer)):
         count = size("parts", parts)
         if length % count:
             raise ValueError(f"an axis of length {length} has no {count} equal parts")

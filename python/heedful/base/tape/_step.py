@@ -53,11 +53,11 @@ def found(call: Any, inputs: Sequence[Any], options: Any) -> Found:
     try:
         result: Found = call.function(*inputs, **options)
     except (TypeError, ValueError, IndexError) as error:
-        raise misfit(call.__name__, inputs, error) from None
+        raise argument_error(call.__name__, inputs, error) from None
     return result
 
 
-def misfit(name: str, inputs: Sequence[Any], error: Exception) -> Exception:
+def argument_error(name: str, inputs: Sequence[Any], error: Exception) -> Exception:
     """The error of a step that cannot take its arguments, in one sentence."""
     kind = TypeError if isinstance(error, TypeError) else ValueError
     if isinstance(error, IndexError) and not isinstance(error, ValueError):

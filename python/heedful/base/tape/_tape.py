@@ -12,6 +12,7 @@ import numpy as np
 from heedful._checks import as_array, named, numbers
 from heedful.base._mode import Mode
 from heedful.base._parameter import Parameter, owner_of
+from heedful.base._single_use import called_before
 from heedful.base._types import Array, Backward
 from heedful.base._watch import asks_for_weights, with_weights
 from heedful.base.tape._constants import in_one_type
@@ -91,7 +92,7 @@ class Tape:
         if isinstance(x, Traced):
             raise TypeError(f"{name} must be an array, not {x.kind}")
         if not isinstance(x, np.ndarray):
-            if not (isinstance(x, (list, tuple)) or hasattr(x, "__array__")):
+            if not is_array_like(x):
                 self._inputs.append(None)
                 return x
             x = as_array(name, x)
@@ -108,9 +109,10 @@ class Tape:
         """A parameter as a value of the tape: its gradient is added to the parameter's."""
         taped = self._parameters.get(id(own))
         if taped is None:
-            if own.value.dtype.char not in "fd":
-                return own.value  # int8
-            taped = self._parameters[id(own)] = self._taped(own.value)
+            value = own.value
+            if value.dtype.char not in "fd":
+                return value  # int8
+            taped = self._parameters[id(own)] = self._taped(value)
             if self._training:
                 self._records.append((pull_parameter, own, taped.slot))
         return taped
@@ -143,7 +145,7 @@ class Tape:
             raise named_in(self.layer, layer, error) from error.__cause__
         finally:
             active.reset(token)
-        outputs, outs = self._given(y)
+        outputs, outs = self._as_values(y)
         if self._training:
             keeps = type(outs) is tuple and weights is None and "return_weights" in options
             record = (pull_layer, backward, slots, outs, self.layer, layer, keeps)
@@ -166,7 +168,7 @@ class Tape:
         y, gradient = found(step, plain, options)
         if gradient is None or slots.count(None) == len(slots):
             return y
-        outputs, outs = self._given(y)
+        outputs, outs = self._as_values(y)
         if self._training:
             self._records.append((pull_step, gradient, slots, outs))
         return outputs
@@ -214,7 +216,7 @@ class Tape:
             )
         return taped.value
 
-    def _given(self, y: Any) -> tuple[Any, Slots]:
+    def _as_values(self, y: Any) -> tuple[Any, Slots]:
         """What a computation returns, as values of the tape, and their slots."""
         if type(y) is np.ndarray and y.dtype.char in "fd":
             if not self._training:
@@ -224,7 +226,7 @@ class Tape:
             kinds.append((y.shape, y.dtype))
             return Taped(self, y, slot), slot
         if isinstance(y, tuple):
-            pairs = [self._given(part) for part in y]
+            pairs = [self._as_values(part) for part in y]
             parts = [part for part, _ in pairs]
             whole = type(y)(*parts) if hasattr(y, "_fields") else tuple(parts)
             return whole, tuple([slot for _, slot in pairs])
@@ -249,13 +251,22 @@ class Tape:
                 f"got {named(y)}"
             )
         values, slots = self._taken(tuple(parts))
+        if tuple in map(type, slots):
+            raise TypeError(
+                f"{type(self.layer).__name__} must return an array or a tuple of arrays: got a "
+                "tuple within a tuple"
+            )
         value = tuple(values) if several else values[0]
         if not self._training:
             return value, _no_backward
-        records, inputs, kinds = self._records, self._inputs, self._kinds
+        inputs, kinds = self._inputs, self._kinds
+        records: list[Record] | None = self._records
         self._records, self._parameters = [], {}
 
         def backward(dy: Any, *more: Any) -> Any:
+            nonlocal records
+            if records is None:
+                raise called_before()
             gradients: Gradients = [None] * len(kinds)
             with np.errstate(all="ignore"):
                 for place, (slot, given) in enumerate(zip(slots, (dy, *more), strict=False)):
@@ -268,13 +279,18 @@ class Tape:
                             f"{name} must have shape {kinds[slot][0]}: got {gradient.shape}"
                         )
                     add_gradient(gradients, kinds, slot, gradient)
-                while records:  # each releases its arrays as soon as it has run
-                    record = records.pop()
+                left, records = records, None
+                while left:  # each releases its arrays as soon as it has run
+                    record = left.pop()
                     record[0](record, gradients, kinds)
             found = tuple([of_input(gradients, kinds, slot) for slot in inputs])
             return found[0] if len(found) == 1 else (found or None)
 
         return value, backward
+
+
+def is_array_like(given: Any) -> bool:
+    return isinstance(given, (np.ndarray, list, tuple)) or hasattr(given, "__array__")
 
 
 def _no_backward(*_: Any) -> None:

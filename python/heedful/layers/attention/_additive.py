@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from heedful._checks import as_array, below_one, flag, probability, real, size
+from heedful._checks import as_array, flag, real, size
 from heedful.base._argument_names import argument_names
 from heedful.base._mode import Mode
 from heedful.base._parameter import Parameter
@@ -21,19 +19,13 @@ from heedful.functional import (
     additive_attention_vjp,
     penalised_additive_attention_vjp,
 )
-from heedful.layers._typed import Typed
 from heedful.layers.attention._additive_call import AdditiveCall
 from heedful.layers.attention._choice import Choice, hard_additive_vjp
 from heedful.layers.attention._masks import check_mask_of_rows, mask_or_bias
-from heedful.layers.attention._noise import (
-    check_hard,
-    check_temperature,
-    noise_shown,
-    random_options,
-)
+from heedful.layers.attention._noise import make_noise, noise_shown, random_options
 from heedful.layers.attention._penalties import (
+    PenalisedLayer,
     Penalties,
-    check_layer_penalties,
     penalised_vjp,
     penalties_shown,
 )
@@ -42,7 +34,7 @@ from heedful.layers.blocks._initial import kaiming
 from heedful.layers.blocks._linear import Linear
 
 
-class AdditiveAttention(Typed):
+class AdditiveAttention(PenalisedLayer):
     """Attention with learned additive scores.
 
     ::
@@ -112,7 +104,6 @@ class AdditiveAttention(Typed):
     key_dropout = 0.0
     gumbel_temperature: float | None = None
     hard = False
-    _penalties: Mapping[str, float | Array] = MappingProxyType({})
     weight: Any  # a Parameter when assigned, an array when read
     sink: Any
 
@@ -128,10 +119,7 @@ class AdditiveAttention(Typed):
         self.d_model = size("d_model", d_model)
         self.units = self.d_model if units is None else size("units", units)
         self.kdim = self.d_model if kdim is None else size("kdim", kdim)
-        self.dropout = probability("dropout", dropout)
-        self.key_dropout = below_one("key_dropout", key_dropout)
-        self.gumbel_temperature = check_temperature(gumbel_temperature)
-        self.hard = check_hard(hard, self.gumbel_temperature, flag("sink", sink))
+        make_noise(self, dropout, key_dropout, gumbel_temperature, hard, sink)
         slopes = alibi if isinstance(alibi, (bool, np.bool_)) else [real("alibi", alibi)]
         self.scores = Scores.of(1, None, None, slopes)
         self.sink = Parameter(np.zeros(1, self.dtype)) if sink else None
@@ -141,15 +129,6 @@ class AdditiveAttention(Typed):
         )
         self.key_proj = Linear(self.kdim, self.units, bias=False, dtype=dtype, rng=rng)
         self.weight = Parameter(kaiming(rng, (self.units,), self.units, self.dtype))
-
-    @property
-    def penalties(self) -> dict[str, float | Array]:
-        """The weight of each kind of penalty; may be set, to None for none."""
-        return dict(self._penalties)
-
-    @penalties.setter
-    def penalties(self, given: Penalties) -> None:
-        self._penalties = check_layer_penalties(self, given)
 
     def compute(
         self,
@@ -161,6 +140,7 @@ class AdditiveAttention(Typed):
         mask: Any = None,
         causal: bool = False,
         window: Any = None,
+        exclude_self: bool = False,
         align: Any = None,
         q_lengths: Any = None,
         kv_lengths: Any = None,
@@ -175,7 +155,7 @@ class AdditiveAttention(Typed):
         mask : array_like, optional
             Boolean, True where a query may attend, or floating: added to the scores. Broadcasts to
             (…, Lq, Lk); padding (B, Lk) is ``mask[:, None, :]``, or `kv_lengths`.
-        causal, window, align, q_lengths, kv_lengths
+        causal, window, exclude_self, align, q_lengths, kv_lengths
             As in :func:`heedful.attention`.
         return_weights : bool, default False
             Return (y, weights), the weights (…, Lq, Lk).
@@ -198,8 +178,8 @@ class AdditiveAttention(Typed):
         k, back_key = self.key_proj.compute(mode, key)
         arrays = (*(np.expand_dims(array, -3) for array in (q, k, value)), self.weight)
         options: dict[str, Any] = {
-            "causal": causal, "window": window, "align": align, "q_lengths": q_lengths,
-            "kv_lengths": kv_lengths, "return_weights": return_weights,
+            "causal": causal, "window": window, "exclude_self": exclude_self, "align": align,
+            "q_lengths": q_lengths, "kv_lengths": kv_lengths, "return_weights": return_weights,
             "alibi_slopes": self.scores.alibi_slopes, "sink": self.optional("sink", (1,)),
             **mask_or_bias(_with_head(check_mask_of_rows(mask, query.shape, key.shape))),
         }  # fmt: skip

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,7 +16,6 @@ from heedful.base._types import Array, Backward, Rng
 from heedful.functional import check_penalties
 from heedful.functional._penalties import KINDS
 from heedful.layers._trainable_layer import Layer
-from heedful.layers._typed import Typed
 from heedful.layers.attention._feature_call import FeatureCall
 from heedful.layers.attention._feature_importance import (
     FeatureImportance,
@@ -26,11 +24,11 @@ from heedful.layers.attention._feature_importance import (
     score_of,
 )
 from heedful.layers.attention._feature_penalties import feature_penalty
-from heedful.layers.attention._penalties import Penalties, penalties_shown
+from heedful.layers.attention._penalties import PenalisedLayer, Penalties, penalties_shown
 from heedful.layers.blocks._linear import Linear
 
 
-class FeatureAttention(Typed):
+class FeatureAttention(PenalisedLayer):
     """y = F · x ∘ a with a = softmax(W x + b) over the F features.
 
     Multiplied by F, so that equal weights leave x unchanged. ``layer(x)`` returns y (…, F), of the
@@ -78,9 +76,7 @@ class FeatureAttention(Typed):
     """
 
     score_kind: ClassVar[str] = "features"
-    # of a layer that an earlier version pickled
-    _penalties: Mapping[str, float | Array] = MappingProxyType({})
-    target: Array | None = None
+    _target: Array | None = None  # of a layer that an earlier version pickled
 
     def __init__(
         self, num_features: int, *, scaled: bool = True, penalties: Penalties = None,
@@ -89,7 +85,7 @@ class FeatureAttention(Typed):
     ) -> None:  # fmt: skip
         super().__init__(dtype)
         self.num_features = size("num_features", num_features)
-        self.target = None if target is None else _target(target, self.num_features)
+        self.target = target
         self.penalties = penalties
         self.factor = num_features if flag("scaled", scaled) else 1
         self.scores = Linear(num_features, num_features, dtype=dtype, rng=generator(rng))
@@ -98,17 +94,20 @@ class FeatureAttention(Typed):
             self.scores.parameter("weight").regularizer = L2(penalty)
 
     @property
-    def penalties(self) -> dict[str, float | Array]:
-        """The weight of each kind of penalty; may be set, to None for none."""
-        return dict(self._penalties)
+    def target(self) -> Array | None:
+        """t of the penalty "target", with the sum 1, or None; may be set."""
+        return self._target
 
-    @penalties.setter
-    def penalties(self, given: Penalties) -> None:
-        kinds = KINDS if self.target is None else (*KINDS, "target")
-        named_target = isinstance(given, Mapping) and "target" in given
-        if named_target and self.target is None:
-            raise ValueError("target must be given with penalties={'target': …}: got None")
-        self._penalties = {} if given is None else check_penalties(given, 1, kinds)
+    @target.setter
+    def target(self, given: ArrayLike | None) -> None:
+        if given is None:
+            _require_target(self._penalties, None)
+        self._target = None if given is None else _check_target(given, self.num_features)
+
+    def _check_penalties(self, given: Any) -> dict[str, float | Array]:
+        found = {} if given is None else check_penalties(given, 1, (*KINDS, "target"))
+        _require_target(found, self._target)
+        return found
 
     def compute(self, mode: Mode, x: Any, *, return_weights: bool = False) -> tuple[Any, Backward]:
         """x (…, F) → y (…, F).
@@ -135,7 +134,7 @@ class FeatureAttention(Typed):
             y = x * weights * self.factor
             penalty = None
             if mode.training and self._penalties:
-                value, penalty = feature_penalty(scores, weights, self._penalties, self.target)
+                value, penalty = feature_penalty(scores, weights, self._penalties, self._target)
                 mode.add_penalty(value)
 
         @np.errstate(all="ignore")
@@ -249,7 +248,12 @@ class FeatureAttention(Typed):
         return f"{self.num_features}{penalties_shown(self._penalties)}"
 
 
-def _target(given: ArrayLike, num_features: int) -> Array:
+def _require_target(penalties: Mapping[str, float | Array], target: Array | None) -> None:
+    if "target" in penalties and target is None:
+        raise ValueError("target must be given with penalties={'target': …}: got None")
+
+
+def _check_target(given: ArrayLike, num_features: int) -> Array:
     target = numbers("target", given).astype(np.float64)
     if target.shape != (num_features,):
         raise ValueError(f"target must have shape ({num_features},): got {target.shape}")

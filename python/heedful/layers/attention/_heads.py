@@ -64,7 +64,7 @@ def attend(
         call.seen(taps)
     out: Any
     pullback: Any = None
-    run = _function(layer, mode, options, keys)
+    run = attention_function(layer, mode, options, keys)
     with argument_names(alibi_slopes="alibi"):
         if cache is not None:
             out = read(layer, cache, q, options)
@@ -99,7 +99,7 @@ def attend(
     return dropped(heads), more, backward
 
 
-def _function(layer: Any, mode: Mode, options: dict[str, Any], keys: int) -> Any:
+def attention_function(layer: Any, mode: Mode, options: dict[str, Any], keys: int) -> Any:
     """The function of queries, keys and values, to whose options it adds its own."""
     if mode.training:
         options |= random_options(layer, mode)

@@ -8,14 +8,13 @@ import numpy as np
 
 from heedful._core import native
 from heedful._core._memory import empty
-from heedful.base._bfloat16_parameter import Bfloat16Parameter
-from heedful.base._int8_parameter import Int8Parameter
+from heedful.base._narrow_parameter import NarrowParameter
 from heedful.base._parameter import Parameter
-from heedful.base._sums import add_sum_of_rows
 from heedful.base._types import Array, DType
 from heedful.layers.blocks._initial import glorot
-from heedful.layers.blocks._int8 import bfloat16_product, int8_product
+from heedful.layers.blocks._int8 import narrow_product
 from heedful.layers.blocks._rows import as_rows
+from heedful.layers.blocks._weight_gradients import add_gradients
 
 
 class Projected(Protocol):
@@ -57,6 +56,8 @@ class Projections:
     """
 
     def __init__(self, layer: Projected, query: Any, key: Any, value: Any) -> None:
+        if key is None and value is not None:
+            raise ValueError("key must be given where value is: got None")
         self.layer = layer
         wide, narrow = layer.num_heads * layer.depth, layer.num_kv_heads * layer.depth
         self.rows = (wide, narrow, narrow)  # outputs of q, k, v
@@ -100,10 +101,8 @@ class Projections:
         y = empty((len(rows), outputs), self.layer.dtype)
         own = self.layer.own_parameters().get("in_proj_bias")
         bias = None if own is None else own.value[self.begins[first] :][:outputs]
-        if isinstance(weight, Int8Parameter):
-            int8_product(rows, weight, self._outputs(first, last), bias, None, None, y)
-        elif isinstance(weight, Bfloat16Parameter):
-            bfloat16_product(rows, weight, self._outputs(first, last), bias, None, None, y)
+        if isinstance(weight, NarrowParameter):
+            narrow_product(rows, weight, self._outputs(first, last), bias, None, None, y)
         else:
             part = weight.value[self._outputs(first, last)]
             native.linear_forward(rows, part, bias, None, "", None, y)
@@ -139,9 +138,8 @@ class Projections:
             dbias = dbias[self.begins[part] :][: self.rows[part]]
         dweight = self._weight(part).buffer()
         if dweight is not None:
-            native.linear_gradient_weight(dy, x, dweight[self._outputs(part, part + 1)], dbias)
-        elif dbias is not None:
-            add_sum_of_rows(dy, dbias)
+            dweight = dweight[self._outputs(part, part + 1)]
+        add_gradients(dy, x, dweight, dbias)
 
     def _weight(self, part: int) -> Parameter:
         """The weight that projects to q, k or v."""

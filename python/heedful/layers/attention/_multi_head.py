@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from heedful._checks import flag, size
+from heedful._checks import below_one, flag, size
 from heedful.base._mode import Mode
 from heedful.base._parameter import Parameter
 from heedful.base._types import Array, Backward, Rng, generator
@@ -193,7 +193,8 @@ class MultiHeadAttention(MultiHeadSettings):
         self.num_heads, self.num_kv_heads, self.depth = sizes
         self.kdim = self.d_model if kdim is None else size("kdim", kdim)
         self.vdim = self.d_model if vdim is None else size("vdim", vdim)
-        make_noise(self, dropout, key_dropout, head_dropout, gumbel_temperature, hard, sink)
+        make_noise(self, dropout, key_dropout, gumbel_temperature, hard, sink)
+        self.head_dropout = below_one("head_dropout", head_dropout)
         self.causal = flag("causal", causal)
         make_query_key(self, qk_norm, logit_scale, rotary)
         make_span(self, adaptive_span, span_ramp, span_penalty)

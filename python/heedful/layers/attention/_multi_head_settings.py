@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any, ClassVar
 
 from heedful.base._types import Array
-from heedful.layers._typed import Typed
 from heedful.layers.attention._adaptive_span import span_shown
 from heedful.layers.attention._head_sizes import HeadSizes
 from heedful.layers.attention._noise import noise_shown
 from heedful.layers.attention._normalizer import Normalizer, alphas_of
-from heedful.layers.attention._penalties import Penalties, check_layer_penalties, penalties_shown
+from heedful.layers.attention._penalties import PenalisedLayer, penalties_shown
 from heedful.layers.attention._query_key import query_key_shown
 from heedful.layers.attention._rotary_angles import RotaryAngles
 from heedful.layers.attention._scores import Scores
@@ -21,7 +18,7 @@ from heedful.layers.blocks._linear import Linear
 from heedful.layers.blocks._norm import RMSNorm
 
 
-class MultiHeadSettings(Typed):
+class MultiHeadSettings(PenalisedLayer):
     """What MultiHeadAttention sets when it is made."""
 
     d_model: int
@@ -49,21 +46,11 @@ class MultiHeadSettings(Typed):
     key_dropout = head_dropout = 0.0
     gumbel_temperature: float | None = None
     hard = False
-    _penalties: Mapping[str, float | Array] = MappingProxyType({})
     qk_norm: str | None = None
     adaptive_span: int | None = None
     score_kind: ClassVar[str] = "dot product"
     pruned_heads: tuple[int, ...] = ()
     pruned_kv_heads: tuple[int, ...] = ()
-
-    @property
-    def penalties(self) -> dict[str, float | Array]:
-        """The weight of each kind of penalty; may be set, to None for none."""
-        return dict(self._penalties)
-
-    @penalties.setter
-    def penalties(self, given: Penalties) -> None:
-        self._penalties = check_layer_penalties(self, given)
 
     @property
     def alphas(self) -> Array | None:

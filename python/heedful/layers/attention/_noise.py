@@ -14,30 +14,21 @@ from heedful.functional import Gradients, attention_vjp
 
 
 def make_noise(
-    layer: Any, dropout: Any, key_dropout: Any, head_dropout: Any, gumbel_temperature: Any,
-    hard: Any, sink: Any,
+    layer: Any, dropout: Any, key_dropout: Any, gumbel_temperature: Any, hard: Any,
+    sink: Any = False,
 ) -> None:  # fmt: skip
-    """The settings of a layer."""
+    """The settings of a layer, but for `head_dropout`, which a single head has not."""
     layer.dropout = probability("dropout", dropout)
     layer.key_dropout = below_one("key_dropout", key_dropout)
-    layer.head_dropout = below_one("head_dropout", head_dropout)
-    layer.gumbel_temperature = check_temperature(gumbel_temperature)
-    layer.hard = check_hard(hard, layer.gumbel_temperature, flag("sink", sink))
-
-
-def check_temperature(gumbel_temperature: Any) -> float | None:
-    if gumbel_temperature is None:
-        return None
-    return positive("gumbel_temperature", gumbel_temperature)
-
-
-def check_hard(hard: Any, gumbel_temperature: float | None, has_sink: bool) -> bool:
-    chosen = flag("hard", hard)
-    if chosen and gumbel_temperature is None:
+    temperature = gumbel_temperature
+    if temperature is not None:
+        temperature = positive("gumbel_temperature", temperature)
+    layer.gumbel_temperature, layer.hard = temperature, flag("hard", hard)
+    has_sink = flag("sink", sink)
+    if layer.hard and temperature is None:
         raise ValueError("hard must be False without a gumbel_temperature: got True")
-    if chosen and has_sink:
+    if layer.hard and has_sink:
         raise ValueError("hard must be False with sink=True, which is no key to choose: got True")
-    return chosen
 
 
 def random_options(layer: Any, mode: Mode) -> dict[str, Any]:

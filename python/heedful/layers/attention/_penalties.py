@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from numpy.typing import ArrayLike
@@ -10,11 +11,31 @@ from numpy.typing import ArrayLike
 from heedful.base._mode import Mode
 from heedful.base._types import Array
 from heedful.functional import check_penalties, penalised_attention_vjp
+from heedful.layers._typed import Typed
 
 Penalties: TypeAlias = Mapping[str, float | ArrayLike] | None
 
 
-def check_layer_penalties(layer: Any, given: Any) -> dict[str, float | Array]:
+class PenalisedLayer(Typed):
+    """An attention layer whose penalties may be set."""
+
+    # of a layer that an earlier version pickled
+    _penalties: Mapping[str, float | Array] = MappingProxyType({})
+
+    @property
+    def penalties(self) -> dict[str, float | Array]:
+        """The weight of each kind of penalty; may be set, to None for none."""
+        return dict(self._penalties)
+
+    @penalties.setter
+    def penalties(self, given: Penalties) -> None:
+        self._penalties = self._check_penalties(given)
+
+    def _check_penalties(self, given: Any) -> dict[str, float | Array]:
+        return _check_layer_penalties(self, given)
+
+
+def _check_layer_penalties(layer: Any, given: Any) -> dict[str, float | Array]:
     """The weight of each kind, one for all heads or (H,)."""
     found = {} if given is None else check_penalties(given, getattr(layer, "num_heads", 1))
     if not found:

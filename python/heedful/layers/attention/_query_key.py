@@ -102,8 +102,8 @@ def _tables(
     units = np.zeros((length, 1, depth), dtype)
     pairs = options["rotary_dim"] // 2
     units[..., :pairs] = 1
-    turned = rotary_embedding(units, first, **options, layout="blhd")[:, 0]
-    cos, sin = turned[:, :pairs].copy(), turned[:, pairs : 2 * pairs].copy()
+    rotated_units = rotary_embedding(units, first, **options, layout="blhd")[:, 0]
+    cos, sin = rotated_units[:, :pairs].copy(), rotated_units[:, pairs : 2 * pairs].copy()
     cos.flags.writeable = sin.flags.writeable = False
     return cos, sin
 

@@ -2,40 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from heedful._checks import below_one, integer_array, named, probability, size
+from heedful._checks import below_one, integer_array, named, size
 from heedful.base._mode import Mode
 from heedful.base._parameter import Parameter
 from heedful.base._taps import current_first, taps_of
 from heedful.base._types import Array, Backward, Rng, generator
-from heedful.functional import attention, attention_vjp
-from heedful.layers._typed import Typed
 from heedful.layers.attention._attention_call import AttentionCall
-from heedful.layers.attention._noise import (
-    check_hard,
-    check_temperature,
-    drop_heads,
-    hard_vjp,
-    noise_shown,
-    random_options,
-)
-from heedful.layers.attention._penalties import (
-    Penalties,
-    check_layer_penalties,
-    penalised_vjp,
-    penalties_shown,
-)
+from heedful.layers.attention._heads import attention_function
+from heedful.layers.attention._noise import drop_heads, make_noise, noise_shown
+from heedful.layers.attention._penalties import PenalisedLayer, Penalties, penalties_shown
 from heedful.layers.blocks._linear import Linear
 from heedful.layers.blocks._positions import sinusoids
 
 
-class RelativeAttention(Typed):
+class RelativeAttention(PenalisedLayer):
     """Causal attention whose scores depend on content and on distance.
 
     ::
@@ -76,7 +61,6 @@ class RelativeAttention(Typed):
     key_dropout = head_dropout = 0.0
     gumbel_temperature: float | None = None
     hard = False
-    _penalties: Mapping[str, float | Array] = MappingProxyType({})
 
     def __init__(
         self, d_model: int, num_heads: int, dropout: float = 0.0, *, key_dropout: float = 0.0,
@@ -91,11 +75,8 @@ class RelativeAttention(Typed):
                 f"num_heads must divide d_model: got d_model={d_model}, num_heads={num_heads}"
             )
         self.depth = self.d_model // self.num_heads
-        self.dropout = probability("dropout", dropout)
-        self.key_dropout = below_one("key_dropout", key_dropout)
+        make_noise(self, dropout, key_dropout, gumbel_temperature, hard)
         self.head_dropout = below_one("head_dropout", head_dropout)
-        self.gumbel_temperature = check_temperature(gumbel_temperature)
-        self.hard = check_hard(hard, self.gumbel_temperature, has_sink=False)
         self.penalties = penalties
         narrow: dict[str, Any] = {"bias": False, "dtype": dtype, "rng": rng}
         self.query = Linear(d_model, d_model, **narrow)
@@ -105,15 +86,6 @@ class RelativeAttention(Typed):
         shape = (self.num_heads, self.depth)
         self.content_bias = Parameter(np.zeros(shape, self.dtype))
         self.position_bias = Parameter(np.zeros(shape, self.dtype))
-
-    @property
-    def penalties(self) -> dict[str, float | Array]:
-        """The weight of each kind of penalty; may be set, to None for none."""
-        return dict(self._penalties)
-
-    @penalties.setter
-    def penalties(self, given: Penalties) -> None:
-        self._penalties = check_layer_penalties(self, given)
 
     @np.errstate(all="ignore")
     def compute(
@@ -162,16 +134,11 @@ class RelativeAttention(Typed):
             )  # fmt: skip
             options |= call.steered(taps)
             call.seen(taps)
-        if mode.training:
-            options |= random_options(self, mode)
-        chooses = self.hard and "gumbel_temperature" not in options
-        if chooses and keys:
-            options["top_k"] = 1
+        run = attention_function(self, mode, options, keys)
+        found = run(content, k, v, **options)
         if not mode.training:
-            out = attention(content, k, v, **options)
-            return self.out_proj.compute(mode, out.reshape(x.shape), residual)
-        run: Any = penalised_vjp(self.penalties, mode) if self._penalties else attention_vjp
-        out, pullback = (hard_vjp if self.hard and not chooses else run)(content, k, v, **options)
+            return self.out_proj.compute(mode, found.reshape(x.shape), residual)
+        out, pullback = found
         dropped = drop_heads(self, mode, out)
         y, back_out = self.out_proj.compute(mode, dropped(out).reshape(x.shape), residual)
 

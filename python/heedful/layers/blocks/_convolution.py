@@ -138,7 +138,7 @@ class Conv1d(Typed):
         bias = self.optional("bias", (self.out_channels,))
         for inputs, outputs in self._group_slices():
             windows = padded.windows(inputs, self.kernel_size, self.dilation)
-            weight = self._rows_of(self.weight[outputs])
+            weight = _by_tap(self.weight[outputs])
             own = None if bias is None else bias[outputs]
             native.linear_forward(windows, weight, own, None, "", None, y[:, outputs])
         out_shape = (*shape[:-2], length, self.out_channels)
@@ -164,10 +164,6 @@ class Conv1d(Typed):
             (slice(i * inputs, (i + 1) * inputs), slice(i * outputs, (i + 1) * outputs))
             for i in range(self.groups)
         ]
-
-    def _rows_of(self, weight: Array) -> Array:
-        """(out, in, K) → (out, K · in), in the order of a window."""
-        return np.ascontiguousarray(weight.swapaxes(1, 2)).reshape(len(weight), -1)
 
     def _add_gradients(self, dy: Array, padded: _Padded, inputs: slice, outputs: slice) -> None:
         dweight = self.parameter("weight").buffer()
@@ -221,10 +217,10 @@ class _Padded:
         count = channels.stop - channels.start
         shape = (self.rows, kernel, count)
         strides = (self.stride * step, dilation * step, element)
-        view = as_strided(self.x[:, channels], shape, strides, writeable=False)
         if count == self.width and dilation == 1:
             flat = (self.rows, kernel * count)
             return as_strided(self.x, flat, (strides[0], element), writeable=False)
+        view = as_strided(self.x[:, channels], shape, strides, writeable=False)
         return np.ascontiguousarray(view).reshape(self.rows, kernel * count)
 
     def taps(self, padded: Array, channels: slice, first: int) -> Array:
@@ -242,6 +238,11 @@ class _Padded:
         found = np.zeros((self.batch, self.steps, dy.shape[-1]), dy.dtype)
         found[:, : self.length] = dy.reshape(self.batch, self.length, dy.shape[-1])
         return found.reshape(self.rows, -1)
+
+
+def _by_tap(weight: Array) -> Array:
+    """(out, in, K) → (out, K · in), in the order of a window."""
+    return np.ascontiguousarray(weight.swapaxes(1, 2)).reshape(len(weight), -1)
 
 
 def _check_padding(padding: Any, stride: int) -> int | str:

@@ -10,17 +10,16 @@ from numpy.typing import ArrayLike, DTypeLike
 from heedful._checks import flag, size
 from heedful._core import native
 from heedful._core._memory import empty
-from heedful.base._bfloat16_parameter import Bfloat16Parameter
-from heedful.base._int8_parameter import Int8Parameter
 from heedful.base._mode import Mode
+from heedful.base._narrow_parameter import NarrowParameter
 from heedful.base._parameter import Parameter
-from heedful.base._sums import add_sum_of_rows
 from heedful.base._types import Array, Backward, Rng, generator
 from heedful.layers._typed import Typed
 from heedful.layers.blocks._activation_names import activation_name
 from heedful.layers.blocks._initial import kaiming
-from heedful.layers.blocks._int8 import bfloat16_product, int8_product, int8_shown, refuse_training
+from heedful.layers.blocks._int8 import int8_shown, narrow_product, refuse_training
 from heedful.layers.blocks._rows import as_rows
+from heedful.layers.blocks._weight_gradients import add_gradients
 
 
 class Linear(Typed):
@@ -109,12 +108,9 @@ class Linear(Typed):
         bias = self.optional("bias", (self.out_features,))
         added = None if residual is None else as_rows(residual)
         weight = self.own_parameters()["weight"]
-        if isinstance(weight, Int8Parameter):
+        if isinstance(weight, NarrowParameter):
             refuse_training(mode, self.own_parameters())
-            int8_product(rows, weight, slice(None), bias, added, activation, y)
-        elif isinstance(weight, Bfloat16Parameter):
-            refuse_training(mode, self.own_parameters())
-            bfloat16_product(rows, weight, slice(None), bias, added, activation, y)
+            narrow_product(rows, weight, slice(None), bias, added, activation, y)
         else:
             native.linear_forward(rows, weight.value, bias, added, activation or "", before, y)
 
@@ -139,10 +135,7 @@ class Linear(Typed):
         """dW += dyᵀ x, db += Σ dy, over rows."""
         dweight = self.parameter("weight").buffer()
         dbias = None if self.bias is None else self.parameter("bias").buffer()
-        if dweight is not None:
-            native.linear_gradient_weight(dy, x, dweight, dbias)
-        elif dbias is not None:
-            add_sum_of_rows(dy, dbias)
+        add_gradients(dy, x, dweight, dbias)
 
     def ends_in(self, before: str | None) -> str | None:
         return self.activation or "linear"

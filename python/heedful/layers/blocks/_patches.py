@@ -12,10 +12,10 @@ from heedful._core import native
 from heedful._core._memory import empty
 from heedful.base._mode import Mode
 from heedful.base._parameter import Parameter
-from heedful.base._sums import add_sum_of_rows
 from heedful.base._types import Array, Backward, Rng, generator
 from heedful.layers._typed import Typed
 from heedful.layers.blocks._initial import kaiming
+from heedful.layers.blocks._weight_gradients import add_gradients
 
 Pair = tuple[int, int]
 
@@ -117,11 +117,8 @@ class PatchEmbed(Typed):
             dy = np.ascontiguousarray(self.gradient(dy, out_shape)).reshape(-1, self.d_model)
             dweight = self.parameter("weight").buffer()
             dbias = None if self.bias is None else self.parameter("bias").buffer()
-            if dweight is not None:
-                rows = dweight.reshape(self.d_model, -1)
-                native.linear_gradient_weight(dy, patches, rows, dbias)
-            elif dbias is not None:
-                add_sum_of_rows(dy, dbias)
+            rows = None if dweight is None else dweight.reshape(self.d_model, -1)
+            add_gradients(dy, patches, rows, dbias)
             dpatches = empty(patches.shape, patches.dtype)
             weight = self.weight.reshape(self.d_model, -1)
             native.linear_gradient_input(dy, weight, dpatches, False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sized
 from itertools import count
 from typing import Any
 
@@ -92,8 +92,11 @@ class Functional:
             _check(given)
         outputs = None
         if step.__name__ == "split":
-            parts = inputs[1] if len(inputs) > 1 else options["parts"]
-            outputs = parts if isinstance(parts, int) else len(parts)
+            parts = inputs[1] if len(inputs) > 1 else options.get("parts")
+            if isinstance(parts, (int, np.integer)):
+                outputs = int(parts)
+            elif isinstance(parts, Sized):  # anything else is an error when the model runs
+                outputs = len(parts)
         elif options.get("return_weights") is True or options.get("return_lse") is True:
             outputs = 1 + sum(options.get(f"return_{word}") is True for word in ("weights", "lse"))
         return Symbol(Node("step", step, inputs, options, outputs))

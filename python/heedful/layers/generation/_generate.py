@@ -52,7 +52,8 @@ def generate(
     prompts : sequence of sequences of int
         Lengths may differ.
     stop : int or sequence of int, optional
-        The token, or the tokens, that end a sequence; it is not part of the result.
+        The token, or the tokens, that end a sequence; it is not part of the result. None is the
+        model's own, if it has any, and () is none.
     max_length : int, default 100
         Maximum number of new tokens, without the prompt: max_new_tokens of transformers.
     temperature : float, optional
@@ -101,7 +102,7 @@ def generate(
     """
     prompts = read_prompts(prompts)
     steps, with_prompt = steps_of(model, cache)
-    stops = stop_tokens(() if stop is None else stop)
+    stops = stop_tokens(model, stop)
     max_length = check_room(steps, prompts, max_length)
     if guidance is not None and not with_prompt:
         raise ValueError("guidance needs a model: guide that of Steps by a with guidance.steer()")
@@ -136,8 +137,9 @@ def sampler_of(
     )
 
 
-def stop_tokens(given: Any) -> Array:
-    found = integers("stop", given)
+def stop_tokens(model: Any, given: Any) -> Array:
+    """Those given, or where there are none the model's own."""
+    found = integers("stop", getattr(model, "stop", ()) if given is None else given)
     for token in found:
         if not -(2**63) <= token < 2**63:
             raise ValueError(f"stop must be tokens: got {token}")

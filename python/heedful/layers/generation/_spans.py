@@ -18,9 +18,9 @@ class Spans(NamedTuple):
     start, end : numpy.ndarray of int64, (B,)
         First and last token, −1 where there is no answer.
     score : numpy.ndarray, (B,)
-        The sum of their logits, −inf where no span is allowed; also where the null answer won.
+        The best span's sum of logits, also where the null answer won; −inf where none is allowed.
     null_score : numpy.ndarray, (B,)
-        That of the null answer, −inf without one.
+        Of the null answer, −inf without one.
     """
 
     start: NDArray[np.int64]

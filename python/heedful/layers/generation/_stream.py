@@ -37,8 +37,7 @@ def stream(
     prompt : sequence of int
         At least one token.
     stop : int or sequence of int, optional
-        The token, or the tokens, that end the text; it is not yielded. None is the model's own, if
-        it has one.
+        See :func:`generate`; it is not yielded.
     max_length, temperature, top_k, top_p, rng, cache, guidance
         See :func:`generate`, whose tokens these are.
 
@@ -65,7 +64,7 @@ def stream(
     steps, is_model = steps_of(model, cache)
     if guidance is not None and not is_model:
         raise ValueError("guidance needs a model: guide that of Steps by a with guidance.steer()")
-    stops = stop_tokens(getattr(model, "stop", ()) if stop is None else stop)
+    stops = stop_tokens(model, stop)
     max_length = check_room(steps, prompts, max_length)
     sampler = sampler_of(temperature, top_k, top_p, rng)
 

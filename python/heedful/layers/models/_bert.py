@@ -19,11 +19,13 @@ from heedful.layers.attention._attention_options import AttentionOptions, passes
 from heedful.layers.attention._multi_head import no_backward
 from heedful.layers.blocks._dropout import Dropout
 from heedful.layers.blocks._embedding import Embedding, check_tokens
+from heedful.layers.blocks._initial import scaled
 from heedful.layers.blocks._linear import Linear
 from heedful.layers.blocks._norm import LayerNorm
 from heedful.layers.blocks._positions import LearnedPositions, rows_of
 from heedful.layers.models._bert_names import from_checkpoint, joined
 from heedful.layers.models._encoder import Encoder
+from heedful.layers.models._pooled import asked, with_pooled
 from heedful.layers.models._ragged import padded_if_ragged
 from heedful.layers.models._without_padding import counted_rows, packable, packed
 
@@ -117,12 +119,12 @@ class BertEncoder(Typed):
         self.token_embedding = Embedding(vocabulary, d_model, padding_idx, dtype=dtype, rng=rng)
         self.padding_idx = padding_idx
         self.first_position = _first_position(first_position, padding_idx)
-        self.token_embedding.weight = self.token_embedding.weight * 0.02
+        scaled(self.token_embedding.weight, 0.02)
         self.positions = LearnedPositions(max_length, d_model, dtype=dtype, rng=rng)
         self.segment_embedding: Embedding | None = None
         if segments:
             self.segment_embedding = Embedding(segments, d_model, dtype=dtype, rng=rng)
-            self.segment_embedding.weight = self.segment_embedding.weight * 0.02
+            scaled(self.segment_embedding.weight, 0.02)
         self.norm = LayerNorm(d_model, eps, dtype=dtype)
         self.dropout = Dropout(rate, dtype=dtype)
         self.encoder = Encoder(
@@ -155,8 +157,7 @@ class BertEncoder(Typed):
             Return also, as the last, a list of the encoder's input and of the output of each of its
             layers. They are constant in the backward pass.
         """
-        if flag("pooled", pooled) and self.pooler is None:
-            raise ValueError("pooled must be False: the model has no pooler")
+        pooler = asked(self.pooler, pooled)
         if lengths is None and mask is None:
             tokens, lengths = padded_if_ragged("tokens", tokens, self.padding_idx or 0)
         tokens = as_array("tokens", tokens)
@@ -175,23 +176,16 @@ class BertEncoder(Typed):
         states_too = flag("hidden_states", hidden_states)
         y, back_encoder = self._encoded(mode, x, lengths, seen, states_too)
         y, *states = y if hidden_states else (y,)
-        found: tuple[Any, ...] = (y,)
-        back_pooler: Backward | None = None
-        if pooled and self.pooler is not None:
-            first, back_pooler = self.pooler.compute(mode, y[..., 0, :])
-            found = (y, first)
+        found, back_pooled = with_pooled(mode, pooler, y)
 
-        def backward(dy: Any, dpooled: Any = None) -> None:
-            if back_pooler is not None and dpooled is not None:
-                dy = np.array(dy, self.dtype)
-                dy[..., 0, :] += back_pooler(dpooled)
-            dx = back_norm(drop(back_encoder(dy)))
+        def backward(*gradients: Any) -> None:
+            dx = back_norm(drop(back_encoder(back_pooled(*gradients))))
             if back_segments is not None:
                 back_segments(dx)
             back_tokens(back_positions(dx))
 
-        found = (*found, *states)
-        return found if len(found) > 1 else y, backward
+        outputs = (*found, *states)
+        return outputs if len(outputs) > 1 else y, backward
 
     def _encoded(
         self, mode: Mode, x: Array, lengths: Any, seen: Array | None, hidden_states: bool

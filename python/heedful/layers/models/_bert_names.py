@@ -53,12 +53,12 @@ def from_checkpoint(state: Mapping[str, Any], pooler: bool) -> dict[str, Any]:
             continue
         layer = _LAYER.match(name)
         if layer is None:
-            found[_renamed(name, _SIMPLE)] = array
+            found[renamed(name, _SIMPLE)] = array
             continue
         inside = f"encoder.layers.{layer[1]}."
         projection = _PROJECTION.fullmatch(layer[2])
         if projection is None:
-            found[inside + _renamed(layer[2], _IN_LAYER)] = array
+            found[inside + renamed(layer[2], _IN_LAYER)] = array
         else:
             whole = f"{inside}self_attn.in_proj_{projection[2]}"
             parts.setdefault(whole, {})[projection[1]] = array
@@ -88,7 +88,7 @@ def _without_prefix(name: str) -> str:
     return name
 
 
-def _renamed(name: str, names: Mapping[str, str]) -> str:
+def renamed(name: str, names: Mapping[str, str]) -> str:
     for theirs, own in names.items():
         if name.startswith(theirs):
             return own + name[len(theirs) :]

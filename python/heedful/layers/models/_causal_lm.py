@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike
+from numpy.typing import DTypeLike
 
 from heedful._checks import each_of, finite, flag, integers, named, positive, size
 from heedful.base._argument_names import argument_names
@@ -24,16 +24,14 @@ from heedful.layers.blocks._linear import Linear
 from heedful.layers.blocks._positions import LearnedPositions
 from heedful.layers.blocks._stack import chained
 from heedful.layers.generation._caches import one_like
-from heedful.layers.generation._foreign_options import with_generation_hints
-from heedful.layers.generation._generate import generate
-from heedful.layers.generation._guided import Guiding
+from heedful.layers.generation._mixin import GenerationMixin
 from heedful.layers.models._causal_layer import CausalLayer, norm_of
 from heedful.layers.models._causal_steps import CausalSteps
 from heedful.layers.models._ragged import padded_if_ragged
 from heedful.layers.models._valid_tokens import ValidTokens
 
 
-class CausalLM(Typed):
+class CausalLM(GenerationMixin, Typed):
     """Tokens to logits of the next token at each position.
 
     ::
@@ -263,30 +261,6 @@ class CausalLM(Typed):
 
     def generation_steps(self, cache: KVCache | None = None) -> CausalSteps:
         return CausalSteps(self, cache)
-
-    @with_generation_hints
-    def generate(
-        self, prompts: ArrayLike | list[Any], *, stop: int | Sequence[int] | None = None,
-        max_length: int = 100, temperature: float | None = None, top_k: int | None = None,
-        top_p: float | None = None, num_beams: int = 1, length_penalty: float = 1.0,
-        rng: Rng = None, cache: KVCache | None = None, guidance: Guiding | None = None,
-    ) -> list[Array]:  # fmt: skip
-        """Each prompt with its continuation.
-
-        Parameters
-        ----------
-        prompts : sequence of sequences of int
-            At least one token each; their lengths may differ.
-        stop : int or sequence of int, optional
-            None is the model's own; () is none.
-        max_length, temperature, top_k, top_p, num_beams, length_penalty, rng, cache, guidance
-            See :func:`heedful.layers.generate`.
-        """
-        return generate(
-            self, prompts, stop=self.stop if stop is None else stop, max_length=max_length,
-            temperature=temperature, top_k=top_k, top_p=top_p, num_beams=num_beams,
-            length_penalty=length_penalty, rng=rng, cache=cache, guidance=guidance,
-        )  # fmt: skip
 
     def extra_repr(self) -> str:
         return f"{self.vocabulary}"

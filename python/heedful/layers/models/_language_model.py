@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike
+from numpy.typing import DTypeLike
 
 from heedful._checks import flag, one_of, size
 from heedful.base._argument_names import argument_names
@@ -21,9 +21,7 @@ from heedful.layers.blocks._embedding import Embedding
 from heedful.layers.blocks._linear import Linear
 from heedful.layers.blocks._positions import LearnedPositions, SinusoidalPositions
 from heedful.layers.generation._caches import check_cached, one_like
-from heedful.layers.generation._foreign_options import with_generation_hints
-from heedful.layers.generation._generate import generate
-from heedful.layers.generation._guided import Guiding
+from heedful.layers.generation._mixin import GenerationMixin
 from heedful.layers.models._encoder import Encoder, own_caches
 from heedful.layers.models._mixers import check_causal, check_positions
 from heedful.layers.models._ragged import padded
@@ -32,7 +30,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
-class LanguageModel(Typed):
+class LanguageModel(GenerationMixin, Typed):
     """Tokens to logits of the next token at each position.
 
     Parameters
@@ -179,29 +177,6 @@ class LanguageModel(Typed):
 
     def generation_steps(self, cache: KVCache | None = None) -> LanguageSteps:
         return LanguageSteps(self, cache)
-
-    @with_generation_hints
-    def generate(
-        self, prompts: ArrayLike | list[Any], *, stop: int | Sequence[int] | None = None,
-        max_length: int = 100, temperature: float | None = None, top_k: int | None = None,
-        top_p: float | None = None, num_beams: int = 1, length_penalty: float = 1.0,
-        rng: Rng = None, cache: KVCache | None = None, guidance: Guiding | None = None,
-    ) -> list[Array]:  # fmt: skip
-        """Each prompt with its continuation.
-
-        Parameters
-        ----------
-        prompts : sequence of sequences of int
-            At least one token each; their lengths may differ.
-        stop, max_length, temperature, top_k, top_p, num_beams, length_penalty, rng, cache,
-        guidance
-            See :func:`heedful.layers.generate`.
-        """
-        return generate(
-            self, prompts, stop=stop, max_length=max_length,
-            temperature=temperature, top_k=top_k, top_p=top_p, num_beams=num_beams,
-            length_penalty=length_penalty, rng=rng, cache=cache, guidance=guidance,
-        )  # fmt: skip
 
     def extra_repr(self) -> str:
         return f"{self.vocabulary}" + ("" if self.window is None else f", window={self.window[0]}")

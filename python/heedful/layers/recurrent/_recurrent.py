@@ -13,11 +13,12 @@ from heedful._core import native
 from heedful._core._memory import empty
 from heedful.base._mode import Mode
 from heedful.base._parameter import Parameter
-from heedful.base._sums import add_sum_of_rows, plus
+from heedful.base._sums import plus
 from heedful.base._types import Array, Backward, Rng, generator
 from heedful.layers._typed import Typed
 from heedful.layers.blocks._dropout import Dropout
 from heedful.layers.blocks._initial import kaiming
+from heedful.layers.blocks._weight_gradients import add_gradients
 from heedful.layers.recurrent._packed import Packed
 
 States: TypeAlias = tuple[Array, ...]  # (B, H) each: h, and of LSTM c
@@ -199,11 +200,11 @@ class Recurrent(Typed):
         def backward(dy: Array, dstates: States) -> Array:
             dgates, parts = back(dy, dstates)
             _add_gradients(weight, biases[0], dgates, 0, rows)
-            begin = 0
-            for part in parts:
-                for some, before in packed.before(first[0], y, reverse):
+            for some, before in packed.before(first[0], y, reverse):
+                begin = 0
+                for part in parts:
                     _add_gradients(inner, biases[1], part[some], begin, before)
-                begin += part.shape[1]
+                    begin += part.shape[1]
             dx = empty(rows.shape, rows.dtype)
             native.linear_gradient_input(dgates, weight.value, dx, False)
             return dx
@@ -242,8 +243,6 @@ def _add_gradients(
     """dW += dyᵀ x, db += Σ dy, of the rows of W from `begin` on."""
     part = slice(begin, begin + dy.shape[1])
     dweight, dbias = weight.buffer(), None if bias is None else bias.buffer()
-    own = None if dbias is None else dbias[part]
-    if dweight is not None:
-        native.linear_gradient_weight(dy, rows, dweight[part], own)
-    elif own is not None:
-        add_sum_of_rows(dy, own)
+    add_gradients(
+        dy, rows, None if dweight is None else dweight[part], None if dbias is None else dbias[part]
+    )

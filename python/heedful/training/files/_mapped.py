@@ -12,7 +12,8 @@ from heedful.base._types import Array, DType
 
 BFLOAT16 = np.dtype([("bfloat16", "<u2")])  # NumPy has none, and ml_dtypes may be absent
 
-_TYPES: dict[str, DType] = {
+# by the names of safetensors; float8 and narrower types need scales that are stored elsewhere
+TYPES: dict[str, DType] = {
     "F64": np.dtype("<f8"), "F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "BF16": BFLOAT16,
     "I64": np.dtype("<i8"), "I32": np.dtype("<i4"), "I16": np.dtype("<i2"), "I8": np.dtype("i1"),
     "U64": np.dtype("<u8"), "U32": np.dtype("<u4"), "U16": np.dtype("<u2"), "U8": np.dtype("u1"),
@@ -33,7 +34,7 @@ def mapped(path: AnyPath) -> dict[str, Array]:
         if name == "__metadata__":
             continue
         begin, end = entry["data_offsets"]
-        dtype = _TYPES[entry["dtype"]]
+        dtype = TYPES[entry["dtype"]]
         flat = np.frombuffer(data, dtype, (end - begin) // dtype.itemsize, 8 + length + begin)
         found[name] = flat.reshape(entry["shape"])
     return found

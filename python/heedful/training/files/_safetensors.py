@@ -13,14 +13,11 @@ import numpy as np
 from heedful._printable import printable
 from heedful._whole_file import AnyPath, check_path, check_target, whole_file
 from heedful.base._types import Array
-from heedful.training.files._mapped import mapped, release, widened
+from heedful.training.files._mapped import TYPES, mapped, release, widened
 
 Shapes = Mapping[str, tuple[int, ...]]
 
 PRUNED = "pruned_heads"  # in the text of a file, see _pruned_heads.py
-
-# by the names of safetensors; float8 and narrower types need scales that are stored elsewhere
-_TYPES = {"F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U64", "U32", "U16", "U8", "BOOL"}
 
 
 def _library() -> Any:
@@ -133,7 +130,7 @@ def _check(file: Any, shapes: Shapes) -> None:
         if shape != wanted:
             hint = "; heads were pruned, see heedful.pruning.pruned_heads" * pruned
             raise ValueError(f"{printable(name)} must have shape {wanted}: got {shape}{hint}")
-        if kind not in _TYPES:
+        if kind not in TYPES:
             raise TypeError(
                 f"{printable(name)} must be of F64, F32, F16, BF16, integers or BOOL: got {kind}"
             )

@@ -137,3 +137,8 @@ def test_heedful_computes_what_the_mixin_makes(name: str, monkeypatch: pytest.Mo
         getattr(transformers, kind)(config)(**inputs)
     per_model = config.num_hidden_layers * (3 if name == "bart" else 1)
     assert len(calls) == len(CLASSES[name]) * per_model
+
+
+def test_every_exception_is_a_test_of_the_mixin() -> None:
+    assert set(EXCEPTIONS) <= {"", *CLASSES}
+    assert all(hasattr(ModelTesterMixin, test) for tests in EXCEPTIONS.values() for test in tests)

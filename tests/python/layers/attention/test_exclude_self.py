@@ -20,6 +20,10 @@ LAYERS: dict[str, Any] = {
     "EncoderLayer": lambda **o: L.EncoderLayer(E, H, 8, 0.0, dtype=np.float64, rng=0, **o),
     "Encoder": lambda **o: L.Encoder(2, E, H, 8, 0.0, dtype=np.float64, rng=0, **o),
 }
+ADDITIVE_OPTIONS: list[dict[str, Any]] = [
+    {}, {"sink": True, "alibi": True}, {"hard": True, "gumbel_temperature": 0.5},
+    {"penalties": {"entropy": 0.1}},
+]  # fmt: skip
 OPTIONS: list[dict[str, Any]] = [
     {}, {"num_kv_heads": 1, "sink": True, "rotary": True}, {"causal": True, "alibi": True},
     {"normalizer": "sparsemax"}, {"top_k": 2}, {"adaptive_span": 3, "span_ramp": 2.0},
@@ -62,6 +66,23 @@ def test_it_is_a_mask_without_the_diagonal(name: str, options: dict[str, Any], x
         np.testing.assert_allclose(found[parameter], gradient, rtol=1e-9, atol=1e-11)
     np.testing.assert_allclose(layer(x, exclude_self=True), expected, rtol=1e-9, atol=1e-12)
     assert np.abs(y - layer(x)).max() > 1e-4
+
+
+@pytest.mark.parametrize("options", ADDITIVE_OPTIONS, ids=str)
+def test_it_is_a_mask_without_the_diagonal_for_additive_attention(
+    options: dict[str, Any], x: Any
+) -> None:
+    layer = L.AdditiveAttention(E, 5, dtype=np.float64, rng=0, **options)
+    y, backward = layer.forward(x, exclude_self=True, rng=1)
+    expected, expected_backward = layer.forward(x, mask=OTHERS, rng=1)
+    np.testing.assert_allclose(y, expected, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(backward(x), expected_backward(x), rtol=1e-9, atol=1e-12)
+    with watch(layer) as seen, watch(layer, rows=[2, 6]) as some:
+        y, weights = layer(x, exclude_self=True, return_weights=True)
+    np.testing.assert_allclose(y, layer(x, mask=OTHERS), rtol=1e-9, atol=1e-12)
+    assert not weights[:, np.eye(LENGTH, dtype=bool)].any()
+    np.testing.assert_allclose(seen[""][:, 0], weights, rtol=1e-12)
+    np.testing.assert_allclose(some[""][:, 0], weights[:, [2, 6]], rtol=1e-12)
 
 
 def test_gradients_match_finite_differences(x: Any) -> None:

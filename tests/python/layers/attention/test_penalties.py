@@ -100,6 +100,25 @@ def test_features_are_drawn_toward_a_target() -> None:
             L.FeatureAttention(8, **options)
 
 
+def test_a_target_that_is_set_later_is_that_of_a_layer_made_with_it() -> None:
+    given = [0, 3, 1, 0, 2, 0, 0, 4]
+    penalties = {"target": 0.3}
+    layer = L.FeatureAttention(8, dtype=np.float64, rng=0)
+    with pytest.raises(ValueError, match="target must be given with penalties"):
+        layer.penalties = penalties
+    layer.target, layer.penalties = given, penalties
+    made = L.FeatureAttention(8, penalties=penalties, target=given, dtype=np.float64, rng=0)
+    for one in (layer, made):
+        one.forward(X)
+    assert layer.attention_penalty == made.attention_penalty > 0
+    with pytest.raises(ValueError, match=r"target must have shape \(8,\): got \(7,\)"):
+        layer.target = np.ones(7)
+    with pytest.raises(ValueError, match="target must be given with penalties"):
+        layer.target = None
+    layer.penalties = layer.target = None
+    layer.forward(X)
+
+
 def test_a_score_penalty_is_on_the_parameters_of_the_scores() -> None:
     layer = L.FeatureAttention(8, score_penalty=0.2, dtype=np.float64, rng=0)
     regularizer = layer.scores.parameter("weight").regularizer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -97,3 +98,24 @@ def test_a_patch_is_multiplied_as_a_whole(rng: np.random.Generator) -> None:
             patch = x[:, :, 3 * row : 3 * row + 3, 2 * column : 2 * column + 2]
             wanted = np.einsum("bcij,ecij->be", patch, layer.weight) + layer.bias
             np.testing.assert_allclose(y[:, 4 * row + column], wanted, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("make", "shape"),
+    [
+        (lambda: Conv1d(6, 4, 3, groups=2, dtype=np.float64, rng=0), (2, 9, 6)),
+        (lambda: PatchEmbed(6, 3, 2, 5, dtype=np.float64, rng=0), (2, 2, 6, 6)),
+    ],
+    ids=["Conv1d", "PatchEmbed"],
+)
+def test_a_frozen_weight_gets_no_gradient(
+    make: Callable[[], Any], shape: tuple[int, ...], rng: np.random.Generator
+) -> None:
+    x, whole, part = rng.standard_normal(shape), make(), make()
+    part.freeze("weight")
+    for layer in (whole, part):
+        y, backward = layer.forward(x)
+        backward(np.cos(y))
+    assert set(part.grads) == {"bias"}
+    np.testing.assert_allclose(part.grads["bias"], whole.grads["bias"], rtol=1e-12)
+    np.testing.assert_allclose(part.grads["bias"], np.cos(y).reshape(-1, y.shape[-1]).sum(0))

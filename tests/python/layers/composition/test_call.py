@@ -21,6 +21,7 @@ from heedful.layers import (
     Embedding,
     Layer,
     Linear,
+    Mode,
     MultiHeadAttention,
     Parameter,
     Sequential,
@@ -109,6 +110,20 @@ def test_an_input_that_nothing_depends_on_has_the_gradient_0() -> None:
 
     _, backward = First().forward(X, np.ones(3))
     assert (backward(np.ones((2, 3, 2)))[1] == np.zeros(3)).all()
+
+
+def test_a_parameter_that_the_result_does_not_depend_on_has_no_gradient() -> None:
+    class Reads(Layer):
+        def __init__(self) -> None:
+            self.gain, self.other = Parameter(np.ones(4)), Parameter(np.ones(4))
+
+        def call(self, x: Any) -> Any:
+            return x * self.gain if self.other.shape == (4,) else x * self.other
+
+    model = Reads()
+    _, backward = model.forward(X)
+    backward(np.ones_like(X))
+    assert list(model.grads) == ["gain"]
 
 
 def test_layers_inside_call_compute_in_the_mode_of_the_whole() -> None:
@@ -258,6 +273,13 @@ def test_threads_have_tapes_of_their_own() -> None:
 
 def test_backward_runs_once() -> None:
     _, backward = Block().forward(X)
+    backward(np.ones_like(X))
+    with pytest.raises(RuntimeError, match="called before"):
+        backward(np.ones_like(X))
+
+
+def test_the_backward_pass_of_a_tape_itself_runs_once() -> None:
+    _, backward = Block().compute(Mode(True, np.random.default_rng(0)), X)
     backward(np.ones_like(X))
     with pytest.raises(RuntimeError, match="called before"):
         backward(np.ones_like(X))

@@ -46,6 +46,7 @@ class WrongShape(Layer):
         (lambda self, x: np.ones(3), TypeError, "^Wrong must return what its layers and steps"),
         (lambda self, x: None, TypeError, "^Wrong must return .*: got None"),
         (lambda self, x: {"y": x}, TypeError, "^Wrong must return"),
+        (lambda self, x: (x, (x, x)), TypeError, "^Wrong must return .*: got a tuple within a tu"),
         (lambda self, x: self.block.forward(x), RuntimeError, r"^within a tape, .* write layer\(x"),
     ],
 )

@@ -152,6 +152,7 @@ def test_several_results_and_results_of_several() -> None:
     y, last = GRU(4, 3, dtype=np.float64, rng=0)(x, state, return_state=True)
     z, weights = MultiHeadAttention(3, 1, dtype=np.float64, rng=1)(y, return_weights=True)
     left, right = steps.split(z, [1, 2], axis=-1)
+    assert len(list(steps.split(z, parts=np.int64(3)))) == 3
     built = Model((x, state), [left * last[:, :, :1], right.mean(axis=1), weights[..., 0] ** 2])
     assert_differentiates(built, X, RNG.standard_normal((2, 1, 3)))
     assert [part.shape for part in built(X, np.zeros((2, 1, 3)))] == [(2, 3, 1), (2, 2), (2, 1, 3)]
@@ -180,6 +181,15 @@ def test_symbols_go_into_options_and_indices() -> None:
     expected = built.multi_head_attention(X, kv_lengths=[3, 2])[[0, 1], [0, 1]]
     np.testing.assert_array_equal(y, expected)
     assert_differentiates(built, X, np.array([3, 2]), np.array([0, 1]))
+
+
+def test_symbols_may_be_given_by_name_alone() -> None:
+    x, lengths = Input((None, 4)), Input((), dtype=int)
+    linear = Linear(4, 3, dtype=np.float64, rng=0)
+    assert_differentiates(Model(x, linear(x=x)), X)
+    attention = MultiHeadAttention(4, 2, dtype=np.float64, rng=0)
+    built = Model(lengths, attention(X, kv_lengths=lengths))
+    np.testing.assert_array_equal(built(np.array([3, 2])), attention(X, kv_lengths=[3, 2]))
 
 
 def test_it_is_trained_with_tuples_and_dicts() -> None:

@@ -33,7 +33,7 @@ def test_inputs_are_checked() -> None:
         built(*good, wrong=1)
 
 
-def test_misfits_name_the_layer_or_the_step() -> None:
+def test_wrong_shapes_name_the_layer_or_the_step() -> None:
     x = Input((None, 4))
     with pytest.raises(ValueError, match=r"^linear_1: x must have 5 elements"):
         Model(x, Linear(5, 2)(Linear(4, 4)(x)))(X)

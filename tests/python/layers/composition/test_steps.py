@@ -85,6 +85,9 @@ CASES: dict[str, tuple[Callable[..., Any], Callable[..., Any], tuple[np.ndarray,
     "split": (
         lambda x: steps.split(x, 2, axis=-1)[0] * 3, lambda x: x[..., :2] * 3, (CUBE,),
     ),
+    "split int64": (
+        lambda x: steps.split(x, np.int64(2), axis=-1)[1], lambda x: x[..., 2:], (CUBE,),
+    ),
     "split lengths": (
         lambda x: steps.split(x, [1, 3], axis=-1)[1], lambda x: x[..., 1:], (CUBE,),
     ),
@@ -215,7 +218,7 @@ def test_overflow_is_infinite_without_a_warning() -> None:
         (lambda x: x ** float("nan"), "exponent must be finite"),
     ],
 )
-def test_misfits_are_told_in_one_sentence(call: Callable[..., Any], message: str) -> None:
+def test_wrong_shapes_are_reported_in_one_sentence(call: Callable[..., Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         on_a_tape(call)(X)
 

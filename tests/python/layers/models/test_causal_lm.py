@@ -8,7 +8,7 @@ import causal_reference
 import numpy as np
 import pytest
 
-from heedful.layers import CausalLayer, CausalLM, RotaryAngles
+from heedful.layers import CausalLayer, CausalLM, RotaryAngles, generate, stream
 
 SIZES: dict[str, Any] = {"vocabulary": 13, "d_model": 12, "num_heads": 6, "num_layers": 3,
                          "dff": 11, "num_kv_heads": 2, "head_dim": 4}  # fmt: skip
@@ -138,3 +138,31 @@ def _slower(x: Any, base: float, factor: float) -> Any:
     angles = np.arange(x.shape[-2])[:, None] / factor * base ** (-np.arange(half) / half)
     pairs = (x[..., :half] + 1j * x[..., half:]) * np.exp(1j * angles)
     return np.concatenate([pairs.real, pairs.imag], -1)
+
+
+def test_generation_ends_at_the_model_s_own_tokens_however_it_is_called() -> None:
+    model = CausalLM(13, 8, 2, 1, 16, rng=0)
+    prompt = [1, 2]
+    whole = generate(model, [prompt], max_length=9)[0].tolist()
+    model.stop = (whole[5],)
+    ended = whole[: whole.index(whole[5], 2)]
+    for found in (generate(model, [prompt], max_length=9), model.generate([prompt], max_length=9)):
+        assert found[0].tolist() == ended
+    assert [*prompt, *stream(model, prompt, max_length=9)] == ended
+    assert generate(model, [prompt], stop=(), max_length=9)[0].tolist() == whole
+
+
+def test_a_step_that_fails_may_be_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = CausalLM(13, 8, 2, 2, 16, rng=0)
+    steps, other = model.generation_steps(), model.generation_steps()
+    for one in (steps, other):
+        one.start([np.array([1, 2, 3])])
+
+    def fail(*_: Any) -> Any:
+        raise MemoryError
+
+    with monkeypatch.context() as patched:  # after both layers have filled their caches
+        patched.setattr(type(model.norm), "compute", fail)
+        with pytest.raises(MemoryError):
+            steps.step(np.array([4]))
+    np.testing.assert_array_equal(steps.step(np.array([4])), other.step(np.array([4])))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from heedful.explain import watch
-from heedful.layers import BertEncoder
+from heedful.layers import BertEncoder, Encoder
 from heedful.layers.models import _without_padding
 
 LENGTHS = np.array([17, 11, 9, 5, 3, 2, 1, 13])
@@ -91,14 +91,24 @@ def test_what_is_watched_or_trained_is_computed_with_its_padding() -> None:
 
 @pytest.mark.parametrize("options", [{"mixer": "linear"}, {"mixer": "fourier"}, {"sink": True},
                                      {"normalizer": "sparsemax"}, {"qk_norm": "rms"},
-                                     {"top_k": 3}, {"adaptive_span": 5},
+                                     {"top_k": 3}, {"adaptive_span": 5}, {"alibi": True},
+                                     {"rotary": True}, {"causal": True},
                                      {"logit_scale": True}])  # fmt: skip
 def test_other_layers_are_computed_with_their_padding(
     options: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = made(**options)
+    positioned = options.keys() & {"alibi", "rotary", "causal"}  # options of an encoder alone
+    model = made(**({} if positioned else options))
+    if positioned:
+        model.encoder = Encoder(3, 12, 3, 29, rng=0, **options)
     expected = with_padding(model, monkeypatch, lengths=LENGTHS)
     np.testing.assert_array_equal(model(TOKENS, lengths=LENGTHS), expected)
+
+
+def test_few_rows_that_count_are_computed_with_their_padding() -> None:
+    model, lengths = made(), np.array([3, 2, 1, 1])  # 7 rows, which a product adds in another order
+    y = model(TOKENS[:4], lengths=lengths)
+    assert y[1, 2:].any()
 
 
 def test_the_first_token_is_computed_even_if_it_is_padding(monkeypatch: pytest.MonkeyPatch) -> None:

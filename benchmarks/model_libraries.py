@@ -1,0 +1,144 @@
+"""A whole model in transformers, which saves it, and in heedful, which loads the same files."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from model_cases import STEPS, Model, texts, works
+from timed_calls import CLOCK, timed_calls
+
+from heedful.benchmark.memory import highest
+
+
+def nothing() -> None:
+    """At the beginning of the steps of decoding."""
+
+
+class Transformers:
+    ways = ("eager", "sdpa")
+    begin: Callable[[], None] = staticmethod(nothing)
+
+    def load(self, case: Model, folder: str) -> None:
+        import torch
+        import transformers
+
+        torch.manual_seed(0)
+        config = getattr(transformers, case.kind)(**case.sizes)
+        kind = getattr(transformers, case.head)
+        self.model = kind._from_config(config, attn_implementation="eager").eval()
+        self.model.save_pretrained(folder)
+
+    def call(self, way: str, what: str, case: Model) -> Callable[..., Any]:
+        import torch
+
+        def use() -> None:
+            self.model.config._attn_implementation = way
+
+        if what == "batch":
+            tokens, mask = (torch.tensor(array) for array in texts(case))
+
+            def batch() -> Any:
+                use()
+                with torch.inference_mode():
+                    return self.model(input_ids=tokens, attention_mask=mask.long()).logits
+
+            return batch
+
+        def read(tokens: Any) -> Any:
+            return self.model(input_ids=tokens, use_cache=True, logits_to_keep=1)
+
+        if what.startswith("prompt"):
+            tokens = torch.tensor(texts(case, int(what.split()[1]))[0])
+
+            def prompt() -> Any:
+                use()
+                with torch.inference_mode():
+                    return read(tokens).logits[:, -1]
+
+            return prompt
+        tokens = torch.tensor(texts(case, case.decode_after + STEPS)[0])
+
+        def decoding(timed: bool = False) -> Any:
+            use()
+            with torch.inference_mode():
+                cache = read(tokens[:, : case.decode_after]).past_key_values
+                self.begin()
+                start = CLOCK[0]()
+                for place in range(case.decode_after, tokens.shape[1]):
+                    out = self.model(
+                        input_ids=tokens[:, place : place + 1], past_key_values=cache,
+                        use_cache=True, logits_to_keep=1,
+                    )  # fmt: skip
+                spent = (CLOCK[0]() - start) / STEPS
+                return spent if timed else out.logits[:, -1]
+
+        return decoding
+
+    def attention_timed(self, way: str) -> timed_calls:
+        from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+        if way == "eager":
+            return timed_calls((vars(sys.modules[type(self.model).__module__]),
+                                "eager_attention_forward"))  # fmt: skip
+        return timed_calls((ALL_ATTENTION_FUNCTIONS._global_mapping, way))
+
+    def peak(self) -> dict[str, int]:
+        return {}
+
+
+class Heedful:
+    ways = ("heedful", "bfloat16")
+    begin: Callable[[], None] = staticmethod(nothing)
+
+    def load(self, case: Model, folder: str) -> None:
+        import heedful.models
+
+        self.models: dict[str, Any] = {}
+
+        def read(way: str, dtype: str) -> None:
+            self.models[way] = heedful.models.from_pretrained(folder, dtype=dtype)
+            for what in works(case):
+                self.call(way, what, case)()
+
+        self.peaks = {
+            way: highest(partial(read, way, dtype))
+            for way, dtype in (("bfloat16", "bfloat16"), ("heedful", "float32"))
+        }
+
+    def call(self, way: str, what: str, case: Model) -> Callable[..., Any]:
+        model = self.models[way]
+        if what == "batch":
+            tokens, mask = texts(case)
+            return lambda: model(tokens, mask=mask)
+        if what.startswith("prompt"):
+            tokens, _ = texts(case, int(what.split()[1]))
+            return lambda: model.generation_steps().start(list(tokens))
+        tokens, _ = texts(case, case.decode_after + STEPS)
+
+        def decoding(timed: bool = False) -> Any:
+            steps = model.generation_steps()
+            steps.start([tokens[0, : case.decode_after]])
+            self.begin()
+            start = CLOCK[0]()
+            for place in range(case.decode_after, tokens.shape[1]):
+                logits = steps.step(tokens[:, place])
+            spent = (CLOCK[0]() - start) / STEPS
+            return spent if timed else logits
+
+        return decoding
+
+    def attention_timed(self, way: str) -> timed_calls:
+        from heedful.functional import _cache_store
+        from heedful.layers.attention import _cached
+        from heedful.layers.models import _without_padding
+
+        return timed_calls(
+            (_cache_store, "attention"), (_cached, "attention"),
+            (_without_padding, "attention_varlen"),
+        )  # fmt: skip
+
+    def peak(self) -> dict[str, int]:
+        return self.peaks
