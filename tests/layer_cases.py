@@ -31,6 +31,10 @@ def tokens(*shapes: tuple[int, ...]) -> Callable[[np.random.Generator], tuple[An
     return lambda rng: tuple(rng.integers(0, 11, shape) for shape in shapes)
 
 
+def lengths(*numbers: int) -> Callable[[np.random.Generator], tuple[Any, ...]]:
+    return lambda rng: tuple(np.int64(number) for number in numbers)
+
+
 def without_rng(kind: Callable[..., layers.Layer], *args: Any, **named: Any) -> Any:
     return lambda dtype, rng: kind(*args, dtype=dtype, **named)
 
@@ -197,6 +201,26 @@ CASES = [
     LayerCase("causal_lm_plain", seeded(L.CausalLM, 11, 6, 2, 2, 13, 9, norm="layer", gated=False,
               bias=True, rotary=False, activation="gelu"), tokens((3, 5)),
               {"mask": np.arange(5) >= np.array([[0], [3], [4]])}),
+    LayerCase("relative_bias", seeded(L.RelativePositionBias, 3, 8, 9), lengths(5, 23)),
+    LayerCase("relative_bias_before", seeded(L.RelativePositionBias, 3, 7, 12, bidirectional=False),
+              lengths(5, 23), {"first": 11}),
+    LayerCase("relative_bias_items", seeded(L.RelativePositionBias, 3, 8, 9), lengths(4, 23),
+              {"first": [0, 19, 4]}),
+    LayerCase("seq2seq_layer", seeded(L.Seq2SeqLayer, 6, 2, 13, head_dim=5, rate=0.1), rows(*M),
+              {"bias": np.linspace(-1, 1, 25).reshape(5, 5)}, drops=True),
+    LayerCase("seq2seq_decoder_layer", seeded(L.Seq2SeqLayer, 6, 2, 13, gated=True, decoder=True),
+              several(M, (3, 7, 6)), {"memory_lengths": [7, 4, 1]}),
+    LayerCase("seq2seq_stack", seeded(L.Seq2SeqStack, 11, 6, 2, 3, 13, head_dim=5, num_buckets=8,
+              max_distance=5, gated=True, activation="gelu"), tokens((3, 9)),
+              {"mask": np.arange(9) >= np.array([[0], [3], [7]])}),
+    LayerCase("seq2seq_stack_drops", seeded(L.Seq2SeqStack, 11, 6, 2, 2, 13, rate=0.1),
+              tokens((3, 5)), drops=True),
+    LayerCase("seq2seq_lm", seeded(L.Seq2SeqLM, 11, 6, 2, 2, 13, num_decoder_layers=3,
+              logit_scale=0.4, num_buckets=6, max_distance=5), tokens((3, 7), (3, 5)),
+              {"lengths": [7, 4, 1], "target_lengths": [2, 5, 4]}),
+    LayerCase("seq2seq_lm_own", seeded(L.Seq2SeqLM, 11, 6, 3, 1, 13, tied=False, gated=True,
+              activation="gelu_tanh", head_dim=4), tokens((3, 7), (3, 5)),
+              {"mask": np.arange(7) >= np.array([[0], [3], [4]])}),
     LayerCase("encoder", seeded(L.Encoder, 2, 6, 2, 13, 0.1, norm_first=True), rows(*M),
               drops=True),
     *[

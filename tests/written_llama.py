@@ -41,6 +41,11 @@ def write_llama(folder: Path, **config: Any) -> Path:
     text = json.dumps({**CONFIG, **config})
     (folder / "config.json").write_text(text, encoding="utf-8")
     library.save_file(checkpoint(), folder / "model.safetensors")
+    return write_byte_tokenizer(folder)
+
+
+def write_byte_tokenizer(folder: Path) -> Path:
+    """With the 256 bytes, a beginning and an end of texts."""
     bytes_ = sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet())
     made = tokenizers.Tokenizer(
         tokenizers.models.BPE({symbol: i for i, symbol in enumerate(bytes_)}, [])

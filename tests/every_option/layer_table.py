@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from every_option.values import MASK, SIZE
+from every_option.values import FINITE, MASK, SIZE, WIDE_ARRAY
 from heedful import BlockMask
 from heedful import layers as L
 from heedful.layers import Layer
@@ -66,6 +66,11 @@ IMAGES = RNG.standard_normal((2, 3, 6, 4))
 CAUSAL: dict[str, Any] = {"head_dim": 4, "norm": "layer", "bias": True, "rotary": False,
                           "window": 2, "activation": "gelu"}  # fmt: skip
 CAUSAL_BAD: dict[str, Any] = {"norm": [("nonsense", ValueError), (3, TypeError)], "window": "size"}
+RELATIVE: dict[str, Any] = {"gated": True, "activation": "gelu", "max_distance": 3}
+RELATIVE_BAD: dict[str, Any] = {"num_buckets": [*SIZE, (1, ValueError)],
+                                "max_distance": [*SIZE, (1, ValueError)]}  # fmt: skip
+COUNT = [(-1, ValueError), (1.5, TypeError), ("a", TypeError)]
+ITEMS = np.arange(5) < [[3], [5], [1]]
 ROWS = [
     *[Row(kind, {}, {"x": X}, call_bad={"x": "any"}) for kind in
       (L.ReLU, L.SiLU, L.Tanh, L.Sigmoid, L.GELU)],
@@ -108,6 +113,11 @@ ROWS = [
         **NOT_CAUSAL),
     Row(L.FourierMixing, {"d_model": 6}, {"query": X}, **NOT_CAUSAL),
     Row(L.RelativeAttention, SMALL, {"x": X, "memory": MEMORY}),
+    Row(L.RelativePositionBias, {"num_heads": 3}, {"query_length": 5, "key_length": 23},
+        good={"num_buckets": 8, "max_distance": 20, "bidirectional": False}, bad=RELATIVE_BAD,
+        call_bad={**dict.fromkeys(["query_length", "key_length"], COUNT),
+                  "first": [(-1, ValueError), (1.5, TypeError), ([[1]], ValueError),
+                            ("a", TypeError)]}),
     Row(L.AdditiveAttention, {"d_model": 6}, {"query": X, "key": MEMORY},
         good={"bias": True, "alibi": 0.5},
         bad={"alibi": [("a", TypeError), ([1.0, 2.0], TypeError), (np.nan, ValueError)]},
@@ -145,6 +155,24 @@ ROWS = [
         good=CAUSAL, bad={**CAUSAL_BAD, "window": [([1, 2], ValueError), (0, ValueError)]},
         call_good={"mask": np.arange(5) < [[3], [5], [1]]}, call_bad={"mask": "items"},
         idle={"stop": "generate ends there"}),
+    Row(L.Seq2SeqLayer, {**SMALL, "dff": 7, "decoder": True}, {"x": X, "memory": MEMORY},
+        good=RELATIVE, call_good={"bias": np.eye(5), "mask": np.eye(5, dtype=bool)},
+        call_bad={"bias": "bias", "memory": [*WIDE_ARRAY, (None, ValueError)]}),
+    Row(L.Seq2SeqStack, {**SMALL, "vocabulary": 9, "num_layers": 1, "dff": 7, "num_buckets": 4,
+                         "decoder": True}, {"tokens": TOKENS, "memory": MEMORY},
+        good={**RELATIVE, "embedding": L.Embedding(9, 6, rng=5)},
+        bad={**RELATIVE_BAD, "embedding": [(3, TypeError), (L.Embedding(8, 6), ValueError)]},
+        call_good={"mask": ITEMS, "memory_mask": ITEMS},
+        call_bad={"mask": "items", "memory_mask": "items", "memory": [*WIDE_ARRAY,
+                                                                      (None, ValueError)]}),
+    Row(L.Seq2SeqLM, {**SMALL, "vocabulary": 9, "num_layers": 1, "dff": 7, "num_buckets": 4},
+        {"tokens": TOKENS, "target": TOKENS},
+        good={**RELATIVE, "tied": False, "logit_scale": 0.3, "start": 1},
+        bad={**RELATIVE_BAD, "logit_scale": FINITE,
+             "start": [(9, ValueError), (-1, ValueError), (1.5, TypeError), ([1], ValueError)]},
+        call_good={"mask": ITEMS, "target_mask": ITEMS},
+        call_bad={"target": "tokens", "mask": "items", "target_mask": "items"},
+        idle={"stop": "generate ends there", "start": "generate begins with it"}),
     Row(L.BertEncoder, {**SMALL, "vocabulary": 9, "num_layers": 1, "dff": 7, "max_length": 9},
         {"tokens": TOKENS},
         call_good={"mask": np.arange(5) < [[3], [5], [1]], "segments": [0, 0, 1, 1, 1],

@@ -102,7 +102,7 @@ BAD: dict[str, Bad] = {
     **dict.fromkeys(
         ["bias", "use_bias", "sink", "norm_first", "tied", "pooler", "scaled", "center",
          "return_weights", "return_memory", "strict", "in_place", "bidirectional", "return_state",
-         "hard", "exclude_self", "gated", "post_norms"], FLAG
+         "hard", "exclude_self", "gated", "post_norms", "decoder"], FLAG
     ),
     **dict.fromkeys(["norm", "causal", "logit_scale"], FLAG_OR_NONE),
     **dict.fromkeys(["hidden_states", "pooled"], FLAG),

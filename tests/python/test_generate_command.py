@@ -20,6 +20,7 @@ pytest.importorskip("safetensors")
 pytest.importorskip("tokenizers")
 
 from written_llama import write_llama
+from written_t5 import write_t5
 
 from heedful.models import Tokenizer, from_pretrained
 
@@ -70,6 +71,18 @@ def test_an_answer_is_printed_without_the_question(folder: Path) -> None:
     assert prompt[0] == 256
     new = model.generate([prompt], max_length=9)[0][len(prompt) :]
     expected = tokenizer.decode(new, skip_special_tokens=True)
+    assert done.stdout.rstrip("\n") == shown(expected).rstrip("\n")
+
+
+@pytest.mark.slow
+def test_an_encoder_decoder_answers(tmp_path: Path) -> None:
+    write_t5(tmp_path)
+    done = run(str(tmp_path), "the cat", "--max-tokens", "9")
+    assert done.returncode == 0, done.stderr
+    tokenizer, model = Tokenizer.from_pretrained(tmp_path), from_pretrained(tmp_path)
+    target = model.generate([tokenizer.encode("the cat")], max_length=9)[0]
+    expected = tokenizer.decode(target, skip_special_tokens=True)
+    assert len(expected) > 3
     assert done.stdout.rstrip("\n") == shown(expected).rstrip("\n")
 
 

@@ -1,4 +1,4 @@
-"""`python -m heedful generate FOLDER PROMPT`: a text continued, word by word."""
+"""`python -m heedful generate FOLDER PROMPT`: a text continued, or answered, word by word."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import math
 import re
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,16 @@ from heedful._command.search import count
 from heedful._printable import printable
 
 DESCRIPTION = (
-    "Continue a text with a language model, which is in a folder as save_pretrained of "
-    "transformers writes it. Nothing is downloaded. Needs: pip install tokenizers safetensors, "
-    "and for --chat jinja2."
+    "Continue a text with a language model, or answer it with an encoder-decoder such as T5, which "
+    "is in a folder as save_pretrained of transformers writes it. Nothing is downloaded. Needs: "
+    "pip install tokenizers safetensors, and for --chat jinja2."
 )
 _UNFINISHED = "\ufffd"  # what an unfinished character is decoded to
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, help="with config.json, weights and tokenizer.json")
-    parser.add_argument("prompt", help="the text to continue")
+    parser.add_argument("prompt", help="the text to continue, or to answer")
     parser.add_argument(
         "--max-tokens", type=count, default=200, metavar="N",
         help="at most so many new tokens (default: 200)",
@@ -75,8 +76,6 @@ def run(arguments: argparse.Namespace) -> int:
         pieces = continuation(arguments)
     except (ValueError, TypeError) as error:  # of the folder's files
         raise OSError(str(error)) from None
-    if not arguments.chat:
-        print(shown(arguments.prompt), end="", flush=True)
     try:
         for piece in pieces:
             print(shown(piece), end="", flush=True)
@@ -86,24 +85,29 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def continuation(arguments: argparse.Namespace) -> Iterator[str]:
-    """The pieces of the new text, as its tokens come."""
-    from heedful.layers import stream
+    """The pieces of the text, as its tokens come: of one that is continued the prompt first."""
+    from heedful.layers import Seq2SeqLM, stream
     from heedful.models import Tokenizer, from_pretrained
 
     tokenizer = Tokenizer.from_pretrained(arguments.folder)
     prompt = _prompt(tokenizer, arguments)
     if not prompt:
         raise ValueError("the prompt has no tokens: write a text")
-    model = from_pretrained(arguments.folder)
+    model: Any = from_pretrained(arguments.folder)
+    options = {
+        "max_length": arguments.max_tokens, "temperature": arguments.temperature,
+        "top_p": arguments.top_p, "rng": arguments.seed,
+    }  # fmt: skip
+    if isinstance(model, Seq2SeqLM):
+        start = [model.start]
+        steps = model.steps([prompt])
+        return decoded(tokenizer, start, stream(steps, start, stop=model.stop, **options))
     if not hasattr(model, "generation_steps"):
         raise ValueError(
             f"{arguments.folder} has a {type(model).__name__}, which does not generate text"
         )
-    tokens = stream(
-        model, prompt, max_length=arguments.max_tokens, temperature=arguments.temperature,
-        top_p=arguments.top_p, rng=arguments.seed,
-    )  # fmt: skip
-    return decoded(tokenizer, prompt, tokens)
+    pieces = decoded(tokenizer, prompt, stream(model, prompt, **options))
+    return pieces if arguments.chat else chain([arguments.prompt], pieces)
 
 
 def _prompt(tokenizer: Any, arguments: argparse.Namespace) -> list[int]:

@@ -20,7 +20,7 @@ class Int8Parameter(NarrowParameter):
 
     Attributes
     ----------
-    value : numpy.ndarray of int8, (Out, In)
+    value : numpy.ndarray of int8, (Out, In), of a convolution (Out, In, K)
         Read-only for others, because the sums belong to it.
     scale : Parameter, (Out,)
         The maximum magnitude of each row divided by 127.
@@ -42,7 +42,7 @@ class Int8Parameter(NarrowParameter):
     def hold(self, value: Array) -> None:
         super().hold(value)
         value.flags.writeable = False
-        self.sums: NDArray[np.int32] = value.sum(1, dtype=np.int32)
+        self.sums: NDArray[np.int32] = value.sum(tuple(range(1, value.ndim)), dtype=np.int32)
 
     def __getstate__(self) -> tuple[None, dict[str, Any]]:
         return None, {**super().__getstate__()[1], "value": self.value, "scale": self.scale}
@@ -66,17 +66,17 @@ class Int8Parameter(NarrowParameter):
 
 @np.errstate(all="ignore")
 def quantised(name: str, weight: Array) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """The nearest int8 of each element, and the scales of the rows; (Out, In) of any float type."""
+    """The nearest int8 of each element, and the scales of the rows; (Out, …) of any float type."""
     value = np.empty(weight.shape, np.int8)
     scale = np.empty(len(weight), np.float32)
     for begin in range(0, len(weight), _ROWS):
         rows = weight[begin : begin + _ROWS].astype(np.float32, copy=False)
-        largest = np.abs(rows).max(1, initial=0)
+        largest = np.abs(rows).max(tuple(range(1, rows.ndim)), initial=0)
         if not np.isfinite(largest).all():
             raise ValueError(f"{name} must be finite to become int8: it holds NaN or infinity")
         of_rows = largest / np.float32(127)
         scale[begin : begin + _ROWS] = of_rows
-        divisor = np.where(of_rows > 0, of_rows, np.float32(1))[:, None]
+        divisor = _beside(rows, np.where(of_rows > 0, of_rows, np.float32(1)))
         # a scale that is subnormal is too inexact for the largest element to become 127
         value[begin : begin + _ROWS] = np.clip(np.rint(rows / divisor), -127, 127)
     return value, scale
@@ -84,5 +84,10 @@ def quantised(name: str, weight: Array) -> tuple[NDArray[np.int8], NDArray[np.fl
 
 @np.errstate(all="ignore")
 def dequantised(value: Array, scale: Array) -> NDArray[np.float32]:
-    weight: NDArray[np.float32] = np.multiply(value, scale[:, None], dtype=np.float32)
+    weight: NDArray[np.float32] = np.multiply(value, _beside(value, scale), dtype=np.float32)
     return weight
+
+
+def _beside(rows: Array, scale: Array) -> Array:
+    """One number for each row (Out, …)."""
+    return scale.reshape(-1, *(1,) * (rows.ndim - 1))

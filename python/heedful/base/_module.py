@@ -40,6 +40,8 @@ class Module(Described, Freezable, Quantizable):
 
     # names of parameters that are created at the first call, and whether they will be trainable
     awaited: Mapping[str, bool] = MappingProxyType({})
+    # options of `compute` that may be a SharedBias, to which `backward` adds their gradient
+    gradient_options: tuple[str, ...] = ()
 
     def __new__(cls, *_: Any, **options: Any) -> Module:
         check_arguments(cls, options.keys())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
@@ -49,8 +50,11 @@ class Quantizable:
         Scales and zeros of x are those of its rows, found at each call. The sums are exact, so
         results have the same bits on all processors up to the activation, for any number of rows
         and of threads. Weights of :class:`Linear` and the projections of
-        :class:`MultiHeadAttention` become int8; embeddings, norms and biases stay float32. A row of
-        x with NaN or infinity gives a row of NaN.
+        :class:`MultiHeadAttention` become int8, those of :class:`Conv1d`, whose rows of x are
+        windows, and those of :class:`GRU` and :class:`LSTM`, of which the weights of the state are
+        int8 in memory alone: they are multiplied as float32, scale[o] · w[o, k], made anew in each
+        call, so that calls of one position take about twice as long as in float32. Embeddings,
+        norms and biases stay float32. A row of x with NaN or infinity gives a row of NaN.
 
         `parameters` and `state_dict` hold each int8 weight and, under its name with ``_scale``, the
         scales of its rows. A state of floats is quantised when it is loaded into an int8 model, one
@@ -170,8 +174,9 @@ def _check(name: str, parameter: Parameter, kind: str) -> None:
     value = parameter.value
     if value.dtype != np.float32:
         raise TypeError(f"{name} must be float32 to become {kind}: got {value.dtype}")
-    if kind == "int8" and value.shape[1] > MAX_WIDTH:
+    width = math.prod(value.shape[1:])
+    if kind == "int8" and width > MAX_WIDTH:
         raise ValueError(
             f"{name} must have at most {MAX_WIDTH:,} elements in a row to become int8: "
-            f"got {value.shape[1]:,}"
+            f"got {width:,}"
         )

@@ -12,6 +12,7 @@ from heedful.functional._dtypes import Array
 from heedful.functional._heavy_hitters_store import HeavyHittersStore
 from heedful.functional._quest_store import QuestStore
 from heedful.functional._sinks_and_window_store import SinksAndWindowStore
+from heedful.functional._window_store import WindowStore
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -52,7 +53,9 @@ class SinksAndWindow:
     Xiao et al. 2024, https://arxiv.org/abs/2309.17453. Rotary embeddings: rotate keys and queries
     by their positions, and the queries again by :meth:`positions` for ``query_of_sinks`` of
     :meth:`KVCache.attend`, as the layers do. With ALiBi the distances above are used as they are.
-    The last rows lie on pages, so up to a page more than the window is kept.
+    The last rows lie on pages, so up to a page more than the window is kept; without sinks they lie
+    one after another, in room for twice the window. Models that were trained with a window need no
+    sinks, and give the same results as with a cache of all rows.
 
     Examples
     --------
@@ -74,6 +77,9 @@ class SinksAndWindow:
         return np.minimum(positions, self.sinks + self.window - 1)
 
     def store(self, rows: Rows, items: int, capacity: int | None) -> CacheStore:
+        if not self.sinks:
+            none = (each.resized(items, 0, 0, each.dtype) for each in rows)
+            return WindowStore((next(none), next(none)), items, self.window)
         return SinksAndWindowStore(rows, items, self.sinks, self.window)
 
     def __repr__(self) -> str:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from heedful import _earlier_modules
 from heedful.base._mode import Mode
 from heedful.base._parameter import Parameter
+from heedful.base._shared_bias import SharedBias
 from heedful.base.tape._tape import Tape
 from heedful.functional import LinearState
 from heedful.layers import steps
@@ -16,6 +17,7 @@ from heedful.layers.attention._linear import LinearAttention
 from heedful.layers.attention._multi_head import MultiHeadAttention
 from heedful.layers.attention._pooling import AttentionPooling
 from heedful.layers.attention._relative import RelativeAttention
+from heedful.layers.attention._relative_position_bias import RelativePositionBias
 from heedful.layers.attention._rotary_angles import RotaryAngles
 from heedful.layers.blocks._activations import GELU, Activation, ReLU, Sigmoid, SiLU, Softmax, Tanh
 from heedful.layers.blocks._containers import Residual, Sequential
@@ -50,6 +52,9 @@ from heedful.layers.models._encoder_decoder import EncoderDecoder
 from heedful.layers.models._language_model import LanguageModel
 from heedful.layers.models._segment_recurrent import SegmentRecurrentLM
 from heedful.layers.models._segment_recurrent_layer import SegmentRecurrentLayer
+from heedful.layers.models._seq2seq_layer import Seq2SeqLayer
+from heedful.layers.models._seq2seq_lm import Seq2SeqLM
+from heedful.layers.models._seq2seq_stack import Seq2SeqStack
 from heedful.layers.models._transformer import Transformer
 from heedful.layers.recurrent._gru import GRU
 from heedful.layers.recurrent._lstm import LSTM
@@ -100,12 +105,17 @@ __all__ = [
     "RMSNorm",
     "ReLU",
     "RelativeAttention",
+    "RelativePositionBias",
     "Residual",
     "RotaryAngles",
     "RotaryPositions",
     "SegmentRecurrentLM",
     "SegmentRecurrentLayer",
+    "Seq2SeqLM",
+    "Seq2SeqLayer",
+    "Seq2SeqStack",
     "Sequential",
+    "SharedBias",
     "SiLU",
     "Sigmoid",
     "SinusoidalPositions",

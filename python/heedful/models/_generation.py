@@ -11,9 +11,10 @@ from heedful.models._files import file_in
 _FILE = "generation_config.json"
 
 
-def stop_of(config: Config) -> tuple[int, ...]:
-    """The tokens of eos_token_id in a config: one, several or none."""
-    given = config.get("eos_token_id", ())
+def stop_of(config: Config, default: int | None = None) -> tuple[int, ...]:
+    """The tokens of eos_token_id in a config: one, several or none; `default` if it is absent."""
+    given = config.get("eos_token_id", config.unless_null("eos_token_id", default))
+    given = () if given is None else given
     tokens = given if isinstance(given, (list, tuple)) else (given,)
     for token in tokens:
         if not is_integer(token) or token < 0:

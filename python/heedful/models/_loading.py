@@ -19,7 +19,7 @@ from heedful.training.files._mapped import release, widened
 
 def check_layers(config: Config, count: int) -> None:
     """Require as many tensors in the files as the model has layers, before these are made."""
-    for key in ("num_hidden_layers", "n_layer", "n_layers"):
+    for key in ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "num_decoder_layers"):
         if config.integer(key, 1) > count:
             raise ValueError(
                 f"{key} of {config.file} must fit the files, which hold {count} tensors: "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from heedful._checks import listed, named
-from heedful.models import _bert, _distilbert, _gemma, _gpt2, _llama, _roberta, _vit
+from heedful.models import _bert, _distilbert, _gemma, _gpt2, _llama, _roberta, _t5, _vit
 from heedful.models._architecture import Architecture
 from heedful.models._config import Config
 
@@ -17,6 +17,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         _gpt2.ARCHITECTURE,
         *_llama.ARCHITECTURES,
         *_gemma.ARCHITECTURES,
+        *_t5.ARCHITECTURES,
     )
 }
 

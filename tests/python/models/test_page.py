@@ -12,6 +12,7 @@ pytest.importorskip("tokenizers")
 
 from written_llama import write_llama
 from written_models import write
+from written_t5 import write_t5
 from written_tokenizer import write_tokenizer
 
 PAGE = Path(__file__).parents[3] / "docs" / "models.md"
@@ -24,5 +25,7 @@ def test_the_examples_of_the_page_hold(tmp_path: Path, monkeypatch: pytest.Monke
     write_tokenizer(folder)
     (tmp_path / "my-llama").mkdir()
     write_llama(tmp_path / "my-llama")
+    (tmp_path / "my-t5").mkdir()
+    write_t5(tmp_path / "my-t5")
     monkeypatch.chdir(tmp_path)
     assert_examples_hold(PAGE)

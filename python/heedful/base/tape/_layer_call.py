@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from heedful.base._shared_bias import SharedBias
 from heedful.base.tape._traced import Traced
 
 
@@ -22,6 +23,19 @@ def by_position(
         if isinstance(given, Traced):
             raise named_in(owner, layer, no_gradient(type(layer).__name__, name))
     return inputs, options
+
+
+def with_shared(
+    layer: Any, options: Mapping[str, Any], value_of: Callable[[Any], Any]
+) -> tuple[dict[str, Any], tuple[tuple[SharedBias, int], ...]]:
+    """Values in options whose gradient the layer adds to a SharedBias: that, and their slots."""
+    given, shared = dict(options), []
+    for name in layer.gradient_options:
+        taped = given.get(name)
+        if isinstance(taped, Traced):
+            given[name] = SharedBias(value_of(taped))
+            shared.append((given[name], taped.slot))
+    return given, tuple(shared)
 
 
 def no_gradient(what: str, name: str) -> TypeError:

@@ -46,12 +46,13 @@ def pull_step(record: Record, gradients: Gradients, kinds: Kinds) -> None:
 
 
 def pull_layer(record: Record, gradients: Gradients, kinds: Kinds) -> None:
-    """Of a layer: (…, backward, slots, outs, owner, layer, returns_weights).
+    """Of a layer: (…, backward, slots, outs, owner, layer, returns_weights, shared).
 
     owner : the layer whose tape it is, for errors
     returns_weights : whether the last output is weights, whose gradient may be None
+    shared : each SharedBias to which it adds a gradient, and the slot of its value
     """
-    _, backward, slots, outs, owner, layer, returns_weights = record
+    _, backward, slots, outs, owner, layer, returns_weights, shared = record
     if type(outs) is int:
         dy = gradients[outs]
         if dy is None:
@@ -77,6 +78,9 @@ def pull_layer(record: Record, gradients: Gradients, kinds: Kinds) -> None:
             add_checked(gradients, kinds, slot, given[place])
         except (TypeError, ValueError) as error:
             raise named_in(owner, layer, error) from None
+    for bias, slot in shared:
+        if bias.gradient is not None:
+            add_gradient(gradients, kinds, slot, bias.gradient)
 
 
 def pull_parameter(record: Record, gradients: Gradients, kinds: Kinds) -> None:

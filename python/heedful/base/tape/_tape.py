@@ -17,7 +17,7 @@ from heedful.base._types import Array, Backward
 from heedful.base._watch import asks_for_weights, with_weights
 from heedful.base.tape._constants import in_one_type
 from heedful.base.tape._gradients import Gradients, Kinds, Slots, add_gradient, of_input
-from heedful.base.tape._layer_call import by_position, named_in, no_gradient
+from heedful.base.tape._layer_call import by_position, named_in, no_gradient, with_shared
 from heedful.base.tape._record import Record, pull_layer, pull_parameter, pull_step
 from heedful.base.tape._step import found
 from heedful.base.tape._taped import Taped
@@ -129,7 +129,9 @@ class Tape:
         """The result of a layer, recorded."""
         if self._done:
             raise _finished()
+        shared: Any = ()
         if options and any(isinstance(given, Traced) for given in options.values()):
+            options, shared = with_shared(layer, options, self._value_of)
             inputs, options = by_position(self.layer, layer, inputs, options)
         plain, slots = self._taken(inputs)
         weights: Any = None
@@ -148,7 +150,7 @@ class Tape:
         outputs, outs = self._as_values(y)
         if self._training:
             keeps = type(outs) is tuple and weights is None and "return_weights" in options
-            record = (pull_layer, backward, slots, outs, self.layer, layer, keeps)
+            record = (pull_layer, backward, slots, outs, self.layer, layer, keeps, shared)
             self._records.append(record)
         return outputs if weights is None else (outputs, weights)
 

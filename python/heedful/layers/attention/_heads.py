@@ -6,6 +6,7 @@ from typing import Any
 
 from heedful.base._argument_names import argument_names
 from heedful.base._mode import Mode
+from heedful.base._shared_bias import SharedBias
 from heedful.base._taps import taps_of, with_query_key_gradients
 from heedful.base._types import Array, Backward
 from heedful.functional import KVCache, attention, attention_vjp
@@ -20,12 +21,14 @@ from heedful.layers.attention._query_key import normalized_key, normalized_query
 
 
 def attend(
-    layer: Any, mode: Mode, projections: Projections, options: dict[str, Any], cache: KVCache | None
-) -> tuple[Array, list[Array], Backward]:
+    layer: Any, mode: Mode, projections: Projections, options: dict[str, Any],
+    cache: KVCache | None, bias: Any = None,
+) -> tuple[Array, list[Array], Backward]:  # fmt: skip
     """Heads (…, Lq, H, D), weights if they are requested, and the function of their gradients.
 
     `options` are those of the call, to which the layer's are added. ``backward(dheads, dweights)``
-    returns the gradients of the inputs that were given; it is for training alone.
+    returns the gradients of the inputs that were given, and adds that of the bias to `bias`, if it
+    is a SharedBias; it is for training alone.
     """
     taps = taps_of(layer)
     options["scale"], options["softcap"], options["alibi_slopes"] = layer.scores
@@ -85,6 +88,8 @@ def attend(
         gradients = pullback(dheads, dweights=dweights)
         for tap in taps:
             tap.see_gradient(call, dheads, gradients.bias)
+        if isinstance(bias, SharedBias):
+            bias.add(gradients.bias)
         if gradients.sink is not None:
             layer.add_gradient("sink", gradients.sink)
         if alphas is not None and layer.normalizer == "entmax":

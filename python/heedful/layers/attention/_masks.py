@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heedful._checks import as_array, flag, named
+from heedful.base._shared_bias import SharedBias, without_gradient
 from heedful.base._types import Array
 from heedful.functional._dtypes import largest
 from heedful.functional._positions import check_lengths
@@ -19,7 +20,8 @@ Kept = NDArray[np.bool_] | None  # (…, L): which positions count
 
 
 def mask_or_bias(mask: Any, bias: Any = None) -> dict[str, Any]:
-    """A floating mask is added to the scores, as a bias is."""
+    """A floating mask is added to the scores, as a bias is, which may be a SharedBias."""
+    bias = without_gradient(bias)
     if mask is None:
         return {"mask": None, "bias": bias}
     mask = as_array("mask", mask)
@@ -27,6 +29,19 @@ def mask_or_bias(mask: Any, bias: Any = None) -> dict[str, Any]:
         return {"mask": mask, "bias": bias}
     check_floating("mask", mask)
     return {"mask": None, "bias": mask if bias is None else _added(mask, as_array("bias", bias))}
+
+
+def of_heads_left(layer: Any, bias: Any) -> Any:
+    """A bias of all heads that a layer had before some were pruned, as one of those it has."""
+    pruned = layer.pruned_heads
+    if not pruned or bias is None:
+        return bias
+    value = as_array("bias", without_gradient(bias))
+    count = layer.num_heads + len(pruned)
+    if value.ndim < 3 or value.shape[-3] != count:
+        return bias
+    left = np.setdiff1d(np.arange(count), pruned)
+    return bias.of_heads(left) if isinstance(bias, SharedBias) else value[..., left, :, :]
 
 
 @np.errstate(all="ignore")

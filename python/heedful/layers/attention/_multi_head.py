@@ -16,7 +16,7 @@ from heedful.layers.attention._adaptive_span import make_span
 from heedful.layers.attention._head_sizes import HeadSizes
 from heedful.layers.attention._heads import attend
 from heedful.layers.attention._input_projections import Projections, joined, make_projections
-from heedful.layers.attention._masks import check_mask_of_heads, mask_or_bias
+from heedful.layers.attention._masks import check_mask_of_heads, mask_or_bias, of_heads_left
 from heedful.layers.attention._multi_head_settings import MultiHeadSettings
 from heedful.layers.attention._noise import make_noise
 from heedful.layers.attention._normalizer import Normalizer, make_normalizer
@@ -42,9 +42,8 @@ class MultiHeadAttention(MultiHeadSettings):
         score[i, j] = cap(scale · logit_scale · q[i] · k[j]) − slope · abs(p − j)
         weight      = exp(score) / (exp(sink) + Σ_j exp(score))
 
-    where p is the position of query i; logit_scale, cap, slope and sink are there if given.
-
-    or another normalizer of the scores.
+    where p is the position of query i; logit_scale, cap, slope and sink are there if given; or with
+    another normalizer of the scores.
 
     Parameters
     ----------
@@ -246,7 +245,7 @@ class MultiHeadAttention(MultiHeadSettings):
             axes are an error, as the first could be items or heads. Padding (B, Lk) is
             ``mask[:, None, None, :]``, or `kv_lengths`.
         bias, block_mask, window, exclude_self, align, q_lengths, kv_lengths
-            As in :func:`heedful.attention`.
+            As in :func:`heedful.attention`; bias may be a :class:`SharedBias`.
         causal : bool, optional
             None is the layer's default.
         cache : KVCache, optional
@@ -271,14 +270,15 @@ class MultiHeadAttention(MultiHeadSettings):
         projections = Projections(self, query, key, value)
         queries, keys, _ = projections.inputs
         mask = check_mask_of_heads(mask, queries.shape, keys.shape, keys_are_known=cache is None)
+        bias = of_heads_left(self, bias)
         options: dict[str, Any] = {
             "causal": self.causal if causal is None else causal, "window": window,
             "exclude_self": exclude_self, "align": align, "layout": "blhd", "q_lengths": q_lengths,
-            "kv_lengths": kv_lengths, "return_weights": return_weights, **mask_or_bias(mask, bias),
-        }  # fmt: skip
+            "kv_lengths": kv_lengths, "return_weights": return_weights,
+        } | mask_or_bias(mask, bias)  # fmt: skip
         if block_mask is not None:
             options["block_mask"] = block_mask
-        heads, weights, back_heads = attend(self, mode, projections, options, cache)
+        heads, weights, back_heads = attend(self, mode, projections, options, cache, bias)
         y, back_out = self.out_proj.compute(mode, joined(heads), residual)
         result: Any = (y, *weights) if return_weights else y
         if not mode.training:

@@ -49,6 +49,7 @@ class MultiHeadSettings(PenalisedLayer):
     qk_norm: str | None = None
     adaptive_span: int | None = None
     score_kind: ClassVar[str] = "dot product"
+    gradient_options = ("bias",)
     pruned_heads: tuple[int, ...] = ()
     pruned_kv_heads: tuple[int, ...] = ()
 

@@ -12,11 +12,13 @@ from heedful._checks import count, flag, is_integer, named, size
 from heedful._core import native
 from heedful._core._memory import empty
 from heedful.base._mode import Mode
+from heedful.base._narrow_parameter import NarrowParameter
 from heedful.base._parameter import Parameter
 from heedful.base._sums import add_sum_of_rows, plus
 from heedful.base._types import Array, Backward, Rng, generator
 from heedful.layers._typed import Typed
 from heedful.layers.blocks._initial import kaiming
+from heedful.layers.blocks._int8 import int8_shown, narrow_product, refuse_training
 
 WORDS = ("valid", "same", "causal")
 
@@ -122,7 +124,8 @@ class Conv1d(Typed):
 
         length = ⌊(L + zeros − dilation · (K − 1) − 1) / stride⌋ + 1
         """
-        x = self.array("x", x, self.in_channels)
+        x, weight = self.array("x", x, self.in_channels), self.own_parameters()["weight"]
+        refuse_training(mode, self.own_parameters())
         if x.ndim < 2:
             raise ValueError(f"x must have positions and channels as axes: got shape {x.shape}")
         shape, (before, after) = x.shape, self._zeros
@@ -138,9 +141,12 @@ class Conv1d(Typed):
         bias = self.optional("bias", (self.out_channels,))
         for inputs, outputs in self._group_slices():
             windows = padded.windows(inputs, self.kernel_size, self.dilation)
-            weight = _by_tap(self.weight[outputs])
-            own = None if bias is None else bias[outputs]
-            native.linear_forward(windows, weight, own, None, "", None, y[:, outputs])
+            own, part = None if bias is None else bias[outputs], y[:, outputs]
+            if isinstance(weight, NarrowParameter):
+                narrow_product(windows, weight, outputs, own, None, "", part, _by_tap)
+            else:
+                rows = _by_tap(weight.value[outputs])
+                native.linear_forward(windows, rows, own, None, "", None, part)
         out_shape = (*shape[:-2], length, self.out_channels)
 
         def backward(dy: Any) -> Array:
@@ -156,6 +162,10 @@ class Conv1d(Typed):
             return padded.inside(dpadded).reshape(shape)
 
         return padded.results(y).reshape(out_shape), backward
+
+    def int8_names(self) -> tuple[str, ...]:
+        # a subclass with a computation of its own may read the weight in another way
+        return ("weight",) if type(self).compute is Conv1d.compute else ()
 
     def _group_slices(self) -> list[tuple[slice, slice]]:
         """The channels of x and of y of each group."""
@@ -183,7 +193,8 @@ class Conv1d(Typed):
         for name, default in (("stride", 1), ("padding", 0), ("dilation", 1), ("groups", 1)):
             value = getattr(self, name)
             shown += "" if value == default else f", {name}={value!r}"
-        return shown + ("" if self.bias is not None else ", bias=False")
+        shown += "" if self.bias is not None else ", bias=False"
+        return shown + int8_shown(self.own_parameters().values())
 
 
 class _Padded:

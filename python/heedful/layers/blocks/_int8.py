@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from heedful._core import native
 from heedful.base._bfloat16_parameter import Bfloat16Parameter
@@ -15,17 +15,24 @@ from heedful.base._types import Array
 
 def narrow_product(
     x: Array, weight: NarrowParameter, outputs: slice, bias: Array | None, residual: Array | None,
-    activation: str | None, y: Array,
+    activation: str | None, y: Array, matrix: Callable[[Array], Array] | None = None,
 ) -> None:  # fmt: skip
-    """y = activation(x Wᵀ + bias) + residual with these rows of W; the other arrays have them."""
+    """y = activation(x Wᵀ + bias) + residual with these rows of W; the other arrays have them.
+
+    `matrix` makes W (Out, In) of rows of a weight of more axes.
+    """
     after = (bias, residual, activation or "", y)
+    own = weight.value if isinstance(weight, Int8Parameter) else _bits(weight)
+    rows = own[outputs] if matrix is None else matrix(own[outputs])
     if isinstance(weight, Int8Parameter):
-        native.int8_forward(
-            x, weight.value[outputs], weight.scale.value[outputs], weight.sums[outputs], *after
-        )
+        native.int8_forward(x, rows, weight.scale.value[outputs], weight.sums[outputs], *after)
     else:
-        assert isinstance(weight, Bfloat16Parameter)
-        native.bfloat16_forward(x, weight.bits[outputs], *after)
+        native.bfloat16_forward(x, rows, *after)
+
+
+def _bits(weight: NarrowParameter) -> Array:
+    assert isinstance(weight, Bfloat16Parameter)
+    return weight.bits
 
 
 def refuse_training(mode: Mode, parameters: Mapping[str, Parameter]) -> None:

@@ -11,8 +11,9 @@ from heedful._checks import finite, flag, one_of, probability, size
 from heedful.base._argument_names import argument_names
 from heedful.base._mode import Mode
 from heedful.base._sums import plus
+from heedful.base._taps import taps_of
 from heedful.base._types import Array, Backward, Rng, generator
-from heedful.functional import KVCache
+from heedful.functional import KVCache, SinksAndWindow
 from heedful.layers._typed import Typed
 from heedful.layers.attention._multi_head import MultiHeadAttention
 from heedful.layers.attention._rotary_angles import RotaryAngles
@@ -176,8 +177,14 @@ class CausalLayer(Typed):
         return x, lambda dy: back_attend(back_feed(dy))
 
     def new_cache(self, capacity: int | None = None) -> KVCache:
-        """An empty cache for the keys and values of earlier tokens."""
-        return self.self_attn.new_cache(capacity)
+        """An empty cache for the keys and values of earlier tokens: with a window of its last ones.
+
+        Attention that is watched or steered reads all of them, see :mod:`heedful.explain`: then
+        none is dropped.
+        """
+        if self.window is None or taps_of(self.self_attn):
+            return self.self_attn.new_cache(capacity)
+        return KVCache(capacity, policy=SinksAndWindow(sinks=0, window=self.window[0] + 1))
 
     def extra_repr(self) -> str:
         return "" if self.window is None else f"window={self.window[0] + 1}"

@@ -256,7 +256,19 @@ class CausalLM(GenerationMixin, Typed):
     def new_caches(
         self, capacity: int | None = None, cache: KVCache | None = None
     ) -> list[KVCache]:
-        """Empty caches for all layers, of the kind, type and policy of `cache`."""
+        """Empty caches for all layers.
+
+        Parameters
+        ----------
+        capacity : int, optional
+            See :class:`heedful.KVCache`.
+        cache : KVCache, optional
+            All are of its kind, type and policy. None: those of layers with a window drop the keys
+            that it has passed, with the same results in bounded memory, unless the layer is watched
+            or steered meanwhile; the others keep all.
+        """
+        if cache is None:
+            return [layer.new_cache(capacity) for layer in self.layers]
         return [one_like(cache, capacity) for _ in self.layers]
 
     def generation_steps(self, cache: KVCache | None = None) -> CausalSteps:

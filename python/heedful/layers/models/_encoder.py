@@ -81,6 +81,8 @@ class EncoderLayer(Typed):
     (3, 5, 8)
     """
 
+    gradient_options = ("bias",)
+
     @passes_on(EncoderOptions)
     def __init__(
         self,
@@ -206,6 +208,8 @@ class Encoder(Stack[EncoderLayer]):
     (3, 5, 8)
     """
 
+    gradient_options = ("bias",)
+
     @passes_on(EncoderOptions)
     def __init__(
         self,
@@ -284,7 +288,6 @@ class Encoder(Stack[EncoderLayer]):
         if self.norm is not None:
             x, closure = self.norm.compute(mode, x)
             closures.append(closure)
-
         return (x, states) if hidden_states else x, chained(closures)
 
 

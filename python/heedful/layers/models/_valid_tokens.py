@@ -48,3 +48,15 @@ class ValidTokens(NamedTuple):
         found = np.zeros((*self.front.shape, *rows.shape[2:]), rows.dtype)
         found[self.front] = rows[self.kept]
         return found
+
+
+def valid_keys(name: str, given: Any, tokens: Array) -> Array | None:
+    """A mask of valid tokens (B, L) as one of scores (B, 1, 1, L)."""
+    if given is None:
+        return None
+    mask = as_array(name, given)
+    if mask.shape != tokens.shape:
+        raise ValueError(f"{name} must have shape {tokens.shape}: got {mask.shape}")
+    if mask.dtype.kind not in "biu":  # 0 in an additive mask means the opposite
+        raise TypeError(f"{name} must be boolean, or 1 and 0: got {named(mask)}")
+    return mask.astype(np.bool_)[..., None, None, :]

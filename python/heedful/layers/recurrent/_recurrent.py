@@ -12,12 +12,14 @@ from heedful._checks import flag, named, probability, size
 from heedful._core import native
 from heedful._core._memory import empty
 from heedful.base._mode import Mode
+from heedful.base._narrow_parameter import NarrowParameter
 from heedful.base._parameter import Parameter
 from heedful.base._sums import plus
 from heedful.base._types import Array, Backward, Rng, generator
 from heedful.layers._typed import Typed
 from heedful.layers.blocks._dropout import Dropout
 from heedful.layers.blocks._initial import kaiming
+from heedful.layers.blocks._int8 import int8_shown, narrow_product, refuse_training
 from heedful.layers.blocks._weight_gradients import add_gradients
 from heedful.layers.recurrent._packed import Packed
 
@@ -77,6 +79,7 @@ class Recurrent(Typed):
         self, mode: Mode, x: Any, given: tuple[Any, ...], lengths: Any, return_state: Any
     ) -> tuple[Any, Backward]:
         """What compute returns, of states or None."""
+        refuse_training(mode, self.own_parameters())
         x = self.array("x", x, self.input_size)
         if x.ndim < 2:
             raise ValueError(f"x must have positions and features as axes: got shape {x.shape}")
@@ -194,8 +197,13 @@ class Recurrent(Typed):
         assert inner is not None
         reverse = suffix.endswith("_reverse")
         gates = empty((packed.rows, *shape), self.dtype)
-        native.linear_forward(rows, weight.value, values[0], None, "", None, gates)
-        lasts, back = self.steps(packed, reverse, gates, inner.value, values[1], first, y)
+        if isinstance(weight, NarrowParameter):
+            narrow_product(rows, weight, slice(None), values[0], None, "", gates)
+        else:
+            native.linear_forward(rows, weight.value, values[0], None, "", None, gates)
+        # a step multiplies few rows: as float32, at the cost of one conversion in each call
+        matrix = inner.widened() if isinstance(inner, NarrowParameter) else inner.value
+        lasts, back = self.steps(packed, reverse, gates, matrix, values[1], first, y)
 
         def backward(dy: Array, dstates: States) -> Array:
             dgates, parts = back(dy, dstates)
@@ -221,6 +229,9 @@ class Recurrent(Typed):
         """
         raise NotImplementedError
 
+    def weight_names(self) -> tuple[str, ...]:
+        return tuple(name for name in self.own_parameters() if name.startswith("weight_"))
+
     def output_count(self, options: Mapping[str, Any]) -> int | None:
         return 1 + len(self.names) if options.get("return_state") is True else None
 
@@ -230,7 +241,8 @@ class Recurrent(Typed):
             shown += f", num_layers={self.num_layers}"
         bias = getattr(self, "bias_ih_l0", None)
         shown += "" if bias is not None else ", bias=False"
-        return shown + (", bidirectional=True" if self.bidirectional else "")
+        shown += ", bidirectional=True" if self.bidirectional else ""
+        return shown + int8_shown(self.own_parameters().values())
 
 
 def _same(dy: Array) -> Array:
