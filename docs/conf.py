@@ -57,5 +57,13 @@ def skip_requests(app, what, name, obj, skip, options):  # type: ignore[no-untyp
     return True if generated or name == "get_metadata_routing" else None
 
 
+def hide_foreign(app, what, name, obj, options, signature, annotation):  # type: ignore[no-untyped-def]
+    """Functions of attention take other libraries' options only to name their own."""
+    if signature and ", **foreign" in signature:
+        return signature.replace(", **foreign", ""), annotation
+    return None
+
+
 def setup(app):  # type: ignore[no-untyped-def]
     app.connect("autodoc-skip-member", skip_requests)
+    app.connect("autodoc-process-signature", hide_foreign)

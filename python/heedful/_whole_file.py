@@ -50,6 +50,16 @@ def whole_file(path: AnyPath) -> Iterator[Path]:
             temporary.unlink()
 
 
+def check_source(path: AnyPath) -> None:
+    """Reject a path that is there but is no file: opening a pipe would block."""
+    check_path(path)
+    place = Path(path)
+    if place.is_dir():
+        raise IsADirectoryError(f"path must be a file: got the folder {os.fspath(path)!r}")
+    if place.exists() and not place.is_file():
+        raise OSError(f"path must be a file: got {os.fspath(path)!r}, a device or a pipe")
+
+
 def check_target(path: AnyPath) -> None:
     """Reject a path that cannot be written: before a long computation, not after it."""
     check_path(path)

@@ -14,6 +14,7 @@ import numpy as np
 from heedful.base._types import Array, Backward
 
 if TYPE_CHECKING:
+    from heedful.base._calls import Calls
     from heedful.base._module import Module
 
 # While a model is checked its layers have a `compute` of their own, which shadows that of their
@@ -27,7 +28,7 @@ _INSTALLED = "_finite_checks"  # how many checks a layer takes part in
 class _Check:
     """One forward pass and its backward pass."""
 
-    def __init__(self, model: Module) -> None:
+    def __init__(self, model: Calls) -> None:
         self.names: dict[int, str] = {}
         self.layers: list[Module] = []  # each once
         for name, layer in model.named_layers():
@@ -115,7 +116,7 @@ def _first(array: Array, items: bool) -> str:
 
 
 @contextmanager
-def checking(model: Module) -> Iterator[None]:
+def checking(model: Calls) -> Iterator[None]:
     """Within it, calls of a model on this thread check each layer, and so do their backward passes.
 
     The first layer whose result is not finite though its inputs are, or whose code gives another

@@ -30,6 +30,8 @@ class Parameter:
         A penalty that fit adds to the loss, see :mod:`heedful.training`; None for none.
     """
 
+    trainable: bool
+
     __slots__ = ("__weakref__", "_spare", "grad", "regularizer", "trainable", "value")
 
     def __init__(self, value: Array) -> None:
@@ -42,6 +44,10 @@ class Parameter:
         self._spare: Array | None = None  # memory of the last gradient, for the next one
         self.trainable = True
         self.regularizer: Any = None
+
+    def __repr__(self) -> str:
+        frozen = "" if self.trainable else ", frozen"
+        return f"{type(self).__name__}({self.value.shape}, {self.value.dtype}{frozen})"
 
     def hold(self, value: Array) -> None:
         """Makes this array the parameter's, which it stays."""

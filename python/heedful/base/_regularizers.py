@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from heedful._checks import named, not_negative
+from heedful.base._shown import Shown
 from heedful.base._types import Array
 
 
-class L1L2:
+class L1L2(Shown):
     """l1 · Σ|w| + l2 · Σ w².
 
     Examples
@@ -20,6 +21,9 @@ class L1L2:
     >>> L1L2(l1=1.0, l2=0.5).penalty(np.array([1.0, -2.0]))
     5.5
     """
+
+    l1: float
+    l2: float
 
     def __init__(self, l1: float = 0.0, l2: float = 0.0) -> None:
         self.l1, self.l2 = not_negative("l1", l1), not_negative("l2", l2)

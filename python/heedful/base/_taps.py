@@ -27,7 +27,7 @@ class Tap:
     wants_lse = False
 
     def __init__(self, layers: Mapping[str, Any]) -> None:
-        self.layers = dict(layers)
+        self.layers: dict[str, Any] = dict(layers)
         self._names = {id(layer): name for name, layer in self.layers.items()}
 
     def covers(self, layer: Any) -> bool:

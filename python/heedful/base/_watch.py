@@ -70,6 +70,12 @@ class Watch(Tap, Mapping[str, Array]):
         Every call, in the order of the computation.
     """
 
+    heads: Mapping[str, tuple[int, ...]] | None
+    rows: NDArray[np.int64] | None
+    item: int | None
+    average_heads: bool
+    gradients: bool
+
     def __init__(
         self,
         layers: Mapping[str, Any],

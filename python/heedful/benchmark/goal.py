@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from heedful.benchmark.harness import Comparison, Harness, Measured
     from heedful.benchmark.race import Race
 
-WORDS = {True: "holds", False: "MISSED", None: "not judged"}
+WORDS: dict[bool | None, str] = {True: "holds", False: "MISSED", None: "not judged"}
 WIDTH = 86  # of the text beside the verdict
 
 

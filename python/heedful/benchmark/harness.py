@@ -85,6 +85,10 @@ class Comparison:
 class Harness:
     """The worker processes of one run. Used with `with`, so that none is left behind."""
 
+    threads: int
+    rounds: int
+    seconds: float
+
     def __init__(
         self, libraries: Sequence[str], threads: int, rounds: int = 7, seconds: float = 0.3
     ) -> None:
@@ -92,7 +96,7 @@ class Harness:
         self.absent: dict[str, str] = {}
         self.versions: dict[str, str] = {}
         self._workers: dict[tuple[str, int], WorkerProcess] = {}
-        self.peak = MachinePeak()
+        self.peak: MachinePeak = MachinePeak()
         for name in libraries:
             if missing := peers.missing(name):
                 self.absent[name] = f"not installed ({', '.join(missing)})"

@@ -33,8 +33,8 @@ class MachinePeak:
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="heedful-peak-")
         self._program = _build(Path(self._folder.name))
-        self.best_nops = known_best()  # instructions a cycle of a core of its own
-        self.meaning = (
+        self.best_nops: float = known_best()  # instructions a cycle of a core of its own
+        self.meaning: str = (
             f"{VECTORS[_level()]} peak"
             if self._program
             else "NumPy product (no C++ compiler: no FMA peak)"

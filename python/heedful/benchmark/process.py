@@ -54,7 +54,7 @@ class WorkerProcess:
         except WorkerDied:
             self.close()
             raise
-        self.version = str(answer["version"])
+        self.version: str = str(answer["version"])
 
     def ask(self, do: str, *, timeout: float = TIMEOUT, **arguments: object) -> Answer:
         """Send one command and wait for its answer."""

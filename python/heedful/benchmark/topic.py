@@ -11,6 +11,7 @@ import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
+from typing import Any
 
 from heedful._printable import printable
 from heedful.benchmark import report
@@ -21,7 +22,7 @@ from heedful.benchmark.harness import Comparison, Harness
 from heedful.benchmark.layout import Layout
 from heedful.benchmark.shapes import Case
 
-QUICK = {"rounds": 2, "seconds": 0.05}
+QUICK: dict[str, Any] = {"rounds": 2, "seconds": 0.05}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -72,7 +72,7 @@ class Worker:
     """Holds the ways to compute some cases and times them on demand."""
 
     def __init__(self, library: peers.Library) -> None:
-        self.version = library.version
+        self.version: str = library.version
         self._library = library
         self._slots: dict[int, list[Timed]] = {}
 

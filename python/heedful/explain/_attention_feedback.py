@@ -87,8 +87,8 @@ class AttentionFeedback:
     def __init__(
         self, model: Any, tokenizer: Any = None, *, where: Patterns = "*", heads: Heads = None
     ) -> None:
-        self.model = model_signature(model)
-        self.vocabulary = vocabulary_signature(model, tokenizer)
+        self.model: str = model_signature(model)
+        self.vocabulary: str = vocabulary_signature(model, tokenizer)
         self.corrections: tuple[Correction, ...] = ()
         self.where: list[str] = []
         self.heads: dict[str, list[int]] | None = None

@@ -60,7 +60,7 @@ class AttentionMap:
     __array_ufunc__ = None  # NumPy would take a map for a nested list
 
     def __init__(self, layers: Sequence[LayerWeights]) -> None:
-        self.layers = tuple(map(checked_layer, layers))
+        self.layers: tuple[LayerWeights, ...] = tuple(map(checked_layer, layers))
 
     @classmethod
     def from_numpy(

@@ -124,6 +124,12 @@ class AttentionPrior(Tap):
         Of the latest call of each layer that was propagated back.
     """
 
+    heads: Mapping[str, tuple[int, ...]] | None
+    weight: float
+    target: Array | None
+    inside: Array | None
+    among: Array | None
+
     def __init__(
         self, layers: Mapping[str, Any], heads: Mapping[str, tuple[int, ...]] | None,
         target: Array | None, inside: Array | None, among: Array | None, weight: float,

@@ -71,6 +71,10 @@ class Faithfulness:
         The same for each random order.
     """
 
+    fractions: Array
+    curves: dict[str, Curves]
+    random: list[Curves]
+
     def __init__(self, fractions: Array, curves: dict[str, Curves], random: list[Curves]) -> None:
         self.fractions, self.curves, self.random = fractions, curves, random
 

@@ -13,7 +13,7 @@ from heedful._printable import printable
 from heedful._whole_file import AnyPath
 from heedful.base._types import Array
 from heedful.explain._correction import KINDS, PAINTED, PREFERRED, Correction, Pattern, Rivals
-from heedful.training.files._safetensors import read_tensors, write_tensors
+from heedful.training.files._tensors import read_tensors, write_tensors
 
 _KEY = "attention_feedback"
 _VERSION = 1

@@ -29,6 +29,9 @@ class GuidableHeads(Sequence[GuidableHead]):
         The metric without guidance, and with all heads guided.
     """
 
+    unguided: float
+    all_guided: float
+
     def __init__(self, heads: list[GuidableHead], unguided: float, all_guided: float) -> None:
         self._heads, self.unguided, self.all_guided = heads, unguided, all_guided
 

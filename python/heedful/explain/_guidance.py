@@ -31,6 +31,11 @@ class Guidance:
     heads : int, sequence of int or mapping, or None
     """
 
+    bias: Array | None
+    mask: Array | None
+    where: Patterns | None
+    heads: Heads
+
     def __init__(
         self, bias: Array | None = None, mask: Array | None = None,
         where: Patterns | None = None, heads: Heads = None,

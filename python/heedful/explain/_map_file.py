@@ -10,7 +10,7 @@ from heedful._printable import printable
 from heedful._whole_file import AnyPath
 from heedful.base._types import Array
 from heedful.explain._layer_weights import LayerWeights, checked_layer
-from heedful.training.files._safetensors import read_tensors, write_tensors
+from heedful.training.files._tensors import read_tensors, write_tensors
 
 _KEY = "attention_map"
 _NAMES = ("heads", "rows", "query_tokens", "key_tokens", "columns", "is_self")

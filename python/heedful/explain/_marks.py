@@ -20,6 +20,8 @@ class Positions:
     text : their tokens; None where there are none, as of patches
     """
 
+    count: int
+
     def __init__(self, name: str, tokens: Any) -> None:
         self.text: TokenText | None = None
         if is_integer(tokens):

@@ -117,6 +117,9 @@ class Steer(Tap):
         The gradient of the bias.
     """
 
+    heads: Mapping[str, tuple[int, ...]] | None
+    bias: Array | None
+    mask: Array | None
     grad: Array | None = None
 
     def __init__(

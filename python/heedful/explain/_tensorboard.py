@@ -84,6 +84,12 @@ class TensorBoard(Callback):
     >>> history = model.fit(x, x[:, 0, :1], callbacks=board, verbose=False)  # doctest: +SKIP
     """
 
+    folder: Path
+    layers: str | Sequence[str]
+    tokens: Any
+    rows: int | Sequence[int] | None
+    model: Any
+
     def __init__(
         self, folder: str | os.PathLike[str], probe: Any = None, layers: str | Sequence[str] = "*",
         every: int = 1, *, tokens: Any = None, rows: int | Sequence[int] | None = None,
@@ -94,8 +100,10 @@ class TensorBoard(Callback):
             raise NotADirectoryError(f"folder must be a folder: got the file {os.fspath(folder)!r}")
         self._writer_class = _summary_writer()
         self.folder, self.layers, self.tokens, self.rows = Path(folder), layers, tokens, rows
-        self.probe = None if probe is None else probe if isinstance(probe, tuple) else (probe,)
-        self.every = size("every", every)
+        self.probe: tuple[Any, ...] | None = (
+            None if probe is None else probe if isinstance(probe, tuple) else (probe,)
+        )
+        self.every: int = size("every", every)
         self._writer: Any = None
         self._monitor: AttentionMonitor | None = None
 

@@ -26,14 +26,14 @@ class TokenText:
     """
 
     def __init__(self, tokens: Sequence[str]) -> None:
-        self.tokens = tuple(tokens)
+        self.tokens: tuple[str, ...] = tuple(tokens)
         parts = list(_parts([unicodedata.normalize("NFC", token) for token in self.tokens]))
         ends, end = [], 0
         for part in parts:
             end += len(part)
             ends.append(end)
-        self.text = "".join(parts)
-        self.places = [
+        self.text: str = "".join(parts)
+        self.places: list[tuple[int, int]] = [
             (end - len(part.lstrip()), end) for part, end in zip(parts, ends, strict=True)
         ]
         self.pieces: list[str] = []

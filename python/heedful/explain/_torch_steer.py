@@ -37,15 +37,18 @@ class TorchSteer:
         The gradient of the bias.
     """
 
+    model: Any
+    bias: Array | None
+    mask: Array | None
     grad: Array | None = None
 
     def __init__(
         self, model: Any, bias: Array | None, mask: Array | None, patterns: Any, heads: Any
     ) -> None:
         self.model, self.bias, self.mask = model, bias, mask
-        self.patterns = checked_patterns("where", patterns)
-        self.heads = checked_heads(heads)
-        self.names = {id(module): name for name, module in model.named_modules()}
+        self.patterns: list[str] = checked_patterns("where", patterns)
+        self.heads: list[int] | None = checked_heads(heads)
+        self.names: dict[int, Any] = {id(module): name for name, module in model.named_modules()}
         self._seen: dict[str, bool] = {}  # attention that computed, and whether it was steered
         self._cached, self._stack, self._thread = False, ExitStack(), 0
 

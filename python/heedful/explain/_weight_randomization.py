@@ -26,6 +26,9 @@ class WeightRandomization:
         The same of the absolute values of the relevance.
     """
 
+    correlations: Array
+    absolute: Array
+
     def __init__(self, correlations: Array, absolute: Array) -> None:
         self.correlations, self.absolute = correlations, absolute
 

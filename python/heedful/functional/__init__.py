@@ -2,13 +2,9 @@
 
 from typing import TYPE_CHECKING, Any
 
-from heedful.functional._additive import (
-    AdditiveGradients,
-    additive_attention,
-    additive_attention_vjp,
-)
+from heedful.functional._additive import additive_attention, additive_attention_vjp
 from heedful.functional._attention import attention
-from heedful.functional._backward import Gradients
+from heedful.functional._backward import AdditiveGradients, Gradients
 from heedful.functional._cache import KVCache
 from heedful.functional._cache_policies import HeavyHitters, QuestPages, SinksAndWindow
 from heedful.functional._entmax import NormalizerGradients

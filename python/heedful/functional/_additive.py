@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
 import numpy as np
 
 from heedful._core import native
-from heedful.functional._backward import backward, pullback_of
+from heedful.functional._backward import AdditiveGradients, backward, pullback_of
 from heedful.functional._call import Call, check_call
 from heedful.functional._dtypes import (
     Array,
@@ -26,25 +26,16 @@ from heedful.functional._forward import (
     forward_for_gradients,
     returned,
 )
+from heedful.functional._options import unexpected
 from heedful.functional._overflow import SHRINK
 from heedful.functional._results import overlap
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
+    from typing_extensions import Never, Unpack
 
-    from heedful.functional._option_types import Align, LayoutName, Rng, Window
+    from heedful.functional._option_types import AdditiveOptions, Align, LayoutName, Rng, Window
     from heedful.functional.block_mask import BlockMask
-
-
-class AdditiveGradients(NamedTuple):
-    """One gradient for each input that was given, of its shape and type; None for the others."""
-
-    query: Array
-    key: Array
-    value: Array
-    weight: Array
-    bias: Array | None
-    sink: Array | None
 
 
 class ScoreVector(NamedTuple):
@@ -55,33 +46,45 @@ class ScoreVector(NamedTuple):
     dtype: DType
 
 
+@overload
 def additive_attention(
-    query: ArrayLike,
-    key: ArrayLike,
-    value: ArrayLike,
-    weight: ArrayLike,
-    *,
-    mask: ArrayLike | None = None,
-    bias: ArrayLike | None = None,
-    block_mask: BlockMask | None = None,
-    min_weight: float = 0.0,
-    causal: bool = False,
-    window: Window = None,
-    exclude_self: bool = False,
-    align: Align = None,
-    q_lengths: ArrayLike | None = None,
-    kv_lengths: ArrayLike | None = None,
-    alibi_slopes: ArrayLike | None = None,
-    sink: ArrayLike | None = None,
-    dropout_p: float = 0.0,
-    key_dropout_p: float = 0.0,
-    gumbel_temperature: float | None = None,
-    rng: Rng = None,
-    layout: LayoutName = "bhld",
-    out: Array | None = None,
-    return_lse: bool = False,
-    return_weights: bool = False,
-) -> Any:
+    query: ArrayLike, key: ArrayLike, value: ArrayLike, weight: ArrayLike, *,
+    return_lse: Literal[False] = False, return_weights: Literal[False] = False,
+    **options: Unpack[AdditiveOptions],
+) -> Array: ...  # fmt: skip
+@overload
+def additive_attention(
+    query: ArrayLike, key: ArrayLike, value: ArrayLike, weight: ArrayLike, *,
+    return_lse: Literal[True], return_weights: Literal[False] = False,
+    **options: Unpack[AdditiveOptions],
+) -> tuple[Array, Array]: ...  # fmt: skip
+@overload
+def additive_attention(
+    query: ArrayLike, key: ArrayLike, value: ArrayLike, weight: ArrayLike, *,
+    return_lse: Literal[False] = False, return_weights: Literal[True],
+    **options: Unpack[AdditiveOptions],
+) -> tuple[Array, Array]: ...  # fmt: skip
+@overload
+def additive_attention(
+    query: ArrayLike, key: ArrayLike, value: ArrayLike, weight: ArrayLike, *,
+    return_lse: Literal[True], return_weights: Literal[True], **options: Unpack[AdditiveOptions],
+) -> tuple[Array, Array, Array]: ...  # fmt: skip
+@overload
+def additive_attention(
+    query: ArrayLike, key: ArrayLike, value: ArrayLike, weight: ArrayLike, *,
+    return_lse: bool = False, return_weights: bool = False, **options: Unpack[AdditiveOptions],
+) -> Any: ...  # fmt: skip
+def additive_attention(
+    query: ArrayLike, key: ArrayLike, value: ArrayLike, weight: ArrayLike, *,
+    mask: ArrayLike | None = None, bias: ArrayLike | None = None,
+    block_mask: BlockMask | None = None, min_weight: float = 0.0, causal: bool = False,
+    window: Window = None, exclude_self: bool = False, align: Align = None,
+    q_lengths: ArrayLike | None = None, kv_lengths: ArrayLike | None = None,
+    alibi_slopes: ArrayLike | None = None, sink: ArrayLike | None = None, dropout_p: float = 0.0,
+    key_dropout_p: float = 0.0, gumbel_temperature: float | None = None, rng: Rng = None,
+    layout: LayoutName = "bhld", out: Array | None = None, return_lse: bool = False,
+    return_weights: bool = False, **foreign: Never,
+) -> Any:  # fmt: skip
     """Additive attention: the weighted sum of values, weighted by a tanh of query and key.
 
     ::
@@ -136,6 +139,8 @@ def additive_attention(
     array([[3.],
            [3.]])
     """
+    if foreign:
+        raise unexpected(additive_attention, foreign)
     return_lse, return_weights = check_returned(return_lse, return_weights)
     call = check_call(
         query, key, value, mask, bias, block_mask, min_weight, causal, window, exclude_self, align,
@@ -146,33 +151,45 @@ def additive_attention(
     return returned(call, result, return_lse, return_weights)
 
 
+@overload
 def additive_attention_vjp(
-    query: ArrayLike,
-    key: ArrayLike,
-    value: ArrayLike,
-    weight: ArrayLike,
-    *,
-    mask: ArrayLike | None = None,
-    bias: ArrayLike | None = None,
-    block_mask: BlockMask | None = None,
-    min_weight: float = 0.0,
-    causal: bool = False,
-    window: Window = None,
-    exclude_self: bool = False,
-    align: Align = None,
-    q_lengths: ArrayLike | None = None,
-    kv_lengths: ArrayLike | None = None,
-    alibi_slopes: ArrayLike | None = None,
-    sink: ArrayLike | None = None,
-    dropout_p: float = 0.0,
-    key_dropout_p: float = 0.0,
-    gumbel_temperature: float | None = None,
-    rng: Rng = None,
-    layout: LayoutName = "bhld",
-    out: Array | None = None,
-    return_lse: bool = False,
-    return_weights: bool = False,
-) -> tuple[Any, Callable[..., AdditiveGradients]]:
+    query: ArrayLike, key: ArrayLike, value: ArrayLike, weight: ArrayLike, *,
+    return_lse: Literal[False] = False, return_weights: Literal[False] = False,
+    **options: Unpack[AdditiveOptions],
+) -> tuple[Array, Callable[..., AdditiveGradients]]: ...  # fmt: skip
+@overload
+def additive_attention_vjp(
+    query: ArrayLike, key: ArrayLike, value: ArrayLike, weight: ArrayLike, *,
+    return_lse: Literal[True], return_weights: Literal[False] = False,
+    **options: Unpack[AdditiveOptions],
+) -> tuple[tuple[Array, Array], Callable[..., AdditiveGradients]]: ...  # fmt: skip
+@overload
+def additive_attention_vjp(
+    query: ArrayLike, key: ArrayLike, value: ArrayLike, weight: ArrayLike, *,
+    return_lse: Literal[False] = False, return_weights: Literal[True],
+    **options: Unpack[AdditiveOptions],
+) -> tuple[tuple[Array, Array], Callable[..., AdditiveGradients]]: ...  # fmt: skip
+@overload
+def additive_attention_vjp(
+    query: ArrayLike, key: ArrayLike, value: ArrayLike, weight: ArrayLike, *,
+    return_lse: Literal[True], return_weights: Literal[True], **options: Unpack[AdditiveOptions],
+) -> tuple[tuple[Array, Array, Array], Callable[..., AdditiveGradients]]: ...  # fmt: skip
+@overload
+def additive_attention_vjp(
+    query: ArrayLike, key: ArrayLike, value: ArrayLike, weight: ArrayLike, *,
+    return_lse: bool = False, return_weights: bool = False, **options: Unpack[AdditiveOptions],
+) -> tuple[Any, Callable[..., AdditiveGradients]]: ...  # fmt: skip
+def additive_attention_vjp(
+    query: ArrayLike, key: ArrayLike, value: ArrayLike, weight: ArrayLike, *,
+    mask: ArrayLike | None = None, bias: ArrayLike | None = None,
+    block_mask: BlockMask | None = None, min_weight: float = 0.0, causal: bool = False,
+    window: Window = None, exclude_self: bool = False, align: Align = None,
+    q_lengths: ArrayLike | None = None, kv_lengths: ArrayLike | None = None,
+    alibi_slopes: ArrayLike | None = None, sink: ArrayLike | None = None, dropout_p: float = 0.0,
+    key_dropout_p: float = 0.0, gumbel_temperature: float | None = None, rng: Rng = None,
+    layout: LayoutName = "bhld", out: Array | None = None, return_lse: bool = False,
+    return_weights: bool = False, **foreign: Never,
+) -> tuple[Any, Callable[..., AdditiveGradients]]:  # fmt: skip
     """Additive attention together with its pullback.
 
     Parameters
@@ -206,6 +223,8 @@ def additive_attention_vjp(
     >>> gradients.query.shape, gradients.key.shape, gradients.value.shape, gradients.weight.shape
     ((3, 5, 4), (3, 7, 4), (3, 7, 2), (4,))
     """
+    if foreign:
+        raise unexpected(additive_attention_vjp, foreign)
     return_lse, return_weights = check_returned(return_lse, return_weights)
     call = check_call(
         query, key, value, mask, bias, block_mask, min_weight, causal, window, exclude_self, align,

@@ -9,10 +9,11 @@ from heedful.functional._call import check_call
 from heedful.functional._dropped_blocks import DroppedCount
 from heedful.functional._forward import check_returned, forward, forward_alone, returned
 from heedful.functional._normalizer import refuse_lse
+from heedful.functional._options import unexpected
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
-    from typing_extensions import Unpack
+    from typing_extensions import Never, Unpack
 
     from heedful.functional._dtypes import Array
     from heedful.functional._option_types import Align, LayoutName, Normalizer, Options, Rng, Window
@@ -21,57 +22,45 @@ if TYPE_CHECKING:
 
 @overload
 def attention(
-    query: ArrayLike,
-    key: ArrayLike,
-    value: ArrayLike,
-    *,
-    return_lse: Literal[False] = False,
-    return_weights: Literal[False] = False,
-    return_skipped: Literal[False] = False,
+    query: ArrayLike, key: ArrayLike, value: ArrayLike, *, return_lse: Literal[False] = False,
+    return_weights: Literal[False] = False, return_skipped: Literal[False] = False,
     **options: Unpack[Options],
-) -> Array: ...
+) -> Array: ...  # fmt: skip
 @overload
 def attention(
-    query: ArrayLike,
-    key: ArrayLike,
-    value: ArrayLike,
-    *,
-    return_lse: bool = False,
-    return_weights: bool = False,
-    return_skipped: bool = False,
+    query: ArrayLike, key: ArrayLike, value: ArrayLike, *, return_lse: Literal[True],
+    return_weights: Literal[False] = False, return_skipped: Literal[False] = False,
     **options: Unpack[Options],
-) -> Any: ...
+) -> tuple[Array, Array]: ...  # fmt: skip
+@overload
 def attention(
-    query: ArrayLike,
-    key: ArrayLike,
-    value: ArrayLike,
-    *,
-    mask: ArrayLike | None = None,
-    bias: ArrayLike | None = None,
-    block_mask: BlockMask | None = None,
-    min_weight: float = 0.0,
-    causal: bool = False,
-    window: Window = None,
-    exclude_self: bool = False,
-    align: Align = None,
-    q_lengths: ArrayLike | None = None,
-    kv_lengths: ArrayLike | None = None,
-    top_k: int | None = None,
-    normalizer: Normalizer = "softmax",
-    scale: float | None = None,
-    softcap: float | None = None,
-    alibi_slopes: ArrayLike | None = None,
-    sink: ArrayLike | None = None,
-    dropout_p: float = 0.0,
-    key_dropout_p: float = 0.0,
-    gumbel_temperature: float | None = None,
-    rng: Rng = None,
-    layout: LayoutName = "bhld",
-    out: Array | None = None,
-    return_lse: bool = False,
-    return_weights: bool = False,
-    return_skipped: bool = False,
-) -> Any:
+    query: ArrayLike, key: ArrayLike, value: ArrayLike, *, return_lse: Literal[False] = False,
+    return_weights: Literal[True], return_skipped: Literal[False] = False,
+    **options: Unpack[Options],
+) -> tuple[Array, Array]: ...  # fmt: skip
+@overload
+def attention(
+    query: ArrayLike, key: ArrayLike, value: ArrayLike, *, return_lse: Literal[True],
+    return_weights: Literal[True], return_skipped: Literal[False] = False,
+    **options: Unpack[Options],
+) -> tuple[Array, Array, Array]: ...  # fmt: skip
+@overload
+def attention(
+    query: ArrayLike, key: ArrayLike, value: ArrayLike, *, return_lse: bool = False,
+    return_weights: bool = False, return_skipped: bool = False, **options: Unpack[Options],
+) -> Any: ...  # fmt: skip
+def attention(
+    query: ArrayLike, key: ArrayLike, value: ArrayLike, *, mask: ArrayLike | None = None,
+    bias: ArrayLike | None = None, block_mask: BlockMask | None = None, min_weight: float = 0.0,
+    causal: bool = False, window: Window = None, exclude_self: bool = False, align: Align = None,
+    q_lengths: ArrayLike | None = None, kv_lengths: ArrayLike | None = None,
+    top_k: int | None = None, normalizer: Normalizer = "softmax", scale: float | None = None,
+    softcap: float | None = None, alibi_slopes: ArrayLike | None = None,
+    sink: ArrayLike | None = None, dropout_p: float = 0.0, key_dropout_p: float = 0.0,
+    gumbel_temperature: float | None = None, rng: Rng = None, layout: LayoutName = "bhld",
+    out: Array | None = None, return_lse: bool = False, return_weights: bool = False,
+    return_skipped: bool = False, **foreign: Never,
+) -> Any:  # fmt: skip
     """Weighted sum of the values, weighted by how well each key matches the query.
 
     ::
@@ -307,6 +296,8 @@ def attention(
     >>> out.shape, lse.shape
     ((2, 4, 5, 8), (2, 4, 5))
     """
+    if foreign:
+        raise unexpected(attention, foreign)
     call = check_call(
         query, key, value, mask, bias, block_mask, min_weight, causal, window, exclude_self, align,
         q_lengths, kv_lengths, top_k, normalizer, scale, softcap, alibi_slopes, sink, dropout_p,

@@ -38,6 +38,27 @@ class Gradients(NamedTuple):
     bias: Array | None
     sink: Array | None
 
+    def __repr__(self) -> str:
+        from heedful.functional._shown import arrays_shown  # only now: for people alone
+
+        return arrays_shown("Gradients", self._asdict())
+
+
+class AdditiveGradients(NamedTuple):
+    """Those of additive attention; weight is the score vector."""
+
+    query: Array
+    key: Array
+    value: Array
+    weight: Array
+    bias: Array | None
+    sink: Array | None
+
+    def __repr__(self) -> str:
+        from heedful.functional._shown import arrays_shown  # only now: for people alone
+
+        return arrays_shown("AdditiveGradients", self._asdict())
+
 
 def backward(
     call: Call,

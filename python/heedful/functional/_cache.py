@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
@@ -16,10 +16,11 @@ from heedful.functional._empty_store import empty_store
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike
+    from typing_extensions import Unpack
 
     from heedful.functional._cache_policies import CachePolicy
     from heedful.functional._cache_store import CacheStore
-    from heedful.functional._option_types import Align, LayoutName, Window
+    from heedful.functional._option_types import Align, CacheOptions, LayoutName, Window
 
 
 class KVCache(CacheItems):
@@ -126,9 +127,9 @@ class KVCache(CacheItems):
         if policy is not None and not isinstance(policy, POLICIES):
             names = " or ".join(one.__name__ for one in POLICIES)
             raise TypeError(f"policy must be a {names}: got {named(policy)}")
-        self.policy = policy
+        self.policy: CachePolicy | None = policy
         default = "contiguous" if policy is None else "paged"
-        self.kind = default if kind is None else one_of("kind", kind, ("contiguous", "paged"))
+        self.kind: str = default if kind is None else one_of("kind", kind, ("contiguous", "paged"))
         if policy is not None and self.kind != "paged":
             raise ValueError(f"kind must be 'paged' with a policy: got {kind!r}")
         self._store: CacheStore | None = None
@@ -206,27 +207,43 @@ class KVCache(CacheItems):
             types.append(self._store.dtype)
         return common_type("key, value and the rows before", types)
 
+    @overload
     def attend(
-        self,
-        query: ArrayLike,
-        *,
-        mask: ArrayLike | None = None,
-        bias: ArrayLike | None = None,
-        causal: bool = False,
-        window: Window = None,
-        exclude_self: bool = False,
-        align: Align = None,
-        q_lengths: ArrayLike | None = None,
-        scale: float | None = None,
-        softcap: float | None = None,
-        alibi_slopes: ArrayLike | None = None,
-        sink: ArrayLike | None = None,
-        query_of_sinks: ArrayLike | None = None,
-        layout: LayoutName = "bhld",
-        out: Array | None = None,
-        return_lse: bool = False,
+        self, query: ArrayLike, *, query_of_sinks: ArrayLike | None = None,
+        return_lse: Literal[False] = False, return_weights: Literal[False] = False,
+        **options: Unpack[CacheOptions],
+    ) -> Array: ...  # fmt: skip
+    @overload
+    def attend(
+        self, query: ArrayLike, *, query_of_sinks: ArrayLike | None = None,
+        return_lse: Literal[True], return_weights: Literal[False] = False,
+        **options: Unpack[CacheOptions],
+    ) -> tuple[Array, Array]: ...  # fmt: skip
+    @overload
+    def attend(
+        self, query: ArrayLike, *, query_of_sinks: ArrayLike | None = None,
+        return_lse: Literal[False] = False, return_weights: Literal[True],
+        **options: Unpack[CacheOptions],
+    ) -> tuple[Array, Array]: ...  # fmt: skip
+    @overload
+    def attend(
+        self, query: ArrayLike, *, query_of_sinks: ArrayLike | None = None,
+        return_lse: Literal[True], return_weights: Literal[True], **options: Unpack[CacheOptions],
+    ) -> tuple[Array, Array, Array]: ...  # fmt: skip
+    @overload
+    def attend(
+        self, query: ArrayLike, *, query_of_sinks: ArrayLike | None = None,
+        return_lse: bool = False, return_weights: bool = False, **options: Unpack[CacheOptions],
+    ) -> Any: ...  # fmt: skip
+    def attend(
+        self, query: ArrayLike, *, mask: ArrayLike | None = None, bias: ArrayLike | None = None,
+        causal: bool = False, window: Window = None, exclude_self: bool = False,
+        align: Align = None, q_lengths: ArrayLike | None = None, scale: float | None = None,
+        softcap: float | None = None, alibi_slopes: ArrayLike | None = None,
+        sink: ArrayLike | None = None, query_of_sinks: ArrayLike | None = None,
+        layout: LayoutName = "bhld", out: Array | None = None, return_lse: bool = False,
         return_weights: bool = False,
-    ) -> Any:
+    ) -> Any:  # fmt: skip
         """Attention of queries to the rows of the cache, which are read in place.
 
         Parameters

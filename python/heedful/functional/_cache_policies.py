@@ -69,6 +69,9 @@ class SinksAndWindow:
     (array([1000]), 2112)
     """
 
+    sinks: int
+    window: int
+
     def __init__(self, sinks: int = 4, window: int = 1020) -> None:
         self.sinks, self.window = count("sinks", sinks), size("window", window)
 
@@ -125,6 +128,9 @@ class HeavyHitters:
     (array([100]), True)
     """
 
+    heavy: int
+    recent: int
+
     def __init__(self, heavy: int = 512, recent: int = 512) -> None:
         self.heavy, self.recent = size("heavy", heavy), size("recent", recent)
 
@@ -173,7 +179,7 @@ class QuestPages:
     """
 
     def __init__(self, pages: int = 64) -> None:
-        self.pages = size("pages", pages)
+        self.pages: int = size("pages", pages)
 
     def store(self, rows: Rows, items: int, capacity: int | None) -> CacheStore:
         return QuestStore(rows, items, capacity, self.pages)

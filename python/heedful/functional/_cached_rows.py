@@ -26,8 +26,8 @@ class CachedRows:
     __slots__ = ("elements", "scales")
 
     def __init__(self, elements: Array, scales: Array | None = None) -> None:
-        self.elements = elements
-        self.scales = scales  # float32 (N, Hkv, R)
+        self.elements: Array = elements
+        self.scales: Array | None = scales  # float32 (N, Hkv, R)
 
     @classmethod
     def zeros(cls, shape: tuple[int, ...], dtype: DType) -> CachedRows:

@@ -34,6 +34,11 @@ class NormalizerGradients(NamedTuple):
     sink: None
     normalizer: Array  # of α, (H,)
 
+    def __repr__(self) -> str:
+        from heedful.functional._shown import arrays_shown  # only now: for people alone
+
+        return arrays_shown("NormalizerGradients", self._asdict())
+
 
 def gradients_of(call: Call, forward: Forward) -> Callable[..., Any]:
     """The pullback of a forward call with any normaliser; it may be called more than once."""

@@ -18,11 +18,12 @@ from heedful.functional._forward import (
     returned,
 )
 from heedful.functional._normalizer import refuse_lse
+from heedful.functional._options import unexpected
 from heedful.functional._random import check_same_seed
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
-    from typing_extensions import Unpack
+    from typing_extensions import Never, Unpack
 
     from heedful.functional._dtypes import Array
     from heedful.functional._option_types import Align, LayoutName, Normalizer, Options, Rng, Window
@@ -31,26 +32,33 @@ if TYPE_CHECKING:
 
 @overload
 def attention_vjp(
-    query: ArrayLike,
-    key: ArrayLike,
-    value: ArrayLike,
-    *,
-    return_lse: Literal[False] = False,
-    return_weights: Literal[False] = False,
-    return_skipped: Literal[False] = False,
+    query: ArrayLike, key: ArrayLike, value: ArrayLike, *, return_lse: Literal[False] = False,
+    return_weights: Literal[False] = False, return_skipped: Literal[False] = False,
     **options: Unpack[Options],
-) -> tuple[Array, Callable[..., Gradients]]: ...
+) -> tuple[Array, Callable[..., Gradients]]: ...  # fmt: skip
 @overload
 def attention_vjp(
-    query: ArrayLike,
-    key: ArrayLike,
-    value: ArrayLike,
-    *,
-    return_lse: bool = False,
-    return_weights: bool = False,
-    return_skipped: bool = False,
+    query: ArrayLike, key: ArrayLike, value: ArrayLike, *, return_lse: Literal[True],
+    return_weights: Literal[False] = False, return_skipped: Literal[False] = False,
     **options: Unpack[Options],
-) -> tuple[Any, Callable[..., Gradients]]: ...
+) -> tuple[tuple[Array, Array], Callable[..., Gradients]]: ...  # fmt: skip
+@overload
+def attention_vjp(
+    query: ArrayLike, key: ArrayLike, value: ArrayLike, *, return_lse: Literal[False] = False,
+    return_weights: Literal[True], return_skipped: Literal[False] = False,
+    **options: Unpack[Options],
+) -> tuple[tuple[Array, Array], Callable[..., Gradients]]: ...  # fmt: skip
+@overload
+def attention_vjp(
+    query: ArrayLike, key: ArrayLike, value: ArrayLike, *, return_lse: Literal[True],
+    return_weights: Literal[True], return_skipped: Literal[False] = False,
+    **options: Unpack[Options],
+) -> tuple[tuple[Array, Array, Array], Callable[..., Gradients]]: ...  # fmt: skip
+@overload
+def attention_vjp(
+    query: ArrayLike, key: ArrayLike, value: ArrayLike, *, return_lse: bool = False,
+    return_weights: bool = False, return_skipped: bool = False, **options: Unpack[Options],
+) -> tuple[Any, Callable[..., Gradients]]: ...  # fmt: skip
 def attention_vjp(
     query: ArrayLike,
     key: ArrayLike,
@@ -81,6 +89,7 @@ def attention_vjp(
     return_lse: bool = False,
     return_weights: bool = False,
     return_skipped: bool = False,
+    **foreign: Never,
 ) -> tuple[Any, Callable[..., Gradients]]:
     """Attention together with its pullback, which propagates gradients back through it.
 
@@ -152,6 +161,8 @@ def attention_vjp(
     array([[1.],
            [1.]])
     """
+    if foreign:
+        raise unexpected(attention_vjp, foreign)
     return_lse, return_weights = check_returned(return_lse, return_weights)
     call = check_call(
         query, key, value, mask, bias, block_mask, min_weight, causal, window, exclude_self, align,
@@ -195,6 +206,7 @@ def attention_backward(
     rng: int | None = None,
     layout: LayoutName = "bhld",
     bias_gradient: bool = True,
+    **foreign: Never,
 ) -> Gradients:
     """Gradients of attention from the results of an earlier call.
 
@@ -265,6 +277,8 @@ def attention_backward(
     array([[-0.3128, -0.3128],
            [ 0.3128,  0.3128]])
     """
+    if foreign:
+        raise unexpected(attention_backward, foreign)
     call = check_call(
         query, key, value, mask, bias, block_mask, min_weight, causal, window, exclude_self, align,
         q_lengths, kv_lengths, top_k, "softmax", scale, softcap, alibi_slopes, sink, dropout_p,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from heedful._checks import size
 from heedful.functional._attention import attention
 from heedful.functional._dtypes import Array, as_array
-from heedful.functional._options import OPTION_NAMES
+from heedful.functional._options import OPTION_NAMES, unexpected
 from heedful.functional._shapes import check_axes_left
 
 if TYPE_CHECKING:
@@ -17,6 +17,36 @@ if TYPE_CHECKING:
     from heedful.functional._option_types import Options
 
 
+@overload
+def multi_head_attention(
+    query: ArrayLike, key: ArrayLike, value: ArrayLike, num_heads: int, *,
+    num_kv_heads: int | None = None, return_lse: Literal[False] = False,
+    return_weights: Literal[False] = False, **options: Unpack[Options],
+) -> Array: ...  # fmt: skip
+@overload
+def multi_head_attention(
+    query: ArrayLike, key: ArrayLike, value: ArrayLike, num_heads: int, *,
+    num_kv_heads: int | None = None, return_lse: Literal[True],
+    return_weights: Literal[False] = False, **options: Unpack[Options],
+) -> tuple[Array, Array]: ...  # fmt: skip
+@overload
+def multi_head_attention(
+    query: ArrayLike, key: ArrayLike, value: ArrayLike, num_heads: int, *,
+    num_kv_heads: int | None = None, return_lse: Literal[False] = False,
+    return_weights: Literal[True], **options: Unpack[Options],
+) -> tuple[Array, Array]: ...  # fmt: skip
+@overload
+def multi_head_attention(
+    query: ArrayLike, key: ArrayLike, value: ArrayLike, num_heads: int, *,
+    num_kv_heads: int | None = None, return_lse: Literal[True], return_weights: Literal[True],
+    **options: Unpack[Options],
+) -> tuple[Array, Array, Array]: ...  # fmt: skip
+@overload
+def multi_head_attention(
+    query: ArrayLike, key: ArrayLike, value: ArrayLike, num_heads: int, *,
+    num_kv_heads: int | None = None, return_lse: bool = False, return_weights: bool = False,
+    **options: Unpack[Options],
+) -> Any: ...  # fmt: skip
 def multi_head_attention(
     query: ArrayLike,
     key: ArrayLike,
@@ -76,7 +106,7 @@ def multi_head_attention(
         raise TypeError("multi_head_attention has neither layout nor out: heads are side by side")
     unknown = [name for name in options if name not in OPTION_NAMES]
     if unknown:
-        raise TypeError(f"multi_head_attention got an unexpected keyword argument {unknown[0]!r}")
+        raise unexpected(multi_head_attention, unknown, OPTION_NAMES)
     options["layout"] = "blhd"
     heads = size("num_heads", num_heads)
     kv_heads = heads if num_kv_heads is None else size("num_kv_heads", num_kv_heads)

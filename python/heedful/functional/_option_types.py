@@ -29,7 +29,13 @@ Normalizer: TypeAlias = (
 LayoutName: TypeAlias = Literal["bhld", "blhd"]
 
 
-class PositionOptions(TypedDict, total=False):
+class ArrayOptions(TypedDict, total=False):
+    mask: ArrayLike | None
+    bias: ArrayLike | None
+    layout: LayoutName
+
+
+class SharedOptions(TypedDict, total=False):
     block_mask: BlockMask | None
     min_weight: float
     causal: bool
@@ -38,10 +44,6 @@ class PositionOptions(TypedDict, total=False):
     align: Align
     q_lengths: ArrayLike | None
     kv_lengths: ArrayLike | None
-    top_k: int | None
-    normalizer: Normalizer
-    scale: float | None
-    softcap: float | None
     alibi_slopes: ArrayLike | None
     sink: ArrayLike | None
     dropout_p: float
@@ -51,7 +53,29 @@ class PositionOptions(TypedDict, total=False):
     out: Array | None
 
 
-class Options(PositionOptions, total=False):
-    mask: ArrayLike | None
-    bias: ArrayLike | None
-    layout: LayoutName
+class PositionOptions(SharedOptions, total=False):
+    top_k: int | None
+    normalizer: Normalizer
+    scale: float | None
+    softcap: float | None
+
+
+class Options(PositionOptions, ArrayOptions, total=False):
+    pass
+
+
+class AdditiveOptions(SharedOptions, ArrayOptions, total=False):
+    pass
+
+
+class CacheOptions(ArrayOptions, total=False):
+    causal: bool
+    window: Window
+    exclude_self: bool
+    align: Align
+    q_lengths: ArrayLike | None
+    scale: float | None
+    softcap: float | None
+    alibi_slopes: ArrayLike | None
+    sink: ArrayLike | None
+    out: Array | None

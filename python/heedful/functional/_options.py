@@ -12,7 +12,7 @@ An array needs no more: it is converted to an array, checked when its shape firs
 checked for overlap with `out`. tests/python/functional/test_options.py finds each missing place.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Literal, NamedTuple
 
 from heedful.functional._restrictions import check_bias, check_mask, check_sink
@@ -86,3 +86,21 @@ INPUTS = ("query", "key", "value")
 ARRAYS = tuple(option for option in OPTIONS if option.kind == "array")
 # of all arrays of a call, in the order in which they are kept
 ARRAY_NAMES = (*INPUTS, *(option.name for option in ARRAYS))
+
+
+def unexpected(
+    function: Callable[..., Any], given: Iterable[str], passed_on: Iterable[str] = ()
+) -> TypeError:
+    """The error of a call with keywords that the function does not have.
+
+    `passed_on` are those that it takes by ``**options``.
+    """
+    from inspect import signature  # only now: needed for errors alone
+
+    from heedful.functional._foreign_options import hint_for
+
+    hint = hint_for(given, {*signature(function).parameters, *passed_on})
+    called = function.__name__
+    if hint:
+        return TypeError(f"{called}: {hint}")
+    return TypeError(f"{called}() got an unexpected keyword argument {next(iter(given))!r}")

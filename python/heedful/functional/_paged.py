@@ -4,7 +4,7 @@ them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,16 +19,39 @@ from heedful.functional._dtypes import (
     common_type,
     is_floating,
 )
+from heedful.functional._options import unexpected
 from heedful.functional._packed import check_cu_seqlens
 from heedful.functional._pages import Pages, check_pages_call, forward_on_pages
 from heedful.functional._results import overlap
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
+    from typing_extensions import Never, Unpack
 
-    from heedful.functional._option_types import Align, LayoutName, Window
+    from heedful.functional._option_types import Align, CacheOptions, LayoutName, Window
 
 
+@overload
+def attention_paged(
+    query: ArrayLike, key_pages: ArrayLike, value_pages: ArrayLike, page_table: ArrayLike,
+    kv_lengths: ArrayLike, cu_seqlens_q: ArrayLike | None = None, *,
+    key_scales: ArrayLike | None = None, value_scales: ArrayLike | None = None,
+    return_lse: Literal[False] = False, **options: Unpack[CacheOptions],
+) -> Array: ...  # fmt: skip
+@overload
+def attention_paged(
+    query: ArrayLike, key_pages: ArrayLike, value_pages: ArrayLike, page_table: ArrayLike,
+    kv_lengths: ArrayLike, cu_seqlens_q: ArrayLike | None = None, *,
+    key_scales: ArrayLike | None = None, value_scales: ArrayLike | None = None,
+    return_lse: Literal[True], **options: Unpack[CacheOptions],
+) -> tuple[Array, Array]: ...  # fmt: skip
+@overload
+def attention_paged(
+    query: ArrayLike, key_pages: ArrayLike, value_pages: ArrayLike, page_table: ArrayLike,
+    kv_lengths: ArrayLike, cu_seqlens_q: ArrayLike | None = None, *,
+    key_scales: ArrayLike | None = None, value_scales: ArrayLike | None = None,
+    return_lse: bool = False, **options: Unpack[CacheOptions],
+) -> Any: ...  # fmt: skip
 def attention_paged(
     query: ArrayLike,
     key_pages: ArrayLike,
@@ -53,6 +76,7 @@ def attention_paged(
     layout: LayoutName = "bhld",
     out: Array | None = None,
     return_lse: bool = False,
+    **foreign: Never,
 ) -> Any:
     """Attention over keys and values on pages of R rows, which are read in place.
 
@@ -130,6 +154,8 @@ def attention_paged(
     >>> np.array_equal(out[0], heedful.attention(query[0], key, value))
     True
     """
+    if foreign:
+        raise unexpected(attention_paged, foreign)
     return_lse = flag("return_lse", return_lse)
     query = as_array("query", query)
     key = _pages_of("key", key_pages, key_scales)

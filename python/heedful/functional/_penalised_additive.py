@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from heedful._core import native
 from heedful.functional._additive import (
-    AdditiveGradients,
     additive_attention_vjp,
     additive_forwards,
     additive_pullback,
     check_weight,
 )
+from heedful.functional._backward import AdditiveGradients
 from heedful.functional._call import check_call
 from heedful.functional._forward import forward_for_gradients, returned
 from heedful.functional._penalties import (

@@ -14,6 +14,7 @@ from heedful.functional._backward import backward, pullback_of
 from heedful.functional._call import NO_VALUE, Call, check_call
 from heedful.functional._forward import forward_for_gradients, returned
 from heedful.functional._gradients import attention_vjp
+from heedful.functional._options import unexpected
 from heedful.functional._penalties import (
     check_kind,
     check_penalised,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import ArrayLike
+    from typing_extensions import Never
 
     from heedful.functional._backward import Gradients
     from heedful.functional._dtypes import Array
@@ -58,6 +60,7 @@ def attention_penalty(
     softcap: float | None = None,
     alibi_slopes: ArrayLike | None = None,
     layout: LayoutName = "bhld",
+    **foreign: Never,
 ) -> tuple[float, Callable[..., tuple[Array, ...]]]:
     """A penalty of the weights or the scores of attention, together with its pullback.
 
@@ -143,6 +146,8 @@ def attention_penalty(
     >>> round(distance, 3)
     3.933
     """
+    if foreign:
+        raise unexpected(attention_penalty, foreign)
     kind = check_kind("kind", kind)  # type: ignore[assignment]
     if (kind == "target") != (target is not None):
         raise ValueError(

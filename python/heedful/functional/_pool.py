@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from heedful.functional._dtypes import (
 )
 from heedful.functional._forward import forward_for_gradients, returned
 from heedful.functional._layout import Shape
+from heedful.functional._options import unexpected
 from heedful.functional._positions import check_lengths
 from heedful.functional._restrictions import mask_or_bias
 from heedful.functional._shapes import broadcast_batches, broadcasts, check_axes_left
@@ -29,8 +30,25 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import ArrayLike
+    from typing_extensions import Never
 
 
+@overload
+def attention_pool(
+    x: ArrayLike, query: ArrayLike, *, key: ArrayLike | None = None, mask: ArrayLike | None = None,
+    lengths: ArrayLike | None = None, scale: float | None = None,
+    return_weights: Literal[False] = False,
+) -> Array: ...  # fmt: skip
+@overload
+def attention_pool(
+    x: ArrayLike, query: ArrayLike, *, key: ArrayLike | None = None, mask: ArrayLike | None = None,
+    lengths: ArrayLike | None = None, scale: float | None = None, return_weights: Literal[True],
+) -> tuple[Array, Array]: ...  # fmt: skip
+@overload
+def attention_pool(
+    x: ArrayLike, query: ArrayLike, *, key: ArrayLike | None = None, mask: ArrayLike | None = None,
+    lengths: ArrayLike | None = None, scale: float | None = None, return_weights: bool = False,
+) -> Any: ...  # fmt: skip
 def attention_pool(
     x: ArrayLike,
     query: ArrayLike,
@@ -40,6 +58,7 @@ def attention_pool(
     lengths: ArrayLike | None = None,
     scale: float | None = None,
     return_weights: bool = False,
+    **foreign: Never,
 ) -> Any:
     """The weighted sum of a sequence, by how well each of its elements matches a query.
 
@@ -85,6 +104,8 @@ def attention_pool(
     >>> heedful.attention_pool([[0.0, 1.0], [9.0, 3.0]], [0.0, 1.0], scale=1000.0)
     array([9., 3.])
     """
+    if foreign:
+        raise unexpected(attention_pool, foreign)
     return_weights = flag("return_weights", return_weights)
     with _translate_errors(x, query, key, mask, lengths):
         arrays, options, outward = _prepared(x, query, key, mask, lengths, scale)
@@ -94,6 +115,22 @@ def attention_pool(
     return outward(found[0]), outward(found[1])
 
 
+@overload
+def attention_pool_vjp(
+    x: ArrayLike, query: ArrayLike, *, key: ArrayLike | None = None, mask: ArrayLike | None = None,
+    lengths: ArrayLike | None = None, scale: float | None = None,
+    return_weights: Literal[False] = False,
+) -> tuple[Array, Callable[..., tuple[Array, ...]]]: ...  # fmt: skip
+@overload
+def attention_pool_vjp(
+    x: ArrayLike, query: ArrayLike, *, key: ArrayLike | None = None, mask: ArrayLike | None = None,
+    lengths: ArrayLike | None = None, scale: float | None = None, return_weights: Literal[True],
+) -> tuple[tuple[Array, Array], Callable[..., tuple[Array, ...]]]: ...  # fmt: skip
+@overload
+def attention_pool_vjp(
+    x: ArrayLike, query: ArrayLike, *, key: ArrayLike | None = None, mask: ArrayLike | None = None,
+    lengths: ArrayLike | None = None, scale: float | None = None, return_weights: bool = False,
+) -> tuple[Any, Callable[..., tuple[Array, ...]]]: ...  # fmt: skip
 def attention_pool_vjp(
     x: ArrayLike,
     query: ArrayLike,
@@ -103,6 +140,7 @@ def attention_pool_vjp(
     lengths: ArrayLike | None = None,
     scale: float | None = None,
     return_weights: bool = False,
+    **foreign: Never,
 ) -> tuple[Any, Callable[..., tuple[Array, ...]]]:
     """What :func:`attention_pool` returns, and its pullback.
 
@@ -118,6 +156,8 @@ def attention_pool_vjp(
     >>> [gradient.shape for gradient in pullback(y)]
     [(3, 5, 2), (2,)]
     """
+    if foreign:
+        raise unexpected(attention_pool_vjp, foreign)
     return_weights = flag("return_weights", return_weights)
     with _translate_errors(x, query, key, mask, lengths):
         arrays, options, outward = _prepared(x, query, key, mask, lengths, scale)

@@ -19,10 +19,12 @@ from heedful.functional._dtypes import (
     converted,
 )
 from heedful.functional._layout import check_layout
+from heedful.functional._options import unexpected
 from heedful.functional._shapes import broadcast
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
+    from typing_extensions import Never
 
     from heedful.functional._option_types import LayoutName
 
@@ -38,6 +40,7 @@ def rotary_embedding(
     interleaved: bool = False,
     inverse: bool = False,
     layout: LayoutName = "bhld",
+    **foreign: Never,
 ) -> Array:
     """Rotate pairs of features by angles that grow with the position.
 
@@ -97,6 +100,8 @@ def rotary_embedding(
     array([[1.   , 0.   ],
            [0.54 , 0.841]])
     """
+    if foreign:
+        raise unexpected(rotary_embedding, foreign)
     x = as_array("x", x)
     dtype = accepted_type("x", x)
     x = converted(x, dtype)

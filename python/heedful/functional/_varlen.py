@@ -11,10 +11,11 @@ from heedful.functional._call import check_call
 from heedful.functional._entmax import gradients_of
 from heedful.functional._forward import forward, forward_alone, forward_for_gradients, returned
 from heedful.functional._normalizer import refuse_lse
+from heedful.functional._options import unexpected
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
-    from typing_extensions import Unpack
+    from typing_extensions import Never, Unpack
 
     from heedful.functional._dtypes import Array
     from heedful.functional._option_types import Align, Normalizer, PositionOptions, Rng, Window
@@ -23,26 +24,20 @@ if TYPE_CHECKING:
 
 @overload
 def attention_varlen(
-    query: ArrayLike,
-    key: ArrayLike,
-    value: ArrayLike,
-    cu_seqlens_q: ArrayLike,
-    cu_seqlens_k: ArrayLike,
-    *,
-    return_lse: Literal[False] = False,
+    query: ArrayLike, key: ArrayLike, value: ArrayLike, cu_seqlens_q: ArrayLike,
+    cu_seqlens_k: ArrayLike, *, return_lse: Literal[False] = False,
     **options: Unpack[PositionOptions],
-) -> Array: ...
+) -> Array: ...  # fmt: skip
 @overload
 def attention_varlen(
-    query: ArrayLike,
-    key: ArrayLike,
-    value: ArrayLike,
-    cu_seqlens_q: ArrayLike,
-    cu_seqlens_k: ArrayLike,
-    *,
-    return_lse: bool = False,
-    **options: Unpack[PositionOptions],
-) -> Any: ...
+    query: ArrayLike, key: ArrayLike, value: ArrayLike, cu_seqlens_q: ArrayLike,
+    cu_seqlens_k: ArrayLike, *, return_lse: Literal[True], **options: Unpack[PositionOptions],
+) -> tuple[Array, Array]: ...  # fmt: skip
+@overload
+def attention_varlen(
+    query: ArrayLike, key: ArrayLike, value: ArrayLike, cu_seqlens_q: ArrayLike,
+    cu_seqlens_k: ArrayLike, *, return_lse: bool = False, **options: Unpack[PositionOptions],
+) -> Any: ...  # fmt: skip
 def attention_varlen(
     query: ArrayLike,
     key: ArrayLike,
@@ -70,6 +65,7 @@ def attention_varlen(
     rng: Rng = None,
     out: Array | None = None,
     return_lse: bool = False,
+    **foreign: Never,
 ) -> Any:
     """Attention within each of n sequences that are packed one after another.
 
@@ -129,6 +125,8 @@ def attention_varlen(
     >>> heedful.attention_varlen(x, x, x, starts, starts, causal=True).ravel().round(4)
     array([0.    , 0.7311, 2.    , 2.9526, 3.9814])
     """
+    if foreign:
+        raise unexpected(attention_varlen, foreign)
     return_lse = flag("return_lse", return_lse)
     call = check_call(
         query, key, value, None, None, block_mask, min_weight, causal, window, exclude_self, align,
@@ -143,26 +141,20 @@ def attention_varlen(
 
 @overload
 def attention_varlen_vjp(
-    query: ArrayLike,
-    key: ArrayLike,
-    value: ArrayLike,
-    cu_seqlens_q: ArrayLike,
-    cu_seqlens_k: ArrayLike,
-    *,
-    return_lse: Literal[False] = False,
+    query: ArrayLike, key: ArrayLike, value: ArrayLike, cu_seqlens_q: ArrayLike,
+    cu_seqlens_k: ArrayLike, *, return_lse: Literal[False] = False,
     **options: Unpack[PositionOptions],
-) -> tuple[Array, Callable[..., Gradients]]: ...
+) -> tuple[Array, Callable[..., Gradients]]: ...  # fmt: skip
 @overload
 def attention_varlen_vjp(
-    query: ArrayLike,
-    key: ArrayLike,
-    value: ArrayLike,
-    cu_seqlens_q: ArrayLike,
-    cu_seqlens_k: ArrayLike,
-    *,
-    return_lse: bool = False,
-    **options: Unpack[PositionOptions],
-) -> tuple[Any, Callable[..., Gradients]]: ...
+    query: ArrayLike, key: ArrayLike, value: ArrayLike, cu_seqlens_q: ArrayLike,
+    cu_seqlens_k: ArrayLike, *, return_lse: Literal[True], **options: Unpack[PositionOptions],
+) -> tuple[tuple[Array, Array], Callable[..., Gradients]]: ...  # fmt: skip
+@overload
+def attention_varlen_vjp(
+    query: ArrayLike, key: ArrayLike, value: ArrayLike, cu_seqlens_q: ArrayLike,
+    cu_seqlens_k: ArrayLike, *, return_lse: bool = False, **options: Unpack[PositionOptions],
+) -> tuple[Any, Callable[..., Gradients]]: ...  # fmt: skip
 def attention_varlen_vjp(
     query: ArrayLike,
     key: ArrayLike,
@@ -190,6 +182,7 @@ def attention_varlen_vjp(
     rng: Rng = None,
     out: Array | None = None,
     return_lse: bool = False,
+    **foreign: Never,
 ) -> tuple[Any, Callable[..., Gradients]]:
     """:func:`attention_varlen` together with its pullback.
 
@@ -226,6 +219,8 @@ def attention_varlen_vjp(
     >>> pullback(np.ones_like(out)).value.ravel().round(4)
     array([0.7689, 1.2311, 0.0186, 0.1826, 2.7988])
     """
+    if foreign:
+        raise unexpected(attention_varlen_vjp, foreign)
     return_lse = flag("return_lse", return_lse)
     call = check_call(
         query, key, value, None, None, block_mask, min_weight, causal, window, exclude_self, align,

@@ -12,6 +12,7 @@ from heedful._core import native
 from heedful.functional._call import NO_VALUE, Call, check_call
 from heedful.functional._dtypes import cast_like
 from heedful.functional._forward import run_weights
+from heedful.functional._options import unexpected
 from heedful.functional._results import allocate
 from heedful.functional._rows import check_rows, lse_of_rows
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import ArrayLike
+    from typing_extensions import Never
 
     from heedful.functional._dtypes import Array
     from heedful.functional._option_types import Align, LayoutName, Normalizer, Rng, Window
@@ -69,6 +71,7 @@ def attention_scores(
     sink: ArrayLike | None = None,
     layout: LayoutName = "bhld",
     rows: int | slice | Sequence[int] | Array | None = None,
+    **foreign: Never,
 ) -> Array:
     """The inputs of softmax: scaled, capped and biased dot products, −inf for hidden keys.
 
@@ -115,6 +118,8 @@ def attention_scores(
     array([[ 50., -inf],
            [122., 167.]])
     """
+    if foreign:
+        raise unexpected(attention_scores, foreign)
     call = check_call(
         query, key, NO_VALUE, mask, bias, block_mask, 0.0, causal, window, exclude_self, align,
         q_lengths, kv_lengths, None, "softmax", scale, softcap, alibi_slopes, sink, 0.0, 0.0, None,
@@ -156,6 +161,7 @@ def attention_weights(
     rows: int | slice | Sequence[int] | Array | None = None,
     average_heads: bool = False,
     lse: ArrayLike | None = None,
+    **foreign: Never,
 ) -> Array:
     """How much each query attends to each key: softmax of the scores, or another normalizer.
 
@@ -214,6 +220,8 @@ def attention_weights(
     >>> heedful.attention_weights(x, x, scale=1.0, causal=True, rows=1).round(4)
     array([0.2689, 0.7311, 0.    ])
     """
+    if foreign:
+        raise unexpected(attention_weights, foreign)
     average_heads = flag("average_heads", average_heads)
     call = check_call(
         query, key, NO_VALUE, mask, bias, block_mask, min_weight, causal, window, exclude_self,

@@ -32,6 +32,10 @@ class SentenceSimilarity(Layer):
     Computes in the encoder's `dtype`; threads may share it, see :class:`heedful.layers.Layer`.
     """
 
+    encoder: BertEncoder
+    vector: Array
+    normalize: bool
+
     def __init__(self, encoder: BertEncoder, vector: Array, normalize: bool = True) -> None:
         self.encoder, self.vector, self.normalize = encoder, vector, normalize
 

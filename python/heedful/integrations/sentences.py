@@ -85,10 +85,10 @@ class SentenceEncoder:
         load_weights(self.model, folder)
         longest = self.model.positions.max_length - self.model.first_position
         kind = str(config.get("model_type", "bert"))
-        self.tokenizer = read_tokenizer(folder, kind, max_length, longest)
-        self.max_length = int(self.tokenizer.truncation["max_length"])
+        self.tokenizer: Any = read_tokenizer(folder, kind, max_length, longest)
+        self.max_length: int = int(self.tokenizer.truncation["max_length"])
         self._prompt_tokens = _tokens_of_prompt(self.tokenizer, self._prompt)
-        self.width = self._modules(
+        self.width: Any = self._modules(
             np.zeros((1, 1, self.model.norm.d_model), np.float32), np.ones(1, np.int64)
         ).shape[-1]
 

@@ -52,10 +52,12 @@ class SequenceClassification(TextModel):
     ) -> None:  # fmt: skip
         super().__init__(bert)
         rng, width = generator(rng), bert.norm.d_model
-        self.dense_dropout = Dropout(dense_rate, dtype=self.dtype)
-        self.dense = Linear(width, width, activation=activation, dtype=self.dtype, rng=rng)
-        self.dropout = Dropout(rate, dtype=self.dtype)
-        self.classifier = Linear(width, size("num_labels", num_labels), dtype=self.dtype, rng=rng)
+        self.dense_dropout: Dropout = Dropout(dense_rate, dtype=self.dtype)
+        self.dense: Linear = Linear(width, width, activation=activation, dtype=self.dtype, rng=rng)
+        self.dropout: Dropout = Dropout(rate, dtype=self.dtype)
+        self.classifier: Linear = Linear(
+            width, size("num_labels", num_labels), dtype=self.dtype, rng=rng
+        )
 
     def head(self, mode: Mode, y: Array) -> tuple[tuple[Array, ...], Backward]:
         x, drop_first = self.dense_dropout.compute(mode, y[..., 0, :])
@@ -107,8 +109,8 @@ class TokenClassification(TextModel):
         self, bert: BertEncoder, num_labels: int, rate: float = 0.1, *, rng: Rng = None
     ) -> None:
         super().__init__(bert)
-        self.dropout = Dropout(rate, dtype=self.dtype)
-        self.classifier = Linear(
+        self.dropout: Dropout = Dropout(rate, dtype=self.dtype)
+        self.classifier: Linear = Linear(
             bert.norm.d_model, size("num_labels", num_labels), dtype=self.dtype, rng=generator(rng)
         )
 
@@ -153,8 +155,8 @@ class QuestionAnswering(TextModel):
 
     def __init__(self, bert: BertEncoder, rate: float = 0.0, *, rng: Rng = None) -> None:
         super().__init__(bert)
-        self.dropout = Dropout(rate, dtype=self.dtype)
-        self.ends = Linear(bert.norm.d_model, 2, dtype=self.dtype, rng=generator(rng))
+        self.dropout: Dropout = Dropout(rate, dtype=self.dtype)
+        self.ends: Linear = Linear(bert.norm.d_model, 2, dtype=self.dtype, rng=generator(rng))
 
     def head(self, mode: Mode, y: Array) -> tuple[tuple[Array, ...], Backward]:
         x, drop = self.dropout.compute(mode, y)
@@ -210,10 +212,10 @@ class MaskedLanguageModel(TextModel):
         super().__init__(bert)
         rng, width = generator(rng), bert.norm.d_model
         eps = bert.norm.eps if eps is None else eps
-        self.dense = Linear(width, width, activation=activation, dtype=self.dtype, rng=rng)
-        self.norm = LayerNorm(width, eps, dtype=self.dtype)
+        self.dense: Linear = Linear(width, width, activation=activation, dtype=self.dtype, rng=rng)
+        self.norm: LayerNorm = LayerNorm(width, eps, dtype=self.dtype)
         vocabulary = bert.token_embedding.num_embeddings
-        self.decoder = Linear(width, vocabulary, dtype=self.dtype, rng=rng)
+        self.decoder: Linear = Linear(width, vocabulary, dtype=self.dtype, rng=rng)
         if flag("tied", tied):
             self.decoder.weight = bert.token_embedding.weight
 

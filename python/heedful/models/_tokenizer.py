@@ -46,11 +46,11 @@ class Tokenizer:
     """
 
     def __init__(self, tokenizer: Any, settings: Config, templates: dict[str, str]) -> None:
-        self.special_tokens = {
+        self.special_tokens: dict[str, str] = {
             name: content_of(name, token) for name, token in special_tokens(settings).items()
         }
         self.chat_templates = templates
-        self.padding_side = settings.choice("padding_side", ("right", "left"), "right")
+        self.padding_side: Any = settings.choice("padding_side", ("right", "left"), "right")
         self._truncation_side = settings.choice("truncation_side", ("right", "left"), "right")
         self._has_segments = has_segments(settings)
         self._cleans = settings.flag("clean_up_tokenization_spaces", False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -15,6 +15,10 @@ from heedful.layers import Dropout, Encoder, LearnedPositions, Linear, Parameter
 from heedful.layers._typed import Typed
 from heedful.layers.blocks._initial import normal
 from heedful.layers.models._pooled import asked, with_pooled
+
+if TYPE_CHECKING:
+    from heedful.base._call_types import Computes, P
+    from heedful.base._parameter_types import Own
 
 
 class VisionEncoder(Typed):
@@ -61,7 +65,7 @@ class VisionEncoder(Typed):
     (2, 10, 8)
     """
 
-    class_token: Any  # a Parameter when assigned, an array when read
+    class_token: Own
 
     def __init__(
         self,
@@ -83,13 +87,15 @@ class VisionEncoder(Typed):
     ) -> None:
         super().__init__(dtype)
         rng = generator(rng)
-        self.patches = PatchEmbed(image_size, patch_size, channels, d_model, dtype=dtype, rng=rng)
+        self.patches: PatchEmbed = PatchEmbed(
+            image_size, patch_size, channels, d_model, dtype=dtype, rng=rng
+        )
         self.class_token = Parameter(normal(rng, (size("d_model", d_model),), 0.02, self.dtype))
-        self.positions = LearnedPositions(
+        self.positions: LearnedPositions = LearnedPositions(
             1 + self.patches.num_patches, d_model, dtype=dtype, rng=rng
         )
-        self.dropout = Dropout(rate, dtype=dtype)
-        self.encoder = Encoder(
+        self.dropout: Dropout = Dropout(rate, dtype=dtype)
+        self.encoder: Encoder = Encoder(
             num_layers, d_model, num_heads, dff, rate, activation=activation, norm_first=True,
             eps=eps, dtype=dtype, rng=rng,
         )  # fmt: skip
@@ -99,6 +105,26 @@ class VisionEncoder(Typed):
                 d_model, size("pooler_size", pooler_size), activation=pooler_activation,
                 dtype=dtype, rng=rng,
             )  # fmt: skip
+
+    if TYPE_CHECKING:
+
+        @overload  # type: ignore[override]
+        def __call__(
+            self, *inputs: Any, pooled: Literal[True], **options: Any
+        ) -> tuple[Array, Array]: ...
+        @overload
+        def __call__(self, *inputs: Any, pooled: bool, **options: Any) -> Any: ...
+        @overload
+        def __call__(
+            self, *inputs: Any, return_weights: Literal[True], **options: Any
+        ) -> tuple[Array, list[Array]]: ...
+        @overload
+        def __call__(
+            self, *inputs: Any, hidden_states: Literal[True], **options: Any
+        ) -> tuple[Array, list[Array]]: ...
+        @overload
+        def __call__(self: Computes[P, Array], *inputs: P.args, **options: P.kwargs) -> Array: ...
+        def __call__(self, *inputs: Any, **options: Any) -> Any: ...
 
     def compute(
         self, mode: Mode, pixels: Any, *, pooled: bool = False, hidden_states: bool = False
@@ -166,14 +192,14 @@ class ImageClassification(Typed):
             raise TypeError(f"vision must be a VisionEncoder: got {named(vision)}")
         super().__init__(vision.dtype)
         self.vision = vision
-        self.classifier = Linear(
+        self.classifier: Linear = Linear(
             vision.patches.d_model, size("num_labels", num_labels), dtype=self.dtype,
             rng=generator(rng),
         )  # fmt: skip
 
     def compute(
         self, mode: Mode, pixels: Any, *, hidden_states: bool = False
-    ) -> tuple[Any, Backward]:
+    ) -> tuple[Array, Backward]:
         """pixels (B, C, H, W) → logits (B, num_labels).
 
         Parameters
@@ -191,7 +217,8 @@ class ImageClassification(Typed):
             dy[..., 0, :] = back(dlogits)
             return back_encoder(dy)
 
-        return (logits, *states) if states else logits, backward
+        result: Any = (logits, *states) if states else logits
+        return result, backward
 
     def ends_in(self, before: str | None) -> str | None:
         return "linear"

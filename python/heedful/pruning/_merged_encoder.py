@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -17,6 +17,9 @@ from heedful.pruning._merge import Merge
 from heedful.pruning._schedule import merge_schedule
 from heedful.pruning._shortening import Observed, Shortening
 from heedful.pruning._tokens import Tokens
+
+if TYPE_CHECKING:
+    from heedful.base._call_types import Computes, P
 
 
 class MergedEncoder(Shortening):
@@ -69,7 +72,23 @@ class MergedEncoder(Shortening):
 
     def __init__(self, encoder: Encoder, merge: int | Sequence[int]) -> None:
         super().__init__(encoder)
-        self.merge = merge_schedule(merge, len(self.layers))
+        self.merge: list[int] = merge_schedule(merge, len(self.layers))
+
+    if TYPE_CHECKING:
+
+        @overload  # type: ignore[override]
+        def __call__(
+            self, *inputs: Any, return_rows: Literal[True], **options: Any
+        ) -> tuple[Array, Array]: ...
+        @overload
+        def __call__(self, *inputs: Any, return_rows: bool, **options: Any) -> Any: ...
+        @overload
+        def __call__(
+            self, *inputs: Any, return_weights: Literal[True], **options: Any
+        ) -> tuple[Array, list[Array]]: ...
+        @overload
+        def __call__(self: Computes[P, Array], *inputs: P.args, **options: P.kwargs) -> Array: ...
+        def __call__(self, *inputs: Any, **options: Any) -> Any: ...
 
     def compute(
         self,

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Set
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 # arguments of Keras's and PyTorch's optimizers and callbacks
 _ARGUMENTS = {
@@ -25,7 +28,7 @@ _ARGUMENTS = {
 class ArgumentHints:
     """A class whose errors suggest heedful's name for an argument of other libraries."""
 
-    def __new__(cls, *_: Any, **options: Any) -> Any:
+    def __new__(cls, *_: Any, **options: Any) -> Self:
         _check(cls, options.keys())
         return super().__new__(cls)
 

@@ -21,7 +21,7 @@ class History:
         Numbers of the epochs, from 0 for the first since compile.
     """
 
-    first = 0
+    first: int = 0
 
     def __init__(self, first: int = 0) -> None:
         self.history: dict[str, list[float]] = {}

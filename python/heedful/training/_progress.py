@@ -18,12 +18,13 @@ class Progress:
     def __init__(self, steps: int | None, title: str, shown: bool) -> None:
         self.bar: Any = None
         if shown and is_interactive():
-            try:
-                from tqdm.auto import tqdm
-            except ImportError:
-                return
-            with warnings.catch_warnings():  # a notebook without widgets has a text bar
+            with warnings.catch_warnings():
+                # tqdm warns where it is imported in a notebook without widgets: it has a text bar
                 warnings.simplefilter("ignore")
+                try:
+                    from tqdm.auto import tqdm
+                except ImportError:
+                    return
                 self.bar = tqdm(total=steps, desc=title, leave=False)
 
     def advance(self, logs: dict[str, float]) -> None:

@@ -96,8 +96,9 @@ for call in (m.to_pandas, lambda: m.save("here"), lambda: flow(m)):
     output = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
     )
+    files = "files of weights need the package safetensors: pip install safetensors"
     assert output.stdout.splitlines() == [
         "to_pandas needs the package pandas: pip install pandas",
-        "files of weights need the package safetensors: pip install safetensors",
+        files + ", or write to a path that ends in .npz, which needs NumPy alone",
         "flow needs the package scipy: pip install scipy",
     ]

@@ -115,7 +115,7 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (heads(W, W, W[:, :4], 3), ValueError,
      "value and key must have the same length: key has 5, value has 4"),
     (heads(W, W, W, 3, dropout=0.1), TypeError,
-     "multi_head_attention got an unexpected keyword argument 'dropout'"),
+     "multi_head_attention: dropout is not supported: write dropout_p"),
     # attention_scores and attention_weights have no value
     (lambda: attention_scores(S, np.ones((3, 3, 5, 7))), ValueError,
      "the leading axes of query and key must broadcast: query has (2,), key has (3,)"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import subprocess
 import sys
 from types import SimpleNamespace
 from typing import Any
@@ -42,3 +43,30 @@ def test_a_bar_is_shown_in_notebooks(
     seen.truncate(0)
     model.evaluate(x, y, verbose=True)
     assert ("evaluate:" in seen.getvalue()) is looks
+
+
+NOTEBOOK_WITHOUT_WIDGETS = """
+import sys, types, warnings
+shell = type("ZMQInteractiveShell", (), {"config": {"IPKernelApp": {}}})()
+sys.modules["IPython"] = types.SimpleNamespace(get_ipython=lambda: shell)
+sys.modules["ipykernel.zmqshell"] = types.ModuleType("ipykernel.zmqshell")
+sys.modules["ipywidgets"] = None
+from heedful.training._progress import Progress
+with warnings.catch_warnings(record=True) as seen:
+    warnings.simplefilter("always")
+    with Progress(2, "epoch 1/1", True) as progress:
+        progress.advance({"loss": 1.0})
+assert progress.bar is not None
+print([str(one.message) for one in seen])
+"""
+
+
+def test_tqdm_does_not_warn_in_a_notebook_without_widgets() -> None:
+    """tqdm warns where it is first imported, which is where the first bar is drawn."""
+    pytest.importorskip("tqdm")
+    done = subprocess.run(
+        [sys.executable, "-c", NOTEBOOK_WITHOUT_WIDGETS],
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    assert done.stdout.strip() == "[]"
+    assert "epoch 1/1" in done.stderr

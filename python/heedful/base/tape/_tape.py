@@ -54,6 +54,9 @@ class Tape:
         As `compute` gets it.
     """
 
+    layer: Any
+    mode: Mode
+
     def __init__(self, layer: Any, mode: Mode) -> None:
         self.layer, self.mode = layer, mode
         self._training = mode.training
@@ -220,6 +223,8 @@ class Tape:
 
     def _as_values(self, y: Any) -> tuple[Any, Slots]:
         """What a computation returns, as values of the tape, and their slots."""
+        if isinstance(y, np.floating):
+            y = np.asarray(y)  # what NumPy's functions make of arrays without axes
         if type(y) is np.ndarray and y.dtype.char in "fd":
             if not self._training:
                 return Taped(self, y, 0), 0

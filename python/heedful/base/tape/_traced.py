@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol, TypeAlias
 
 import numpy as np
+
+Operator: TypeAlias = Callable[[Any, Any], Any]
 
 
 class Recorder(Protocol):
@@ -39,14 +41,14 @@ _NAMES = {
 }  # fmt: skip
 
 
-def _operator(name: str) -> Callable[[Any, Any], Any]:
+def _operator(name: str) -> Operator:
     def call(self: Any, other: Any) -> Any:
         return STEPS[name](self, other)
 
     return call
 
 
-def _reflected(name: str) -> Callable[[Any, Any], Any]:
+def _reflected(name: str) -> Operator:
     def call(self: Any, other: Any) -> Any:
         return STEPS[name](other, self)
 
@@ -61,16 +63,24 @@ class Traced:
     recorder: Recorder
     kind = "a recorded value"
 
-    __add__, __radd__ = _operator("add"), _reflected("add")
-    __sub__, __rsub__ = _operator("subtract"), _reflected("subtract")
-    __mul__, __rmul__ = _operator("multiply"), _reflected("multiply")
-    __truediv__, __rtruediv__ = _operator("divide"), _reflected("divide")
-    __matmul__, __rmatmul__ = _operator("matmul"), _reflected("matmul")
-    __pow__ = _operator("power")
-    __gt__, __ge__ = _operator("greater"), _operator("greater_equal")
-    __lt__, __le__ = _operator("less"), _operator("less_equal")
-    __eq__, __ne__ = _operator("equal"), _operator("not_equal")
-    __hash__ = object.__hash__
+    __add__: Operator = _operator("add")
+    __radd__: Operator = _reflected("add")
+    __sub__: Operator = _operator("subtract")
+    __rsub__: Operator = _reflected("subtract")
+    __mul__: Operator = _operator("multiply")
+    __rmul__: Operator = _reflected("multiply")
+    __truediv__: Operator = _operator("divide")
+    __rtruediv__: Operator = _reflected("divide")
+    __matmul__: Operator = _operator("matmul")
+    __rmatmul__: Operator = _reflected("matmul")
+    __pow__: Operator = _operator("power")
+    __gt__: Operator = _operator("greater")
+    __ge__: Operator = _operator("greater_equal")
+    __lt__: Operator = _operator("less")
+    __le__: Operator = _operator("less_equal")
+    __eq__: Operator = _operator("equal")
+    __ne__: Operator = _operator("not_equal")
+    __hash__: ClassVar[Callable[..., int]] = object.__hash__
 
     def __neg__(self) -> Any:
         return STEPS["negative"](self)

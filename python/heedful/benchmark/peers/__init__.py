@@ -9,7 +9,7 @@ from heedful.benchmark.peers._library import Library, Unsupported, Way
 __all__ = ["MODULES", "Library", "Unsupported", "Way", "load", "missing"]
 
 # The modules that each needs; heedful first, the others in the order of the tables.
-MODULES = {
+MODULES: dict[str, tuple[str, ...]] = {
     "heedful": (),
     "torch": ("torch",),
     "onnxruntime": ("onnxruntime", "onnx"),

@@ -29,7 +29,7 @@ class Page:
 
     def __init__(self, document: str, height: int = 640) -> None:
         self.document = document
-        self.height = size("height", height)
+        self.height: int = size("height", height)
 
     def __str__(self) -> str:
         return self.document

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 
@@ -168,7 +168,7 @@ class BlockStructure:
             and np.array_equal(self._patterns, other._patterns)
         )
 
-    __hash__ = None  # type: ignore[assignment] # as for arrays
+    __hash__: ClassVar[None] = None  # type: ignore[assignment] # as for arrays
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restored, (type(self), self._blocks, self._patterns, self._grid)

@@ -5,9 +5,9 @@ Needs the package dask: ``pip install "dask[array]"``.
 
 try:
     import dask.array as _array  # noqa: F401
-except ModuleNotFoundError as error:
+except ModuleNotFoundError as _error:
     raise ModuleNotFoundError(
-        f'heedful.integrations.dask needs the package dask: pip install "dask[array]" ({error})',
+        f'heedful.integrations.dask needs the package dask: pip install "dask[array]" ({_error})',
         name="dask",
     ) from None
 

@@ -61,6 +61,8 @@ class AttentionClassifier(ClassifierMixin, OverExamples):  # type: ignore[misc]
     (1, 75)
     """
 
+    classes_: Array
+
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> AttentionClassifier:
         """Keeps the examples, and chooses the bandwidth if none is given.
 

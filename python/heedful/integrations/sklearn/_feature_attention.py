@@ -60,7 +60,7 @@ class FeatureAttentionModel(Trained):
         chosen = rng.permutation(len(x))[:_MAX_EXAMPLES]
         found = self._attention.importance(self.model_, x[chosen]).importances_mean
         total = found.sum()
-        self.feature_importances_ = found / total if total > 0 else found
+        self.feature_importances_: Any | Array = found / total if total > 0 else found
 
     @property
     def _attention(self) -> FeatureAttention:

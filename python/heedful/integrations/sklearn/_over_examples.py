@@ -20,6 +20,10 @@ FLOATS = (np.float64, np.float32)
 
 
 class OverExamples(BaseEstimator):  # type: ignore[misc]
+    bandwidth_: Any
+    leave_one_out_error_: float
+    n_iter_: int
+
     def __init__(
         self,
         bandwidth: Any = None,

@@ -86,8 +86,8 @@ class Trained(BaseEstimator):  # type: ignore[misc]
         )  # fmt: skip
         vars(model).pop("_trainer")  # the optimizer's state would triple the size of pickles
         self.model_ = model
-        self.loss_curve_ = [float(loss) for loss in history["loss"]]
-        self.n_iter_ = len(self.loss_curve_)
+        self.loss_curve_: list[float] = [float(loss) for loss in history["loss"]]
+        self.n_iter_: int = len(self.loss_curve_)
         self._finish(x, rng)
 
     def _split(self, parts: list[Any], random: Any) -> tuple[list[Any], Any]:

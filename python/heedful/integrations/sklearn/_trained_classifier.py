@@ -14,6 +14,8 @@ from heedful.integrations.sklearn._weights import check_weights
 
 
 class TrainedClassifier(ClassifierMixin, Trained):  # type: ignore[misc]
+    classes_: Array
+
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
         """Trains a new model.
 

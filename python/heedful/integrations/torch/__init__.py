@@ -2,8 +2,8 @@
 
 try:
     import torch as _torch  # noqa: F401
-except ModuleNotFoundError as error:
-    if error.name != "torch":
+except ModuleNotFoundError as _error:
+    if _error.name != "torch":
         raise
     raise ModuleNotFoundError(
         "heedful.integrations.torch needs the package torch: pip install torch", name="torch"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -32,6 +32,9 @@ from heedful.layers.attention._penalties import (
 from heedful.layers.attention._scores import Scores
 from heedful.layers.blocks._initial import kaiming
 from heedful.layers.blocks._linear import Linear
+
+if TYPE_CHECKING:
+    from heedful.base._parameter_types import OptionalOwn, Own
 
 
 class AdditiveAttention(PenalisedLayer):
@@ -101,11 +104,11 @@ class AdditiveAttention(PenalisedLayer):
 
     score_kind: ClassVar[str] = "additive"
     # of a layer that an earlier version pickled
-    key_dropout = 0.0
+    key_dropout: float = 0.0
     gumbel_temperature: float | None = None
     hard = False
-    weight: Any  # a Parameter when assigned, an array when read
-    sink: Any
+    weight: Own
+    sink: OptionalOwn
 
     def __init__(
         self, d_model: int, units: int | None = None, *, kdim: int | None = None,
@@ -116,18 +119,18 @@ class AdditiveAttention(PenalisedLayer):
     ) -> None:  # fmt: skip
         super().__init__(dtype)
         rng = generator(rng)
-        self.d_model = size("d_model", d_model)
-        self.units = self.d_model if units is None else size("units", units)
-        self.kdim = self.d_model if kdim is None else size("kdim", kdim)
+        self.d_model: int = size("d_model", d_model)
+        self.units: int = self.d_model if units is None else size("units", units)
+        self.kdim: int = self.d_model if kdim is None else size("kdim", kdim)
         make_noise(self, dropout, key_dropout, gumbel_temperature, hard, sink)
         slopes = alibi if isinstance(alibi, (bool, np.bool_)) else [real("alibi", alibi)]
-        self.scores = Scores.of(1, None, None, slopes)
+        self.scores: Scores = Scores.of(1, None, None, slopes)
         self.sink = Parameter(np.zeros(1, self.dtype)) if sink else None
         self.penalties = penalties
-        self.query_proj = Linear(
+        self.query_proj: Linear = Linear(
             self.d_model, self.units, bias=flag("bias", bias), dtype=dtype, rng=rng
         )
-        self.key_proj = Linear(self.kdim, self.units, bias=False, dtype=dtype, rng=rng)
+        self.key_proj: Linear = Linear(self.kdim, self.units, bias=False, dtype=dtype, rng=rng)
         self.weight = Parameter(kaiming(rng, (self.units,), self.units, self.dtype))
 
     def compute(
@@ -145,7 +148,7 @@ class AdditiveAttention(PenalisedLayer):
         q_lengths: Any = None,
         kv_lengths: Any = None,
         return_weights: bool = False,
-    ) -> tuple[Any, Backward]:
+    ) -> tuple[Array, Backward]:
         """query (…, Lq, d_model), key (…, Lk, kdim), value (…, Lk, Ev) → y (…, Lq, Ev).
 
         Parameters
@@ -231,7 +234,8 @@ class AdditiveAttention(PenalisedLayer):
             dkey = plus(dkey, dvalue)
             return plus(dquery, dkey) if self_attention else (dquery, dkey)
 
-        return ((y, weights[0][..., 0, :, :]) if weights else y), backward
+        result: Any = (y, weights[0][..., 0, :, :]) if weights else y
+        return result, backward
 
     def extra_repr(self) -> str:
         kdim = "" if self.kdim == self.d_model else f", kdim={self.kdim}"

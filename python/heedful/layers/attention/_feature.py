@@ -84,11 +84,11 @@ class FeatureAttention(PenalisedLayer):
         dtype: DTypeLike = np.float32, rng: Rng = None,
     ) -> None:  # fmt: skip
         super().__init__(dtype)
-        self.num_features = size("num_features", num_features)
+        self.num_features: int = size("num_features", num_features)
         self.target = target
         self.penalties = penalties
-        self.factor = num_features if flag("scaled", scaled) else 1
-        self.scores = Linear(num_features, num_features, dtype=dtype, rng=generator(rng))
+        self.factor: int = num_features if flag("scaled", scaled) else 1
+        self.scores: Linear = Linear(num_features, num_features, dtype=dtype, rng=generator(rng))
         penalty = not_negative("score_penalty", score_penalty)
         if penalty:
             self.scores.parameter("weight").regularizer = L2(penalty)
@@ -109,7 +109,9 @@ class FeatureAttention(PenalisedLayer):
         _require_target(found, self._target)
         return found
 
-    def compute(self, mode: Mode, x: Any, *, return_weights: bool = False) -> tuple[Any, Backward]:
+    def compute(
+        self, mode: Mode, x: Any, *, return_weights: bool = False
+    ) -> tuple[Array, Backward]:
         """x (…, F) → y (…, F).
 
         Parameters
@@ -151,7 +153,8 @@ class FeatureAttention(PenalisedLayer):
             dx: Array = dy * weights + back(dscores)
             return dx
 
-        return ((y, weights) if flag("return_weights", return_weights) else y), backward
+        result: Any = (y, weights) if flag("return_weights", return_weights) else y
+        return result, backward
 
     def importance(
         self, model: Layer, x: Any, y: Any = None, *, kind: str = "gradient", metric: Any = None,

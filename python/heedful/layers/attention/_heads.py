@@ -115,3 +115,7 @@ def attention_function(layer: Any, mode: Mode, options: dict[str, Any], keys: in
     if layer.hard and keys > 0:
         options["top_k"] = 1
     return attention_vjp if mode.training else attention
+
+
+def no_backward(*_: Any) -> None:
+    raise AssertionError("an inference has no backward")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -21,6 +21,9 @@ from heedful.layers.attention._masks import Kept, kept_keys, kept_rows, refuse_o
 from heedful.layers.blocks._dropout import Dropout
 from heedful.layers.blocks._initial import kaiming
 from heedful.layers.blocks._linear import Linear
+
+if TYPE_CHECKING:
+    from heedful.base._parameter_types import OptionalOwn, Own
 
 
 class LinearAttention(Typed):
@@ -77,9 +80,11 @@ class LinearAttention(Typed):
     >>> dquery, dkey = backward(np.ones_like(y))
     """
 
+    d_model: int
+    num_heads: int
     score_kind: ClassVar[str] = "linear"
-    in_proj_weight: Any  # a Parameter when assigned, an array when read
-    in_proj_bias: Any
+    in_proj_weight: Own
+    in_proj_bias: OptionalOwn
 
     def __init__(
         self, d_model: int, num_heads: int, *, num_kv_heads: int | None = None,
@@ -92,7 +97,7 @@ class LinearAttention(Typed):
             raise ValueError(
                 f"num_heads must divide d_model: got d_model={d_model}, num_heads={num_heads}"
             )
-        self.num_kv_heads = size(
+        self.num_kv_heads: int = size(
             "num_kv_heads", self.num_heads if num_kv_heads is None else num_kv_heads
         )
         if self.num_heads % self.num_kv_heads:
@@ -100,16 +105,16 @@ class LinearAttention(Typed):
                 "num_kv_heads must divide num_heads: "
                 f"got num_heads={num_heads}, num_kv_heads={num_kv_heads}"
             )
-        self.depth = self.d_model // self.num_heads
-        self.kdim = self.d_model if kdim is None else size("kdim", kdim)
-        self.vdim = self.d_model if vdim is None else size("vdim", vdim)
-        self.dropout = Dropout(probability("dropout", dropout), dtype=dtype)
-        self.causal = flag("causal", causal)
+        self.depth: int = self.d_model // self.num_heads
+        self.kdim: int = self.d_model if kdim is None else size("kdim", kdim)
+        self.vdim: int = self.d_model if vdim is None else size("vdim", vdim)
+        self.dropout: Dropout = Dropout(probability("dropout", dropout), dtype=dtype)
+        self.causal: bool = flag("causal", causal)
         rng = generator(rng)
         make_projections(self, flag("bias", bias), rng)
-        self.out_proj = Linear(d_model, d_model, bias=bias, dtype=dtype, rng=rng)
+        self.out_proj: Linear = Linear(d_model, d_model, bias=bias, dtype=dtype, rng=rng)
         if bias:
-            self.out_proj.bias[...] = 0
+            self.out_proj.bias = np.zeros(d_model, self.dtype)
         else:
             self.out_proj.weight = kaiming(rng, (d_model, d_model), d_model, self.dtype)
 

@@ -14,7 +14,7 @@ from heedful.base._types import Array, Backward, Rng, generator
 from heedful.functional import KVCache
 from heedful.layers.attention._adaptive_span import make_span
 from heedful.layers.attention._head_sizes import HeadSizes
-from heedful.layers.attention._heads import attend
+from heedful.layers.attention._heads import attend, no_backward
 from heedful.layers.attention._input_projections import Projections, joined, make_projections
 from heedful.layers.attention._masks import check_mask_of_heads, mask_or_bias, of_heads_left
 from heedful.layers.attention._multi_head_settings import MultiHeadSettings
@@ -42,7 +42,7 @@ class MultiHeadAttention(MultiHeadSettings):
         score[i, j] = cap(scale · logit_scale · q[i] · k[j]) − slope · abs(p − j)
         weight      = exp(score) / (exp(sink) + Σ_j exp(score))
 
-    where p is the position of query i; logit_scale, cap, slope and sink are there if given; or with
+    where p is the position of query i; logit_scale, cap, slope and sink are there if given. Or with
     another normalizer of the scores.
 
     Parameters
@@ -173,43 +173,47 @@ class MultiHeadAttention(MultiHeadSettings):
     >>> dquery, dkey = backward(np.ones_like(y))
     """
 
+    num_heads: int
+    num_kv_heads: int
+    depth: int
+
     def __init__(
         self, d_model: int, num_heads: int, *, num_kv_heads: int | None = None,
         head_dim: int | None = None, kdim: int | None = None, vdim: int | None = None,
         dropout: float = 0.0, bias: bool = True, causal: bool = False,
         rotary: bool | float | RotaryAngles = False, scale: float | None = None,
-        softcap: float | None = None,
-        top_k: int | None = None, normalizer: Normalizer = "softmax", key_dropout: float = 0.0,
-        head_dropout: float = 0.0, gumbel_temperature: float | None = None, hard: bool = False,
+        softcap: float | None = None, top_k: int | None = None, normalizer: Normalizer = "softmax",
+        key_dropout: float = 0.0, head_dropout: float = 0.0,
+        gumbel_temperature: float | None = None, hard: bool = False,
         penalties: Penalties = None, qk_norm: str | None = None, logit_scale: bool | None = None,
         adaptive_span: int | None = None, span_ramp: float = 32.0, span_penalty: float = 0.0,
         sink: bool = False, alibi: bool | ArrayLike = False, dtype: DTypeLike = np.float32,
         rng: Rng = None,
     ) -> None:  # fmt: skip
         super().__init__(dtype)
-        self.d_model = size("d_model", d_model)
+        self.d_model: int = size("d_model", d_model)
         sizes = HeadSizes.of(self.d_model, num_heads, num_kv_heads, head_dim)
         self.num_heads, self.num_kv_heads, self.depth = sizes
-        self.kdim = self.d_model if kdim is None else size("kdim", kdim)
-        self.vdim = self.d_model if vdim is None else size("vdim", vdim)
+        self.kdim: int = self.d_model if kdim is None else size("kdim", kdim)
+        self.vdim: int = self.d_model if vdim is None else size("vdim", vdim)
         make_noise(self, dropout, key_dropout, gumbel_temperature, hard, sink)
-        self.head_dropout = below_one("head_dropout", head_dropout)
-        self.causal = flag("causal", causal)
+        self.head_dropout: float = below_one("head_dropout", head_dropout)
+        self.causal: bool = flag("causal", causal)
         make_query_key(self, qk_norm, logit_scale, rotary)
         make_span(self, adaptive_span, span_ramp, span_penalty)
         if scale is None and self.qk_norm == "l2":
             scale = 1.0
-        self.scores = Scores.of(self.num_heads, scale, softcap, alibi)
-        self.top_k = None if top_k is None else size("top_k", top_k)
+        self.scores: Scores = Scores.of(self.num_heads, scale, softcap, alibi)
+        self.top_k: int | None = None if top_k is None else size("top_k", top_k)
         self.sink = Parameter(np.zeros(self.num_heads, self.dtype)) if flag("sink", sink) else None
         make_normalizer(self, normalizer, top_k, sink, gumbel_temperature, adaptive_span)
         self.penalties = penalties
         rng = generator(rng)
         make_projections(self, flag("bias", bias), rng)
         width = self.num_heads * self.depth
-        self.out_proj = Linear(width, d_model, bias=bias, dtype=dtype, rng=rng)
+        self.out_proj: Linear = Linear(width, d_model, bias=bias, dtype=dtype, rng=rng)
         if bias:
-            self.out_proj.bias[...] = 0
+            self.out_proj.bias = np.zeros(d_model, self.dtype)
         else:
             self.out_proj.weight = kaiming(rng, (d_model, width), width, self.dtype)
 
@@ -232,7 +236,7 @@ class MultiHeadAttention(MultiHeadSettings):
         cache: KVCache | None = None,
         residual: Array | None = None,
         return_weights: bool = False,
-    ) -> tuple[Any, Backward]:
+    ) -> tuple[Array, Backward]:
         """query (…, Lq, E), key (…, Lk, kdim), value (…, Lk, vdim) → y (…, Lq, E).
 
         Parameters
@@ -294,7 +298,3 @@ class MultiHeadAttention(MultiHeadSettings):
     def new_cache(self, capacity: int | None = None) -> KVCache:
         """An empty cache for the keys and values of earlier tokens."""
         return KVCache(capacity)
-
-
-def no_backward(*_: Any) -> None:
-    raise AssertionError("an inference has no backward")

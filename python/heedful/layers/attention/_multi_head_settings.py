@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from heedful.base._types import Array
 from heedful.layers.attention._adaptive_span import span_shown
@@ -16,6 +16,9 @@ from heedful.layers.attention._scores import Scores
 from heedful.layers.blocks._int8 import int8_shown
 from heedful.layers.blocks._linear import Linear
 from heedful.layers.blocks._norm import RMSNorm
+
+if TYPE_CHECKING:
+    from heedful.base._parameter_types import OptionalOwn, Own
 
 
 class MultiHeadSettings(PenalisedLayer):
@@ -32,18 +35,19 @@ class MultiHeadSettings(PenalisedLayer):
     rotary: RotaryAngles | None
     scores: Scores
     out_proj: Linear
-    in_proj_weight: Any  # a Parameter when assigned, an array when read
-    in_proj_bias: Any
-    sink: Any
-    alpha_logits: Any
-    logit_scale: Any
-    span: Any
+    in_proj_weight: Own
+    in_proj_bias: OptionalOwn
+    sink: OptionalOwn
+    alpha_logits: OptionalOwn
+    logit_scale: OptionalOwn
+    span: Own
     q_norm: RMSNorm
     k_norm: RMSNorm
     # of a layer that an earlier version pickled
     top_k: int | None = None
     normalizer: Normalizer = "softmax"
-    key_dropout = head_dropout = 0.0
+    key_dropout: float = 0.0
+    head_dropout: float = 0.0
     gumbel_temperature: float | None = None
     hard = False
     qk_norm: str | None = None

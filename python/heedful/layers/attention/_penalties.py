@@ -19,6 +19,7 @@ Penalties: TypeAlias = Mapping[str, float | ArrayLike] | None
 class PenalisedLayer(Typed):
     """An attention layer whose penalties may be set."""
 
+    _weights_type: Array  # type: ignore[assignment] # its own, and no list
     # of a layer that an earlier version pickled
     _penalties: Mapping[str, float | Array] = MappingProxyType({})
 

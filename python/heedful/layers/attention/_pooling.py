@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -19,6 +19,9 @@ from heedful.layers.attention._attention_call import AttentionCall
 from heedful.layers.attention._masks import mask_or_bias
 from heedful.layers.blocks._initial import normal
 from heedful.layers.blocks._linear import Linear
+
+if TYPE_CHECKING:
+    from heedful.base._parameter_types import Own
 
 
 class AttentionPooling(Typed):
@@ -59,7 +62,8 @@ class AttentionPooling(Typed):
     """
 
     score_kind: ClassVar[str] = "pooling"
-    query: Any  # a Parameter when assigned, an array when read
+    _weights_type: Array  # type: ignore[assignment] # its own, and no list
+    query: Own
 
     def __init__(
         self, d_model: int, hidden: int | None = None, num_queries: int = 1, *,
@@ -67,9 +71,9 @@ class AttentionPooling(Typed):
     ) -> None:  # fmt: skip
         super().__init__(dtype)
         rng = generator(rng)
-        self.d_model = size("d_model", d_model)
-        self.num_queries = size("num_queries", num_queries)
-        self.scale = None if scale is None else finite("scale", scale)
+        self.d_model: int = size("d_model", d_model)
+        self.num_queries: int = size("num_queries", num_queries)
+        self.scale: float | None = None if scale is None else finite("scale", scale)
         self.linear: Linear | None = None
         if hidden is not None:
             hidden = size("hidden", hidden)
@@ -80,7 +84,7 @@ class AttentionPooling(Typed):
     def compute(
         self, mode: Mode, x: Any, *, mask: Any = None, lengths: Any = None,
         return_weights: bool = False,
-    ) -> tuple[Any, Backward]:  # fmt: skip
+    ) -> tuple[Array, Backward]:  # fmt: skip
         """x (…, L, E) → y (…, E), or (…, num_queries, E) for several.
 
         Parameters
@@ -149,7 +153,8 @@ class AttentionPooling(Typed):
             dx: Array = gradients.value.reshape(x.shape) + dkey
             return dx
 
-        return ((y, self._squeezed(weights[0], x)) if weights else y), backward
+        result: Any = (y, self._squeezed(weights[0], x)) if weights else y
+        return result, backward
 
     def _squeezed(self, array: Array, x: Array) -> Array:
         """(…, 1, num_queries, N) without the axes of length 1."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -18,6 +18,9 @@ from heedful.layers.attention._noise import drop_heads, make_noise, noise_shown
 from heedful.layers.attention._penalties import PenalisedLayer, Penalties, penalties_shown
 from heedful.layers.blocks._linear import Linear
 from heedful.layers.blocks._positions import sinusoids
+
+if TYPE_CHECKING:
+    from heedful.base._parameter_types import Own
 
 
 class RelativeAttention(PenalisedLayer):
@@ -54,11 +57,14 @@ class RelativeAttention(PenalisedLayer):
     (3, 5, 8)
     """
 
+    d_model: int
+    num_heads: int
     score_kind: ClassVar[str] = "relative"
-    content_bias: Any  # a Parameter when assigned, an array when read
-    position_bias: Any  # a Parameter when assigned, an array when read
+    content_bias: Own
+    position_bias: Own
     # of a layer that an earlier version pickled
-    key_dropout = head_dropout = 0.0
+    key_dropout: float = 0.0
+    head_dropout: float = 0.0
     gumbel_temperature: float | None = None
     hard = False
 
@@ -74,15 +80,15 @@ class RelativeAttention(PenalisedLayer):
             raise ValueError(
                 f"num_heads must divide d_model: got d_model={d_model}, num_heads={num_heads}"
             )
-        self.depth = self.d_model // self.num_heads
+        self.depth: int = self.d_model // self.num_heads
         make_noise(self, dropout, key_dropout, gumbel_temperature, hard)
-        self.head_dropout = below_one("head_dropout", head_dropout)
+        self.head_dropout: float = below_one("head_dropout", head_dropout)
         self.penalties = penalties
         narrow: dict[str, Any] = {"bias": False, "dtype": dtype, "rng": rng}
-        self.query = Linear(d_model, d_model, **narrow)
-        self.key_value = Linear(d_model, 2 * d_model, **narrow)
-        self.distance = Linear(d_model, d_model, **narrow)
-        self.out_proj = Linear(d_model, d_model, **narrow)
+        self.query: Linear = Linear(d_model, d_model, **narrow)
+        self.key_value: Linear = Linear(d_model, 2 * d_model, **narrow)
+        self.distance: Linear = Linear(d_model, d_model, **narrow)
+        self.out_proj: Linear = Linear(d_model, d_model, **narrow)
         shape = (self.num_heads, self.depth)
         self.content_bias = Parameter(np.zeros(shape, self.dtype))
         self.position_bias = Parameter(np.zeros(shape, self.dtype))

@@ -50,7 +50,7 @@ class Activation(Stateless):
 
     def __init__(self, activation: str, *, dtype: DTypeLike | None = None) -> None:
         super().__init__(dtype)
-        self.activation = activation_name(activation)
+        self.activation: str | None = activation_name(activation)
 
     def compute(self, mode: Mode, x: ArrayLike) -> tuple[Array, Backward]:
         """x (…) → y, of the same shape."""
@@ -136,7 +136,7 @@ class SiLU(ReLU):
 
     def __init__(self, *, dtype: DTypeLike | None = None) -> None:
         super().__init__(dtype=dtype)
-        self.activation = "silu"
+        self.activation: str | None = "silu"
 
 
 class Tanh(ReLU):
@@ -155,7 +155,7 @@ class Tanh(ReLU):
 
     def __init__(self, *, dtype: DTypeLike | None = None) -> None:
         super().__init__(dtype=dtype)
-        self.activation = "tanh"
+        self.activation: str | None = "tanh"
 
 
 class Sigmoid(ReLU):
@@ -174,7 +174,7 @@ class Sigmoid(ReLU):
 
     def __init__(self, *, dtype: DTypeLike | None = None) -> None:
         super().__init__(dtype=dtype)
-        self.activation = "sigmoid"
+        self.activation: str | None = "sigmoid"
 
 
 class Softmax(Stateless):

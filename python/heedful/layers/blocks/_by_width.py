@@ -42,7 +42,7 @@ class ByWidth(Typed, Generic[Kind]):
 
     def __init__(self, dtype: DTypeLike, shapes: Mapping[str, tuple[int | None, ...]]) -> None:
         super().__init__(dtype)
-        self.shapes = dict(shapes)
+        self.shapes: dict[str, tuple[int | None, ...]] = dict(shapes)
         self.awaited = {f"{self.place}.{name}": True for name in shapes}
         setattr(self, self.place, None)
 
@@ -65,7 +65,7 @@ class ByWidth(Typed, Generic[Kind]):
             for name, trainable in self.awaited.items():
                 made.parameter(name.removeprefix(f"{self.place}.")).trainable = trainable
             setattr(self, self.place, made)
-            self.awaited = {}
+            self.awaited: dict[str, bool] = {}
             return made
 
     def builder(self, name: str, arrays: Mapping[str, Array]) -> Callable[[], object]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -19,6 +19,9 @@ from heedful.base._types import Array, Backward, Rng, generator
 from heedful.layers._typed import Typed
 from heedful.layers.blocks._initial import kaiming
 from heedful.layers.blocks._int8 import int8_shown, narrow_product, refuse_training
+
+if TYPE_CHECKING:
+    from heedful.base._parameter_types import OptionalOwn, Own
 
 WORDS = ("valid", "same", "causal")
 
@@ -77,8 +80,10 @@ class Conv1d(Typed):
     (2, 5, 4)
     """
 
-    weight: Any  # a Parameter when assigned, an array when read
-    bias: Any
+    stride: int
+    dilation: int
+    weight: Own
+    bias: OptionalOwn
 
     def __init__(
         self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1,
@@ -86,12 +91,12 @@ class Conv1d(Typed):
         dtype: DTypeLike = np.float32, rng: Rng = None,
     ) -> None:  # fmt: skip
         super().__init__(dtype)
-        self.in_channels = size("in_channels", in_channels)
-        self.out_channels = size("out_channels", out_channels)
-        self.kernel_size = size("kernel_size", kernel_size)
+        self.in_channels: int = size("in_channels", in_channels)
+        self.out_channels: int = size("out_channels", out_channels)
+        self.kernel_size: int = size("kernel_size", kernel_size)
         self.stride, self.dilation = size("stride", stride), size("dilation", dilation)
-        self.padding = _check_padding(padding, self.stride)
-        self.groups = size("groups", groups)
+        self.padding: int | str = _check_padding(padding, self.stride)
+        self.groups: int = size("groups", groups)
         for name, width in (("in_channels", in_channels), ("out_channels", out_channels)):
             if width % self.groups:
                 raise ValueError(

@@ -50,7 +50,7 @@ class Dropout(Stateless):
 
     def __init__(self, rate: float = 0.5, *, dtype: DTypeLike | None = None) -> None:
         super().__init__(dtype)
-        self.rate = probability("rate", rate)
+        self.rate: float = probability("rate", rate)
 
     def compute(
         self, mode: Mode, x: Any, residual: Array | None = None, *, in_place: bool = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -17,6 +17,9 @@ from heedful.layers._typed import Typed
 from heedful.layers.blocks._initial import normal
 from heedful.layers.blocks._int8 import int8_shown, refuse_training
 from heedful.layers.blocks._rows import as_rows
+
+if TYPE_CHECKING:
+    from heedful.base._parameter_types import Own
 
 
 class Embedding(Typed):
@@ -53,7 +56,7 @@ class Embedding(Typed):
     (1, 3, 4)
     """
 
-    weight: Any  # a Parameter when assigned, an array when read
+    weight: Own
 
     def __init__(
         self,
@@ -65,8 +68,8 @@ class Embedding(Typed):
         rng: Rng = None,
     ) -> None:
         super().__init__(dtype)
-        self.num_embeddings = size("num_embeddings", num_embeddings)
-        self.d_model = size("d_model", d_model)
+        self.num_embeddings: int = size("num_embeddings", num_embeddings)
+        self.d_model: int = size("d_model", d_model)
         self.padding_idx = padding_idx
         shape = (self.num_embeddings, self.d_model)
         self.weight = Parameter(normal(generator(rng), shape, 1, self.dtype))

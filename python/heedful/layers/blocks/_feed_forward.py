@@ -55,9 +55,11 @@ class FeedForward(Layer):
         rng: Rng = None,
     ) -> None:
         rng, d_model, dff = generator(rng), size("d_model", d_model), size("dff", dff)
-        self.linear1 = Linear(d_model, dff, bias=bias, activation=activation, dtype=dtype, rng=rng)
-        self.dropout = Dropout(rate, dtype=dtype)
-        self.linear2 = Linear(dff, d_model, bias=bias, dtype=dtype, rng=rng)
+        self.linear1: Linear = Linear(
+            d_model, dff, bias=bias, activation=activation, dtype=dtype, rng=rng
+        )
+        self.dropout: Dropout = Dropout(rate, dtype=dtype)
+        self.linear2: Linear = Linear(dff, d_model, bias=bias, dtype=dtype, rng=rng)
 
     def compute(self, mode: Mode, x: Any, residual: Array | None = None) -> tuple[Array, Backward]:
         """x (…, d_model) → y, of the same shape; `residual` is added to y."""

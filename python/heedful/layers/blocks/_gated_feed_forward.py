@@ -54,6 +54,8 @@ class GatedFeedForward(Typed):
     (2, 5, 4)
     """
 
+    dff: int
+
     def __init__(
         self,
         d_model: int,
@@ -67,10 +69,10 @@ class GatedFeedForward(Typed):
     ) -> None:
         super().__init__(dtype)
         rng, d_model, self.dff = generator(rng), size("d_model", d_model), size("dff", dff)
-        self.activation = activation_name(activation) or ""
-        self.linear1 = Linear(d_model, 2 * self.dff, bias, dtype=dtype, rng=rng)
-        self.dropout = Dropout(rate, dtype=dtype)
-        self.linear2 = Linear(self.dff, d_model, bias, dtype=dtype, rng=rng)
+        self.activation: str = activation_name(activation) or ""
+        self.linear1: Linear = Linear(d_model, 2 * self.dff, bias, dtype=dtype, rng=rng)
+        self.dropout: Dropout = Dropout(rate, dtype=dtype)
+        self.linear2: Linear = Linear(self.dff, d_model, bias, dtype=dtype, rng=rng)
 
     def compute(self, mode: Mode, x: Any, residual: Array | None = None) -> tuple[Array, Backward]:
         """x (…, d_model) → y, of the same shape; `residual` is added to y."""

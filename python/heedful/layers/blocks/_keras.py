@@ -9,7 +9,7 @@ from numpy.typing import DTypeLike
 
 from heedful._checks import flag, named, positive, size
 from heedful.base._mode import Mode
-from heedful.base._regularizers import as_regularizer
+from heedful.base._regularizers import L1L2, as_regularizer
 from heedful.base._types import Array, Backward, Rng, generator
 from heedful.layers.blocks._activation_names import activation_name
 from heedful.layers.blocks._activations import Softmax
@@ -56,6 +56,9 @@ class Dense(ByWidth[Linear]):
     (5, 2)
     """
 
+    units: int
+    use_bias: bool
+
     place = "linear"
     linear: Linear | None
 
@@ -74,10 +77,12 @@ class Dense(ByWidth[Linear]):
         shapes: dict[str, tuple[int | None, ...]] = {"weight": (units, None)}
         super().__init__(dtype, {**shapes, "bias": (units,)} if biased else shapes)
         self.units, self.use_bias = units, biased
-        self.softmax = Softmax(dtype=dtype) if activation == "softmax" else None
-        self.activation = None if self.softmax else activation_name(activation)
-        self.kernel_regularizer = as_regularizer(kernel_regularizer, "kernel_regularizer")
-        self.bias_regularizer = as_regularizer(bias_regularizer, "bias_regularizer")
+        self.softmax: Softmax | None = Softmax(dtype=dtype) if activation == "softmax" else None
+        self.activation: str | None = None if self.softmax else activation_name(activation)
+        self.kernel_regularizer: L1L2 | None = as_regularizer(
+            kernel_regularizer, "kernel_regularizer"
+        )
+        self.bias_regularizer: L1L2 | None = as_regularizer(bias_regularizer, "bias_regularizer")
         self._rng = generator(rng)
 
     def make(self, width: int) -> Linear:
@@ -88,7 +93,7 @@ class Dense(ByWidth[Linear]):
         linear.weight = glorot(self._rng, (self.units, width), self.dtype)
         linear.parameter("weight").regularizer = self.kernel_regularizer
         if self.use_bias:
-            linear.bias[...] = 0
+            linear.bias = np.zeros(self.units, self.dtype)
             linear.parameter("bias").regularizer = self.bias_regularizer
         return linear
 
@@ -141,6 +146,9 @@ class LayerNormalization(ByWidth[LayerNorm]):
     >>> LayerNormalization()([[1.0, 3.0]]).round(3)
     array([[-1.,  1.]], dtype=float32)
     """
+
+    epsilon: float
+    center: bool
 
     place = "norm"
     norm: LayerNorm | None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -20,6 +20,9 @@ from heedful.layers.blocks._initial import kaiming
 from heedful.layers.blocks._int8 import int8_shown, narrow_product, refuse_training
 from heedful.layers.blocks._rows import as_rows
 from heedful.layers.blocks._weight_gradients import add_gradients
+
+if TYPE_CHECKING:
+    from heedful.base._parameter_types import OptionalOwn, Own
 
 
 class Linear(Typed):
@@ -63,8 +66,8 @@ class Linear(Typed):
     ((4, 5, 3), (2, 3))
     """
 
-    weight: Any  # a Parameter when assigned, an array when read
-    bias: Any
+    weight: Own
+    bias: OptionalOwn
 
     def __init__(
         self,
@@ -77,9 +80,9 @@ class Linear(Typed):
         rng: Rng = None,
     ) -> None:
         super().__init__(dtype)
-        self.in_features = size("in_features", in_features)
-        self.out_features = size("out_features", out_features)
-        self.activation = activation_name(activation)
+        self.in_features: int = size("in_features", in_features)
+        self.out_features: int = size("out_features", out_features)
+        self.activation: str | None = activation_name(activation)
         rng = generator(rng)
         shape = (self.out_features, self.in_features)
         self.weight = Parameter(kaiming(rng, shape, self.in_features, self.dtype))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -16,6 +16,9 @@ from heedful.base._sums import plus
 from heedful.base._types import Array, Backward
 from heedful.layers._typed import Typed
 from heedful.layers.blocks._rows import as_rows
+
+if TYPE_CHECKING:
+    from heedful.base._parameter_types import OptionalOwn, Own
 
 
 class LayerNorm(Typed):
@@ -47,8 +50,10 @@ class LayerNorm(Typed):
     array([[-1.,  1.]], dtype=float32)
     """
 
-    weight: Any  # a Parameter when assigned, an array when read
-    bias: Any
+    d_model: int
+    eps: float
+    weight: Own
+    bias: OptionalOwn
 
     def __init__(
         self, d_model: int, eps: float = 1e-5, bias: bool = True, *, dtype: DTypeLike = np.float32
@@ -111,16 +116,16 @@ class RMSNorm(Typed):
     array([[0.849, 1.131]], dtype=float32)
     """
 
-    weight: Any  # a Parameter when assigned, an array when read
-    offset = 0.0  # of a layer that an earlier version pickled
+    weight: Own
+    offset: float = 0.0  # of a layer that an earlier version pickled
 
     def __init__(
         self, d_model: int, eps: float | None = None, *, offset: float = 0.0,
         dtype: DTypeLike = np.float32,
     ) -> None:  # fmt: skip
         super().__init__(dtype)
-        self.d_model = size("d_model", d_model)
-        self.eps = float(np.finfo(self.dtype).eps) if eps is None else positive("eps", eps)
+        self.d_model: int = size("d_model", d_model)
+        self.eps: float = float(np.finfo(self.dtype).eps) if eps is None else positive("eps", eps)
         self.offset = finite("offset", offset)
         self.weight = Parameter(np.full(self.d_model, 1 - self.offset, self.dtype))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -16,6 +16,9 @@ from heedful.base._types import Array, Backward, Rng, generator
 from heedful.layers._typed import Typed
 from heedful.layers.blocks._initial import kaiming
 from heedful.layers.blocks._weight_gradients import add_gradients
+
+if TYPE_CHECKING:
+    from heedful.base._parameter_types import OptionalOwn, Own
 
 Pair = tuple[int, int]
 
@@ -67,16 +70,18 @@ class PatchEmbed(Typed):
     ((2, 3), (2, 6, 5))
     """
 
-    weight: Any  # a Parameter when assigned, an array when read
-    bias: Any
+    channels: int
+    d_model: int
+    weight: Own
+    bias: OptionalOwn
 
     def __init__(
         self, image_size: int | Pair, patch_size: int | Pair, channels: int, d_model: int,
         bias: bool = True, *, dtype: DTypeLike = np.float32, rng: Rng = None,
     ) -> None:  # fmt: skip
         super().__init__(dtype)
-        self.image_size = _pair("image_size", image_size)
-        self.patch_size = _pair("patch_size", patch_size)
+        self.image_size: Pair = _pair("image_size", image_size)
+        self.patch_size: Pair = _pair("patch_size", patch_size)
         self.channels, self.d_model = size("channels", channels), size("d_model", d_model)
         for image, patch in zip(self.image_size, self.patch_size, strict=True):
             if image % patch:

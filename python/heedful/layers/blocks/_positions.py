@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -17,6 +17,9 @@ from heedful.layers._typed import Stateless, Typed
 from heedful.layers.blocks._embedding import add_rows
 from heedful.layers.blocks._initial import normal
 from heedful.layers.blocks._rows import as_rows
+
+if TYPE_CHECKING:
+    from heedful.base._parameter_types import Own
 
 
 @np.errstate(all="ignore")
@@ -58,7 +61,7 @@ class SinusoidalPositions(Stateless):
 
     def __init__(self, d_model: int, *, dtype: DTypeLike | None = None) -> None:
         super().__init__(dtype)
-        self.d_model = size("d_model", d_model)
+        self.d_model: int = size("d_model", d_model)
 
     def compute(self, mode: Mode, x: Any, first: Any = 0) -> tuple[Array, Backward]:
         """x (…, L, E); `first` is the position of the first row, one for all or (…) integers."""
@@ -99,7 +102,9 @@ class LearnedPositions(Typed):
     (2, 3, 4)
     """
 
-    weight: Any  # a Parameter when assigned, an array when read
+    max_length: int
+    d_model: int
+    weight: Own
 
     def __init__(
         self, max_length: int, d_model: int, *, dtype: DTypeLike = np.float32, rng: Rng = None
@@ -181,7 +186,7 @@ class RotaryPositions(Stateless):
 
     def __init__(self, base: float = 10000.0, *, dtype: DTypeLike | None = None) -> None:
         super().__init__(dtype)
-        self.base = positive("base", base)
+        self.base: float = positive("base", base)
 
     def compute(self, mode: Mode, x: Any, positions: Any = None) -> tuple[Array, Backward]:
         """x (…, L, D) → y, of the same shape; `positions` as for :func:`rotary_embedding`."""

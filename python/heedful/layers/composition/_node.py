@@ -24,6 +24,12 @@ class Node:
     outputs : number of results, None if it is one, or not known
     """
 
+    inputs: tuple[Any, ...]
+    kind: str
+    options: dict[str, Any]
+    outputs: int | None
+    target: Any
+
     __slots__ = ("inputs", "kind", "options", "outputs", "serial", "target")
 
     def __init__(
@@ -32,7 +38,7 @@ class Node:
     ) -> None:  # fmt: skip
         self.kind, self.target, self.outputs = kind, target, outputs
         self.inputs, self.options = inputs, dict(options or {})
-        self.serial = next(_serials)
+        self.serial: int = next(_serials)
 
     def symbols(self) -> Iterator[Symbol]:
         for given in (*self.inputs, *self.options.values()):
@@ -49,7 +55,7 @@ class Symbol(Traced):
     kind = "a symbolic value"
 
     def __init__(self, node: Node) -> None:
-        self.node = node
+        self.node: Node = node
         self.recorder: Recorder = FUNCTIONAL
 
     def __getattr__(self, name: str) -> Any:

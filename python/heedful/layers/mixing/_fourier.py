@@ -51,7 +51,7 @@ class FourierMixing(Typed):
 
     def __init__(self, d_model: int, *, dtype: DTypeLike = np.float32) -> None:
         super().__init__(dtype)
-        self.d_model = size("d_model", d_model)
+        self.d_model: int = size("d_model", d_model)
 
     def compute(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -19,6 +19,9 @@ from heedful.layers.blocks._linear import Linear
 from heedful.layers.blocks._norm import LayerNorm
 from heedful.layers.mixing._call import MixingCall, check_length
 from heedful.layers.mixing._columns import columns, spread, spread_back, spread_gradients
+
+if TYPE_CHECKING:
+    from heedful.base._parameter_types import Own
 
 
 class SpatialGating(Typed):
@@ -77,8 +80,10 @@ class SpatialGating(Typed):
     (2, 5, 4)
     """
 
-    spatial_weight: Any  # a Parameter when assigned, an array when read
-    spatial_bias: Any
+    d_model: int
+    max_length: int
+    spatial_weight: Own
+    spatial_bias: Own
 
     def __init__(
         self, d_model: int, max_length: int, *, hidden: int | None = None, dropout: float = 0.0,
@@ -88,18 +93,18 @@ class SpatialGating(Typed):
         super().__init__(dtype)
         rng = generator(rng)
         self.d_model, self.max_length = size("d_model", d_model), size("max_length", max_length)
-        self.hidden = self.d_model if hidden is None else size("hidden", hidden)
-        self.causal = flag("causal", causal)
-        self.in_proj = Linear(
+        self.hidden: int = self.d_model if hidden is None else size("hidden", hidden)
+        self.causal: bool = flag("causal", causal)
+        self.in_proj: Linear = Linear(
             self.d_model, 2 * self.hidden, flag("bias", bias), activation=activation, dtype=dtype,
             rng=rng,
         )  # fmt: skip
-        self.norm = LayerNorm(self.hidden, dtype=dtype)
+        self.norm: LayerNorm = LayerNorm(self.hidden, dtype=dtype)
         square = (self.max_length, self.max_length)
         self.spatial_weight = Parameter(uniform(rng, square, 1e-3 / self.max_length, self.dtype))
         self.spatial_bias = Parameter(np.ones(self.max_length, self.dtype))
-        self.dropout = Dropout(probability("dropout", dropout), dtype=dtype)
-        self.out_proj = Linear(self.hidden, self.d_model, bias, dtype=dtype, rng=rng)
+        self.dropout: Dropout = Dropout(probability("dropout", dropout), dtype=dtype)
+        self.out_proj: Linear = Linear(self.hidden, self.d_model, bias, dtype=dtype, rng=rng)
 
     @np.errstate(all="ignore")
     def compute(

@@ -60,6 +60,9 @@ class TokenMixing(Typed):
     (2, 5, 4)
     """
 
+    d_model: int
+    max_length: int
+
     def __init__(
         self, d_model: int, max_length: int, *, hidden: int | None = None, dropout: float = 0.0,
         bias: bool = True, activation: str = "gelu", dtype: DTypeLike = np.float32,
@@ -69,12 +72,12 @@ class TokenMixing(Typed):
         rng = generator(rng)
         self.d_model, self.max_length = size("d_model", d_model), size("max_length", max_length)
         inside = max(self.d_model // 2, 1) if hidden is None else size("hidden", hidden)
-        self.linear1 = Linear(
+        self.linear1: Linear = Linear(
             self.max_length, inside, flag("bias", bias), activation=activation, dtype=dtype,
             rng=rng,
         )  # fmt: skip
-        self.dropout = Dropout(probability("dropout", dropout), dtype=dtype)
-        self.linear2 = Linear(inside, self.max_length, bias, dtype=dtype, rng=rng)
+        self.dropout: Dropout = Dropout(probability("dropout", dropout), dtype=dtype)
+        self.linear2: Linear = Linear(inside, self.max_length, bias, dtype=dtype, rng=rng)
 
     def compute(
         self,

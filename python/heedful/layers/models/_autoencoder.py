@@ -89,22 +89,24 @@ class Autoencoder(Typed):
     ) -> None:
         super().__init__(dtype)
         rng = generator(rng)
-        self.num_features = size("num_features", num_features)
-        self.code_size = size("code_size", code_size)
-        self.num_queries = size("num_queries", num_queries)
+        self.num_features: int = size("num_features", num_features)
+        self.code_size: int = size("code_size", code_size)
+        self.num_queries: int = size("num_queries", num_queries)
         shared: dict[str, Any] = {"dtype": dtype, "rng": rng}
         d_model = size("d_model", d_model)
         dff = 4 * d_model if dff is None else size("dff", dff)
-        self.linear_in = Linear(num_features, d_model, **shared)
-        self.positions = LearnedPositions(max_length, d_model, **shared)
+        self.linear_in: Linear = Linear(num_features, d_model, **shared)
+        self.positions: LearnedPositions = LearnedPositions(max_length, d_model, **shared)
         stack: dict[str, Any] = {"norm_first": True, **shared, **attention}
-        self.encoder = Encoder(num_layers, d_model, num_heads, dff, rate, **stack)
-        self.pooling = AttentionPooling(d_model, num_queries=num_queries, **shared)
-        self.narrow = Linear(num_queries * d_model, code_size, **shared)
-        self.wide = Linear(code_size, num_queries * d_model, **shared)
-        self.target_positions = LearnedPositions(max_length, d_model, **shared)
-        self.decoder = Decoder(num_layers, d_model, num_heads, dff, rate, **stack)
-        self.linear_out = Linear(d_model, num_features, **shared)
+        self.encoder: Encoder = Encoder(num_layers, d_model, num_heads, dff, rate, **stack)
+        self.pooling: AttentionPooling = AttentionPooling(
+            d_model, num_queries=num_queries, **shared
+        )
+        self.narrow: Linear = Linear(num_queries * d_model, code_size, **shared)
+        self.wide: Linear = Linear(code_size, num_queries * d_model, **shared)
+        self.target_positions: LearnedPositions = LearnedPositions(max_length, d_model, **shared)
+        self.decoder: Decoder = Decoder(num_layers, d_model, num_heads, dff, rate, **stack)
+        self.linear_out: Linear = Linear(d_model, num_features, **shared)
 
     def compute(self, mode: Mode, x: Any, *, lengths: Any = None) -> tuple[Array, Backward]:
         """x (B, L, num_features) → y, of the same shape; `lengths` (B,) as in the encoder."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -16,7 +16,7 @@ from heedful.base._sums import plus
 from heedful.base._types import Array, Backward, Rng, generator
 from heedful.layers._typed import Typed
 from heedful.layers.attention._attention_options import AttentionOptions, passes_on
-from heedful.layers.attention._multi_head import no_backward
+from heedful.layers.attention._heads import no_backward
 from heedful.layers.blocks._dropout import Dropout
 from heedful.layers.blocks._embedding import Embedding, check_tokens
 from heedful.layers.blocks._initial import scaled
@@ -31,6 +31,8 @@ from heedful.layers.models._without_padding import counted_rows, packable, packe
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+    from heedful.base._call_types import Computes, P
 
 
 class BertEncoder(Typed):
@@ -116,24 +118,48 @@ class BertEncoder(Typed):
         rng = generator(rng)
         vocabulary = size("vocabulary", vocabulary)
         segments = size("segments", segments) if segments != 0 else 0
-        self.token_embedding = Embedding(vocabulary, d_model, padding_idx, dtype=dtype, rng=rng)
+        self.token_embedding: Embedding = Embedding(
+            vocabulary, d_model, padding_idx, dtype=dtype, rng=rng
+        )
         self.padding_idx = padding_idx
-        self.first_position = _first_position(first_position, padding_idx)
+        self.first_position: int = _first_position(first_position, padding_idx)
         scaled(self.token_embedding.weight, 0.02)
-        self.positions = LearnedPositions(max_length, d_model, dtype=dtype, rng=rng)
+        self.positions: LearnedPositions = LearnedPositions(
+            max_length, d_model, dtype=dtype, rng=rng
+        )
         self.segment_embedding: Embedding | None = None
         if segments:
             self.segment_embedding = Embedding(segments, d_model, dtype=dtype, rng=rng)
             scaled(self.segment_embedding.weight, 0.02)
-        self.norm = LayerNorm(d_model, eps, dtype=dtype)
-        self.dropout = Dropout(rate, dtype=dtype)
-        self.encoder = Encoder(
+        self.norm: LayerNorm = LayerNorm(d_model, eps, dtype=dtype)
+        self.dropout: Dropout = Dropout(rate, dtype=dtype)
+        self.encoder: Encoder = Encoder(
             num_layers, d_model, num_heads, dff, rate, activation=activation, eps=eps,
             mixer=mixer, max_length=max_length, dtype=dtype, rng=rng, **attention,
         )  # fmt: skip
         self.pooler: Linear | None = None
         if flag("pooler", pooler):
             self.pooler = Linear(d_model, d_model, activation="tanh", dtype=dtype, rng=rng)
+
+    if TYPE_CHECKING:
+
+        @overload  # type: ignore[override]
+        def __call__(
+            self, *inputs: Any, pooled: Literal[True], **options: Any
+        ) -> tuple[Array, Array]: ...
+        @overload
+        def __call__(self, *inputs: Any, pooled: bool, **options: Any) -> Any: ...
+        @overload
+        def __call__(
+            self, *inputs: Any, return_weights: Literal[True], **options: Any
+        ) -> tuple[Array, list[Array]]: ...
+        @overload
+        def __call__(
+            self, *inputs: Any, hidden_states: Literal[True], **options: Any
+        ) -> tuple[Array, list[Array]]: ...
+        @overload
+        def __call__(self: Computes[P, Array], *inputs: P.args, **options: P.kwargs) -> Array: ...
+        def __call__(self, *inputs: Any, **options: Any) -> Any: ...
 
     def compute(
         self, mode: Mode, tokens: Any, *, lengths: Any = None, mask: Any = None,

@@ -86,6 +86,8 @@ class CausalLayer(Typed):
     (3, 5, 8)
     """
 
+    norm1: RMSNorm | LayerNorm
+    norm2: RMSNorm | LayerNorm
     post_norm1: RMSNorm | LayerNorm | None
     post_norm2: RMSNorm | LayerNorm | None
 
@@ -119,8 +121,10 @@ class CausalLayer(Typed):
         only_inputs = attention_bias == "qkv"
         own_bias = flag("bias", bias) if attention_bias is None else attention_bias
         own_bias = True if only_inputs else flag("attention_bias", own_bias)
-        self.window = None if window is None else (size("window", window) - 1, 0)
-        self.self_attn = MultiHeadAttention(
+        self.window: tuple[int, int] | None = (
+            None if window is None else (size("window", window) - 1, 0)
+        )
+        self.self_attn: MultiHeadAttention = MultiHeadAttention(
             d_model, num_heads, num_kv_heads=num_kv_heads, head_dim=head_dim, dropout=rate,
             bias=own_bias, causal=True, rotary=rotary, scale=scale, softcap=softcap,
             qk_norm=qk_norm, dtype=dtype, rng=rng,
@@ -132,7 +136,7 @@ class CausalLayer(Typed):
             self.self_attn.q_norm = RMSNorm(self.self_attn.depth, eps, dtype=dtype)
             self.self_attn.k_norm = RMSNorm(self.self_attn.depth, eps, dtype=dtype)
         kind = GatedFeedForward if flag("gated", gated) else FeedForward
-        self.feed_forward = kind(
+        self.feed_forward: FeedForward | GatedFeedForward = kind(
             d_model, dff, rate, activation=activation, bias=bias, dtype=dtype, rng=rng
         )
 
@@ -143,7 +147,7 @@ class CausalLayer(Typed):
         wanted = flag("post_norms", post_norms)
         self.post_norm1 = make() if wanted else None
         self.post_norm2 = make() if wanted else None
-        self.dropout = Dropout(rate, dtype=dtype)
+        self.dropout: Dropout = Dropout(rate, dtype=dtype)
 
     def compute(
         self, mode: Mode, x: Any, *, kv_lengths: Any = None, cache: KVCache | None = None

@@ -21,6 +21,7 @@ from heedful.layers.blocks._dropout import Dropout
 from heedful.layers.blocks._embedding import Embedding
 from heedful.layers.blocks._initial import scaled, without_initial_values
 from heedful.layers.blocks._linear import Linear
+from heedful.layers.blocks._norm import LayerNorm, RMSNorm
 from heedful.layers.blocks._positions import LearnedPositions
 from heedful.layers.blocks._stack import chained
 from heedful.layers.generation._caches import one_like
@@ -90,6 +91,8 @@ class CausalLM(GenerationMixin, Typed):
     [[1, 2, 3]]
     """
 
+    vocabulary: int
+
     def __init__(
         self,
         vocabulary: int,
@@ -125,21 +128,21 @@ class CausalLM(GenerationMixin, Typed):
         super().__init__(dtype)
         rng, count = generator(rng), size("num_layers", num_layers)
         self.vocabulary, d_model = size("vocabulary", vocabulary), size("d_model", d_model)
-        self.max_length = None if max_length is None else size("max_length", max_length)
-        self.embedding_scale = finite("embedding_scale", embedding_scale)
-        self.logit_softcap = (
+        self.max_length: int | None = None if max_length is None else size("max_length", max_length)
+        self.embedding_scale: float = finite("embedding_scale", embedding_scale)
+        self.logit_softcap: float | None = (
             None if logit_softcap is None else positive("logit_softcap", logit_softcap)
         )
-        self.stop = tuple(integers("stop", stop))
+        self.stop: tuple[int, ...] = tuple(integers("stop", stop))
         if any(token < 0 for token in self.stop):
             raise ValueError(f"stop must be tokens, from 0 on: got {named(stop)}")
-        self.embedding = Embedding(self.vocabulary, d_model, dtype=dtype, rng=rng)
+        self.embedding: Embedding = Embedding(self.vocabulary, d_model, dtype=dtype, rng=rng)
         scaled(self.embedding.weight, 0.02)
         self.positions: LearnedPositions | None = None
         if self.max_length is not None:
             self.positions = LearnedPositions(self.max_length, d_model, dtype=dtype, rng=rng)
-        self.dropout = Dropout(rate, dtype=dtype)
-        self.layers = [
+        self.dropout: Dropout = Dropout(rate, dtype=dtype)
+        self.layers: list[CausalLayer] = [
             CausalLayer(
                 d_model, num_heads, dff, num_kv_heads=num_kv_heads, head_dim=head_dim, rate=rate,
                 norm=norm, eps=eps, norm_offset=norm_offset, post_norms=post_norms,
@@ -149,17 +152,17 @@ class CausalLM(GenerationMixin, Typed):
             )
             for own in _windows(window, count)
         ]  # fmt: skip
-        self.norm = norm_of(norm, d_model, eps, norm_offset, bias, dtype)
-        self.tied = flag("tied", tied)
+        self.norm: RMSNorm | LayerNorm = norm_of(norm, d_model, eps, norm_offset, bias, dtype)
+        self.tied: bool = flag("tied", tied)
         with without_initial_values() if tied else nullcontext():
-            self.projection = Linear(d_model, self.vocabulary, False, dtype=dtype, rng=rng)
+            self.projection: Linear = Linear(d_model, self.vocabulary, False, dtype=dtype, rng=rng)
         if self.tied:
             self.projection.weight = self.embedding.weight
 
     def compute(
         self, mode: Mode, tokens: Any, *, lengths: Any = None, mask: Any = None,
         caches: Sequence[KVCache] | None = None, hidden_states: bool = False,
-    ) -> tuple[Any, Backward]:  # fmt: skip
+    ) -> tuple[Array, Backward]:  # fmt: skip
         """tokens (B, L) → logits (B, L, vocabulary).
 
         Parameters
@@ -197,7 +200,8 @@ class CausalLM(GenerationMixin, Typed):
             dlogits = self.gradient(dlogits, shape)
             back(back_logits(dlogits if valid is None else valid.taken(dlogits)))
 
-        return (logits if states is None else (logits, states)), backward
+        result: Any = logits if states is None else (logits, states)
+        return result, backward
 
     def hidden(
         self, mode: Mode, tokens: Any, lengths: Any, caches: Sequence[KVCache] | None,

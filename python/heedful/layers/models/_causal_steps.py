@@ -23,6 +23,9 @@ class CausalSteps:
     Logits of a prompt are computed for its last token alone.
     """
 
+    model: CausalLM
+    longest: int | None
+
     def __init__(self, model: CausalLM, cache: KVCache | None = None) -> None:
         self.model, self.longest = model, model.max_length
         self.caches: list[KVCache] = []

@@ -93,7 +93,7 @@ class DecoderLayer(Typed):
     ) -> None:
         super().__init__(dtype)
         rng, dff, rate = generator(rng), size("dff", dff), probability("rate", rate)
-        self.norm_first = flag("norm_first", norm_first)
+        self.norm_first: bool = flag("norm_first", norm_first)
         shared: dict[str, Any] = {
             "dropout": rate, "bias": bias, "dtype": self.dtype, "rng": rng, "known": ACROSS,
         }  # fmt: skip
@@ -104,12 +104,14 @@ class DecoderLayer(Typed):
             name: one for name, one in attention.items() if name not in OF_POSITIONS
         }
         self.multihead_attn: Typed = make_mixer(mixer, d_model, num_heads, **shared, **across)
-        self.linear1 = Linear(d_model, dff, bias, activation=activation, dtype=dtype, rng=rng)
-        self.linear2 = Linear(dff, d_model, bias, dtype=dtype, rng=rng)
-        self.norm1 = LayerNorm(d_model, eps, bias, dtype=dtype)
-        self.norm2 = LayerNorm(d_model, eps, bias, dtype=dtype)
-        self.norm3 = LayerNorm(d_model, eps, bias, dtype=dtype)
-        self.dropout = Dropout(rate, dtype=dtype)
+        self.linear1: Linear = Linear(
+            d_model, dff, bias, activation=activation, dtype=dtype, rng=rng
+        )
+        self.linear2: Linear = Linear(dff, d_model, bias, dtype=dtype, rng=rng)
+        self.norm1: LayerNorm = LayerNorm(d_model, eps, bias, dtype=dtype)
+        self.norm2: LayerNorm = LayerNorm(d_model, eps, bias, dtype=dtype)
+        self.norm3: LayerNorm = LayerNorm(d_model, eps, bias, dtype=dtype)
+        self.dropout: Dropout = Dropout(rate, dtype=dtype)
 
     def compute(
         self,

@@ -103,16 +103,18 @@ class EncoderLayer(Typed):
     ) -> None:
         super().__init__(dtype)
         rng, dff, rate = generator(rng), size("dff", dff), probability("rate", rate)
-        self.norm_first = flag("norm_first", norm_first)
+        self.norm_first: bool = flag("norm_first", norm_first)
         self.self_attn: Typed = make_mixer(
             mixer, d_model, num_heads, max_length=max_length, dropout=rate, bias=bias,
             dtype=self.dtype, rng=rng, **attention,
         )  # fmt: skip
-        self.linear1 = Linear(d_model, dff, bias, activation=activation, dtype=dtype, rng=rng)
-        self.linear2 = Linear(dff, d_model, bias, dtype=dtype, rng=rng)
-        self.norm1 = LayerNorm(d_model, eps, bias, dtype=dtype)
-        self.norm2 = LayerNorm(d_model, eps, bias, dtype=dtype)
-        self.dropout = Dropout(rate, dtype=dtype)
+        self.linear1: Linear = Linear(
+            d_model, dff, bias, activation=activation, dtype=dtype, rng=rng
+        )
+        self.linear2: Linear = Linear(dff, d_model, bias, dtype=dtype, rng=rng)
+        self.norm1: LayerNorm = LayerNorm(d_model, eps, bias, dtype=dtype)
+        self.norm2: LayerNorm = LayerNorm(d_model, eps, bias, dtype=dtype)
+        self.dropout: Dropout = Dropout(rate, dtype=dtype)
 
     def compute(
         self,
@@ -259,7 +261,7 @@ class Encoder(Stack[EncoderLayer]):
         kv_lengths: Any = None,
         caches: Sequence[KVCache | LinearState] | None = None,
         hidden_states: bool = False,
-    ) -> tuple[Any, Backward]:
+    ) -> tuple[Array, Backward]:
         """x (…, L, E) → y, of the same shape.
 
         Parameters
@@ -288,7 +290,9 @@ class Encoder(Stack[EncoderLayer]):
         if self.norm is not None:
             x, closure = self.norm.compute(mode, x)
             closures.append(closure)
-        return (x, states) if hidden_states else x, chained(closures)
+
+        result: Any = (x, states) if hidden_states else x
+        return result, chained(closures)
 
 
 def own_caches(caches: Sequence[Any] | None, layers: Sequence[Typed]) -> Sequence[Any]:

@@ -83,8 +83,8 @@ class EncoderDecoder(Typed):
         }  # fmt: skip
         encoder_layers = size("num_encoder_layers", num_encoder_layers)
         decoder_layers = size("num_decoder_layers", num_decoder_layers)
-        self.encoder = Encoder(encoder_layers, d_model, num_heads, dff, rate, **shared)
-        self.decoder = Decoder(decoder_layers, d_model, num_heads, dff, rate, **shared)
+        self.encoder: Encoder = Encoder(encoder_layers, d_model, num_heads, dff, rate, **shared)
+        self.decoder: Decoder = Decoder(decoder_layers, d_model, num_heads, dff, rate, **shared)
 
     def compute(
         self, mode: Mode, source: Any, target: Any, *, source_lengths: Any = None,

@@ -81,6 +81,8 @@ class LanguageModel(GenerationMixin, Typed):
     [[1, 2, 3]]
     """
 
+    vocabulary: int
+
     @passes_on(AttentionOptions)
     def __init__(
         self,
@@ -109,19 +111,21 @@ class LanguageModel(GenerationMixin, Typed):
         check_causal(mixer)
         check_positions(kind, mixer)
         limited = kind == "learned" or mixer == "gating"
-        self.max_length = size("max_length", max_length) if limited else None
-        self.window = None if window is None else (size("window", window), 0)
+        self.max_length: int | None = size("max_length", max_length) if limited else None
+        self.window: tuple[int, int] | None = (
+            None if window is None else (size("window", window), 0)
+        )
         if window is not None and mixer != "attention":
             raise ValueError(f"window must be None with mixer={mixer!r}: got {window}")
-        self.embedding = Embedding(vocabulary, d_model, dtype=dtype, rng=rng)
+        self.embedding: Embedding = Embedding(vocabulary, d_model, dtype=dtype, rng=rng)
         self.embedding.weight = self.embedding.weight * 0.02
         self.positions: LearnedPositions | SinusoidalPositions | None = None
         if kind == "learned":
             self.positions = LearnedPositions(max_length, d_model, dtype=dtype, rng=rng)
         elif kind == "sinusoidal":
             self.positions = SinusoidalPositions(d_model, dtype=dtype)
-        self.dropout = Dropout(rate, dtype=dtype)
-        self.encoder = Encoder(
+        self.dropout: Dropout = Dropout(rate, dtype=dtype)
+        self.encoder: Encoder = Encoder(
             num_layers, d_model, num_heads, dff, rate, activation=activation,
             norm_first=True, causal=True, rotary=kind == "rotary", alibi=kind == "alibi",
             mixer=mixer, max_length=self.max_length, dtype=dtype, rng=rng, **attention,
@@ -129,7 +133,7 @@ class LanguageModel(GenerationMixin, Typed):
         for layer in self.encoder.layers:
             for last in (layer.self_attn.out_proj, layer.linear2):
                 last.weight = last.weight / np.sqrt(2 * num_layers)
-        self.projection = Linear(d_model, vocabulary, bias=False, dtype=dtype, rng=rng)
+        self.projection: Linear = Linear(d_model, vocabulary, bias=False, dtype=dtype, rng=rng)
         if flag("tied", tied):
             self.projection.weight = self.embedding.weight
 
@@ -184,6 +188,9 @@ class LanguageModel(GenerationMixin, Typed):
 
 class LanguageSteps:
     """The steps of a language model, with the caches of the tokens read."""
+
+    model: LanguageModel
+    longest: int | None
 
     def __init__(self, model: LanguageModel, cache: KVCache | None = None) -> None:
         self.model, self.longest = model, model.max_length

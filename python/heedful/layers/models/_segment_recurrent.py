@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -27,6 +27,8 @@ from heedful.layers.models._segment_recurrent_layer import SegmentRecurrentLayer
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+    from heedful.base._call_types import Computes, P
 
 
 class SegmentRecurrentLM(Typed):
@@ -92,22 +94,38 @@ class SegmentRecurrentLM(Typed):
         super().__init__(dtype)
         rng, d_model = generator(rng), size("d_model", d_model)
         dff = 4 * d_model if dff is None else size("dff", dff)
-        self.vocabulary = size("vocabulary", vocabulary)
-        self.memory_length = size("memory_length", memory_length)
-        self.embedding = Embedding(vocabulary, d_model, dtype=dtype, rng=rng)
+        self.vocabulary: int = size("vocabulary", vocabulary)
+        self.memory_length: int = size("memory_length", memory_length)
+        self.embedding: Embedding = Embedding(vocabulary, d_model, dtype=dtype, rng=rng)
         self.embedding.weight = self.embedding.weight * 0.02
-        self.dropout = Dropout(rate, dtype=dtype)
-        self.layers = [
+        self.dropout: Dropout = Dropout(rate, dtype=dtype)
+        self.layers: list[SegmentRecurrentLayer] = [
             SegmentRecurrentLayer(
                 d_model, num_heads, dff, rate, norm_first=norm_first,
                 activation=activation, dtype=dtype, rng=rng, **attention,
             )
             for _ in range(size("num_layers", num_layers))
         ]  # fmt: skip
-        self.norm = LayerNorm(d_model, dtype=dtype) if norm_first else None
-        self.projection = Linear(d_model, vocabulary, bias=False, dtype=dtype, rng=rng)
+        self.norm: LayerNorm | None = LayerNorm(d_model, dtype=dtype) if norm_first else None
+        self.projection: Linear = Linear(d_model, vocabulary, bias=False, dtype=dtype, rng=rng)
         if flag("tied", tied):
             self.projection.weight = self.embedding.weight
+
+    if TYPE_CHECKING:
+
+        @overload  # type: ignore[override]
+        def __call__(
+            self, *inputs: Any, return_memory: Literal[True], **options: Any
+        ) -> tuple[Array, list[Array]]: ...
+        @overload
+        def __call__(self, *inputs: Any, return_memory: bool, **options: Any) -> Any: ...
+        @overload
+        def __call__(
+            self, *inputs: Any, return_weights: Literal[True], **options: Any
+        ) -> tuple[Array, list[Array]]: ...
+        @overload
+        def __call__(self: Computes[P, Array], *inputs: P.args, **options: P.kwargs) -> Array: ...
+        def __call__(self, *inputs: Any, **options: Any) -> Any: ...
 
     def compute(
         self, mode: Mode, tokens: Any, *, memory: list[Array] | None = None,
@@ -211,6 +229,8 @@ class SegmentRecurrentLM(Typed):
 class SegmentSteps:
     """The steps of a segment-recurrent model, with its memory."""
 
+    lengths: Array
+    read: Array
     longest: int | None = None
 
     def __init__(self, model: SegmentRecurrentLM) -> None:

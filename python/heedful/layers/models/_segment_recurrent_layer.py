@@ -51,15 +51,15 @@ class SegmentRecurrentLayer(Typed):
     ) -> None:  # fmt: skip
         super().__init__(dtype)
         rng, dff, rate = generator(rng), size("dff", dff), probability("rate", rate)
-        self.norm_first = flag("norm_first", norm_first)
-        self.self_attn = RelativeAttention(
+        self.norm_first: bool = flag("norm_first", norm_first)
+        self.self_attn: RelativeAttention = RelativeAttention(
             d_model, num_heads, rate, dtype=dtype, rng=rng, **attention
         )
-        self.linear1 = Linear(d_model, dff, activation=activation, dtype=dtype, rng=rng)
-        self.linear2 = Linear(dff, d_model, dtype=dtype, rng=rng)
-        self.norm1 = LayerNorm(d_model, dtype=dtype)
-        self.norm2 = LayerNorm(d_model, dtype=dtype)
-        self.dropout = Dropout(rate, dtype=dtype)
+        self.linear1: Linear = Linear(d_model, dff, activation=activation, dtype=dtype, rng=rng)
+        self.linear2: Linear = Linear(dff, d_model, dtype=dtype, rng=rng)
+        self.norm1: LayerNorm = LayerNorm(d_model, dtype=dtype)
+        self.norm2: LayerNorm = LayerNorm(d_model, dtype=dtype)
+        self.dropout: Dropout = Dropout(rate, dtype=dtype)
 
     def compute(
         self, mode: Mode, x: Any, memory: Any = None, memory_lengths: Any = None

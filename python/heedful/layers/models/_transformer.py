@@ -128,10 +128,10 @@ class Transformer(EncoderDecoder):
         self.padding_idx = padding_idx
         source_vocabulary = size("source_vocabulary", source_vocabulary)
         target_vocabulary = size("target_vocabulary", target_vocabulary)
-        self.source_embedding = Embedding(
+        self.source_embedding: Embedding = Embedding(
             source_vocabulary, d_model, padding_idx, dtype=dtype, rng=rng
         )
-        self.target_embedding = Embedding(
+        self.target_embedding: Embedding = Embedding(
             target_vocabulary, d_model, padding_idx, dtype=dtype, rng=rng
         )
         for embedding in (self.source_embedding, self.target_embedding):
@@ -139,8 +139,8 @@ class Transformer(EncoderDecoder):
         self.positions: SinusoidalPositions | None = None
         if kind == "sinusoidal":
             self.positions = SinusoidalPositions(d_model, dtype=dtype)
-        self.dropout = Dropout(rate, dtype=dtype)
-        self.projection = Linear(d_model, target_vocabulary, dtype=dtype, rng=rng)
+        self.dropout: Dropout = Dropout(rate, dtype=dtype)
+        self.projection: Linear = Linear(d_model, target_vocabulary, dtype=dtype, rng=rng)
         if flag("tied", tied):
             self.projection.weight = self.target_embedding.weight
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, overload
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -13,6 +13,9 @@ from heedful.base._mode import Mode
 from heedful.base._types import Array, Backward, Rng
 from heedful.layers.recurrent._packed import Packed
 from heedful.layers.recurrent._recurrent import Recurrent, States, StepsBackward
+
+if TYPE_CHECKING:
+    from heedful.base._call_types import Computes, P
 
 
 class GRU(Recurrent):
@@ -92,6 +95,18 @@ class GRU(Recurrent):
         super().__init__(
             input_size, hidden_size, num_layers, bias, dropout, bidirectional, dtype, rng
         )
+
+    if TYPE_CHECKING:
+
+        @overload  # type: ignore[override]
+        def __call__(
+            self, *inputs: Any, return_state: Literal[True], **options: Any
+        ) -> tuple[Array, Array]: ...
+        @overload
+        def __call__(self, *inputs: Any, return_state: bool, **options: Any) -> Any: ...
+        @overload
+        def __call__(self: Computes[P, Array], *inputs: P.args, **options: P.kwargs) -> Array: ...
+        def __call__(self, *inputs: Any, **options: Any) -> Any: ...
 
     def compute(
         self, mode: Mode, x: Any, state: Any = None, *, lengths: Any = None,

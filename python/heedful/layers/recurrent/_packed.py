@@ -39,7 +39,7 @@ class Packed:
         items, length = shape
         self.order: NDArray[np.int64] | None = None
         if lengths is None:
-            self.counts = np.full(length if items else 0, items, np.int64)
+            self.counts: NDArray[np.int64] = np.full(length if items else 0, items, np.int64)
         else:
             self.order = np.argsort(-lengths, kind="stable")
             steps = np.arange(lengths.max(initial=0))
@@ -47,7 +47,7 @@ class Packed:
             self._steps = np.repeat(steps, self.counts)
         ends = np.cumsum(self.counts)
         self.begins: NDArray[np.int64] = ends - self.counts
-        self.rows = int(ends[-1]) if ends.size else 0
+        self.rows: int = int(ends[-1]) if ends.size else 0
         if self.order is not None:
             self._items = self.order[np.arange(self.rows) - np.repeat(self.begins, self.counts)]
 

@@ -44,11 +44,11 @@ class Recurrent(Typed):
         bidirectional: bool, dtype: DTypeLike, rng: Rng,
     ) -> None:  # fmt: skip
         super().__init__(dtype)
-        self.input_size = size("input_size", input_size)
-        self.hidden_size = size("hidden_size", hidden_size)
-        self.num_layers = size("num_layers", num_layers)
-        self.bidirectional = flag("bidirectional", bidirectional)
-        self.dropout = Dropout(probability("dropout", dropout), dtype=dtype)
+        self.input_size: int = size("input_size", input_size)
+        self.hidden_size: int = size("hidden_size", hidden_size)
+        self.num_layers: int = size("num_layers", num_layers)
+        self.bidirectional: bool = flag("bidirectional", bidirectional)
+        self.dropout: Dropout = Dropout(probability("dropout", dropout), dtype=dtype)
         rng, bias = generator(rng), flag("bias", bias)
         rows = self.gates * self.hidden_size
         for index, suffix in self._directions():

@@ -114,16 +114,21 @@ class AttentionMonitor(Callback):
     (2, 2)
     """
 
+    every: int
+    max_queries: int
+
     def __init__(
         self, layers: str | Sequence[str] | None = None, *, every: int = 10, probe: Any = None,
         max_queries: int = 512, min_evenness: float = 0.05, max_score: float = 100.0,
         writer: Any = None,
     ) -> None:  # fmt: skip
-        self.layers = _names(layers)
+        self.layers: list[str] | None = _names(layers)
         self.every, self.max_queries = size("every", every), size("max_queries", max_queries)
-        self.min_evenness = below_one("min_evenness", min_evenness)
-        self.max_score = positive("max_score", max_score)
-        self.probe = None if probe is None else probe if isinstance(probe, tuple) else (probe,)
+        self.min_evenness: float = below_one("min_evenness", min_evenness)
+        self.max_score: float = positive("max_score", max_score)
+        self.probe: tuple[Any, ...] | None = (
+            None if probe is None else probe if isinstance(probe, tuple) else (probe,)
+        )
         if writer is not None and not callable(getattr(writer, "add_scalar", None)):
             raise TypeError(
                 "writer must have add_scalar(tag, value, step), as TensorBoard's SummaryWriter: "

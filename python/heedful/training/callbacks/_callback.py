@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from heedful._checks import named
+from heedful.base._shown import Shown
 
 Logs = dict[str, float]
 
 
-class Callback:
+class Callback(Shown):
     """Base class of callbacks of fit. Set ``stop = True`` to end the training.
 
     It ends after the epoch; after the batch, if it was set there, as in on_batch_end: then the

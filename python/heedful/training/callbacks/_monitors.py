@@ -29,10 +29,11 @@ class Monitor(ArgumentHints, Callback):
     def __init__(self, monitor: str, mode: str, min_delta: float) -> None:
         if not isinstance(monitor, str):
             raise TypeError(f"monitor must be a name in the history: got {named(monitor)}")
-        self.monitor = monitor
-        self.sign = 1.0 if _direction(monitor, mode) == "min" else -1.0
-        self.min_delta = not_negative("min_delta", min_delta)
-        self.best = self.sign * np.inf
+        self.monitor: str = monitor
+        self.mode: str = mode
+        self.sign: float = 1.0 if _direction(monitor, mode) == "min" else -1.0
+        self.min_delta: float = not_negative("min_delta", min_delta)
+        self.best: float = self.sign * np.inf
 
     def check(self, names: list[str], validated: bool) -> None:
         """Before the first epoch: whether there will be such a value."""
@@ -75,13 +76,16 @@ class EarlyStopping(Monitor):
         epochs are those of all epochs.
     """
 
+    waited: int
+    best: float
+
     def __init__(
         self, monitor: str = "val_loss", patience: int = 1, *, min_delta: float = 0.0,
         mode: str = "auto", restore_best: bool = True,
     ) -> None:  # fmt: skip
         super().__init__(monitor, mode, min_delta)
-        self.patience = size("patience", patience)
-        self.restore_best = flag("restore_best", restore_best)
+        self.patience: int = size("patience", patience)
+        self.restore_best: bool = flag("restore_best", restore_best)
         self.waited = 0
         self.state: tuple[dict[str, Array], dict[str, Array]] | None = None
 
@@ -95,7 +99,7 @@ class EarlyStopping(Monitor):
                 self.state = self.model.state_dict(), self.model.optimizer.state_dict()
             return
         self.waited += 1
-        self.stop = self.waited >= self.patience
+        self.stop: bool = self.waited >= self.patience
 
     def on_end(self) -> None:
         if self.state is not None and not self.interrupted:
@@ -107,7 +111,7 @@ class EarlyStopping(Monitor):
 
 
 class BestCheckpoint(Monitor):
-    """Saves the weights of the best epoch so far, as safetensors.
+    """Saves the weights of the best epoch so far, as `save_weights` does.
 
     Another fit with the same callback continues from this one, as in Keras: the file is replaced
     where the value improves on `best`, over all fits.
@@ -137,7 +141,7 @@ class BestCheckpoint(Monitor):
             try:
                 save_weights(self.model, self.path)
             except BaseException:
-                self.best = before  # as the file is
+                self.best: float = before  # as the file is
                 raise
 
 

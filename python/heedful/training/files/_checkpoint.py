@@ -18,8 +18,8 @@ from heedful.training.files._safetensors import (
     checked_file,
     one_place,
     read_shards,
-    read_tensors,
 )
+from heedful.training.files._tensors import read_tensors
 
 WHOLE = "model.safetensors"
 INDEX = f"{WHOLE}.index.json"

@@ -7,7 +7,8 @@ import json
 from heedful._printable import printable
 from heedful._whole_file import AnyPath
 from heedful.base._module import Module
-from heedful.training.files._safetensors import PRUNED, read_text
+from heedful.training.files._safetensors import PRUNED
+from heedful.training.files._tensors import read_text
 
 
 def heads_of(model: Module) -> dict[str, list[int]]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from heedful._printable import printable
-from heedful._whole_file import AnyPath, check_path, check_target, whole_file
+from heedful._whole_file import AnyPath, check_path, check_source, check_target, whole_file
 from heedful.base._types import Array
 from heedful.training.files._mapped import TYPES, mapped, release, widened
 
@@ -20,12 +20,12 @@ Shapes = Mapping[str, tuple[int, ...]]
 PRUNED = "pruned_heads"  # in the text of a file, see _pruned_heads.py
 
 
-def _library() -> Any:
+def _library(otherwise: str = "") -> Any:
     try:
         from safetensors import numpy as library
     except ImportError:
         raise ImportError(
-            "files of weights need the package safetensors: pip install safetensors"
+            "files of weights need the package safetensors: pip install safetensors" + otherwise
         ) from None
     return library
 
@@ -88,7 +88,7 @@ def one_place(place: dict[str, Any], name: str, path: AnyPath) -> None:
 
 def write_tensors(tensors: dict[str, Array], path: AnyPath, text: dict[str, str]) -> None:
     """Atomically, see `whole_file`."""
-    library = _library()
+    library = _library(", or write to a path that ends in .npz, which needs NumPy alone")
     from safetensors import SafetensorError
 
     check_target(path)
@@ -108,10 +108,7 @@ def _open(path: AnyPath) -> Any:
     _library()
     from safetensors import SafetensorError, safe_open
 
-    if Path(path).is_dir():
-        raise IsADirectoryError(f"path must be a file: got the folder {os.fspath(path)!r}")
-    if Path(path).exists() and not Path(path).is_file():  # opening a pipe would block
-        raise OSError(f"path must be a file: got {os.fspath(path)!r}, a device or a pipe")
+    check_source(path)
     try:
         return safe_open(path, framework="numpy")
     except SafetensorError as error:
@@ -121,15 +118,20 @@ def _open(path: AnyPath) -> Any:
         ) from None
 
 
+def check_shape(name: str, shape: tuple[int, ...], shapes: Shapes, text: dict[str, str]) -> None:
+    """A shape in a file with this text, against the one that is wanted, if any is."""
+    wanted = shapes.get(name, shape)
+    if shape != wanted:
+        hint = "; heads were pruned, see heedful.pruning.pruned_heads" * (PRUNED in text)
+        raise ValueError(f"{printable(name)} must have shape {wanted}: got {shape}{hint}")
+
+
 def _check(file: Any, shapes: Shapes) -> None:
-    pruned = PRUNED in (file.metadata() or {})
+    text = file.metadata() or {}
     for name in file.keys():  # noqa: SIM118, no mapping
         tensor = file.get_slice(name)
         shape, kind = tuple(tensor.get_shape()), str(tensor.get_dtype())
-        wanted = shapes.get(name, shape)
-        if shape != wanted:
-            hint = "; heads were pruned, see heedful.pruning.pruned_heads" * pruned
-            raise ValueError(f"{printable(name)} must have shape {wanted}: got {shape}{hint}")
+        check_shape(name, shape, shapes, text)
         if kind not in TYPES:
             raise TypeError(
                 f"{printable(name)} must be of F64, F32, F16, BF16, integers or BOOL: got {kind}"

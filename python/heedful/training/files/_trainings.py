@@ -13,7 +13,7 @@ from heedful.base._module import Module
 from heedful.base._types import Array
 from heedful.training._trainer import trainer_of
 from heedful.training.files._pruned_heads import text_of_heads
-from heedful.training.files._safetensors import read_tensors, write_tensors
+from heedful.training.files._tensors import read_tensors, write_tensors
 from heedful.training.files._weights import checked_model
 from heedful.training.losses._loss import described
 
@@ -30,6 +30,7 @@ def save_training(model: Module, path: AnyPath) -> None:
     model : Layer
         A compiled one.
     path : str or path
+        A safetensors file, or NumPy's where it ends in .npz.
     """
     trainer = trainer_of(checked_model(model))
     tensors = {f"model.{name}": array for name, array in model.state_dict().items()}

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 
 from heedful._checks import flag, probability
+from heedful.base._shown import Shown
 from heedful.base._types import Array
 from heedful.training.losses._prediction import FLOOR, check_probabilities, floating, sigmoid
 from heedful.training.losses._sample_weights import SampleWeights
 from heedful.training.losses._targets import check_probability_targets, real_targets
 
 
-class BinaryCrossEntropy:
+class BinaryCrossEntropy(Shown):
     """mean of −t log p − (1 − t) log(1 − p), with p = σ(prediction).
 
     Parameters
@@ -35,8 +36,8 @@ class BinaryCrossEntropy:
     """
 
     def __init__(self, from_logits: bool = True, label_smoothing: float = 0.0) -> None:
-        self.from_logits = flag("from_logits", from_logits)
-        self.label_smoothing = probability("label_smoothing", label_smoothing)
+        self.from_logits: bool = flag("from_logits", from_logits)
+        self.label_smoothing: float = probability("label_smoothing", label_smoothing)
 
     @np.errstate(all="ignore")
     def __call__(

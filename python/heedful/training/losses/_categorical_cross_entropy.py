@@ -8,6 +8,7 @@ import numpy as np
 
 from heedful._checks import as_array, flag, int64_array, is_integer, named, probability
 from heedful._core import native
+from heedful.base._shown import Shown
 from heedful.base._types import Array
 from heedful.training.losses._prediction import as_rows, floating, log_probabilities
 from heedful.training.losses._sample_weights import SampleWeights
@@ -19,7 +20,7 @@ from heedful.training.losses._targets import (
 )
 
 
-class SparseCategoricalCrossEntropy:
+class SparseCategoricalCrossEntropy(Shown):
     """mean of −log p[target], with p = softmax(prediction).
 
     Parameters
@@ -45,8 +46,8 @@ class SparseCategoricalCrossEntropy:
         self, from_logits: bool = True, label_smoothing: float = 0.0,
         ignore_index: int | None = None,
     ) -> None:  # fmt: skip
-        self.from_logits = flag("from_logits", from_logits)
-        self.label_smoothing = probability("label_smoothing", label_smoothing)
+        self.from_logits: bool = flag("from_logits", from_logits)
+        self.label_smoothing: float = probability("label_smoothing", label_smoothing)
         if ignore_index is not None and not is_integer(ignore_index):
             raise TypeError(f"ignore_index must be an integer or None: got {named(ignore_index)}")
         if ignore_index is not None:
@@ -110,7 +111,7 @@ class SparseCategoricalCrossEntropy:
         return losses, -wanted / probabilities * rows.dtype.type(1 / count)
 
 
-class CategoricalCrossEntropy:
+class CategoricalCrossEntropy(Shown):
     """mean of −Σ target log p, with p = softmax(prediction) and targets that sum to 1.
 
     Parameters
@@ -128,8 +129,8 @@ class CategoricalCrossEntropy:
     """
 
     def __init__(self, from_logits: bool = True, label_smoothing: float = 0.0) -> None:
-        self.from_logits = flag("from_logits", from_logits)
-        self.label_smoothing = probability("label_smoothing", label_smoothing)
+        self.from_logits: bool = flag("from_logits", from_logits)
+        self.label_smoothing: float = probability("label_smoothing", label_smoothing)
 
     @np.errstate(all="ignore")
     def __call__(

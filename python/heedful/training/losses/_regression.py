@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from heedful._checks import positive
+from heedful.base._shown import Shown
 from heedful.base._types import Array
 from heedful.functional._dtypes import finite_cast
 from heedful.training.losses._prediction import floating
@@ -15,10 +16,10 @@ from heedful.training.losses._sample_weights import SampleWeights
 from heedful.training.losses._targets import check_finite, real_targets
 
 
-class Regression(ABC):
+class Regression(Shown, ABC):
     """The mean of an element-wise function of prediction − target."""
 
-    factor = 1.0  # of the derivatives
+    factor: float = 1.0  # of the derivatives
 
     @np.errstate(all="ignore")
     def __call__(
@@ -71,7 +72,7 @@ class MeanSquaredError(Regression):
     (1.0, array([-2.,  0.]))
     """
 
-    factor = 2.0  # separate, because 2 · difference may overflow
+    factor: float = 2.0  # separate, because 2 · difference may overflow
 
     def losses(self, difference: Array) -> Array:
         squares: Array = np.square(difference, dtype=np.float64)
@@ -127,7 +128,7 @@ class Huber(Regression):
     """
 
     def __init__(self, delta: float = 1.0) -> None:
-        self.delta = positive("delta", delta)
+        self.delta: float = positive("delta", delta)
 
     def losses(self, difference: Array) -> Array:
         sizes = np.abs(difference).astype(np.float64)

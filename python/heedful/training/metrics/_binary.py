@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from heedful._checks import probability
+from heedful.base._shown import Shown
 from heedful.base._types import Array
 from heedful.training.losses._binary_cross_entropy import BinaryCrossEntropy
 from heedful.training.losses._categorical_cross_entropy import (
@@ -22,7 +23,7 @@ from heedful.training.metrics._sums import Mean, Ranking
 Own = TypeVar("Own", bound="BinaryMetric")
 
 
-class BinaryMetric(ABC):
+class BinaryMetric(Shown, ABC):
     """One score for each target, which is positive above ½; several outputs are pooled.
 
     Exact over all batches of an epoch, as if they were one batch.
@@ -83,8 +84,8 @@ class AUC(BinaryMetric):
 
 class _Thresholded(BinaryMetric):
     def __init__(self, threshold: float) -> None:
-        self.threshold = probability("threshold", threshold)
-        self.cut = self.threshold
+        self.threshold: float = probability("threshold", threshold)
+        self.cut: float = self.threshold
 
     def of(self: Own, loss: Any) -> Own:
         found: Any = super().of(loss)

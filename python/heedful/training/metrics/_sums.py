@@ -26,6 +26,9 @@ class Sum(Protocol):
 class Mean:
     """A total and its divisor; the value is 0 where the divisor is 0."""
 
+    total: float
+    count: float
+
     def __init__(self, total: float = 0.0, count: float = 0.0) -> None:
         self.total, self.count = total, count
 
@@ -41,6 +44,10 @@ class Mean:
 
 class Ranking:
     """All scores of positive and negative targets; the value is how often a positive is higher."""
+
+    positive: list[Array]
+    negative: list[Array]
+    count: int
 
     def __init__(self, positive: Array, negative: Array) -> None:
         self.positive, self.negative = [positive], [negative]

@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,14 +15,15 @@ from heedful._checks import named, numbers, positive, real
 from heedful._core._memory import Keeper
 from heedful.base._module import Module
 from heedful.base._parameter import Parameter
+from heedful.base._shown import Shown
 from heedful.base._types import Array
 from heedful.training._foreign_arguments import ArgumentHints
 from heedful.training.optimizers._gradient_norm import gradient_norm, not_finite
-from heedful.training.optimizers._schedules import as_schedule, described
-from heedful.training.optimizers._settings import groups_of, setting
+from heedful.training.optimizers._schedules import Constant, Schedule, as_schedule, described
+from heedful.training.optimizers._settings import Groups, groups_of, setting
 
 
-class Optimizer(ArgumentHints, ABC):
+class Optimizer(ArgumentHints, Shown, ABC):
     """The base class of optimizers: groups, clipping, state.
 
     Parameters
@@ -49,6 +50,8 @@ class Optimizer(ArgumentHints, ABC):
     kept for the next step, never more than a step took; at the end of `fit` it is released.
     """
 
+    steps: int
+    always_shown: ClassVar[tuple[str, ...]] = ("lr",)
     settings: dict[str, float]
     slots: tuple[str, ...] = ()  # arrays kept for each parameter
     # called with the model before each step: data-parallel processes average their gradients
@@ -62,11 +65,13 @@ class Optimizer(ArgumentHints, ABC):
         if model is not None and not isinstance(model, Module):
             raise TypeError(f"model must be a layer, and a rate be given as lr: got {named(model)}")
         self.model = model
-        self.schedule = as_schedule(lr)
+        self.schedule: Schedule = as_schedule(lr)
         self.settings = {"lr_factor": 1.0}
         self.settings.update({name: setting(name, value) for name, value in settings.items()})
-        self.groups = groups_of(groups, self.settings)
-        self.clip_norm = None if clip_norm is None else positive("clip_norm", clip_norm)
+        self.groups: Groups = groups_of(groups, self.settings)
+        self.clip_norm: float | None = (
+            None if clip_norm is None else positive("clip_norm", clip_norm)
+        )
         self.steps = 0
         self.state: dict[str, dict[str, Array]] = {}  # slot → name → array
         self.counts: dict[str, int] = {}  # name → steps in which the parameter had a gradient
@@ -76,6 +81,15 @@ class Optimizer(ArgumentHints, ABC):
         if "counts" not in state:  # pickled when the optimizer alone counted its steps
             moved = {name for arrays in self.state.values() for name in arrays}
             self.counts = dict.fromkeys(moved, self.steps)
+
+    def shown_argument(self, name: str) -> Any:
+        if name == "lr":
+            return self.schedule.lr if isinstance(self.schedule, Constant) else self.schedule
+        if name == "groups":
+            return self.groups or None
+        if name == "model":  # it is trained by more than one line can show
+            raise KeyError(name)
+        return self.settings[name] if name in self.settings else vars(self)[name]
 
     @property
     def lr(self) -> float:

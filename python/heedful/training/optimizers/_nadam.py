@@ -54,7 +54,7 @@ class NAdam(Adam):
             model, lr, betas=betas, eps=eps, weight_decay=weight_decay, groups=groups,
             clip_norm=clip_norm,
         )  # fmt: skip
-        self.momentum_decay = not_negative("momentum_decay", momentum_decay)
+        self.momentum_decay: float = not_negative("momentum_decay", momentum_decay)
         self._products = {0: 1.0}  # t → Mₜ, for the counts of parameters
 
     def description(self) -> dict[str, Any]:

@@ -48,6 +48,9 @@ class RMSprop(Optimizer):
     >>> optimizer = RMSprop(Linear(3, 1), lr=1e-3, alpha=0.9)
     """
 
+    alpha: float
+    eps: float
+
     def __init__(
         self, model: Module | None = None, lr: Any = 0.01, *, alpha: float = 0.99,
         eps: float = 1e-8, momentum: float = 0.0, centered: bool = False,
@@ -58,9 +61,9 @@ class RMSprop(Optimizer):
             model, lr, groups, clip_norm, momentum=momentum, weight_decay=weight_decay
         )  # fmt: skip
         self.alpha, self.eps = below_one("alpha", alpha), positive("eps", eps)
-        self.centered = flag("centered", centered)
+        self.centered: bool = flag("centered", centered)
         moving = bool(momentum) or any(group.get("momentum") for group in self.groups.values())
-        self.slots = ("square", *["mean"] * self.centered, *["momentum"] * moving)
+        self.slots: tuple[str, ...] = ("square", *["mean"] * self.centered, *["momentum"] * moving)
 
     def description(self) -> dict[str, Any]:
         return {

@@ -55,11 +55,11 @@ class SGD(Optimizer):
         super().__init__(
             model, lr, groups, clip_norm, momentum=momentum, weight_decay=weight_decay
         )  # fmt: skip
-        self.nesterov = flag("nesterov", nesterov)
+        self.nesterov: bool = flag("nesterov", nesterov)
         moving = bool(momentum) or any(group.get("momentum") for group in self.groups.values())
         if nesterov and not moving:
             raise ValueError("nesterov=True needs a momentum above 0")
-        self.slots = ("momentum",) if moving else ()
+        self.slots: tuple[str, ...] = ("momentum",) if moving else ()
 
     def description(self) -> dict[str, Any]:
         return {**super().description(), "nesterov": self.nesterov}
@@ -109,7 +109,9 @@ class Adam(Optimizer):
     >>> optimizer = Adam(Linear(3, 1), lr=1e-3)
     """
 
-    slots = ("mean", "square")
+    betas: tuple[float, float]
+    eps: float
+    slots: tuple[str, ...] = ("mean", "square")
     decoupled = False
 
     def __init__(

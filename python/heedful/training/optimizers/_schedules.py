@@ -7,12 +7,13 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from heedful._checks import is_integer, named, not_negative, positive, size
+from heedful.base._shown import Shown
 
 # from the number of the step, 0 for the first, to its learning rate or temperature
 Schedule: TypeAlias = Callable[[int], float]
 
 
-class WarmupCosine:
+class WarmupCosine(Shown):
     """Rises linearly to lr, then falls along half a cosine.
 
     Parameters
@@ -35,10 +36,13 @@ class WarmupCosine:
     [0.05, 0.1, 0.1, 0.085, 0.05, 0.015, 0.0]
     """
 
+    lr: float
+    final: float
+
     def __init__(self, lr: float, warmup_steps: int, total_steps: int, final: float = 0.0) -> None:
         self.lr, self.final = not_negative("lr", lr), not_negative("final", final)
-        self.total_steps = size("total_steps", total_steps)
-        self.warmup_steps = (
+        self.total_steps: int = size("total_steps", total_steps)
+        self.warmup_steps: int = (
             0
             if is_integer(warmup_steps) and warmup_steps == 0
             else size("warmup_steps", warmup_steps)
@@ -51,7 +55,7 @@ class WarmupCosine:
         return self.final + (self.lr - self.final) * (1 + math.cos(math.pi * min(progress, 1))) / 2
 
 
-class InverseSquareRoot:
+class InverseSquareRoot(Shown):
     """Rises linearly to lr, then falls as 1/√step.
 
     Parameters
@@ -73,6 +77,9 @@ class InverseSquareRoot:
     [0.025, 0.05, 0.1, 0.05]
     """
 
+    lr: float
+    warmup_steps: int
+
     def __init__(self, lr: float, warmup_steps: int = 4000) -> None:
         self.lr, self.warmup_steps = not_negative("lr", lr), size("warmup_steps", warmup_steps)
 
@@ -81,7 +88,7 @@ class InverseSquareRoot:
         return self.lr * min(count / self.warmup_steps, math.sqrt(self.warmup_steps / count))
 
 
-class LinearAnnealing:
+class LinearAnnealing(Shown):
     """From `first` to `final` along a line.
 
     Parameters
@@ -102,16 +109,19 @@ class LinearAnnealing:
     [1.0, 0.8, 0.6, 0.4, 0.2, 0.2]
     """
 
+    first: float
+    final: float
+
     def __init__(self, first: float, final: float, total_steps: int) -> None:
         self.first, self.final = not_negative("first", first), not_negative("final", final)
-        self.total_steps = size("total_steps", total_steps)
+        self.total_steps: int = size("total_steps", total_steps)
 
     def __call__(self, step: int) -> float:
         progress = min(step / self.total_steps, 1)
         return self.first + (self.final - self.first) * progress
 
 
-class ExponentialAnnealing:
+class ExponentialAnnealing(Shown):
     """From `first` to `final` by the same factor at every step.
 
     Parameters
@@ -132,9 +142,12 @@ class ExponentialAnnealing:
     [1.0, 0.5, 0.25, 0.125, 0.0625, 0.0625]
     """
 
+    first: float
+    final: float
+
     def __init__(self, first: float, final: float, total_steps: int) -> None:
         self.first, self.final = positive("first", first), positive("final", final)
-        self.total_steps = size("total_steps", total_steps)
+        self.total_steps: int = size("total_steps", total_steps)
 
     def __call__(self, step: int) -> float:
         progress = min(step / self.total_steps, 1)

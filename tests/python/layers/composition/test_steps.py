@@ -55,6 +55,19 @@ CASES: dict[str, tuple[Callable[..., Any], Callable[..., Any], tuple[np.ndarray,
     "sum keepdims": (lambda x: x.sum(1, keepdims=True), lambda x: x.sum(1, keepdims=True), (CUBE,)),
     "mean": (lambda x: x.mean(axis=1), lambda x: x.mean(1), (CUBE,)),
     "mean all": (lambda x: x.mean(), np.mean, (CUBE,)),
+    # of scalars NumPy's functions return numbers, not arrays
+    "scalar arithmetic": (
+        lambda x: x * (2 - x.sum() / 3) + x.mean() ** 2,
+        lambda x: x * (2 - x.sum() / 3) + x.mean() ** 2, (X,),
+    ),
+    "scalar functions": (
+        lambda x: x + steps.log(steps.exp(-steps.tanh(x.sum()))),
+        lambda x: x - np.tanh(x.sum()), (X,),
+    ),
+    "scalar choices": (
+        lambda x: x * steps.maximum(steps.abs(x.sum()), 0.1) + steps.where(True, x[0, 0], x[1, 1]),
+        lambda x: x * np.abs(x.sum()) + x[0, 0], (X,),
+    ),
     "max": (lambda x: x.max(-1), lambda x: x.max(-1), (CUBE,)),
     "softmax": (
         lambda x: steps.softmax(x, axis=1), lambda x: np.exp(x) / np.exp(x).sum(1, keepdims=True),
