@@ -29,7 +29,7 @@ def test_there_are_examples() -> None:
 def test_an_example_runs_to_its_end(script: Path, tmp_path: Path) -> None:
     source = str(Path(heedful.__file__).parents[1])
     text = script.read_text(encoding="utf-8")
-    short = ["--short"] if '"--short" in' in text else ["--small"] if '"--small"' in text else []
+    short = [one for one in ("--short", "--small") if f'"{one}"' in text]
     path = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))
     done = subprocess.run(
         [sys.executable, "-W", "error", str(script), *short],

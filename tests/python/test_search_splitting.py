@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from heedful._command.passages import Passage
 from heedful._command.search import excerpt
-from heedful._command.splitting import Splitter, spans
+from heedful._command.spans import spans
+from heedful._command.splitting import Splitter
 
 SECRET = "The password of the safe is written under the violet carpet."
 FILLER = "These words are filler and say nothing at all. "
@@ -85,12 +86,20 @@ def test_pieces_know_their_line_and_keep_their_title() -> None:
     ]  # fmt: skip
 
 
-def test_a_title_that_is_too_long_is_split_too() -> None:
-    passage = Passage(Path("a"), 5, "text", "# one two three four five", 7)
-    found = list(splitter(20, 14).split([passage]))
+def test_a_title_that_leaves_no_room_is_a_passage_once() -> None:
+    title = "# one two three four five"
+    passages = [Passage(Path("a"), 5, "text", title, 7), Passage(Path("a"), 9, "more", title, 9)]
+    found = list(splitter(20, 14).split(passages))
     assert [(piece.line, piece.whole) for piece in found] == [
-        (5, "# one two"), (5, "three four"), (5, "five"), (7, "text"),
+        (5, "# one two"), (5, "three four"), (5, "five"), (7, "text"), (9, "more"),
     ]  # fmt: skip
+
+
+def test_a_piece_and_its_title_fit_together() -> None:
+    passage = Passage(Path("a"), 1, "One one. Two two. Three.", "# Title", 3)
+    found = list(splitter(26, 14).split([passage]))
+    assert [piece.text for piece in found] == ["One one.", "Two two.", "Three."]
+    assert all(len(piece.whole) <= 26 for piece in found)
 
 
 def encoder() -> Any:

@@ -23,15 +23,12 @@ def explain_passage(folder: Path, endings: Sequence[str], question: str, rank: i
         raise FileNotFoundError(f"{folder} has {len(found.passages)} passages: got --rank {rank}")
     index = found.order[rank - 1]
     passage = found.passages[index]
-    text = passage.text
-    parts = contributions(found, text)
-    if passage.title:  # which may have made it closer, see `closeness`
-        titled = contributions(found, passage.whole)
-        if titled[1].sum() > parts[1].sum():
-            text, parts = passage.whole, titled
-    tokens, each = parts
+    tokens, each = contributions(found, passage.whole)
     name = printable(str(passage.path.relative_to(folder)))
     print(f"{rank}. {found.close[index]:.3f}  {name}:{passage.line}")
+    if passage.title:  # see `closeness`
+        above = float(found.encoder.encode(passage.title) @ found.encoder.encode(found.question))
+        print(f"   {each.sum():.3f} the passage, {above:.3f} its headings alone")
     print(f"\nThe similarity {each.sum():.3f} is the sum of what each token's vector adds:")
     order = np.argsort(-each, kind="stable")[:SHOWN]
     for place in order:
@@ -39,7 +36,7 @@ def explain_passage(folder: Path, endings: Sequence[str], question: str, rank: i
     others = np.delete(each, order)
     print(f"  {others.sum():+.3f}  the {len(others)} others")
     print("Vectors of the last layer: each holds what its token read of the others.")
-    seen = attention_map(found.encoder, text, average_heads=True)
+    seen = attention_map(found.encoder, passage.whole, average_heads=True)
     title = f"{found.question[:_MAX_TITLE]} → {name}:{passage.line}"
     return html.tokens(seen, scores=each, title=title)
 

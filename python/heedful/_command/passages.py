@@ -1,24 +1,25 @@
-"""Passages of texts: paragraphs, with the titles above them."""
+"""Passages of texts: paragraphs, rows of tables and code, each with the headings above it."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from re import finditer
 from typing import NamedTuple
 
-_WORDS = 120  # of a passage, to the next end of a line
-# "# Title", "<h1>Title</h1>"; a title underlined with punctuation, with or without an overline
-_TITLE = re.compile(r"#{1,6} .*|<h[1-6].*</h[1-6]>", re.IGNORECASE)
-_RULE = re.compile(r"([=\-~^\"'#*+.:_`])\1\1+")
+from heedful._command.blocks import Block, blocks
+from heedful._command.spans import spans
+
+_WORDS = 120  # of a passage of prose
 
 
 class Passage(NamedTuple):
     path: Path
     line: int
     text: str
-    title: str = ""  # the title above it
+    title: str = ""  # the headings above it, the highest first
     text_line: int = 0  # where the text begins, if that is not `line`
+    prose: bool = True  # no row of a table, no code
 
     @property
     def first(self) -> int:
@@ -29,40 +30,34 @@ class Passage(NamedTuple):
         return f"{self.title}\n\n{self.text}" if self.title else self.text
 
 
-def paragraphs(path: Path, text: str) -> Iterator[Passage]:
-    """Text between empty lines; a long one is split at the end of the line after _WORDS words."""
-    lines: list[str] = []
-    first, words = 1, 0
-    for number, line in enumerate([*text.splitlines(), ""], 1):
-        if lines and (not line.strip() or words >= _WORDS):
-            yield Passage(path, first, "\n".join(lines))
-            lines, words = [], 0
-        if line.strip():
-            if not lines:
-                first = number
-            lines.append(line)
-            words += len(line.split())
+def passages(path: Path, text: str) -> Iterator[Passage]:
+    """The passages of a file, in their order.
 
-
-def with_titles(passages: Iterable[Passage]) -> Iterator[Passage]:
-    """Titles joined to the passage that follows; at the end of a file they stay alone."""
-    above: list[Passage] = []
-    for passage in passages:
-        if _is_title(passage.text):
-            above.append(passage)
+    A heading counts for its whole section, up to the next one of its level or a higher one.
+    One without a text is a passage itself.
+    """
+    above: list[Block] = []
+    unused: list[Block] = []  # headings that no text has followed yet
+    for block in blocks(text, comments=path.suffix == ".py"):
+        if block.kind == "heading":
+            ended = [heading for heading in unused if heading.level >= block.level]
+            yield from (Passage(path, heading.line, heading.text) for heading in ended)
+            above = [heading for heading in above if heading.level < block.level] + [block]
+            unused = [heading for heading in unused if heading.level < block.level] + [block]
             continue
-        if above:
-            title = "\n\n".join(heading.text for heading in above)
-            passage = passage._replace(line=above[0].line, title=title, text_line=passage.line)
-            above = []
-        yield passage
-    yield from above
+        title = "\n\n".join(heading.text for heading in above)
+        for line, piece in _pieces(block):
+            first = unused[0].line if unused else line
+            yield Passage(path, first, piece, title, line, block.kind == "prose")
+            unused = []
+    yield from (Passage(path, heading.line, heading.text) for heading in unused)
 
 
-def _is_title(text: str) -> bool:
-    lines = [line.strip() for line in text.splitlines()]
-    if all(_TITLE.fullmatch(line) for line in lines):
-        return True
-    if len(lines) == 3 and _RULE.fullmatch(lines[0]):
-        del lines[0]
-    return len(lines) == 2 and not _RULE.fullmatch(lines[0]) and bool(_RULE.fullmatch(lines[1]))
+def _pieces(block: Block) -> Iterator[tuple[int, str]]:
+    """The line and the text of each piece of a block, cut after sentences where it is long."""
+    words = [match.start() for match in finditer(r"\S+", block.text)]
+    for begin, end in spans(block.text, words, _WORDS):
+        piece = block.text[begin:end]
+        start = begin + len(piece) - len(piece.lstrip())
+        if piece.strip():
+            yield block.line + block.text.count("\n", 0, start), piece.strip("\n").rstrip()

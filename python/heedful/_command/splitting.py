@@ -1,15 +1,13 @@
-"""Splitting texts at the best place: after sentences, lines, clauses, words, characters."""
+"""Splitting passages that are longer than what a model reads."""
 
 from __future__ import annotations
 
-import re
-import unicodedata
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from heedful._command.passages import Passage
+from heedful._command.spans import spans
 
 if TYPE_CHECKING:
     from heedful.integrations.sentences import SentenceEncoder
@@ -18,45 +16,6 @@ _TOKENS = 96  # of a piece: one sentence among them still dominates enough to be
 _LONG = 32  # characters; a token of a known word has fewer
 _BLOCK = 16_384  # characters that are tokenized at a time
 _BATCH = 256
-# Chinese and Japanese have no space after punctuation, Thai has spaces instead of punctuation
-_ENDS = [
-    re.compile(r"[.!?…]+[\"'”’»)\]]*\s+|[。！？｡।؟]+[\"'”’」』）]*\s*"),
-    re.compile(r"\n"),
-    re.compile(r"[,;:]\s+|[，、；：]\s*"),
-    re.compile(r"\s+"),
-]
-
-
-def spans(text: str, units: Sequence[int], max_units: int) -> Iterator[tuple[int, int]]:
-    """Begin and end of pieces of a text, none of which has more than `max_units` units.
-
-    `units` holds the character at which each unit begins, in order: tokens, or characters.
-    """
-    ends = [[match.end() for match in pattern.finditer(text)] for pattern in _ENDS]
-    begin = first = 0
-    while len(units) - first > max_units:
-        furthest = units[first + max_units]
-        end = next(filter(None, (_last(places, begin, furthest) for places in ends)), None)
-        if end is None:
-            end = _between_characters(text, begin, furthest)
-        yield begin, end
-        begin, first = end, bisect_left(units, end)
-    yield begin, len(text)
-
-
-def _last(places: list[int], begin: int, furthest: int) -> int | None:
-    index = bisect_right(places, furthest)
-    return places[index - 1] if index and places[index - 1] > begin else None
-
-
-def _between_characters(text: str, begin: int, furthest: int) -> int:
-    """`furthest`, or the start of the grapheme that it would split."""
-    end = furthest
-    while end > begin + 1 and (
-        unicodedata.category(text[end]).startswith("M") or "\u200d" in text[end - 1 : end + 1]
-    ):
-        end -= 1
-    return end if end > begin + 1 else max(furthest, begin + 1)
 
 
 class Splitter:
@@ -75,30 +34,35 @@ class Splitter:
         """The passages, those that are too long in pieces, in the order of their text."""
         remaining = iter(passages)
         while batch := list(islice(remaining, _BATCH)):
-            texts = [text for passage in batch for text in (passage.title, passage.text)]
-            fits = self._fit(texts)
-            for passage, title, text in zip(batch, fits[::2], fits[1::2], strict=True):
-                if not title:
-                    yield from self._pieces(Passage(passage.path, passage.line, passage.title))
-                    passage = Passage(passage.path, passage.first, passage.text)
-                yield from [passage] if text else self._pieces(passage)
+            for passage, fits in zip(batch, self._fit([one.whole for one in batch]), strict=True):
+                yield from [passage] if fits else self._parts(passage)
 
-    def pieces(self, text: str) -> Iterator[tuple[int, str]]:
-        """The beginning of each piece, and the piece."""
+    def _parts(self, passage: Passage) -> Iterator[Passage]:
+        """Of a long passage; its headings stay with each of them if they leave enough room."""
+        room = self.max_read - len(self._units(passage.title)) if passage.title else self.max_read
+        if room < self.max_tokens:
+            if passage.line < passage.first:  # the first below them
+                yield from self.split([Passage(passage.path, passage.line, passage.title)])
+            yield from self.split([passage._replace(line=passage.first, title="", text_line=0)])
+        else:
+            yield from self._pieces(passage, room)
+
+    def pieces(self, text: str, room: int) -> Iterator[tuple[int, str]]:
+        """The beginning of each piece of at most `room` tokens, and the piece."""
         for begin, end in spans(text, range(len(text)), _BLOCK):
             block = text[begin:end]
             units = self._units(block)
-            if len(units) <= self.max_read or len(block) == 1:
+            if len(units) <= room or len(block) == 1:
                 yield begin, block
                 continue
             for first, last in spans(block, units, self.max_tokens):
                 # a word that is split may have more tokens than before
-                for place, piece in self.pieces(block[first:last]):
+                for place, piece in self.pieces(block[first:last], room):
                     yield begin + first + place, piece
 
-    def _pieces(self, passage: Passage) -> Iterator[Passage]:
-        line = passage.line  # that of the title, if there is one
-        for place, piece in self.pieces(passage.text):
+    def _pieces(self, passage: Passage, room: int) -> Iterator[Passage]:
+        line = passage.line  # that of the headings, if the passage is the first below them
+        for place, piece in self.pieces(passage.text, room):
             if piece.strip():
                 place += len(piece) - len(piece.lstrip())
                 first = passage.first + passage.text.count("\n", 0, place)

@@ -1,0 +1,90 @@
+"""The example of words and images: its words, its questions and its attention."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytestmark = [pytest.mark.once]
+
+pytest.importorskip("num2words")
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@pytest.fixture
+def example(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    import words_ask_images
+
+    return words_ask_images
+
+
+@pytest.fixture
+def labels() -> np.ndarray:
+    return np.random.default_rng(0).permutation(np.repeat(np.arange(10), 9))
+
+
+def scores_that_know(example: Any, numbers: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    return (example.DIGITS[numbers][:, :, None] == labels).astype(float)
+
+
+def test_each_language_spells_each_number(example: Any) -> None:
+    told = example.words()
+    assert len(told.spelled) == 500
+    by_name = dict(zip(told.spelled, told.numbers, strict=True))
+    names = "twenty-four", "vierundzwanzig", "vingt-quatre", "veinticuatro", "ventiquattro"
+    assert [by_name[name] for name in names] == [24] * 5
+    assert ((told.tokens > 0).sum(axis=1) == told.lengths).all()
+
+
+def test_scores_that_know_the_digits_answer_every_question(
+    example: Any, labels: np.ndarray
+) -> None:
+    numbers = example.words().numbers
+    found = example.ask(scores_that_know(example, numbers, labels), numbers, labels, np.arange(100))
+    assert found == (1, 1, 1, 1)
+
+
+def test_exchanged_tens_and_units_find_only_numbers_with_two_equal_digits(
+    example: Any, labels: np.ndarray
+) -> None:
+    numbers = example.words().numbers
+    exchanged = scores_that_know(example, numbers, labels)[:, ::-1]
+    found = example.ask(exchanged, numbers, labels, np.arange(100))
+    np.testing.assert_allclose(found, 0.1)
+
+
+def test_questions_about_some_numbers_count_these_alone(example: Any, labels: np.ndarray) -> None:
+    numbers = example.words().numbers
+    scores = scores_that_know(example, numbers, labels)
+    wrong = np.isin(numbers, (25, 71))
+    scores[wrong] = scores[wrong][:, ::-1]
+    assert example.ask(scores, numbers, labels, np.array([30, 44, 68])).picture == 1
+    assert example.ask(scores, numbers, labels, np.array([25, 71])).picture == 0
+
+
+def test_letters_after_the_end_of_a_word_change_nothing(example: Any) -> None:
+    told = example.words()
+    model = example.WordsAskImages(int(told.tokens.max()) + 1, np.random.default_rng(0))
+    row = told.spelled.index("quattro")
+    images = np.random.default_rng(1).random((3, 16, 16), np.float32)
+    padded = model(told.tokens[row][None], told.lengths[row][None], images)
+    alone = model(told.tokens[row][None, : told.lengths[row]], told.lengths[row][None], images)
+    np.testing.assert_allclose(padded, alone, atol=1e-5)
+    weights = example.letter_weights(model, told.tokens[row], told.lengths[row])
+    assert weights.shape == (2, len("quattro"))
+    np.testing.assert_allclose(weights.sum(axis=1), 1, atol=1e-5)
+
+
+def test_moved_images_keep_their_ink_unless_it_leaves(example: Any) -> None:
+    pixels = np.zeros((40, 8, 8), np.float32)
+    pixels[:, 3, 4] = 1
+    moved = example.moved(pixels, np.random.default_rng(0))
+    np.testing.assert_array_equal(moved.sum(axis=(1, 2)), 1)
+    rows, columns = np.nonzero(moved)[1:]
+    assert set(rows) == {2, 3, 4}
+    assert set(columns) == {3, 4, 5}

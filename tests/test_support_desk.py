@@ -1,0 +1,132 @@
+"""The application that answers from known questions: its parts, and the whole on made-up ones."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import heedful
+
+APPLICATION = Path(__file__).parents[1] / "examples/support_desk"
+WIDTH = 24
+
+
+@pytest.fixture
+def parts() -> Iterator[None]:
+    """The folder of the application, whose modules import each other by name."""
+    before = set(sys.modules)
+    sys.path.insert(0, str(APPLICATION))
+    yield
+    sys.path.remove(str(APPLICATION))
+    for name in set(sys.modules) - before:
+        if (APPLICATION / f"{name}.py").exists():
+            del sys.modules[name]
+
+
+def made_up_questions() -> Any:
+    """Topics are directions of the vectors, and each question is near that of its topic."""
+    from questions import Questions
+
+    sizes = {"billing": 30, "delivery": 31, "returns": 29, "cooking": 7, "music": 7, "travel": 7,
+             "weather": 7, "greetings": 5}  # fmt: skip
+    rng = np.random.default_rng(2)
+    centres = np.linalg.qr(rng.standard_normal((WIDTH, WIDTH)))[0]
+    topics = np.repeat(list(sizes), list(sizes.values()))
+    vectors = centres[np.unique(topics, return_inverse=True)[1]]
+    vectors = vectors + 0.12 * rng.standard_normal(vectors.shape)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    texts = [f"question {number} on {topic}" for number, topic in enumerate(topics)]
+    return Questions(texts, [f"answer to {text}" for text in texts], topics,
+                     vectors.astype(np.float32))  # fmt: skip
+
+
+def test_each_wording_is_read_once(parts: None, tmp_path: Path) -> None:
+    pytest.importorskip("yaml")
+    from questions import read
+
+    (tmp_path / "a.yml").write_text(
+        "categories:\n- parcels\n- post\nconversations:\n- - Where is it?\n  - On its way.\n"
+        "  - Thanks\n- - where is it\n  - Lost.\n- - How much?\n  - 5\n"
+    )
+    (tmp_path / "b.yml").write_text("categories:\n- bills\nconversations:\n- - Why?\n  - So.\n")
+    assert read(tmp_path) == (
+        ["Where is it?", "How much?", "Why?"],
+        ["On its way.", "5", "So."],
+        ["parcels", "parcels", "bills"],
+    )
+
+
+def test_probabilities_are_those_of_the_equations(parts: None) -> None:
+    from desk import Desk
+
+    rng = np.random.default_rng(1)
+    desk = Desk(5, 3, sharpness=7.0, rng=4)
+    desk.projection.weight = rng.standard_normal((5, 5))
+    questions = rng.standard_normal((2, 5)).astype(np.float32)
+    known = rng.standard_normal((11, 5)).astype(np.float32)
+    topics = np.eye(3, dtype=np.float32)[rng.integers(0, 3, 11)]
+
+    w = desk.projection.weight.astype(np.float64).T
+    scores = np.exp((questions @ w) @ (known @ w).T)
+    weights = scores / (scores.sum(1, keepdims=True) + np.exp(0.6 * 7))
+    keys = desk.topic_keys.weight.astype(np.float64)
+    of_keys = np.exp(questions @ keys.T + desk.topic_keys.bias)
+    of_keys /= of_keys.sum(1, keepdims=True)
+    np.testing.assert_allclose(desk.weights(questions, known), weights, atol=1e-5)
+    np.testing.assert_allclose(
+        desk.probabilities(questions, known, topics),
+        (weights @ topics + of_keys[:, :3]) / 2, atol=1e-5,
+    )  # fmt: skip
+
+
+def test_no_question_is_in_two_parts(parts: None) -> None:
+    from trial import TWINS, Trial
+
+    questions = made_up_questions()
+    trials = [Trial(questions, seed=0, half=half, count=1) for half in (0, 1)]
+    for trial in trials:
+        drawn = [trial.known, trial.asked, trial.in_vain, trial.left_out, trial.twins]
+        assert sorted(np.concatenate(drawn)) == list(range(len(questions.texts)))
+        assert not set(questions.topics[trial.left_out]) & set(questions.topics[trial.in_vain])
+        assert set(questions.topics[trial.twins]) <= set(TWINS)
+    np.testing.assert_array_equal(np.sort(trials[0].in_vain), np.sort(trials[1].left_out))
+
+
+@pytest.mark.slow
+def test_topics_of_the_desk_are_answered_and_others_refused(parts: None) -> None:
+    pytest.importorskip("sklearn")
+    from trial import Trial
+
+    questions = made_up_questions()
+    trial = Trial(questions, seed=0, half=0, count=20)
+    found, regression = trial.figures_of_desk(), trial.figures_of_regression()
+    assert found["topic"] > 0.95
+    assert found["refusal AUC"] > 0.95
+    assert found["first"] > 0.95
+    assert regression["MiniLM"]["topic"] > 0.9
+    own = trial.answer("own", trial.x(trial.asked)[0])
+    topic = str(questions.topics[trial.asked[0]])
+    assert topic in own.splitlines()[1]
+    assert f"answer to question {own.split('question ')[1].split()[0]}" in own
+    foreign = trial.answer("foreign", trial.x(trial.left_out)[0])
+    assert "I do not know" in foreign
+
+
+@pytest.mark.slow
+def test_the_script_runs_or_says_what_it_needs() -> None:
+    source = str(Path(heedful.__file__).parents[1])
+    path = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(APPLICATION), "--small"],
+        capture_output=True, text=True, timeout=600,
+        env={**os.environ, "PYTHONPATH": path, "PYTHONIOENCODING": "utf-8"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "pip install" in done.stdout or "topics left out" in done.stdout
