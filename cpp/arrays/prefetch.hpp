@@ -96,7 +96,10 @@ struct LinePrefetch {
   }
 };
 
-// Likewise, of rows of any places in memory.
+// Rows that a kernel processes together: it may prefetch as many, less one, past the last.
+inline constexpr std::ptrdiff_t prefetched_block = 4;
+
+// Likewise, of rows of any places in memory, with places for whole blocks.
 struct ListPrefetch {
   const std::int8_t* const* rows;
 

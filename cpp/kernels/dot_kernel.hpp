@@ -48,7 +48,8 @@ inline constexpr int dot_group = simd::lanes<T> / QueryRows;
 
 // Number of keys whose products are in registers together.
 template <class T, int QueryRows>
-inline constexpr int dot_block_keys = std::min(dot_group<T, QueryRows>, 4);
+inline constexpr int dot_block_keys =
+    std::min(dot_group<T, QueryRows>, static_cast<int>(prefetched_block));
 
 // Lanes are added to those whose index differs in the bit 2, then 1, then 8, then 4: the same order
 // for any number of rows, so that a row has the same bits alone and among others.

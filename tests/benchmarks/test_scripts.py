@@ -11,7 +11,8 @@ from benchmark_scripts import FOLDER, run, run_program
 from heedful.benchmark.draw import drawn_cases
 from heedful.benchmark.report import level
 
-PARTS = {"learning_tasks"}  # of scripts, which import them
+# of scripts, which import them
+PARTS = {"learning_tasks", "model_cases", "model_libraries", "timed_calls"}
 SCRIPTS = sorted(path for path in FOLDER.glob("*.py") if path.stem not in PARTS)
 
 pytestmark = [pytest.mark.once, pytest.mark.slow]

@@ -134,6 +134,6 @@ def _describe(row: Row, keys: int) -> str:
 
 def _save_picture(rows: Sequence[Row], heading: str, path: Path) -> None:
     if find_spec("matplotlib") is None:
-        raise ModuleNotFoundError("a picture needs matplotlib, which is not installed")
+        raise ModuleNotFoundError("a picture needs matplotlib: pip install matplotlib")
     save(rows, heading, path)
     print(f"\nPicture: {printable(str(path.resolve()))}")

@@ -52,6 +52,7 @@ _ARGUMENTS = {
         "kv_lengths",
         "write mask=~key_padding_mask[:, None, None, :], or kv_lengths",
     ),
+    "lengths": ("kv_lengths", ""),
     "src_key_padding_mask": ("kv_lengths", ""),
     "tgt_key_padding_mask": ("lengths", ""),
     "memory_key_padding_mask": ("memory_lengths", ""),

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from heedful._checks import integers, named
 from heedful.base._taps import attention_layers
+from heedful.explain._torch_modules import is_torch
 from heedful.layers import Layer
 
 Patterns: TypeAlias = str | Sequence[str]
@@ -18,7 +19,10 @@ def as_layer(model: Any) -> Layer:
     """The model itself, or the one in it, as of a SentenceEncoder."""
     inner = model if isinstance(model, Layer) else getattr(model, "model", None)
     if not isinstance(inner, Layer):
-        raise TypeError(f"model must be a layer, or have one as its `model`: got {named(model)}")
+        hint = "; attention_map and steer take those of PyTorch" if is_torch(model) else ""
+        raise TypeError(
+            f"model must be a layer, or have one as its `model`: got {named(model)}{hint}"
+        )
     return inner
 
 

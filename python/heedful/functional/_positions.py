@@ -17,6 +17,7 @@ from heedful.functional._shapes import Axes
 ALIGNMENTS = ("upper_left", "lower_right")
 _READ_DIRECTLY = (type(None), list, np.ndarray)  # lengths, by the compiled function
 _LEADING, _SEQUENCES = "that of the leading axes", "one for each sequence"
+_ONE_ITEM = "; three axes are (H, L, D), a batch without heads is x[:, None]"
 _MAX_DISTANCE = 2**58  # beyond every key, and sums of a few of them fit into 64 bits
 
 Lengths = int | NDArray[np.int64]  # one number for all items, or one for each
@@ -44,12 +45,20 @@ class Diagonal(NamedTuple):
 
 
 def check_lengths(
-    name: str, given: Any, shape: tuple[int, ...], limit: Lengths, of: str = _LEADING
+    name: str,
+    given: Any,
+    shape: tuple[int, ...],
+    limit: Lengths,
+    of: str = _LEADING,
+    hint: str = "",
 ) -> NDArray[np.int64]:
-    """A checked copy, flattened: one length for each item, none beyond its array."""
+    """A checked copy, flattened: one length for each item, none beyond its array.
+
+    `hint`: what to add where there are no leading axes.
+    """
     lengths = integer_array(name, given)
     if lengths.shape != shape:
-        wanted = f"shape {shape}, {of}" if shape else "no axes: a single number"
+        wanted = f"shape {shape}, {of}" if shape else f"no axes: a single number{hint}"
         raise ValueError(f"{name} must have {wanted}: got shape {lengths.shape}")
     lengths = lengths.ravel()
     wrong = (lengths < 0) | (lengths > limit)
@@ -176,9 +185,9 @@ def check_items(
     query_lengths: Lengths = query_length
     key_lengths: Lengths = key_length
     if q_lengths is not None:
-        query_lengths = check_lengths("q_lengths", q_lengths, batch, query_length)
+        query_lengths = check_lengths("q_lengths", q_lengths, batch, query_length, hint=_ONE_ITEM)
     if kv_lengths is not None:
-        key_lengths = check_lengths("kv_lengths", kv_lengths, batch, key_length)
+        key_lengths = check_lengths("kv_lengths", kv_lengths, batch, key_length, hint=_ONE_ITEM)
     offsets = offsets_of(diagonal, batch, query_lengths, key_lengths)
     return items_of(count, 0, query_lengths, 0, key_lengths, offsets, diagonal.left, diagonal.right)
 

@@ -36,7 +36,7 @@ void scores_are_sums_of_integers() {
           dot_int16_rows({q.data(), rows, columns}, {memory.data(), key_stride}, keys,
                          {reinterpret_cast<const char*>(memory.data()), 0}, scores.data(),
                          score_stride);
-          std::vector<const std::int8_t*> places(size(keys));
+          std::vector<const std::int8_t*> places(size(keys + prefetched_block - 1), memory.data());
           for (std::ptrdiff_t key = 0; key < keys; ++key) {
             places[size(key)] = memory.data() + key * key_stride;
           }

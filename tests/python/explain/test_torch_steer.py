@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from heedful.explain import attention_map, guide, steer
+from heedful.explain import attention_map, guide, steer, watch
 
 torch = pytest.importorskip("torch")
 pytestmark = [pytest.mark.peer, pytest.mark.once]
@@ -260,3 +260,8 @@ def test_what_cannot_be_steered_is_said_in_one_sentence() -> None:
         with pytest.raises(RuntimeError, match="steer is active already"):
             steering.__enter__()
     assert not model._forward_pre_hooks
+
+
+def test_watching_a_model_of_torch_names_what_takes_it() -> None:
+    with pytest.raises(TypeError, match=r"^model must be a layer.*attention_map and steer take"):
+        watch(torch.nn.Linear(2, 2))

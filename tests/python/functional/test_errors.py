@@ -132,7 +132,7 @@ REFUSED: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
     ("length_for_all", of(kv_lengths=3), ValueError,
      "kv_lengths must have shape (2,), that of the leading axes: got shape ()"),
     ("lengths_without_leading_axes", lambda: attention(Q[0], K[0], V[0], q_lengths=[3]), ValueError,
-     "q_lengths must have no axes: a single number: got shape (1,)"),
+     "q_lengths must have no axes: a single number; three axes are (H, L, D), "),
     # numbers
     ("scale_nan", of(scale=np.nan), ValueError, "scale must be finite: got nan"),
     ("scale_infinite", of(scale=np.inf), ValueError, "scale must be finite: got inf"),

@@ -57,6 +57,7 @@ def test_arguments_of_other_libraries_get_a_hint(make: Any, hint: str) -> None:
 @pytest.mark.parametrize(
     ("option", "hint"),
     [
+        ("lengths", "write kv_lengths"),
         ("key_padding_mask", r"write mask=~key_padding_mask\[:, None, None, :\], or kv_lengths"),
         ("use_causal_mask", "write causal=True"),
         ("return_attention_scores", "write return_weights=True"),

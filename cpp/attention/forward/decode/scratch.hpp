@@ -80,7 +80,8 @@ struct DecodeScratch {
   T* keys;                      // (tile, depth), for keys that cannot be read in place
   T* values;                    // (tile, out_depth), likewise
   T* row;                       // (D or Dv)
-  // of int8 on pages that are multiplied as integers: (tile + listed_ahead), the places of rows
+  // of int8 on pages that are multiplied as integers: (tile + listed_ahead + a block), the places
+  // of rows
   const std::int8_t **key_places, **value_places;
   DecodeHead<T>* heads;
 
@@ -141,7 +142,7 @@ struct DecodeScratch {
 
  private:
   const std::int8_t** take_places(WorkArea& area, bool listed) const {
-    return listed ? area.take<const std::int8_t*>(tile + listed_ahead) : nullptr;
+    return listed ? area.take<const std::int8_t*>(tile + listed_ahead + prefetched_block) : nullptr;
   }
 
   DecodeHead<T> first_{};
