@@ -130,11 +130,14 @@ def test_ctrl_c_ends_it_after_what_was_written(folder: Path) -> None:
         command(str(folder), "the cat", "--max-tokens", "1000000"), stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, env=environment(),
     )  # fmt: skip
-    assert started.stdout is not None
-    assert started.stdout.read(12)
-    time.sleep(0.2)
-    started.send_signal(signal.SIGINT)
-    out, errors = started.communicate(timeout=300)
+    try:
+        assert started.stdout is not None
+        assert started.stdout.read(12)
+        time.sleep(0.2)
+        started.send_signal(signal.SIGINT)
+        out, errors = started.communicate(timeout=60)
+    finally:
+        started.kill()
     assert started.returncode == 130
     assert out.endswith(b"\n")
     assert errors == b""
