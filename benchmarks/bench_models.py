@@ -33,7 +33,7 @@ from heedful.benchmark.topic import Topic, main
 
 # error of logits relative to the largest
 ALLOWED = {"sdpa": 1e-4, "heedful": 1e-4, "bfloat16": 0.1}
-PATIENCE = 900.0  # seconds: models are made, saved and loaded
+TIMEOUT = 900.0  # seconds: models are made, saved and loaded
 PROMPT, DECODING = 1.3, 1.5  # goals
 
 
@@ -116,8 +116,8 @@ def case_lines(
 ) -> Iterator[Line]:
     theirs, ours = processes["torch"], processes["heedful"]
     with tempfile.TemporaryDirectory() as folder:
-        theirs.ask("load", timeout=PATIENCE, number=number, folder=folder)
-        ours.ask("load", timeout=PATIENCE, number=number, folder=folder)
+        theirs.ask("load", timeout=TIMEOUT, number=number, folder=folder)
+        ours.ask("load", timeout=TIMEOUT, number=number, folder=folder)
         file_bytes = sum(path.stat().st_size for path in Path(folder).glob("*.safetensors"))
     for what in works(case):
         wrong = wrong_logits(theirs, ours, case, what)
@@ -142,7 +142,7 @@ def wrong_logits(theirs: ScriptProcess, ours: ScriptProcess, case: Model, what: 
     """The first way whose logits are not those of eager attention."""
 
     def first(process: ScriptProcess, way: str) -> np.ndarray:
-        return np.array(process.ask("first", timeout=PATIENCE, way=f"{way} {what}")["logits"])
+        return np.array(process.ask("first", timeout=TIMEOUT, way=f"{way} {what}")["logits"])
 
     wanted = first(theirs, "eager")
     for way, allowed in ALLOWED.items():
@@ -165,7 +165,7 @@ def speed_line(
     })  # fmt: skip
     shares = []
     for way, process in (("sdpa", theirs), ("heedful", ours)):
-        share = process.ask("share", timeout=PATIENCE, way=f"{way} {what}")["share"]
+        share = process.ask("share", timeout=TIMEOUT, way=f"{way} {what}")["share"]
         shares.append(f"{way} {share:.0%}")
     eager, narrow = turns.ratio("heedful", "eager"), turns.ratio("bfloat16", "sdpa")
     found = (f"{eager:.2f} x eager; with bfloat16 weights {narrow:.2f} x sdpa; {turns}; "

@@ -222,6 +222,12 @@ def draw(path, questions, texts, weights, rights):
     figure.savefig(path, dpi=100, bbox_inches="tight")
 
 
+def quarters(count: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """What is known and what is tested, four times: each question is tested once."""
+    order = np.random.default_rng(seed).permutation(count)
+    return [(np.setdiff1d(order, order[fold::4]), order[fold::4]) for fold in range(4)]
+
+
 def main(seeds: list[int], picture: Path | None) -> None:
     pairs = read_trivia()
     questions = [question for question, _ in pairs]
@@ -251,10 +257,9 @@ def main(seeds: list[int], picture: Path | None) -> None:
     inputs, value = (question, asked_for, repeats), np.eye(len(answers), dtype=np.float32)[owner]
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in scores}
     for seed in seeds:
-        order, weights = np.random.default_rng(seed).permutation(len(right)), {}
-        folds = [order[fold::4] for fold in range(1 if SHORT else 4)]
-        for test in folds:
-            known = np.setdiff1d(order, test)
+        parts, weights = quarters(len(right), seed)[: 1 if SHORT else 4], {}
+        folds = [test for _, test in parts]
+        for known, test in parts:
             popular = popularity(question[known], answer, said, owner)
             layer = Pile(answer[owner], said, kind, value)
             train(layer, [x[known] for x in inputs], right[known], popular, 5 if SHORT else 60,

@@ -219,14 +219,13 @@ def draw(test: Canvases, weights: np.ndarray, picture: Path) -> None:
     from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
 
-    heaviest = weights.argmax(1)
+    places, heaviest = place_of(np.arange(GRID**2)), weights.argmax(1)
     found = overlap(heaviest, test.corners)
     chosen = [*np.flatnonzero(found > 0.6)[:3], np.flatnonzero(found == 0)[0]]
     figure = Figure(figsize=(9, 2.6), layout="constrained")
     for ax, number in zip(figure.subplots(1, 4), chosen, strict=True):
         seen = np.zeros((SIDE, SIDE))
-        for window, weight in enumerate(weights[number]):
-            row, column = STRIDE * (window // GRID), STRIDE * (window % GRID)
+        for (row, column), weight in zip(places, weights[number], strict=True):
             seen[row : row + DIGIT, column : column + DIGIT] += weight
         ax.imshow(test.pixels[number], cmap="gray_r", vmin=0, vmax=1)
         ax.imshow(seen, cmap="Oranges", alpha=0.5 * np.minimum(seen, 1))

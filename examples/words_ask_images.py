@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from digits_vision_transformer import patches
 
 from heedful.data import load_digits
 from heedful.layers import (
@@ -64,13 +65,6 @@ def words() -> Words:
     for row, word in zip(tokens, spelled, strict=True):
         row[: len(word)] = [1 + letters.index(letter) for letter in word]
     return Words(spelled, tokens, lengths, np.tile(NUMBERS, len(LANGUAGES)))
-
-
-def patches(pixels: np.ndarray) -> np.ndarray:
-    """(N, 8, 8) as (N, 16 patches, 16 pixels) that overlap by half."""
-    padded = np.pad(pixels, ((0, 0), (1, 1), (1, 1)))
-    cut = np.lib.stride_tricks.sliding_window_view(padded, (4, 4), axis=(1, 2))[:, ::2, ::2]
-    return cut.reshape(-1, 16, 16) * 2 - 1
 
 
 def moved(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:

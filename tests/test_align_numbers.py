@@ -100,6 +100,41 @@ def test_letter_by_letter_gives_the_scores_of_the_whole(attends: bool) -> None:
         assert all(np.allclose(one.sum(-1), 1, atol=1e-5) for one in writing.looked)
 
 
+def test_reordered_sequences_go_on_as_those_they_were() -> None:
+    from align_numbers import Writing
+
+    own = model()
+    rng = np.random.default_rng(5)
+    source, target = rng.integers(3, 11, (3, 7)), rng.integers(3, 11, (3, 2))
+    source[0, 4:] = 0
+    items = np.array([2, 0])
+    writing, alone = Writing(own, source), Writing(own, source[items])
+    writing.start(list(target[:, :1]))
+    alone.start(list(target[items, :1]))
+    writing.reorder(items)
+    second = target[items, 1]
+    np.testing.assert_allclose(writing.step(second), alone.step(second), atol=1e-5)
+    for found, expected in zip(writing.looked, alone.looked, strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_an_alignment_has_the_weights_of_each_letter_written() -> None:
+    from align_numbers import START, STOP, Bahdanau, Spellings, Writing, alignment
+
+    data = Spellings(100)
+    own = Bahdanau(len(data.letters) + 3, 6, True, np.random.default_rng(0))
+    answer, weights = alignment(own, data, 21)
+    source = data.source[[21]][:, : len("einundzwanzig") + 1]
+    letters = [START, *(data.letters.index(letter) + 3 for letter in answer)]
+    writing = Writing(own, source)
+    writing.start([np.array([START])])
+    for letter in letters[1 : len(weights)]:
+        writing.step(np.array([letter]))
+    expected = np.concatenate([one[0, 0] for one in writing.looked])
+    np.testing.assert_allclose(weights, expected, atol=1e-5)
+    assert source[0, -1] == STOP
+
+
 def test_no_number_is_both_learned_and_tested() -> None:
     from align_numbers import Spellings
 

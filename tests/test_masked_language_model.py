@@ -63,6 +63,7 @@ def test_a_paragraph_is_kept_where_it_comes_first() -> None:
 def test_a_gap_is_filled_with_the_weights_of_every_head(tmp_path: Path) -> None:
     from masked_language_model import Manual, config, draw, filled
 
+    from heedful.explain import attention_map
     from heedful.models import from_config
 
     manual = Manual(300)
@@ -71,6 +72,9 @@ def test_a_gap_is_filled_with_the_weights_of_every_head(tmp_path: Path) -> None:
     assert len(set(best)) == 4
     assert words.count("[MASK]") == 1
     assert weights.shape == (2, 4, len(words))
+    tokens = np.array([[manual.tokenizer.token_to_id(word) for word in words]])
+    expected = attention_map(model, tokens).to_numpy()[:, :, words.index("[MASK]")]
+    np.testing.assert_allclose(weights, expected, atol=1e-6)
     np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-5)
     pytest.importorskip("matplotlib")
     draw(model, manual, "the ___ statement", str(tmp_path / "gap.png"))

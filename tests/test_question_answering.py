@@ -6,6 +6,7 @@ import re
 import sys
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,15 @@ def example(name: str, monkeypatch: pytest.MonkeyPatch) -> Any:
         return import_module(name)
     except SystemExit:
         pytest.skip(f"{name} needs packages")
+
+
+@pytest.mark.peer
+def test_no_tested_question_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = example("trivia_answers", monkeypatch).quarters(26, seed=0)
+    for known, tested in parts:
+        assert sorted([*known, *tested]) == list(range(26))
+        assert not set(known) & set(tested)
+    assert sorted(np.concatenate([tested for _, tested in parts])) == list(range(26))
 
 
 @pytest.mark.peer
@@ -85,3 +95,25 @@ def test_the_answer_stands_where_the_example_says(monkeypatch: pytest.MonkeyPatc
         for examples in found.values()
     ]
     assert not sentences[0] & sentences[1]  # no wording is shared
+
+
+@pytest.mark.peer
+def test_the_answer_is_a_span_of_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = example("answers_in_a_text", monkeypatch)
+
+    def encode_batch(pairs: list[tuple[str, str]]) -> list[SimpleNamespace]:
+        """Words as tokens, numbered by their length."""
+        found = []
+        for pair in pairs:
+            words = [(part, word) for part in (0, 1) for word in re.finditer(r"\w+", pair[part])]
+            found.append(SimpleNamespace(
+                ids=[len(word[0]) for _, word in words], sequence_ids=[part for part, _ in words],
+                offsets=[word.span() for _, word in words], tokens=[word[0] for _, word in words],
+            ))  # fmt: skip
+        return found
+
+    text = "A Finn says Etelä Korea for it."
+    made = reader.Example("How says it?", text, "Etelä Korea", text.index("Etelä"))
+    rows = reader.read(SimpleNamespace(encode_batch=encode_batch), [made])
+    assert rows.names[0][rows.start[0] : rows.end[0] + 1] == ["Etelä", "Korea"]
+    assert rows.segments.tolist() == [[0, 0, 0, 1, 2, 2, 1, 1, 2, 2]]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-import heedful
 
 APPLICATION = Path(__file__).parents[1] / "examples/support_desk"
 WIDTH = 24
@@ -86,6 +82,53 @@ def test_probabilities_are_those_of_the_equations(parts: None) -> None:
     )  # fmt: skip
 
 
+def test_a_question_is_trained_without_itself_and_by_the_gradient_of_its_loss(parts: None) -> None:
+    from desk import Desk, train
+
+    steps: list[Any] = []
+
+    class Recorded(Desk):
+        def forward(self, x: Any, known: Any, topics: Any, mask: Any, **options: Any) -> Any:
+            p, backward = super().forward(x, known, topics, mask, **options)
+
+            def recorded(dp: np.ndarray) -> Any:
+                steps.append((p.astype(float), mask, dp))
+                return backward(dp)
+
+            return p, recorded
+
+    rng = np.random.default_rng(3)
+    known, in_vain = (rng.standard_normal((n, 5)).astype(np.float32) / 3 for n in (9, 4))
+    topic = np.arange(9) % 3
+    train(Recorded(5, 3, sharpness=1.0, rng=0), known, topic, in_vain, 1, rng)
+    (p, mask, dp), rows = steps[0], np.arange(9)
+    assert not mask[rows, rows].any()
+    assert mask.sum() == 13 * 9 - 9
+
+    def loss(p: np.ndarray) -> float:
+        return float(-(np.log(p[rows, topic]).sum() + np.log(1 - p[9:].sum(1)).sum()) / 13)
+
+    for place in np.ndindex(p.shape):
+        step = np.zeros_like(p)
+        step[place] = 1e-6
+        slope = (loss(p + step) - loss(p - step)) / 2e-6
+        assert dp[place] == pytest.approx(slope, rel=1e-4, abs=1e-7)
+
+
+def test_refused_are_those_less_probable_than_nine_of_ten_of_the_asked(parts: None) -> None:
+    pytest.importorskip("sklearn")
+    from trial import Trial
+
+    trial = Trial(made_up_questions(), seed=0, half=0, count=1)
+    asked, left_out, twins = (
+        np.zeros((len(part), 3)) for part in (trial.asked, trial.left_out, trial.twins)
+    )
+    asked[:, 0] = 0.9 * (1 + np.arange(len(asked))) / len(asked)
+    left_out[:, 1] = np.where(np.arange(len(left_out)) % 3 == 0, 0.01, 0.5)
+    expected = np.mean(left_out[:, 1] == 0.01)
+    assert trial.figures(asked, left_out, twins)["refused"] == pytest.approx(expected)
+
+
 def test_no_question_is_in_two_parts(parts: None) -> None:
     from trial import TWINS, Trial
 
@@ -117,16 +160,3 @@ def test_topics_of_the_desk_are_answered_and_others_refused(parts: None) -> None
     assert f"answer to question {own.split('question ')[1].split()[0]}" in own
     foreign = trial.answer("foreign", trial.x(trial.left_out)[0])
     assert "I do not know" in foreign
-
-
-@pytest.mark.slow
-def test_the_script_runs_or_says_what_it_needs() -> None:
-    source = str(Path(heedful.__file__).parents[1])
-    path = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))
-    done = subprocess.run(
-        [sys.executable, "-W", "error", str(APPLICATION), "--small"],
-        capture_output=True, text=True, timeout=600,
-        env={**os.environ, "PYTHONPATH": path, "PYTHONIOENCODING": "utf-8"},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert "pip install" in done.stdout or "topics left out" in done.stdout

@@ -14,6 +14,7 @@ import pytest
 
 import heedful
 
+pytest.importorskip("sacrebleu")
 pytest.importorskip("sklearn")
 pytest.importorskip("tokenizers")
 APPLICATION = Path(__file__).parents[1] / "examples/translate_messages"
@@ -101,31 +102,6 @@ def test_messages_that_training_has_are_not_tested() -> None:
 
 
 @pytest.mark.usefixtures("parts")
-def test_chrf_of_short_texts_is_that_computed_by_hand() -> None:
-    from chrf import chrf
-
-    assert chrf(["die Datei"], ["die Datei"]) == pytest.approx(100)
-    assert chrf(["abc"], ["xyz"]) == 0
-    # letters: 2 of 2 and 2 of 3; pairs: 1 of 1 and 1 of 2; triples: none of the translation
-    precision, recall = 1, (2 / 3 + 1 / 2) / 2
-    assert chrf(["ab"], ["abc"]) == pytest.approx(500 * precision * recall / (4 + recall))
-
-
-@pytest.mark.peer
-@pytest.mark.usefixtures("parts")
-def test_chrf_is_that_of_sacrebleu() -> None:
-    from chrf import chrf
-
-    sacrebleu = pytest.importorskip("sacrebleu")
-    rng = np.random.default_rng(7)
-    for _ in range(20):
-        texts = ["".join(rng.choice(list("abc Ü%"), rng.integers(0, 12))) for _ in range(14)]
-        found = chrf(texts[:7], texts[7:])
-        expected = sacrebleu.corpus_chrf(texts[:7], [texts[7:]]).score
-        assert found == pytest.approx(expected, abs=1e-9)
-
-
-@pytest.mark.usefixtures("parts")
 def test_the_lexicon_is_that_of_loops_over_words() -> None:
     from lexicon import lexicon
 
@@ -144,6 +120,31 @@ def test_the_lexicon_is_that_of_loops_over_words() -> None:
         p = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1e-300)
     p[p < 0.003] = 0
     np.testing.assert_allclose(lexicon(sources, targets, 7).toarray(), p, rtol=1e-6)
+
+
+@pytest.mark.usefixtures("parts")
+def test_each_half_is_learned_with_the_lexicon_of_the_other() -> None:
+    from learning import Learning
+    from pieces import PAD, START, STOP
+
+    programs = {
+        "large": {"red": "rot", "blue": "blau", "green": "grün"},
+        "small": {"up": "auf", "down": "ab", "blue": "blues"},
+    }
+    learning = Learning(programs, 60)
+    assert learning.known["blue"] == "blau"  # of the program that comes first
+    assert learning.half.tolist() == [0, 0, 0, 1, 1]
+    batches = learning.batches(np.random.default_rng(0))
+    for source, target, table in [next(batches) for _ in range(4)]:
+        assert (target[:, 0] == START).all()
+        texts = {learning.pieces.text(row) for row in source}
+        of_large = texts == set(programs["large"])
+        assert of_large or texts == {"up", "down"}
+        own = [token for token in np.unique(source) if token not in (PAD, STOP)]
+        others = learning.pieces.rows(["up", "down"] if of_large else list(programs["large"]))
+        unshared = [token for token in own if all(token not in row for row in others)]
+        assert unshared
+        assert table[unshared].nnz == 0  # it counts no piece that only these messages have
 
 
 @pytest.mark.usefixtures("parts")

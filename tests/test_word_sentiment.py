@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-import heedful
 
 APPLICATION = Path(__file__).parents[1] / "examples/word_sentiment"
 LEXICON = {"lovely": 0.75, "awful": -0.75, "fine": 0.25}
@@ -115,6 +111,15 @@ def test_lists_and_headlines_are_balanced(parts: None) -> None:
     assert sum(RISES) == 20
 
 
+def test_no_review_is_in_two_parts(parts: None) -> None:
+    from reviews import Reviews, split
+
+    found = split(Reviews([[str(number)] for number in range(47)], np.arange(47)), seed=1)
+    assert [len(part.words) for part in found] == [35, 4, 8]
+    assert sorted(np.concatenate([part.liked for part in found])) == list(range(47))
+    assert all(part.words == [[str(number)] for number in part.liked] for part in found)
+
+
 def test_texts_rated_differently_are_read_once(parts: None, tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     from pyarrow import table
@@ -144,16 +149,3 @@ def test_the_words_that_decide_have_the_weight(parts: None) -> None:
     assert results[1].figures["on rated"] > results[0].figures["on rated"]
     assert 0 <= reads_headlines(results[1], OWN) <= 1
     assert 0.5 < counted(OWN) < 1
-
-
-@pytest.mark.slow
-def test_the_script_runs_or_says_what_it_needs() -> None:
-    source = str(Path(heedful.__file__).parents[1])
-    path = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))
-    done = subprocess.run(
-        [sys.executable, "-W", "error", str(APPLICATION), "--small"],
-        capture_output=True, text=True, timeout=600,
-        env={**os.environ, "PYTHONPATH": path, "PYTHONIOENCODING": "utf-8"},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert "pip install" in done.stdout or "headlines" in done.stdout

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "arrays/even_ranges.hpp"
 #include "kernels/column_blocks.hpp"
 #include "simd/packet.hpp"
 
@@ -151,16 +152,16 @@ void by_vectors(const Product<T>& product) {
 // Equal parts of the depth, each added to C: the rounding error of a sum grows with its length.
 template <class T>
 void by_parts(const Product<T>& whole) {
-  const std::ptrdiff_t count = (whole.depth + max_sum - 1) / max_sum;
+  const EvenRanges parts{whole.depth, (whole.depth + max_sum - 1) / max_sum};
   Product<T> part = whole;
   part.row_factors = nullptr, part.maximum = nullptr, part.prefetch = nullptr;
-  for (std::ptrdiff_t i = 0; i < count; ++i) {
-    const std::ptrdiff_t begin = i * whole.depth / count;
-    part.depth = (i + 1) * whole.depth / count - begin;
+  for (std::ptrdiff_t i = 0; i < parts.count; ++i) {
+    const std::ptrdiff_t begin = parts.begin(i);
+    part.depth = parts.length(i);
     part.a = whole.a + begin * whole.a_step;
     part.b = whole.b + begin * whole.b_step;
     part.accumulate = i > 0 || whole.accumulate;
-    if (i + 1 == count) {
+    if (i + 1 == parts.count) {
       part.row_factors = whole.row_factors;
       part.maximum = whole.maximum;
       part.prefetch = whole.prefetch;

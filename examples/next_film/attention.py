@@ -33,7 +33,7 @@ def vectors_of(past: Histories, films: int, width: int) -> np.ndarray:
 
 
 def batch(past: Histories, first: list[int]) -> tuple[np.ndarray, np.ndarray]:
-    """Films (B, READ) from `first` on, padded with 0 behind the end, and how many there are."""
+    """Films (B, READ) from `first` on, padded with 0 past the end, and how many there are."""
     rows = [seen[start : start + READ] for seen, start in zip(past, first, strict=True)]
     films = np.zeros((len(rows), READ), int)
     for row, seen in zip(films, rows, strict=True):

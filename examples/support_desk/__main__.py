@@ -11,11 +11,12 @@ topics the desk does not have, must give their weight to a sink: so it learns to
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 import numpy as np
 from picture import EXAMPLES, draw
-from questions import INSTALL, Questions, folder_of_corpus, is_installed, read
+from questions import INSTALL, Questions, folder_of_corpus, missing, read
 from trial import Trial
 
 COLUMNS = {
@@ -60,9 +61,8 @@ def main() -> None:
     parser.add_argument("--ask", metavar="QUESTION", action="append", default=[])
     parser.add_argument("--picture", type=Path, metavar="FILE")
     options = parser.parse_args()
-    if not is_installed():
-        print(f"needs packages that are missing: {INSTALL}")
-        return
+    if absent := missing():
+        sys.exit(f"{absent[0]} is missing: {INSTALL}")
     from heedful.integrations.sentences import SentenceEncoder, find_minilm
 
     encoder = SentenceEncoder(find_minilm(), max_length=64)

@@ -6,7 +6,7 @@ import numpy as np
 
 import heedful
 from heedful.layers import Dropout, Layer, Linear, Softmax, steps
-from heedful.training import Adam, AdamW
+from heedful.training import Adam, AdamW, SparseCategoricalCrossEntropy
 
 
 class Desk(Layer):
@@ -66,12 +66,11 @@ def train(
     desk.topic_keys.fit(x, right, epochs=2 * count, batch_size=len(x), rng=rng, verbose=False)
     optimizer = AdamW(desk.projection, lr=2e-3, weight_decay=0.0)
     others = ~np.eye(len(x), len(known), dtype=bool)
-    rows = np.arange(len(x))
+    loss_fn = SparseCategoricalCrossEntropy(from_logits=False)
     for _ in range(count):
         p, backward = desk.forward(x, known, topics, others, rng=rng)
         p = np.concatenate([p, 1 - p.sum(1, keepdims=True)], axis=1)  # the last is the sink
-        dp = np.zeros_like(p)
-        dp[rows, right] = -1 / np.maximum(p[rows, right], 1e-6) / len(x)  # of the mean of −log p
+        _, dp = loss_fn(right, p)
         backward(dp[:, :-1] - dp[:, -1:])
         optimizer.step()
         desk.zero_grad()

@@ -24,8 +24,8 @@ class Questions(NamedTuple):
     vectors: np.ndarray  # (N, 384) of MiniLM, of length 1
 
 
-def is_installed() -> bool:
-    return all(map(find_spec, NEEDED))
+def missing() -> list[str]:
+    return [name for name in NEEDED if find_spec(name) is None]
 
 
 def folder_of_corpus() -> Path:

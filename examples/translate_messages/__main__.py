@@ -19,10 +19,10 @@ from pathlib import Path
 
 import numpy as np
 from catalogues import Pairs, read, split
-from chrf import chrf
 from learning import Learning
 from lexicon import word_by_word
 from pieces import START, padded
+from sacrebleu import corpus_chrf
 from translation_memory import recalled
 from translator import Translator
 from writing import translated
@@ -36,6 +36,11 @@ def drawn(pairs: Pairs, count: int) -> Pairs:
     names = list(pairs)
     chosen = np.random.default_rng(5).permutation(len(names))[:count]
     return {names[i]: pairs[names[i]] for i in chosen}
+
+
+def chrf(translations: list[str], references: list[str]) -> float:
+    """F2 of all letter n-grams, n = 1 … 6, spaces left out, in percent (Popović 2015)."""
+    return float(corpus_chrf(translations, [references]).score)
 
 
 def draw(model: Translator, learning: Learning, messages: list[str], file: str) -> None:

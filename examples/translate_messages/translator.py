@@ -35,7 +35,7 @@ class Translator(Layer):
     become (Arthur et al. 2016), the rest learns which of that fits, and what to write of one's own.
     `progress` says which pieces have been translated (coverage, Tu et al. 2016; Cohn et al. 2016).
 
-    The lexicon is an argument, because training reads another one than inference: see `Training`.
+    The lexicon is an argument, because training reads another one than inference: see `Learning`.
     """
 
     def __init__(self, count: int, width: int, layers: int, rate: float, rng: Any) -> None:

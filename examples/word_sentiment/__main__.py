@@ -9,13 +9,14 @@ reads reviews of clothes; then, guided by lists of words of finance, headlines o
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 import numpy as np
 from figures import REMOVED, STRENGTHS, counted, reads_headlines, study
 from headlines import HEADLINES, OWN, loughran_mcdonald
 from picture import draw
-from reviews import INSTALL, is_installed, load_lexicon, load_reviews
+from reviews import INSTALL, load_lexicon, load_reviews, missing
 
 COLUMNS = "accuracy", "AUC", "on rated", "heaviest away", "random away"
 
@@ -28,9 +29,8 @@ def main() -> None:
     parser.add_argument("--small", action="store_true", help="800 reviews, one seed")
     parser.add_argument("--picture", type=Path, metavar="FILE")
     options = parser.parse_args()
-    if not is_installed():
-        print(f"needs packages that are missing: {INSTALL}")
-        return
+    if absent := missing():
+        sys.exit(f"{absent[0]} is missing: {INSTALL}")
     reviews, lexicon = load_reviews(), load_lexicon()
     if options.small:
         reviews = reviews.part(np.arange(800))

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from headlines import HEADLINES, RISES
-from reader import Reader, Vocabulary, lengths, train
+from reader import Reader, Vocabulary, train
 from reviews import Reviews, split, words_of
 
 from heedful.explain import guide
@@ -100,7 +100,6 @@ def study(
     known, validation, test = split(reviews, seed)
     vocabulary = Vocabulary(known.words)
     unseen = vocabulary.encode(test.words), vocabulary.ratings(test.words, lexicon)
-    within = np.arange(vocabulary.length) < lengths(unseen[0])[:, None]
     results = []
     for strength in STRENGTHS:
         model = train(vocabulary, lexicon, strength, known, validation, seed, epochs)
@@ -111,7 +110,6 @@ def study(
         heaviest, drawn = loss_without(model, vocabulary, lexicon, test, rng)
         results.append(Result(model, vocabulary, {
             "accuracy": found.accuracy, "AUC": found.auc, "heaviest away": heaviest,
-            "random away": drawn, "on rated": float((weights * within)[unseen[1] != 0].sum())
-            / len(weights),
+            "random away": drawn, "on rated": float(weights[unseen[1] != 0].sum()) / len(weights),
         }))  # fmt: skip
     return logistic_regression(known, validation, test), results

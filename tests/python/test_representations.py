@@ -94,6 +94,23 @@ def test_arrays_and_layers_in_arguments_are_described() -> None:
     assert repr(AttentionMonitor(probe=probe)) == "AttentionMonitor(probe=(float32 (2, 3),))"
 
 
+ZEROS = np.zeros(2)
+
+
+class Looking(Callback):
+    """A callback of a user whose defaults compare in ways of their own."""
+
+    def __init__(self, many: Any = 1, start: Any = ZEROS) -> None:
+        self.many, self.start = many, start
+
+
+def test_what_only_compares_equal_to_a_default_is_shown() -> None:
+    assert repr(Looking()) == "Looking()"
+    assert repr(Looking(many=True)) == "Looking(many=True)"
+    assert repr(Looking(many=1.0)) == "Looking(many=1.0)"
+    assert repr(Looking(start=np.zeros(2))) == "Looking(start=float64 (2,))"
+
+
 @pytest.mark.parametrize(
     "made",
     [

@@ -96,6 +96,16 @@ def test_a_phrase_is_in_one_part_alone(example) -> None:
     assert [len(part) for part in heard] == [7, 1, 2]
 
 
+def test_all_of_a_recording_is_heard_and_nothing_after_it(example) -> None:
+    model = example.Listener(3, seed=0)
+    x = np.random.default_rng(0).standard_normal((1, 80, example.BANDS)).astype(np.float32)
+    changed = x.copy()
+    changed[:, 60:] = 0
+    for length, equal in ((80, False), (40, True)):
+        lengths = np.array([length])
+        assert np.array_equal(model(x, lengths), model(changed, lengths)) == equal
+
+
 def test_missing_recordings_are_told_with_the_command_that_installs_them(tmp_path: Path) -> None:
     source = str(Path(heedful.__file__).parents[1])
     done = subprocess.run(

@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 import heedful
-from heedful import functional, layers, training
+from heedful import functional, layers, models, pruning, training
 
 if TYPE_CHECKING:
     from typing_extensions import assert_type
@@ -170,10 +170,55 @@ def test_models_return_a_list_of_weights() -> None:
     assert_type(model(X, hidden_states=True), tuple[Array, list[Array]])
     (_, weights), _ = model.forward(X, return_weights=True)
     assert_type(weights, list[Array])
+    assert_type(model(X, return_weights=True, hidden_states=True), Any)
+    (_, states), _ = model.forward(X, hidden_states=True)
+    assert_type(states, list[Array])
+    assert_type(model.forward(X, hidden_states=bool(len(X)))[0], Any)
+    assert_type(model.forward(X, return_weights=True, hidden_states=True)[0], Any)
     language = layers.LanguageModel(5, 4, 2, 8, 1, max_length=8, rng=0)
     assert_type(language([[1, 2]]), Array)
     assert_type(language([[1, 2]], return_weights=True), tuple[Array, list[Array]])
     assert_type(layers.EncoderLayer(4, 2, 8)(X, causal=True), Array)
+
+
+def test_encoders_return_their_pooled_vector_and_states() -> None:
+    bert = layers.BertEncoder(5, 4, 2, 1, 8, max_length=8, pooler=True, rng=0)
+    vision = models.VisionEncoder(4, 2, 1, 4, 2, 1, 8, pooler_size=4, rng=0)
+    pixels, tokens = np.ones((2, 1, 4, 4)), [[1, 2]]
+    assert_type(bert(tokens), Array)
+    assert_type(bert(tokens, lengths=[2]), Array)
+    assert_type(bert(tokens, pooled=True), tuple[Array, Array])
+    assert_type(bert(tokens, hidden_states=True), tuple[Array, list[Array]])
+    assert_type(bert(tokens, return_weights=True), tuple[Array, list[Array]])
+    both = bert(tokens, pooled=True, hidden_states=True)
+    assert_type(both, tuple[Array, Array, list[Array]])
+    assert_type(bert(tokens, pooled=bool(tokens)), Any)
+    assert_type(bert(tokens, pooled=True, return_weights=True), Any)
+    assert_type(bert(tokens, hidden_states=True, return_weights=True), Any)
+    assert_type(vision(pixels), Array)
+    assert_type(vision(pixels, pooled=True), tuple[Array, Array])
+    assert_type(vision(pixels, hidden_states=True), tuple[Array, list[Array]])
+    assert_type(vision(pixels, return_weights=True), tuple[Array, list[Array]])
+    assert_type(models.ImageClassification(vision, 3)(pixels), Array)
+
+
+def test_models_return_their_memory_and_the_places_of_tokens() -> None:
+    model = layers.SegmentRecurrentLM(5, 4, 2, 1, memory_length=2, rng=0)
+    assert_type(model([[1, 2]]), Array)
+    assert_type(model([[1, 2]], return_memory=True), tuple[Array, list[Array]])
+    assert_type(model([[1, 2]], return_weights=True), tuple[Array, list[Array]])
+    assert_type(model([[1, 2]], return_memory=True, return_weights=True), Any)
+    encoder = layers.Encoder(2, 4, 2, 8, rng=0)
+    merged = pruning.MergedEncoder(encoder, merge=1)
+    assert_type(merged(X), Array)
+    assert_type(merged(X, return_rows=True), tuple[Array, Array])
+    assert_type(merged(X, return_weights=True), tuple[Array, list[Array]])
+    assert_type(merged(X, return_rows=True, return_weights=True), Any)
+    pruned = pruning.PrunedEncoder(encoder, keep=[2, 1])
+    assert_type(pruned(X), Array)
+    assert_type(pruned(X, return_positions=True), tuple[Array, Array])
+    assert_type(pruned(X, return_weights=True), tuple[Array, list[Array]])
+    assert_type(pruned(X, return_positions=True, return_weights=True), Any)
 
 
 def test_recurrent_layers_return_their_states() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from heedful._command.search import Ranked, ranked
+from heedful._command.search import Ranked, headline, location, ranked
 from heedful._printable import printable
 from heedful.explain import attention_map, html
 from heedful.explain.html import Page
@@ -24,20 +24,19 @@ def explain_passage(folder: Path, endings: Sequence[str], question: str, rank: i
     index = found.order[rank - 1]
     passage = found.passages[index]
     tokens, each = contributions(found, passage.whole)
-    name = printable(str(passage.path.relative_to(folder)))
-    print(f"{rank}. {found.close[index]:.3f}  {name}:{passage.line}")
+    print(headline(found, folder, rank, index))
     if passage.title:  # see `closeness`
         above = float(found.encoder.encode(passage.title) @ found.encoder.encode(found.question))
         print(f"   {each.sum():.3f} the passage, {above:.3f} its headings alone")
     print(f"\nThe similarity {each.sum():.3f} is the sum of what each token's vector adds:")
     order = np.argsort(-each, kind="stable")[:SHOWN]
-    for place in order:
-        print(f"  {each[place]:+.3f}  {printable(tokens[place])}")
+    for token in order:
+        print(f"  {each[token]:+.3f}  {printable(tokens[token])}")
     others = np.delete(each, order)
     print(f"  {others.sum():+.3f}  the {len(others)} others")
     print("Vectors of the last layer: each holds what its token read of the others.")
     seen = attention_map(found.encoder, passage.whole, average_heads=True)
-    title = f"{found.question[:_MAX_TITLE]} → {name}:{passage.line}"
+    title = f"{found.question[:_MAX_TITLE]} → {location(passage, folder)}"
     return html.tokens(seen, scores=each, title=title)
 
 

@@ -65,10 +65,7 @@ def _endings(given: Sequence[str]) -> tuple[str, ...]:
 def run(arguments: argparse.Namespace) -> int:
     found = ranked(arguments.folder, arguments.endings, arguments.question)
     for rank, index in enumerate(found.order[: arguments.top], 1):
-        passage = found.passages[index]
-        name = printable(str(passage.path.relative_to(arguments.folder)))
-        print(f"{rank}. {found.close[index]:.3f}  {name}:{passage.line}")
-        print(f"   {printable(excerpt(found.encoder, passage, found.question))}\n")
+        print(f"{headline(found, arguments.folder, rank, index)}\n")
     return 0
 
 
@@ -102,6 +99,17 @@ def ranked(folder: Path, endings: Sequence[str], question: str) -> Ranked:
     passages = list(Splitter(encoder).split(passages))
     (close,) = closeness(encoder, passages, [question])
     return Ranked(encoder, question, passages, close)
+
+
+def location(passage: Passage, folder: Path) -> str:
+    return f"{printable(str(passage.path.relative_to(folder)))}:{passage.line}"
+
+
+def headline(found: Ranked, folder: Path, rank: int, index: int) -> str:
+    """Two lines: where a passage stands and how close it is; its text."""
+    passage = found.passages[index]
+    text = printable(excerpt(found.encoder, passage, found.question))
+    return f"{rank}. {found.close[index]:.3f}  {location(passage, folder)}\n   {text}"
 
 
 def read_passages(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from heedful.base._foreign_arguments import hint_for
+from heedful.base._foreign_arguments import layer_hint
 
 if TYPE_CHECKING:
     from inspect import Signature
@@ -26,5 +26,5 @@ def call_mismatch(
     parameters = taken.parameters.values()
     names = [one.name for one in parameters if one.kind is not Parameter.VAR_KEYWORD]
     shown = ", ".join([*names, "rng"] if training else names)
-    hint = hint_for(options, names)
+    hint = layer_hint(options, names)
     return f"takes {shown or 'nothing'}: {reason}" + (f"; {hint}" if hint else "")

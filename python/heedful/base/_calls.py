@@ -43,7 +43,7 @@ class Calls(Described):
         try:
             found: Any = self.compute(mode, *inputs, **options)
         except TypeError:
-            wrong = call_mismatch(self.call_signature(), mode.training, inputs, options)
+            wrong = call_mismatch(self.__signature__, mode.training, inputs, options)
             if wrong is None:
                 raise
             raise TypeError(f"{type(self).__name__} {wrong}") from None
@@ -53,6 +53,10 @@ class Calls(Described):
             f"{type(self).__name__}.compute must return (y, backward): got {named(found)}"
         )
 
+    @overload
+    def __call__(
+        self, *inputs: Any, return_weights: bool, hidden_states: bool, **options: Any
+    ) -> Any: ...
     @overload
     def __call__(
         self: Attends[Result, Weights], *inputs: Any, return_weights: Literal[True], **options: Any
@@ -91,6 +95,11 @@ class Calls(Described):
 
     @overload
     def forward(
+        self, *inputs: Any, rng: Rng = None, check: bool = False, return_weights: bool,
+        hidden_states: bool, **options: Any,
+    ) -> tuple[Any, Backward]: ...  # fmt: skip
+    @overload
+    def forward(
         self: Attends[Result, Weights], *inputs: Any, rng: Rng = None, check: bool = False,
         return_weights: Literal[True], **options: Any,
     ) -> tuple[tuple[Result, Weights], Backward]: ...  # fmt: skip
@@ -102,6 +111,11 @@ class Calls(Described):
     @overload
     def forward(
         self, *inputs: Any, rng: Rng = None, check: bool = False, return_weights: bool,
+        **options: Any,
+    ) -> tuple[Any, Backward]: ...  # fmt: skip
+    @overload
+    def forward(
+        self, *inputs: Any, rng: Rng = None, check: bool = False, hidden_states: bool,
         **options: Any,
     ) -> tuple[Any, Backward]: ...  # fmt: skip
     @overload

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Set
+from collections.abc import Container, Iterable, Set
 from typing import Any
+
+from heedful.functional._foreign_options import SHARED, hint_for
 
 _METHODS = {
     "save_weights": "heedful.training.save_weights(model, path)",
@@ -27,9 +29,9 @@ def no_such_attribute(kind: str, name: str) -> str:
     return f"{kind} has no attribute {name!r}{hint}"
 
 
-# Arguments of other libraries' layers and of calls of them: the one that a layer here must have for
-# the hint to apply, and the hint where the other name is not enough.
+# arguments of other libraries' layers and of calls of them, as in functional/_foreign_options.py
 _ARGUMENTS = {
+    **SHARED,
     "key_dim": ("d_model", "Keras's key_dim is d_model / num_heads: write num_heads * key_dim"),
     "value_dim": ("d_model", "values are d_model / num_heads wide, vdim is the width of the input"),
     "embed_dim": ("d_model", ""),
@@ -48,20 +50,12 @@ _ARGUMENTS = {
     "input_shape": ("", "the width of the first x is taken"),
     "kernel_initializer": ("", "assign the initial values to the weight"),
     "attn_mask": ("mask", "write mask, where True may attend: ~attn_mask of a boolean one"),
-    "key_padding_mask": (
-        "kv_lengths",
-        "write mask=~key_padding_mask[:, None, None, :], or kv_lengths",
-    ),
     "lengths": ("kv_lengths", ""),
     "src_key_padding_mask": ("kv_lengths", ""),
     "tgt_key_padding_mask": ("lengths", ""),
     "memory_key_padding_mask": ("memory_lengths", ""),
     "tgt_mask": ("causal", "the target is causal unless causal=False"),
     "attention_mask": ("mask", "write mask; one of (B, Lq, Lk) as mask[:, None]"),
-    "is_causal": ("causal", "write causal=True"),
-    "use_causal_mask": ("causal", "write causal=True"),
-    "need_weights": ("return_weights", "write return_weights=True"),
-    "return_attention_scores": ("return_weights", "write return_weights=True"),
     "token_type_ids": ("segments", ""),
     # of recurrent layers, convolutions and patches
     "units": ("hidden_size", ""),
@@ -87,21 +81,9 @@ _ARGUMENTS = {
 }
 
 
-# every layer with attention inside takes return_weights
-_WEIGHTS = {"need_weights", "return_attention_scores", "output_attentions"}
-_LENGTHS = {"lengths", "kv_lengths", "memory_lengths", "source_lengths"}
-
-
-def hint_for(arguments: Iterable[str], taken: Iterable[str]) -> str:
+def layer_hint(arguments: Iterable[str], taken: Container[str]) -> str:
     """What to write instead of the first argument that only other libraries have; "" for none."""
-    known = set(taken)
-    for name in arguments:
-        own, hint = _ARGUMENTS.get(name, ("", ""))
-        if name not in known and (own in known or (hint and not own)):
-            return f"{name} is not supported: {hint or f'write {own}'}"
-        if name in _WEIGHTS and name not in known and known & _LENGTHS:
-            return f"{name} is not supported: write return_weights=True"
-    return ""
+    return hint_for(arguments, taken, _ARGUMENTS)
 
 
 def check_arguments(kind: type[Any], arguments: Set[str]) -> None:
@@ -113,6 +95,6 @@ def check_arguments(kind: type[Any], arguments: Set[str]) -> None:
     taken = signature(kind.__init__).parameters
     if any(one.kind is Parameter.VAR_KEYWORD for one in taken.values()):
         return
-    hint = hint_for(arguments, taken)
+    hint = layer_hint(arguments, taken)
     if hint:
         raise TypeError(f"{kind.__name__}: {hint}")

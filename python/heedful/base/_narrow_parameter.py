@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar
 from weakref import ref
@@ -10,7 +11,7 @@ from heedful.base._parameter import Parameter
 from heedful.base._types import Array
 
 
-class NarrowParameter(Parameter):
+class NarrowParameter(Parameter, ABC):
     """A weight that is not trained; subclasses hold its elements.
 
     Attributes
@@ -60,9 +61,9 @@ class NarrowParameter(Parameter):
         """The parameter that this was made of, if another layer still has it."""
         return self._original()
 
+    @abstractmethod
     def widened(self) -> Array:
         """A new array of its elements in float32."""
-        raise NotImplementedError
 
     def dequantised(self) -> Parameter:
         """A parameter of float32."""

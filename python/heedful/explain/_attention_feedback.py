@@ -255,7 +255,7 @@ class AttentionFeedback:
         return frame(self.table())
 
     def save(self, path: AnyPath) -> None:
-        """One safetensors file, with the corrections as JSON in its text."""
+        """One safetensors file, or NumPy's where it ends in .npz; its text has the corrections."""
         write_feedback(
             Saved(self.model, self.vocabulary, self.where, self.heads, list(self.corrections)), path
         )

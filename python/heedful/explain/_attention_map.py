@@ -103,16 +103,17 @@ class AttentionMap:
         safetensors.SafetensorError
             A truncated file, or one of another kind.
         ValueError
-            A safetensors file of something else.
+            A file of something else; a truncated one of NumPy.
         """
         from heedful.explain._map_file import read_map
 
         return cls(read_map(path))
 
     def save(self, path: AnyPath) -> None:
-        """Writes one safetensors file: the weights, and the names of their axes as its text.
+        """Writes one file: the weights, and the names of their axes as its text.
 
-        The file is written as a whole or not at all. Needs the package safetensors.
+        It is NumPy's where the path ends in .npz, otherwise a safetensors file, for which the
+        package safetensors is needed. The file is written as a whole or not at all.
         """
         from heedful.explain._map_file import write_map
 

@@ -1,4 +1,4 @@
-"""Files of feedback: JSON in the text of one safetensors file, painted maps as its tensors."""
+"""Files of feedback: JSON in the text of one file, painted maps as its tensors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files of attention maps: one safetensors file, the names of the axes in its text."""
+"""Files of attention maps: one file of tensors, the names of the axes in its text."""
 
 from __future__ import annotations
 

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping
 
 _LEFT_OUT = "leave it out"
 _WEIGHTS = ("return_weights", "write return_weights=True")
 _WINDOW = ("window", "write window=(left, right), where None is no limit")
 
-# the option that a function here must have for the hint to apply, and the hint where the other name
-# is not enough
-_OPTIONS = {
-    # PyTorch
-    "attn_mask": ("mask", "write mask, where True may attend, or bias for numbers that are added"),
+# By the other library's name: the option that must be among those here for the hint to apply, and
+# the hint where the name of that option is not enough.
+
+# of functions and of layers
+SHARED = {
     "is_causal": ("causal", "write causal=True"),
-    "enable_gqa": ("", "leave it out, query heads share those of key and value in groups"),
+    "use_causal_mask": ("causal", "write causal=True"),
     "key_padding_mask": (
         "kv_lengths",
         "write mask=~key_padding_mask[:, None, None, :], or kv_lengths",
     ),
     "need_weights": _WEIGHTS,
+    "return_attention_scores": _WEIGHTS,
+    "output_attentions": _WEIGHTS,
+}
+
+_OPTIONS = {
+    **SHARED,
+    # PyTorch
+    "attn_mask": ("mask", "write mask, where True may attend, or bias for numbers that are added"),
+    "enable_gqa": ("", "leave it out, query heads share those of key and value in groups"),
     "average_attn_weights": ("return_weights", "write return_weights=True, and weights.mean(-3)"),
     "score_mod": ("bias", "write bias, or one of softcap and alibi_slopes"),
     "generator": ("rng", ""),
@@ -28,7 +37,6 @@ _OPTIONS = {
         "mask",
         "write mask, where True may attend; one of (B, Lk) as mask[:, None, None, :]",
     ),
-    "output_attentions": _WEIGHTS,
     "scaling": ("scale", ""),
     "sliding_window": ("window", "write window=(sliding_window - 1, 0)"),
     "s_aux": ("sink", ""),
@@ -36,8 +44,6 @@ _OPTIONS = {
     "rope_theta": ("base", ""),
     "theta": ("base", ""),
     # Keras
-    "use_causal_mask": ("causal", "write causal=True"),
-    "return_attention_scores": _WEIGHTS,
     "training": ("dropout_p", "leave it out, dropout_p is applied wherever it is above 0"),
     "seed": ("rng", ""),
     "dropout": ("dropout_p", ""),
@@ -73,10 +79,12 @@ _OPTIONS = {
 }
 
 
-def hint_for(given: Iterable[str], taken: Container[str]) -> str:
+def hint_for(
+    given: Iterable[str], taken: Container[str], hints: Mapping[str, tuple[str, str]] = _OPTIONS
+) -> str:
     """What to write instead of the first option that only other libraries have; "" for none."""
     for name in given:
-        own, hint = _OPTIONS.get(name, ("", ""))
-        if own in taken or (hint and not own):
+        own, hint = hints.get(name, ("", ""))
+        if name not in taken and (own in taken or (hint and not own)):
             return f"{name} is not supported: {hint or f'write {own}'}"
     return ""

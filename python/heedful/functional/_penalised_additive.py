@@ -79,7 +79,7 @@ def penalised_additive_attention_vjp(
     (3,)
     """
     return_lse, return_weights = check_penalised(
-        "penalised_additive_attention_vjp", additive_attention_vjp, options
+        penalised_additive_attention_vjp, additive_attention_vjp, options
     )
     call = check_call(query, key, value, scale=1.0, **options)
     checked = check_weight(weight, call, None)

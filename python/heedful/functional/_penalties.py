@@ -19,13 +19,14 @@ from heedful._core import native
 from heedful.functional._call import Call
 from heedful.functional._dtypes import Array, as_array
 from heedful.functional._forward import check_returned
+from heedful.functional._options import unexpected
 from heedful.functional._results import allocate
 
 OF_WEIGHTS = ("l2", "entropy", "negative_entropy")
 OF_SCORES = ("scores_l1", "scores_l2")
 KINDS = (*OF_WEIGHTS, *OF_SCORES, "z")  # those that need no target
 _SQUARES, _ENTROPY, _MAGNITUDES, _SCORE_SQUARES, _KEYS, _TARGETS, _DIVERGENCE = range(7)
-_REFUSED = ("out", "return_skipped")  # options of attention_vjp, not with penalties
+_REFUSED = {"out", "return_skipped"}  # options of attention_vjp, not with penalties
 _ALPHA, _BETA, _GAMMA, _DELTA, _EPSILON, _TAU = range(6)
 
 
@@ -90,13 +91,13 @@ def check_penalties(
 
 
 def check_penalised(
-    name: str, vjp: Callable[..., Any], options: dict[str, Any]
+    function: Callable[..., Any], vjp: Callable[..., Any], options: dict[str, Any]
 ) -> tuple[bool, bool]:
-    """return_lse and return_weights, taken out of the options of `vjp` that `name` was given."""
-    known = vjp.__kwdefaults__ or {}
-    for option in options:
-        if option in _REFUSED or option not in known:
-            raise TypeError(f"{name}() got an unexpected keyword argument {option!r}")
+    """return_lse and return_weights, taken out of the options of `vjp` that `function` got."""
+    known = (vjp.__kwdefaults__ or {}).keys() - _REFUSED
+    foreign = [option for option in options if option not in known]
+    if foreign:
+        raise unexpected(function, foreign, known)
     for option in ("sink", "top_k"):
         if options.get(option) is not None:
             raise ValueError(f"{option} must be None with penalties, which are of whole rows")

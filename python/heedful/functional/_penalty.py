@@ -253,7 +253,7 @@ def penalised_attention_vjp(
     >>> pullback(np.zeros_like(out)).query.shape
     (3, 3)
     """
-    return_lse, return_weights = check_penalised("penalised_attention_vjp", attention_vjp, options)
+    return_lse, return_weights = check_penalised(penalised_attention_vjp, attention_vjp, options)
     call = check_call(query, key, value, **options)
     weights = check_penalties(penalties, call.plan.axes.heads)
     result = forward_for_gradients(call, None, return_weights)

@@ -182,12 +182,13 @@ def check_items(
         ):
             return items
     # rare arguments, and those that must be refused
+    hint = _ONE_ITEM if axes.layout == (3, False) else ""
     query_lengths: Lengths = query_length
     key_lengths: Lengths = key_length
     if q_lengths is not None:
-        query_lengths = check_lengths("q_lengths", q_lengths, batch, query_length, hint=_ONE_ITEM)
+        query_lengths = check_lengths("q_lengths", q_lengths, batch, query_length, hint=hint)
     if kv_lengths is not None:
-        key_lengths = check_lengths("kv_lengths", kv_lengths, batch, key_length, hint=_ONE_ITEM)
+        key_lengths = check_lengths("kv_lengths", kv_lengths, batch, key_length, hint=hint)
     offsets = offsets_of(diagonal, batch, query_lengths, key_lengths)
     return items_of(count, 0, query_lengths, 0, key_lengths, offsets, diagonal.left, diagonal.right)
 

@@ -7,21 +7,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from heedful.functional._cache_store import CacheStore, Lengths, Rows, into, refuse
-from heedful.functional._cached_rows import CachedRows
+from heedful.functional._cache_store import CacheStore, Lengths, Rows, into
 from heedful.functional._contiguous_store import ContiguousStore
 from heedful.functional._dtypes import Array, DType, as_array
 from heedful.functional._merge import merge_attention
 from heedful.functional._paged_store import PagedStore
-from heedful.functional._positions import check_window
+from heedful.functional._windowed_store import WindowedStore
 
 
-class SinksAndWindowStore(CacheStore):
+class SinksAndWindowStore(WindowedStore):
     """sinks : rows 0 … sinks − 1; recent : the others, of which old pages are removed.
 
     Rows leave when the next ones are appended: until then the queries of several new rows see the
     windows of all of them.
     """
+
+    recent: PagedStore
 
     def __init__(self, rows: Rows, items: int, sinks: int, window: int) -> None:
         self.num_sinks, self.window = sinks, window
@@ -29,14 +30,6 @@ class SinksAndWindowStore(CacheStore):
         self.sinks = ContiguousStore((key, value), sinks)
         self.recent = PagedStore(rows, items, window)
         self.lengths = np.zeros(items, np.int64)
-
-    @property
-    def key(self) -> CachedRows:  # type: ignore[override]
-        return self.recent.key
-
-    @property
-    def value(self) -> CachedRows:  # type: ignore[override]
-        return self.recent.value
 
     @property
     def nbytes(self) -> int:
@@ -81,15 +74,12 @@ class SinksAndWindowStore(CacheStore):
     def attend(
         self, query: Array, options: dict[str, Any], query_of_sinks: Array | None = None
     ) -> tuple[CacheStore, Any]:
-        refuse("SinksAndWindow", options, "mask", "bias", "return_weights")
+        rows, first, window = self.queries(query, options)
         layout = options["layout"]
-        rows = query.shape[1 if layout == "blhd" else 2]
-        first = self.first_positions(rows, options)
-        left, right = check_window(options["window"])
         parts = {**options, "out": None, "return_lse": True}
         _, (result, lse) = self.recent.attend(query, {
-            **parts, "align": first - self.num_sinks - self.recent.dropped,
-            "window": (self.window - 1 if left is None else min(left, self.window - 1), right),
+            **parts, "window": window,
+            "align": first - self.num_sinks - self.recent.dropped,
         })  # fmt: skip
         if self.num_sinks:
             parts |= {"align": first, "window": None, "alibi_slopes": None, "sink": None}

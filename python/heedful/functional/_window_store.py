@@ -7,21 +7,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from heedful.functional._cache_store import CacheStore, Lengths, Rows, refuse
-from heedful.functional._cached_rows import CachedRows
+from heedful.functional._cache_store import CacheStore, Lengths, Rows
 from heedful.functional._contiguous_store import ContiguousStore
 from heedful.functional._dtypes import Array, DType
-from heedful.functional._positions import check_window
+from heedful.functional._windowed_store import WindowedStore
 
 _INITIAL_ROWS = 64  # of capacity
 
 
-class WindowStore(CacheStore):
+class WindowStore(WindowedStore):
     """recent : the last rows, in room for twice the window; dropped : (B,), rows before them.
 
     Rows that the window has passed leave all at once, when the room is full: a row is copied once
     in `window` steps. A prompt is attended to as a whole, before its first rows leave.
     """
+
+    recent: ContiguousStore
 
     def __init__(self, rows: Rows, items: int, window: int) -> None:
         """`rows` are none yet."""
@@ -29,14 +30,6 @@ class WindowStore(CacheStore):
         self.recent = ContiguousStore(rows, min(_INITIAL_ROWS, 2 * window))
         self.lengths = np.zeros(items, np.int64)
         self.dropped = np.zeros(items, np.int64)
-
-    @property
-    def key(self) -> CachedRows:  # type: ignore[override]
-        return self.recent.key
-
-    @property
-    def value(self) -> CachedRows:  # type: ignore[override]
-        return self.recent.value
 
     def appended(self, key: Array, value: Array, counts: Lengths, dtype: DType) -> WindowStore:
         longest = self.recent.longest + int(counts.max(initial=0))
@@ -71,12 +64,8 @@ class WindowStore(CacheStore):
     def attend(
         self, query: Array, options: dict[str, Any], query_of_sinks: Array | None = None
     ) -> tuple[CacheStore, Any]:
-        refuse("SinksAndWindow", options, "mask", "bias", "return_weights")
-        rows = query.shape[1 if options["layout"] == "blhd" else 2]
-        first = self.first_positions(rows, options)
-        left, right = check_window(options["window"])
-        left = self.window - 1 if left is None else min(left, self.window - 1)
-        if (np.maximum(first - left, 0) < self.dropped).any():
+        _, first, window = self.queries(query, options)
+        if (np.maximum(first - window[0], 0) < self.dropped).any():
             raise ValueError(
                 "align must be that of the rows appended last: rows that earlier queries see have "
                 f"been removed: got {first.tolist()}, rows before {self.dropped.tolist()} are not "
@@ -85,7 +74,7 @@ class WindowStore(CacheStore):
         align: Any = first - self.dropped
         if len(align) and (align == align[0]).all():  # an array would be checked anew every time
             align = int(align[0])
-        _, result = self.recent.attend(query, {**options, "align": align, "window": (left, right)})
+        _, result = self.recent.attend(query, {**options, "align": align, "window": window})
         if self.key.shape[2] <= 2 * self.window:
             return self, result
         return self._without_passed(), result  # after a prompt of more

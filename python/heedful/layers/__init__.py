@@ -46,7 +46,8 @@ from heedful.layers.models._bert_config import bert_from_config
 from heedful.layers.models._causal_layer import CausalLayer
 from heedful.layers.models._causal_lm import CausalLM
 from heedful.layers.models._decoder import Decoder
-from heedful.layers.models._decoder_layer import DecoderCache, DecoderLayer
+from heedful.layers.models._decoder_cache import DecoderCache
+from heedful.layers.models._decoder_layer import DecoderLayer
 from heedful.layers.models._encoder import Encoder, EncoderLayer
 from heedful.layers.models._encoder_decoder import EncoderDecoder
 from heedful.layers.models._language_model import LanguageModel

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +16,7 @@ from heedful.layers._typed import Typed
 Head = Callable[[Mode, Array], tuple[tuple[Array, ...], Backward]]
 
 
-class TextModel(Typed):
+class TextModel(Typed, ABC):
     """The base of heads on a :class:`BertEncoder`; a subclass writes `head`."""
 
     bert: BertEncoder
@@ -26,9 +27,9 @@ class TextModel(Typed):
         super().__init__(bert.dtype)
         self.bert = bert
 
+    @abstractmethod
     def head(self, mode: Mode, y: Array) -> tuple[tuple[Array, ...], Backward]:
         """y (B, L, E) → outputs, and the function from their gradients to dy."""
-        raise NotImplementedError
 
     def compute(
         self, mode: Mode, tokens: Any, *, lengths: Any = None, mask: Any = None,

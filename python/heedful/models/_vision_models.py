@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -14,14 +14,13 @@ from heedful.base._types import Array, Backward, Rng, generator
 from heedful.layers import Dropout, Encoder, LearnedPositions, Linear, Parameter, PatchEmbed
 from heedful.layers._typed import Typed
 from heedful.layers.blocks._initial import normal
-from heedful.layers.models._pooled import asked, with_pooled
+from heedful.layers.models._pooled import PooledEncoder, with_pooled
 
 if TYPE_CHECKING:
-    from heedful.base._call_types import Computes, P
     from heedful.base._parameter_types import Own
 
 
-class VisionEncoder(Typed):
+class VisionEncoder(PooledEncoder):
     """Images to a vector of the image and vectors of its patches, a vision Transformer.
 
     ::
@@ -106,26 +105,6 @@ class VisionEncoder(Typed):
                 dtype=dtype, rng=rng,
             )  # fmt: skip
 
-    if TYPE_CHECKING:
-
-        @overload  # type: ignore[override]
-        def __call__(
-            self, *inputs: Any, pooled: Literal[True], **options: Any
-        ) -> tuple[Array, Array]: ...
-        @overload
-        def __call__(self, *inputs: Any, pooled: bool, **options: Any) -> Any: ...
-        @overload
-        def __call__(
-            self, *inputs: Any, return_weights: Literal[True], **options: Any
-        ) -> tuple[Array, list[Array]]: ...
-        @overload
-        def __call__(
-            self, *inputs: Any, hidden_states: Literal[True], **options: Any
-        ) -> tuple[Array, list[Array]]: ...
-        @overload
-        def __call__(self: Computes[P, Array], *inputs: P.args, **options: P.kwargs) -> Array: ...
-        def __call__(self, *inputs: Any, **options: Any) -> Any: ...
-
     def compute(
         self, mode: Mode, pixels: Any, *, pooled: bool = False, hidden_states: bool = False
     ) -> tuple[Any, Backward]:
@@ -139,7 +118,7 @@ class VisionEncoder(Typed):
             Return also, as the last, a list of the encoder's input and of the output of each of its
             layers, before the final norm. They are constant in the backward pass.
         """
-        pooler = asked(self.pooler, pooled)
+        pooler = self.pooler_if(pooled)
         with argument_names(x="pixels"):
             x, back_patches = self.patches.compute(mode, pixels)
         first = np.broadcast_to(self.class_token, (*x.shape[:-2], 1, x.shape[-1]))

@@ -78,6 +78,10 @@ class MergedEncoder(Shortening):
 
         @overload  # type: ignore[override]
         def __call__(
+            self, *inputs: Any, return_rows: bool, return_weights: bool, **options: Any
+        ) -> Any: ...
+        @overload
+        def __call__(
             self, *inputs: Any, return_rows: Literal[True], **options: Any
         ) -> tuple[Array, Array]: ...
         @overload

@@ -73,6 +73,10 @@ class PrunedEncoder(Shortening):
 
         @overload  # type: ignore[override]
         def __call__(
+            self, *inputs: Any, return_positions: bool, return_weights: bool, **options: Any
+        ) -> Any: ...
+        @overload
+        def __call__(
             self, *inputs: Any, return_positions: Literal[True], **options: Any
         ) -> tuple[Array, Array]: ...
         @overload

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any, NamedTuple, Protocol
@@ -62,7 +63,7 @@ class Shortener(Protocol):
         """x (B, L, E) → (B, L', E), and the function from its gradient to that of x."""
 
 
-class Shortening(Typed):
+class Shortening(Typed, ABC):
     """The layers and the norm of an encoder, with fewer tokens after the attention of each."""
 
     layers: list[EncoderLayer]
@@ -76,9 +77,9 @@ class Shortening(Typed):
         super().__init__(encoder.dtype)
         self.layers, self.norm = encoder.layers, encoder.norm
 
+    @abstractmethod
     def rows_left(self, counts: ArrayLike) -> Array:
         """How many rows of y an item has, by the number of its tokens (B,)."""
-        raise NotImplementedError
 
     def run(
         self, mode: Mode, x: Any, mask: Any, kv_lengths: Any,

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from heedful import layers as L
 from heedful.explain import AttentionFeedback, watch
+from heedful.training.files._tensors import read_tensors, write_tensors
 
 pytestmark = pytest.mark.once
 Array = NDArray[Any]
@@ -60,8 +61,11 @@ def test_corrections_hold_for_what_they_were_said_about() -> None:
     assert bias(found, 8, 5) is None
 
 
-def test_it_is_saved_loaded_merged_and_undone_with_the_same_bits(tmp_path: Path) -> None:
-    found, path = filled(), tmp_path / "feedback.safetensors"
+@pytest.mark.parametrize("suffix", [".safetensors", ".npz"])
+def test_it_is_saved_loaded_merged_and_undone_with_the_same_bits(
+    tmp_path: Path, suffix: str
+) -> None:
+    found, path = filled(), tmp_path / f"feedback{suffix}"
     asked: list[Any] = [(TOKENS,), (TOKENS, "first"), (7, 5), (TOKENS, "third")]
     everything = [bias(found, *about) for about in asked]
     found.save(path)
@@ -201,21 +205,22 @@ def test_feedback_for_another_model_or_tokenizer_is_refused(tmp_path: Path) -> N
     assert len(AttentionFeedback.load(path, trained, numbers)) == 6
 
 
-def test_files_that_are_no_feedback_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("suffix", [".safetensors", ".npz"])
+def test_files_that_are_no_feedback_are_refused(tmp_path: Path, suffix: str) -> None:
     safetensors = pytest.importorskip("safetensors")
-    from safetensors.numpy import load_file, save_file
-
-    path, other = tmp_path / "feedback.safetensors", tmp_path / "other.safetensors"
+    path, other = tmp_path / f"feedback{suffix}", tmp_path / f"other{suffix}"
     filled().save(path)
     other.write_bytes(path.read_bytes()[:-9])
-    with pytest.raises(safetensors.SafetensorError, match="path must be a whole safetensors file"):
+    error, kind = (ValueError, "npz") if suffix == ".npz" else (
+        safetensors.SafetensorError, "safetensors"
+    )  # fmt: skip
+    with pytest.raises(error, match=f"path must be a whole {kind} file"):
         AttentionFeedback.load(other, model(), VOCABULARY)
-    save_file({"x": np.zeros(2)}, other)
+    write_tensors({"x": np.zeros(2)}, other, {})
     with pytest.raises(ValueError, match="path must be a file that AttentionFeedback"):
         AttentionFeedback.load(other, model(), VOCABULARY)
-    with safetensors.safe_open(path, "numpy") as file:
-        text = json.loads(file.metadata()["attention_feedback"])
-    tensors = load_file(path)
+    tensors, texts = read_tensors(path)
+    text = json.loads(texts["attention_feedback"])
     for name, wrong in (
         ("kind", "there"), ("strength", "2"), ("positions", [7]), ("patterns", [["(", 0]]),
         ("tokens", ["few"]), ("length", 0), ("example", [1]), ("note", None), ("id", 3),
@@ -223,7 +228,7 @@ def test_files_that_are_no_feedback_are_refused(tmp_path: Path) -> None:
     ):  # fmt: skip
         damaged = json.loads(json.dumps(text))
         damaged["corrections"][-1 if name == "over" else 2][name] = wrong
-        save_file(tensors, other, {"attention_feedback": json.dumps(damaged)})
+        write_tensors(tensors, other, {"attention_feedback": json.dumps(damaged)})
         with pytest.raises(ValueError, match="its text is damaged"):
             AttentionFeedback.load(other, model(), VOCABULARY)
     with pytest.raises(FileNotFoundError):

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from heedful.explain import AttentionMap
+from heedful.training.files._tensors import write_tensors
 
 library = pytest.importorskip("safetensors.numpy")
 pytestmark = pytest.mark.once
@@ -32,8 +33,10 @@ def saved(rng: np.random.Generator, tmp_path: Path) -> tuple[AttentionMap, Path]
     return attention_map, path
 
 
-def test_a_saved_map_is_loaded_as_it_was(saved: tuple[AttentionMap, Path]) -> None:
-    before, path = saved
+@pytest.mark.parametrize("suffix", [".safetensors", ".npz"])
+def test_a_saved_map_is_loaded_as_it_was(saved: tuple[AttentionMap, Path], suffix: str) -> None:
+    before, path = saved[0], saved[1].with_suffix(suffix)
+    before.save(path)
     after = AttentionMap.load(path)
     for one, other in zip(before, after, strict=True):
         assert (one.name, *one[2:]) == (other.name, *other[2:])
@@ -41,11 +44,33 @@ def test_a_saved_map_is_loaded_as_it_was(saved: tuple[AttentionMap, Path]) -> No
         np.testing.assert_array_equal(one.weights, other.weights)
 
 
+def test_numpy_reads_the_weights_of_a_map(saved: tuple[AttentionMap, Path]) -> None:
+    path = saved[1].with_suffix(".npz")
+    saved[0].save(path)
+    with np.load(path) as found:
+        assert set(found.files) == {"__metadata__", *map(str, range(len(saved[0].layers)))}
+        for number, layer in enumerate(saved[0]):
+            np.testing.assert_array_equal(found[str(number)], layer.weights)
+
+
 def test_a_truncated_file_is_refused(saved: tuple[AttentionMap, Path]) -> None:
     path, whole = saved[1], saved[1].read_bytes()
     for length in (0, 7, 100, len(whole) - 1):
         path.write_bytes(whole[:length])
         with pytest.raises(Exception, match=r"^path must be a whole safetensors file") as caught:
+            AttentionMap.load(path)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_truncated_npz_file_is_refused(saved: tuple[AttentionMap, Path]) -> None:
+    path = saved[1].with_suffix(".npz")
+    saved[0].save(path)
+    whole = path.read_bytes()
+    for length in (0, 7, 100, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        with pytest.raises(
+            ValueError, match=r"^path must be a whole npz file: '.*map\.npz' is"
+        ) as (caught):
             AttentionMap.load(path)
         assert "\n" not in str(caught.value)
 
@@ -62,11 +87,11 @@ def test_a_truncated_file_is_refused(saved: tuple[AttentionMap, Path]) -> None:
     ids=lambda text: text[:20],
 )  # fmt: skip
 def test_a_file_with_damaged_names_is_refused(tmp_path: Path, text: str) -> None:
-    path = tmp_path / "damaged"
-    library.save_file({"0": np.ones((1, 1, 1))}, path, metadata={"attention_map": text})
-    with pytest.raises(ValueError, match=r"^path must be .* its text is damaged, .") as caught:
-        AttentionMap.load(path)
-    assert "\n" not in str(caught.value)
+    for path in (tmp_path / "damaged", tmp_path / "damaged.npz"):
+        write_tensors({"0": np.ones((1, 1, 1))}, path, {"attention_map": text})
+        with pytest.raises(ValueError, match=r"^path must be .* its text is damaged, .") as caught:
+            AttentionMap.load(path)
+        assert "\n" not in str(caught.value)
 
 
 def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
@@ -74,6 +99,9 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
     library.save_file(weights, tmp_path / "weights")
     with pytest.raises(ValueError, match=r"^path must be a file that AttentionMap\.save wrote: it"):
         AttentionMap.load(tmp_path / "weights")
+    np.savez(tmp_path / "weights.npz", **weights)
+    with pytest.raises(ValueError, match=r"^path must be a file that AttentionMap\.save wrote: it"):
+        AttentionMap.load(tmp_path / "weights.npz")
     with pytest.raises(FileNotFoundError):
         AttentionMap.load(tmp_path / "none")
 

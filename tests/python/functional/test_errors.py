@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from heedful import attention, attention_scores
+from heedful import additive_attention, attention, attention_scores
 
 pytestmark = pytest.mark.once
 
@@ -133,6 +133,14 @@ REFUSED: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
      "kv_lengths must have shape (2,), that of the leading axes: got shape ()"),
     ("lengths_without_leading_axes", lambda: attention(Q[0], K[0], V[0], q_lengths=[3]), ValueError,
      "q_lengths must have no axes: a single number; three axes are (H, L, D), "),
+    ("additive_lengths_without_leading_axes",
+     lambda: additive_attention(Q[0], K[0], V[0], np.ones(Q.shape[-1]), kv_lengths=[3]), ValueError,
+     "kv_lengths must have no axes: a single number; three axes are (H, L, D), "),
+    ("lengths_of_one_item_length_first",
+     lambda: attention(Q[0], Q[0], Q[0], q_lengths=[3], layout="blhd"), ValueError,
+     "q_lengths must have no axes: a single number: got shape (1,)"),
+    ("lengths_of_one_head", lambda: attention(Q[0, 0], K[0, 0], V[0, 0], q_lengths=[3]), ValueError,
+     "q_lengths must have no axes: a single number: got shape (1,)"),
     # numbers
     ("scale_nan", of(scale=np.nan), ValueError, "scale must be finite: got nan"),
     ("scale_infinite", of(scale=np.inf), ValueError, "scale must be finite: got inf"),

@@ -46,8 +46,12 @@ def test_what_has_no_meaning_is_refused_in_a_sentence(
     ({"l2": 1.0}, {"normalizer": np.array([1.5, 2.0])}, ValueError, "normalizer must be 'softmax'"),
     ({"l2": 1.0}, {"out": np.ones((2, 5, 6))}, TypeError,
      r"penalised_attention_vjp\(\) got an unexpected keyword argument 'out'"),
+    ({"l2": 1.0}, {"return_skipped": True}, TypeError,
+     r"penalised_attention_vjp\(\) got an unexpected keyword argument 'return_skipped'"),
     ({"l2": 1.0}, {"softcup": 2.0}, TypeError,
      r"penalised_attention_vjp\(\) got an unexpected keyword argument 'softcup'"),
+    ({"l2": 1.0}, {"attn_mask": None}, TypeError,
+     "penalised_attention_vjp: attn_mask is not supported: "),
 ])  # fmt: skip
 def test_penalties_without_meaning_are_refused(
     penalties: Any, options: dict[str, Any], error: type[Exception], message: str

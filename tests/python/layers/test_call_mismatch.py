@@ -32,10 +32,32 @@ def test_errors_of_layers_inside_name_their_arguments() -> None:
     x = np.ones((2, 5, 6))
     with pytest.raises(TypeError, match=r"^Encoder takes x, mask, .*, caches.*: .*'wrong'$"):
         Encoder(1, 6, 2)(x, wrong=True)
-    with pytest.raises(TypeError, match=r"^Decoder takes x, memory, mask.*caches: .*'wrong'$"):
+    taken = "x, memory, mask, .*, caches, return_weights"
+    with pytest.raises(TypeError, match=rf"^Decoder takes {taken}: .*'wrong'$"):
         Decoder(1, 6, 2)(x, x, wrong=True)
+    with pytest.raises(TypeError, match=rf"^Decoder takes {taken}, rng: .*'wrong'$"):
+        Decoder(1, 6, 2).forward(x, x, wrong=True)
     with pytest.raises(TypeError, match=r"^Linear takes x, residual: .* 'lengths'$"):
         Sequential(Linear(6, 2))(x, lengths=[1, 2])
+
+
+@pytest.mark.parametrize("name", ["need_weights", "output_attentions", "return_attention_scores"])
+def test_a_layer_with_attention_inside_suggests_return_weights(name: str) -> None:
+    """Its `compute` does not take it, its call does."""
+
+    class Own(Layer):
+        def __init__(self) -> None:
+            self.attend = MultiHeadAttention(6, 2)
+
+        def call(self, x: Any) -> Any:
+            return self.attend(x)
+
+    x = np.ones((2, 5, 6))
+    for layer in (Encoder(1, 6, 2), Own()):
+        with pytest.raises(TypeError, match=f"{name} is not supported: write return_weights=True$"):
+            layer(x, **{name: True})
+    with pytest.raises(TypeError, match=rf"^Linear takes x, residual: .* '{name}'$"):
+        Linear(6, 2)(x, **{name: True})
 
 
 def test_other_errors_are_passed_on_as_they_are() -> None:

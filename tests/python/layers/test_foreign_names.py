@@ -73,6 +73,15 @@ def test_options_of_other_libraries_get_a_hint(option: str, hint: str) -> None:
         BertEncoder(9, 6, 2, 1, 8, 5)([[1]], token_type_ids=[[0]])
 
 
+def test_an_option_that_the_layer_has_is_not_called_foreign() -> None:
+    class Own(Layer):
+        def compute(self, mode: Any, x: Any, lengths: Any = None, kv_lengths: Any = None) -> Any:
+            return x, lambda dy: dy
+
+    with pytest.raises(TypeError, match=r"^Own takes x, lengths, kv_lengths: got an .* 'wrong'$"):
+        Own()(np.ones(2), lengths=[1], wrong=True)
+
+
 def test_unknown_arguments_are_reported_by_python() -> None:
     with pytest.raises(TypeError, match="unexpected keyword argument 'wrong'"):
         Linear(2, 2, wrong=1)  # type: ignore[call-arg]

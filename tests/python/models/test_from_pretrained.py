@@ -22,6 +22,8 @@ from heedful.training.files._mapped import mapped
 pytest.importorskip("safetensors")
 
 from safetensors.numpy import save_file
+from written_llama import checkpoint as llama_checkpoint
+from written_llama import write_llama
 from written_models import CONFIG, SIZES, TOKENS, checkpoint, write, write_shards
 
 
@@ -194,6 +196,26 @@ def test_from_config_takes_a_mapping_a_file_or_a_folder(tmp_path: Path) -> None:
     assert from_config(CONFIG, dtype=np.float64)(TOKENS).dtype == np.float64
     assert type(from_config({"model_type": "bert", **SIZES})) is BertEncoder
     assert type(from_config(CONFIG, head="BertModel")) is BertEncoder
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta"])
+def test_weights_of_attention_are_dropped_at_the_rate_of_the_config(kind: str) -> None:
+    rates = {"attention_probs_dropout_prob": 0.25, "hidden_dropout_prob": 0.5}
+    model = from_config({**CONFIG, **rates, "model_type": kind, "architectures": []})
+    assert [layer.self_attn.dropout for layer in model.encoder.layers] == [0.25] * 2
+    assert model.dropout.rate == 0.5
+
+
+@pytest.mark.parametrize("names", [["model.embed_tokens.weight"], ["lm_head.weight"], []])
+def test_a_tied_weight_may_have_either_name_or_both(names: list[str], tmp_path: Path) -> None:
+    """Without those of `names`."""
+    place = write_llama(tmp_path)
+    expected = from_pretrained(place)(TOKENS)
+    tensors = llama_checkpoint()
+    tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"]
+    kept = {name: array for name, array in tensors.items() if name not in names}
+    save_file(kept, place / "model.safetensors")
+    np.testing.assert_array_equal(from_pretrained(place)(TOKENS), expected)
 
 
 def test_a_new_head_keeps_its_initial_values_and_is_named(tmp_path: Path) -> None:

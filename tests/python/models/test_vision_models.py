@@ -40,6 +40,14 @@ def test_gradients_are_finite_differences(head: str) -> None:
         assert gradient[place] == pytest.approx((ends[0] - ends[1]) / 2e-5, abs=1e-6, rel=1e-5)
 
 
+def test_weights_of_attention_are_dropped_at_the_rate_of_the_config() -> None:
+    rates = {"attention_probs_dropout_prob": 0.25, "hidden_dropout_prob": 0.5}
+    model = from_config({"model_type": "vit", **SIZES, **rates})
+    assert isinstance(model, VisionEncoder)
+    assert [layer.self_attn.dropout for layer in model.encoder.layers] == [0.25] * 2
+    assert model.dropout.rate == 0.5
+
+
 def test_a_model_for_images_is_trained_as_any_other() -> None:
     model = from_config({"model_type": "vit", **SIZES}, head="ViTForImageClassification", rng=0)
     assert isinstance(model, ImageClassification)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from small_training import network, points
 
-from heedful.training._progress import is_interactive
+from heedful.training._progress import Progress, as_verbose, is_interactive
 
 
 def shell(config: Any) -> Any:
@@ -43,6 +43,28 @@ def test_a_bar_is_shown_in_notebooks(
     seen.truncate(0)
     model.evaluate(x, y, verbose=True)
     assert ("evaluate:" in seen.getvalue()) is looks
+
+
+def test_the_bar_of_an_epoch_is_removed_and_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is left is the printed line; a bar that stays open would be drawn again by others."""
+    pytest.importorskip("tqdm")
+    seen = io.StringIO()
+    monkeypatch.setitem(sys.modules, "IPython", shell(SimpleNamespace(config={"IPKernelApp": {}})))
+    monkeypatch.setattr(sys, "stderr", seen)
+    with Progress(2, "epoch 1/1", True) as progress:
+        progress.advance({"loss": 1.0})
+    assert progress.bar.disable  # as tqdm marks a closed one
+    *_, cleared, end = seen.getvalue().split("\r")
+    assert (cleared.strip(), end) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("verbose", "lines", "bar"),
+    [(True, True, True), (1, True, True), ("auto", True, True), (2, True, False),
+     (False, False, False), (0, False, False)],
+)  # fmt: skip
+def test_verbose_is_read_as_keras_reads_it(verbose: Any, lines: bool, bar: bool) -> None:
+    assert as_verbose(verbose) == (lines, bar)
 
 
 NOTEBOOK_WITHOUT_WIDGETS = """

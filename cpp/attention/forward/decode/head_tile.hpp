@@ -200,7 +200,7 @@ class HeadTile {
     const std::ptrdiff_t count = std::clamp<std::ptrdiff_t>(next.end - next.key, 0, listed_ahead);
     list_rows(source, tile_.begin, tile_.size(), places);
     list_rows(next.source, next.key, count, ahead);
-    std::fill(ahead + count, ahead + listed_ahead + prefetched_block - 1, ahead[-1]);
+    std::fill(ahead + count, ahead + listed_ahead + prefetched_block, ahead[-1]);
   }
 
   // Calls work(r, row) for all rows.

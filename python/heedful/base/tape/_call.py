@@ -35,7 +35,7 @@ def computed_by_call(
         try:
             y = layer.call(*given, **options)
         except TypeError:
-            wrong = call_mismatch(layer.call_signature(), mode.training, inputs, options)
+            wrong = call_mismatch(layer.__signature__, mode.training, inputs, options)
             if wrong is None:
                 raise
             raise TypeError(f"{type(layer).__name__} {wrong}") from None

@@ -9,14 +9,14 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from heedful._checks import as_array, named, numbers
+from heedful._checks import as_array, named
 from heedful.base._mode import Mode
 from heedful.base._parameter import Parameter, owner_of
-from heedful.base._single_use import called_before
 from heedful.base._types import Array, Backward
 from heedful.base._watch import asks_for_weights, with_weights
+from heedful.base.tape._backward import backward_of
 from heedful.base.tape._constants import in_one_type
-from heedful.base.tape._gradients import Gradients, Kinds, Slots, add_gradient, of_input
+from heedful.base.tape._gradients import Kinds, Slots
 from heedful.base.tape._layer_call import by_position, named_in, no_gradient, with_shared
 from heedful.base.tape._record import Record, pull_layer, pull_parameter, pull_step
 from heedful.base.tape._step import found
@@ -266,34 +266,8 @@ class Tape:
         value = tuple(values) if several else values[0]
         if not self._training:
             return value, _no_backward
-        inputs, kinds = self._inputs, self._kinds
-        records: list[Record] | None = self._records
-        self._records, self._parameters = [], {}
-
-        def backward(dy: Any, *more: Any) -> Any:
-            nonlocal records
-            if records is None:
-                raise called_before()
-            gradients: Gradients = [None] * len(kinds)
-            with np.errstate(all="ignore"):
-                for place, (slot, given) in enumerate(zip(slots, (dy, *more), strict=False)):
-                    if slot is None or (given is None and place):
-                        continue
-                    name = f"gradient {place + 1}" if place else "dy"
-                    gradient = numbers(name, given)
-                    if gradient.shape != kinds[slot][0]:
-                        raise ValueError(
-                            f"{name} must have shape {kinds[slot][0]}: got {gradient.shape}"
-                        )
-                    add_gradient(gradients, kinds, slot, gradient)
-                left, records = records, None
-                while left:  # each releases its arrays as soon as it has run
-                    record = left.pop()
-                    record[0](record, gradients, kinds)
-            found = tuple([of_input(gradients, kinds, slot) for slot in inputs])
-            return found[0] if len(found) == 1 else (found or None)
-
-        return value, backward
+        records, self._records, self._parameters = self._records, [], {}
+        return value, backward_of(records, self._kinds, slots, self._inputs)
 
 
 def is_array_like(given: Any) -> bool:

@@ -17,7 +17,7 @@ def make_noise(
     layer: Any, dropout: Any, key_dropout: Any, gumbel_temperature: Any, hard: Any,
     sink: Any = False,
 ) -> None:  # fmt: skip
-    """The settings of a layer, but for `head_dropout`, which a single head has not."""
+    """The settings of a layer, but for `head_dropout`, which a layer of one head does not have."""
     layer.dropout = probability("dropout", dropout)
     layer.key_dropout = below_one("key_dropout", key_dropout)
     temperature = gumbel_temperature

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -14,6 +14,9 @@ from heedful.base._parameter import Parameter
 from heedful.base._types import Array, Backward, Rng, generator
 from heedful.layers._typed import Typed
 from heedful.layers.blocks._initial import normal
+
+if TYPE_CHECKING:
+    from heedful.base._parameter_types import Own
 
 
 class RelativePositionBias(Typed):
@@ -65,17 +68,17 @@ class RelativePositionBias(Typed):
     (2, 5, 7)
     """
 
-    weight: Any  # a Parameter when assigned, an array when read
+    weight: Own
 
     def __init__(
         self, num_heads: int, num_buckets: int = 32, max_distance: int = 128, *,
         bidirectional: bool = True, dtype: DTypeLike = np.float32, rng: Rng = None,
     ) -> None:  # fmt: skip
         super().__init__(dtype)
-        self.num_heads = size("num_heads", num_heads)
-        self.num_buckets = size("num_buckets", num_buckets)
-        self.max_distance = size("max_distance", max_distance)
-        self.bidirectional = flag("bidirectional", bidirectional)
+        self.num_heads: int = size("num_heads", num_heads)
+        self.num_buckets: int = size("num_buckets", num_buckets)
+        self.max_distance: int = size("max_distance", max_distance)
+        self.bidirectional: bool = flag("bidirectional", bidirectional)
         least = 4 if self.bidirectional else 2
         if self.num_buckets < least or (self.bidirectional and self.num_buckets % 2):
             even = "an even number " if self.bidirectional else ""

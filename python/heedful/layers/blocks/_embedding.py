@@ -125,6 +125,13 @@ def check_tokens(name: str, given: Any, count: int) -> Array:
     return tokens.astype(np.int64) if tokens.dtype.kind == "f" else tokens
 
 
+def check_token(name: str, given: Any, count: int) -> int:
+    token = check_tokens(name, given, count)
+    if token.ndim:
+        raise ValueError(f"{name} must be one token: got shape {token.shape}")
+    return int(token)
+
+
 def add_rows(total: Array, tokens: Array, rows: Array, skip: int | None) -> None:
     """total[token] += its rows, added in order for each token."""
     ids = np.require(tokens, np.int64, ["C", "ALIGNED"])

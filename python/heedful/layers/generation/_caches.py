@@ -1,11 +1,20 @@
-"""one_like: the caches of a generation, made by the example of one."""
+"""The caches of the layers of a model: those of a call, checked, and new ones by an example."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from heedful._checks import named
+from heedful._checks import each_of, named
 from heedful.functional import KVCache
+
+
+def own_caches(caches: Sequence[Any] | None, layers: Sequence[Any]) -> Sequence[Any]:
+    """A cache for each layer, of the kind that it reads; None for each if there are none."""
+    if caches is None:
+        return [None] * len(layers)
+    make = getattr(layers[0], "new_cache", KVCache)  # a user's layer may lack it
+    return each_of("caches", caches, len(layers), type(make()))
 
 
 def one_like(cache: KVCache | None, capacity: int | None = None) -> KVCache:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from heedful._checks import finite, integers, named, positive, probability, size
+from heedful._checks import finite, named, positive, probability, size
 from heedful.base._taps import batch_items
 from heedful.base._types import Array, Rng, generator
 from heedful.functional import KVCache
@@ -17,6 +17,7 @@ from heedful.layers.generation._foreign_options import with_generation_hints
 from heedful.layers.generation._guided import Guiding, guided
 from heedful.layers.generation._sampling import Sampler
 from heedful.layers.generation._steps import Generative, Steps, read_prompts
+from heedful.layers.generation._stop import stop_tokens
 
 
 @with_generation_hints
@@ -135,15 +136,6 @@ def sampler_of(
         None if top_p is None else _top_p(top_p),
         generator(rng),
     )
-
-
-def stop_tokens(model: Any, given: Any) -> Array:
-    """Those given, or where there are none the model's own."""
-    found = integers("stop", getattr(model, "stop", ()) if given is None else given)
-    for token in found:
-        if not -(2**63) <= token < 2**63:
-            raise ValueError(f"stop must be tokens: got {token}")
-    return np.array(found, np.int64)
 
 
 def check_room(steps: Steps, prompts: list[Array], max_length: Any) -> int:

@@ -11,8 +11,9 @@ from heedful._checks import int64_array
 from heedful.base._types import Rng
 from heedful.functional import KVCache
 from heedful.layers.generation._foreign_options import with_generation_hints
-from heedful.layers.generation._generate import check_room, sampler_of, steps_of, stop_tokens
+from heedful.layers.generation._generate import check_room, sampler_of, steps_of
 from heedful.layers.generation._guided import Guiding, guided
+from heedful.layers.generation._stop import stop_tokens
 
 
 @with_generation_hints

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -14,7 +14,6 @@ from heedful.base._mode import Mode
 from heedful.base._state import Mismatch, check_state
 from heedful.base._sums import plus
 from heedful.base._types import Array, Backward, Rng, generator
-from heedful.layers._typed import Typed
 from heedful.layers.attention._attention_options import AttentionOptions, passes_on
 from heedful.layers.attention._heads import no_backward
 from heedful.layers.blocks._dropout import Dropout
@@ -25,17 +24,15 @@ from heedful.layers.blocks._norm import LayerNorm
 from heedful.layers.blocks._positions import LearnedPositions, rows_of
 from heedful.layers.models._bert_names import from_checkpoint, joined
 from heedful.layers.models._encoder import Encoder
-from heedful.layers.models._pooled import asked, with_pooled
+from heedful.layers.models._pooled import PooledEncoder, with_pooled
 from heedful.layers.models._ragged import padded_if_ragged
 from heedful.layers.models._without_padding import counted_rows, packable, packed
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from heedful.base._call_types import Computes, P
 
-
-class BertEncoder(Typed):
+class BertEncoder(PooledEncoder):
     """Tokens to contextual vectors.
 
     ::
@@ -141,26 +138,6 @@ class BertEncoder(Typed):
         if flag("pooler", pooler):
             self.pooler = Linear(d_model, d_model, activation="tanh", dtype=dtype, rng=rng)
 
-    if TYPE_CHECKING:
-
-        @overload  # type: ignore[override]
-        def __call__(
-            self, *inputs: Any, pooled: Literal[True], **options: Any
-        ) -> tuple[Array, Array]: ...
-        @overload
-        def __call__(self, *inputs: Any, pooled: bool, **options: Any) -> Any: ...
-        @overload
-        def __call__(
-            self, *inputs: Any, return_weights: Literal[True], **options: Any
-        ) -> tuple[Array, list[Array]]: ...
-        @overload
-        def __call__(
-            self, *inputs: Any, hidden_states: Literal[True], **options: Any
-        ) -> tuple[Array, list[Array]]: ...
-        @overload
-        def __call__(self: Computes[P, Array], *inputs: P.args, **options: P.kwargs) -> Array: ...
-        def __call__(self, *inputs: Any, **options: Any) -> Any: ...
-
     def compute(
         self, mode: Mode, tokens: Any, *, lengths: Any = None, mask: Any = None,
         segments: Any = None, pooled: bool = False, hidden_states: bool = False,
@@ -183,7 +160,7 @@ class BertEncoder(Typed):
             Return also, as the last, a list of the encoder's input and of the output of each of its
             layers. They are constant in the backward pass.
         """
-        pooler = asked(self.pooler, pooled)
+        pooler = self.pooler_if(pooled)
         if lengths is None and mask is None:
             tokens, lengths = padded_if_ragged("tokens", tokens, self.padding_idx or 0)
         tokens = as_array("tokens", tokens)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from heedful._checks import each_of, finite, flag, integers, named, positive, size
+from heedful._checks import each_of, finite, flag, positive, size
 from heedful.base._argument_names import argument_names
 from heedful.base._mode import Mode
 from heedful.base._sums import times
@@ -26,6 +26,7 @@ from heedful.layers.blocks._positions import LearnedPositions
 from heedful.layers.blocks._stack import chained
 from heedful.layers.generation._caches import one_like
 from heedful.layers.generation._mixin import GenerationMixin
+from heedful.layers.generation._stop import own_stop
 from heedful.layers.models._causal_layer import CausalLayer, norm_of
 from heedful.layers.models._causal_steps import CausalSteps
 from heedful.layers.models._ragged import padded_if_ragged
@@ -133,9 +134,7 @@ class CausalLM(GenerationMixin, Typed):
         self.logit_softcap: float | None = (
             None if logit_softcap is None else positive("logit_softcap", logit_softcap)
         )
-        self.stop: tuple[int, ...] = tuple(integers("stop", stop))
-        if any(token < 0 for token in self.stop):
-            raise ValueError(f"stop must be tokens, from 0 on: got {named(stop)}")
+        self.stop: tuple[int, ...] = own_stop(stop)
         self.embedding: Embedding = Embedding(self.vocabulary, d_model, dtype=dtype, rng=rng)
         scaled(self.embedding.weight, 0.02)
         self.positions: LearnedPositions | None = None

@@ -15,7 +15,8 @@ from heedful.functional import KVCache
 from heedful.layers.attention._attention_options import PositionedOptions, passes_on
 from heedful.layers.blocks._stack import Stack, given_options
 from heedful.layers.generation._caches import check_cached, one_like
-from heedful.layers.models._decoder_layer import DecoderCache, DecoderLayer
+from heedful.layers.models._decoder_cache import DecoderCache
+from heedful.layers.models._decoder_layer import DecoderLayer
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

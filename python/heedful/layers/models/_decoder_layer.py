@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -11,9 +10,8 @@ from numpy.typing import DTypeLike
 from heedful._checks import flag, named, probability, size
 from heedful.base._argument_names import argument_names
 from heedful.base._mode import Mode
-from heedful.base._taps import first_query
 from heedful.base._types import Array, Backward, Rng, generator
-from heedful.functional import KVCache, LinearState
+from heedful.functional import KVCache
 from heedful.functional._shapes import broadcast
 from heedful.layers._typed import Typed
 from heedful.layers.attention._attention_options import OF_POSITIONS, PositionedOptions, passes_on
@@ -21,18 +19,12 @@ from heedful.layers.blocks._dropout import Dropout
 from heedful.layers.blocks._feed_forward import feed_forward
 from heedful.layers.blocks._linear import Linear
 from heedful.layers.blocks._norm import LayerNorm
-from heedful.layers.blocks._sublayer import sublayer
+from heedful.layers.models._decoder_cache import DecoderCache
+from heedful.layers.models._decoder_sublayers import decoder_sublayers, to_memory
 from heedful.layers.models._mixers import ACROSS, make_mixer
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
-
-
-class DecoderCache(NamedTuple):
-    """The caches of one decoder layer, for self-attention and cross-attention."""
-
-    own: KVCache | LinearState
-    memory: KVCache | LinearState
 
 
 class DecoderLayer(Typed):
@@ -144,8 +136,10 @@ class DecoderLayer(Typed):
         _check_batches(x.shape[:-2], memory.shape[:-2])
         if cache is not None and not isinstance(cache, DecoderCache):
             raise TypeError(f"cache must be a DecoderCache: got {named(cache)}")
-        own, other = cache or (None, None)
-        place = nullcontext() if own is None else first_query(own.lengths)
+        own = None if cache is None else cache.own
+        attend_to_memory = to_memory(
+            mode, self.multihead_attn, memory, memory_mask, memory_lengths, cache
+        )
 
         def attend(x: Array, residual: Array | None) -> tuple[Any, Backward]:
             with argument_names(query="x", kv_lengths="lengths"):
@@ -154,27 +148,13 @@ class DecoderLayer(Typed):
                     residual=residual,
                 )  # fmt: skip
 
-        def attend_to_memory(x: Array, residual: Array | None) -> tuple[Any, Backward]:
-            names = {"query": "x", "key": "memory", "mask": "memory_mask"}
-            with argument_names(**names, kv_lengths="memory_lengths"), place:
-                return self.multihead_attn.compute(
-                    mode, x, memory, mask=memory_mask, kv_lengths=memory_lengths, cache=other,
-                    residual=residual,
-                )  # fmt: skip
-
         def feed(x: Array, residual: Array | None) -> tuple[Array, Backward]:
             return feed_forward(mode, self.linear1, self.dropout, self.linear2, x, residual)
 
-        first = self.norm_first
-        x, back_self = sublayer(mode, x, self.norm1, self.dropout, first, attend)
-        x, back_cross = sublayer(mode, x, self.norm2, self.dropout, first, attend_to_memory)
-        x, back_feed = sublayer(mode, x, self.norm3, self.dropout, first, feed)
-
-        def backward(dy: Any) -> tuple[Array, Array]:
-            dx, dmemory = back_cross(back_feed(dy))
-            return back_self(dx), dmemory
-
-        return x, backward
+        return decoder_sublayers(
+            mode, x, (self.norm1, self.norm2, self.norm3), self.dropout, self.norm_first, attend,
+            attend_to_memory, feed,
+        )  # fmt: skip
 
     def new_cache(self, capacity: int | None = None) -> DecoderCache:
         """Empty caches of the kinds that the two attentions read."""

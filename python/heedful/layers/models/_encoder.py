@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from heedful._checks import each_of, flag, probability, size
+from heedful._checks import flag, probability, size
 from heedful.base._argument_names import argument_names
 from heedful.base._mode import Mode
 from heedful.base._types import Array, Backward, Rng, generator
@@ -21,6 +21,7 @@ from heedful.layers.blocks._linear import Linear
 from heedful.layers.blocks._norm import LayerNorm
 from heedful.layers.blocks._stack import Stack, chained, given_options
 from heedful.layers.blocks._sublayer import sublayer
+from heedful.layers.generation._caches import own_caches
 from heedful.layers.models._mixers import make_mixer
 
 if TYPE_CHECKING:
@@ -293,12 +294,3 @@ class Encoder(Stack[EncoderLayer]):
 
         result: Any = (x, states) if hidden_states else x
         return result, chained(closures)
-
-
-def own_caches(caches: Sequence[Any] | None, layers: Sequence[Typed]) -> Sequence[Any]:
-    """A cache for each layer, of the kind that it reads; None for each if there are none."""
-    if caches is None:
-        return [None] * len(layers)
-    # a user may have written the layers
-    kind = type(layers[0].new_cache()) if isinstance(layers[0], EncoderLayer) else KVCache
-    return each_of("caches", caches, len(layers), kind)

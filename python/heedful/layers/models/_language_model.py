@@ -20,9 +20,9 @@ from heedful.layers.blocks._dropout import Dropout
 from heedful.layers.blocks._embedding import Embedding
 from heedful.layers.blocks._linear import Linear
 from heedful.layers.blocks._positions import LearnedPositions, SinusoidalPositions
-from heedful.layers.generation._caches import check_cached, one_like
+from heedful.layers.generation._caches import check_cached, one_like, own_caches
 from heedful.layers.generation._mixin import GenerationMixin
-from heedful.layers.models._encoder import Encoder, own_caches
+from heedful.layers.models._encoder import Encoder
 from heedful.layers.models._mixers import check_causal, check_positions
 from heedful.layers.models._ragged import padded
 

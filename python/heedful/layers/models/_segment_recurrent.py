@@ -17,6 +17,7 @@ from heedful.layers._typed import Typed
 from heedful.layers.attention._attention_options import NoiseOptions, passes_on
 from heedful.layers.blocks._dropout import Dropout
 from heedful.layers.blocks._embedding import Embedding
+from heedful.layers.blocks._initial import scaled
 from heedful.layers.blocks._linear import Linear
 from heedful.layers.blocks._norm import LayerNorm
 from heedful.layers.blocks._stack import chained
@@ -97,7 +98,7 @@ class SegmentRecurrentLM(Typed):
         self.vocabulary: int = size("vocabulary", vocabulary)
         self.memory_length: int = size("memory_length", memory_length)
         self.embedding: Embedding = Embedding(vocabulary, d_model, dtype=dtype, rng=rng)
-        self.embedding.weight = self.embedding.weight * 0.02
+        scaled(self.embedding.weight, 0.02)
         self.dropout: Dropout = Dropout(rate, dtype=dtype)
         self.layers: list[SegmentRecurrentLayer] = [
             SegmentRecurrentLayer(
@@ -114,6 +115,10 @@ class SegmentRecurrentLM(Typed):
     if TYPE_CHECKING:
 
         @overload  # type: ignore[override]
+        def __call__(
+            self, *inputs: Any, return_memory: bool, return_weights: bool, **options: Any
+        ) -> Any: ...
+        @overload
         def __call__(
             self, *inputs: Any, return_memory: Literal[True], **options: Any
         ) -> tuple[Array, list[Array]]: ...

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,6 @@ from numpy.typing import DTypeLike
 from heedful._checks import flag, named, probability
 from heedful.base._argument_names import argument_names
 from heedful.base._mode import Mode
-from heedful.base._taps import first_query
 from heedful.base._types import Array, Backward, Rng, generator
 from heedful.functional import KVCache
 from heedful.layers._typed import Typed
@@ -22,7 +20,8 @@ from heedful.layers.blocks._gated_feed_forward import GatedFeedForward
 from heedful.layers.blocks._initial import scaled
 from heedful.layers.blocks._norm import RMSNorm
 from heedful.layers.blocks._sublayer import sublayer
-from heedful.layers.models._decoder_layer import DecoderCache
+from heedful.layers.models._decoder_cache import DecoderCache
+from heedful.layers.models._decoder_sublayers import decoder_sublayers, to_memory
 
 
 class Seq2SeqLayer(Typed):
@@ -137,11 +136,10 @@ class Seq2SeqLayer(Typed):
         if cache is not None and not (self.decoder and isinstance(cache, DecoderCache)):
             wanted = "a DecoderCache" if self.decoder else "None in an encoder's layer"
             raise TypeError(f"cache must be {wanted}: got {named(cache)}")
-        own: Any = None
-        other: Any = None
-        if cache is not None:
-            own, other = cache
-        place = nullcontext() if own is None else first_query(own.lengths)
+        own: Any = None if cache is None else cache.own
+        attend_to_memory = to_memory(
+            mode, self.multihead_attn, memory, memory_mask, memory_lengths, cache
+        )
 
         def attend(x: Array, residual: Array | None) -> tuple[Any, Backward]:
             with argument_names(query="x", kv_lengths="lengths"):
@@ -149,30 +147,17 @@ class Seq2SeqLayer(Typed):
                     mode, x, bias=bias, mask=mask, kv_lengths=lengths, cache=own, residual=residual
                 )
 
-        def attend_to_memory(x: Array, residual: Array | None) -> tuple[Any, Backward]:
-            assert self.multihead_attn is not None
-            names = {"query": "x", "key": "memory", "mask": "memory_mask"}
-            with argument_names(**names, kv_lengths="memory_lengths"), place:
-                return self.multihead_attn.compute(
-                    mode, x, memory, mask=memory_mask, kv_lengths=memory_lengths, cache=other,
-                    residual=residual,
-                )  # fmt: skip
-
         def feed(x: Array, residual: Array | None) -> tuple[Array, Backward]:
             return self.feed_forward.compute(mode, x, residual)
 
+        if self.norm2 is not None:
+            return decoder_sublayers(
+                mode, x, (self.norm1, self.norm2, self.norm3), self.dropout, True, attend,
+                attend_to_memory, feed,
+            )  # fmt: skip
         x, back_self = sublayer(mode, x, self.norm1, self.dropout, True, attend)
-        if self.norm2 is None:
-            x, back_feed = sublayer(mode, x, self.norm3, self.dropout, True, feed)
-            return x, lambda dy: back_self(back_feed(dy))
-        x, back_cross = sublayer(mode, x, self.norm2, self.dropout, True, attend_to_memory)
         x, back_feed = sublayer(mode, x, self.norm3, self.dropout, True, feed)
-
-        def backward(dy: Any) -> tuple[Array, Array]:
-            dx, dmemory = back_cross(back_feed(dy))
-            return back_self(dx), dmemory
-
-        return x, backward
+        return x, lambda dy: back_self(back_feed(dy))
 
     def new_cache(self, capacity: int | None = None) -> DecoderCache:
         """Empty caches of a decoder's layer."""

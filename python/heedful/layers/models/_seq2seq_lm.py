@@ -9,20 +9,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from heedful._checks import finite, flag, integers, named, size
+from heedful._checks import finite, flag, size
 from heedful.base._argument_names import argument_names
 from heedful.base._mode import INFERENCE, Mode
 from heedful.base._sums import times
 from heedful.base._types import Array, Backward, Rng, generator
 from heedful.functional import KVCache
 from heedful.layers._typed import Typed
-from heedful.layers.blocks._embedding import check_tokens
+from heedful.layers.blocks._embedding import check_token
 from heedful.layers.blocks._initial import without_initial_values
 from heedful.layers.blocks._linear import Linear
 from heedful.layers.generation._caches import check_example
 from heedful.layers.generation._foreign_options import with_generation_hints
 from heedful.layers.generation._generate import generate
 from heedful.layers.generation._guided import Guiding, guided, layers_of_source
+from heedful.layers.generation._stop import own_stop
 from heedful.layers.models._ragged import padded_if_ragged
 from heedful.layers.models._seq2seq_stack import Seq2SeqStack
 from heedful.layers.models._seq2seq_steps import Seq2SeqSteps
@@ -94,18 +95,17 @@ class Seq2SeqLM(Typed):
             "gated": gated, "num_buckets": num_buckets, "max_distance": max_distance,
             "dtype": dtype, "rng": generator(rng),
         }  # fmt: skip
-        count = num_layers if num_decoder_layers is None else num_decoder_layers
-        count = size("num_decoder_layers", count) if num_decoder_layers is not None else count
+        count = num_layers
+        if num_decoder_layers is not None:
+            count = size("num_decoder_layers", num_decoder_layers)
         self.encoder = Seq2SeqStack(num_layers=num_layers, **sizes)
         self.decoder = Seq2SeqStack(
             num_layers=count, decoder=True, embedding=self.encoder.embedding, **sizes
         )
         self.vocabulary = self.encoder.embedding.num_embeddings
         self.logit_scale = finite("logit_scale", logit_scale)
-        self.start = _token("start", start, self.vocabulary)
-        self.stop = tuple(integers("stop", stop))
-        if any(token < 0 for token in self.stop):
-            raise ValueError(f"stop must be tokens, from 0 on: got {named(stop)}")
+        self.start = check_token("start", start, self.vocabulary)
+        self.stop = own_stop(stop)
         self.tied = flag("tied", tied)
         with without_initial_values() if tied else nullcontext():
             self.projection = Linear(d_model, self.vocabulary, False, dtype=dtype, rng=sizes["rng"])
@@ -143,12 +143,10 @@ class Seq2SeqLM(Typed):
                 memory_lengths=lengths, memory_mask=mask, hidden_states=wanted,
             )  # fmt: skip
         y, *more = y if wanted else (y,)
-        scale = self.dtype.type(self.logit_scale)
-        logits, back_logits = self.projection.compute(mode, times(y, scale) if scale != 1 else y)
+        logits, back_logits = self._logits(mode, y)
 
         def backward(dlogits: Any) -> None:
-            dy = back_logits(dlogits)
-            _, dmemory = back_decoder(times(dy, scale) if scale != 1 else dy)
+            _, dmemory = back_decoder(back_logits(dlogits))
             back_encoder(dmemory)
 
         return (logits, *states, *more) if wanted else logits, backward
@@ -160,8 +158,14 @@ class Seq2SeqLM(Typed):
 
     def logits(self, y: Array) -> Array:
         """Of rows y (…, E) that the decoder returned: (…, vocabulary)."""
+        return self._logits(INFERENCE, y)[0]
+
+    def _logits(self, mode: Mode, y: Array) -> tuple[Array, Backward]:
         scale = self.dtype.type(self.logit_scale)
-        return self.projection.compute(INFERENCE, times(y, scale) if scale != 1 else y)[0]
+        if scale == 1:
+            return self.projection.compute(mode, y)
+        logits, back = self.projection.compute(mode, times(y, scale))
+        return logits, lambda dlogits: times(back(dlogits), scale)
 
     def steps(
         self, tokens: Any, *, lengths: Any = None, mask: Any = None, cache: KVCache | None = None
@@ -206,7 +210,7 @@ class Seq2SeqLM(Typed):
         -------
         list of numpy.ndarray of int, one for each text
         """
-        first = self.start if start is None else _token("start", start, self.vocabulary)
+        first = self.start if start is None else check_token("start", start, self.vocabulary)
         max_length = size("max_length", max_length)
         if not len(tokens):
             return []
@@ -222,10 +226,3 @@ class Seq2SeqLM(Typed):
 
     def extra_repr(self) -> str:
         return f"{self.vocabulary}"
-
-
-def _token(name: str, given: Any, vocabulary: int) -> int:
-    token = check_tokens(name, given, vocabulary)
-    if token.ndim:
-        raise ValueError(f"{name} must be one token: got shape {token.shape}")
-    return int(token)

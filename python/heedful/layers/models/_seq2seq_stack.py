@@ -22,7 +22,7 @@ from heedful.layers.blocks._dropout import Dropout
 from heedful.layers.blocks._embedding import Embedding
 from heedful.layers.blocks._norm import RMSNorm
 from heedful.layers.generation._caches import one_like
-from heedful.layers.models._decoder_layer import DecoderCache
+from heedful.layers.models._decoder_cache import DecoderCache
 from heedful.layers.models._ragged import padded_if_ragged
 from heedful.layers.models._seq2seq_layer import Seq2SeqLayer
 from heedful.layers.models._valid_tokens import valid_keys
@@ -171,12 +171,13 @@ class Seq2SeqStack(Typed):
     ) -> tuple[Array, Backward]:
         """The bias of scores of tokens (B, L) that follow those in a cache."""
         rows = tokens.shape[-1]
-        before = np.zeros(0, np.int64) if cache is None else cache.own.lengths
-        if not len(before):
+        if cache is None:
             return self.position_bias.compute(mode, rows, rows)
-        new = rows if lengths is None else check_lengths("lengths", lengths, (len(before),), rows)
-        keys = int((before + new).max())
-        first = before if (before != before[0]).any() else before[0]
+        batch = tokens.shape[:-1]
+        before = cache.own.lengths if len(cache.own.lengths) else np.zeros(batch, np.int64)
+        new = rows if lengths is None else check_lengths("lengths", lengths, batch, rows)
+        keys = int((before + new).max(initial=0))
+        first = before if (before != before[:1]).any() else before.max(initial=0)
         return self.position_bias.compute(mode, rows, keys, first=first)
 
     def new_caches(

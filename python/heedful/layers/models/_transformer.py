@@ -11,23 +11,23 @@ from numpy.typing import DTypeLike
 from heedful._checks import as_array, flag, one_of, size
 from heedful.base._argument_names import argument_names
 from heedful.base._mode import INFERENCE, Mode
-from heedful.base._rollback import rollback
 from heedful.base._sums import times
 from heedful.base._types import Array, Backward, Rng, generator
 from heedful.functional import KVCache
 from heedful.layers.attention._attention_options import AttentionOptions, passes_on
 from heedful.layers.blocks._dropout import Dropout
-from heedful.layers.blocks._embedding import Embedding, check_tokens
+from heedful.layers.blocks._embedding import Embedding, check_token
 from heedful.layers.blocks._linear import Linear
 from heedful.layers.blocks._positions import SinusoidalPositions
 from heedful.layers.generation._caches import check_example
 from heedful.layers.generation._foreign_options import with_generation_hints
 from heedful.layers.generation._generate import generate
 from heedful.layers.generation._guided import Guiding, guided, layers_of_source
-from heedful.layers.models._decoder_layer import DecoderCache
+from heedful.layers.models._decoder_cache import DecoderCache
 from heedful.layers.models._encoder_decoder import EncoderDecoder
+from heedful.layers.models._memory_steps import MemorySteps
 from heedful.layers.models._mixers import check_positions
-from heedful.layers.models._ragged import padded, padded_if_ragged
+from heedful.layers.models._ragged import padded_if_ragged
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -247,15 +247,13 @@ class Transformer(EncoderDecoder):
             return []
         if source.ndim != 2:
             raise ValueError(f"source must be tokens (B, M): got shape {source.shape}")
-        first = check_tokens("start", start, self.target_embedding.num_embeddings)
-        if first.ndim:
-            raise ValueError(f"start must be one token: got shape {first.shape}")
+        first = check_token("start", start, self.target_embedding.num_embeddings)
         max_length = size("max_length", max_length)
         cache = check_example(cache)
         with guided(guidance, self, layers_of_source(self)):
             steps = TransformerSteps(self, source, source_lengths, max_length, cache)
             return generate(
-                steps, [first[None]] * len(source), stop=stop, max_length=max_length,
+                steps, [[first]] * len(source), stop=stop, max_length=max_length,
                 temperature=temperature, top_k=top_k, top_p=top_p, num_beams=num_beams,
                 length_penalty=length_penalty, rng=rng,
             )  # fmt: skip
@@ -264,33 +262,20 @@ class Transformer(EncoderDecoder):
         return "" if self.padding_idx is None else f"padding_idx={self.padding_idx}"
 
 
-class TransformerSteps:
+class TransformerSteps(MemorySteps):
     """The steps of a decoder, with the encoded sources."""
-
-    longest: int | None = None
 
     def __init__(
         self, model: Transformer, source: Array, source_lengths: Array | None, max_length: int,
         cache: KVCache | None = None,
     ) -> None:  # fmt: skip
-        self.model, self.lengths = model, source_lengths
-        self.memory = model.encode(source, source_lengths)
-        self.caches: list[DecoderCache] = model.decoder.new_caches(max_length + 1, cache)
+        self.model = model
+        super().__init__(
+            model.encode(source, source_lengths), {"source_lengths": source_lengths},
+            model.decoder.new_caches(max_length + 1, cache),
+        )  # fmt: skip
 
-    def start(self, prompts: list[Array]) -> Array:
-        tokens, lengths = padded(prompts)
-        logits = self.model.decode(tokens, self.memory, self.caches, self.lengths)
-        last: Array = logits[np.arange(len(tokens)), lengths - 1]
-        return last
-
-    def step(self, tokens: Array) -> Array:
-        return self.model.decode(tokens[:, None], self.memory, self.caches, self.lengths)[:, 0]
-
-    def reorder(self, items: Array) -> None:
-        memory = self.memory[items]
-        lengths = None if self.lengths is None else np.asarray(self.lengths)[items]
-        with rollback(self.caches):
-            for cache in self.caches:
-                cache.own.reorder(items)
-                cache.memory.reorder(items)
-        self.memory, self.lengths = memory, lengths
+    def logits(self, tokens: Array, lengths: Array | None, last: Any) -> Array:
+        logits = self.model.decode(tokens, self.memory, self.caches, **self.valid)
+        found: Array = logits[np.arange(len(tokens)), last]
+        return found

@@ -23,14 +23,11 @@ class ValidTokens(NamedTuple):
 
     @classmethod
     def of(cls, tokens: Any, mask: Any) -> ValidTokens:
-        tokens, given = as_array("tokens", tokens), as_array("mask", mask)
-        if tokens.ndim != 2 or given.shape != tokens.shape:
+        tokens, kept = as_array("tokens", tokens), _as_bool("mask", mask)
+        if tokens.ndim != 2 or kept.shape != tokens.shape:
             raise ValueError(
-                f"mask must have the shape (B, L) of tokens: got {given.shape} for {tokens.shape}"
+                f"mask must have the shape (B, L) of tokens: got {kept.shape} for {tokens.shape}"
             )
-        if given.dtype.kind not in "biu":  # 0 in an additive mask means the opposite
-            raise TypeError(f"mask must be boolean, or 1 and 0: got {named(given)}")
-        kept = given.astype(np.bool_)
         lengths = kept.sum(-1)
         front = np.arange(lengths.max(initial=0)) < lengths[:, None]
         moved = np.zeros(front.shape, tokens.dtype)
@@ -54,9 +51,14 @@ def valid_keys(name: str, given: Any, tokens: Array) -> Array | None:
     """A mask of valid tokens (B, L) as one of scores (B, 1, 1, L)."""
     if given is None:
         return None
-    mask = as_array(name, given)
+    mask = _as_bool(name, given)
     if mask.shape != tokens.shape:
         raise ValueError(f"{name} must have shape {tokens.shape}: got {mask.shape}")
+    return mask[..., None, None, :]
+
+
+def _as_bool(name: str, given: Any) -> Array:
+    mask = as_array(name, given)
     if mask.dtype.kind not in "biu":  # 0 in an additive mask means the opposite
         raise TypeError(f"{name} must be boolean, or 1 and 0: got {named(mask)}")
-    return mask.astype(np.bool_)[..., None, None, :]
+    return mask.astype(np.bool_)

@@ -48,7 +48,7 @@ def write_npz(tensors: dict[str, Array], path: AnyPath, text: dict[str, str]) ->
             # of no date: the same weights are the same bytes
             member = zipfile.ZipInfo(f"{name}.npy")
             with archive.open(member, "w", force_zip64=True) as file:
-                np.lib.format.write_array(file, np.asarray(array, order="C"), allow_pickle=False)
+                np.lib.format.write_array(file, array, allow_pickle=False)
 
 
 def read_npz(path: AnyPath, shapes: Shapes) -> tuple[dict[str, Array], dict[str, str]]:
@@ -102,6 +102,8 @@ def _header(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> tuple[tuple[in
         except (KeyError, ValueError) as error:
             raise _Damaged(f"{member.filename} has no header of an array, {error}") from None
         length = file.tell() + math.prod(shape) * dtype.itemsize
+    if min(shape, default=0) < 0:
+        raise _Damaged(f"{member.filename} has no header of an array, its shape is {shape}")
     if dtype.hasobject:
         raise _Damaged(f"{member.filename} holds Python objects")
     if length != member.file_size:

@@ -16,7 +16,7 @@ from heedful.testing import gradcheck
 Array = NDArray[Any]
 F64: dict[str, Any] = {"dtype": np.float64, "rng": 0}
 # buckets, max_distance
-SETTINGS = [(32, 128), (32, 20), (8, 9), (10, 64), (4, 3), (128, 512), (6, 100)]
+SETTINGS = [(32, 128), (32, 20), (8, 9), (10, 64), (4, 3), (128, 512), (6, 100), (20, 320)]
 SIDES = [True, False]
 
 
@@ -29,6 +29,20 @@ def test_buckets_are_those_of_the_paper(
     distances = np.arange(-700, 701)
     expected = [bucket(int(x), buckets, max_distance, bidirectional) for x in distances]
     np.testing.assert_array_equal(layer.buckets(distances), expected)
+
+
+@pytest.mark.parametrize(("buckets", "max_distance"), [(9, 128), (10, 160), (55, 147)])
+def test_a_distance_where_a_bucket_starts_exactly_is_in_it(buckets: int, max_distance: int) -> None:
+    """By powers of integers, without the rounding of logarithms."""
+    layer = RelativePositionBias(1, buckets, max_distance, bidirectional=False)
+    own = buckets // 2
+    shared = buckets - own
+    for distance in range(own, max_distance):
+        reached = [
+            k for k in range(shared)
+            if distance**shared * own**k >= max_distance**k * own**shared
+        ]  # fmt: skip
+        assert layer.buckets(-distance) == own + reached[-1]
 
 
 @pytest.mark.peer

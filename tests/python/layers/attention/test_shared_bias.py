@@ -146,6 +146,14 @@ def test_the_gradient_is_that_of_pytorch(rng: np.random.Generator) -> None:
     np.testing.assert_allclose(bias.gradient, given.grad.numpy(), rtol=0, atol=1e-12)
 
 
+def test_gradients_that_are_added_stay_as_they_are() -> None:
+    bias, first = SharedBias(np.zeros((2, 3, 3))), np.ones((2, 3, 3))
+    bias.add(first)
+    bias.add(2 * first)
+    np.testing.assert_array_equal(bias.gradient, 3 * np.ones((2, 3, 3)))
+    np.testing.assert_array_equal(first, np.ones((2, 3, 3)))
+
+
 def test_what_has_no_gradient_is_refused() -> None:
     with pytest.raises(TypeError, match="value must be floating: got an array"):
         SharedBias(np.eye(3, dtype=int))

@@ -113,9 +113,13 @@ def test_a_call_that_fails_leaves_no_tape_behind() -> None:
 
 
 def test_arguments_are_named_as_call_names_them() -> None:
-    with pytest.raises(TypeError, match=r"^Block takes x, scale, lengths: missing .* 'x'"):
+    with pytest.raises(
+        TypeError, match=r"^Block takes x, scale, lengths, return_weights: missing .* 'x'"
+    ):
         Block()()
-    with pytest.raises(TypeError, match=r"^Block takes x, scale, lengths, rng: .*'wrong'"):
+    with pytest.raises(
+        TypeError, match=r"^Block takes x, scale, lengths, return_weights, rng: .*'wrong'"
+    ):
         Block().forward(X, wrong=1)
     with pytest.raises(ValueError, match=r"^x must be rectangular"):
         Block()([[1.0], [1.0, 2.0]])

@@ -223,3 +223,10 @@ def test_sources_of_different_lengths_may_be_lists(padding: int | None) -> None:
     )
     logits, backward = model.forward(ragged, target)
     backward(np.ones_like(logits))
+
+
+def test_the_embedding_of_segments_begins_with_a_deviation_of_a_fiftieth() -> None:
+    """Not of 1, with which the tied projection's first logits would be of the size of √E."""
+    model = SegmentRecurrentLM(500, 64, 4, 1, rng=0)
+    assert np.std(model.embedding.weight) == pytest.approx(0.02, rel=0.02)
+    assert model.projection.weight is model.embedding.weight

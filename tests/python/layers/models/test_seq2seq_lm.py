@@ -103,17 +103,28 @@ def test_steps_with_caches_compute_what_one_call_does(case: str) -> None:
     np.testing.assert_allclose(model.logits(np.concatenate(y, 1)), expected, rtol=0, atol=1e-12)
 
 
-def test_targets_of_different_lengths_go_on_from_their_own_positions() -> None:
+@pytest.mark.parametrize("padded", [3, 5])  # to the longest, and further
+def test_targets_of_different_lengths_go_on_from_their_own_positions(padded: int) -> None:
     model, (tokens, target) = made(), texts()
     memory, caches = model.encode(tokens), model.decoder.new_caches()
     lengths = np.array([1, 3, 2])
-    model.decoder(target[:, :3], memory, lengths=lengths, caches=caches)
+    first = model.decoder(target[:, :padded], memory, lengths=lengths, caches=caches)
     more = [3, 2, 3]
     y = model.decoder(target[:, 3:], memory, lengths=more, caches=caches)
     for item, (before, after) in enumerate(zip(lengths, more, strict=True)):
         row = np.concatenate([target[item, :before], target[item, 3 : 3 + after]])
-        alone = model.decoder(row[None], memory[item : item + 1])[0, before:]
-        np.testing.assert_allclose(y[item, :after], alone, rtol=0, atol=1e-12)
+        alone = model.decoder(row[None], memory[item : item + 1])[0]
+        np.testing.assert_allclose(first[item, :before], alone[:before], rtol=0, atol=1e-12)
+        np.testing.assert_allclose(y[item, :after], alone[before:], rtol=0, atol=1e-12)
+
+
+def test_targets_of_different_lengths_begin_together() -> None:
+    model, (tokens, target) = made(), texts()
+    prompts = [target[0, :1], target[1, :4], target[2, :2]]
+    logits = model.steps(tokens).start(prompts)
+    for item, prompt in enumerate(prompts):
+        alone = model(tokens[item : item + 1], prompt[None])[0, -1]
+        np.testing.assert_allclose(logits[item], alone, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("options", [{}, {"num_beams": 3}], ids=["greedy", "beams"])
@@ -211,6 +222,8 @@ def test_int8_and_saved_weights(tmp_path: Any) -> None:
 
 def test_what_cannot_be_is_refused() -> None:
     model, (tokens, target) = made(), texts()
+    with pytest.raises(ValueError, match="stop must be tokens, from 0 on: got"):
+        made(stop=[3, -1])
     with pytest.raises(ValueError, match="memory must be given to a decoder's layer: got None"):
         model.decoder(target)
     with pytest.raises(ValueError, match="memory must be None in an encoder's layer"):

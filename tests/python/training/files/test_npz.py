@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import subprocess
 import sys
 import zipfile
@@ -77,9 +76,20 @@ def test_what_numpy_wrote_is_loaded(save: Any, tmp_path: Path) -> None:
 
 def test_the_same_weights_are_the_same_bytes(tmp_path: Path) -> None:
     save_weights(network(), tmp_path / "one.npz")
-    os.utime(tmp_path / "one.npz", (0, 0))
     save_weights(network(), str(tmp_path / "other.npz"))
     assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "other.npz").read_bytes()
+    with zipfile.ZipFile(tmp_path / "one.npz") as zipped:
+        assert {member.date_time for member in zipped.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+
+
+def test_arrays_may_be_larger_than_zip_files_once_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond 2 GiB, here lowered to 100 bytes."""
+    monkeypatch.setattr(zipfile, "ZIP64_LIMIT", 100)
+    model, path = network(), tmp_path / "weights.npz"
+    save_weights(model, path)
+    assert load_weights(network(), path) == ([], [])
 
 
 @pytest.mark.parametrize("dtype", ["<f8", ">f4", "<f2", "<i4", "u1", "?"])
@@ -170,6 +180,10 @@ def test_a_damaged_file_loads_nothing(load: Callable[..., Any], tmp_path: Path) 
         (
             archive(weight=array(np.zeros(4)).replace(b"(4,)", b"(4000000000000,)")),
             r"weight\.npy has ",
+        ),
+        (
+            archive(more=array(np.zeros(4)).replace(b"(4,), }    ", b"(-1, -4), }")),
+            r"more\.npy has no header of an array, its shape is \(-1, -4\)",
         ),
         (archive(__metadata__=array("[1")), "its text is damaged"),
         (archive(__metadata__=array("[1]")), "its text is damaged"),
