@@ -276,10 +276,8 @@ def main(seeds: list[int], picture: Path | None) -> None:
                     for test, own in zip(folds, few, strict=True)]  # fmt: skip
             found[name].append((first(of[tested], right[tested]), float(np.mean(each))))
         numbers = {name: round(float(n[0]), 2) for name, n in layer.state_dict().items()}
-        print(
-            f"seed {seed}: right answer first {found['attention'][-1][0]:.3f}, {numbers}",
-            flush=True,
-        )
+        share = found["attention"][-1][0]
+        print(f"seed {seed}: right answer first {share:.3f}, {numbers}", flush=True)
     for name, figures in found.items():
         (one, other), (spread, wide) = np.mean(figures, 0), np.std(figures, 0)
         print(f"{name:24} right answer first of all {one:.3f} ± {spread:.3f}, "
