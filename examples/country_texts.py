@@ -14,8 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 if not find_spec("babel"):
-    print("needs babel: pip install babel")
-    sys.exit()
+    sys.exit("babel is missing: pip install babel")
 
 # %% Templates: sentences and questions of each kind; the last two of each are those of the test
 TEMPLATES = {

