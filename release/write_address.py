@@ -3,7 +3,7 @@
     python release/write_address.py https://HOST/OWNER/NAME TAG
 
 The sources do not know it. It gives the index's page its project links, and makes the README's
-links between files absolute there; without it they are left out on that page.
+picture and links between files absolute there; without it they are left out on that page.
 """
 
 import re
@@ -22,11 +22,16 @@ def with_address(pyproject: str, address: str, tag: str) -> str:
         f'Changelog = "{address}/blob/{tag}/CHANGELOG.md"\n'
         f'Issues = "{address}/issues"\n\n'
     )
-    plain, before = "replacement = '\\1'", "[project.optional-dependencies]"
-    if pyproject.count(plain) != 1 or pyproject.count(before) != 1 or "[project.urls]" in pyproject:
-        raise ValueError("pyproject.toml: expected one place for the links and one for the urls")
-    linked = f"replacement = '[\\1]({address}/blob/{tag}/\\2)'"
-    return pyproject.replace(plain, linked).replace(before, urls + before)
+    places = {
+        "replacement = ''": f'replacement = "![\\\\1]({address}/raw/{tag}/\\\\2)\\n\\n"',
+        "replacement = '\\1'": f"replacement = '[\\1]({address}/blob/{tag}/\\2)'",
+        "[project.optional-dependencies]": f"{urls}[project.optional-dependencies]",
+    }
+    if any(pyproject.count(place) != 1 for place in places) or "[project.urls]" in pyproject:
+        raise ValueError("pyproject.toml: expected one place for pictures, for links and for urls")
+    for place, text in places.items():
+        pyproject = pyproject.replace(place, text)
+    return pyproject
 
 
 def main(address: str, tag: str) -> None:

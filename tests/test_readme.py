@@ -1,4 +1,4 @@
-"""The README names nothing that does not exist. Its examples are run by test_documentation."""
+"""README and pages name what exists, and all of it; test_documentation runs their examples."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ import heedful.training
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+OVERVIEW = (ROOT / "docs" / "overview.md").read_text(encoding="utf-8")
+EXAMPLES = (ROOT / "docs" / "examples.md").read_text(encoding="utf-8")
 
 pytestmark = pytest.mark.once
 
@@ -38,7 +40,7 @@ def test_every_link_within_a_page_leads_to_a_heading() -> None:
 
 def test_every_public_function_is_named() -> None:
     functions = [name for name in heedful.__all__ if name[0].islower()]
-    missing = [name for name in functions if f"`{name}`" not in README]
+    missing = [name for name in functions if f"`{name}`" not in OVERVIEW]
     assert not missing
 
 
@@ -49,12 +51,25 @@ def test_every_function_of_the_packages_is_named() -> None:
             if name[0].islower() and callable(getattr(package, name))
         ]  # fmt: skip
         assert functions
-        assert not [name for name in functions if f"`{name}`" not in README]
+        assert not [name for name in functions if f"`{name}`" not in OVERVIEW]
 
 
 def test_every_example_is_linked() -> None:
-    missing = [path.name for path in (ROOT / "examples").glob("*.py") if path.name not in README]
-    assert not missing
+    folder = ROOT / "examples"
+    scripts = [*folder.glob("*.py"), *(main.parent for main in folder.glob("*/__main__.py"))]
+    assert not [path for path in scripts if f"](../examples/{path.name})" not in EXAMPLES]
+
+
+def test_the_picture_is_the_one_that_the_main_job_draws(tmp_path: Path) -> None:
+    """To the eye: versions of matplotlib differ in single pixels."""
+    image = pytest.importorskip("matplotlib.image")
+    drawn = tmp_path / "digits.png"
+    command = [sys.executable, "-m", "heedful", "digits", "--picture", str(drawn)]
+    subprocess.run(command, timeout=120, check=True, capture_output=True)
+    [path] = re.findall(r"!\[[^\]\n]+\]\(([^)\s]+)\)", README)
+    shown, now = image.imread(ROOT / path), image.imread(drawn)
+    assert shown.shape == now.shape
+    assert abs(shown - now).mean() < 0.01
 
 
 def test_the_tables_of_times_are_those_of_the_committed_runs() -> None:

@@ -126,10 +126,10 @@ def fill(page: Path, results: Path, *names: str) -> str:
 def test_the_table_of_the_readme_holds_medians_and_the_ratio(tmp_path: Path) -> None:
     run_ = written({"heedful": 0.002, "torch": 0.0051, "jax": 0.0081})
     (tmp_path / "run.json").write_text(json.dumps(run_), encoding="utf-8")
-    text = fill(tmp_path / "page.md", tmp_path, "medians", "float32", "losses", "goals", "sweep")
+    text = fill(tmp_path / "page.md", tmp_path, "medians", "shortlist", "losses", "goals", "sweep")
     assert "Some CPU, 2 threads, level v3; heedful 0.1, torch 2.13, jax 0.10" in text
     row = "| llama_2k: 1, 32/8, 2048×2048, 128, causal, bfloat16 | 2 | 5.1 | 8.1 | **2.55** |"
-    assert text.count(row) == 1  # not in the table of float32
+    assert text.count(row) == 1  # not in the short list
     assert text.count("No such measurement is committed yet.") == 3
     assert "No other library is faster in any of the committed measurements" in text
 
@@ -140,7 +140,7 @@ def test_the_table_of_the_readme_has_a_column_for_the_second_layout(tmp_path: Pa
     run_["comparisons"] += other["comparisons"]
     (tmp_path / "run.json").write_text(json.dumps(run_), encoding="utf-8")
     name = "llama_2k: 1, 32/8, 2048×2048, 128, causal"
-    text = fill(tmp_path / "page.md", tmp_path, "float32")
+    text = fill(tmp_path / "page.md", tmp_path, "shortlist")
     assert "| best other / heedful | in (B, L, H, D) |\n" in text
     assert f"| {name} | 2 | 5.1 | – | **2.55** | **1.30** |" in text
     assert text.count("llama_2k") == 1

@@ -22,6 +22,7 @@ PAGES = [
         "docs/coming_from.md",
         "docs/composition.md",
         "docs/explainable.md",
+        "docs/overview.md",
         "docs/steadier.md",
     )
 ]
