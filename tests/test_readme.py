@@ -56,8 +56,9 @@ def test_every_function_of_the_packages_is_named() -> None:
 
 def test_every_example_is_linked() -> None:
     folder = ROOT / "examples"
-    scripts = [*folder.glob("*.py"), *(main.parent for main in folder.glob("*/__main__.py"))]
-    assert not [path for path in scripts if f"](../examples/{path.name})" not in EXAMPLES]
+    paths = [*folder.glob("*.py"), *folder.glob("*/__main__.py")]
+    names = [path.relative_to(folder) for path in paths]
+    assert not [name for name in names if f"](../examples/{name})" not in EXAMPLES]
 
 
 def test_the_picture_is_the_one_that_the_main_job_draws(tmp_path: Path) -> None:
