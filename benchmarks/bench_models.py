@@ -13,6 +13,7 @@ has it and as heedful does.
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 import time
 from collections.abc import Iterator
@@ -52,9 +53,9 @@ class Worker(ScriptWorker):
         else:
             self.own = Heedful()
 
-    def load(self, number: int, folder: str) -> Answer:
-        """Saves or loads the model."""
-        case = MODELS[number]
+    def load(self, given: Answer, folder: str) -> Answer:
+        """Saves or loads the model of a case."""
+        case = Model(**{**given, "prompts": tuple(given["prompts"])})
         self.own.load(case, folder)
         self.calls = {
             f"{way} {what}": self.own.call(way, what, case)
@@ -107,24 +108,24 @@ def model_lines(harness: Harness) -> Iterator[Line]:
         if len(processes) < 2:
             yield Line("whole models", "≥ sdpa", "–", None, reason="torch was not asked")
             return
-        for number, case in enumerate(MODELS):
-            yield from case_lines(harness, processes, number, case)
+        for case in MODELS:
+            yield from case_lines(harness, processes, case)
 
 
 def case_lines(
-    harness: Harness, processes: dict[str, ScriptProcess], number: int, case: Model
+    harness: Harness, processes: dict[str, ScriptProcess], case: Model
 ) -> Iterator[Line]:
     theirs, ours = processes["torch"], processes["heedful"]
     with tempfile.TemporaryDirectory() as folder:
-        theirs.ask("load", timeout=TIMEOUT, number=number, folder=folder)
-        ours.ask("load", timeout=TIMEOUT, number=number, folder=folder)
+        for process in (theirs, ours):
+            process.ask("load", timeout=TIMEOUT, given=dataclasses.asdict(case), folder=folder)
         file_bytes = sum(path.stat().st_size for path in Path(folder).glob("*.safetensors"))
     for what in works(case):
         wrong = wrong_logits(theirs, ours, case, what)
         if wrong is not None:
             yield wrong
             return
-    if case.decode_after:
+    if "decoding" in works(case):
         theirs.ask("time_steps")
         ours.ask("time_steps")
     for what in works(case):

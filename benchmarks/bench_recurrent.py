@@ -1,4 +1,7 @@
-"""GRU, LSTM and Conv1d compared with PyTorch's: inference, a training step, one position."""
+"""GRU, LSTM and Conv1d compared with PyTorch's: inference, a training step, one position.
+
+One position with weights of bfloat16 and of int8 is compared with heedful's own float32.
+"""
 
 import dataclasses
 from collections.abc import Callable, Iterator
@@ -17,6 +20,7 @@ from heedful.layers import GRU, LSTM, Conv1d
 LIBRARIES = ("heedful", "torch")
 ALLOWED = 1e-4  # difference of the two, relative to the largest element
 TAPS = 5  # of convolutions
+NARROW = ("bfloat16", "int8")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,6 +101,15 @@ def torch_call(case: Case, state: Any, x: Any, dy: Any) -> Callable[[], Any]:
 class Worker(ScriptWorker):
     """Calls one case repeatedly."""
 
+    def prepare_narrow(self, kind: str, width: int) -> Answer:
+        """One position, with the weights in each form."""
+        x = np.random.default_rng(7).standard_normal((1, 1, width), dtype=np.float32)
+        self.calls = {}
+        for form in ("float32", *NARROW):
+            layer: Any = {"GRU": GRU, "LSTM": LSTM}[kind](width, width, rng=0)
+            self.calls[form] = partial(layer if form == "float32" else layer.quantize(form), x)
+        return {}
+
     def prepare(self, case: Answer) -> Answer:
         try:
             call = call_of(self.library, Case(**{**case, "sizes": tuple(case["sizes"])}))
@@ -111,6 +124,18 @@ def recurrent_lines(harness: Harness) -> Iterator[Line]:
     with script_processes(__file__, harness, LIBRARIES) as processes:
         for case in CASES:
             yield from lines_of(harness, processes, case)
+        for kind in ("GRU", "LSTM"):
+            yield from narrow_lines(harness, processes["heedful"], kind, 1024)
+
+
+def narrow_lines(harness: Harness, process: ScriptProcess, kind: str, width: int) -> Iterator[Line]:
+    process.ask("prepare_narrow", kind=kind, width=width)
+    ways = ("float32", *NARROW)
+    turns = take_turns(harness, {way: partial(process.turn, way=way) for way in ways})
+    for form in NARROW:
+        what = f"{kind} one position E, H = {width}, {width}, {form} weights"
+        line = at_least(what, 1.0, turns.ratio(form, "float32"), "x float32", str(turns), "")
+        yield line.seen_in(turns.state)
 
 
 def lines_of(harness: Harness, processes: dict[str, ScriptProcess], case: Case) -> Iterator[Line]:

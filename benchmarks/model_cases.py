@@ -16,9 +16,16 @@ HALF_BILLION = {"vocab_size": 151936, "hidden_size": 896, "intermediate_size": 4
                 "tie_word_embeddings": True}  # fmt: skip
 
 
+T5_BASE = {"d_model": 768, "d_kv": 64, "d_ff": 3072, "num_layers": 12, "num_heads": 12,
+           "vocab_size": 32128, "decoder_start_token_id": 0}  # fmt: skip
+
+
 @dataclasses.dataclass(frozen=True)
 class Model:
-    """A configuration, and what is computed: a batch of texts, prompts, steps after a prompt."""
+    """A configuration, and what is computed: a batch of texts, prompts, steps after a prompt.
+
+    Of an encoder-decoder `reads` are the tokens of a text: a target of as many, and steps after it.
+    """
 
     what: str
     kind: str
@@ -26,17 +33,21 @@ class Model:
     sizes: dict[str, Any]
     prompts: tuple[int, ...] = ()
     decode_after: int = 0
+    reads: int = 0
 
 
 MODELS = (
     Model("BERT-base, 8 texts of 23 to 128 tokens", "BertConfig", "BertForSequenceClassification",
           BERT),
     Model("GPT-2 small", "GPT2Config", "GPT2LMHeadModel", {}, (512, 1024), 512),
+    Model("T5-base", "T5Config", "T5ForConditionalGeneration", T5_BASE, reads=256),
     Model("Llama-like of 0.5 B", "Qwen2Config", "Qwen2ForCausalLM", HALF_BILLION, (256,), 256),
 )  # fmt: skip
 
 
 def works(case: Model) -> list[str]:
+    if case.reads:
+        return ["text and target", "decoding"]
     if not case.prompts:
         return ["batch"]
     return [*(f"prompt {length}" for length in case.prompts), "decoding"]
@@ -49,3 +60,11 @@ def texts(case: Model, count: int = 0) -> tuple[np.ndarray, np.ndarray]:
         return rng.integers(5, 900, (1, count)), np.ones((1, count), np.bool_)
     mask = np.arange(SHORTER[0]) < np.array(SHORTER)[:, None]
     return np.where(mask, rng.integers(5, 900, mask.shape), 0), mask
+
+
+def text_and_target(case: Model) -> tuple[np.ndarray, np.ndarray]:
+    """Tokens that the encoder reads, and as many for the decoder, the start first."""
+    rng = np.random.default_rng(0)
+    target = rng.integers(5, 900, (1, case.reads))
+    target[:, 0] = case.sizes["decoder_start_token_id"]
+    return rng.integers(5, 900, (1, case.reads)), target

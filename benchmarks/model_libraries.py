@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from model_cases import STEPS, Model, texts, works
+from model_cases import STEPS, Model, text_and_target, texts, works
 from timed_calls import CLOCK, timed_calls
 
 from heedful.benchmark.memory import highest
@@ -34,9 +34,16 @@ class Transformers:
     def call(self, way: str, what: str, case: Model) -> Callable[..., Any]:
         import torch
 
-        def use() -> None:
-            self.model.config._attn_implementation = way
+        # of an encoder-decoder each half has a copy
+        configs = {id(one.config): one.config for one in self.model.modules()
+                   if hasattr(one, "config")}  # fmt: skip
 
+        def use() -> None:
+            for config in configs.values():
+                config._attn_implementation = way
+
+        if case.reads:
+            return self._encoder_decoder(use, what, case)
         if what == "batch":
             tokens, mask = (torch.tensor(array) for array in texts(case))
 
@@ -77,6 +84,35 @@ class Transformers:
 
         return decoding
 
+    def _encoder_decoder(
+        self, use: Callable[[], None], what: str, case: Model
+    ) -> Callable[..., Any]:
+        import torch
+
+        tokens, target = (torch.tensor(array) for array in text_and_target(case))
+
+        def whole() -> Any:
+            use()
+            with torch.inference_mode():
+                return self.model(input_ids=tokens, decoder_input_ids=target).logits[:, -1]
+
+        def decoding(timed: bool = False) -> Any:
+            use()
+            with torch.inference_mode():
+                memory, cache = self.model.encoder(input_ids=tokens), None
+                self.begin()
+                start = CLOCK[0]()
+                for place in range(STEPS):
+                    out = self.model(
+                        encoder_outputs=memory, decoder_input_ids=target[:, place : place + 1],
+                        past_key_values=cache, use_cache=True,
+                    )  # fmt: skip
+                    cache = out.past_key_values
+                spent = (CLOCK[0]() - start) / STEPS
+                return spent if timed else out.logits[:, -1]
+
+        return whole if what == "text and target" else decoding
+
     def attention_timed(self, way: str) -> timed_calls:
         from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
@@ -110,6 +146,8 @@ class Heedful:
 
     def call(self, way: str, what: str, case: Model) -> Callable[..., Any]:
         model = self.models[way]
+        if case.reads:
+            return self._encoder_decoder(model, what, case)
         if what == "batch":
             tokens, mask = texts(case)
             return lambda: model(tokens, mask=mask)
@@ -130,13 +168,28 @@ class Heedful:
 
         return decoding
 
+    def _encoder_decoder(self, model: Any, what: str, case: Model) -> Callable[..., Any]:
+        tokens, target = text_and_target(case)
+
+        def decoding(timed: bool = False) -> Any:
+            steps = model.steps(tokens)
+            self.begin()
+            start = CLOCK[0]()
+            logits = steps.start([target[0, :1]])
+            for place in range(1, STEPS):
+                logits = steps.step(target[:, place])
+            spent = (CLOCK[0]() - start) / STEPS
+            return spent if timed else logits
+
+        return decoding if what == "decoding" else lambda: model(tokens, target)[:, -1]
+
     def attention_timed(self, way: str) -> timed_calls:
         from heedful.functional import _cache_store
-        from heedful.layers.attention import _cached
+        from heedful.layers.attention import _cached, _heads
         from heedful.layers.models import _without_padding
 
         return timed_calls(
-            (_cache_store, "attention"), (_cached, "attention"),
+            (_cache_store, "attention"), (_cached, "attention"), (_heads, "attention"),
             (_without_padding, "attention_varlen"),
         )  # fmt: skip
 

@@ -125,25 +125,33 @@ def letter_weights(model: WordsAskImages, tokens: np.ndarray, length: int) -> np
 
 
 # %% Training: of 64 words and 64 images, each finds the right ones among the others
+def two_way_loss(scores: np.ndarray, fits: np.ndarray) -> tuple[float, np.ndarray]:
+    """Of scores (words, images): the mean loss of words plus that of images, and its gradient.
+
+    A word's answer is any image that fits, and an image's any word; one without is no question.
+    """
+    loss_fn, total, gradient = CategoricalCrossEntropy(), 0.0, np.zeros_like(scores)
+    for targets, logits, into in ((fits, scores, gradient), (fits.T, scores.T, gradient.T)):
+        some = targets.any(axis=1)
+        shares = targets[some] / targets[some].sum(axis=1, keepdims=True)
+        loss, dlogits = loss_fn(shares.astype(scores.dtype), logits[some])
+        total += loss
+        into[some] += dlogits
+    return total, gradient
+
+
 def train(
     model: WordsAskImages, told: Words, seen: np.ndarray, ink: np.ndarray, labels: np.ndarray,
     count: int, rng: np.random.Generator,
 ) -> None:  # fmt: skip
     optimizer = AdamW(model, WarmupCosine(2e-3, count // 10, count), weight_decay=0.05)
-    loss_fn = CategoricalCrossEntropy()
     for _ in range(count):
         row, image = rng.choice(seen, 64), rng.choice(len(ink), 64, replace=False)
         fits = DIGITS[told.numbers[row]].reshape(128, 1) == labels[image]  # (words · slots, images)
         scores, backward = model.forward(
             told.tokens[row], told.lengths[row], patches(moved(ink[image], rng)), rng=rng
         )
-        flat = scores.reshape(128, 64)
-        gradient = np.zeros_like(flat)
-        for targets, logits, into in ((fits, flat, gradient), (fits.T, flat.T, gradient.T)):
-            some = targets.any(axis=1)  # a digit that no image shows is no question
-            shares = targets[some] / targets[some].sum(axis=1, keepdims=True)
-            _, dlogits = loss_fn(shares.astype(np.float32), logits[some])
-            into[some] += dlogits
+        _, gradient = two_way_loss(scores.reshape(128, 64), fits)
         model.zero_grad()
         backward(gradient.reshape(scores.shape))
         optimizer.step()

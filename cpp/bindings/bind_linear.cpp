@@ -93,14 +93,6 @@ py::object int8_forward_of(Arguments& arguments) {
   return py::none();
 }
 
-// The weight is given as unsigned integers, the bits of its elements.
-Rows<simd::Bfloat16> bfloat16_rows(const py::array& weight) {
-  if (weight.ndim() != 2 || weight.dtype().kind() != 'u' || weight.itemsize() != 2) {
-    throw py::type_error("expected a two-dimensional array of 16-bit unsigned integers");
-  }
-  return {static_cast<const simd::Bfloat16*>(weight.data()), weight.strides(0) / 2};
-}
-
 py::object bfloat16_forward_of(Arguments& arguments) {
   const py::array x = arguments.array(), weight = arguments.array();
   const py::object bias = arguments.array_or_none(), residual = arguments.array_or_none();

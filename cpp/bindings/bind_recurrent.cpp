@@ -21,9 +21,26 @@ Matrix<const T> read_only(const Matrix<T>& matrix) {
   return {matrix.data, matrix.stride};
 }
 
+// Of T, or of float as bits of bfloat16 or as int8 with the scales of its rows.
+template <class T>
+StateWeight<T> state_weight_of(const py::array& weight, const py::object& scale) {
+  StateWeight<T> found;
+  if (std::is_same_v<T, float> && weight.dtype().kind() == 'u') {
+    found.bfloat16 = bfloat16_rows(weight);
+  } else if (std::is_same_v<T, float> && !scale.is_none()) {
+    const auto* const values = integers_of<std::int8_t>(weight);
+    found.int8 = {reinterpret_cast<const simd::Int8*>(values), weight.strides(0)};
+    found.scales = elements_or_none<const float>(scale);
+  } else {
+    found.rows = matrix_of<const T>(weight);
+  }
+  return found;
+}
+
 template <class T>
 void gru_forward_typed(Arguments& arguments, const py::array& gates) {
   const py::array weight = arguments.array();
+  const py::object scale = arguments.array_or_none();
   const py::object bias = arguments.array_or_none();
   const py::array counts = arguments.array(), begins = arguments.array();
   const bool reverse = arguments.flag();
@@ -36,7 +53,7 @@ void gru_forward_typed(Arguments& arguments, const py::array& gates) {
   layer.y = matrix_of<T>(y);
   layer.states = {read_only(layer.y), matrix_of<const T>(first)};
   layer.bias = elements_or_none<T>(bias);
-  const auto weights = matrix_of<const T>(weight);
+  const auto weights = state_weight_of<T>(weight, scale);
   with_team(cost_of_steps(layer), [&](const Team& team) { gru_forward<T>(layer, weights, team); });
 }
 
@@ -62,6 +79,7 @@ void gru_backward_typed(Arguments& arguments, const py::array& gates) {
 template <class T>
 void lstm_forward_typed(Arguments& arguments, const py::array& gates) {
   const py::array weight = arguments.array();
+  const py::object scale = arguments.array_or_none();
   const py::object bias = arguments.array_or_none();
   const py::array counts = arguments.array(), begins = arguments.array();
   const bool reverse = arguments.flag();
@@ -76,7 +94,7 @@ void lstm_forward_typed(Arguments& arguments, const py::array& gates) {
   layer.states = {read_only(layer.y), matrix_of<const T>(first)};
   layer.cells = {read_only(layer.cells_after), matrix_of<const T>(first_cell)};
   layer.bias = elements_or_none<T>(bias);
-  const auto weights = matrix_of<const T>(weight);
+  const auto weights = state_weight_of<T>(weight, scale);
   with_team(cost_of_steps(layer), [&](const Team& team) { lstm_forward<T>(layer, weights, team); });
 }
 
@@ -112,10 +130,10 @@ py::object typed(Arguments& arguments) {
 }  // namespace
 
 void register_recurrent(py::module_& module) {
-  define<&typed<&gru_forward_typed<float>, &gru_forward_typed<double>>, 9>(module, "gru_forward");
+  define<&typed<&gru_forward_typed<float>, &gru_forward_typed<double>>, 10>(module, "gru_forward");
   define<&typed<&gru_backward_typed<float>, &gru_backward_typed<double>>, 10>(module,
                                                                               "gru_backward");
-  define<&typed<&lstm_forward_typed<float>, &lstm_forward_typed<double>>, 10>(module,
+  define<&typed<&lstm_forward_typed<float>, &lstm_forward_typed<double>>, 11>(module,
                                                                               "lstm_forward");
   define<&typed<&lstm_backward_typed<float>, &lstm_backward_typed<double>>, 10>(module,
                                                                                 "lstm_backward");

@@ -1,4 +1,4 @@
-// NumPy arrays of the layers, of float32 or float64, or int8 weights: contiguous elements, or
+// NumPy arrays of the layers, of float32 or float64, or narrow weights: contiguous elements, or
 // matrices with contiguous rows. Python checked shapes and strides; the element type is checked
 // here.
 #pragma once
@@ -11,8 +11,10 @@
 #include <type_traits>
 
 #include "arrays/matrix.hpp"
+#include "arrays/rows.hpp"
 #include "kernels/activations.hpp"
 #include "parallel/cost.hpp"
+#include "simd/half.hpp"
 
 namespace heedful {
 
@@ -70,6 +72,14 @@ const Integer* integers_of(const pybind11::array& array) {
         pybind11::str(static_cast<pybind11::object>(dtype)).cast<std::string>());
   }
   return static_cast<const Integer*>(array.data());
+}
+
+// The rows of a matrix of bfloat16, given as unsigned integers, the bits of its elements.
+inline Rows<simd::Bfloat16> bfloat16_rows(const pybind11::array& array) {
+  if (array.ndim() != 2 || array.dtype().kind() != 'u' || array.itemsize() != 2) {
+    throw pybind11::type_error("expected a two-dimensional array of 16-bit unsigned integers");
+  }
+  return {static_cast<const simd::Bfloat16*>(array.data()), array.strides(0) / 2};
 }
 
 // "" or the name of an activation.

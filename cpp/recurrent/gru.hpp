@@ -9,7 +9,7 @@
 //   gates (rows, 3 H)   in: x_r, x_z, x_n, with their biases   out: r, z, n
 //   update (rows, H)    out: u
 //   states              after (rows, H): written; first (B, H)
-//   weight (3 H, H)   bias (3 H) or nullptr
+//   weight (3 H, H), which may be narrow   bias (3 H) or nullptr
 //
 // and its gradients:
 //   gates    in: r, z, n   out: those of x_r, x_z, x_n
@@ -49,7 +49,7 @@ struct Gru {
 };
 
 template <class T>
-void gru_forward(const Gru<T>& layer, Matrix<const T> weight, const Team& team);
+void gru_forward(const Gru<T>& layer, const StateWeight<T>& weight, const Team& team);
 
 template <class T>
 void gru_backward(const Gru<T>& layer, Matrix<const T> weight, const Team& team);

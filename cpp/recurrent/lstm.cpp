@@ -1,5 +1,6 @@
 #include "recurrent/lstm.hpp"
 
+#include "arrays/prefetch.hpp"
 #include "recurrent/vector_part.hpp"
 #include "simd/tanh.hpp"
 
@@ -19,12 +20,15 @@ void Lstm<T>::forward(std::ptrdiff_t k, std::ptrdiff_t sequence, Units units,
   const T* biases[gates];
   for (int gate = 0; gate < gates; ++gate) {
     own[gate] = gate_rows.row(row) + gate * width + units.first;
+    // parts of rows far apart: the hardware does not prefetch them
+    prefetch_row(own[gate] + 2 * gate_rows.stride, units.count * std::ptrdiff_t{sizeof(T)});
     biases[gate] = bias ? bias + gate * width + units.first : nullptr;
   }
   const T* const before = cells.before(steps, k, sequence) + units.first;
   T* const cell = cells_after.row(row) + units.first;
   T* const after = y.row(row) + units.first;
-  for_each_part<T>(units.count, [&](VectorPart<T> part) {
+  // two loops: tanh(c) waits for c, and vectors one after another do not wait for each other
+  for_each_part<T>(units.count, [&](const auto& part) {
     const auto sum = [&](int gate) {
       const Packet<T> found = add(part.load(own[gate]), simd::load(sums[gate] + part.index));
       return bias ? add(found, part.load(biases[gate])) : found;
@@ -37,7 +41,9 @@ void Lstm<T>::forward(std::ptrdiff_t k, std::ptrdiff_t sequence, Units units,
     part.store(own[2], g);
     part.store(own[3], o);
     part.store(cell, c);
-    part.store(after, multiply(o, simd::exact_tanh<T>(c)));
+  });
+  for_each_part<T>(units.count, [&](const auto& part) {
+    part.store(after, multiply(part.load(own[3]), simd::exact_tanh<T>(part.load(cell))));
   });
 }
 
@@ -54,7 +60,7 @@ void Lstm<T>::backward(std::ptrdiff_t k, std::ptrdiff_t sequence, Units units) c
   T* const dh_row = dstate.row(sequence) + units.first;
   T* const dc_row = dcell.row(sequence) + units.first;
   const Packet<T> one = simd::broadcast(T{1}), zero = simd::broadcast(T{0});
-  for_each_part<T>(units.count, [&](VectorPart<T> part) {
+  for_each_part<T>(units.count, [&](const auto& part) {
     const Packet<T> i = part.load(own[0]), f = part.load(own[1]);
     const Packet<T> g = part.load(own[2]), o = part.load(own[3]);
     const Packet<T> read = simd::exact_tanh<T>(part.load(cell));
@@ -74,7 +80,7 @@ void Lstm<T>::backward(std::ptrdiff_t k, std::ptrdiff_t sequence, Units units) c
 }
 
 template <class T>
-void lstm_forward(const Lstm<T>& layer, Matrix<const T> weight, const Team& team) {
+void lstm_forward(const Lstm<T>& layer, const StateWeight<T>& weight, const Team& team) {
   recurrent_forward<T>(layer, weight, team);
 }
 
@@ -85,8 +91,8 @@ void lstm_backward(const Lstm<T>& layer, Matrix<const T> weight, const Team& tea
 
 template struct Lstm<float>;
 template struct Lstm<double>;
-template void lstm_forward(const Lstm<float>&, Matrix<const float>, const Team&);
-template void lstm_forward(const Lstm<double>&, Matrix<const double>, const Team&);
+template void lstm_forward(const Lstm<float>&, const StateWeight<float>&, const Team&);
+template void lstm_forward(const Lstm<double>&, const StateWeight<double>&, const Team&);
 template void lstm_backward(const Lstm<float>&, Matrix<const float>, const Team&);
 template void lstm_backward(const Lstm<double>&, Matrix<const double>, const Team&);
 

@@ -9,7 +9,7 @@
 //
 //   gates (rows, 4 H)   in: x_i, x_f, x_g, x_o, with their biases   out: i, f, g, o
 //   states, cells       of h and of c, after (rows, H): written; first (B, H)
-//   weight (4 H, H)   bias (4 H) or nullptr
+//   weight (4 H, H), which may be narrow   bias (4 H) or nullptr
 //
 // and its gradients:
 //   gates    in: i, f, g, o   out: those of x_i, x_f, x_g, x_o
@@ -47,7 +47,7 @@ struct Lstm {
 };
 
 template <class T>
-void lstm_forward(const Lstm<T>& layer, Matrix<const T> weight, const Team& team);
+void lstm_forward(const Lstm<T>& layer, const StateWeight<T>& weight, const Team& team);
 
 template <class T>
 void lstm_backward(const Lstm<T>& layer, Matrix<const T> weight, const Team& team);

@@ -18,6 +18,7 @@
 #include "linear/linear_forward.hpp"
 #include "linear/linear_gradients.hpp"
 #include "recurrent/packed_weight.hpp"
+#include "recurrent/state_weight.hpp"
 #include "recurrent/step_loop.hpp"
 #include "recurrent/steps.hpp"
 
@@ -64,9 +65,19 @@ Matrix<const T> rows_below(Matrix<const T> matrix, std::ptrdiff_t row) {
   return {matrix.row(row), matrix.stride};
 }
 
+// Whether the weight is read as it is stored, at every step.
+template <class T, class Cell>
+bool reads_narrow(const Cell& cell) {
+  const Steps& steps = cell.steps;
+  const std::ptrdiff_t rows = steps.count ? steps.rows(0) : 0;
+  const std::ptrdiff_t last = steps.count ? steps.rows(steps.count - 1) : 0;
+  return !packs(steps) &&
+         are_few_rows<T>({std::max(rows, last), cell.width, Cell::gates * cell.width});
+}
+
 // Few rows: dense products of the whole weight, read in place.
 template <class T, class Cell>
-void forward_unpacked(const Cell& cell, Matrix<const T> weight, const Team& team) {
+void forward_unpacked(const Cell& cell, const StateWeight<T>& weight, const Team& team) {
   const Steps& steps = cell.steps;
   const std::ptrdiff_t width = cell.width, columns = Cell::gates * width;
   Buffer<T> sums(steps.sequences * columns + simd::lanes<T>);  // read in full vectors
@@ -75,9 +86,8 @@ void forward_unpacked(const Cell& cell, Matrix<const T> weight, const Team& team
     const auto multiply = [&](std::ptrdiff_t begin, std::ptrdiff_t end) {
       const Matrix<const T> before{cell.states.before(steps, k, begin),
                                    cell.states.stride(steps, k, begin)};
-      const Epilogue<T> epilogue{
-          nullptr, {}, Activation::none, {}, {sums.data() + begin * columns, columns}};
-      linear_forward<T>({end - begin, width, columns}, before, weight, epilogue, team);
+      weight.multiply({end - begin, width, columns}, before,
+                      {sums.data() + begin * columns, columns}, team);
     };
     if (continued > 0) multiply(0, continued);
     if (continued < rows) multiply(continued, rows);
@@ -114,10 +124,18 @@ void backward_unpacked(const Cell& cell, Matrix<const T> weight, const Team& tea
 }  // namespace detail
 
 template <class T, class Cell>
-void recurrent_forward(const Cell& cell, Matrix<const T> weight, const Team& given) {
+void recurrent_forward(const Cell& cell, const StateWeight<T>& stored, const Team& given) {
   const Steps& steps = cell.steps;
   const Team team = threads_for(cost_of_steps(cell), given);
-  if (!detail::packs(steps)) return detail::forward_unpacked(cell, weight, team);
+  if (stored.is_narrow() && !detail::reads_narrow<T>(cell)) {
+    const std::ptrdiff_t outputs = Cell::gates * cell.width;
+    Buffer<T> widened(outputs * cell.width);
+    stored.widen(outputs, cell.width, {widened.data(), cell.width}, team);
+    const StateWeight<T> wide{{widened.data(), cell.width}};
+    return recurrent_forward<T>(cell, wide, given);
+  }
+  if (!detail::packs(steps)) return detail::forward_unpacked(cell, stored, team);
+  const Matrix<const T> weight = stored.rows;
   const std::ptrdiff_t width = cell.width, size = PackedWeight<T>::size(width, width);
   const PackedPanels<T> memory(Cell::gates * size);
   std::array<PackedWeight<T>, Cell::gates> packed;

@@ -143,3 +143,34 @@ def test_the_sweep_demands_that_nearly_all_shapes_are_ahead() -> None:
     )
     done = run_program(program, FOLDER)
     assert done.stdout.split() == ["True", "False", "True"], done.stderr
+
+
+@pytest.mark.peer
+def test_whole_models_are_compared_from_the_files_to_the_last_line() -> None:
+    pytest.importorskip("transformers")
+    small = {
+        "BertConfig": {"vocab_size": 1000, "hidden_size": 16, "num_hidden_layers": 2,
+                       "num_attention_heads": 2, "intermediate_size": 32},
+        "GPT2Config": {"vocab_size": 1000, "n_embd": 16, "n_layer": 2, "n_head": 2},
+        "T5Config": {"vocab_size": 1000, "d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 2,
+                     "num_heads": 2, "decoder_start_token_id": 0},
+        "Qwen2Config": {"vocab_size": 1000, "hidden_size": 16, "num_hidden_layers": 2,
+                        "num_attention_heads": 2, "num_key_value_heads": 1,
+                        "intermediate_size": 32, "tie_word_embeddings": True},
+    }  # fmt: skip
+    program = (
+        "import sys, json, dataclasses; sys.path.insert(0, sys.argv[1]); import bench_models;"
+        "small = json.loads(sys.argv[2]);"
+        "bench_models.MODELS = [dataclasses.replace(case, sizes=small[case.kind])"
+        " for case in bench_models.MODELS];"
+        "from heedful.benchmark.harness import Harness;"
+        "harness = Harness(['heedful', 'torch'], 1, 1, 0.01);"
+        "print(*(line for line in bench_models.model_lines(harness)), sep='\\n')"
+    )
+    done = run_program(program, FOLDER, json.dumps(small), timeout=600)
+    assert done.returncode == 0, done.stderr
+    assert "and eager" not in done.stdout  # the line of logits that differ
+    for what in ("texts of 23 to 128 tokens, batch", "prompt 1024", "0.5 B, decoding",
+                 "T5-base, text and target", "T5-base, decoding"):  # fmt: skip
+        assert what in done.stdout
+    assert done.stdout.count("peak memory from loading") == 2 * len(small)

@@ -13,6 +13,7 @@ import pytest
 
 from heedful._command import search as command
 from heedful._command.passages import Passage
+from heedful._command.progress import Progress
 from heedful._command.search import read_passages
 
 
@@ -193,10 +194,13 @@ def test_progress_is_shown_on_a_terminal_alone(
 
     monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
     texts = [str(number) for number in range(600)]
-    vectors = command.embedded(Encoder(), texts)  # type: ignore[arg-type]
+    with Progress() as progress:
+        vectors = command.embedded(Encoder(), texts, progress, "passages")  # type: ignore[arg-type]
     np.testing.assert_array_equal(vectors[:, 0], np.arange(600))
     shown = capsys.readouterr().err
-    assert ("reading passage 256 of 600" in shown) == terminal
+    assert ("reading passages: 0 of 600" in shown) == terminal
+    assert ("reading passages: 256 of 600" in shown) == terminal
+    assert shown.endswith(f"\r{' ' * 60}\r" if terminal else "")
     assert bool(shown) == terminal
 
 

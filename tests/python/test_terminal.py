@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import signal
@@ -54,8 +55,8 @@ COMMAND = [sys.executable, "-m", "heedful"]
 
 def run(*words: Any, environment: dict[str, str] | None = None, **options: Any) -> Any:
     return subprocess.run(
-        [*COMMAND, *words], timeout=300, check=False, stderr=subprocess.PIPE,
-        env={**os.environ, **(environment or {})}, **{"stdout": subprocess.PIPE, **options},
+        [*COMMAND, *words], timeout=300, check=False, env={**os.environ, **(environment or {})},
+        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
     )  # fmt: skip
 
 
@@ -101,6 +102,29 @@ def test_search_prints_any_file_on_any_terminal(
     first, second = done.stdout.splitlines()[:2]
     assert first.endswith(b"  na\\udcffme\\x1b[2J.txt:1")
     assert second == b"   attention \\x1b[31mplease\\x9b2J \\u202e" + chinese + b"\\x07"
+
+
+@posix
+@pytest.mark.peer
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["search", "explain"])
+def test_a_terminal_shows_what_is_being_done(command: str, folder: Path, tmp_path: Path) -> None:
+    need_weights()
+    terminal, stderr = os.openpty()
+    page = ("--html", tmp_path / "page.html") if command == "explain" else ()
+    done = run(command, "attention", folder, *page, stderr=stderr)
+    os.close(stderr)
+    shown = b""
+    with contextlib.suppress(OSError):  # its end
+        while part := os.read(terminal, 1 << 16):
+            shown += part
+    os.close(terminal)
+    assert done.returncode == 0, shown
+    lines = [line.rstrip() for line in shown.split(b"\r") if line.strip()]
+    expected = [b"reading the files", b"loading the model", b"reading passages: 0 of 1"]
+    assert lines == [*expected, *([b"drawing its attention"] if command == "explain" else [])]
+    assert shown.endswith(b"\r" + b" " * 60 + b"\r")
+    assert b"reading" not in done.stdout
 
 
 @posix

@@ -67,6 +67,58 @@ def test_questions_about_some_numbers_count_these_alone(example: Any, labels: np
     assert example.ask(scores, numbers, labels, np.array([25, 71])).picture == 0
 
 
+def test_the_gradient_of_the_loss_is_that_of_finite_differences(example: Any) -> None:
+    rng = np.random.default_rng(0)
+    fits = rng.random((7, 5)) < 0.4
+    fits[2] = False  # a word without an image, and an image without a word
+    fits[:, 3] = False
+    scores = rng.standard_normal(fits.shape)
+
+    def loss(scores: np.ndarray) -> float:
+        """In plain loops: −log of the share of each answer, the mean over its answers."""
+        total = 0.0
+        for logits, targets in ((scores, fits), (scores.T, fits.T)):
+            asked = [row for row in range(len(logits)) if targets[row].any()]
+            for row in asked:
+                log_shares = logits[row] - np.log(np.exp(logits[row]).sum())
+                total -= log_shares[targets[row]].mean() / len(asked)
+        return total
+
+    found, gradient = example.two_way_loss(scores, fits)
+    assert found == pytest.approx(loss(scores), rel=1e-12)
+    for index in np.ndindex(scores.shape):
+        nudge = np.zeros_like(scores)
+        nudge[index] = 1e-6
+        derivative = (loss(scores + nudge) - loss(scores - nudge)) / 2e-6
+        assert gradient[index] == pytest.approx(derivative, rel=1e-6, abs=1e-9), index
+
+
+def test_the_gradient_reaches_every_parameter(example: Any) -> None:
+    """Along a random direction of all parameters: the scores' change by finite differences."""
+    told, rng = example.words(), np.random.default_rng(0)
+    model = example.WordsAskImages(int(told.tokens.max()) + 1, rng)
+    inputs = told.tokens[:3], told.lengths[:3], rng.random((4, 16, 16), np.float32)
+    dy = rng.standard_normal((3, 2, 4), dtype=np.float32)
+    model.zero_grad()
+    for name, layer in model.named_layers():
+        if name.endswith("dropout") or hasattr(layer, "rate"):
+            layer.rate = 0.0
+    _, backward = model.forward(*inputs)
+    backward(dy)
+    held = {name: array.copy() for name, array in model.parameters().items()}
+    ways = {name: np.sign(array) for name, array in model.grads.items()}
+    assert ways.keys() == held.keys()
+    expected = sum(float((model.grads[name] * way).sum()) for name, way in ways.items())
+
+    def moved(step: float) -> float:
+        for name, array in model.parameters().items():
+            array[...] = held[name] + np.float32(step) * ways[name]
+        return float((model(*inputs).astype(np.float64) * dy).sum())
+
+    found = (moved(1e-5) - moved(-1e-5)) / 2e-5
+    assert found == pytest.approx(expected, rel=0.02)
+
+
 def test_letters_after_the_end_of_a_word_change_nothing(example: Any) -> None:
     told = example.words()
     model = example.WordsAskImages(int(told.tokens.max()) + 1, np.random.default_rng(0))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from heedful._command.progress import Progress
 from heedful._command.search import Ranked, headline, location, ranked
 from heedful._printable import printable
 from heedful.explain import attention_map, html
@@ -35,7 +36,9 @@ def explain_passage(folder: Path, endings: Sequence[str], question: str, rank: i
     others = np.delete(each, order)
     print(f"  {others.sum():+.3f}  the {len(others)} others")
     print("Vectors of the last layer: each holds what its token read of the others.")
-    seen = attention_map(found.encoder, passage.whole, average_heads=True)
+    with Progress() as progress:
+        progress.say("drawing its attention")
+        seen = attention_map(found.encoder, passage.whole, average_heads=True)
     title = f"{found.question[:_MAX_TITLE]} → {location(passage, folder)}"
     return html.tokens(seen, scores=each, title=title)
 

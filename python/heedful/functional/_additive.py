@@ -269,8 +269,9 @@ def additive_pullback(
     compiled: Callable[..., bool] = native.additive_backward,
 ) -> Callable[..., AdditiveGradients]:  # fmt: skip
     def run(
-        call: Call, dout: Any, out: Array, lse: Array, dlse: Any, weights: Any, dweights: Any
-    ) -> AdditiveGradients:
+        call: Call, dout: Any, out: Array, lse: Array, dlse: Any, weights: Any, dweights: Any,
+        bias_gradient: bool,
+    ) -> AdditiveGradients:  # fmt: skip
         dweight = np.zeros(weight.read.shape)
         calls = 0
 
@@ -280,7 +281,9 @@ def additive_pullback(
             dweight.fill(0)
             return compiled(weight.read, dweight, *arguments)
 
-        found = backward(call, dout, out, lse, dlse, weights, dweights, compute)
+        found = backward(
+            call, dout, out, lse, dlse, weights, dweights, compute, bias_gradient=bias_gradient
+        )
         with np.errstate(all="ignore"):
             if calls > 1:  # the last one computed scaled gradients
                 dweight *= 1 / SHRINK

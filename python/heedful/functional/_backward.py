@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from heedful._checks import flag
 from heedful._core import native
 from heedful.functional._call import Call
 from heedful.functional._dtypes import Array, cast_like, rounded
@@ -200,10 +201,13 @@ def pullback_of(call: Call, forward: Forward, run: Callable[..., Found]) -> Call
         run = partial(run, kept=kept)
     call = Call._make((*call[:-1], None))  # the originals of converted inputs are not kept
 
-    def pullback(dout: Any, dlse: Any = None, dweights: Any = None) -> Found:
+    def pullback(
+        dout: Any, dlse: Any = None, dweights: Any = None, bias_gradient: bool = True
+    ) -> Found:
         """Gradients of the inputs, from those of out and of the other results."""
+        bias_gradient = flag("bias_gradient", bias_gradient)
         if dweights is not None and weights is None:
             raise ValueError("dweights must be None: the call had no return_weights=True")
-        return run(call, dout, out, lse, dlse, weights, dweights)
+        return run(call, dout, out, lse, dlse, weights, dweights, bias_gradient=bias_gradient)
 
     return pullback

@@ -58,6 +58,7 @@ def _backward(
     dlse: Any,
     weights: Array | None,
     dweights: Any,
+    bias_gradient: bool,
 ) -> Any:
     """Called as :func:`backward` is."""
     if dlse is not None:
@@ -67,7 +68,7 @@ def _backward(
     factors = None if dweights is None or weights is None else _factors(call, thresholds, weights)
     gradients: Gradients = backward(
         call, dout, mean, thresholds, None, None if factors is None else factors[0], dweights,
-        partial(native.entmax_backward, call.normalizer.alphas),
+        partial(native.entmax_backward, call.normalizer.alphas), bias_gradient=bias_gradient,
     )  # fmt: skip
     if alpha_derivative is None:
         return gradients

@@ -108,12 +108,14 @@ def attention_vjp(
     out : numpy.ndarray, or a tuple
         What :func:`attention` returns for the same arguments.
     pullback : callable
-        ``pullback(dout, dlse=None, dweights=None)`` takes the gradient of each result, in its
-        shape, and returns a :class:`Gradients` tuple (query, key, value, bias, sink). Each gradient
-        has the shape and the type of its input, also through broadcasting and grouped heads
-        (float64 for integers); it is None for a bias or sink that was not given. mask, alibi_slopes
-        and lengths have no gradient. dweights needs ``return_weights=True``. Where `normalizer` is
-        an α for each head, it is a :class:`NormalizerGradients` tuple, which has its gradient, too.
+        ``pullback(dout, dlse=None, dweights=None, bias_gradient=True)`` takes the gradient of each
+        result, in its shape, and returns a :class:`Gradients` tuple (query, key, value, bias,
+        sink). Each gradient has the shape and the type of its input, also through broadcasting and
+        grouped heads (float64 for integers); it is None for a bias or sink that was not given, and
+        for the bias with ``bias_gradient=False``, which saves an array as large as a constant bias.
+        mask, alibi_slopes and lengths have no gradient. dweights needs ``return_weights=True``.
+        Where `normalizer` is an α for each head, it is a :class:`NormalizerGradients` tuple, which
+        has its gradient, too.
 
     Raises
     ------

@@ -78,10 +78,15 @@ def _check_shared(
 ) -> None:
     """A parameter under two names must have one value."""
     for one, other in zip(ones, others, strict=True):
-        if not np.array_equal(widened(one), widened(other), equal_nan=True):
+        if not same_values(one, other):
             raise ValueError(
                 f"{first} and {second} are one parameter in the model: the files have two arrays"
             )
+
+
+def same_values(one: Array, other: Array) -> bool:
+    """Of two arrays in files, whatever their types are."""
+    return np.array_equal(widened(one), widened(other), equal_nan=True)
 
 
 def drop_tied(state: dict[str, Array], head: str, embedding: str) -> None:

@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
+from heedful.base._bfloat16_parameter import Bfloat16Parameter
+from heedful.base._quantizable import unset_bfloat16
 from heedful.base._types import Array, DType, Rng
-from heedful.layers import Layer, Seq2SeqLM, Seq2SeqStack
+from heedful.layers import Layer, Linear, Seq2SeqLM, Seq2SeqStack
+from heedful.layers.blocks._initial import without_initial_values
 from heedful.models._architecture import Architecture, Named
 from heedful.models._config import Config
 from heedful.models._generation import stop_of
+from heedful.models._loading import same_values
 
 _SELF = "layer.0.SelfAttention"
 _IN_BLOCK: dict[str, tuple[str, ...]] = {
@@ -82,12 +88,27 @@ def names(state: Mapping[str, Array], model: Layer) -> Named:
     head = rest.pop("lm_head.weight", None)
     if head is not None:
         found["projection.weight"] = head
+        embedding = found.get("encoder.embedding.weight")
+        # a tuple would be arrays that are joined; the embedding is one
+        if model.tied and isinstance(embedding, np.ndarray) and not same_values(embedding, head):
+            _untie(model)  # whatever the config says, as in transformers; still with its scale
     elif not model.tied:  # a file of T5 1.1 without it has the embedding's in its place
         model.projection.weight = model.encoder.embedding.weight
         model.tied = True
     for part, stack in (("encoder.", model.encoder), ("decoder.", model.decoder)):
         found |= _of_stack(rest, part, part, stack)
     return found | rest
+
+
+def _untie(model: Seq2SeqLM) -> None:
+    """Gives the projection a weight of its own, in the form of the embedding's."""
+    with without_initial_values():
+        model.projection = Linear(
+            model.projection.in_features, model.vocabulary, False, dtype=model.dtype
+        )
+    if isinstance(model.encoder.embedding.own_parameters()["weight"], Bfloat16Parameter):
+        unset_bfloat16(model.projection)
+    model.tied = False
 
 
 def _without_copies(rest: dict[str, Array], part: str = "") -> Named:

@@ -1,7 +1,9 @@
 // GRU and LSTM over ragged sequences, forward and backward, against plain loops in long double: few
-// rows, packed weights, groups of sequences and units divided among threads.
+// rows, packed and narrow weights, groups of sequences and units divided among threads.
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 #include <vector>
 
@@ -75,7 +77,8 @@ struct Example {
 };
 
 template <class T>
-void compute(Example<T, 3>& example, int threads, bool backward) {
+void compute(Example<T, 3>& example, int threads, bool backward,
+             const StateWeight<T>* stored = nullptr) {
   Gru<T> layer{};
   layer.steps = example.lengths.steps(example.reverse);
   layer.width = example.width;
@@ -87,12 +90,13 @@ void compute(Example<T, 3>& example, int threads, bool backward) {
   layer.bias = given.bias.data.data();
   layer.dy = given.dy.view();
   layer.dstate = example.dstate.view();
-  const auto run = backward ? gru_backward<T> : gru_forward<T>;
-  run(layer, given.weight.view(), Team{threads});
+  if (backward) return gru_backward<T>(layer, given.weight.view(), Team{threads});
+  gru_forward<T>(layer, stored ? *stored : StateWeight<T>{given.weight.view()}, Team{threads});
 }
 
 template <class T>
-void compute(Example<T, 4>& example, int threads, bool backward) {
+void compute(Example<T, 4>& example, int threads, bool backward,
+             const StateWeight<T>* stored = nullptr) {
   Lstm<T> layer{};
   layer.steps = example.lengths.steps(example.reverse);
   layer.width = example.width;
@@ -106,8 +110,8 @@ void compute(Example<T, 4>& example, int threads, bool backward) {
   layer.dy = given.dy.view();
   layer.dstate = example.dstate.view();
   layer.dcell = example.dcell.view();
-  const auto run = backward ? lstm_backward<T> : lstm_forward<T>;
-  run(layer, given.weight.view(), Team{threads});
+  if (backward) return lstm_backward<T>(layer, given.weight.view(), Team{threads});
+  lstm_forward<T>(layer, stored ? *stored : StateWeight<T>{given.weight.view()}, Team{threads});
 }
 
 // One sequence in plain loops: the states after each step; then from their gradients those of the
@@ -269,6 +273,64 @@ void check_layer(const Lengths& lengths, std::ptrdiff_t width, bool reverse) {
   }
 }
 
+// A narrow weight in memory, which holds what `weight` does after rounding it.
+struct Narrow {
+  std::vector<simd::Bfloat16> bfloat16;
+  std::vector<simd::Int8> int8;
+  std::vector<float> scales;
+  StateWeight<float> stored;
+
+  Narrow(GappedMatrix<float>& weight, bool bytes) {
+    for (std::ptrdiff_t row = 0; row < weight.rows; ++row) {
+      scales.push_back(0.01f + 0.001f * static_cast<float>(row % 7));
+      for (std::ptrdiff_t column = 0; column < weight.columns; ++column) {
+        float& element = weight.at(row, column);
+        if (bytes) {
+          const float value = std::clamp(std::round(element / scales.back()), -127.0f, 127.0f);
+          int8.push_back({static_cast<std::int8_t>(value)});
+          element = value * scales.back();
+        } else {
+          std::uint32_t bits;
+          std::memcpy(&bits, &element, sizeof(bits));
+          bits &= 0xFFFF0000u;
+          std::memcpy(&element, &bits, sizeof(bits));
+          bfloat16.push_back({static_cast<std::uint16_t>(bits >> 16)});
+        }
+      }
+    }
+    if (bytes) {
+      stored.int8 = {int8.data(), weight.columns};
+      stored.scales = scales.data();
+    } else {
+      stored.bfloat16 = {bfloat16.data(), weight.columns};
+    }
+  }
+};
+
+template <int gates>
+void check_narrow(const Lengths& lengths, std::ptrdiff_t width, bool reverse, bool bytes) {
+  Example<float, gates> example(lengths, width, reverse);
+  const Narrow narrow(example.weight, bytes);
+  Example<float, gates> after = example;
+  compute(after, 1, false, &narrow.stored);
+  Example<float, gates> end = after;
+  compute(end, 1, true);
+  const double steps = static_cast<double>(lengths.counts.size());
+  const double tolerance = 40 * std::numeric_limits<float>::epsilon() * (steps + 1) *
+                           std::sqrt(static_cast<double>(width));
+  for (std::ptrdiff_t sequence = 0; sequence < lengths.sequences; ++sequence) {
+    Sequence<float, gates>(example, sequence).check_all(after, end, tolerance);
+  }
+  if (!bytes) {
+    Example<float, gates> wide = example;
+    compute(wide, 1, false);
+    check(same(wide.y, after.y), "bfloat16 has the bits of the widened weight");
+  }
+  Example<float, gates> again = example;
+  compute(again, 3, false, &narrow.stored);
+  check(same(again.y, after.y), "any number of threads gives the same bits");
+}
+
 }  // namespace
 }  // namespace heedful
 
@@ -277,8 +339,8 @@ int main() {
   struct Size {
     std::ptrdiff_t sequences, steps, width;
   };
-  const Size sizes[] = {{1, 1, 1},  {2, 3, 5},   {1, 19, 8}, {5, 4, 25},
-                        {70, 3, 9}, {40, 2, 17}, {3, 7, 230}};
+  const Size sizes[] = {{1, 1, 1},  {8, 1, 17}, {9, 1, 12},  {2, 3, 5},  {1, 19, 8},
+                        {5, 4, 25}, {70, 3, 9}, {40, 2, 17}, {3, 7, 230}};
   for (const Size& size : sizes) {
     for (const bool ragged : {false, true}) {
       const Lengths lengths(size.sequences, size.steps, ragged);
@@ -287,6 +349,10 @@ int main() {
         check_layer<double, 4>(lengths, size.width, reverse);
         check_layer<float, 3>(lengths, size.width, reverse);
         check_layer<float, 4>(lengths, size.width, reverse);
+        for (const bool bytes : {false, true}) {
+          check_narrow<3>(lengths, size.width, reverse, bytes);
+          check_narrow<4>(lengths, size.width, reverse, bytes);
+        }
       }
     }
   }

@@ -140,8 +140,14 @@ def test_a_constant_bias_has_no_gradient_and_changes_no_other(case: Case) -> Non
     arrays = (call.dout, *call.inputs, out, lse)
     gradients = heedful.attention_backward(*arrays, **call.options)
     constant = heedful.attention_backward(*arrays, **call.options, bias_gradient=False)
-    assert constant.bias is None
-    assert gradients.bias is not None
-    for name in ("query", "key", "value"):
-        found, expected = getattr(constant, name), getattr(gradients, name)
-        np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-12, err_msg=name)
+    _, pullback = call.run(heedful.attention_vjp)
+    for with_bias, without in (
+        (gradients, constant), (pullback(call.dout), pullback(call.dout, bias_gradient=False))
+    ):  # fmt: skip
+        assert without.bias is None
+        assert with_bias.bias is not None
+        for name in ("query", "key", "value"):
+            found, expected = getattr(without, name), getattr(with_bias, name)
+            np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-12, err_msg=name)
+    with pytest.raises(TypeError, match=r"^bias_gradient must be"):
+        pullback(call.dout, bias_gradient="no")

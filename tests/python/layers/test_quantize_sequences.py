@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+import tracemalloc
+from typing import Any, Literal
 
 import int8_reference
 import numpy as np
@@ -85,6 +86,50 @@ def test_a_recurrent_layer_rounds_its_weights_and_the_rows_of_its_inputs(
     first = [np.zeros((3, 1, 12))] * (1 + (kind == "LSTM"))
     expected, _ = recurrent(kind, of_gates, gates.astype(np.float64), first, [7] * 3, 1, 1)
     np.testing.assert_allclose(found, expected, rtol=0, atol=2e-6)
+
+
+# positions, sequences: few rows, which read the weight as it is; more rows; more steps
+FEW = [(1, 1), (1, 5), (2, 8), (1, 9), (5, 3), (12, 2)]
+
+
+@pytest.mark.parametrize("kind", ["GRU", "LSTM"])
+@pytest.mark.parametrize("form", ["int8", "bfloat16"])
+@pytest.mark.parametrize(("length", "batch"), FEW)
+def test_states_are_multiplied_by_the_narrow_weight(
+    kind: str, form: Literal["int8", "bfloat16"], length: int, batch: int
+) -> None:
+    layer, x = getattr(L, kind)(7, 13, rng=0), drawn(batch, length, 7)
+    # no product of the inputs, which int8 would round
+    layer.weight_ih_l0 = np.zeros_like(layer.weight_ih_l0)
+    held = {name: array.copy() for name, array in layer.parameters().items()}
+    held["weight_hh_l0"] = rounded(held["weight_hh_l0"], form)
+    first = [drawn(batch, 1, 13, seed=3 + i) for i in range(1 + (kind == "LSTM"))]
+    layer.quantize(form)
+    found = layer(x, *first)
+    expected, _ = recurrent(kind, held, x.astype(np.float64), first, [length] * batch, 1, 1)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=2e-6)
+    for threads in (2, 3):
+        with heedful.num_threads(threads):
+            assert_same_bits(layer(x, *first), found)
+
+
+@pytest.mark.parametrize("kind", ["GRU", "LSTM"])
+@pytest.mark.parametrize("form", ["int8", "bfloat16"])
+@pytest.mark.parametrize("batch", [1, 8])
+def test_one_position_does_not_widen_the_weights(
+    kind: str, form: Literal["int8", "bfloat16"], batch: int
+) -> None:
+    layer, x = getattr(L, kind)(4, 192, rng=0), drawn(batch, 1, 4)
+    wide = layer.weight_hh_l0.nbytes
+    layer.quantize(form)
+    layer(x)
+    tracemalloc.start()
+    try:
+        layer(x)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < wide / 4
 
 
 MODELS: dict[str, Any] = {

@@ -148,10 +148,34 @@ def test_files_of_early_versions_have_the_embedding_three_times(tmp_path: Path) 
     )
     save_file(state, file, {"format": "pt"})
     np.testing.assert_array_equal(from_pretrained(tmp_path)(tokens, wanted), expected)
-    state["lm_head.weight"] = 2 * state["shared.weight"]
-    save_file(state, file, {"format": "pt"})
-    with pytest.raises(ValueError, match="are one parameter in the model: the files have two"):
-        from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("family", ["t5", "t5_gated_tied"])
+@pytest.mark.parametrize("dtype", [None, "bfloat16"])
+@pytest.mark.parametrize("strict", [True, False])
+def test_a_projection_in_a_file_that_says_it_is_tied_is_used(
+    family: str, dtype: str | None, strict: bool, tmp_path: Path
+) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    save(encoder_decoder(family), tmp_path)
+    file = tmp_path / "model.safetensors"
+    state = load_file(file)
+    rng = np.random.default_rng(3)
+    own = 0.3 * rng.standard_normal(state["shared.weight"].shape, dtype=np.float32)
+    save_file({**state, "lm_head.weight": own}, file, {"format": "pt"})
+    peer = type(encoder_decoder(family)).from_pretrained(tmp_path).eval()
+    assert peer.lm_head.weight is not peer.shared.weight
+    model = from_pretrained(tmp_path, dtype=dtype, strict=strict)
+    assert not model.tied
+    (tokens, mask), (wanted, _) = padded_batch("none"), targets()
+    expected = computed(
+        peer, input_ids=tokens, attention_mask=as_integers(mask), decoder_input_ids=wanted
+    ).logits.numpy()
+    atol = 1e-5 if dtype is None else 0.03 * np.abs(expected).max()
+    np.testing.assert_allclose(model(tokens, wanted, mask=mask), expected, rtol=0, atol=atol)
+    name = "projection.weight"
+    assert model.parameters()[name] is not model.parameters()["encoder.embedding.weight"]
 
 
 @pytest.mark.parametrize("family", FAMILIES)

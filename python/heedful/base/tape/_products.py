@@ -43,15 +43,17 @@ def matmul(x: Any, y: Any) -> Found:
 
 
 @step()
-def attention(query: Any, key: Any, value: Any, bias: Any = None, **options: Any) -> Found:
+def attention(
+    query: Any, key: Any, value: Any, bias: Any = None, sink: Any = None, **options: Any
+) -> Found:
     """:func:`heedful.attention` with its options: out, or a tuple (out, lse, weights) as asked for.
 
-    Gradients are those of query, key, value and bias. Dropout and noise belong to training alone:
-    they are options of the layer :class:`MultiHeadAttention`.
+    Gradients are those of query, key, value, bias and sink. Dropout and noise belong to training
+    alone: they are options of the layer :class:`MultiHeadAttention`.
     """
     _refuse_noise(options)
-    found, pullback = attention_vjp(query, key, value, bias=bias, **options)
-    return found, lambda *dys: _pulled(found, pullback, dys, options)[:4]
+    found, pullback = attention_vjp(query, key, value, bias=bias, sink=sink, **options)
+    return found, lambda *dys: _pulled(found, pullback, dys, options)[:5]
 
 
 @step()

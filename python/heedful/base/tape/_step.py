@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import wraps
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache, wraps
+from inspect import Parameter, signature
 from typing import Any
 
 import numpy as np
 
 from heedful._checks import listed, named
 from heedful.base._types import Array
-from heedful.base.tape._traced import STEPS, recorder_of
+from heedful.base.tape._traced import STEPS, Traced, recorder_of
 
 Gradient = Callable[[Array], Any]
 # The result, and one of: a function for each array from the gradient of the result to its own; a
@@ -46,6 +47,31 @@ def step(
         return call
 
     return decorate
+
+
+def by_place(
+    call: Any, inputs: tuple[Any, ...], options: Mapping[str, Any]
+) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
+    """The arguments of a step; arrays that were given by their names are among the inputs."""
+    arrays = [name for name, given in options.items() if isinstance(given, (np.ndarray, Traced))]
+    if not arrays:
+        return inputs, options
+    places = _places(call.function)
+    last = max((place for place, name in enumerate(places) if name in arrays), default=-1)
+    rest = dict(options)
+    for name in [*places][len(inputs) : last + 1]:
+        given = rest.pop(name, places[name])
+        if given is Parameter.empty:
+            raise TypeError(f"{call.__name__} needs {name}: it was not given")
+        inputs = (*inputs, given)
+    return inputs, rest
+
+
+@lru_cache(256)
+def _places(function: Any) -> dict[str, Any]:
+    """The names of the parameters that may be given by position, and their defaults."""
+    found = signature(function).parameters.values()
+    return {one.name: one.default for one in found if one.kind is Parameter.POSITIONAL_OR_KEYWORD}
 
 
 def found(call: Any, inputs: Sequence[Any], options: Any) -> Found:

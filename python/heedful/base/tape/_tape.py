@@ -19,7 +19,7 @@ from heedful.base.tape._constants import in_one_type
 from heedful.base.tape._gradients import Kinds, Slots
 from heedful.base.tape._layer_call import by_position, named_in, no_gradient, with_shared
 from heedful.base.tape._record import Record, pull_layer, pull_parameter, pull_step
-from heedful.base.tape._step import found
+from heedful.base.tape._step import by_place, found
 from heedful.base.tape._taped import Taped
 from heedful.base.tape._traced import Recorder, Traced, active, mapped, traced_in
 
@@ -162,6 +162,7 @@ class Tape:
         if self._done:
             raise _finished()
         if options:
+            inputs, options = by_place(step, inputs, options)
             for name, given in options.items():
                 if isinstance(given, Traced):
                     raise no_gradient(step.__name__, name)

@@ -126,8 +126,9 @@ def with_span(
 ) -> tuple[Array, Any]:
     """(out, pullback) of `run`, attention or attention_vjp, of queries and keys in "blhd".
 
-    ``pullback(dout)`` returns the gradients and adds that of the span. ``options["align"]`` is the
-    number of keys before the first query, None for none, an integer or one for each item.
+    ``pullback(dout, bias_gradient=…)`` returns the gradients and adds that of the span.
+    ``options["align"]`` is the number of keys before the first query, None for none, an integer or
+    one for each item.
     """
     span = Span.of(layer)
     options = {**options, **_checked(options, q, k)}
@@ -147,11 +148,11 @@ def with_span(
             parts.append((piece, pullback))
 
     @np.errstate(all="ignore")
-    def backward(dout: Array, dweights: Any = None) -> Gradients:
+    def backward(dout: Array, dweights: Any = None, bias_gradient: bool = True) -> Gradients:
         dq, dk, dv = np.zeros_like(q), np.zeros_like(k), np.zeros_like(v)
         dz = np.zeros(q.shape[-2])
         bias, dbias, sink = options["bias"], None, options.get("sink")
-        if bias is not None:
+        if bias is not None and bias_gradient:
             dbias = np.zeros(np.shape(bias), q.dtype)
         dsink = None if sink is None else np.zeros_like(sink)
         while parts:  # each releases its arrays as soon as it has run

@@ -85,7 +85,9 @@ def attend(
 
     def backward(dheads: Array, dweights: Any = None) -> Any:
         dheads = dropped(dheads.reshape(shape))
-        gradients = pullback(dheads, dweights=dweights)
+        # as large as the scores, and of a constant bias nobody reads it
+        is_read = bool(taps) or isinstance(bias, SharedBias)
+        gradients = pullback(dheads, dweights=dweights, bias_gradient=is_read)
         for tap in taps:
             tap.see_gradient(call, dheads, gradients.bias)
         if isinstance(bias, SharedBias):

@@ -90,9 +90,11 @@ def hard_vjp(
     if options.get("return_lse"):
         hard = (hard[0], soft[1], *hard[2:])
 
-    def pullback(dout: Array, dlse: Any = None, dweights: Any = None) -> Gradients:
-        gradients: Gradients = of_soft(dout, dlse, dweights)
-        return gradients._replace(value=of_hard(dout).value)
+    def pullback(
+        dout: Array, dlse: Any = None, dweights: Any = None, bias_gradient: bool = True
+    ) -> Gradients:
+        gradients: Gradients = of_soft(dout, dlse, dweights, bias_gradient)
+        return gradients._replace(value=of_hard(dout, bias_gradient=False).value)
 
     return hard, pullback
 

@@ -22,12 +22,19 @@ def narrow_product(
     `matrix` makes W (Out, In) of rows of a weight of more axes.
     """
     after = (bias, residual, activation or "", y)
-    own = weight.value if isinstance(weight, Int8Parameter) else _bits(weight)
+    own, _ = narrow_rows(weight)
     rows = own[outputs] if matrix is None else matrix(own[outputs])
     if isinstance(weight, Int8Parameter):
         native.int8_forward(x, rows, weight.scale.value[outputs], weight.sums[outputs], *after)
     else:
         native.bfloat16_forward(x, rows, *after)
+
+
+def narrow_rows(weight: NarrowParameter) -> tuple[Array, Array | None]:
+    """The elements as the compiled functions read them, and of int8 the scales of the rows."""
+    if isinstance(weight, Int8Parameter):
+        return weight.value, weight.scale.value
+    return _bits(weight), None
 
 
 def _bits(weight: NarrowParameter) -> Array:

@@ -144,12 +144,12 @@ class GRU(Recurrent):
         return call
 
     def steps(
-        self, packed: Packed, reverse: bool, gates: Array, weight: Array, bias: Array | None,
-        first: States, y: Array,
+        self, packed: Packed, reverse: bool, gates: Array, weight: Array, scale: Array | None,
+        bias: Array | None, first: States, y: Array,
     ) -> tuple[States, StepsBackward]:  # fmt: skip
         counts, begins = packed.counts, packed.begins
         update = empty((packed.rows, self.hidden_size), self.dtype)  # W_hn h + b_hn
-        native.gru_forward(gates, weight, bias, counts, begins, reverse, first[0], update, y)
+        native.gru_forward(gates, weight, scale, bias, counts, begins, reverse, first[0], update, y)
 
         def backward(dy: Array, dstates: States) -> tuple[Array, list[Array]]:
             native.gru_backward(

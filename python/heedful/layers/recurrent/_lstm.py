@@ -137,13 +137,13 @@ class LSTM(Recurrent):
         return call
 
     def steps(
-        self, packed: Packed, reverse: bool, gates: Array, weight: Array, bias: Array | None,
-        first: States, y: Array,
+        self, packed: Packed, reverse: bool, gates: Array, weight: Array, scale: Array | None,
+        bias: Array | None, first: States, y: Array,
     ) -> tuple[States, StepsBackward]:  # fmt: skip
         counts, begins = packed.counts, packed.begins
         cells = empty((packed.rows, self.hidden_size), self.dtype)
         native.lstm_forward(
-            gates, weight, bias, counts, begins, reverse, first[0], first[1], cells, y
+            gates, weight, scale, bias, counts, begins, reverse, first[0], first[1], cells, y
         )
 
         def backward(dy: Array, dstates: States) -> tuple[Array, list[Array]]:

@@ -19,7 +19,7 @@ from heedful.base._types import Array, Backward, Rng, generator
 from heedful.layers._typed import Typed
 from heedful.layers.blocks._dropout import Dropout
 from heedful.layers.blocks._initial import kaiming
-from heedful.layers.blocks._int8 import int8_shown, narrow_product, refuse_training
+from heedful.layers.blocks._int8 import int8_shown, narrow_product, narrow_rows, refuse_training
 from heedful.layers.blocks._weight_gradients import add_gradients
 from heedful.layers.recurrent._packed import Packed
 
@@ -201,9 +201,9 @@ class Recurrent(Typed):
             narrow_product(rows, weight, slice(None), values[0], None, "", gates)
         else:
             native.linear_forward(rows, weight.value, values[0], None, "", None, gates)
-        # a step multiplies few rows: as float32, at the cost of one conversion in each call
-        matrix = inner.widened() if isinstance(inner, NarrowParameter) else inner.value
-        lasts, back = self.steps(packed, reverse, gates, matrix, values[1], first, y)
+        # the states are not quantised, whatever the weight is
+        own = narrow_rows(inner) if isinstance(inner, NarrowParameter) else (inner.value, None)
+        lasts, back = self.steps(packed, reverse, gates, *own, values[1], first, y)
 
         def backward(dy: Array, dstates: States) -> Array:
             dgates, parts = back(dy, dstates)
@@ -220,12 +220,13 @@ class Recurrent(Typed):
         return lasts, backward
 
     def steps(
-        self, packed: Packed, reverse: bool, gates: Array, weight: Array, bias: Array | None,
-        first: States, y: Array,
+        self, packed: Packed, reverse: bool, gates: Array, weight: Array, scale: Array | None,
+        bias: Array | None, first: States, y: Array,
     ) -> tuple[States, StepsBackward]:  # fmt: skip
         """The steps of one direction: the last states, and their backward pass.
 
-        `gates` are the products of the inputs and are overwritten, y (rows, H) is written.
+        `gates` are the products of the inputs and are overwritten, y (rows, H) is written. `scale`
+        is of the rows of an int8 weight.
         """
         raise NotImplementedError
 

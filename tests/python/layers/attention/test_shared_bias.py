@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -161,3 +162,32 @@ def test_what_has_no_gradient_is_refused() -> None:
         LinearAttention(6, 2)(np.ones((3, 5, 6)), bias=SharedBias(np.eye(5)))
     with pytest.raises(ValueError, match="bias"):
         MultiHeadAttention(6, 2)(np.ones((3, 5, 6)), bias=SharedBias(np.eye(4)))
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"gumbel_temperature": 1.0, "hard": True}, {"penalties": {"l2": 0.1}}]
+)
+def test_of_a_constant_bias_no_gradient_is_formed(options: dict[str, Any]) -> None:
+    rng = np.random.default_rng(0)
+    layer = MultiHeadAttention(8, 2, dtype=np.float64, rng=0, **options)
+    x, bias = rng.standard_normal((1, 300, 8)), rng.standard_normal((2, 300, 300))
+
+    def gradient(given: Any) -> tuple[np.ndarray, dict[str, np.ndarray], int]:
+        layer.zero_grad()
+        y, backward = layer.forward(x, bias=given, rng=5)
+        tracemalloc.start()
+        try:
+            dx = backward(np.ones_like(y))
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        return dx, {name: array.copy() for name, array in layer.grads.items()}, peak
+
+    shared = SharedBias(bias)
+    expected, of_parameters, most = gradient(shared)
+    found, others, least = gradient(bias)
+    assert shared.gradient is not None
+    assert most - least > 0.9 * bias.nbytes
+    np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-12)
+    for name, array in of_parameters.items():
+        np.testing.assert_allclose(others[name], array, rtol=1e-11, atol=1e-12, err_msg=name)

@@ -109,6 +109,11 @@ CASES: dict[str, tuple[Callable[..., Any], Callable[..., Any], tuple[np.ndarray,
         lambda q, k, v, b: heedful.attention(q, k, v, bias=b, causal=True),
         (*RNG.standard_normal((3, 2, 4, 3)), RNG.standard_normal((4, 4))),
     ),
+    "attention sink": (
+        lambda q, k, v, b, s: steps.attention(q, k, v, sink=s, causal=True, bias=b),
+        lambda q, k, v, b, s: heedful.attention(q, k, v, bias=b, sink=s, causal=True),
+        (*RNG.standard_normal((3, 2, 4, 3)), RNG.standard_normal((4, 4)), RNG.standard_normal(2)),
+    ),
     "attention weights": (
         lambda q, k, v: steps.attention(q, k, v, return_weights=True)[1],
         lambda q, k, v: heedful.attention_weights(q, k),
@@ -250,7 +255,8 @@ def test_wrong_shapes_are_reported_in_one_sentence(call: Callable[..., Any], mes
         (lambda x: 1 if x.sum() else 0, "neither true nor false"),
         (lambda x: steps.where(x, x, x), "condition must be booleans"),
         (lambda x: steps.attention(x, x, x, dropout_p=0.1), "dropout_p is no option of a step"),
-        (lambda x: steps.attention(x, x, x, sink=x), "no gradient of sink: .*stop_gradient"),
+        (lambda x: steps.attention(x, x, x, mask=x), "no gradient of mask: .*stop_gradient"),
+        (lambda x: steps.attention(x, bias=x), "attention needs key: it was not given"),
         (lambda x: steps.exp(steps.split(x, 5, 1)), "cannot take a tuple of arrays: choose one"),
     ],
 )
