@@ -13,10 +13,16 @@ namespace {
 constexpr int width = simd::lanes<float>;
 constexpr std::ptrdiff_t tile_words = 16;  // of the depth, that tiles multiply at once
 
-struct Bytes {
+struct Vnni {
   static constexpr int temporaries = 0;
   static simd::Words dot(const simd::Words& a, const simd::Words& b, const simd::Words& sum) {
     return simd::dot_uint8_int8(b, a, sum);
+  }
+};
+struct Bytes {
+  static constexpr int temporaries = 2;  // ones, and the products before they are added
+  static simd::Words dot(const simd::Words& a, const simd::Words& b, const simd::Words& sum) {
+    return simd::dot_bytes(b, a, sum);
   }
 };
 struct Int16 {
@@ -56,6 +62,20 @@ void block(const WordProduct& p, std::ptrdiff_t first_row) {
     }
     a += sizeof(std::uint32_t);
     b += Vectors * width;
+  }
+  if (p.extra) {
+#pragma GCC unroll 32
+    for (int r = 0; r < Rows; ++r) {
+      const ExtraWord* const end = p.extra[first_row + r + 1];
+      for (const ExtraWord* extra = p.extra[first_row + r]; extra != end; ++extra) {
+        const simd::Words element = simd::broadcast_word(&extra->word);
+        const std::uint32_t* const columns = p.b + extra->place * Vectors * width;
+#pragma GCC unroll 32
+        for (int v = 0; v < Vectors; ++v) {
+          sums[r][v] = Kind::dot(element, simd::load_words(columns + v * width), sums[r][v]);
+        }
+      }
+    }
   }
   std::int32_t* const c = p.c + first_row * Vectors * width;
 #pragma GCC unroll 32
@@ -120,8 +140,11 @@ void multiply(simd::Int8Way way, const WordProduct& product) {
   switch (way) {
     case simd::Int8Way::widened:
       return by_vectors<Int16>(product);
+    case simd::Int8Way::bytes:
+      if constexpr (simd::compiled_bytes) by_vectors<Bytes>(product);
+      return;
     case simd::Int8Way::vnni:
-      if constexpr (simd::compiled_vnni) by_vectors<Bytes>(product);
+      if constexpr (simd::compiled_vnni) by_vectors<Vnni>(product);
       return;
     case simd::Int8Way::tiles:
 #ifdef HEEDFUL_TILES

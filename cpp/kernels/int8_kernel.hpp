@@ -7,16 +7,14 @@
 //
 //   widened              a word is two int16
 //   vnni                 a word of A is four int8, one of B four uint8
+//   bytes                the same, where A is split (split_words.hpp)
 //   tiles, tiles_model   both are four int8; words and lanes fill tiles: a multiple of 16 words
-//
-// Without VNNI bytes could also be multiplied in place (vpmaddubsw), but the sums of two products
-// saturate at 16 bits, unless one factor has 7 bits at most. All processors would have to use 7
-// bits to give the same results.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/split_words.hpp"
 #include "simd/int8_ways.hpp"
 
 namespace heedful {
@@ -28,6 +26,8 @@ struct WordProduct {
   std::ptrdiff_t a_row;  // in bytes
   const std::uint32_t* b;
   std::int32_t* c;
+  // (rows + 1): words of A's row i that are multiplied, too: [extra[i], extra[i + 1])
+  const ExtraWord* const* extra = nullptr;
 };
 
 void multiply(simd::Int8Way way, const WordProduct& product);

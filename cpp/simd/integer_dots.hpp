@@ -1,6 +1,7 @@
 // Dot products within 32-bit words, added in int32, exact modulo 2^32:
 //   dot_int16        sum[lane] += Σ_i<2 a[lane][i] · b[lane][i]   of int16
 //                    <true>: in one instruction, VNNI
+//   dot_bytes        as dot_uint8_int8, without VNNI; see below
 //   dot_uint8_int8   sum[lane] += Σ_i<4 a[lane][i] · b[lane][i]   of uint8 (a) and int8 (b): VNNI
 // No level guarantees VNNI, whose functions run only where has_vnni() returns true.
 #pragma once
@@ -35,6 +36,59 @@ inline Words dot_int16(const Words& a, const Words& b, const Words& sum) {
   return sum + bits_as<Words>(low(a) * low(b) + high(a) * high(b));
 #endif
 }
+
+// Each lane has two int16 sums of two products, which saturate: they fit where the two elements of
+// b that make up a sum add up to at most 128 in magnitude, as 128 · 255 < 2^15. Elements of
+// opposite signs always do.
+#if defined(__SSSE3__)
+
+inline constexpr bool compiled_bytes = true;
+
+inline Words dot_bytes(const Words& a, const Words& b, const Words& sum) {
+#if defined(__AVX512BW__)
+  const __m512i pairs = _mm512_maddubs_epi16(bits_as<__m512i>(a), bits_as<__m512i>(b));
+  return sum + bits_as<Words>(_mm512_madd_epi16(pairs, _mm512_set1_epi16(1)));
+#elif defined(__AVX2__)
+  const __m256i pairs = _mm256_maddubs_epi16(bits_as<__m256i>(a), bits_as<__m256i>(b));
+  return sum + bits_as<Words>(_mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+#else
+  const __m128i pairs = _mm_maddubs_epi16(bits_as<__m128i>(a), bits_as<__m128i>(b));
+  return sum + bits_as<Words>(_mm_madd_epi16(pairs, _mm_set1_epi16(1)));
+#endif
+}
+
+// b[2i] + b[2i + 1] of int8, in int16.
+inline Words add_pairs(const Words& b) {
+#if defined(__AVX512BW__)
+  return bits_as<Words>(_mm512_maddubs_epi16(_mm512_set1_epi8(1), bits_as<__m512i>(b)));
+#elif defined(__AVX2__)
+  return bits_as<Words>(_mm256_maddubs_epi16(_mm256_set1_epi8(1), bits_as<__m256i>(b)));
+#else
+  return bits_as<Words>(_mm_maddubs_epi16(_mm_set1_epi8(1), bits_as<__m128i>(b)));
+#endif
+}
+
+// A bit for each word that is not 0.
+inline unsigned nonzero_words(const Words& words) {
+#if defined(__AVX512BW__)
+  return _mm512_test_epi32_mask(bits_as<__m512i>(words), bits_as<__m512i>(words));
+#elif defined(__AVX2__)
+  const __m256i zero = _mm256_cmpeq_epi32(bits_as<__m256i>(words), _mm256_setzero_si256());
+  return ~static_cast<unsigned>(_mm256_movemask_ps(_mm256_castsi256_ps(zero))) & 0xffu;
+#else
+  const __m128i zero = _mm_cmpeq_epi32(bits_as<__m128i>(words), _mm_setzero_si128());
+  return ~static_cast<unsigned>(_mm_movemask_ps(_mm_castsi128_ps(zero))) & 0xfu;
+#endif
+}
+
+#else
+
+inline constexpr bool compiled_bytes = false;
+inline Words dot_bytes(const Words&, const Words&, const Words& sum) { return sum; }
+inline Words add_pairs(const Words& b) { return b; }
+inline unsigned nonzero_words(const Words&) { return 0; }
+
+#endif
 
 // Written out, because intrinsics need a target attribute on whatever they are inlined into.
 #if defined(HEEDFUL_VNNI) && defined(__AVX512BW__)

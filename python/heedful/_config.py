@@ -60,9 +60,10 @@ def show_config(mode: str = "stdout") -> Config | None:
             at level v4), or "widened" to float32 first, whichever is fastest on this processor;
             the environment variable HEEDFUL_BFLOAT16 forces one before the import
         int8
-            how quantised layers multiply: in "tiles" (AMX), with "vnni", or "widened" to 16 bits
-            first, whichever is fastest on this processor; all give the same bits. HEEDFUL_INT8
-            forces one before the import
+            how quantised layers multiply: in "tiles" (AMX), with "vnni", in "bytes" whose sums
+            fit into 16 bits (where most do), or "widened" to 16 bits first, whichever is
+            fastest on this processor; all give the same bits. HEEDFUL_INT8 forces one before the
+            import
         module
             the file of the compiled module, if there is one
 

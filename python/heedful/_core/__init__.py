@@ -20,7 +20,7 @@ __all__ = ["available_levels", "features", "level", "native"]
 _LEVELS = ("v2", "v3", "v4")
 _WAYS = {
     "BFLOAT16": ("tiles", "tiles-model", "pairs", "widened"),
-    "INT8": ("tiles", "tiles-model", "vnni", "widened"),
+    "INT8": ("tiles", "tiles-model", "vnni", "bytes", "widened"),
 }
 _ON_X86_64 = platform.machine().lower() in ("x86_64", "amd64") and sys.maxsize > 2**32
 

@@ -126,7 +126,7 @@ struct Example {
   }
 };
 
-constexpr const char* all_ways[] = {"widened", "vnni", "tiles", "tiles-model"};
+constexpr const char* all_ways[] = {"widened", "bytes", "vnni", "tiles", "tiles-model"};
 
 bool available(const char* way) { return simd::force_int8(way).empty(); }
 
@@ -140,7 +140,7 @@ void expect_right(const char* way, const LinearSizes& sizes, const Parts& parts)
 }
 
 void every_remainder(const char* way) {
-  const std::ptrdiff_t counts[] = {1, 2, 3, 5, 8, 9, 16, 17, 33, 97};
+  const std::ptrdiff_t counts[] = {1, 2, 3, 5, 8, 9, 16, 17, 33, 49, 97};
   for (const std::ptrdiff_t rows : counts) {
     for (const std::ptrdiff_t inputs : {0, 1, 3, 4, 31, 32, 63, 64, 65, 97, 128, 131}) {
       for (const std::ptrdiff_t outputs : counts) {
@@ -158,7 +158,7 @@ void every_part(const char* way) {
 
 // The sums come close to 2^31, and those before zero is subtracted, too.
 void extremes_do_not_overflow(const char* way) {
-  for (const std::ptrdiff_t rows : {1, 19}) {
+  for (const std::ptrdiff_t rows : {1, 19, 50}) {
     for (const int of_weight : {-128, 127}) {
       for (const float of_x : {1.0f, -1.0f}) {
         Example example({rows, max_int8_depth, 17}, plain);
@@ -255,7 +255,7 @@ void empty_shapes_write_nothing() {
 }
 
 void all_ways_have_the_same_bits() {
-  for (const LinearSizes& sizes : {LinearSizes{5, 300, 97}, {57, 301, 97}}) {
+  for (const LinearSizes& sizes : {LinearSizes{5, 300, 97}, {57, 301, 97}, {97, 1030, 301}}) {
     simd::force_int8("widened");
     Example first(sizes, all_parts[3]);
     first.run(1);

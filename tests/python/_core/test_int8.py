@@ -19,7 +19,7 @@ Array = NDArray[Any]
 SHAPES = [
     (1, 64, 5), (3, 97, 131), (8, 1025, 97), (17, 5, 97), (97, 64, 33), (130, 768, 67), (5, 3, 2),
 ]  # fmt: skip
-WAYS = ("widened", "vnni", "tiles", "tiles-model")
+WAYS = ("widened", "bytes", "vnni", "tiles", "tiles-model")
 
 
 @pytest.fixture(params=WAYS)
@@ -62,7 +62,7 @@ def test_a_product_has_the_bits_of_exact_integers(way: str, shape: tuple[int, in
 
 @pytest.mark.parametrize("value", [-128, 127])
 @pytest.mark.parametrize("x", [1.0, -1.0, 0.0])
-@pytest.mark.parametrize("rows", [2, 33])
+@pytest.mark.parametrize("rows", [2, 33, 50])
 def test_the_largest_products_do_not_saturate(way: str, value: int, x: float, rows: int) -> None:
     drawn = Drawn(rows, 515, 19)
     drawn.weight[...] = value
@@ -92,7 +92,7 @@ def test_threads_do_not_change_a_bit(way: str, threads: int, shape: tuple[int, i
 
 
 def test_every_way_gives_the_same_bits() -> None:
-    drawn, found = Drawn(41, 203, 97), {}
+    drawn, found = Drawn(61, 203, 97), {}
     for name in WAYS:
         if not native.force_int8(name):
             found[name] = drawn.y(drawn.bias, drawn.residual, "gelu")

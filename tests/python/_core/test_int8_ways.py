@@ -17,7 +17,7 @@ from heedful import _core
 
 pytestmark = [pytest.mark.slow, pytest.mark.once]
 
-WAYS = ("tiles", "tiles-model", "vnni", "widened")
+WAYS = ("tiles", "tiles-model", "vnni", "bytes", "widened")
 SHOWN = "print(heedful.show_config(mode='dicts')['int8'])"
 DIGEST = """
 import hashlib
@@ -25,7 +25,7 @@ import numpy as np
 from heedful.layers import Linear
 
 rng, digest = np.random.default_rng(0), hashlib.sha256()
-for rows, inputs, outputs in ((1, 300, 70), (4, 300, 70), (7, 33, 19), (41, 301, 97)):
+for rows, inputs, outputs in ((1, 300, 70), (4, 300, 70), (7, 33, 19), (61, 301, 97)):
     layer = Linear(inputs, outputs, rng=1).quantize()
     digest.update(layer(rng.standard_normal((rows, inputs))).tobytes())
 print(digest.hexdigest())
@@ -63,7 +63,8 @@ def test_a_forced_way_is_taken_or_refused(way: str) -> None:
 def test_an_unknown_way_is_refused() -> None:
     done = run("", HEEDFUL_INT8="pairs")
     assert done.stderr.strip().splitlines()[-1] == (
-        "ImportError: HEEDFUL_INT8 must be one of tiles, tiles-model, vnni, widened: got 'pairs'"
+        "ImportError: HEEDFUL_INT8 must be one of tiles, tiles-model, vnni, bytes, widened: "
+        "got 'pairs'"
     )
 
 
@@ -77,7 +78,7 @@ def test_the_default_depends_on_the_processor_and_the_level() -> None:
     for level in _core.available_levels():
         way = printed(SHOWN, HEEDFUL_ISA=None if level == "native" else level)
         if "amx_int8" not in flags:
-            assert way == ("vnni" if needed.get(level) in flags else "widened")
+            assert way == ("vnni" if needed.get(level) in flags else "bytes")
 
 
 def test_every_level_and_every_way_gives_the_same_bits() -> None:
