@@ -19,6 +19,7 @@ namespace heedful {
 // The row need not be valid memory.
 inline void prefetch_row(const void* row, std::ptrdiff_t bytes) {
   constexpr std::ptrdiff_t line = 64;
+#pragma GCC unroll 4
   for (std::ptrdiff_t byte = 0; byte < bytes; byte += line) {
     simd::prefetch(static_cast<const char*>(row) + byte);
   }

@@ -25,7 +25,7 @@ struct Layout {
 };
 
 template <class T, int Rows, class Layout>
-void block(const Product<T>& p, std::ptrdiff_t first_row) {
+[[gnu::always_inline]] inline void block(const Product<T>& p, std::ptrdiff_t first_row) {
   constexpr int Vectors = Layout::vectors;
   constexpr bool ContiguousRows = Layout::contiguous_rows;
   using P = simd::Packet<T>;
@@ -92,25 +92,31 @@ void block(const Product<T>& p, std::ptrdiff_t first_row) {
   }
 }
 
+// Blocks of Rows rows each, [begin, end). They are inlined: products of a short depth would take a
+// noticeable part of their instructions to enter and leave each.
+template <class T, int Rows, class Layout>
+void run(const Product<T>& p, std::ptrdiff_t begin, std::ptrdiff_t end) {
+  for (; begin < end; begin += Rows) {
+    block<T, Rows, Layout>(p, begin);
+    if (p.prefetch) p.prefetch->next();
+  }
+}
+
 template <class T>
-using Block = void (*)(const Product<T>&, std::ptrdiff_t);
+using Run = void (*)(const Product<T>&, std::ptrdiff_t, std::ptrdiff_t);
 
 template <class T, class Layout, int... Index>
 void blocks(const Product<T>& p, std::integer_sequence<int, Index...>) {
-  static constexpr Block<T> table[] = {block<T, Index + 1, Layout>...};
+  static constexpr Run<T> table[] = {run<T, Index + 1, Layout>...};
   constexpr auto max_block_rows = static_cast<unsigned>(sizeof...(Index));
   if (p.rows == 0) return;
   // rows are split evenly, because a block of one row would stall on its loads
   const auto rows = static_cast<unsigned>(p.rows);
   const unsigned count = (rows + max_block_rows - 1) / max_block_rows;
   const unsigned few = rows / count, longer = rows % count;
-  std::ptrdiff_t begin = 0;
-  for (unsigned i = 0; i < count; ++i) {
-    const unsigned size = i < longer ? few + 1 : few;
-    table[size - 1](p, begin);
-    begin += size;
-    if (p.prefetch) p.prefetch->next();
-  }
+  const std::ptrdiff_t end_of_longer = longer * (few + 1);
+  if (longer > 0) table[few](p, 0, end_of_longer);
+  table[few - 1](p, end_of_longer, p.rows);
 }
 
 template <class T, int Vectors, bool ContiguousRows>

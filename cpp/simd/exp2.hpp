@@ -93,4 +93,42 @@ inline Packet<T> exp2(const Packet<T>& x) {
 #endif
 }
 
+// 2^x of `count` vectors in place, x ≤ bias + 1 or NaN, with the same bits. The steps of one
+// exponential wait for each other, and a processor that two programs share looks fewer instructions
+// ahead: so each step is done for all vectors before the next.
+template <class T, int count>
+inline void exp2_together(Packet<T> (&x)[count]) {
+#ifdef __AVX512DQ__
+#pragma GCC unroll 8
+  for (int i = 0; i < count; ++i) x[i] = exp2<T>(x[i]);
+#else
+  using C = Exp2Constants<T>;
+  typedef typename C::Bits BitsPacket __attribute__((vector_size(sizeof(Packet<T>))));
+  constexpr int degree = sizeof(C::coefficients) / sizeof(T) - 1;
+  const Packet<T> shift = broadcast(C::round + C::bias);
+  Packet<T> scales[count], powers[count];
+#pragma GCC unroll 8
+  for (int i = 0; i < count; ++i) x[i] = maximum(x[i], broadcast(-C::bias));
+#pragma GCC unroll 8
+  for (int i = 0; i < count; ++i) powers[i] = add(x[i], shift);
+#pragma GCC unroll 8
+  for (int i = 0; i < count; ++i) {
+    scales[i] = bits_as<Packet<T>>(bits_as<BitsPacket>(powers[i]) << C::mantissa_bits);
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < count; ++i) x[i] = subtract(x[i], subtract(powers[i], shift));
+#pragma GCC unroll 8
+  for (int i = 0; i < count; ++i) powers[i] = broadcast(C::coefficients[degree]);
+#pragma GCC unroll 16
+  for (int term = degree - 1; term >= 0; --term) {
+#pragma GCC unroll 8
+    for (int i = 0; i < count; ++i) {
+      powers[i] = multiply_add(powers[i], x[i], broadcast(C::coefficients[term]));
+    }
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < count; ++i) x[i] = multiply(powers[i], scales[i]);
+#endif
+}
+
 }  // namespace heedful::simd

@@ -38,11 +38,9 @@ void set_lane(Panel<T>& panel, int lane, const Problem& problem, const Item& ite
   panel.visible[lane] = visible_keys(problem, item, query);
 }
 
+// The keys visible to any and to all of `count` lanes.
 template <class T>
-void finish_panel(Panel<T>& panel, const Problem& problem, const Item& item, int count) {
-  panel.count = count;
-  panel.vectors = (count + simd::lanes<T> - 1) / simd::lanes<T>;
-  panel.one_head = panel.head[0] == panel.head[count - 1];
+void combine_ranges(Panel<T>& panel, int count) {
   // a lane without visible keys has an empty range at any position: it must not widen `any`
   panel.any = {panel.visible[0].end, panel.visible[0].begin};
   panel.all = panel.visible[0];
@@ -57,6 +55,18 @@ void finish_panel(Panel<T>& panel, const Problem& problem, const Item& item, int
     first = false;
   }
   if (first) panel.any = {0, 0};
+}
+
+template <class T>
+void finish_panel(Panel<T>& panel, const Problem& problem, const Item& item, int count) {
+  panel.count = count;
+  panel.vectors = (count + simd::lanes<T> - 1) / simd::lanes<T>;
+  panel.one_head = panel.head[0] == panel.head[count - 1];
+  if (problem.left < 0 && problem.right < 0) {
+    panel.any = panel.all = panel.visible[0];
+  } else {
+    combine_ranges(panel, count);
+  }
   for (int lane = count; lane < panel.lanes(); ++lane) {
     panel.head[lane] = panel.head[count - 1];
     panel.query[lane] = panel.query[count - 1];

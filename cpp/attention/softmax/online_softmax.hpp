@@ -37,11 +37,26 @@ void start_row(T& maximum, T& sum, const double* sink, std::ptrdiff_t head, T un
   sum = maximum == minus_infinity<T> ? T{0} : T{1};
 }
 
+// The same for `lanes` rows, of the heads `heads` (lanes).
+template <class T>
+void start_rows(const RunningSoftmax<T>& state, int lanes, const double* sink,
+                const std::ptrdiff_t* heads, T unit) {
+  if (!sink) {
+    std::fill_n(state.maximum, lanes, minus_infinity<T>);
+    std::fill_n(state.sum, lanes, T{0});
+    return;
+  }
+  for (int lane = 0; lane < lanes; ++lane) {
+    start_row(state.maximum[lane], state.sum[lane], sink, heads[lane], unit);
+  }
+}
+
 // Replaces scores [key][lane] by weights in place, and adds them to the sums. `new_maximum` (lanes)
-// is the running maximum including this tile; where it grew, previous sums are rescaled.
+// is the running maximum including this tile; where it grew, previous sums are rescaled. The
+// normaliser is passed by value, so that stores to scores cannot alias it.
 template <class T, class Normalizer>
-void add_tile(const Normalizer& normalizer, RunningSoftmax<T>& state, T* scores,
-              std::ptrdiff_t keys, int lanes, std::ptrdiff_t columns, const T* new_maximum) {
+void add_tile(const Normalizer normalizer, RunningSoftmax<T>& state, T* scores, std::ptrdiff_t keys,
+              int lanes, std::ptrdiff_t columns, const T* new_maximum) {
   using P = simd::Packet<T>;
   constexpr int width = simd::lanes<T>;
   const bool maximum_rose =
@@ -53,17 +68,13 @@ void add_tile(const Normalizer& normalizer, RunningSoftmax<T>& state, T* scores,
     const auto weigh = [&](auto together, std::ptrdiff_t key) {
       constexpr int count = decltype(together)::value;
       P weights[count];
-#pragma GCC unroll 4
-      for (int i = 0; i < count; ++i) {
-        weights[i] = normalizer.weight(simd::load(scores + (key + i) * lanes + lane), base);
-      }
+      normalizer.weights(scores + key * lanes + lane, lanes, base, weights);
 #pragma GCC unroll 4
       for (int i = 0; i < count; ++i) {
         simd::store(scores + (key + i) * lanes + lane, weights[i]);
         total = simd::add(total, weights[i]);
       }
     };
-    // an exponential waits for its own steps: four at a time
     std::ptrdiff_t key = 0;
     for (; key + 4 <= keys; key += 4) weigh(std::integral_constant<int, 4>(), key);
     for (; key < keys; ++key) weigh(std::integral_constant<int, 1>(), key);
@@ -117,6 +128,16 @@ template <class T>
 T out_factor(const ScoreRule<T>& rule, T sum, T factor) {
   return with_normalizer(
       rule, [=](const auto& normalizer) { return normalizer.out_factor(sum, factor); });
+}
+// The factors of `lanes` rows, whole vectors.
+template <class T>
+void out_factors(const ScoreRule<T>& rule, const T* sums, T factor, int lanes, T* factors) {
+  with_normalizer(rule, [=](const auto& normalizer) {
+    for (int lane = 0; lane < lanes; lane += simd::lanes<T>) {
+      const auto sum = simd::load(sums + lane);
+      simd::store(factors + lane, normalizer.out_factor(sum, simd::broadcast(factor)));
+    }
+  });
 }
 template <class T>
 T log_sum_exp(const ScoreRule<T>& rule, T maximum, T sum) {

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cmath>
+#include <cstddef>
 #include <type_traits>
 
 #include "attention/problem/minus_infinity.hpp"
@@ -35,6 +36,17 @@ struct Softmax {
   P weight(const P& score, const P& base) const {
     return simd::exp2<T>(simd::multiply(simd::subtract(score, base), simd::broadcast(exponent)));
   }
+  // The weights of scores [i · stride] that are not above the base, with the same bits.
+  template <int count>
+  void weights(const T* scores, std::ptrdiff_t stride, const P& base, P (&weights)[count]) const {
+    const P factor = simd::broadcast(-exponent);
+#pragma GCC unroll 8
+    for (int i = 0; i < count; ++i) {
+      // negated twice: so the score needs no register of its own
+      weights[i] = simd::multiply(simd::subtract(base, simd::load(scores + i * stride)), factor);
+    }
+    simd::exp2_together<T>(weights);
+  }
   // The factor of weights relative to `maximum` when the base grows.
   P rescale(const P& maximum, const P& base) const { return weight(maximum, base); }
   T rescale(T maximum, T base) const { return std::exp2((maximum - base) * exponent); }
@@ -42,6 +54,10 @@ struct Softmax {
   // The final factor of the sums of weighted values, `factor` being dropout's; 0 for a row without
   // visible keys.
   T out_factor(T sum, T factor) const { return sum == 0 ? T{0} : factor / sum; }
+  static P out_factor(const P& sum, const P& factor) {
+    const P zero = simd::broadcast(T{0});
+    return simd::select(simd::equal(sum, zero), zero, simd::divide(factor, sum));
+  }
 
   // −∞ for a row without visible keys.
   T lse(T maximum, T sum) const {
@@ -65,6 +81,23 @@ struct Softmax {
 
   P probability(const P& score, const P& base, const P& factor) const {
     return simd::multiply(weight(score, base), factor);
+  }
+  // The probabilities of scores [i · stride], with the same bits.
+  template <int count>
+  void probabilities(const T* scores, std::ptrdiff_t stride, const P& base, const P& factor,
+                     P (&probabilities)[count]) const {
+    const P limit = simd::broadcast(simd::Exp2Constants<T>::bias + 1);
+#pragma GCC unroll 8
+    for (int i = 0; i < count; ++i) {
+      const P difference = simd::subtract(base, simd::load(scores + i * stride));
+      const P power = simd::multiply(difference, simd::broadcast(-exponent));
+      probabilities[i] = simd::minimum(power, limit);
+    }
+    simd::exp2_together<T>(probabilities);
+#pragma GCC unroll 8
+    for (int i = 0; i < count; ++i) {
+      probabilities[i] = simd::multiply(probabilities[i], factor);
+    }
   }
   static P dscore(const P& probability, const P& dprobability, const P& delta) {
     return simd::multiply(probability, simd::subtract(dprobability, delta));

@@ -139,6 +139,34 @@ void nan_stays_nan_in_its_own_lane() {
   }
 }
 
+// Of four vectors side by side: the bits of one alone.
+template <class T>
+void vectors_together_have_the_same_bits() {
+  constexpr int width = simd::lanes<T>, count = 4;
+  RandomNumbers random(3);
+  const T nan = std::numeric_limits<T>::quiet_NaN();
+  T x[count * width], together[count * width], alone[count * width];
+  for (int n = 0; n < 5000; ++n) {
+    for (T& value : x) {
+      value = static_cast<T>(std::ldexp(random.between(-1, n % 2 ? 0.0 : 1.0), n % 19 - 12));
+    }
+    x[n % (count * width)] = n % 2 ? -infinity<T> : T(-0.0);
+    x[(n + 5) % (count * width)] = n % 2 ? nan : -bias<T> + T(0.5);
+    simd::Packet<T> vectors[count];
+    for (int i = 0; i < count; ++i) {
+      vectors[i] = simd::load(x + i * width);
+      simd::store(alone + i * width, simd::exp2<T>(vectors[i]));
+    }
+    simd::exp2_together<T>(vectors);
+    for (int i = 0; i < count; ++i) simd::store(together + i * width, vectors[i]);
+    bool equal = true;
+    for (int i = 0; i < count * width; ++i) {
+      equal &= together[i] == alone[i] || (std::isnan(together[i]) && std::isnan(x[i]));
+    }
+    check(equal, "vectors side by side have the bits of one alone");
+  }
+}
+
 template <class T>
 void everything_about(const char* name) {
   error_is_at_most_2_ulp<T>(name);
@@ -146,6 +174,7 @@ void everything_about(const char* name) {
   whole_powers_are_exact<T>();
   outside_its_range_it_is_0_or_infinity<T>();
   nan_stays_nan_in_its_own_lane<T>();
+  vectors_together_have_the_same_bits<T>();
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "attention/backward/key_tile/score_gradients.hpp"
 
 #include <algorithm>
+#include <type_traits>
 
 #include "attention/penalty/coefficients.hpp"
 #include "attention/penalty/target_tile.hpp"
@@ -100,6 +101,40 @@ void write_dscores(const Normalizer& normalizer, std::ptrdiff_t keys, int lanes,
       simd::store(scratch.probabilities + at, probability);
       simd::store(scratch.dscores + at, dscore);
     }
+  }
+}
+
+// The same for softmax without dropout and penalty, the exponentials of four keys side by side.
+template <class T>
+void write_plain_dscores(const Softmax<T> softmax, std::ptrdiff_t keys, int lanes, bool partial,
+                         const BackwardScratch<T> scratch) {
+  using P = simd::Packet<T>;
+  const P minus_infinities = simd::broadcast(minus_infinity<T>), zero = simd::broadcast(T{0});
+  for (int lane = 0; lane < lanes; lane += simd::lanes<T>) {
+    const P base = simd::load(scratch.base + lane), factor = simd::load(scratch.factor + lane);
+    const P delta = simd::load(scratch.delta + lane);
+    const auto differentiate = [&](auto together, std::ptrdiff_t key) {
+      constexpr int count = decltype(together)::value;
+      const std::ptrdiff_t first = key * lanes + lane;
+      P probabilities[count];
+      softmax.probabilities(scratch.scores + first, lanes, base, factor, probabilities);
+#pragma GCC unroll 4
+      for (int i = 0; i < count; ++i) {
+        const std::ptrdiff_t at = first + i * lanes;
+        P probability = probabilities[i];
+        P dscore = softmax.dscore(probability, simd::load(scratch.dprobabilities + at), delta);
+        if (partial) {  // a hidden key has none, whatever base and dweights are
+          const P hidden = simd::equal(simd::load(scratch.scores + at), minus_infinities);
+          probability = simd::select(hidden, zero, probability);
+          dscore = simd::select(hidden, zero, dscore);
+        }
+        simd::store(scratch.probabilities + at, probability);
+        simd::store(scratch.dscores + at, dscore);
+      }
+    };
+    std::ptrdiff_t key = 0;
+    for (; key + 4 <= keys; key += 4) differentiate(std::integral_constant<int, 4>(), key);
+    for (; key < keys; ++key) differentiate(std::integral_constant<int, 1>(), key);
   }
 }
 
@@ -209,6 +244,11 @@ void write_dscores(const BackwardCall<T>& call, std::ptrdiff_t item, const Score
                        scratch.keep_factors);
   if (scratch.target)
     write_target(call.tensors.penalty.target, item, panel, scored.keys, scratch.target);
+  if (!call.rule.alphas && !scratch.keep_factors && !scratch.penalty) {
+    return with_normalizer(call.rule, [&](const Softmax<T>& softmax) {
+      write_plain_dscores(softmax, scored.keys.size(), panel.lanes(), scored.partial, scratch);
+    });
+  }
   with_normalizer(call.rule, panel.head[0], [&](const auto& normalizer) {
     write_dscores<T>(normalizer, scored.keys.size(), panel.lanes(), scored.partial,
                      call.rule.natural, scratch);

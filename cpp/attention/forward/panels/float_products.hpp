@@ -52,10 +52,18 @@ class FloatProducts {
     const Problem& problem = call_.problem;
     if (widens_queries()) return widen_queries(item, panel, index);
     const T* from[Panel<T>::max_lanes];
-    for (int lane = 0; lane < panel.lanes(); ++lane) {
-      const std::ptrdiff_t row = problem.items[item].query_begin + panel.query[lane];
-      const char* const query = call_.query.row(item, panel.head[lane], row);
-      if (call_.query.template in_place<T>()) {
+    const std::ptrdiff_t begin = problem.items[item].query_begin;
+    const bool in_place = call_.query.template in_place<T>();
+    if (in_place && panel.one_head) {
+      const char* const query = call_.query.row(item, panel.head[0], begin);
+      for (int lane = 0; lane < panel.lanes(); ++lane) {
+        from[lane] =
+            reinterpret_cast<const T*>(query + panel.query[lane] * call_.query.row_stride);
+      }
+    }
+    for (int lane = 0; !(in_place && panel.one_head) && lane < panel.lanes(); ++lane) {
+      const char* const query = call_.query.row(item, panel.head[lane], begin + panel.query[lane]);
+      if (in_place) {
         from[lane] = reinterpret_cast<const T*>(query);
       } else {
         T* const copy = rows + lane * problem.depth;

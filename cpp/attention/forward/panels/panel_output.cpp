@@ -36,9 +36,7 @@ void write_weighted(const ForwardCall<T>& call, std::ptrdiff_t item, const Panel
                     const RunningSoftmax<T>& state, const T* weights, std::ptrdiff_t keys,
                     Rows<T> values, T* rows, RowPrefetch& prefetch) {
   T factors[Panel<T>::max_lanes];
-  for (int lane = 0; lane < panel.count; ++lane) {
-    factors[lane] = out_factor(call.rule, state.sum[lane], call.dropout_factor);
-  }
+  out_factors(call.rule, state.sum, call.dropout_factor, panel.lanes(), factors);
   // the rows of a panel of one head are one stride apart
   const bool in_place = call.out.template in_place<T>() && panel.one_head;
   T* const out = in_place ? reinterpret_cast<T*>(row_of_out(call, item, panel, 0)) : rows;
@@ -60,8 +58,8 @@ void write_out(const ForwardCall<T>& call, std::ptrdiff_t item, const Panel<T>& 
   // initialised: g++ does not see at every level that a panel has lanes
   alignas(64) T factors[Panel<T>::max_lanes] = {};
   T* to[Panel<T>::max_lanes] = {};
+  out_factors(call.rule, state.sum, call.dropout_factor, panel.lanes(), factors);
   for (int lane = 0; lane < panel.lanes(); ++lane) {
-    factors[lane] = out_factor(call.rule, state.sum[lane], call.dropout_factor);
     to[lane] = in_place && lane < panel.count
                    ? reinterpret_cast<T*>(row_of_out(call, item, panel, lane))
                    // padding lanes share one row

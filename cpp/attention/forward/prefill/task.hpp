@@ -95,10 +95,8 @@ class PrefillTask {
                  static_cast<int>(end - begin));
       scratch.products.load_queries(task.item, panel, static_cast<int>(p), scratch.rows);
       RunningSoftmax<T> state = scratch.state(problem, p);
-      for (int lane = 0; lane < panel.lanes(); ++lane) {
-        start_row(state.maximum[lane], state.sum[lane],
-                  task.key_split == 0 ? problem.sink : nullptr, panel.head[lane], call.rule.unit);
-      }
+      start_rows(state, panel.lanes(), task.key_split == 0 ? problem.sink : nullptr, panel.head,
+                 call.rule.unit);
       outcomes[p] = scratch.products.start(panel, state) ? Outcome::in_panel : Outcome::none;
       if (panel.any.empty()) continue;
       keys_.begin = std::min(keys_.begin, std::max(panel.any.begin, task.keys.begin));
