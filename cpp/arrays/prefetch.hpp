@@ -54,11 +54,14 @@ class RowPrefetch {
   // `step`: the rows that next() prefetches.
   explicit RowPrefetch(std::ptrdiff_t step = 1) : step_(step) {}
 
+  void add(const RowRun& run) {
+    if (run.count > 0) runs_[runs_end_++] = run;
+  }
+
   // As RowRun::of.
   void add(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_t head, std::ptrdiff_t first,
            std::ptrdiff_t rows, std::ptrdiff_t columns) {
-    const RowRun run = RowRun::of(view, item, head, first, rows, columns);
-    if (run.count > 0) runs_[runs_end_++] = run;
+    add(RowRun::of(view, item, head, first, rows, columns));
   }
 
   // Bytes of the rows that are still to be prefetched.

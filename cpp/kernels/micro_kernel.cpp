@@ -10,18 +10,15 @@
 namespace heedful {
 namespace {
 
-// Rows of a block: as many accumulators as leave registers for a row of B, a broadcast, and without
-// fused multiply-add a product. More than 8 are not faster.
-template <int Vectors>
-inline constexpr int max_rows =
-    std::min(8, (simd::registers - Vectors - 1 - (simd::fused ? 0 : 1)) / Vectors);
+// Which of B and C are panels, whose rows are side by side.
+enum class Packed : unsigned char { none, b, b_and_c };
 
-// What is known of a product when it is compiled. `Panels`: B and C are panels, their rows are side
-// by side.
-template <int Vectors_, bool ContiguousRows_, bool Panels_>
+// What is known of a product when it is compiled.
+template <int Vectors_, bool ContiguousRows_, Packed packed>
 struct Layout {
   static constexpr int vectors = Vectors_;
-  static constexpr bool contiguous_rows = ContiguousRows_, panels = Panels_;
+  static constexpr bool contiguous_rows = ContiguousRows_;
+  static constexpr bool b_packed = packed != Packed::none, c_packed = packed == Packed::b_and_c;
 };
 
 template <class T, int Rows, class Layout>
@@ -34,8 +31,8 @@ template <class T, int Rows, class Layout>
   const std::ptrdiff_t step = ContiguousRows ? p.a_step : 1;
   const T* a = p.a + first_row * row_stride;
   const T* b = p.b;
-  const std::ptrdiff_t b_step = Layout::panels ? Vectors * width : p.b_step;
-  const std::ptrdiff_t c_row = Layout::panels ? Vectors * width : p.c_row;
+  const std::ptrdiff_t b_step = Layout::b_packed ? Vectors * width : p.b_step;
+  const std::ptrdiff_t c_row = Layout::c_packed ? Vectors * width : p.c_row;
   P sums[Rows][Vectors];
 #pragma GCC unroll 32
   for (int r = 0; r < Rows; ++r) {
@@ -119,16 +116,36 @@ void blocks(const Product<T>& p, std::integer_sequence<int, Index...>) {
   table[few - 1](p, end_of_longer, p.rows);
 }
 
+template <class T, int Vectors, int... Index>
+void packed_blocks(Product<T> p, const EvenRanges& rows, std::ptrdiff_t distance,
+                   const T* next_panel, std::integer_sequence<int, Index...>) {
+  static constexpr Run<T> table[] = {run<T, Index + 1, Layout<Vectors, true, Packed::b>>...};
+  constexpr std::ptrdiff_t line = 64 / sizeof(T), lanes = Vectors * simd::lanes<T>;
+  const std::ptrdiff_t lines =
+      next_panel ? (p.depth * lanes / line + rows.count - 1) / rows.count : 0;
+  for (std::ptrdiff_t i = 0; i < rows.count; ++i) {
+    const std::ptrdiff_t size = rows.length(i);
+    for (std::ptrdiff_t row = 0; row < size; ++row) {
+      simd::prefetch_near(p.c + row * p.c_row);
+      simd::prefetch_near(p.c + row * p.c_row + lanes - 1);
+    }
+    for (std::ptrdiff_t j = 0; j < lines; ++j, next_panel += line) simd::prefetch(next_panel);
+    table[size - 1](p, 0, size);
+    p.a += distance;
+    p.c += size * p.c_row;
+  }
+}
+
 template <class T, int Vectors, bool ContiguousRows>
 void by_strides(const Product<T>& p) {
-  constexpr auto rows = std::make_integer_sequence<int, max_rows<Vectors>>();
+  constexpr auto rows = std::make_integer_sequence<int, max_rows_of<Vectors>>();
   if constexpr (Vectors <= max_vectors) {
     constexpr std::ptrdiff_t stride = Vectors * simd::lanes<T>;
     if (p.b_step == stride && p.c_row == stride) {
-      return blocks<T, Layout<Vectors, ContiguousRows, true>>(p, rows);
+      return blocks<T, Layout<Vectors, ContiguousRows, Packed::b_and_c>>(p, rows);
     }
   }
-  blocks<T, Layout<Vectors, ContiguousRows, false>>(p, rows);
+  blocks<T, Layout<Vectors, ContiguousRows, Packed::none>>(p, rows);
 }
 
 template <class T, int Vectors>
@@ -188,6 +205,20 @@ void multiply(const Product<T>& product) {
 }
 
 template <class T>
+void multiply_blocks(const Product<T>& product, const EvenRanges& blocks, std::ptrdiff_t distance,
+                     const T* next_panel) {
+  constexpr auto rows = std::make_integer_sequence<int, max_rows_of<max_vectors>>();
+  switch (product.vectors) {
+    case 1:
+      return packed_blocks<T, 1>(product, blocks, distance, next_panel, rows);
+    case 2:
+      return packed_blocks<T, 2>(product, blocks, distance, next_panel, rows);
+    case 3:
+      return packed_blocks<T, 3>(product, blocks, distance, next_panel, rows);
+  }
+}
+
+template <class T>
 void multiply_wide(Product<T> product, std::ptrdiff_t columns) {
   const ColumnBlocks blocks(columns, simd::lanes<T>, max_block_vectors);
   const Product<T> whole = product;
@@ -208,6 +239,10 @@ void multiply_wide(Product<T> product, std::ptrdiff_t columns) {
 
 template void multiply(const Product<float>&);
 template void multiply(const Product<double>&);
+template void multiply_blocks(const Product<float>&, const EvenRanges&, std::ptrdiff_t,
+                              const float*);
+template void multiply_blocks(const Product<double>&, const EvenRanges&, std::ptrdiff_t,
+                              const double*);
 template void multiply_wide(Product<float>, std::ptrdiff_t);
 template void multiply_wide(Product<double>, std::ptrdiff_t);
 

@@ -17,8 +17,10 @@
 // multiplications to keep both FMA units busy.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 
+#include "arrays/even_ranges.hpp"
 #include "arrays/prefetch.hpp"
 #include "simd/packet.hpp"
 
@@ -28,6 +30,12 @@ inline constexpr int max_vectors = 3;  // of a panel
 // Of a block: with 32 registers, four vectors by six rows are as fast as three by eight, and divide
 // the usual depths.
 inline constexpr int max_block_vectors = simd::registers >= 32 ? 4 : max_vectors;
+
+// Rows of a block: as many accumulators as leave registers for a row of B, a broadcast, and without
+// fused multiply-add a product. More than 8 are not faster.
+template <int Vectors>
+inline constexpr int max_rows_of =
+    std::min(8, (simd::registers - Vectors - 1 - (simd::fused ? 0 : 1)) / Vectors);
 
 // Products of a longer depth are summed in parts: at a depth of 1,000 in one sum the root mean
 // square of the errors was up to 2.7 times that of NumPy's product.
@@ -54,6 +62,13 @@ struct Product {
 
 template <class T>
 void multiply(const Product<T>& product);
+
+// The same for blocks of at most a_step = max_rows_of<max_vectors> rows of A, packed
+// [block][k][row] at a distance from one another, by a panel of B, [k][lane]. Meanwhile the next
+// panel, as long as this one, is prefetched, unless it is nullptr.
+template <class T>
+void multiply_blocks(const Product<T>& product, const EvenRanges& blocks, std::ptrdiff_t distance,
+                     const T* next_panel);
 
 // The same for any number of columns not below a vector. With `accumulate` the columns must fill
 // their vectors: see ColumnBlocks.

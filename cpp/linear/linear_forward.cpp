@@ -57,7 +57,7 @@ struct TransposedScratch {
 
 template <class T>
 void finish_transposed(const Epilogue<T>& epilogue, const TransposedScratch<T>& scratch,
-                       const typename TaskGrid<T>::OutputTile& tile) {
+                       const OutputTile& tile) {
   const std::ptrdiff_t lanes = padded<T>(tile.columns), stride = padded<T>(tile.rows);
   T* to[strip_columns<T>];
   for (std::ptrdiff_t lane = 0; lane < lanes; ++lane) to[lane] = scratch.transposed + lane * stride;
@@ -84,7 +84,7 @@ void some(const Call<T>& call) {
     TileProduct<T> product = product_of_tile(whole, tile);
     const TransposedScratch<T> scratch(product, worker.scratch);
     product.c = {scratch.sums, padded<T>(tile.columns)};
-    multiply_tile(product, scratch.tile, worker, [](std::ptrdiff_t, std::ptrdiff_t) {});
+    multiply_tile(product, scratch.tile, worker, [](auto...) {});
     finish_transposed(call.epilogue, scratch, tile);
   };
   const TransposedScratch<T> scratch(product_of_tile(whole, grid.largest()), nullptr);
@@ -105,15 +105,17 @@ void many(const Call<T>& call) {
     sums = {own_sums.data(), call.sizes.outputs};
   }
   TileProduct<T> product{};
+  product.rows = call.sizes.rows;
+  product.columns = call.sizes.outputs;
   product.depth = call.sizes.inputs;
   product.a = call.x;
   product.b = call.weight;
   product.b_transposed = true;
   product.c = sums;
-  const TaskGrid<T> grid(call.sizes.rows, call.sizes.outputs, 512, 128);
-  const auto finish = [&](const auto& tile, std::ptrdiff_t first, std::ptrdiff_t count) {
-    for (std::ptrdiff_t row = tile.row + first; row < tile.row + first + count; ++row) {
-      epilogue.finish(sums.row(row) + tile.column, row, tile.column, tile.columns);
+  const auto grid = TaskGrid<T>::of_product(product, 128, call.team);
+  const auto finish = [&](const auto& part) {
+    for (std::ptrdiff_t row = part.row; row < part.row + part.rows; ++row) {
+      epilogue.finish(sums.row(row) + part.column, row, part.column, part.columns);
     }
   };
   multiply_in_tasks(product, grid, call.team, finish);

@@ -13,7 +13,7 @@
 namespace heedful {
 namespace {
 
-constexpr auto no_epilogue = [](const auto&, std::ptrdiff_t, std::ptrdiff_t) {};
+constexpr auto no_epilogue = [](const auto&) {};
 
 // Number of rows whose products are summed in T, one depth block after the other. Sums of this many
 // rows are added in double: the error of a sum in T grows with its length.
@@ -55,13 +55,16 @@ void linear_gradient_input(const LinearSizes& sizes, Matrix<const T> dy, Matrix<
                            Matrix<T> dx, bool add, const Team& team) {
   if (sizes.rows == 0 || sizes.inputs == 0) return;
   TileProduct<T> product{};
+  product.rows = sizes.rows;
+  product.columns = sizes.inputs;
   product.depth = sizes.outputs;
   product.a = dy;
   product.b = weight;
   product.c = dx;
   product.accumulate = add;
-  const TaskGrid<T> grid(sizes.rows, sizes.inputs, 512, 128);
-  multiply_in_tasks(product, grid, threads_for(cost_of(sizes), team), no_epilogue);
+  const Team used = threads_for(cost_of(sizes), team);
+  const auto grid = TaskGrid<T>::of_product(product, 128, used);
+  multiply_in_tasks(product, grid, used, no_epilogue);
 }
 
 template <class T>
@@ -80,11 +83,12 @@ void linear_gradient_weight(const LinearSizes& sizes, Matrix<const T> dy, Matrix
   Buffer<double> row_sums(dbias ? sizes.outputs : 0, zeroed);
   product.row_sums = dbias ? row_sums.data() : nullptr;
   // without inputs, one strip of no columns still sums dbias
-  const TaskGrid<T> grid(sizes.outputs, sizes.inputs, 512, 64);
+  const Team used = threads_for(cost_of(sizes), team);
+  const auto grid = TaskGrid<T>::of_product(product, 64, used);
   if (sizes.rows > level_rows) {
-    multiply_in_levels(product, grid, threads_for(cost_of(sizes), team));
+    multiply_in_levels(product, grid, used);
   } else {
-    multiply_in_tasks(product, grid, threads_for(cost_of(sizes), team), no_epilogue);
+    multiply_in_tasks(product, grid, used, no_epilogue);
   }
   for (std::ptrdiff_t output = 0; output < row_sums.size(); ++output) {
     dbias[output] += static_cast<T>(row_sums[output]);

@@ -202,8 +202,45 @@ void rows_are_prefetched_between_blocks() {
   product.prefetch = &prefetch;
   multiply(product);
   check(example.product_is_right(), "the product is the same");
-  const std::ptrdiff_t blocks = simd::registers >= 32 ? 3 : 5;
+  const std::ptrdiff_t blocks = (17 + max_rows_of<3> - 1) / max_rows_of<3>;
   check(prefetch.bytes() == 64 * (40 - blocks), "a row after each block");
+}
+
+// The rows of an example, packed in blocks with NaN between them: the bits of the example's
+// product.
+template <class T>
+void packed_blocks_have_the_same_bits() {
+  constexpr std::ptrdiff_t most = max_rows_of<max_vectors>;
+  for (const std::ptrdiff_t rows : {1, 2, 3, 5, 8, 9, 13, 31}) {
+    for (int vectors = 1; vectors <= max_vectors; ++vectors) {
+      for (const std::ptrdiff_t depth : {1, 7, 130}) {
+        for (const Ending ending : {Ending::store, Ending::accumulate}) {
+          Example<T> example({rows, depth, vectors, false, ending, 0, true}, 11);
+          Example<T> packed = example;
+          example.run();
+          const EvenRanges blocks{rows, (rows + most - 1) / most};
+          const std::ptrdiff_t distance = depth * most + 3;
+          std::vector<T> a(static_cast<std::size_t>(distance * blocks.count),
+                           std::numeric_limits<T>::quiet_NaN());
+          for (std::ptrdiff_t block = 0; block < blocks.count; ++block) {
+            for (std::ptrdiff_t row = 0; row < blocks.length(block); ++row) {
+              for (std::ptrdiff_t k = 0; k < depth; ++k) {
+                packed.at(a, block * distance + k * most + row) =
+                    packed.at(packed.a, (blocks.begin(block) + row) * packed.a_row + k);
+              }
+            }
+          }
+          Product<T> product = packed.product();
+          product.a = a.data();
+          product.a_row = 1;
+          product.a_step = most;
+          multiply_blocks(product, blocks, distance, packed.b.data());
+          check(example.product_is_right() && packed.c == example.c,
+                "packed blocks have the bits of rows in place");
+        }
+      }
+    }
+  }
 }
 
 template <class T>
@@ -257,6 +294,7 @@ void everything() {
   wide_products_are_right<T>();
   tall_wide_products_are_right<T>();
   rows_are_prefetched_between_blocks<T>();
+  packed_blocks_have_the_same_bits<T>();
   a_product_without_rows_does_nothing<T>();
   a_row_has_the_same_bits_among_others<T>();
   a_nan_stays_in_its_row_and_lane<T>();

@@ -56,9 +56,13 @@ struct Sum {
   double value = 0, size = 0;
 
   void add(double left, double right) {
-    value += left * right;
+    exact += static_cast<long double>(left) * right;
+    value = static_cast<double>(exact);
     size += std::abs(left * right);
   }
+
+ private:
+  long double exact = 0;
 };
 
 template <class T>

@@ -106,8 +106,12 @@ void every_remainder() {
 
 template <class T>
 void more_than_one_task() {
-  for (const LinearSizes& sizes :
-       {LinearSizes{1025, 97, 67}, {7, 97, 1025}, {403, 7, 1025}, {130, 259, 401}}) {
+  for (const LinearSizes& sizes : {LinearSizes{1025, 97, 67},
+                                   {7, 97, 1025},
+                                   {403, 7, 1025},
+                                   {130, 259, 401},
+                                   {300, 530, 301},
+                                   {300, 0, 301}}) {
     Example<T> alone(sizes, all_parts[8]);
     alone.run(1);
     alone.expect_right();
@@ -126,13 +130,16 @@ void more_than_one_task() {
   }
 }
 
-// A weight this large is packed one depth slice at a time: the epilogue runs after the last one.
+// Weights this large are packed one group of outputs at a time, or one depth slice: the epilogue
+// runs after the last one.
 template <class T>
 void large_weight() {
   for (const Parts& parts : {all_parts[3], all_parts[8]}) {
-    Example<T> example({700, 2100, 1024}, parts);
-    example.run(2);
-    example.expect_right(233);
+    for (const LinearSizes& sizes : {LinearSizes{900, 3100, 1024}, {400, 9000, 360}}) {
+      Example<T> example(sizes, parts);
+      example.run(1);
+      example.expect_right(233);
+    }
   }
 }
 

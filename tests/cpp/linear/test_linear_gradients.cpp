@@ -91,8 +91,11 @@ void every_remainder() {
 
 template <class T>
 void more_than_one_block_and_task() {
-  for (const LinearSizes& sizes :
-       {LinearSizes{1025, 97, 67}, {7, 97, 1025}, {403, 7, 1025}, {130, 459, 401}}) {
+  for (const LinearSizes& sizes : {LinearSizes{1025, 97, 67},
+                                   {7, 97, 1025},
+                                   {403, 7, 1025},
+                                   {130, 459, 401},
+                                   {403, 530, 301}}) {
     input_is_right<T>(sizes, true);
     weight_is_right<T>(sizes, true);
     Example<T> alone(sizes);
@@ -119,7 +122,7 @@ void more_than_one_block_and_task() {
 // Panels of a depth this long are packed one slice at a time.
 template <class T>
 void long_depth() {
-  const LinearSizes sizes{55000, 40, 65};
+  const LinearSizes sizes{80000, 40, 65};
   Example<T> example(sizes);
   const GappedMatrix<T> start = example.dweight, bias = example.dbias;
   example.weights(true, 2);

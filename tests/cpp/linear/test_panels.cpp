@@ -54,31 +54,33 @@ void panels_hold_every_element(bool transposed) {
 }
 
 template <class T>
-void blocks_hold_every_element_and_sum() {
-  for (const std::ptrdiff_t rows : {1, 7, 8, 9, 61, 64, 97}) {
-    for (const std::ptrdiff_t depth : {1, 4, 7, 97}) {
-      const GappedMatrix<T> a(depth, rows, 1);
-      const EvenRanges blocks = row_blocks(rows);
+void blocks_hold_every_element_and_sum(bool transposed) {
+  for (const std::ptrdiff_t rows : {1, 3, 4, 7, 8, 9, 61, 64, 97, 192}) {
+    for (const std::ptrdiff_t depth : {1, 4, 7, 16, 97}) {
+      const GappedMatrix<T> a(transposed ? depth : rows, transposed ? rows : depth, 1);
+      const EvenRanges blocks = row_blocks(rows, packed_rows);
       const std::ptrdiff_t last = std::min(blocks.count, group_blocks);
       std::vector<T> packed(static_cast<std::size_t>(group_blocks * block_distance(depth)));
-      pack_blocks<T>({a.data.data(), a.stride}, blocks, 0, last, depth, packed.data());
+      pack_blocks<T>({a.data.data(), a.stride}, transposed, blocks, 0, last, depth, packed.data());
       bool right = true;
       for (std::ptrdiff_t block = 0; block < last; ++block) {
         const T* const place = packed.data() + block * block_distance(depth);
         const std::ptrdiff_t begin = blocks.begin(block), end = blocks.begin(block + 1);
-        T sums[block_rows];
+        T sums[packed_rows];
         sum_block(place, depth, sums);
-        for (std::ptrdiff_t row = 0; row < block_rows; ++row) {
+        for (std::ptrdiff_t row = 0; row < packed_rows; ++row) {
           double sum = 0;
           for (std::ptrdiff_t k = 0; k < depth; ++k) {
-            const T expected = begin + row < end ? a.at(k, begin + row) : T{0};
-            right &= place[k * block_rows + row] == expected;
+            T expected = 0;
+            if (begin + row < end)
+              expected = transposed ? a.at(k, begin + row) : a.at(begin + row, k);
+            right &= place[k * packed_rows + row] == expected;
             sum += expected;
           }
           close(sums[row], sum, 1e-5, "the sum of a row");
         }
       }
-      check(right, "blocks[block][k][row] is a[k][row]");
+      check(right, "blocks[block][k][row] is a[row][k], or a[k][row]");
     }
   }
 }
@@ -88,7 +90,8 @@ void everything() {
   columns_are_split_into_full_vectors<T>();
   panels_hold_every_element<T>(false);
   panels_hold_every_element<T>(true);
-  blocks_hold_every_element_and_sum<T>();
+  blocks_hold_every_element_and_sum<T>(false);
+  blocks_hold_every_element_and_sum<T>(true);
 }
 
 }  // namespace
