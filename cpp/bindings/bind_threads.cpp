@@ -2,12 +2,14 @@
 #include "bindings/bind_threads.hpp"
 
 #include <atomic>
+#include <cstdint>
 #include <utility>
 
 #include "bindings/interrupted.hpp"
 #include "parallel/cpu_quota.hpp"
 #include "parallel/fork.hpp"
 #include "parallel/num_threads.hpp"
+#include "parallel/openmp_team.hpp"
 #include "parallel/scratch.hpp"
 
 namespace heedful {
@@ -19,6 +21,11 @@ std::atomic<int> of_process{0};
 
 void set_num_threads(int number) { of_process.store(number, std::memory_order_relaxed); }
 int exchange_threads_here(int number) { return std::exchange(of_thread, number); }
+
+void set_openmp(std::uintptr_t start, std::uintptr_t end) {
+  set_openmp_library({reinterpret_cast<decltype(OpenMpLibrary::start)>(start),
+                      reinterpret_cast<decltype(OpenMpLibrary::end)>(end)});
+}
 
 }  // namespace
 
@@ -39,6 +46,11 @@ void register_threads(pybind11::module_& module) {
              "The number for all threads that have none of their own; 0: the default.");
   module.def("exchange_threads_here", &exchange_threads_here, py::arg("number"),
              "The number for the calling thread alone, 0: none. Returns the one before.");
+  module.def("set_openmp_library", &set_openmp, py::arg("start"), py::arg("end"),
+             "The addresses of another library's GOMP_parallel_start and GOMP_parallel_end.");
+  module.def("exchange_openmp_here", &exchange_openmp_here, py::arg("use"),
+             "Whether calls of this thread compute in its team in that library. Returns what held "
+             "before.");
   module.def("cpu_quota", &cpu_quota, py::arg("root") = "",
              "Processors the control group under root/proc and root/sys may use; 0: no limit.");
   module.def("fail_allocation", &fail_allocation, py::arg("nth"),

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "parallel/fork.hpp"
+#include "parallel/openmp_team.hpp"
 #include "parallel/pause.hpp"
 #include "parallel/pool.hpp"
 
@@ -77,15 +78,35 @@ void Region::run_parallel() {
   std::fegetenv(&floating_point_);
   parallel_ = true;
   generation_ = generation();
+  if (const OpenMpLibrary* const library = openmp_library_here()) {
+    run_in_team(*library);
+  } else {
+    run_in_pool();
+  }
+  if (failure_) std::rethrow_exception(failure_);
+}
+
+// In a child that was forked meanwhile the workers do not exist, and nothing is waited for.
+void Region::run_in_pool() {
   Pool& pool = Pool::of_process();
   WorkRequest request(*this, team_.threads - 1);
   pool.submit(request);
   run_tasks(0, true);
-  if (generation_ == generation()) {  // otherwise the workers and their pool are in the parent
-    pool.cancel(request);
-    while (!pool.wait_until_left(request, kPollInterval)) poll();
+  if (generation_ != generation()) return;
+  pool.cancel(request);
+  while (generation_ == generation() && !pool.wait_until_left(request, kPollInterval)) poll();
+}
+
+void Region::run_in_team(const OpenMpLibrary& library) {
+  TeamRequest request(*this, team_.threads - 1);
+  request.start(library);
+  run_tasks(0, true);
+  // the end of the OpenMP region does not poll
+  for (int round = 0; generation_ == generation() && !request.is_empty(); ++round) {
+    poll();
+    pause(round);
   }
-  if (failure_) std::rethrow_exception(failure_);
+  if (generation_ == generation()) TeamRequest::end(library);
 }
 
 void Region::run_tasks(int thread, bool is_caller) noexcept {

@@ -10,6 +10,8 @@
 
 namespace heedful {
 
+struct OpenMpLibrary;
+
 class Region {
  public:
   Region(std::ptrdiff_t tasks, const Team& team, const ThreadScratch& scratch, detail::Body body,
@@ -27,8 +29,8 @@ class Region {
   // Executes all tasks on the calling thread. Exceptions of tasks propagate at once.
   void run_serial();
 
-  // Executes all tasks on the calling thread and the workers that join; rethrows the first
-  // exception when all have left.
+  // Executes all tasks on the calling thread and the workers that join, of the pool or of the
+  // calling thread's OpenMP team; rethrows the first exception when all have left.
   void run_parallel();
 
   // Executes tasks on a worker thread, in the caller's floating-point environment (rounding,
@@ -53,6 +55,8 @@ class Region {
   using Clock = std::chrono::steady_clock;
 
   Worker worker(int thread, bool is_caller) noexcept;
+  void run_in_pool();
+  void run_in_team(const OpenMpLibrary& library);
   void run_tasks(int thread, bool is_caller) noexcept;
   void stop(std::exception_ptr reason) noexcept;
 
@@ -62,7 +66,7 @@ class Region {
   const detail::Body body_;
   const void* const function_;
   Clock::time_point next_poll_{};  // the epoch: the clock has not been read yet
-  bool parallel_ = false;          // the caller has submitted a request to the pool,
+  bool parallel_ = false;          // the caller has asked for workers,
   int generation_ = 0;             // in this generation of processes
   std::fenv_t floating_point_;
   std::exception_ptr failure_;  // written once, by the thread that set stopped_

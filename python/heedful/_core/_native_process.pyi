@@ -17,6 +17,12 @@ def set_num_threads(number: int) -> None:
 def exchange_threads_here(number: int) -> int:
     """The number for the calling thread alone, 0: none. Returns the one before."""
 
+def set_openmp_library(start: int, end: int) -> None:
+    """The addresses of another library's GOMP_parallel_start and GOMP_parallel_end."""
+
+def exchange_openmp_here(use: bool) -> bool:
+    """Whether calls of this thread compute in its team there. Returns what held before."""
+
 def cpu_quota(root: str = "") -> int:
     """Processors that the control group under root/proc and root/sys may use; 0: no limit."""
 

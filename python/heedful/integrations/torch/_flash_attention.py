@@ -17,8 +17,8 @@ from typing import Any
 import torch
 
 import heedful
-from heedful.integrations.torch._num_threads import as_many_threads
 from heedful.integrations.torch._tensors import Tensor, as_array, as_tensor
+from heedful.integrations.torch._threads import on_torch_threads
 
 NAME = "_scaled_dot_product_flash_attention_for_cpu"
 # Calls of fewer multiplications are passed to PyTorch's own kernel: entering it costs 25 µs less
@@ -47,7 +47,7 @@ def forward(own: Any) -> Callable[..., tuple[Tensor, Tensor]]:
             )
             return small
         out = torch.empty_like(query)
-        with as_many_threads():
+        with on_torch_threads():
             _, lse = heedful.attention(
                 as_array("query", query),
                 as_array("key", key),
@@ -85,7 +85,7 @@ def backward(own: Any) -> Callable[..., tuple[Tensor, Tensor, Tensor]]:
             )  # fmt: skip
             return small
         # seen as (B, L, H, D): so the gradients are allocated in the order that is promised
-        with as_many_threads():
+        with on_torch_threads():
             dquery, dkey, dvalue, _, _ = heedful.attention_backward(
                 as_array("grad_out", grad_out.transpose(1, 2)),
                 as_array("query", query.transpose(1, 2)),

@@ -28,8 +28,8 @@ from heedful.integrations.torch._call import (
     sizes,
     split,
 )
-from heedful.integrations.torch._num_threads import as_many_threads
 from heedful.integrations.torch._tensors import Array, Tensor, as_array, as_tensor
+from heedful.integrations.torch._threads import on_torch_threads
 
 Results = tuple[Tensor, Tensor, Tensor, Tensor]
 
@@ -56,7 +56,7 @@ def _attend(*arguments: Any) -> Results:
     # a float32 query leaves key and value in 16 bits
     query = as_array("query", tensors.query.float()) if exact else query
     given, whole = options(tensors, values), values.weights and not values.average
-    with as_many_threads():
+    with on_torch_threads():
         found = heedful.attention(
             query, key, value, return_lse=softmax, return_weights=whole, **given
         )
@@ -114,7 +114,7 @@ def _differentiate(
         shape = (*batch(tensors), heads, length, keys)
         upstream["dweights"] = np.broadcast_to(upstream["dweights"][..., None, :, :] / heads, shape)
     query, key, value = _inputs(tensors)
-    with as_many_threads():
+    with on_torch_threads():
         if dweights is not None or not is_softmax(tensors, values):
             # their pullback needs what only the forward pass has: it is repeated
             _, pullback = heedful.attention_vjp(

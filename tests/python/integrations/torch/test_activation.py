@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -157,14 +156,3 @@ def test_threads_may_activate_and_restore_at_once(entered: list[str]) -> None:
     assert not errors
     assert current() is None
     assert len(entered) == 3 * 20
-
-
-def test_there_are_no_more_threads_than_pytorch_uses(monkeypatch: pytest.MonkeyPatch) -> None:
-    from heedful.integrations.torch import _num_threads
-
-    def number(allowed: int, own: int) -> int:
-        monkeypatch.setattr(torch, "get_num_threads", lambda: allowed)
-        with heedful_torch._num_threads.heedful.num_threads(own), _num_threads.as_many_threads():
-            return int(_num_threads.heedful.get_num_threads())
-
-    assert [number(*pair) for pair in itertools.product((1, 3), (2, 4))] == [1, 1, 2, 3]
