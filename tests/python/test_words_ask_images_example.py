@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from heedful.layers import Dropout, MultiHeadAttention
+
 pytestmark = [pytest.mark.once]
 
 pytest.importorskip("num2words")
@@ -100,9 +102,11 @@ def test_the_gradient_reaches_every_parameter(example: Any) -> None:
     inputs = told.tokens[:3], told.lengths[:3], rng.random((4, 16, 16), np.float32)
     dy = rng.standard_normal((3, 2, 4), dtype=np.float32)
     model.zero_grad()
-    for name, layer in model.named_layers():
-        if name.endswith("dropout") or hasattr(layer, "rate"):
+    for _, layer in model.named_layers():
+        if isinstance(layer, Dropout):
             layer.rate = 0.0
+        elif isinstance(layer, MultiHeadAttention):
+            layer.dropout = 0.0
     _, backward = model.forward(*inputs)
     backward(dy)
     held = {name: array.copy() for name, array in model.parameters().items()}
@@ -116,7 +120,7 @@ def test_the_gradient_reaches_every_parameter(example: Any) -> None:
         return float((model(*inputs).astype(np.float64) * dy).sum())
 
     found = (moved(1e-5) - moved(-1e-5)) / 2e-5
-    assert found == pytest.approx(expected, rel=0.02)
+    assert found == pytest.approx(expected, rel=2e-3)
 
 
 def test_letters_after_the_end_of_a_word_change_nothing(example: Any) -> None:
