@@ -64,8 +64,9 @@ template <class T>
 void multiply(const Product<T>& product);
 
 // The same for blocks of at most a_step = max_rows_of<max_vectors> rows of A, packed
-// [block][k][row] at a distance from one another, by a panel of B, [k][lane]. Meanwhile the next
-// panel, as long as this one, is prefetched, unless it is nullptr.
+// [block][k][row] at a distance from one another, by a panel of B, [k][lane]; of a depth of at most
+// max_sum, and without row factors. Meanwhile the next panel, as long as this one, is prefetched,
+// unless it is nullptr.
 template <class T>
 void multiply_blocks(const Product<T>& product, const EvenRanges& blocks, std::ptrdiff_t distance,
                      const T* next_panel);

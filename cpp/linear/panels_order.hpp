@@ -56,24 +56,19 @@ void multiply_by_panels(const TileProduct<T>& tile, const TileScratch<T>& scratc
   constexpr std::ptrdiff_t prefetching_panels = 6, done_panels = 8;
   const Panels<T> layout(tile.columns);
   const EvenRanges rows = row_blocks(tile.rows, packed_rows);
-  const DepthBlocks<T> depth_blocks = blocks_of(tile);
-  for (std::ptrdiff_t depth_index = depth_blocks.first; depth_index < depth_blocks.last;
-       ++depth_index) {
-    const std::ptrdiff_t begin = depth_blocks.begin(depth_index);
-    const std::ptrdiff_t depth = depth_blocks.begin(depth_index + 1) - begin;
-    const BlockPanels<T> panels = panels_of_block(tile, scratch, begin, depth);
-    pack_a(tile, rows, begin, depth, scratch.blocks);
+  for_each_depth_block(tile, scratch, [&](const DepthBlock<T>& block) {
+    const std::ptrdiff_t distance = block_distance(block.depth);
+    pack_a(tile, rows, block.begin, block.depth, scratch.blocks);
     Product<T> product{};
     product.rows = tile.rows;
-    product.depth = depth;
+    product.depth = block.depth;
     product.a = scratch.blocks;
     product.a_row = 1;
     product.a_step = packed_rows;
-    product.accumulate = depth_index > depth_blocks.first || tile.accumulate;
+    product.accumulate = block.accumulate;
     RowPrefetch next_a;
-    if (depth_index + 1 < depth_blocks.last) {
-      const std::ptrdiff_t end = depth_blocks.begin(depth_index + 2);
-      next_a = prefetch_of_a(tile, begin + depth, end - begin - depth);
+    if (!block.is_last()) {
+      next_a = prefetch_of_a(tile, block.begin + block.depth, block.next_depth);
     }
     std::ptrdiff_t complete = 0;  // columns
     for (std::ptrdiff_t panel = 0; panel < layout.count; ++panel) {
@@ -82,31 +77,24 @@ void multiply_by_panels(const TileProduct<T>& tile, const TileScratch<T>& scratc
       const std::ptrdiff_t next = std::min(panel + 1, layout.count - 1);
       if (panel + prefetching_panels >= layout.count) product.prefetch = &next_a;
       product.vectors = static_cast<int>(lanes / simd::lanes<T>);
-      product.b = panels.at(column, lanes);
+      product.b = block.panels.at(column, lanes);
       product.b_step = lanes;
       product.c = tile.c.data + column;
       product.c_row = tile.c.stride;
       // panels of this tile alone have been packed just now
       const T* const next_panel =
-          tile.panels_packed ? panels.at(layout.begin(next), layout.lanes(next)) : nullptr;
-      if (tile.c_padded || layout.used(panel) == lanes) {
-        multiply_blocks(product, rows, block_distance(depth), next_panel);
-      } else {
-        Product<T> whole = product;
-        whole.c = scratch.edge;
-        whole.c_row = lanes;
-        whole.accumulate = false;
-        multiply_blocks(whole, rows, block_distance(depth), next_panel);
-        write_edge(product, layout.used(panel), scratch.edge);
-      }
-      if (depth_index + 1 < depth_blocks.last) continue;
+          tile.panels_packed ? block.panels.at(layout.begin(next), layout.lanes(next)) : nullptr;
+      multiply_panel(tile, product, layout.used(panel), scratch.edge, [&](const Product<T>& part) {
+        multiply_blocks(part, rows, distance, next_panel);
+      });
+      if (!block.is_last()) continue;
       if (panel % done_panels == done_panels - 1 || panel + 1 == layout.count) {
         const std::ptrdiff_t end = column + layout.used(panel);
         done(std::ptrdiff_t{0}, tile.rows, complete, end - complete);
         complete = end;
       }
     }
-  }
+  });
 }
 
 }  // namespace heedful

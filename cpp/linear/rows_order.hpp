@@ -51,56 +51,35 @@ void prefetch_next(const TileProduct<T>& tile, const EvenRanges& rows, std::ptrd
   }
 }
 
-// Where C has no room for full vectors.
-template <class T>
-void multiply_edge(const Product<T>& product, std::ptrdiff_t used, T* edge) {
-  Product<T> whole = product;
-  whole.c = edge;
-  whole.c_row = product.vectors * simd::lanes<T>;
-  whole.accumulate = false;
-  multiply(whole);
-  write_edge(product, used, edge);
-}
-
 // Calls done(row, rows, column, columns) when this part of C is complete, while it is in L1.
 template <class T, class Done>
 void multiply_by_rows(const TileProduct<T>& tile, const TileScratch<T>& scratch, Worker& worker,
                       const Done& done) {
   const Panels<T> layout(tile.columns);
   const EvenRanges rows = row_blocks(tile.rows, tile.a_transposed ? packed_rows : block_rows);
-  const DepthBlocks<T> depth_blocks = blocks_of(tile);
-  for (std::ptrdiff_t depth_index = depth_blocks.first; depth_index < depth_blocks.last;
-       ++depth_index) {
-    const std::ptrdiff_t begin = depth_blocks.begin(depth_index);
-    const std::ptrdiff_t depth = depth_blocks.begin(depth_index + 1) - begin;
-    const BlockPanels<T> panels = panels_of_block(tile, scratch, begin, depth);
+  for_each_depth_block(tile, scratch, [&](const DepthBlock<T>& depth_block) {
     Product<T> product{};
-    product.depth = depth;
+    product.depth = depth_block.depth;
     product.c_row = tile.c.stride;
-    product.accumulate = depth_index > depth_blocks.first || tile.accumulate;
+    product.accumulate = depth_block.accumulate;
     for (std::ptrdiff_t block = 0; block < rows.count; ++block) {
       if (block % group_blocks == 0) worker.check();
       const std::ptrdiff_t row = rows.begin(block);
-      product.rows = rows.begin(block + 1) - row;
-      set_a_rows(tile, rows, block, begin, scratch.blocks, product);
+      product.rows = rows.length(block);
+      set_a_rows(tile, rows, block, depth_block.begin, scratch.blocks, product);
       for (std::ptrdiff_t panel = 0; panel < layout.count; ++panel) {
         const std::ptrdiff_t lanes = layout.lanes(panel);
-        prefetch_next(tile, rows, block, begin, product, panel, layout.count);
+        prefetch_next(tile, rows, block, depth_block.begin, product, panel, layout.count);
         product.vectors = static_cast<int>(lanes / simd::lanes<T>);
-        product.b = panels.at(layout.begin(panel), lanes);
+        product.b = depth_block.panels.at(layout.begin(panel), lanes);
         product.b_step = lanes;
         product.c = tile.c.row(row) + layout.begin(panel);
-        if (tile.c_padded || layout.used(panel) == lanes) {
-          multiply(product);
-        } else {
-          multiply_edge(product, layout.used(panel), scratch.edge);
-        }
+        multiply_panel(tile, product, layout.used(panel), scratch.edge,
+                       [](const Product<T>& part) { multiply(part); });
       }
-      if (depth_index == depth_blocks.last - 1) {
-        done(row, product.rows, std::ptrdiff_t{0}, tile.columns);
-      }
+      if (depth_block.is_last()) done(row, product.rows, std::ptrdiff_t{0}, tile.columns);
     }
-  }
+  });
 }
 
 }  // namespace heedful

@@ -108,9 +108,29 @@ BlockPanels<T> panels_of_block(const TileProduct<T>& tile, const TileScratch<T>&
   return {scratch.panels, depth, 0};
 }
 
+// One of the depth blocks of a tile: [begin, begin + depth) of its slice.
 template <class T>
-DepthBlocks<T> blocks_of(const TileProduct<T>& tile) {
-  return tile.slice.count ? tile.slice : DepthBlocks<T>::all(tile.depth);
+struct DepthBlock {
+  std::ptrdiff_t begin, depth;
+  std::ptrdiff_t next_depth;  // of the block that follows; 0 after the last
+  bool accumulate;            // its sums are added to C
+  BlockPanels<T> panels;
+
+  bool is_last() const { return next_depth == 0; }
+};
+
+// Calls work(block) for the depth blocks of the tile in their order.
+template <class T, class Work>
+void for_each_depth_block(const TileProduct<T>& tile, const TileScratch<T>& scratch,
+                          const Work& work) {
+  const DepthBlocks<T> blocks = tile.slice.count ? tile.slice : DepthBlocks<T>::all(tile.depth);
+  for (std::ptrdiff_t index = blocks.first; index < blocks.last; ++index) {
+    const std::ptrdiff_t begin = blocks.begin(index), end = blocks.begin(index + 1);
+    work(DepthBlock<T>{begin, end - begin,
+                       index + 1 < blocks.last ? blocks.begin(index + 2) - end : 0,
+                       index > blocks.first || tile.accumulate,
+                       panels_of_block(tile, scratch, begin, end - begin)});
+  }
 }
 
 // Adds the first block's sums over its depth to the tile's row sums.
@@ -122,10 +142,18 @@ void add_row_sums(const TileProduct<T>& tile, const T* packed, std::ptrdiff_t de
   for (std::ptrdiff_t i = 0; i < rows; ++i) tile.row_sums[row + i] += static_cast<double>(sums[i]);
 }
 
-// C's columns [0, used) of the panel from its sums, (rows, lanes).
-template <class T>
-void write_edge(const Product<T>& product, std::ptrdiff_t used, const T* sums) {
+// Calls multiply(product), where C has no room for full vectors with sums (rows, lanes) instead of
+// C, of which the first `used` columns are C's.
+template <class T, class Multiply>
+void multiply_panel(const TileProduct<T>& tile, const Product<T>& product, std::ptrdiff_t used,
+                    T* sums, const Multiply& multiply) {
   const std::ptrdiff_t lanes = product.vectors * simd::lanes<T>;
+  if (tile.c_padded || used == lanes) return multiply(product);
+  Product<T> whole = product;
+  whole.c = sums;
+  whole.c_row = lanes;
+  whole.accumulate = false;
+  multiply(whole);
   for (std::ptrdiff_t row = 0; row < product.rows; ++row) {
     T* const to = product.c + row * product.c_row;
     const T* const from = sums + row * lanes;

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "check.hpp"
+#include "kernels/exact_product.hpp"
 #include "kernels/int8_kernel.hpp"
 #include "kernels/micro_kernel.hpp"
 #include "random_numbers.hpp"
@@ -48,17 +49,8 @@ void products_are_exact(simd::Int8Way way) {
           multiply(way, {rows, words, vectors, reinterpret_cast<const std::byte*>(a.data()),
                          a_row * static_cast<std::ptrdiff_t>(sizeof(A)),
                          reinterpret_cast<const std::uint32_t*>(b.data()), c.data()});
-          bool right = c.back() == gap;
-          for (std::ptrdiff_t row = 0; row < rows; ++row) {
-            for (std::ptrdiff_t lane = 0; lane < lanes; ++lane) {
-              std::int64_t sum = 0;
-              for (std::ptrdiff_t k = 0; k < depth; ++k) {
-                sum += std::int64_t{a[size(row * a_row + k)]} *
-                       b[size((k / in_word * lanes + lane) * in_word + k % in_word)];
-              }
-              right &= c[size(row * lanes + lane)] == sum;
-            }
-          }
+          const bool right = c.back() == gap && is_exact_product(a, size(a_row), b, size(rows),
+                                                                 size(lanes), size(depth), c);
           if (!check(right, "C = A B, exactly, and nothing else is written")) {
             std::printf("%s at %td rows, %td words, %d vectors\n", values.what, rows, words,
                         vectors);

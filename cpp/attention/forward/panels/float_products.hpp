@@ -57,18 +57,19 @@ class FloatProducts {
     if (in_place && panel.one_head) {
       const char* const query = call_.query.row(item, panel.head[0], begin);
       for (int lane = 0; lane < panel.lanes(); ++lane) {
-        from[lane] =
-            reinterpret_cast<const T*>(query + panel.query[lane] * call_.query.row_stride);
+        from[lane] = reinterpret_cast<const T*>(query + panel.query[lane] * call_.query.row_stride);
       }
-    }
-    for (int lane = 0; !(in_place && panel.one_head) && lane < panel.lanes(); ++lane) {
-      const char* const query = call_.query.row(item, panel.head[lane], begin + panel.query[lane]);
-      if (in_place) {
-        from[lane] = reinterpret_cast<const T*>(query);
-      } else {
-        T* const copy = rows + lane * problem.depth;
-        read_row(query, call_.query.type, call_.query.column_stride, copy, problem.depth);
-        from[lane] = copy;
+    } else {
+      for (int lane = 0; lane < panel.lanes(); ++lane) {
+        const char* const query =
+            call_.query.row(item, panel.head[lane], begin + panel.query[lane]);
+        if (in_place) {
+          from[lane] = reinterpret_cast<const T*>(query);
+        } else {
+          T* const copy = rows + lane * problem.depth;
+          read_row(query, call_.query.type, call_.query.column_stride, copy, problem.depth);
+          from[lane] = copy;
+        }
       }
     }
     rows_to_panel(from, panel.lanes(), problem.depth, call_.rule.query_factor, query_panel(index));
