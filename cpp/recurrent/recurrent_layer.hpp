@@ -69,10 +69,8 @@ Matrix<const T> rows_below(Matrix<const T> matrix, std::ptrdiff_t row) {
 template <class T, class Cell>
 bool reads_narrow(const Cell& cell) {
   const Steps& steps = cell.steps;
-  const std::ptrdiff_t rows = steps.count ? steps.rows(0) : 0;
-  const std::ptrdiff_t last = steps.count ? steps.rows(steps.count - 1) : 0;
-  return !packs(steps) &&
-         are_few_rows<T>({std::max(rows, last), cell.width, Cell::gates * cell.width});
+  const std::ptrdiff_t most = steps.count ? steps.counts[0] : 0;  // rows of a step
+  return !packs(steps) && are_few_rows<T>({most, cell.width, Cell::gates * cell.width});
 }
 
 // Few rows: dense products of the whole weight, read in place.

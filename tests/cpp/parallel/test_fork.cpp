@@ -1,15 +1,12 @@
 // Regions in a child process: after fork, after a fork in the child, and while other threads
 // compute.
-#include <signal.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <chrono>
 #include <stdexcept>
 #include <thread>
 
 #include "check.hpp"
 #include "parallel/fork.hpp"
+#include "parallel/forked.hpp"
 #include "parallel/parallel_for.hpp"
 
 namespace heedful {
@@ -25,31 +22,6 @@ bool computes(int threads) {
     sum += task;
   });
   return sum == 5050;
-}
-
-// Whether `child` in a forked process returns true within 10 s.
-template <class Function>
-bool holds_in_child(const Function& child) {
-  const pid_t pid = fork();
-  if (pid == 0) {
-    bool holds = false;
-    try {
-      holds = child();
-    } catch (...) {
-    }
-    _exit(holds ? 0 : 1);
-  }
-  const auto deadline = Clock::now() + milliseconds(10000);
-  int status = -1;
-  while (waitpid(pid, &status, WNOHANG) == 0) {
-    if (Clock::now() > deadline) {
-      kill(pid, SIGKILL);
-      waitpid(pid, &status, 0);
-      return false;
-    }
-    std::this_thread::sleep_for(milliseconds(5));
-  }
-  return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
 void a_child_computes() {
@@ -137,41 +109,9 @@ void a_child_is_interrupted() {
         "the calling thread of the child polls");
 }
 
-enum class Forked { no, here, in_child };
-Forked forked_while_polled = Forked::no;
-bool child_holds = false;
-bool fork_once() {
-  if (forked_while_polled != Forked::no) return false;
-  forked_while_polled = Forked::here;
-  const pid_t pid = fork();
-  if (pid == 0) {
-    forked_while_polled = Forked::in_child;
-    return false;
-  }
-  int status = -1;
-  waitpid(pid, &status, 0);
-  child_holds = WIFEXITED(status) && WEXITSTATUS(status) == 0;
-  return false;
-}
-
 void a_fork_in_the_middle_of_a_computation_ends_it_in_the_child() {
-  std::atomic<int> ran{0};
-  bool ended = false;
-  try {
-    parallel_for(60, Team{2, &fork_once}, 0, [&](std::ptrdiff_t, Worker& worker) {
-      for (int tile = 0; tile < 10; ++tile) {
-        std::this_thread::sleep_for(milliseconds(1));
-        worker.check();
-      }
-      ++ran;
-    });
-  } catch (const std::runtime_error&) {
-    ended = true;
-  }
-  if (forked_while_polled == Forked::in_child) _exit(ended && computes(2) ? 0 : 1);
-  check(forked_while_polled == Forked::here && child_holds,
-        "the child, in which the workers' tasks are lost, gets an exception and can continue");
-  check(!ended && ran == 60, "the parent completes all tasks");
+  check(survives_fork_in_tasks(2, [] { return computes(2); }), "a fork in a task of the caller");
+  check(survives_fork_in_wait(2, [] { return computes(2); }), "a fork while the caller waits");
 }
 
 }  // namespace

@@ -1,16 +1,16 @@
 // Regions in the calling thread's OpenMP team, that of the OpenMP library which this program has.
-#include <sys/wait.h>
-#include <unistd.h>
-
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
+#include <mutex>
+#include <set>
 #include <stdexcept>
 #include <thread>
-#include <utility>
 #include <vector>
 
 #include "check.hpp"
 #include "parallel/fork.hpp"
+#include "parallel/forked.hpp"
 #include "parallel/openmp_team.hpp"
 #include "parallel/parallel_for.hpp"
 
@@ -132,51 +132,21 @@ void the_caller_is_interrupted_while_it_waits() {
         "polled while others work");
 }
 
-thread_local bool is_child = false;
-bool child_holds = false;
-bool fork_once() {
-  static bool forked = false;
-  if (std::exchange(forked, true)) return false;
-  const pid_t pid = fork();
-  is_child = pid == 0;
-  if (is_child) return false;
-  int status = -1;
-  waitpid(pid, &status, 0);
-  child_holds = WIFEXITED(status) && WEXITSTATUS(status) == 0;
-  return false;
+bool has_the_pool() { return openmp_library_here() == nullptr && !computes(3); }
+
+// In a child that was forked within a region; OpenMP still holds it for one.
+bool uses_no_library() {
+  computes(3);
+  return openmp_library_here() == nullptr;
 }
 
 void children_compute_in_the_pool() {
-  check(holds_in_team([] {
-          if (!computes(3)) return false;
-          const pid_t pid = fork();
-          if (pid == 0) _exit(openmp_library_here() == nullptr && !computes(3) ? 0 : 1);
-          int status = -1;
-          waitpid(pid, &status, 0);
-          return WIFEXITED(status) && WEXITSTATUS(status) == 0 && computes(3);
-        }),
+  check(holds_in_team([] { return computes(3) && holds_in_child(&has_the_pool) && computes(3); }),
         "a forked child has the pool, its parent the team");
-
-  std::atomic<int> ran{0};
-  const bool parent = holds_in_team([&] {
-    ran = 0;
-    bool ended = false;
-    try {
-      parallel_for(60, Team{3, &fork_once}, 0, [&](std::ptrdiff_t, Worker& worker) {
-        for (int tile = 0; tile < 10; ++tile) {
-          std::this_thread::sleep_for(milliseconds(1));
-          worker.check();
-        }
-        ++ran;
-      });
-    } catch (const std::runtime_error&) {
-      ended = true;
-    }
-    if (is_child) _exit(ended && openmp_library_here() == nullptr ? 0 : 1);
-    return !ended;
-  });
-  check(parent && ran == 60 && child_holds,
-        "a fork in the middle ends the computation in the child, which does not wait");
+  check(holds_in_team([] { return survives_fork_in_tasks(3, &uses_no_library); }),
+        "a fork in a task of the caller");
+  check(holds_in_team([] { return survives_fork_in_wait(3, &uses_no_library); }),
+        "a fork while the caller waits");
 }
 
 void no_threads_are_started_beside_the_team() {
@@ -185,6 +155,46 @@ void no_threads_are_started_beside_the_team() {
           return computes(3) && computes(3) && threads_of_this_process() <= before + 2;
         }),
         "the threads of the team are those that compute");
+}
+
+void never_start(void (*)(void*), void*, unsigned) {}
+void end_late() { std::this_thread::sleep_for(milliseconds(20)); }
+
+void calls_after_a_late_end_have_the_pool_for_a_while() {
+  const OpenMpLibrary late{&never_start, &end_late};
+  std::thread([&] {
+    set_openmp_library(late);
+    exchange_openmp_here(true);
+    check(openmp_library_here() != nullptr, "the library is used");
+    std::atomic<int> ran{0};
+    const auto count = [&](std::ptrdiff_t, Worker&) { ++ran; };
+    parallel_for(10, Team{3, nullptr}, 0, count);
+    check(ran == 10, "the caller executes all tasks where no member comes");
+    const auto start = Clock::now();
+    while (openmp_library_here() == nullptr && Clock::now() - start < milliseconds(20000)) {
+      std::this_thread::sleep_for(milliseconds(5));
+    }
+    check(Clock::now() - start > milliseconds(200), "the pool for a multiple of the wait");
+    check(openmp_library_here() != nullptr, "later the library again");
+  }).join();
+}
+
+std::size_t most_workers = 0;
+
+void as_many_members_work_as_the_call_has_threads() {
+  check(holds_in_team([] {
+          std::mutex mutex;
+          std::set<std::thread::id> workers;
+          parallel_for(30, Team{2, nullptr}, 0, [&](std::ptrdiff_t, Worker&) {
+            std::this_thread::sleep_for(milliseconds(1));
+            const std::lock_guard<std::mutex> lock(mutex);
+            workers.insert(std::this_thread::get_id());
+          });
+          most_workers = std::max(most_workers, workers.size());
+          return workers.size() == 2;
+        }),
+        "two of three members work");
+  check(most_workers == 2, "never three");
 }
 
 }  // namespace
@@ -203,6 +213,8 @@ int main() {
   a_call_inside_a_region_is_serial();
   an_exception_propagates();
   the_caller_is_interrupted_while_it_waits();
+  as_many_members_work_as_the_call_has_threads();
   children_compute_in_the_pool();
+  calls_after_a_late_end_have_the_pool_for_a_while();
   return summary();
 }

@@ -176,6 +176,10 @@ def test_a_projection_in_a_file_that_says_it_is_tied_is_used(
     np.testing.assert_allclose(model(tokens, wanted, mask=mask), expected, rtol=0, atol=atol)
     name = "projection.weight"
     assert model.parameters()[name] is not model.parameters()["encoder.embedding.weight"]
+    kinds = [
+        type(one.own_parameters()["weight"]) for one in (model.projection, model.encoder.embedding)
+    ]
+    assert kinds[0] is kinds[1]  # also of bfloat16
 
 
 @pytest.mark.parametrize("family", FAMILIES)

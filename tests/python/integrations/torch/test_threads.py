@@ -41,11 +41,28 @@ def test_there_are_no_more_threads_than_pytorch_uses(monkeypatch: pytest.MonkeyP
 def test_the_calling_thread_is_as_before_also_after_an_error() -> None:
     from heedful._core import native
 
-    before = heedful.get_num_threads()
-    with pytest.raises(ValueError, match="within"), _threads.on_torch_threads():
-        raise ValueError("within")
-    assert heedful.get_num_threads() == before
+    with heedful.num_threads(torch.get_num_threads() + 1):
+        before = heedful.get_num_threads()
+        with pytest.raises(ValueError, match="within"), _threads.on_torch_threads():
+            raise ValueError("within")
+        assert heedful.get_num_threads() == before
     assert not native.exchange_openmp_here(False)
+
+
+def test_the_team_is_not_used_with_fewer_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    from heedful._core import native
+
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+
+    def is_used(own: int) -> bool:
+        with heedful.num_threads(own), _threads.on_torch_threads():
+            before = native.exchange_openmp_here(False)
+            native.exchange_openmp_here(before)
+            return before
+
+    assert is_used(3) == is_used(4) == _threads._HAS_TEAM
+    assert not is_used(1)
+    assert not is_used(2)
 
 
 @pytest.mark.slow

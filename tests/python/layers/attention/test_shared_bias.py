@@ -187,7 +187,7 @@ def test_of_a_constant_bias_no_gradient_is_formed(options: dict[str, Any]) -> No
     expected, of_parameters, most = gradient(shared)
     found, others, least = gradient(bias)
     assert shared.gradient is not None
-    assert most - least > 0.9 * bias.nbytes
+    assert most - least > 1.9 * bias.nbytes  # that of the call, and the sum in shared
     np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-12)
     for name, array in of_parameters.items():
         np.testing.assert_allclose(others[name], array, rtol=1e-11, atol=1e-12, err_msg=name)
