@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import losses
+from case_rows import label, layout_of, ratio_cell, row, with_threads
 
 from heedful.benchmark import peers
 from heedful.benchmark.goal import WORDS
@@ -109,35 +110,6 @@ def origin(run: Run) -> str:
     return f"`{run['command']}`, {run['date']}: {where}; {named}."
 
 
-def row(comparison: dict[str, Any], libraries: list[str]) -> str:
-    times = {one["library"]: 1e3 * one["median"] for one in comparison["measured"]}
-    cells = [f"{times[name]:.4g}" if name in times else "–" for name in libraries]
-    cells.append(ratio_cell(comparison))
-    return f"| {label(comparison['case'])} | " + " | ".join(cells) + " |"
-
-
-def ratio_cell(comparison: dict[str, Any]) -> str:
-    ratio = losses.ratio_of(comparison)
-    return "" if ratio is None else f"**{ratio:.2f}**"
-
-
-def label(case: dict[str, Any]) -> str:
-    shape = case["shape"]
-    heads = str(shape["H"]) if shape["H"] == shape["Hkv"] else f"{shape['H']}/{shape['Hkv']}"
-    extras = [name for name in ("causal", "bias", "mask") if shape[name]]
-    extras += ["key padding"] if shape["padding"] else []
-    extras += [case["dtype"]] if case["dtype"] != "float32" else []
-    extras += ["with gradients"] if case["backward"] else []
-    extras += [f"dropout {case['dropout_p']:g}"] if case["dropout_p"] else []
-    extras += [NAMES["blhd"]] if layout_of(case) == "blhd" else []
-    sizes = f"{shape['B']}, {heads}, {shape['Lq']}×{shape['Lk']}, {shape['D']}"
-    return f"{shape['name']}: {', '.join([sizes, *extras])}"
-
-
-def layout_of(case: dict[str, Any]) -> str:
-    return str(case.get("layout", "bhld"))  # older files know one
-
-
 def goals(runs: dict[str, Run], name: str = "goals") -> str:
     """Every goal with its figure and verdict."""
     if name not in runs:
@@ -230,11 +202,6 @@ def lost(runs: dict[str, Run]) -> str:
             for line in lines_of(runs, name):
                 found |= losses.lost_line(line)
     return losses.table(found)
-
-
-def with_threads(point: dict[str, Any]) -> str:
-    number = point.get("threads")
-    return "" if number is None else f", {number} thread{'s' * (number > 1)}"
 
 
 def pictures(runs: dict[str, Run]) -> str:

@@ -197,9 +197,8 @@ def draw(path: Path, model: Reader, rows: Rows) -> None:
     inputs = {"tokens": one.tokens, "segments": one.segments, "lengths": one.lengths}
     weights = attention_map(model, inputs).layers[-1].weights[:, one.start[0]]  # (H, L)
     start = model(one.tokens, one.segments, lengths=one.lengths)[0][0]
-    first = np.exp(start - start.max())
     panels = {
-        "first token of the answer: probability": first / first.sum(),
+        "first token of the answer: probability": steps.softmax(start),
         "what it attends to: the head that reads the words around": weights[0],
         "what it attends to: the head that reads everything": weights[-1],
     }

@@ -208,11 +208,10 @@ def draw(model: WordsAskImages, told: Words, pixels: np.ndarray, test: np.ndarra
             row = line * 100 + number
             word, length = told.spelled[row], told.lengths[row]
             scores = model(told.tokens[row][None], told.lengths[row][None], patches(test[shelf]))
-            weights = np.exp(scores[0] - scores[0].max(axis=1, keepdims=True))
             letters = letter_weights(model, told.tokens[row], length)
             for column, values, names in (
                 (0, letters, list(word)),
-                (1, weights / weights.sum(axis=1, keepdims=True), list("0123456789")),
+                (1, steps.softmax(scores[0]), list("0123456789")),
             ):
                 ax = figure.add_subplot(grid[line + 1, 2 * side + column])
                 ax.imshow(values, cmap="Oranges", vmin=0, vmax=values.max(), aspect="auto")
@@ -237,15 +236,14 @@ def baseline(
         [
             LogisticRegression(C=100.0, max_iter=5000)
             .fit(features, DIGITS[told.numbers[seen], slot])
-            .predict_log_proba(every)
+            .predict_proba(every)
             for slot in range(2)
         ],
         axis=1,
     )  # (words, 2, 10)
     images = SVC(C=10.0, gamma=0.25).fit(ink.reshape(-1, 64), labels)
     decided = images.decision_function(test.reshape(-1, 64))  # (images, 10), ranks of classes
-    log_p = decided - np.log(np.exp(decided).sum(axis=1, keepdims=True))
-    return np.log(np.exp(of_words) @ np.exp(log_p.T) + 1e-30)
+    return np.log(of_words @ steps.softmax(decided).T + 1e-30)
 
 
 def main() -> None:

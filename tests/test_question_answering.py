@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import sys
 from collections.abc import Iterator
 from importlib import import_module
@@ -200,6 +201,95 @@ def test_attention_over_keys_is_the_softmax_that_the_page_names(parts: None) -> 
     for name, gradient in layer.grads.items():
         change = [np.sum(dp * p(numbers | {name: numbers[name] + d})) for d in (1e-5, -1e-5)]
         np.testing.assert_allclose(gradient, (change[0] - change[1]) / 2e-5, atol=2e-3)
+
+
+@pytest.fixture
+def program(parts: None) -> Any:
+    """The names of __main__."""
+    return SimpleNamespace(**runpy.run_path(str(QUIZ / "__main__.py"), run_name="trivia"))
+
+
+def lengths(texts: list[str]) -> np.ndarray:
+    """Vectors of length 1 that tell texts apart, in place of MiniLM."""
+    found = np.array([np.cos(np.arange(8) * (1 + sum(map(ord, text)) % 97)) for text in texts])
+    return (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.fixture
+def task(program: Any, senses: Any) -> Any:
+    pytest.importorskip("sklearn")
+    pairs = [("Young of what is a squab?", "Pigeon"), ("What is soft?", "Talc"),
+             ("What is solid?", "Mineral"), ("What is white?", "Talc"),
+             ("Which bird?", "Pigeon"), ("Any rock?", "Mineral")]  # fmt: skip
+    return program.make_task(pairs, senses, lengths)
+
+
+def test_every_key_stands_for_its_answer(task: Any) -> None:
+    assert task.answers == ["Mineral", "Pigeon", "Talc"]
+    assert task.right.tolist() == [1, 2, 0, 2, 1, 0]
+    owner = [task.answers[place] for place in task.keys.value.argmax(1)]
+    own = [bool(one) for one in task.keys.mention == 0]
+    for text, answer, is_own in zip(task.texts, owner, own, strict=True):
+        assert text.startswith(answer) == is_own, text
+    assert ("squab: an unfledged pigeon", "Pigeon") in zip(task.texts, owner, strict=True)
+    counts = [sum(name == answer for name, is_own in zip(owner, own, strict=True) if is_own)
+              for answer in owner]  # fmt: skip
+    np.testing.assert_allclose(task.keys.many, np.log(counts), rtol=1e-6)
+    np.testing.assert_allclose(task.keys.answer, lengths(owner))
+    np.testing.assert_allclose(task.keys.said, lengths(task.texts))
+
+
+def test_a_quarter_is_learned_without_its_questions(program: Any, task: Any) -> None:
+    known, test = np.array([0, 1, 2, 5]), np.array([3, 4])
+    layer, popular = program.run_quarter(task, known, 20)
+    other = task._replace(right=task.right.copy(), inputs=[x.copy() for x in task.inputs])
+    other.right[test] = 0
+    for x in other.inputs:
+        x[test] += 1
+    again, as_popular = program.run_quarter(other, known, 20)
+    np.testing.assert_array_equal(popular, as_popular)
+    for name, value in layer.state_dict().items():
+        np.testing.assert_array_equal(value, again.state_dict()[name])
+
+    def loss(rounds: int) -> float:
+        found, popular = program.run_quarter(task, known, rounds)
+        p = found(*(x[known] for x in task.inputs), popular=popular)
+        return float(-np.log(p[np.arange(4), task.right[known]]).mean())
+
+    assert loss(20) < loss(0) - 0.05
+
+
+def test_popular_are_answers_to_which_many_known_questions_come_close(parts: None) -> None:
+    """By loops: the ten closest of thirteen; keys on something else do not count."""
+    from pile import Keys, popularity
+
+    rng = np.random.default_rng(0)
+    owner, mention = np.array([0, 1, 1, 0]), np.array([0, 0, 0, 1])
+    answer, said, kind = rng.standard_normal((3, 4, 5))
+    said[3] *= 100
+    known = rng.standard_normal((13, 5))
+    found = popularity(known, Keys(answer, said, kind, np.eye(2)[owner], mention, mention))
+    for key in range(4):
+        own = [k for k in range(4) if owner[k] == owner[key] and not mention[k]]
+        best = sorted(max(question @ (answer[k] + said[k]) for k in own) for question in known)
+        assert found[key] == pytest.approx(np.mean(best[3:]), rel=1e-6)
+
+
+def test_the_nearest_key_and_the_first_answer(program: Any, task: Any) -> None:
+    nearest = program.baselines(task)["MiniLM's nearest key"]
+    owner, close = task.keys.value.argmax(1), task.inputs[0] @ task.keys.said.T
+    for row in range(6):
+        best = [max(close[row, owner == place]) for place in range(3)]
+        np.testing.assert_allclose(nearest[row], best, atol=1e-6)
+    scores = np.array([[3, 2, 1], [3, 2, 1], [1, 2, 2], [1, 2, 2]])
+    assert program.first(scores, np.array([0, 1, 1, 2])) == 0.75
+
+
+def test_words_of_an_answer_that_its_question_holds(parts: None) -> None:
+    from quiz import repeated
+
+    found = repeated(["Who wrote Old King Cole?"], ["The King", "King Arthur", "Talc"])
+    np.testing.assert_array_equal(found, [[1, 0.5, 0]])
 
 
 @pytest.mark.parametrize(

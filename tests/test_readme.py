@@ -62,15 +62,18 @@ def test_every_example_is_linked() -> None:
 
 
 def test_the_picture_is_the_one_that_the_main_job_draws(tmp_path: Path) -> None:
-    """To the eye: versions of matplotlib differ in single pixels."""
+    """To the eye: in squares of 6 × 6 pixels another font or hinting is off by 0.004, one other
+    image by 0.03."""
     image = pytest.importorskip("matplotlib.image")
     drawn = tmp_path / "digits.png"
     command = [sys.executable, "-m", "heedful", "digits", "--picture", str(drawn)]
     subprocess.run(command, timeout=120, check=True, capture_output=True)
     [path] = re.findall(r"!\[[^\]\n]+\]\(([^)\s]+)\)", README)
-    shown, now = image.imread(ROOT / path), image.imread(drawn)
+    shown, now = (image.imread(one)[..., :3] for one in (ROOT / path, drawn))
     assert shown.shape == now.shape
-    assert abs(shown - now).mean() < 0.01
+    height, width, _ = shown.shape
+    squares = (shown - now).reshape(height // 6, 6, width // 6, 6, 3).mean((1, 3))
+    assert abs(squares).mean() < 0.012
 
 
 def test_the_tables_of_times_are_those_of_the_committed_runs() -> None:

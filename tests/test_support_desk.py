@@ -124,7 +124,7 @@ def test_refused_are_those_less_probable_than_nine_of_ten_of_the_asked(parts: No
         np.zeros((len(part), 3)) for part in (trial.asked, trial.left_out, trial.twins)
     )
     asked[:, 0] = 0.9 * (1 + np.arange(len(asked))) / len(asked)
-    left_out[:, 1] = np.where(np.arange(len(left_out)) % 3 == 0, 0.01, 0.5)
+    left_out[:, 1] = np.where(np.arange(len(left_out)) % 3 == 0, 0.01, 0.2)
     expected = np.mean(left_out[:, 1] == 0.01)
     assert trial.figures(asked, left_out, twins)["refused"] == pytest.approx(expected)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -149,3 +150,21 @@ def test_the_words_that_decide_have_the_weight(parts: None) -> None:
     assert results[1].figures["on rated"] > results[0].figures["on rated"]
     assert 0 <= reads_headlines(results[1], OWN) <= 1
     assert 0.5 < counted(OWN) < 1
+
+
+def test_the_fall_is_that_without_the_words_of_the_largest_weights(parts: None) -> None:
+    from figures import loss_without
+
+    def encode(texts: list[list[str]]) -> np.ndarray:
+        return np.array([[*map(int, text), *[0] * (9 - len(text))] for text in texts])
+
+    vocabulary = SimpleNamespace(length=9, encode=encode, ratings=lambda *_: None)
+    model = SimpleNamespace(
+        read=lambda tokens, _: (tokens, None),
+        predict=lambda inputs, batch_size: -inputs[0].sum(1, keepdims=True),
+    )
+    test = SimpleNamespace(words=[list("1928374"), list("555")])  # the second is too short
+    rng = np.random.default_rng(0)
+    heaviest, drawn = loss_without(model, vocabulary, {}, test, rng)  # type: ignore[arg-type]
+    assert heaviest == 9 + 8 + 7
+    assert drawn < heaviest

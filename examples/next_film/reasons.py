@@ -7,7 +7,7 @@ from attention import READ, batch, predict
 from histories import Histories
 
 from heedful.explain import steer, watch
-from heedful.layers import LanguageModel
+from heedful.layers import LanguageModel, steps
 
 
 def weights_of(model: LanguageModel, past: Histories) -> np.ndarray:
@@ -77,7 +77,7 @@ def draw(
     shown = 15
     films, row = seen[-READ:][-shown:], weights[: min(READ, len(seen))][-shown:]
     best = np.argsort(-scores)[:10]
-    share = np.exp(scores[best] - scores.max()) / np.exp(scores - scores.max()).sum()
+    share = steps.softmax(scores)[best]
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     for ax, names, bars, title, color in (
         (figure.add_subplot(121), films, row, "because you saw, the latest last", "tab:orange"),

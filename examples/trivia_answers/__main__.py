@@ -97,9 +97,7 @@ def baselines(task: Task) -> dict[str, np.ndarray]:
     }
 
 
-def run_quarter(
-    task: Task, known: np.ndarray, test: np.ndarray, rounds: int
-) -> tuple[Pile, np.ndarray]:
+def run_quarter(task: Task, known: np.ndarray, rounds: int) -> tuple[Pile, np.ndarray]:
     """A layer that was trained on the known questions, and their popular answers."""
     popular = popularity(task.inputs[0][known], task.keys)
     layer = Pile(task.keys)
@@ -118,7 +116,7 @@ def main(seeds: list[int], picture: Path | None, short: bool) -> None:
     for seed in seeds:
         parts = quarters(len(right), seed)[: 1 if short else 4]
         for known, test in parts:
-            layer, popular = run_quarter(task, known, test, 5 if short else ROUNDS)
+            layer, popular = run_quarter(task, known, 5 if short else ROUNDS)
             scores["attention"][test] = layer(*(x[test] for x in task.inputs), popular=popular)
             layer.value = np.eye(len(task.texts), dtype=np.float32)  # then out is the weights
             for place in test:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from heedful.layers import Layer, Parameter, steps
-from heedful.training import Adam
+from heedful.training import Adam, SparseCategoricalCrossEntropy
 
 FIRST = {
     "log_scale": 2.7, "said_weight": 1.0, "kind_weight": 0.5, "asked_weight": 0.5,
@@ -60,11 +60,10 @@ class Pile(Layer):
 def train(layer: Pile, inputs: list[Any], right: Any, popular: Any, rounds: int) -> None:
     """Minimise the mean of −log p(right answer)."""
     optimizer = Adam(layer, lr=0.03)
-    places = np.arange(len(right)), right
+    loss_fn = SparseCategoricalCrossEntropy(from_logits=False)
     for _ in range(rounds):
         p, backward = layer.forward(*inputs, popular=popular)
-        dp = np.zeros_like(p)
-        dp[places] = -1 / (np.maximum(p[places], 1e-6) * len(right))
+        _, dp = loss_fn(right, p)
         layer.zero_grad()
         backward(dp)
         optimizer.step()

@@ -188,3 +188,87 @@ def test_the_objective_is_the_formula_and_its_gradient_that_of_differences(
         parameter[at] = before
         expected = (found[0] - found[1]) / 2e-3
         np.testing.assert_allclose(agent.grads[name][at], expected, rtol=0.03, atol=1e-4)
+
+
+def test_the_agent_is_the_attention_that_the_page_names(walks: Any) -> None:
+    """By loops over steps, in float64."""
+    agent, walked = walks
+    v = {name: array.astype(np.float64) for name, array in agent.parameters().items()}
+    for part in ("weight", "bias"):
+        three = np.split(v[f"recall.in_proj_{part}"], 3)
+        v |= {f"recall.{name}.{part}": one for name, one in zip("qkv", three, strict=True)}
+    scores, values = agent(x=walked.x)
+    weights = agent.weights(walked.x)
+
+    def linear(name: str, x: Any) -> Any:
+        return x @ v[f"{name}.weight"].T + v.get(f"{name}.bias", 0)
+
+    for row, x in enumerate(walked.x.astype(np.float64)):
+        objects = x[:, -98:]
+        now = np.maximum(linear("see", x), 0)
+        where = np.maximum(linear("where", objects[:, :49] + objects[:, 49:]), 0)
+        key = linear("recall.k", where)
+        what = linear("what", objects)
+        for t in range(len(x)):
+            recalled = v["recall.out_proj.bias"]
+            if t:
+                score = key[:t] @ linear("recall.q", now[t]) / np.sqrt(8)
+                a = np.exp(score - score.max())
+                a /= a.sum()
+                np.testing.assert_allclose(weights[row, t, :t], a, atol=1e-5)
+                recalled = linear("recall.out_proj", a @ linear("recall.v", what[:t]))
+            assert not weights[row, t, t:].any()
+            together = np.concatenate([now[t], recalled, what[t] * recalled])
+            hidden = np.maximum(linear("hidden", together), 0)
+            np.testing.assert_allclose(scores[row, t], linear("act", hidden), atol=1e-4)
+            np.testing.assert_allclose(values[row, t], linear("value", hidden)[0], atol=1e-4)
+
+
+def test_an_agent_learns_what_is_rewarded_and_to_expect_it(
+    example: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In walks of one step, of which FORWARD alone has a reward."""
+
+    def step(agent: Any, grids: list[Any], rng: np.random.Generator) -> Any:
+        x = np.ones((len(grids), 1, 8), bool)
+        scores, values = agent(x=x)
+        log_p = scores - np.log(np.exp(scores).sum(-1, keepdims=True))
+        actions = (scores + rng.gumbel(size=scores.shape)).argmax(-1)
+        chosen = np.take_along_axis(log_p, actions[..., None], -1)[..., 0]
+        rewards = 0.5 * (actions == example.FORWARD).astype(np.float32)
+        there = np.ones((len(grids), 1), bool)
+        return example.Walks(x, actions, chosen, values, rewards, there, there)
+
+    monkeypatch.setattr(example, "walk", step)
+    agent = example.Agent(1, memory=True, seed=0)
+    example.learn(agent, [None] * 64, 40, seed=0)
+    scores, values = agent(x=np.ones((1, 1, 8), bool))
+    p = np.exp(scores[0, 0]) / np.exp(scores[0, 0]).sum()
+    assert p[example.FORWARD] > 0.9
+    assert values[0, 0] == pytest.approx(0.5, abs=0.1)
+
+
+def test_a_test_takes_the_best_actions_in_new_walks_and_counts_those_with_a_reward(
+    example: Any, walks: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent, walked = walks
+    walked.rewards[:] = 0
+    walked.rewards[2, 1] = 0.4
+    drawn = []
+
+    def known(_: Any, grids: Any, rng: np.random.Generator, best: bool = False) -> Any:
+        assert best
+        drawn.append(int(rng.integers(2**31)))
+        return walked
+
+    monkeypatch.setattr(example, "walk", known)
+    success, weight = example.tested(agent, [], 0, 2)
+    assert success == pytest.approx(1 / 5)
+    assert weight == pytest.approx(walked.weight_of_signal(agent))
+    assert len({*drawn, int(np.random.default_rng(0).integers(2**31))}) == 3  # not as in training
+
+
+def test_the_best_actions_are_those_of_the_highest_scores(example: Any) -> None:
+    agent = example.Agent(7, memory=True, seed=0, width=8)
+    walked = example.walk(agent, [example.Grid(S11, 7)], np.random.default_rng(1), best=True)
+    assert (walked.actions == agent(x=walked.x)[0].argmax(-1))[walked.walking].all()

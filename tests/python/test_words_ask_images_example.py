@@ -144,3 +144,33 @@ def test_moved_images_keep_their_ink_unless_it_leaves(example: Any) -> None:
     rows, columns = np.nonzero(moved)[1:]
     assert set(rows) == {2, 3, 4}
     assert set(columns) == {3, 4, 5}
+
+
+def test_training_sees_neither_new_numbers_nor_images_of_the_test(
+    example: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained, asked = [], []
+    ask = example.ask
+
+    def train(
+        _: Any, told: Any, seen: np.ndarray, ink: np.ndarray, labels: np.ndarray, *others: Any
+    ) -> None:
+        trained.append(({int(n) for n in told.numbers[seen]}, ink, labels))
+
+    def noted(scores: Any, numbers: Any, labels: np.ndarray, chosen: np.ndarray) -> Any:
+        asked.append((set(chosen.tolist()), labels))
+        return ask(scores, numbers, labels, chosen)
+
+    monkeypatch.setattr(example, "train", train)
+    monkeypatch.setattr(example, "ask", noted)
+    monkeypatch.setattr("sys.argv", ["words_ask_images.py", "--small"])
+    example.main()
+    line = capsys.readouterr().out.split("new numbers: ")[1].splitlines()[0]
+    [(numbers, ink, labels)], [(known, test_labels), (new, _)] = trained, asked
+    assert new == set(map(int, line.split()))
+    assert len(new) == 20
+    assert numbers == known == set(range(100)) - new
+    pixels, every = example.load_digits()
+    np.testing.assert_array_equal(ink, pixels[::2].astype(np.float32) / 16)
+    np.testing.assert_array_equal(labels, every[::2])
+    np.testing.assert_array_equal(test_labels, every[1::2])
