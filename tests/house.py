@@ -21,8 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # Each folder of a place may include those before it; bindings alone includes Python.h.
 FLOORS = {
     "cpp": (
-        "simd", "parallel", "arrays", "kernels", "attention", "linear", "layers", "recurrent",
-        "bindings",
+        "simd", "parallel", "arrays", "kernels", "attention", "linear", "layers", "bindings",
     ),
     "cpp/attention": (
         "problem", "scores", "softmax", "forward", "penalty", "backward", "top_k", "entmax",
@@ -32,8 +31,7 @@ FLOORS = {
 }  # fmt: skip
 # Folders that do not include one another, though they are sorted above.
 INDEPENDENT = (
-    {"simd", "parallel"}, {"attention", "linear", "layers"}, {"attention", "layers", "recurrent"},
-    {"prefill", "decode"},
+    {"simd", "parallel"}, {"attention", "linear"}, {"attention", "layers"}, {"prefill", "decode"},
 )  # fmt: skip
 
 PLACES = (

@@ -3,8 +3,8 @@
 #include "bindings/bind_layers.hpp"
 #include "bindings/interrupted.hpp"
 #include "bindings/layer_arrays.hpp"
-#include "recurrent/gru.hpp"
-#include "recurrent/lstm.hpp"
+#include "layers/recurrent/gru.hpp"
+#include "layers/recurrent/lstm.hpp"
 
 namespace heedful {
 namespace py = pybind11;

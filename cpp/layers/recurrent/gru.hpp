@@ -22,8 +22,8 @@
 
 #include <array>
 
+#include "layers/recurrent/recurrent_layer.hpp"
 #include "parallel/cost.hpp"
-#include "recurrent/recurrent_layer.hpp"
 
 namespace heedful {
 

@@ -11,9 +11,9 @@
 #include <cstddef>
 
 #include "arrays/even_ranges.hpp"
+#include "layers/recurrent/steps.hpp"
 #include "linear/task_grid.hpp"
 #include "parallel/cost.hpp"
-#include "recurrent/steps.hpp"
 
 namespace heedful {
 

@@ -6,7 +6,7 @@
 #include <cstring>
 #include <vector>
 
-#include "recurrent/recurrent_example.hpp"
+#include "layers/recurrent/recurrent_example.hpp"
 
 namespace heedful {
 namespace {

@@ -1,4 +1,4 @@
-#include "recurrent/packed_weight.hpp"
+#include "layers/recurrent/packed_weight.hpp"
 
 #include "kernels/micro_kernel.hpp"
 #include "linear/tile_product.hpp"

@@ -1,7 +1,7 @@
-#include "recurrent/lstm.hpp"
+#include "layers/recurrent/lstm.hpp"
 
 #include "arrays/prefetch.hpp"
-#include "recurrent/vector_part.hpp"
+#include "layers/recurrent/vector_part.hpp"
 #include "simd/tanh.hpp"
 
 namespace heedful {

@@ -1,4 +1,4 @@
-#include "recurrent/state_weight.hpp"
+#include "layers/recurrent/state_weight.hpp"
 
 #include "parallel/parallel_for.hpp"
 

@@ -22,7 +22,7 @@
 
 #include <array>
 
-#include "recurrent/recurrent_layer.hpp"
+#include "layers/recurrent/recurrent_layer.hpp"
 
 namespace heedful {
 

@@ -1,6 +1,6 @@
 // GRU and LSTM over ragged sequences, forward and backward, against plain loops in long double: few
 // rows and packed weights, groups of sequences and units divided among threads.
-#include "recurrent/recurrent_example.hpp"
+#include "layers/recurrent/recurrent_example.hpp"
 
 namespace heedful {
 namespace {

@@ -1,7 +1,7 @@
-#include "recurrent/gru.hpp"
+#include "layers/recurrent/gru.hpp"
 
 #include "arrays/prefetch.hpp"
-#include "recurrent/vector_part.hpp"
+#include "layers/recurrent/vector_part.hpp"
 #include "simd/tanh.hpp"
 
 namespace heedful {

@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "check.hpp"
+#include "layers/recurrent/gru.hpp"
+#include "layers/recurrent/lstm.hpp"
 #include "linear/gapped_matrix.hpp"
-#include "recurrent/gru.hpp"
-#include "recurrent/lstm.hpp"
 
 namespace heedful {
 

@@ -15,12 +15,12 @@
 #include <cstddef>
 
 #include "arrays/row_loop.hpp"
+#include "layers/recurrent/packed_weight.hpp"
+#include "layers/recurrent/state_weight.hpp"
+#include "layers/recurrent/step_loop.hpp"
+#include "layers/recurrent/steps.hpp"
 #include "linear/linear_forward.hpp"
 #include "linear/linear_gradients.hpp"
-#include "recurrent/packed_weight.hpp"
-#include "recurrent/state_weight.hpp"
-#include "recurrent/step_loop.hpp"
-#include "recurrent/steps.hpp"
 
 namespace heedful {
 
