@@ -1,5 +1,5 @@
 // attention_forward, additive_forward, top_k_forward, entmax_forward, paged_forward, panel_rows
-#include "attention/entmax/forward.hpp"
+#include "attention/forward/entmax/forward.hpp"
 #include "attention/forward/forward.hpp"
 #include "attention/problem/panel.hpp"
 #include "attention/top_k/forward.hpp"

@@ -1,4 +1,4 @@
-#include "attention/entmax/weights.hpp"
+#include "attention/forward/entmax/weights.hpp"
 
 #include "simd/lane_mask.hpp"
 #include "simd/packet.hpp"

@@ -10,7 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "attention/entmax/thresholds.hpp"
+#include "attention/forward/entmax/thresholds.hpp"
 #include "attention/problem/panel.hpp"
 
 namespace heedful {

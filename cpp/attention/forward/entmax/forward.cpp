@@ -1,4 +1,4 @@
-#include "attention/entmax/forward.hpp"
+#include "attention/forward/entmax/forward.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -6,9 +6,9 @@
 
 #include "arrays/small_buffer.hpp"
 #include "arrays/work_area.hpp"
-#include "attention/entmax/panel_rows.hpp"
-#include "attention/entmax/thresholds.hpp"
-#include "attention/entmax/weights.hpp"
+#include "attention/forward/entmax/panel_rows.hpp"
+#include "attention/forward/entmax/thresholds.hpp"
+#include "attention/forward/entmax/weights.hpp"
 #include "attention/forward/panels/float_products.hpp"
 #include "attention/forward/panels/panel_output.hpp"
 #include "attention/problem/block_rows.hpp"

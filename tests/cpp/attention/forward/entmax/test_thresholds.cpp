@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "arrays/work_area.hpp"
-#include "attention/entmax/thresholds.hpp"
-#include "attention/entmax/weights.hpp"
+#include "attention/forward/entmax/thresholds.hpp"
+#include "attention/forward/entmax/weights.hpp"
 #include "attention/problem/minus_infinity.hpp"
 #include "check.hpp"
 #include "random_numbers.hpp"

@@ -1,4 +1,4 @@
-#include "attention/entmax/thresholds.hpp"
+#include "attention/forward/entmax/thresholds.hpp"
 
 #include <limits>
 
