@@ -23,13 +23,11 @@ FLOORS = {
     "cpp": (
         "simd", "parallel", "arrays", "kernels", "attention", "linear", "layers", "bindings",
     ),
-    "cpp/attention": (
-        "problem", "scores", "softmax", "forward", "penalty", "backward", "top_k",
-    ),
+    "cpp/attention": ("problem", "scores", "softmax", "forward", "backward", "top_k"),
     "cpp/attention/forward": (
         "panels", "prefill", "decode", "partition", "probabilities", "entmax",
     ),
-    "cpp/attention/backward": ("partition", "key_tile"),
+    "cpp/attention/backward": ("penalty", "partition", "key_tile"),
 }  # fmt: skip
 # Folders that do not include one another, though they are sorted above.
 INDEPENDENT = (

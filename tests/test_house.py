@@ -37,7 +37,7 @@ def test_rooms_arrows_and_floors_are_counted(write, capsys):
         ("kernels/dot.hpp", "attention/problem/problem.hpp"),
         ("linear/product.hpp", "layers/norm.hpp"),
         ("attention/scores/mask.hpp", "attention/softmax/softmax.hpp"),
-        ("attention/forward/forward.hpp", "attention/penalty/coefficients.hpp"),
+        ("attention/forward/forward.hpp", "attention/backward/penalty/coefficients.hpp"),
         ("attention/forward/panels/products.hpp", "attention/forward/prefill/prefill.hpp"),
         ("attention/forward/prefill/task.hpp", "attention/forward/decode/decode.hpp"),
         ("attention/backward/partition/in_order.hpp", "attention/backward/key_tile/scratch.hpp"),

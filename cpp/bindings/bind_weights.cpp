@@ -1,7 +1,7 @@
 // attention_scores, attention_weights, additive_weights, top_k_weights, entmax_weights,
 // row_statistics and additive_row_statistics
+#include "attention/backward/penalty/row_statistics.hpp"
 #include "attention/forward/probabilities/probabilities.hpp"
-#include "attention/penalty/row_statistics.hpp"
 #include "attention/top_k/probabilities.hpp"
 #include "bindings/arguments.hpp"
 #include "bindings/bind_attention.hpp"

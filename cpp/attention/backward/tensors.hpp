@@ -4,7 +4,7 @@
 #include <atomic>
 
 #include "arrays/tensor_view.hpp"
-#include "attention/penalty/coefficients.hpp"
+#include "attention/backward/penalty/coefficients.hpp"
 
 namespace heedful {
 

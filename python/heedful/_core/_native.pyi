@@ -197,7 +197,8 @@ def entmax_backward(
 ) -> bool: ...
 def entmax_weights(alphas: NDArray[np.float64], *arguments: Any) -> None: ...
 
-# Penalties of attention, see cpp/attention/penalty/. Random options are those of the forward pass.
+# Penalties of attention, see cpp/attention/backward/penalty/. Random options are those of the
+# forward pass.
 
 def row_statistics(
     query: Array,

@@ -1,7 +1,7 @@
 """Penalties of one checked call: their value, and the coefficients of their gradients.
 
 With p the weights before dropout, s the scores, t a target and c the weight of a penalty over the
-number of rows that attend to something (see cpp/attention/penalty/coefficients.hpp):
+number of rows that attend to something (see cpp/attention/backward/penalty/coefficients.hpp):
 
     dscore = p ∘ (α p + β s + γ) + δ sign(s) + ε s − τ t
 """

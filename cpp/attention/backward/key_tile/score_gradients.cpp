@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <type_traits>
 
-#include "attention/penalty/coefficients.hpp"
-#include "attention/penalty/target_tile.hpp"
+#include "attention/backward/penalty/coefficients.hpp"
+#include "attention/backward/penalty/target_tile.hpp"
 #include "attention/problem/minus_infinity.hpp"
 #include "attention/softmax/dropout.hpp"
 #include "attention/softmax/normalizer.hpp"

@@ -5,7 +5,7 @@
 #include <cstdio>
 #include <limits>
 
-#include "attention/penalty/row_statistics.hpp"
+#include "attention/backward/penalty/row_statistics.hpp"
 #include "cases.hpp"
 #include "check.hpp"
 #include "dense.hpp"

@@ -1,4 +1,4 @@
-#include "attention/penalty/row_statistics.hpp"
+#include "attention/backward/penalty/row_statistics.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -6,11 +6,11 @@
 #include "arrays/prefetch.hpp"
 #include "arrays/ragged_range.hpp"
 #include "arrays/work_area.hpp"
+#include "attention/backward/penalty/target_tile.hpp"
 #include "attention/forward/panels/float_products.hpp"
 #include "attention/forward/prefill/prefill.hpp"
 #include "attention/forward/probabilities/call_without_values.hpp"
 #include "attention/forward/probabilities/row_scale.hpp"
-#include "attention/penalty/target_tile.hpp"
 #include "attention/problem/key_tiles.hpp"
 #include "attention/problem/minus_infinity.hpp"
 #include "attention/scores/mask.hpp"
