@@ -23,15 +23,16 @@ FLOORS = {
     "cpp": (
         "simd", "parallel", "arrays", "kernels", "attention", "linear", "layers", "bindings",
     ),
-    "cpp/attention": ("problem", "scores", "softmax", "forward", "backward", "top_k"),
+    "cpp/attention": ("problem", "scores", "softmax", "forward", "backward"),
     "cpp/attention/forward": (
-        "panels", "prefill", "decode", "partition", "probabilities", "entmax",
+        "panels", "prefill", "decode", "partition", "probabilities", "entmax", "top_k",
     ),
-    "cpp/attention/backward": ("penalty", "partition", "key_tile"),
+    "cpp/attention/backward": ("penalty", "partition", "key_tile", "top_k"),
 }  # fmt: skip
 # Folders that do not include one another, though they are sorted above.
 INDEPENDENT = (
     {"simd", "parallel"}, {"attention", "linear"}, {"attention", "layers"}, {"prefill", "decode"},
+    {"entmax", "top_k"}, {"key_tile", "top_k"}, {"penalty", "partition"},
 )  # fmt: skip
 
 PLACES = (

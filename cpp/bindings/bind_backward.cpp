@@ -3,7 +3,7 @@
 #include <atomic>
 
 #include "attention/backward/backward.hpp"
-#include "attention/top_k/backward.hpp"
+#include "attention/backward/top_k/backward.hpp"
 #include "bindings/arguments.hpp"
 #include "bindings/bind_attention.hpp"
 #include "bindings/interrupted.hpp"

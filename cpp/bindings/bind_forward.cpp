@@ -1,8 +1,8 @@
 // attention_forward, additive_forward, top_k_forward, entmax_forward, paged_forward, panel_rows
 #include "attention/forward/entmax/forward.hpp"
 #include "attention/forward/forward.hpp"
+#include "attention/forward/top_k/forward.hpp"
 #include "attention/problem/panel.hpp"
-#include "attention/top_k/forward.hpp"
 #include "bindings/arguments.hpp"
 #include "bindings/bind_attention.hpp"
 #include "bindings/interrupted.hpp"

@@ -2,7 +2,7 @@
 // row_statistics and additive_row_statistics
 #include "attention/backward/penalty/row_statistics.hpp"
 #include "attention/forward/probabilities/probabilities.hpp"
-#include "attention/top_k/probabilities.hpp"
+#include "attention/forward/top_k/probabilities.hpp"
 #include "bindings/arguments.hpp"
 #include "bindings/bind_attention.hpp"
 #include "bindings/interrupted.hpp"

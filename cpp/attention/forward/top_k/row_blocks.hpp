@@ -7,9 +7,9 @@
 #include "arrays/even_ranges.hpp"
 #include "arrays/ragged_range.hpp"
 #include "arrays/rows.hpp"
+#include "attention/forward/top_k/selection.hpp"
 #include "attention/problem/panel.hpp"
 #include "attention/problem/problem.hpp"
-#include "attention/top_k/selection.hpp"
 
 namespace heedful {
 

@@ -1,4 +1,4 @@
-#include "attention/top_k/key_gradients.hpp"
+#include "attention/backward/top_k/key_gradients.hpp"
 
 #include <algorithm>
 

@@ -4,8 +4,8 @@
 #include <limits>
 #include <vector>
 
+#include "attention/forward/top_k/candidates.hpp"
 #include "attention/problem/minus_infinity.hpp"
-#include "attention/top_k/candidates.hpp"
 #include "check.hpp"
 #include "random_numbers.hpp"
 

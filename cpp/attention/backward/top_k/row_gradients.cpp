@@ -1,15 +1,15 @@
-#include "attention/top_k/row_gradients.hpp"
+#include "attention/backward/top_k/row_gradients.hpp"
 
 #include <algorithm>
 
 #include "arrays/finite_cast.hpp"
 #include "arrays/rows.hpp"
 #include "attention/backward/delta.hpp"
+#include "attention/forward/top_k/kept_scale.hpp"
 #include "attention/problem/minus_infinity.hpp"
 #include "attention/scores/score_tile.hpp"
 #include "attention/softmax/dropout.hpp"
 #include "attention/softmax/normalizer.hpp"
-#include "attention/top_k/kept_scale.hpp"
 #include "kernels/listed_rows.hpp"
 #include "simd/packet.hpp"
 

@@ -10,9 +10,9 @@
 #include <cstdint>
 
 #include "arrays/ragged_range.hpp"
+#include "attention/forward/top_k/row_blocks.hpp"
+#include "attention/forward/top_k/selection.hpp"
 #include "attention/problem/key_index.hpp"
-#include "attention/top_k/row_blocks.hpp"
-#include "attention/top_k/selection.hpp"
 #include "parallel/scratch.hpp"
 
 namespace heedful {

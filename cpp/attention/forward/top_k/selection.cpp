@@ -1,4 +1,4 @@
-#include "attention/top_k/selection.hpp"
+#include "attention/forward/top_k/selection.hpp"
 
 #include <algorithm>
 #include <new>

@@ -1,4 +1,4 @@
-#include "attention/top_k/forward.hpp"
+#include "attention/forward/top_k/forward.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -8,12 +8,12 @@
 #include "arrays/gathered_rows.hpp"
 #include "arrays/work_area.hpp"
 #include "attention/forward/probabilities/call_without_values.hpp"
+#include "attention/forward/top_k/row_blocks.hpp"
+#include "attention/forward/top_k/selection.hpp"
+#include "attention/forward/top_k/split_lists.hpp"
 #include "attention/softmax/dropout.hpp"
 #include "attention/softmax/online_softmax.hpp"
 #include "attention/softmax/scaled_mean.hpp"
-#include "attention/top_k/row_blocks.hpp"
-#include "attention/top_k/selection.hpp"
-#include "attention/top_k/split_lists.hpp"
 #include "kernels/listed_rows.hpp"
 #include "kernels/nonfinite.hpp"
 

@@ -6,7 +6,7 @@
 #include <cstddef>
 
 #include "arrays/work_area.hpp"
-#include "attention/top_k/wave.hpp"
+#include "attention/backward/top_k/wave.hpp"
 #include "parallel/parallel_for.hpp"
 
 namespace heedful {

@@ -5,10 +5,10 @@
 #include <cmath>
 #include <vector>
 
+#include "attention/backward/top_k/backward.hpp"
+#include "attention/forward/top_k/forward.hpp"
+#include "attention/forward/top_k/probabilities.hpp"
 #include "attention/problem/key_index.hpp"
-#include "attention/top_k/backward.hpp"
-#include "attention/top_k/forward.hpp"
-#include "attention/top_k/probabilities.hpp"
 #include "backward_call.hpp"
 #include "cases.hpp"
 #include "check.hpp"

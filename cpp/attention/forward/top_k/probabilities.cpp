@@ -1,4 +1,4 @@
-#include "attention/top_k/probabilities.hpp"
+#include "attention/forward/top_k/probabilities.hpp"
 
 #include <algorithm>
 
@@ -6,9 +6,9 @@
 #include "arrays/rows.hpp"
 #include "arrays/work_area.hpp"
 #include "attention/forward/probabilities/call_without_values.hpp"
+#include "attention/forward/top_k/kept_scale.hpp"
+#include "attention/forward/top_k/selection.hpp"
 #include "attention/softmax/dropout.hpp"
-#include "attention/top_k/kept_scale.hpp"
-#include "attention/top_k/selection.hpp"
 #include "simd/packet.hpp"
 
 namespace heedful {

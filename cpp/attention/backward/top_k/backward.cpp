@@ -1,12 +1,12 @@
-#include "attention/top_k/backward.hpp"
+#include "attention/backward/top_k/backward.hpp"
 
 #include <algorithm>
 
 #include "arrays/ragged_range.hpp"
+#include "attention/backward/top_k/key_gradients.hpp"
+#include "attention/backward/top_k/row_gradients.hpp"
+#include "attention/backward/top_k/wave.hpp"
 #include "attention/softmax/dropout.hpp"
-#include "attention/top_k/key_gradients.hpp"
-#include "attention/top_k/row_gradients.hpp"
-#include "attention/top_k/wave.hpp"
 #include "simd/overflow_flag.hpp"
 
 namespace heedful {

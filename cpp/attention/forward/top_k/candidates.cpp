@@ -1,11 +1,11 @@
-#include "attention/top_k/candidates.hpp"
+#include "attention/forward/top_k/candidates.hpp"
 
 #include <algorithm>
 #include <numeric>
 
 #include "arrays/rows.hpp"
+#include "attention/forward/top_k/cut_search.hpp"
 #include "attention/problem/minus_infinity.hpp"
-#include "attention/top_k/cut_search.hpp"
 #include "simd/compress.hpp"
 #include "simd/lane_mask.hpp"
 #include "simd/packet.hpp"

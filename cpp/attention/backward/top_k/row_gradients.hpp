@@ -8,7 +8,7 @@
 
 #include "arrays/gathered_rows.hpp"
 #include "arrays/work_area.hpp"
-#include "attention/top_k/wave.hpp"
+#include "attention/backward/top_k/wave.hpp"
 #include "kernels/row_vectors.hpp"
 
 namespace heedful {

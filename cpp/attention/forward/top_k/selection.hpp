@@ -7,7 +7,7 @@
 #include <cstddef>
 
 #include "attention/forward/probabilities/call_without_values.hpp"
-#include "attention/top_k/candidates.hpp"
+#include "attention/forward/top_k/candidates.hpp"
 #include "parallel/parallel_for.hpp"
 
 namespace heedful {
