@@ -19,6 +19,9 @@ from heedful.layers.attention._pooling import AttentionPooling
 from heedful.layers.attention._relative import RelativeAttention
 from heedful.layers.attention._relative_position_bias import RelativePositionBias
 from heedful.layers.attention._rotary_angles import RotaryAngles
+from heedful.layers.attention.mixing._fourier import FourierMixing
+from heedful.layers.attention.mixing._gating import SpatialGating
+from heedful.layers.attention.mixing._tokens import TokenMixing
 from heedful.layers.blocks._activations import GELU, Activation, ReLU, Sigmoid, SiLU, Softmax, Tanh
 from heedful.layers.blocks._containers import Residual, Sequential
 from heedful.layers.blocks._convolution import Conv1d
@@ -32,14 +35,11 @@ from heedful.layers.blocks._norm import LayerNorm, RMSNorm
 from heedful.layers.blocks._patches import PatchEmbed
 from heedful.layers.blocks._pooling import Flatten, GlobalAveragePooling
 from heedful.layers.blocks._positions import LearnedPositions, RotaryPositions, SinusoidalPositions
-from heedful.layers.composition._input import Input
-from heedful.layers.composition._model import Model
+from heedful.layers.blocks.recurrent._gru import GRU
+from heedful.layers.blocks.recurrent._lstm import LSTM
 from heedful.layers.generation._generate import generate
 from heedful.layers.generation._spans import Spans, best_spans
 from heedful.layers.generation._stream import stream
-from heedful.layers.mixing._fourier import FourierMixing
-from heedful.layers.mixing._gating import SpatialGating
-from heedful.layers.mixing._tokens import TokenMixing
 from heedful.layers.models._autoencoder import Autoencoder
 from heedful.layers.models._bert import BertEncoder
 from heedful.layers.models._bert_config import bert_from_config
@@ -57,8 +57,8 @@ from heedful.layers.models._seq2seq_layer import Seq2SeqLayer
 from heedful.layers.models._seq2seq_lm import Seq2SeqLM
 from heedful.layers.models._seq2seq_stack import Seq2SeqStack
 from heedful.layers.models._transformer import Transformer
-from heedful.layers.recurrent._gru import GRU
-from heedful.layers.recurrent._lstm import LSTM
+from heedful.layers.models.composition._input import Input
+from heedful.layers.models.composition._model import Model
 
 __all__ = [
     "GELU",

@@ -10,9 +10,9 @@ from heedful.layers._typed import Typed
 from heedful.layers.attention._attention_options import default_of
 from heedful.layers.attention._linear import LinearAttention
 from heedful.layers.attention._multi_head import MultiHeadAttention
-from heedful.layers.mixing._fourier import FourierMixing
-from heedful.layers.mixing._gating import SpatialGating
-from heedful.layers.mixing._tokens import TokenMixing
+from heedful.layers.attention.mixing._fourier import FourierMixing
+from heedful.layers.attention.mixing._gating import SpatialGating
+from heedful.layers.attention.mixing._tokens import TokenMixing
 
 MIXERS = ("attention", "linear", "gating", "mlp", "fourier")
 CAUSAL = ("attention", "linear", "gating")

@@ -13,7 +13,7 @@ from heedful.base._sums import plus
 from heedful.base._types import Array, Backward
 from heedful.layers._typed import Typed
 from heedful.layers.attention._masks import Kept
-from heedful.layers.mixing._call import MixingCall, check_residual
+from heedful.layers.attention.mixing._call import MixingCall, check_residual
 
 
 class FourierMixing(Typed):

@@ -13,12 +13,12 @@ from heedful.base._parameter import Parameter
 from heedful.base._types import Array, Backward, Rng, generator
 from heedful.functional import KVCache
 from heedful.layers._typed import Typed
+from heedful.layers.attention.mixing._call import MixingCall, check_length
+from heedful.layers.attention.mixing._columns import columns, spread, spread_back, spread_gradients
 from heedful.layers.blocks._dropout import Dropout
 from heedful.layers.blocks._initial import uniform
 from heedful.layers.blocks._linear import Linear
 from heedful.layers.blocks._norm import LayerNorm
-from heedful.layers.mixing._call import MixingCall, check_length
-from heedful.layers.mixing._columns import columns, spread, spread_back, spread_gradients
 
 if TYPE_CHECKING:
     from heedful.base._parameter_types import Own

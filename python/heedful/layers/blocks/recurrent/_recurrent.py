@@ -21,7 +21,7 @@ from heedful.layers.blocks._dropout import Dropout
 from heedful.layers.blocks._initial import kaiming
 from heedful.layers.blocks._int8 import int8_shown, narrow_product, narrow_rows, refuse_training
 from heedful.layers.blocks._weight_gradients import add_gradients
-from heedful.layers.recurrent._packed import Packed
+from heedful.layers.blocks.recurrent._packed import Packed
 
 States: TypeAlias = tuple[Array, ...]  # (B, H) each: h, and of LSTM c
 # dy (rows, H) and the gradients of the last states, overwritten → the gradients of the gates' sums,

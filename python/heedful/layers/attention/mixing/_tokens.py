@@ -12,11 +12,11 @@ from heedful.base._mode import Mode
 from heedful.base._sums import plus
 from heedful.base._types import Array, Backward, Rng, generator
 from heedful.layers._typed import Typed
+from heedful.layers.attention.mixing._call import MixingCall, check_length, check_residual
+from heedful.layers.attention.mixing._columns import columns
 from heedful.layers.blocks._dropout import Dropout
 from heedful.layers.blocks._feed_forward import feed_forward
 from heedful.layers.blocks._linear import Linear
-from heedful.layers.mixing._call import MixingCall, check_length, check_residual
-from heedful.layers.mixing._columns import columns
 
 
 class TokenMixing(Typed):

@@ -9,7 +9,7 @@ from typing import Any
 from heedful._checks import listed
 from heedful.base.tape._tape import Tape
 from heedful.base.tape._traced import STEPS, Traced, mapped
-from heedful.layers.composition._node import Node, Symbol
+from heedful.layers.models.composition._node import Node, Symbol
 
 # steps whose results are those of their argument
 _PASSES_ON = ("reshape", "transpose", "swapaxes", "expand_dims", "squeeze", "index", "broadcast_to")

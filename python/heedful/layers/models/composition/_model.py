@@ -16,9 +16,9 @@ from heedful.base._summary import table
 from heedful.base._types import Backward
 from heedful.base.tape._tape import Tape
 from heedful.layers._trainable_layer import Layer
-from heedful.layers.composition._graph import Graph, numbered, snake_case
-from heedful.layers.composition._graph_text import graph_text
-from heedful.layers.composition._node import Symbol
+from heedful.layers.models.composition._graph import Graph, numbered, snake_case
+from heedful.layers.models.composition._graph_text import graph_text
+from heedful.layers.models.composition._node import Symbol
 
 
 class Model(Layer):

@@ -11,7 +11,7 @@ from composed import assert_differentiates
 
 import heedful
 
-SOURCE = (Path(__file__).parents[4] / "examples" / "own_attention_layer.py").read_text("utf-8")
+SOURCE = (Path(__file__).parents[5] / "examples" / "own_attention_layer.py").read_text("utf-8")
 LISTING, _, REST = SOURCE.partition("# %% The lines")
 TABLE = REST[REST.index("CHANGED = {") : REST.index("print(")]
 

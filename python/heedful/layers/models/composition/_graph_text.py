@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from heedful._checks import named
-from heedful.layers.composition._graph import Graph, Place
+from heedful.layers.models.composition._graph import Graph, Place
 
 _SIGNS = {
     "add": "+", "subtract": "−", "multiply": "·", "divide": "/", "matmul": "@", "greater": ">",

@@ -10,7 +10,7 @@ from numpy.typing import DTypeLike
 from heedful._checks import as_array, is_integer, named, size
 from heedful.base._types import Array
 from heedful.functional._dtypes import finite_cast
-from heedful.layers.composition._node import Node, Symbol
+from heedful.layers.models.composition._node import Node, Symbol
 
 
 def Input(
