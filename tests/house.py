@@ -1,9 +1,10 @@
-"""Rooms, arrows, floors and circles of the house: `python tests/house.py [PLACE…]`.
+"""Rooms, arrows, floors, circles and largest room of the house: `python tests/house.py [PLACE…]`.
 
 A room is a file or a folder that lies directly in the place looked at (a C++ source and its header
 are one room, `__init__.py` is the door, not a room). An arrow leads from a room to another one that
 it includes or imports; a room's floor is above all rooms that its arrows lead to, unless they form
-a circle. Exits with 1 where there is a circle, or a C++ folder that includes one above it.
+a circle. The largest room is that with the most lines, and its share of those of all rooms. Exits
+with 1 where there is a circle, or a C++ folder that includes one above it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -90,26 +91,36 @@ def python_arrows() -> Arrows:
     return arrows
 
 
+def room_of(place: str, file: str) -> str | None:
+    """The room of a place that a file is in; doors (`__init__`) are no rooms."""
+    parts, depth = Path(file).parts, len(Path(place).parts)
+    inside = parts[:depth] == Path(place).parts and len(parts) > depth
+    return parts[depth] if inside and parts[depth] not in {"__init__", "__main__"} else None
+
+
 def rooms_of(place: str, arrows: Arrows) -> Arrows:
-    """Arrows between the rooms of a place; doors (`__init__`) are no rooms."""
-    depth = len(Path(place).parts)
-
-    def room(file: str) -> str | None:
-        parts = Path(file).parts
-        inside = parts[:depth] == Path(place).parts and len(parts) > depth
-        return parts[depth] if inside and parts[depth] not in {"__init__", "__main__"} else None
-
+    """Arrows between the rooms of a place."""
     rooms: Arrows = {}
     for file, targets in arrows.items():
-        if (source := room(file)) is None or Path(file).name == "__init__":
+        if (source := room_of(place, file)) is None or Path(file).name == "__init__":
             continue
         rooms.setdefault(source, set())
         for target in targets:
-            reached = room(target)
+            reached = room_of(place, target)
             if reached is not None and reached != source:
                 rooms[source].add(reached)
                 rooms.setdefault(reached, set())
     return rooms
+
+
+def largest(place: str) -> str:
+    """The share of all lines that the largest room of a place has, and its name."""
+    lines: Counter[str] = Counter()
+    for file in (ROOT / place).rglob("*.?pp" if place.startswith("cpp") else "*.py"):
+        if room := room_of(place, str(file.relative_to(ROOT).with_suffix(""))):
+            lines[room] += len(file.read_text().splitlines())
+    [(room, most)] = lines.most_common(1) or [("", 0)]
+    return f"{most / max(lines.total(), 1):.0%} {room}"
 
 
 def circle(rooms: Arrows) -> list[str]:
@@ -159,12 +170,13 @@ def main(places: Sequence[str] = ()) -> int:
     wrong = upward(cpp)
     if files := circle(python):
         wrong.append(f"circle of files: {', '.join(files)}")
-    print(f"{'place':35} rooms arrows floors")
+    print(f"{'place':35} rooms arrows floors largest")
     for place in places or PLACES:
         rooms = rooms_of(place.rstrip("/"), cpp if place.startswith("cpp") else python)
         found = circle(rooms)
         arrows = sum(map(len, rooms.values()))
-        print(f"{place:35} {len(rooms):5} {arrows:6} {'circle' if found else floors(rooms):>6}")
+        height = "circle" if found else floors(rooms)
+        print(f"{place:35} {len(rooms):5} {arrows:6} {height:>6} {largest(place):>4}")
         if found:
             wrong.append(f"circle in {place}: {', '.join(found)}")
     if wrong:

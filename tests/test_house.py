@@ -23,12 +23,13 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def test_rooms_arrows_and_floors_are_counted(write, capsys):
-    write("cpp/simd/packet.hpp")
+    write("cpp/simd/packet.hpp", "#pragma once\n")
     write("cpp/kernels/dot.hpp", '#include "simd/packet.hpp"\n')
     write("cpp/kernels/dot.cpp", '#include "kernels/dot.hpp"\n#include <cmath>\n')
     write("cpp/linear/product.hpp", '#include "kernels/dot.hpp"\n#include "simd/packet.hpp"\n')
     assert house.main(["cpp"]) == 0
-    assert capsys.readouterr().out.splitlines()[1].split() == ["cpp", "3", "3", "3"]
+    counted = ["cpp", "3", "3", "3", "50%", "kernels"]  # three of six lines
+    assert capsys.readouterr().out.splitlines()[1].split() == counted
 
 
 @pytest.mark.parametrize(
