@@ -133,6 +133,24 @@ def test_every_single_derivative_of_a_tiny_problem(rng: np.random.Generator) -> 
             assert abs((above - below) / 2e-5 - derivative) < 1e-9, (name, index)
 
 
+@pytest.mark.parametrize("window", [None, (9, 0)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_sums_of_keys_that_the_first_queries_do_not_see_start_from_zero(
+    rng: np.random.Generator, dtype: Any, window: Any
+) -> None:
+    large = np.full((1, 300, 64), 1e4, dtype)
+    heedful.attention_vjp(large, large, large)[1](large)  # leaves its sums in the scratch memory
+    options = {"causal": True, "align": "lower_right", "window": window}
+    shapes = ((2, 40, 64), (2, 300, 64), (2, 300, 48), (2, 40, 48))
+    query, key, value, dout = (rng.standard_normal(shape).astype(dtype) for shape in shapes)
+    _, pullback = heedful.attention_vjp(query, key, value, **options)
+    exact = reference.attention_backward(dout, query, key, value, **options)
+    for name in ("query", "key", "value"):
+        np.testing.assert_allclose(
+            getattr(pullback(dout), name), getattr(exact, name), rtol=1e-5, atol=1e-5, err_msg=name
+        )
+
+
 @pytest.mark.parametrize("case", [case for case in CASES if case.bias], ids=str)
 def test_a_constant_bias_has_no_gradient_and_changes_no_other(case: Case) -> None:
     call = case.draw()

@@ -38,7 +38,7 @@ class FloatGradients {
     write_dprobabilities(call_, task_.item, visible.keys, tile_, scratch_, prefetch);  // dPᵢⱼ
     write_dscores(call_, task_.item, scored, scratch_);                                // Pᵢⱼ, dSᵢⱼ
 
-    tile_.count_panel();
+    tile_.start_panel(visible);
     tile_.add_dvalue(visible, scratch_.probabilities, rows.dout, prefetch);  // dVⱼ
     if (call_.problem.score_kind == ScoreKind::additive) {
       write_additive_gradients(visible);

@@ -8,23 +8,6 @@
 namespace heedful {
 namespace {
 
-// sums[key][column] += Σ_lane coefficients[key][lane] · rows[lane][column]
-template <class T>
-void add_rows(const VisibleKeys<T>& visible, const T* coefficients, Rows<T> rows,
-              std::ptrdiff_t columns, T* sums, RowPrefetch& prefetch) {
-  const std::ptrdiff_t keys = visible.keys.size(), count = visible.panel.count;
-  const int lanes = visible.panel.lanes();
-  if (visible.score_copy) {
-    guarded_rows(visible.score_copy, coefficients, rows, keys, lanes, count, columns, sums,
-                 columns);
-    return;
-  }
-  Product<T> product{keys,      count,       0,    coefficients, lanes, 1,
-                     rows.data, rows.stride, sums, columns,      true};
-  product.prefetch = &prefetch;
-  multiply_wide(product, columns);
-}
-
 // totals (+)= sums, then sums = 0.
 template <class T>
 void flush_sums(T* sums, std::ptrdiff_t count, bool first, double* totals) {
@@ -74,15 +57,41 @@ KeyTile<T>::KeyTile(const BackwardCall<T>& call, const BackwardTask& task,
                  condition(call, task), scratch.values),
       call_(call),
       task_(task),
-      scratch_(scratch) {
-  std::fill_n(scratch.dkey, keys.size() * scratch.depth, T{0});
-  std::fill_n(scratch.dvalue, keys.size() * scratch.value_depth, T{0});
+      scratch_(scratch) {}
+
+template <class T>
+void KeyTile<T>::clear_sums() {
+  std::fill_n(scratch_.dkey, keys.size() * scratch_.depth, T{0});
+  std::fill_n(scratch_.dvalue, keys.size() * scratch_.value_depth, T{0});
+  started_ = true;
 }
 
 template <class T>
-void KeyTile<T>::count_panel() {
+void KeyTile<T>::start_panel(const VisibleKeys<T>& visible) {
   if (panels_ == level_panels) flush_level();
   ++panels_;
+  const bool writes_all = visible.keys.size() == keys.size() && !visible.score_copy &&
+                          call_.problem.score_kind != ScoreKind::additive;
+  if (!started_ && !writes_all) clear_sums();
+  accumulates_ = started_;
+  started_ = true;
+}
+
+// sums[key][column] (+)= Σ_lane coefficients[key][lane] · rows[lane][column]
+template <class T>
+void KeyTile<T>::add_rows(const VisibleKeys<T>& visible, const T* coefficients, Rows<T> rows,
+                          std::ptrdiff_t columns, T* sums, RowPrefetch& prefetch) {
+  const std::ptrdiff_t count = visible.keys.size(), queries = visible.panel.count;
+  const int lanes = visible.panel.lanes();
+  if (visible.score_copy) {
+    guarded_rows(visible.score_copy, coefficients, rows, count, lanes, queries, columns, sums,
+                 columns);
+    return;
+  }
+  Product<T> product{count,     queries,     0,    coefficients, lanes,       1,
+                     rows.data, rows.stride, sums, columns,      accumulates_};
+  product.prefetch = &prefetch;
+  multiply_wide(product, columns);
 }
 
 template <class T>
@@ -134,6 +143,7 @@ void KeyTile<T>::add_to_outputs() {
                 dkey);
     add_sums<T>(tensors.dvalue, task_, first, keys.size(), problem.value_depth, 1, dvalue);
   };
+  if (!started_) clear_sums();
   if (levels_ == 0) return add(scratch_.dkey, scratch_.dvalue);
   flush_level();
   add(scratch_.dkey_totals, scratch_.dvalue_totals);

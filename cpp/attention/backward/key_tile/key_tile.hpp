@@ -33,8 +33,9 @@ class KeyTile {
     return scratch_.dvalue + (key - keys.begin) * scratch_.value_depth;
   }
 
-  // Call before the products of each panel are added.
-  void count_panel();
+  // Call before the products of each panel are added. Those of the first one are written, not added
+  // to zeros, if they reach every element: with one query a head, 2 to 3 % of the backward pass.
+  void start_panel(const VisibleKeys<T>& visible);
 
   // dvalue[key] += Σ_lane probabilities[key][lane] · dout[lane]
   void add_dvalue(const VisibleKeys<T>& visible, const T* probabilities, Rows<T> dout,
@@ -50,12 +51,17 @@ class KeyTile {
   void add_to_outputs();
 
  private:
+  void clear_sums();
   void flush_level();
+  void add_rows(const VisibleKeys<T>& visible, const T* coefficients, Rows<T> rows,
+                std::ptrdiff_t columns, T* sums, RowPrefetch& prefetch);
 
   const BackwardCall<T>& call_;
   const BackwardTask& task_;
   const BackwardScratch<T>& scratch_;
   std::ptrdiff_t panels_ = 0, levels_ = 0;  // panels since the last level, and levels flushed
+  bool started_ = false;                    // the sums are set: if not, they are uninitialized
+  bool accumulates_ = false;                // the panel's products are added to the sums
 };
 
 }  // namespace heedful
