@@ -144,9 +144,7 @@ class Objective(Layer):
     def call(self, seen: Any, *, walks: Walks, returns: np.ndarray) -> Any:
         decided = self.walker(seen)
         scores, value = decided[..., :3], decided[..., 3]
-        largest = steps.stop_gradient(scores.max(-1, keepdims=True))
-        log_sum = steps.log(steps.exp(scores - largest).sum(-1, keepdims=True)) + largest
-        log_p = scores - log_sum
+        log_p = steps.log_softmax(scores)
         advantage = returns - steps.stop_gradient(value)
         advantage /= advantage[walks.walking].std() + 1e-6
         chosen = np.eye(3, dtype=np.float32)[walks.actions] * advantage[..., None]

@@ -158,7 +158,7 @@ def walk(agent: Agent, grids: list[Grid], rng: np.random.Generator, best: bool =
             walks.x[row, step] = sight(seen[row])
             walks.signal[row, step] = grids[row].shows(seen[row])[0]
         scores, values = (y[:, -1] for y in agent(x=walks.x[walking, : step + 1]))
-        log_p = scores - np.log(np.exp(scores).sum(-1, keepdims=True))
+        log_p = steps.log_softmax(scores)
         noise = 0 if best else rng.gumbel(size=scores.shape)  # draws from the softmax
         actions = (scores + noise).argmax(-1)
         walks.actions[walking, step], walks.values[walking, step] = actions, values
@@ -184,8 +184,7 @@ class Objective(Layer):
 
     def call(self, *, walks: Walks, advantages: Any, returns: Any, entropy: float) -> Any:
         scores, values = self.agent(x=walks.x)
-        largest = steps.stop_gradient(scores.max(-1, keepdims=True))
-        log_p = scores - largest - steps.log(steps.exp(scores - largest).sum(-1, keepdims=True))
+        log_p = steps.log_softmax(scores)
         chosen = (log_p * np.eye(3, dtype=np.float32)[walks.actions]).sum(-1)
         ratio = steps.exp(chosen - walks.log_p)
         limited = steps.minimum(steps.maximum(ratio, 0.8), 1.2)

@@ -150,7 +150,7 @@ class Policy(Layer):
 
     def call(self, observations: Any, state: Any) -> Any:
         h, state = self.memory(self.read(observations), state, return_state=True)
-        log_policy = steps.log(steps.softmax(self.actor(h)))
+        log_policy = steps.log_softmax(self.actor(h))
         return log_policy, steps.squeeze(self.critic(h), -1), state
 
 

@@ -9,7 +9,7 @@ element by element     `add`, `subtract`, `multiply`, `divide`, `negative`, `pow
                        `minimum`, `where`, `exp`, `log`, `sqrt`, `tanh`, `sigmoid`, `abs`
 booleans               `greater`, `greater_equal`, `less`, `less_equal`, `equal`, `not_equal`
 products               `matmul`, `attention`, `additive_attention`
-over axes              `sum`, `mean`, `max`, `softmax`
+over axes              `sum`, `mean`, `max`, `softmax`, `log_softmax`
 shapes                 `reshape`, `transpose`, `swapaxes`, `expand_dims`, `squeeze`,
                        `broadcast_to`
 pieces                 `index`, `concatenate`, `stack`, `split`
@@ -54,8 +54,8 @@ from heedful.base.tape._elementwise import abs_ as abs
 from heedful.base.tape._elementwise import exp, log, sigmoid, sqrt, stop_gradient, tanh
 from heedful.base.tape._pieces import concatenate, index, split, stack
 from heedful.base.tape._products import additive_attention, attention, matmul
+from heedful.base.tape._reductions import log_softmax, mean, softmax
 from heedful.base.tape._reductions import max_ as max
-from heedful.base.tape._reductions import mean, softmax
 from heedful.base.tape._reductions import sum_ as sum
 from heedful.base.tape._shapes import (
     broadcast_to,
@@ -69,7 +69,7 @@ from heedful.base.tape._shapes import (
 __all__ = [
     "abs", "add", "additive_attention", "attention", "broadcast_to", "concatenate", "divide",
     "equal", "exp", "expand_dims", "greater", "greater_equal", "index", "less", "less_equal",
-    "log", "matmul", "max", "maximum", "mean", "minimum", "multiply", "negative", "not_equal",
-    "power", "reshape", "sigmoid", "softmax", "split", "sqrt", "squeeze", "stack",
+    "log", "log_softmax", "matmul", "max", "maximum", "mean", "minimum", "multiply", "negative",
+    "not_equal", "power", "reshape", "sigmoid", "softmax", "split", "sqrt", "squeeze", "stack",
     "stop_gradient", "subtract", "sum", "swapaxes", "tanh", "transpose", "where",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Steps over axes: sum, mean, maximum and softmax."""
+"""Steps over axes: sum, mean, maximum, softmax and its logarithm."""
 
 from __future__ import annotations
 
@@ -48,6 +48,14 @@ def softmax(x: Any, axis: int = -1) -> Found:
     y = np.exp(x - np.max(x, axis, keepdims=True))
     y /= y.sum(axis, keepdims=True)
     return y, (lambda dy: y * (dy - (dy * y).sum(axis, keepdims=True)),)
+
+
+@step()
+def log_softmax(x: Any, axis: int = -1) -> Found:
+    """x − log Σ exp(x), the sum over one axis: finite where the softmax rounds to 0."""
+    y = x - np.max(x, axis, keepdims=True)
+    y -= np.log(np.exp(y).sum(axis, keepdims=True))
+    return y, (lambda dy: dy - np.exp(y) * dy.sum(axis, keepdims=True),)
 
 
 def _axes(axis: Any) -> Any:
