@@ -16,8 +16,11 @@ try:
 except ImportError:  # only tests/python/functional/test_properties.py needs it
     pass
 else:
-    hypothesis.settings.register_profile("here", deadline=None, max_examples=30)
-    hypothesis.settings.register_profile("ci", deadline=None, max_examples=30, derandomize=True)
+    untimed: Any = {  # a loaded machine is slow
+        "deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow],
+    }  # fmt: skip
+    hypothesis.settings.register_profile("here", max_examples=30, **untimed)
+    hypothesis.settings.register_profile("ci", max_examples=30, derandomize=True, **untimed)
     hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 

@@ -192,6 +192,7 @@ def test_selected_rows_of_a_long_text_need_little_memory() -> None:
         from heedful.explain import attention_map
         from heedful.layers import Encoder
 
+        heedful.set_num_threads(2)  # each has scratch of its own
         model = Encoder(1, 32, 4, 32, rng=0)
         attention_map(model, np.ones((1, 64, 32), np.float32), rows=[3])
         x = np.random.default_rng(0).standard_normal((1, 16_384, 32), np.float32)

@@ -282,6 +282,7 @@ MEASURE = """
             return pullback()
         return run
 
+    heedful.set_num_threads(2)  # each has scratch of its own
     call(64)()
     print(highest(call(16384)))
 """

@@ -15,10 +15,12 @@ LIMIT = 160 * 2**20  # some dozens of arrays of the size of the input, 2 MB each
 
 MEASURE = """
     import numpy as np
+    import heedful
     from heedful.benchmark.memory import highest
     from heedful.layers import Encoder
     from heedful.pruning import MergedEncoder, PrunedEncoder
 
+    heedful.set_num_threads(2)  # each has scratch of its own
     encoder = {encoder}
     encoder(np.ones((1, 64, 32), np.float32))
     x = np.random.default_rng(0).standard_normal((1, {length}, 32), np.float32)

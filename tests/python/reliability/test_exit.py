@@ -1,4 +1,4 @@
-"""A process that has used heedful, or is using it, ends with 0 within 5 seconds."""
+"""A process that has used heedful, or is using it, ends with 0 and does not hang."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ import pytest
 from process import run, started
 
 pytestmark = [pytest.mark.once, pytest.mark.slow]
+
+# It ends within 5 s where nothing else runs. A loaded machine needs longer; what hangs, minutes.
+SOON = 20.0
 
 WAYS_OUT = {
     "after use": """
@@ -116,7 +119,7 @@ def seconds_to_end(program: str) -> float:
 def test_the_process_ends(way: str) -> None:
     repeats = 5 if "daemon" in way else 1  # where each thread is at exit varies
     for _ in range(repeats):
-        assert seconds_to_end(WAYS_OUT[way]) < 5
+        assert seconds_to_end(WAYS_OUT[way]) < SOON
 
 
 def test_a_daemon_thread_running_at_exit_touches_no_object() -> None:
@@ -126,11 +129,13 @@ def test_a_daemon_thread_running_at_exit_touches_no_object() -> None:
         """
 import threading
 
-small = arrays(1, 1, 4096, 64)
-start = time.monotonic()
-heedful.attention(*small)
-heads = int(1.5 / (time.monotonic() - start)) + 1
-x = arrays(1, heads, 4096, 64)
+heedful.set_num_threads(2)
+for heads in (8, 16, 32, 64):
+    x = arrays(1, heads, 4096, 64)
+    start = time.process_time()
+    heedful.attention(*x)
+    if time.process_time() - start > 2:  # of two threads: a second at least
+        break
 
 class Last:
     def __init__(self):

@@ -11,9 +11,9 @@ from process import run, started
 
 pytestmark = [pytest.mark.once, pytest.mark.slow]
 
-# A call takes minutes unless it is interrupted, so 3 s are far from both: a loaded machine needs
+# A call takes minutes unless it is interrupted, so 20 s are far from both: a loaded machine needs
 # longer than the 50 ms between two checks, and a signal that is missed takes minutes.
-SOON = 3.0
+SOON = 20.0
 
 LONG_CALLS = {
     "attention": "heedful.attention(*x)",
@@ -130,7 +130,7 @@ def seconds_to_interrupt(program: str) -> float:
         sent = time.monotonic()
         process.send_signal(signal.SIGINT)
         try:
-            printed, errors = process.communicate(timeout=30)
+            printed, errors = process.communicate(timeout=60)
         except subprocess.TimeoutExpired:
             return float("inf")
     assert process.returncode == 0, printed + errors
@@ -179,11 +179,11 @@ except Alarm as alarm:
     assert str(alarm) == "rang"
 else:
     raise AssertionError("no exception")
-assert time.monotonic() - start < 10
+assert time.monotonic() - start < 20
 y = arrays()
 assert is_right(heedful.attention(*y), y)
 """,
-        limit=40,
+        limit=60,
     )
 
 
@@ -195,12 +195,14 @@ heedful.set_num_threads(2)
 heard, inner = [], arrays()
 def ring(*_):  # computes itself while the call that it interrupts waits
     heard.append(is_right(heedful.attention(*inner), inner))
-x = arrays(1, 8, 4095, 64)
-start = time.monotonic()
-expected = heedful.attention(*x)
-seconds = time.monotonic() - start
+for heads in (8, 16, 32, 64):
+    x = arrays(1, heads, 4095, 64)
+    start = time.process_time()
+    expected = heedful.attention(*x)
+    if time.process_time() - start > 1:  # of two threads: long beside 50 ms between two checks
+        break
 signal.signal(signal.SIGALRM, ring)
-signal.setitimer(signal.ITIMER_REAL, seconds / 10, seconds / 10)
+signal.setitimer(signal.ITIMER_REAL, 0.02, 0.1)
 assert np.array_equal(heedful.attention(*x), expected)
 signal.setitimer(signal.ITIMER_REAL, 0)
 assert len(heard) >= 2 and all(heard), heard
