@@ -50,7 +50,9 @@ def cpp_arrows() -> Arrows:
     arrows: Arrows = defaultdict(set)
     for file in (ROOT / "cpp").rglob("*.?pp"):
         name = str(file.relative_to(ROOT).with_suffix(""))
-        included = re.findall(r'^#include "([^"]+)"', file.read_text(), re.MULTILINE)
+        included = re.findall(
+            r'^#include "([^"]+)"', file.read_text(encoding="utf-8"), re.MULTILINE
+        )
         arrows[name] |= {str(Path("cpp", path).with_suffix("")) for path in included} - {name}
     return arrows
 
@@ -86,7 +88,10 @@ def python_arrows() -> Arrows:
     for file in (ROOT / "python/heedful").rglob("*.py"):
         name = file.relative_to(ROOT).with_suffix("")
         package = ".".join(name.parts[1:-1])
-        found = {module_of(module) for module in imported(ast.parse(file.read_text()), package)}
+        found = {
+            module_of(module)
+            for module in imported(ast.parse(file.read_text(encoding="utf-8")), package)
+        }
         arrows[str(name)] |= {path for path in found if path} - {str(name)}
     return arrows
 
