@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import wave
@@ -59,7 +60,8 @@ def test_languages_of_made_up_recordings_are_told_apart(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "90 recordings: 30 high, 30 low, 30 middle" in done.stdout
-    assert "1.000 of 18 unheard phrases" in done.stdout
+    [right] = re.findall(r"seed 0: ([\d.]+) of 18 unheard phrases", done.stdout)
+    assert float(right) > 0.8  # by chance a third; usually all
 
 
 def test_a_tone_is_loud_in_the_band_of_its_pitch(example) -> None:

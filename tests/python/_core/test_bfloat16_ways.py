@@ -34,7 +34,7 @@ def run(code: str, way: str | None = None) -> subprocess.CompletedProcess[str]:
     environment["PYTHONPATH"] = os.pathsep.join((str(Path(heedful.__path__[0]).parent), str(TESTS)))
     return subprocess.run(
         [sys.executable, "-c", f"import heedful\n{code}"],
-        env=environment, capture_output=True, text=True, timeout=600,
+        env=environment, capture_output=True, text=True, timeout=3600,  # the model of tiles is slow
     )  # fmt: skip
 
 
