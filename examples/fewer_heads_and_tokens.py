@@ -29,7 +29,7 @@ from heedful.pruning import (
 from heedful.training import AdamW, WarmupCosine, load_weights, save_weights
 
 SHORT = "--short" in sys.argv
-EPOCHS, TUNING = (6, 2) if SHORT else (60, 10)
+EPOCHS, TUNING = (6, 5) if SHORT else (60, 10)
 
 images, labels = load_digits()
 

@@ -58,7 +58,7 @@ def run_example(script: Path, folder: Path, *words: str) -> None:
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         env={
             **os.environ,
             "PYTHONPATH": path,

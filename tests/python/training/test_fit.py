@@ -61,7 +61,7 @@ def test_the_listing_of_a_keras_user_runs(rng: np.random.Generator, capsys: Any)
 def test_a_model_is_trained(rng: np.random.Generator) -> None:
     x, y = points(rng)
     model = network(optimizer=Adam(lr=0.03))
-    history = model.fit(x, y, epochs=20, validation_data=points(rng), verbose=False)
+    history = model.fit(x, y, epochs=20, validation_data=points(rng), verbose=False, rng=0)
     assert history["accuracy"][-1] > 0.95
     assert history["val_accuracy"][-1] > 0.9
     found = model.evaluate(x, y)
