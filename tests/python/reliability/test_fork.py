@@ -7,7 +7,7 @@ from process import run
 
 pytestmark = [pytest.mark.once, pytest.mark.slow]
 
-# Runs child() in a forked process; True when it returned True within 10 s.
+# Runs child() in a forked process; True when it returned True and did not hang.
 HOLDS_IN_CHILD = """
 import signal, warnings
 
@@ -20,7 +20,7 @@ def holds_in_child(child):
             os._exit(0 if child() else 1)
         finally:
             os._exit(2)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         done, status = os.waitpid(pid, os.WNOHANG)
         if done:
@@ -120,7 +120,6 @@ def child():
 assert holds_in_child(child)
 assert holds_in_child(lambda: holds_in_child(computes))
 """,
-        limit=90,
     )
 
 
@@ -144,7 +143,6 @@ for thread in threads:
     thread.join()
 assert all(right), right
 """,
-        limit=150,
     )
 
 
@@ -179,8 +177,8 @@ if __name__ == "__main__":
     heedful.set_num_threads(2)
     ours = [compute(seed) for seed in range(4)]
     with multiprocessing.get_context("fork").Pool(2) as pool:
-        theirs = pool.map_async(compute, range(4)).get(timeout=20)
-        again = pool.map_async(compute, range(4)).get(timeout=20)
+        theirs = pool.map_async(compute, range(4)).get(timeout=120)
+        again = pool.map_async(compute, range(4)).get(timeout=120)
     assert np.array_equal(ours, theirs) and np.array_equal(ours, again)
 """,
         flags=flags,
@@ -199,5 +197,4 @@ if pid == 0:
     sys.exit(0 if right else 1)  # the way out through the interpreter's end
 assert os.waitpid(pid, 0)[1] == 0 and right
 """,
-        limit=30,
     )

@@ -94,7 +94,7 @@ assert not wrong, wrong
 
 @pytest.mark.parametrize("different", [1, 16], ids=["the same arrays", "different arrays"])
 def test_sixteen_threads_get_what_one_gets(different: int) -> None:
-    run(SIXTEEN.format(different=different, options="", selects=False), limit=120)
+    run(SIXTEEN.format(different=different, options="", selects=False))
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_sixteen_threads_select_what_one_selects(options: str) -> None:
     """One block mask is read by all threads that have its length."""
     before = "masks = {97 + 10 * i: blocks_of(97 + 10 * i) for i in range(16)}\n"
     program = SIXTEEN.format(different=16, options=", " + options, selects=True)
-    run(before + program, limit=120)
+    run(before + program)
 
 
 @pytest.mark.parametrize("options", ["", "dtype='int8'", "kind='paged'"])

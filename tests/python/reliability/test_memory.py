@@ -91,7 +91,6 @@ def call(i):
 
 print(growth(call))
 """,
-        limit=120,
     )
     assert int(printed) < 4 * 2**20  # a leak of 4 KB a call would show as 8 MB
 

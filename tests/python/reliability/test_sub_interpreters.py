@@ -64,20 +64,20 @@ pytest.importorskip("_xxsubinterpreters" if sys.version_info < (3, 13) else "_in
 
 
 def test_one_that_shares_the_lock() -> None:
-    printed = run(PREAMBLE + "in_another(IMPORT)", limit=60, preamble=False)
+    printed = run(PREAMBLE + "in_another(IMPORT)", preamble=False)
     assert printed == (REFUSED if before_3_12 else RIGHT)
 
 
 def test_the_main_one_beside_it_and_two_after_one_another() -> None:
     program = "import heedful\nin_another(IMPORT)\nin_another(IMPORT)\nexec(IMPORT)"
-    printed = run(PREAMBLE + program, limit=60, preamble=False)
+    printed = run(PREAMBLE + program, preamble=False)
     others = (REFUSED,) if before_3_12 else (ONCE, RIGHT)  # by NumPy's version
     assert printed in [2 * other + RIGHT for other in others]
 
 
 @pytest.mark.skipif(before_3_12, reason="all share one lock")
 def test_one_with_a_lock_of_its_own_is_refused_by_numpy() -> None:
-    printed = run(PREAMBLE + "in_another(IMPORT, own=True)", limit=60, preamble=False)
+    printed = run(PREAMBLE + "in_another(IMPORT, own=True)", preamble=False)
     assert printed.startswith("ImportError: ")
 
 
@@ -92,7 +92,7 @@ def test_another_thread_of_the_main_interpreter_is_no_other_interpreter() -> Non
 @pytest.mark.skipif(not before_3_12, reason="it is not asked")
 def test_it_is_detected_without_ctypes_too() -> None:
     hidden = IMPORT_WITHOUT_CTYPES + "in_another(WITHOUT)"
-    assert run(PREAMBLE + hidden, limit=60, preamble=False) == "True\nFalse\n"
+    assert run(PREAMBLE + hidden, preamble=False) == "True\nFalse\n"
 
 
 IMPORT_WITHOUT_CTYPES = """

@@ -94,7 +94,7 @@ assert computes()
 pid = os.fork()
 if pid == 0:
     os._exit(0 if computes() and computes() else 1)
-deadline = time.monotonic() + 20
+deadline = time.monotonic() + 60
 while time.monotonic() < deadline:
     done, status = os.waitpid(pid, os.WNOHANG)
     if done:
@@ -112,7 +112,6 @@ for thread in threads:
     thread.join()
 assert right == [True] * 4 and computes()
 """,
-        limit=120,
     )
 
 
@@ -136,5 +135,4 @@ except KeyboardInterrupt:
 else:
     raise AssertionError("it was not interrupted")
 """,
-        limit=120,
     )
