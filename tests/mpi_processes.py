@@ -80,7 +80,7 @@ def _complaint(mpiexec: str, environment: dict[str, str]) -> str:
     alone = "from mpi4py import MPI; MPI.COMM_WORLD.size == 2 or exit('each process is alone')"
     done = subprocess.run(
         [mpiexec, "-n", "2", sys.executable, "-c", alone],
-        capture_output=True, text=True, timeout=60, check=False, env=environment,
+        capture_output=True, text=True, timeout=300, check=False, env=environment,
     )  # fmt: skip
     return (done.stderr.strip() or "no message").splitlines()[-1] if done.returncode else ""
 

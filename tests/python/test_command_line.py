@@ -27,7 +27,7 @@ def run(
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         env={**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONPATH": _package_path()},
     )
 

@@ -59,7 +59,7 @@ def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
 
 
@@ -217,7 +217,7 @@ def test_pyinstaller_freezes_an_application_that_starts(tmp_path: Path) -> None:
         cwd="/",
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
     printed = f"(1, 5, 64) 1797 {heedful._core.level}\n(1, 5, 3)\n"
     assert done.stdout == printed, done.stderr

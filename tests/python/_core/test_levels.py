@@ -38,7 +38,7 @@ def run(
     environment["PYTHONPATH"] = str(package or Path(heedful.__path__[0]).parent)
     environment["PYTHONDONTWRITEBYTECODE"] = "1"
     return subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=300
     )
 
 

@@ -35,7 +35,7 @@ def said_without(library: str, tmp_path: Path) -> str:
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
     assert done.returncode == 1
     return done.stderr

@@ -122,7 +122,7 @@ for call in (m.to_pandas, lambda: m.save("here"), lambda: flow(m)):
         print(error)
 """
     output = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=300
     )
     files = "files of weights need the package safetensors: pip install safetensors"
     assert output.stdout.splitlines() == [

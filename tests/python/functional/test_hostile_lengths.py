@@ -151,7 +151,7 @@ def test_a_table_changed_by_another_thread_is_refused_or_right() -> None:
         [sys.executable, "-c", textwrap.dedent(OTHER_THREAD)],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert result.returncode == 0, result.stderr

@@ -159,7 +159,7 @@ def test_a_table_changed_by_another_thread_is_refused_or_right() -> None:
     """In a process of its own: what is tested for might end it."""
     result = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(OTHER_THREAD)],
-        capture_output=True, text=True, timeout=120, check=False,
+        capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     assert "refused and answered" in result.stdout

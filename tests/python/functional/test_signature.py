@@ -59,7 +59,7 @@ def test_the_documentation_names_every_argument(name: str) -> None:
 
 def run_in_a_new_process(program: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=300, check=True
     )
     return done.stdout.strip()
 

@@ -220,7 +220,7 @@ def test_keras_own_tests_pass(tmp_path: Path) -> None:
     left_out = ["-k", "not lora and not quantize_int8"]
     done = subprocess.run(
         [sys.executable, "-c", code, *options, *left_out, *files],
-        capture_output=True, text=True, check=False, timeout=120, cwd=tmp_path,
+        capture_output=True, text=True, check=False, timeout=300, cwd=tmp_path,
         env={**os.environ, "KERAS_BACKEND": "numpy"},
     )  # fmt: skip
     assert done.returncode == 0, done.stdout

@@ -196,7 +196,7 @@ def test_without_onnx_one_sentence_says_what_to_install() -> None:
         "except ImportError as error: print(error)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300
     )
     assert done.stdout == "heedful.integrations.onnx needs the package onnx: pip install onnx\n"
 

@@ -177,8 +177,8 @@ if __name__ == "__main__":
     heedful.set_num_threads(2)
     ours = [compute(seed) for seed in range(4)]
     with multiprocessing.get_context("fork").Pool(2) as pool:
-        theirs = pool.map_async(compute, range(4)).get(timeout=120)
-        again = pool.map_async(compute, range(4)).get(timeout=120)
+        theirs = pool.map_async(compute, range(4)).get(timeout=300)
+        again = pool.map_async(compute, range(4)).get(timeout=300)
     assert np.array_equal(ours, theirs) and np.array_equal(ours, again)
 """,
         flags=flags,

@@ -88,7 +88,7 @@ def test_tqdm_does_not_warn_in_a_notebook_without_widgets() -> None:
     pytest.importorskip("tqdm")
     done = subprocess.run(
         [sys.executable, "-c", NOTEBOOK_WITHOUT_WIDGETS],
-        capture_output=True, text=True, timeout=120, check=True,
+        capture_output=True, text=True, timeout=300, check=True,
     )  # fmt: skip
     assert done.stdout.strip() == "[]"
     assert "epoch 1/1" in done.stderr

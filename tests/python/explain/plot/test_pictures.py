@@ -242,7 +242,7 @@ except ImportError as error:
     print(error)
 """
     output = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=300
     )
     assert output.stdout == (
         "heedful.explain.plot needs the package matplotlib: pip install matplotlib\n"

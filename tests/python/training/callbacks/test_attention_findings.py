@@ -89,4 +89,4 @@ def test_a_picture_is_returned_and_not_shown() -> None:
         "import sys, warnings; from heedful.training import AttentionMonitor\n"
         "AttentionMonitor().plot(); assert 'matplotlib.pyplot' not in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=300)

@@ -288,7 +288,7 @@ except ImportError as error:
 """
     done = subprocess.run(
         [sys.executable, "-c", program],
-        cwd=tmp_path, capture_output=True, text=True, check=True, timeout=120,
+        cwd=tmp_path, capture_output=True, text=True, check=True, timeout=300,
     )  # fmt: skip
     needed = "files of weights need the package safetensors: pip install safetensors"
     hint = ", or write to a path that ends in .npz, which needs NumPy alone"
