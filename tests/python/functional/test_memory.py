@@ -61,7 +61,7 @@ def test_32768_queries_and_keys_need_less_than_64_mb_beside_inputs_and_results(
         [sys.executable, "-c", textwrap.dedent(MEASURE).replace("{options}", options)],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         check=False,
     )
     assert result.returncode == 0, result.stderr
