@@ -14,7 +14,8 @@ from heedful.explain._gradient_times_input import gradient_times_input
 from heedful.explain._guidable_heads import GuidableHeads, find_guidable_heads
 from heedful.explain._guidance import Guidance
 from heedful.explain._guide import guide, region
-from heedful.explain._head_behaviour import HeadBehaviour, head_behaviour
+from heedful.explain._head_behaviour import head_behaviour
+from heedful.explain._head_table import HeadBehaviour, HeadTable
 from heedful.explain._integrated_gradients import integrated_gradients
 from heedful.explain._layer_weights import LayerWeights
 from heedful.explain._norm_map import norm_map
@@ -39,6 +40,7 @@ __all__ = [
     "GuidableHeads",
     "Guidance",
     "HeadBehaviour",
+    "HeadTable",
     "LayerWeights",
     "TensorBoard",
     "TunedGuidance",

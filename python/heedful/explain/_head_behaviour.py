@@ -3,51 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from heedful._checks import named
 from heedful.base._types import Array
 from heedful.explain._given_map import weights_of
+from heedful.explain._head_table import HeadBehaviour, HeadTable
 from heedful.explain._layer_weights import LayerWeights
 
 
-class HeadBehaviour(NamedTuple):
-    """What one head looks at: means over the queries that attend to something.
-
-    Attributes
-    ----------
-    layer : str
-    head : int or None
-        None where the weights are a mean over heads.
-    entropy : float
-        −Σ_j w log w, in nats: 0 where one key has all, log Lk where all keys have the same.
-    distance : float
-        Σ_j w · abs(i − j), in tokens.
-    first : float
-        Weight of the input's first token.
-    previous, same, next : float
-        Weight of the token before the query, of the query's own and of the one after it, over the
-        queries that have one.
-    separators : float
-        Weight of all separators together.
-    """
-
-    layer: str
-    head: int | None
-    entropy: float
-    distance: float
-    first: float
-    previous: float
-    same: float
-    next: float
-    separators: float
-
-
-def head_behaviour(
-    weights: Any, *, separators: Sequence[str] = ("[SEP]", "</s>")
-) -> list[HeadBehaviour]:
+def head_behaviour(weights: Any, *, separators: Sequence[str] = ("[SEP]", "</s>")) -> HeadTable:
     """What each head looks at: how evenly, how far, and the share on tokens of special positions.
 
     Parameters
@@ -58,10 +25,10 @@ def head_behaviour(
 
     Returns
     -------
-    list of HeadBehaviour
-        One for each head of each layer; ``pandas.DataFrame(head_behaviour(attention_map))`` is the
-        table. NaN where something has no meaning: distance, previous, same and next in attention to
-        another sequence, first where its weights are not in the map.
+    HeadTable
+        A list with a HeadBehaviour for each head of each layer, printed as a table; `to_pandas`
+        makes a DataFrame. NaN where something has no meaning: distance, previous, same and next in
+        attention to another sequence, first where its weights are not in the map.
 
     Notes
     -----
@@ -75,13 +42,17 @@ def head_behaviour(
     >>> import numpy as np
     >>> from heedful.explain import AttentionMap, head_behaviour
     >>> weights = np.eye(3, k=-1) + np.eye(3)[[0]] * [[1], [0], [0]]  # each at the previous token
-    >>> (head,) = head_behaviour(AttentionMap.from_numpy(weights[None, None], ["a", "b", "[SEP]"]))
-    >>> head.previous, head.entropy, head.separators
-    (1.0, 0.0, 0.0)
+    >>> found = head_behaviour(AttentionMap.from_numpy(weights[None, None], ["a", "b", "[SEP]"]))
+    >>> found
+    layer  head  entropy  distance  first  previous  same  next  separators
+    0         0     0.00      0.67   0.67      1.00  0.33  0.00        0.00
+    >>> found[0].previous
+    1.0
     """
     if isinstance(separators, str) or not all(isinstance(token, str) for token in separators):
         raise TypeError(f"separators must be a list of tokens: got {named(separators)}")
-    return [row for layer in weights_of(weights) for row in _of_layer(layer, frozenset(separators))]
+    wanted = frozenset(separators)
+    return HeadTable(row for layer in weights_of(weights) for row in _of_layer(layer, wanted))
 
 
 def entropies(layer: LayerWeights) -> Array:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from heedful.explain import AttentionMap, head_behaviour, received_attention
+from heedful.explain import AttentionMap, HeadBehaviour, head_behaviour, received_attention
 
 pytestmark = pytest.mark.once
 
@@ -79,6 +79,27 @@ def test_a_mean_over_heads_is_a_head_without_number(weights: Any) -> None:
     assert [row.head for row in head_behaviour(mean)] == [None, None]
     given = head_behaviour(weights, separators=["2"])[0]  # an array: positions are the tokens
     np.testing.assert_allclose(given.separators, weights[0, 0, :, 2].mean())
+
+
+def test_the_table_is_aligned_and_says_what_it_leaves_out() -> None:
+    even = np.full((2, 13, 2, 2), 0.5)
+    *head, last = repr(head_behaviour(AttentionMap.from_numpy(even, ["x", "[SEP]"]))).split("\n")
+    assert head[0].split() == list(HeadBehaviour._fields)
+    assert head[14].split() == ["1", "0", "0.69", "0.50", "0.50", "0.50", "0.50", "0.50", "0.50"]
+    assert len({len(line) for line in head}) == 1
+    assert (len(head) - 1, last) == (24, "… and 2 more")
+    of_mean = AttentionMap.from_numpy(even[:1], ["x", "[SEP]"], ["a", "b"]).mean("heads")
+    assert repr(head_behaviour(of_mean)).split("\n")[1].split() == [
+        "0", "–", "0.69", "–", "0.50", "–", "–", "–", "0.00",
+    ]  # fmt: skip
+
+
+def test_the_table_is_a_data_frame_of_its_rows(weights: Any) -> None:
+    pytest.importorskip("pandas")
+    rows = head_behaviour(AttentionMap.from_numpy(weights, TOKENS))
+    frame = rows.to_pandas()
+    assert list(frame.columns) == list(HeadBehaviour._fields)
+    assert frame["entropy"].tolist() == [row.entropy for row in rows]
 
 
 def test_separators_are_a_list(weights: Any) -> None:
