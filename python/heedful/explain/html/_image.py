@@ -26,7 +26,7 @@ def image(
 
     A click on a patch shows where it looks, if patches are queries; other queries, such as a class
     token or those of a decoder, are buttons above the image. Without a choice the colour is the
-    mean over the queries.
+    mean over the queries; where no patch is a query, the first query is chosen at first.
 
     Parameters
     ----------

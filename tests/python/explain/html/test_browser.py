@@ -191,6 +191,25 @@ def test_a_patch_shows_where_it_looks(browser: Browser, tmp_path: Path) -> None:
     assert [browser.share(patch) for patch in patches].index(1) == 3
 
 
+def test_the_first_query_is_shown_where_no_patch_is_one(browser: Browser, tmp_path: Path) -> None:
+    queries, patches = ["for a 5", "for a 9"], [f"patch {number}" for number in range(4)]
+    a_map = AttentionMap.from_numpy(looks_at([1, 3], 4)[None, None], queries, patches)
+    browser.open(html.image(a_map, np.eye(6), 3).save(tmp_path / "page.html"))
+
+    def brightest() -> list[int]:
+        return [n for n, patch in enumerate(browser.all("option")) if browser.share(patch) == 1]
+
+    first, second = (browser.one("button", name) for name in queries)
+    assert first.get_attribute("aria-pressed") == "true"
+    assert brightest() == [1]
+    second.click()
+    assert first.get_attribute("aria-pressed") == "false"
+    assert brightest() == [3]
+    second.click()  # gives the choice up
+    assert brightest() == [1, 3]
+    assert browser.one("status").text.startswith("The mean of all queries")
+
+
 def lines(browser: Browser) -> int:
     """How many lines the canvas has, after the frame that draws them."""
     return int(browser.driver.execute_async_script(

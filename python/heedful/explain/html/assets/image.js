@@ -73,6 +73,11 @@
       return button;
     }));
     others.hidden = !tokens.length;
+    if (!within && tokens.length) {  // such queries have little in common, so their mean says little
+      kept = others.firstChild;
+      kept.setAttribute('aria-pressed', 'true');
+      query = 0;
+    }
   }
 
   let shown = null;
