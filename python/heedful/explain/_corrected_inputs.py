@@ -48,11 +48,15 @@ class Aims(NamedTuple):
         keys = max(one.count for one in places)
         target = np.zeros((len(places), 1, 1, keys))
         inside, among = np.zeros((2, len(places), 1, 1, keys), np.bool_)
+        said: dict[Any, list[Correction]] = {}  # by input; None: of all
+        for correction in corrections:
+            said.setdefault(correction.example, []).append(correction)
         for row, (one, name) in enumerate(zip(places, names, strict=True)):
             avoided, rivals = np.zeros((2, one.count), np.bool_)
             here, wanted = target[row, 0, 0, : one.count], inside[row, 0, 0, : one.count]
             only_preferred = True
-            for correction, marked in _about(corrections, one, name):
+            about = said.get(None, []) + ([] if name is None else said.get(name, []))
+            for correction, marked in _about(about, one, name):
                 only_preferred = only_preferred and correction.kind == PREFERRED
                 if correction.kind == PAINTED:
                     here += marked

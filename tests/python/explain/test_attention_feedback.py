@@ -162,9 +162,10 @@ def test_a_preferred_answer_moves_the_odds_and_the_share_of_its_rivals() -> None
 def test_texts_of_a_batch_have_their_own_corrections() -> None:
     net, found = model(), feedback()
     found.look_here("river", TOKENS)
+    found.look_here(3, OTHER, example="b")
     with found.prior(net, [TOKENS, OTHER], ["a", "b"]) as prior:
         assert prior.inside.shape == (2, 1, 1, 7)  # type: ignore[union-attr]
-        np.testing.assert_array_equal(np.argwhere(prior.inside[:, 0, 0]), [[0, 4], [1, 1]])  # type: ignore[union-attr]
+        np.testing.assert_array_equal(np.argwhere(prior.inside[:, 0, 0]), [[0, 4], [1, 1], [1, 3]])  # type: ignore[union-attr]
     with pytest.raises(ValueError, match="tokens must be of each of 2 examples, or of all: got 3"):
         found.prior(net, [TOKENS] * 3, ["a", "b"])
 
