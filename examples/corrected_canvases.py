@@ -11,13 +11,15 @@ canvases are others than those that the weight was chosen with.
     python corrected_canvases.py            what is printed below, in some minutes
     python corrected_canvases.py --short    a few epochs, as the tests run it
 
-overlap with the digit on 4,000 canvases, where decoys misled (lowest, highest of
-3 trainings), and accuracy
-before               0.621   0.011 (0.011, 0.012)   91.13%
-more epochs          0.622   0.156 (0.138, 0.165)   91.41%
-with 20 corrections  0.620   0.242 (0.221, 0.280)   90.15%
+overlap with the digit where decoys misled, and accuracy, on 4,000 canvases
+training   before           more epochs      20 corrections
+       6   0.010   91.15%   0.133   91.50%   0.244   90.18%
+       7   0.008   90.85%   0.136   91.15%   0.243   90.18%
+       8   0.012   90.88%   0.162   90.97%   0.238   89.85%
+    mean   0.010   90.96%   0.144   91.21%   0.242   90.07%
+on all canvases 0.621, 0.622 and 0.621
 
-So: the corrections add 0.09 to what more epochs give, and cost a point of accuracy.
+So: the corrections add 0.10 to what more epochs give, and cost a point of accuracy.
 """
 
 # %% Canvases, and what is measured
@@ -92,7 +94,14 @@ def train_on(model: Any, feedback: AttentionFeedback, copies: np.ndarray, rng: A
             )  # fmt: skip
 
 
+def show(name: Any, found: Any) -> None:
+    row = "   ".join(f"{where:.3f}   {right:6.2%}" for where, right, _ in found)
+    print(f"{name:>8}   {row}", flush=True)
+
+
 # %% Three trainings, with and without the corrections
+print(f"overlap with the digit where decoys misled, and accuracy, on {TESTED:,} canvases")
+print("training   before           more epochs      20 corrections")
 results = []
 for seed in SEEDS:
     model = made(seed)
@@ -109,17 +118,11 @@ for seed in SEEDS:
             train_on(model, given, copies, np.random.default_rng(300 + seed))
         found = overlap(attended(model, x_test).argmax(1), test.corners)
         accuracy = model.evaluate(x_test, test.labels).accuracy
-        results[-1].append((found.mean(), found[by_decoys].mean(), accuracy))
-
-print(f"overlap with the digit on {TESTED:,} canvases, where decoys misled (lowest, highest of")
-print(f"{len(SEEDS)} trainings), and accuracy")
-means = np.mean(results, 0)
-for name, mean, each in zip(
-    ("before", "more epochs", "with 20 corrections"), means, np.swapaxes(results, 0, 1), strict=True
-):
-    low, high = each[:, 1].min(), each[:, 1].max()
-    print(f"{name:20} {mean[0]:.3f}   {mean[1]:.3f} ({low:.3f}, {high:.3f})   {mean[2]:.2%}")
-before, control, after = means
+        results[-1].append((found[by_decoys].mean(), accuracy, found.mean()))
+    show(seed, results[-1])
+before, control, after = np.mean(results, axis=0)
+show("mean", (before, control, after))
+print(f"on all canvases {before[2]:.3f}, {control[2]:.3f} and {after[2]:.3f}")
 if not SHORT:
-    assert after[1] > control[1] + 0.05
-    assert after[2] > before[2] - 0.015
+    assert after[0] > control[0] + 0.05
+    assert after[1] > before[1] - 0.015
