@@ -3,17 +3,22 @@
 Random weights, the widths and depths of real models. transformers saves each model, heedful loads
 the same files in a process of its own; the logits of both are compared before anything is timed.
 Prompts are read into a cache, with the logits of the last token alone; decoding is the mean of 32
-steps after a prompt, without the prompt. heedful computes in float32, with weights of float32 and
-of bfloat16. The memory is the peak of heedful's process from loading to the last token, above what
-it had before. With --threads 1 the times are those of the processor.
+steps after a prompt, without the prompt. heedful computes in float32, with weights of float32, of
+bfloat16 and of int8; all are compared with sdpa in float32. The memory is the peak of heedful's
+process from loading to the last token, above what it had before. With --threads 1 the times are
+those of the processor.
 
 Attention is a part of a model: its share of the time is printed beside the ratio, as PyTorch's sdpa
-has it and as heedful does.
+has it and as heedful does. So are the dense products of heedful: their share, and of a prompt their
+speed in percent of the peak of multiply-adds, of decoding that of the memory's. What is missing to
+the whole limit is all that better products could gain.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -22,18 +27,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from model_cases import MODELS, STEPS, Model, works
+from dense_products import DenseProducts
+from model_cases import MODELS, STEPS, Model, parts
 from model_libraries import Heedful, Transformers, nothing
 from timed_calls import CLOCK
 
-from heedful.benchmark.channel import Answer, rest
+from heedful.benchmark.channel import Answer, rest, serve
 from heedful.benchmark.goal import Line, at_least
 from heedful.benchmark.harness import Harness
-from heedful.benchmark.script import ScriptProcess, ScriptWorker, script_processes, take_turns
-from heedful.benchmark.topic import Topic, main
+from heedful.benchmark.script import (
+    ScriptProcess,
+    ScriptWorker,
+    Turns,
+    script_processes,
+    take_turns,
+)
+from heedful.benchmark.topic import Topic, run_topics
 
 # error of logits relative to the largest
-ALLOWED = {"sdpa": 1e-4, "heedful": 1e-4, "bfloat16": 0.1}
+ALLOWED = {"sdpa": 1e-4, "heedful": 1e-4, "bfloat16": 0.1, "int8": 0.3}
 TIMEOUT = 900.0  # seconds: models are made, saved and loaded
 PROMPT, DECODING = 1.3, 1.5  # goals
 
@@ -53,13 +65,13 @@ class Worker(ScriptWorker):
         else:
             self.own = Heedful()
 
-    def load(self, given: Answer, folder: str) -> Answer:
-        """Saves or loads the model of a case."""
+    def load(self, given: Answer, folder: str, asked: list[str]) -> Answer:
+        """Saves or loads the model of a case, and prepares what is asked of it."""
         case = Model(**{**given, "prompts": tuple(given["prompts"])})
-        self.own.load(case, folder)
+        self.own.load(case, folder, asked)
         self.calls = {
             f"{way} {what}": self.own.call(way, what, case)
-            for what in works(case) for way in self.own.ways
+            for what in asked for way in self.own.ways
         }  # fmt: skip
         return {"calls": list(self.calls)}
 
@@ -70,12 +82,13 @@ class Worker(ScriptWorker):
 
     def turn(self, way: str, seconds: float) -> Answer:
         times: list[float] = []
-        call = self.calls[way]
-        while not times or sum(times) < seconds:
+        call, whole = self.calls[way], 0.0
+        while whole < seconds:
             start = CLOCK[0]()
-            spent = call()  # decoding measures its steps alone
-            spent = spent if isinstance(spent, float) else CLOCK[0]() - start
-            times.append(spent)
+            step = call()  # decoding measures its steps alone, whose prompt takes as long
+            took = CLOCK[0]() - start
+            whole += took
+            times.append(step if isinstance(step, float) else took)
         rest()
         return {"times": times}
 
@@ -87,9 +100,10 @@ class Worker(ScriptWorker):
         return {}
 
     def share(self, way: str) -> Answer:
-        """Attention's part of a call, the median of three."""
-        shares = []
-        for _ in range(3):
+        """Attention's part of a call, the median of three if they are short."""
+        shares: list[float] = []
+        begun = time.perf_counter()
+        while len(shares) < 3 and (not shares or time.perf_counter() - begun < 1):
             with self.own.attention_timed(way.split()[0]) as spent:
                 self.own.begin = partial(spent.__setitem__, 0, 0.0)
                 start = CLOCK[0]()
@@ -97,39 +111,51 @@ class Worker(ScriptWorker):
                 steps = STEPS * whole if isinstance(whole, float) else None
                 shares.append(spent[0] / (steps or CLOCK[0]() - start))
                 self.own.begin = nothing
-        return {"share": sorted(shares)[1]}
+        return {"share": statistics.median(shares)}
+
+    def dense(self, way: str) -> Answer:
+        """Of the dense products of a call of heedful's."""
+        with DenseProducts() as spent:
+            self.own.begin = spent.restart
+            start = CLOCK[0]()
+            whole = self.calls[way]()
+            seconds = STEPS * whole if isinstance(whole, float) else CLOCK[0]() - start
+            self.own.begin = nothing
+        return {"seconds": spent.spent[0], "whole": seconds, "operations": spent.operations,
+                "bytes": spent.weight_bytes}  # fmt: skip
 
     def memory(self) -> Answer:
         return self.own.peak()
 
 
-def model_lines(harness: Harness) -> Iterator[Line]:
+def model_lines(harness: Harness, name: str, part: str) -> Iterator[Line]:
     with script_processes(__file__, harness, ["torch", "heedful"]) as processes:
         if len(processes) < 2:
             yield Line("whole models", "≥ sdpa", "–", None, reason="torch was not asked")
             return
-        for case in MODELS:
-            yield from case_lines(harness, processes, case)
+        case = MODELS[name]
+        yield from case_lines(harness, processes, case, parts(case)[part])
 
 
 def case_lines(
-    harness: Harness, processes: dict[str, ScriptProcess], case: Model
+    harness: Harness, processes: dict[str, ScriptProcess], case: Model, asked: list[str]
 ) -> Iterator[Line]:
     theirs, ours = processes["torch"], processes["heedful"]
     with tempfile.TemporaryDirectory() as folder:
         for process in (theirs, ours):
-            process.ask("load", timeout=TIMEOUT, given=dataclasses.asdict(case), folder=folder)
+            given = dataclasses.asdict(case)
+            process.ask("load", timeout=TIMEOUT, given=given, folder=folder, asked=asked)
         file_bytes = sum(path.stat().st_size for path in Path(folder).glob("*.safetensors"))
-    for what in works(case):
+    for what in asked:
         wrong = wrong_logits(theirs, ours, case, what)
         if wrong is not None:
             yield wrong
             return
-    if "decoding" in works(case):
+    if "decoding" in asked:
         theirs.ask("time_steps")
         ours.ask("time_steps")
-    for what in works(case):
-        yield speed_line(harness, theirs, ours, case, what)
+    for what in asked:
+        yield from speed_lines(harness, theirs, ours, case, what)
     for way, peak in ours.ask("memory").items():
         size = file_bytes if way == "heedful" else file_bytes / 2
         yield Line(
@@ -155,29 +181,57 @@ def wrong_logits(theirs: ScriptProcess, ours: ScriptProcess, case: Model, what: 
     return None
 
 
-def speed_line(
+def speed_lines(
     harness: Harness, theirs: ScriptProcess, ours: ScriptProcess, case: Model, what: str
-) -> Line:
-    turns = take_turns(harness, {
-        "eager": partial(theirs.turn, way=f"eager {what}"),
-        "sdpa": partial(theirs.turn, way=f"sdpa {what}"),
-        "heedful": partial(ours.turn, way=f"heedful {what}"),
-        "bfloat16": partial(ours.turn, way=f"bfloat16 {what}"),
-    })  # fmt: skip
-    shares = []
-    for way, process in (("sdpa", theirs), ("heedful", ours)):
-        share = process.ask("share", timeout=TIMEOUT, way=f"{way} {what}")["share"]
-        shares.append(f"{way} {share:.0%}")
-    eager, narrow = turns.ratio("heedful", "eager"), turns.ratio("bfloat16", "sdpa")
-    found = (f"{eager:.2f} x eager; with bfloat16 weights {narrow:.2f} x sdpa; {turns}; "
-             f"attention: {', '.join(shares)} of the time")  # fmt: skip
-    return at_least(
-        f"{case.what}, {what}", DECODING if what == "decoding" else PROMPT,
-        turns.ratio("heedful", "sdpa"), "x sdpa", found, "",
-    ).seen_in(turns.state)  # fmt: skip
+) -> Iterator[Line]:
+    """All forms of heedful's weights, compared with sdpa."""
+    calls = {way: partial(theirs.turn, way=f"{way} {what}") for way in ("eager", "sdpa")}
+    calls |= {way: partial(ours.turn, way=f"{way} {what}") for way in Heedful.ways}
+    turns = take_turns(harness, calls)
+    wanted = DECODING if what == "decoding" else PROMPT
+    shares = " and ".join(
+        f"{process.ask('share', timeout=TIMEOUT, way=f'{way} {what}')['share']:.0%} of {way}'s time"
+        for way, process in (("sdpa", theirs), ("heedful", ours))
+    )
+    for way in Heedful.ways:
+        form = "float32" if way == "heedful" else way
+        found = "{:.2f} x eager".format(turns.ratio(way, "eager"))
+        if way == "heedful":
+            found = f"{found}, {times(turns, 'eager', 'sdpa', 'heedful')}; attention: {shares}"
+        else:
+            found += f", {turns.ratio(way, 'heedful'):.2f} x float32, {times(turns, way)}"
+        dense = dense_share(harness, ours, turns, way, what)
+        yield at_least(
+            f"{case.what}, {what}, {form} weights", wanted, turns.ratio(way, "sdpa"), "x sdpa",
+            f"{found}; {dense}",
+        ).seen_in(turns.state)  # fmt: skip
 
 
-TOPIC = Topic("models", __doc__, other=model_lines)
+def times(turns: Turns, *ways: str) -> str:
+    return ", ".join(f"{way} {1e3 * turns.seconds(way):.4g} ms" for way in ways)
+
+
+def dense_share(harness: Harness, ours: ScriptProcess, turns: Turns, way: str, what: str) -> str:
+    """The dense products' part of the time, and their speed beside the machine's."""
+    found = ours.ask("dense", timeout=TIMEOUT, way=f"{way} {what}")
+    share = f"dense products: {found['seconds'] / found['whole']:.0%} of the time"
+    if what == "decoding":
+        limit, name = harness.peak.bandwidth(harness.threads), "bandwidth"
+        speed = found["bytes"] / found["seconds"] * 1e-9
+    else:
+        limit, name = statistics.median(turns.gflops), "FMA peak"
+        speed = found["operations"] / found["seconds"] * 1e-9
+    return share if limit is None else f"{share}, at {speed / limit:.0%} of the {name}"
+
+
+TOPICS = [
+    Topic(f"models-{name}-{part}", __doc__, other=partial(model_lines, name=name, part=part))
+    for name, case in MODELS.items()
+    for part in parts(case)
+]
 
 if __name__ == "__main__":
-    main(TOPIC, Worker)
+    if sys.argv[1:2] == ["--worker"]:
+        serve(lambda: Worker(sys.argv[2], int(sys.argv[3])))
+    else:
+        sys.exit(run_topics(__doc__, TOPICS))

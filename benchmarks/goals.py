@@ -76,7 +76,7 @@ TOPICS = [
     bench_jax.TOPIC,
     bench_keras.TOPIC,
     bench_transformers.TOPIC,
-    bench_models.TOPIC,
+    *bench_models.TOPICS,
 ]
 
 if __name__ == "__main__":

@@ -36,13 +36,14 @@ class Model:
     reads: int = 0
 
 
-MODELS = (
-    Model("BERT-base, 8 texts of 23 to 128 tokens", "BertConfig", "BertForSequenceClassification",
-          BERT),
-    Model("GPT-2 small", "GPT2Config", "GPT2LMHeadModel", {}, (512, 1024), 512),
-    Model("T5-base", "T5Config", "T5ForConditionalGeneration", T5_BASE, reads=256),
-    Model("Llama-like of 0.5 B", "Qwen2Config", "Qwen2ForCausalLM", HALF_BILLION, (256,), 256),
-)  # fmt: skip
+MODELS = {
+    "bert-base": Model("BERT-base, 8 texts of 23 to 128 tokens", "BertConfig",
+                       "BertForSequenceClassification", BERT),
+    "gpt2": Model("GPT-2 small", "GPT2Config", "GPT2LMHeadModel", {}, (512, 1024), 512),
+    "t5-base": Model("T5-base", "T5Config", "T5ForConditionalGeneration", T5_BASE, reads=256),
+    "half-billion": Model("Llama-like of 0.5 B", "Qwen2Config", "Qwen2ForCausalLM", HALF_BILLION,
+                          (256,), 256),
+}  # fmt: skip
 
 
 def works(case: Model) -> list[str]:
@@ -51,6 +52,13 @@ def works(case: Model) -> list[str]:
     if not case.prompts:
         return ["batch"]
     return [*(f"prompt {length}" for length in case.prompts), "decoding"]
+
+
+def parts(case: Model) -> dict[str, list[str]]:
+    """What is measured at once, each in a few minutes: all but decoding, and decoding."""
+    before = [what for what in works(case) if what != "decoding"]
+    decodes = len(before) < len(works(case))
+    return {"prompts": before, "decoding": ["decoding"]} if decodes else {"batch": before}
 
 
 def texts(case: Model, count: int = 0) -> tuple[np.ndarray, np.ndarray]:

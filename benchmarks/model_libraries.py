@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from model_cases import STEPS, Model, text_and_target, texts, works
+from model_cases import STEPS, Model, text_and_target, texts
 from timed_calls import CLOCK, timed_calls
 
 from heedful.benchmark.memory import highest
@@ -21,7 +21,7 @@ class Transformers:
     ways = ("eager", "sdpa")
     begin: Callable[[], None] = staticmethod(nothing)
 
-    def load(self, case: Model, folder: str) -> None:
+    def load(self, case: Model, folder: str, asked: list[str]) -> None:
         import torch
         import transformers
 
@@ -126,23 +126,23 @@ class Transformers:
 
 
 class Heedful:
-    ways = ("heedful", "bfloat16")
+    ways = ("heedful", "bfloat16", "int8")
     begin: Callable[[], None] = staticmethod(nothing)
 
-    def load(self, case: Model, folder: str) -> None:
+    def load(self, case: Model, folder: str, asked: list[str]) -> None:
         import heedful.models
 
         self.models: dict[str, Any] = {}
 
-        def read(way: str, dtype: str) -> None:
+        def read(way: str) -> None:
+            dtype = "bfloat16" if way == "bfloat16" else "float32"
             self.models[way] = heedful.models.from_pretrained(folder, dtype=dtype)
-            for what in works(case):
+            if way == "int8":
+                self.models[way].quantize()
+            for what in asked:
                 self.call(way, what, case)()
 
-        self.peaks = {
-            way: highest(partial(read, way, dtype))
-            for way, dtype in (("bfloat16", "bfloat16"), ("heedful", "float32"))
-        }
+        self.peaks = {way: highest(partial(read, way)) for way in ("bfloat16", "int8", "heedful")}
 
     def call(self, way: str, what: str, case: Model) -> Callable[..., Any]:
         model = self.models[way]

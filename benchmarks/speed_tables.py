@@ -1,4 +1,4 @@
-"""Write the committed measurements into README.md and docs/speed.md.
+"""Write the committed measurements into README.md, docs/speed.md and docs/models.md.
 
 It reads the JSON files of benchmarks/results/ and fills the places between the marks
 `<!-- speed NAME: ... -->`. The pictures are drawn by bench_scaling.py.
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import losses
+import model_tables
 from case_rows import label, layout_of, ratio_cell, row, with_threads
 
 from heedful.benchmark import peers
@@ -21,7 +22,7 @@ from heedful.benchmark.layout import NAMES
 from heedful.benchmark.topic import counts
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("README.md", "docs/speed.md")
+PAGES = ("README.md", "docs/speed.md", "docs/models.md")
 BEGIN = "<!-- speed {}: written by benchmarks/speed_tables.py -->"
 END = "<!-- speed {}: end -->"
 LAYERS = "goals-layers"  # dense products, layers, training, additive attention
@@ -148,6 +149,13 @@ def goals_v3(runs: dict[str, Run]) -> str:
     return goals(runs, "goals-v3")
 
 
+def models(runs: dict[str, Run]) -> str:
+    def row(line: dict[str, Any]) -> str:
+        return cells(line["what"], line["goal"], line["figure"], limit(line), verdict(line))
+
+    return "\n\n".join(model_tables.tables(runs, origin, row)) or ABSENT
+
+
 def limit(line: dict[str, Any]) -> str:
     """The share of the limit, and the state that the machine was in."""
     return "; ".join(filter(None, [line["limit"], line.get("state", "")]))
@@ -224,6 +232,7 @@ TABLES: dict[str, Callable[[dict[str, Run]], str]] = {
     "goals": goals,
     LAYERS: goals_layers,
     "goals-v3": goals_v3,
+    "models": models,
     "sweep": sweep,
     "pictures": pictures,
     "losses": lost,

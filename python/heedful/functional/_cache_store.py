@@ -50,7 +50,7 @@ class CacheStore(ABC):
 
     @property
     def longest(self) -> int:
-        return int(self.lengths.max(initial=0))
+        return int(self.lengths[0]) if len(self.lengths) == 1 else int(self.lengths.max(initial=0))
 
     def changed(self: Self, **attributes: Any) -> Self:
         """The same but for these attributes."""
@@ -108,6 +108,18 @@ def attend_to_all(read: tuple[Array, Array], query: Array, options: dict[str, An
     if options["layout"] == "blhd":
         key, value = key.swapaxes(1, 2), value.swapaxes(1, 2)
     return attention(query, key, value, **options)
+
+
+def common(lengths: Lengths) -> int | None:
+    """The number that all items have, None if they differ or there are none.
+
+    A step of generation asks often, mostly of one item: a reduction takes longer than a product of
+    a small model.
+    """
+    if not len(lengths):
+        return None
+    first = int(lengths[0])
+    return first if len(lengths) == 1 or bool((lengths == first).all()) else None
 
 
 def into(out: Any, result: Array) -> Array:

@@ -39,6 +39,8 @@ class CachedRows:
     @classmethod
     def of(cls, array: Array, dtype: DType) -> CachedRows:
         """Rows of the caller's, in the type of the cache."""
+        if array.dtype == dtype:
+            return cls(array)
         with np.errstate(all="ignore"):  # rounding to 16 bits is expected
             return _quantized(array) if dtype == INT8 else cls(converted(array, dtype))
 

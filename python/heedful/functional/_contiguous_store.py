@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from heedful.functional._cache_store import CacheStore, Lengths, Rows, attend_to_all
+from heedful.functional._cache_store import CacheStore, Lengths, Rows, attend_to_all, common
 from heedful.functional._cached_rows import INT8, CachedRows
 from heedful.functional._dtypes import Array, DType
 from heedful.functional._pages import Pages, attend_to_pages
@@ -25,16 +25,20 @@ class ContiguousStore(CacheStore):
         self.capacity = capacity
 
     def appended(self, key: Array, value: Array, counts: Lengths, dtype: DType) -> ContiguousStore:
-        after = self.lengths + counts
-        longest = int(after.max(initial=0))
+        made: ContiguousStore = self.changed(lengths=self.lengths + counts)
+        longest = made.longest
         # no valid row is written before everything has succeeded
-        rooms = [
-            self._room(self.key, longest, dtype),
-            self._room(self.value, longest, dtype),
-        ]
-        for room, new in zip(rooms, (key, value), strict=True):
-            _put(room, CachedRows.of(new, dtype), self.lengths, after)
-        return self.changed(key=rooms[0], value=rooms[1], lengths=after)
+        made.key = self._room(self.key, longest, dtype)
+        made.value = self._room(self.value, longest, dtype)
+        first = common(self.lengths)
+        whole = first is not None and common(counts) == key.shape[2]
+        for room, new in ((made.key, key), (made.value, value)):
+            rows = CachedRows.of(new, dtype)
+            if whole:  # the same place in all items
+                room[:, :, first:longest] = rows
+            else:
+                _put(room, rows, self.lengths, made.lengths)
+        return made
 
     def _room(self, old: CachedRows, rows: int, dtype: DType) -> CachedRows:
         """The rows themselves if type and capacity suffice, otherwise in larger memory."""
@@ -85,7 +89,7 @@ class ContiguousStore(CacheStore):
         self, query: Array, options: dict[str, Any], query_of_sinks: Array | None = None
     ) -> tuple[CacheStore, Any]:
         # lengths that are all equal need not be checked: the rows that are read end there
-        ragged = bool((self.lengths != self.longest).any()) or not len(self.lengths)
+        ragged = common(self.lengths) is None
         lengths = self.lengths if ragged or self.dtype == INT8 else None
         options = {**options, "kv_lengths": lengths}
         if self.dtype != INT8 or options["return_weights"]:
@@ -97,9 +101,5 @@ class ContiguousStore(CacheStore):
 
 def _put(room: CachedRows, new: CachedRows, first: Lengths, last: Lengths) -> None:
     """The rows [first, last) of each item from the first ones of `new`."""
-    rows = new.shape[2]
-    if len(first) and (first == first[0]).all() and (last - first == rows).all():
-        room[:, :, first[0] : last[0]] = new
-        return
     for item, (begin, end) in enumerate(zip(first, last, strict=True)):
         room[item, :, begin:end] = new[item, :, : end - begin]

@@ -50,7 +50,8 @@ def attend(
             normalizer=None if alphas is None else layer.normalizer,
         )  # fmt: skip
         q = append(layer, cache, projections, options)
-        keys = int(cache.lengths.max(initial=0))
+        counts = layer.top_k is not None or layer.hard
+        keys = int(cache.lengths.max(initial=0)) if counts else 0
     else:
         q, k, v = projections.project()
         q, back_q = normalized_query(layer, mode, q)

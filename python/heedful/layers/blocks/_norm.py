@@ -69,8 +69,9 @@ class LayerNorm(Typed):
         shape, rows = x.shape, as_rows(x)
         y = empty(rows.shape, self.dtype)
         mean, rstd = np.empty((2, len(rows)), self.dtype)
-        bias = self.optional("bias", self.weight.shape)
-        native.norm_forward(rows, self.weight, bias, self.eps, y, mean, rstd)
+        weight = self.own_parameters()["weight"].value
+        bias = self.optional("bias", weight.shape)
+        native.norm_forward(rows, weight, bias, self.eps, y, mean, rstd)
 
         def backward(dy: Any) -> Array:
             dy = as_rows(self.gradient(dy, shape))
@@ -148,7 +149,7 @@ class RMSNorm(Typed):
         return y.reshape(shape), backward
 
     def _factors(self) -> Array:
-        weight: Array = self.weight
+        weight: Array = self.own_parameters()["weight"].value
         return plus(weight, self.dtype.type(self.offset)) if self.offset else weight
 
     def extra_repr(self) -> str:
