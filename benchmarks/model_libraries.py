@@ -137,12 +137,12 @@ class Heedful:
         def read(way: str) -> None:
             dtype = "bfloat16" if way == "bfloat16" else "float32"
             self.models[way] = heedful.models.from_pretrained(folder, dtype=dtype)
-            if way == "int8":
-                self.models[way].quantize()
             for what in asked:
                 self.call(way, what, case)()
 
-        self.peaks = {way: highest(partial(read, way)) for way in ("bfloat16", "int8", "heedful")}
+        self.peaks = {way: highest(partial(read, way)) for way in ("bfloat16", "heedful")}
+        read("int8")  # of float32, and so with the memory of both at first
+        self.models["int8"].quantize()
 
     def call(self, way: str, what: str, case: Model) -> Callable[..., Any]:
         model = self.models[way]

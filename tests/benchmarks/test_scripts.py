@@ -165,7 +165,13 @@ def test_whole_models_are_compared_from_the_files_to_the_last_line() -> None:
         " for name, case in bench_models.MODELS.items()};"
         "from heedful.benchmark.harness import Harness;"
         "harness = Harness(['heedful', 'torch'], 1, 1, 0.01);"
-        "print(*(line for topic in bench_models.TOPICS for line in topic.other(harness)), sep='\\n')"
+        "scripts = bench_models.script_processes("
+        "bench_models.__file__, harness, ['torch', 'heedful']);"
+        "processes = scripts.__enter__();"
+        "print(*(line for case in bench_models.MODELS.values()"
+        " for asked in bench_models.parts(case).values()"
+        " for line in bench_models.case_lines(harness, processes, case, asked)), sep='\\n');"
+        "scripts.__exit__(None, None, None)"
     )
     done = run_program(program, FOLDER, json.dumps(small), timeout=600)
     assert done.returncode == 0, done.stderr

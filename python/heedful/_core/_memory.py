@@ -42,9 +42,11 @@ class Memory:
 
     def empty(self, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
         """As numpy.empty."""
+        if not self.keepers:  # an inference asks for many small arrays
+            return np.empty(shape, dtype)
         dtype = np.dtype(dtype)
         size = math.prod(shape) * dtype.itemsize
-        if not self.keepers or not SMALLEST <= size <= LARGEST:
+        if not SMALLEST <= size <= LARGEST:
             return np.empty(shape, dtype)
         with self._lock:
             raw = self._block(size + ALIGNMENT)

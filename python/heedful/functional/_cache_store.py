@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from abc import ABC, abstractmethod
 from typing import Any, TypeVar
 
@@ -54,8 +53,8 @@ class CacheStore(ABC):
 
     def changed(self: Self, **attributes: Any) -> Self:
         """The same but for these attributes."""
-        made = copy.copy(self)
-        vars(made).update(attributes)
+        made = object.__new__(type(self))  # copy.copy takes five times as long
+        vars(made).update(vars(self), **attributes)
         return made
 
     @abstractmethod

@@ -27,6 +27,13 @@ class Typed(Layer):
 
     def array(self, name: str, given: ArrayLike, width: int | None = None) -> Array:
         """An input as an array of the layer's type, with a last axis of length `width`."""
+        if (  # a step of generation asks a hundred times, mostly of arrays that fit
+            type(given) is np.ndarray
+            and given.dtype == self.dtype
+            and given.flags.aligned
+            and (width is None or (given.ndim and given.shape[-1] == width))
+        ):
+            return given
         return as_typed(name, numbers(name, given), self.dtype, width)
 
     def optional(self, name: str, shape: tuple[int, ...]) -> Array | None:
