@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -15,6 +15,8 @@ from heedful.layers import Layer
 from heedful.models._architecture import Named
 from heedful.models._config import Config
 from heedful.training.files._mapped import release, widened
+
+_PIECE = 1 << 24  # bytes that are read at once
 
 
 def check_layers(config: Config, count: int) -> None:
@@ -31,7 +33,7 @@ def load(model: Layer, found: Named, strict: bool) -> list[str]:
     """Copies arrays into the parameters of the same name; the names that were missing.
 
     All names and shapes are compared before the first array is read. Of a mapped file no more than
-    one array is in memory at a time.
+    some megabytes are in memory at a time: an embedding alone may be a third of a model.
     """
     own = dict(model.named_parameters())
     given = {id(own[name]) for name in found if name in own}
@@ -55,10 +57,18 @@ def load(model: Layer, found: Named, strict: bool) -> list[str]:
         for array in arrays:
             with np.errstate(all="ignore"):  # float64 beyond float32 is inf, as in transformers
                 keeps = isinstance(own[name], Bfloat16Parameter)
-                own[name].write(start, array if keeps else widened(array))
-            start += len(array)
-            release(array)
+                for rows in _pieces(array):
+                    own[name].write(start, rows if keeps else widened(rows))
+                    start += len(rows)
+                    release(rows)
     return missing
+
+
+def _pieces(array: Array) -> Iterator[Array]:
+    """Its rows, some at a time."""
+    step = max(1, _PIECE // max(1, array[:1].nbytes))
+    for first in range(0, len(array), step):
+        yield array[first : first + step]
 
 
 def _parts(name: str, given: Array | tuple[Array, ...], own: Parameter) -> tuple[Array, ...]:
