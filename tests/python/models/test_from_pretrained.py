@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import heedful
+from heedful.benchmark.memory import highest
 from heedful.layers import BertEncoder, Linear
 from heedful.models import SequenceClassification, from_config, from_pretrained
 from heedful.training import Adam
@@ -166,6 +167,18 @@ def test_pages_of_the_file_are_given_back(tmp_path: Path) -> None:
     assert file_pages() - before < wanted.nbytes // 4
     np.testing.assert_array_equal(model.weight, wanted)
     np.testing.assert_array_equal(found["weight"], wanted)  # read again
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_a_large_array_is_read_in_pieces(tmp_path: Path) -> None:
+    from heedful.models._loading import load
+
+    wanted = np.random.default_rng(0).standard_normal((10_240, 1024), np.float32)  # 40 MiB
+    save_file({"weight": wanted}, tmp_path / "model.safetensors")
+    found = mapped(tmp_path / "model.safetensors")
+    model = Linear(1024, 10_240, bias=False)
+    assert highest(lambda: load(model, dict(found), strict=True)) < 0.6 * wanted.nbytes
+    np.testing.assert_array_equal(model.weight, wanted)
 
 
 def file_pages() -> int:
