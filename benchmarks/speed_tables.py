@@ -26,6 +26,7 @@ PAGES = ("README.md", "docs/speed.md", "docs/models.md")
 BEGIN = "<!-- speed {}: written by benchmarks/speed_tables.py -->"
 END = "<!-- speed {}: end -->"
 LAYERS = "goals-layers"  # dense products, layers, training, additive attention
+AVX2 = "avx2-"  # a processor that has no more, in parts
 SHORTLIST = (
     "sq4096_d128",
     "bert_384_pad",
@@ -44,7 +45,10 @@ def plain_runs(runs: dict[str, Run]) -> list[Run]:
     return [
         run
         for name, run in runs.items()
-        if run["comparisons"] and "sweep" not in run and not name.endswith("-v3")
+        if run["comparisons"]
+        and "sweep" not in run
+        and not name.endswith("-v3")
+        and not name.startswith(AVX2)
     ]
 
 
@@ -156,6 +160,11 @@ def models(runs: dict[str, Run]) -> str:
     return "\n\n".join(model_tables.tables(runs, origin, row)) or ABSENT
 
 
+def avx2(runs: dict[str, Run]) -> str:
+    found = [goals(runs, name) for name in runs if name.startswith(AVX2)]
+    return "\n\n".join(found) or ABSENT
+
+
 def limit(line: dict[str, Any]) -> str:
     """The share of the limit, and the state that the machine was in."""
     return "; ".join(filter(None, [line["limit"], line.get("state", "")]))
@@ -205,6 +214,12 @@ def lost(runs: dict[str, Run]) -> str:
     found = losses.lost_comparisons(
         (f"{label(one['case'])}{with_threads(one)}", one) for one in [*compared, *points]
     )
+    found |= losses.lost_comparisons(
+        (f"{label(one['case'])}, AVX2 processor", one)
+        for name, run in runs.items()
+        if name.startswith(AVX2)
+        for one in run["comparisons"]
+    )
     for name in runs:
         if not name.endswith("-v3"):
             for line in lines_of(runs, name):
@@ -232,6 +247,7 @@ TABLES: dict[str, Callable[[dict[str, Run]], str]] = {
     "goals": goals,
     LAYERS: goals_layers,
     "goals-v3": goals_v3,
+    "avx2": avx2,
     "models": models,
     "sweep": sweep,
     "pictures": pictures,
