@@ -179,6 +179,6 @@ def test_whole_models_are_compared_from_the_files_to_the_last_line() -> None:
     for what in ("texts of 23 to 128 tokens, batch", "prompt 1024", "0.5 B, decoding",
                  "T5-base, text and target", "T5-base, decoding"):  # fmt: skip
         assert what in done.stdout
-    assert done.stdout.count("peak memory from loading") == 3 * (
-        2 * len(small) - 1
-    )  # each part; BERT has one
+    parts = 2 * len(small) - 1  # BERT has one
+    assert done.stdout.count("peak memory from loading") == 2 * parts
+    assert done.stdout.count("int8 weights") == parts + 1  # GPT-2 reads two prompts
