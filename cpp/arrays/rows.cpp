@@ -186,6 +186,34 @@ void panel_to_rows(const T* panel, std::ptrdiff_t lanes, std::ptrdiff_t columns,
   }
 }
 
+template <class T>
+void add_panel_to_rows(const T* panel, std::ptrdiff_t lanes, std::ptrdiff_t columns,
+                       const T* factors, T* const* rows) {
+  constexpr std::ptrdiff_t width = simd::lanes<T>;
+  const std::ptrdiff_t whole = columns / width * width;
+  for (std::ptrdiff_t lane = 0; lane < lanes; lane += width) {
+    const simd::Packet<T> factor = simd::load(factors + lane);
+    for (std::ptrdiff_t column = 0; column < whole; column += width) {
+      simd::Square<T> square;
+#pragma GCC unroll 16
+      for (std::ptrdiff_t i = 0; i < width; ++i) {
+        square.packet[i] = simd::multiply(simd::load(panel + (column + i) * lanes + lane), factor);
+      }
+      simd::transpose<T>(square);
+#pragma GCC unroll 16
+      for (std::ptrdiff_t i = 0; i < width; ++i) {
+        T* const to = rows[lane + i] + column;
+        simd::store(to, simd::add(simd::load(to), square.packet[i]));
+      }
+    }
+    for (std::ptrdiff_t l = lane; l < lane + width; ++l) {
+      for (std::ptrdiff_t c = whole; c < columns; ++c) {
+        rows[l][c] += panel[c * lanes + l] * factors[l];
+      }
+    }
+  }
+}
+
 namespace {
 
 template <class T>
@@ -284,6 +312,10 @@ template void panel_to_rows(const float*, std::ptrdiff_t, std::ptrdiff_t, const 
                             float* const*);
 template void panel_to_rows(const double*, std::ptrdiff_t, std::ptrdiff_t, const double*,
                             double* const*);
+template void add_panel_to_rows(const float*, std::ptrdiff_t, std::ptrdiff_t, const float*,
+                                float* const*);
+template void add_panel_to_rows(const double*, std::ptrdiff_t, std::ptrdiff_t, const double*,
+                                double* const*);
 template bool reads_in_place<float>(const TensorView&, std::ptrdiff_t, InPlace);
 template bool reads_in_place<double>(const TensorView&, std::ptrdiff_t, InPlace);
 template Rows<float> load_rows(const TensorView&, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t,

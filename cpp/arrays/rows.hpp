@@ -43,6 +43,11 @@ template <class T>
 void panel_to_rows(const T* panel, std::ptrdiff_t lanes, std::ptrdiff_t columns, const T* factors,
                    T* const* rows);
 
+// rows[lane][column] += panel[column][lane] · factors[lane].
+template <class T>
+void add_panel_to_rows(const T* panel, std::ptrdiff_t lanes, std::ptrdiff_t columns,
+                       const T* factors, T* const* rows);
+
 // Rows of a key or value array that a kernel reads as elements of type T.
 template <class T>
 struct Rows {

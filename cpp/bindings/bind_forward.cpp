@@ -1,6 +1,8 @@
-// attention_forward, additive_forward, top_k_forward, entmax_forward, paged_forward, panel_rows
+// attention_forward, additive_forward, top_k_forward, entmax_forward, paged_forward, panel_rows,
+// attention_with_weights, additive_with_weights
 #include "attention/forward/entmax/forward.hpp"
 #include "attention/forward/forward.hpp"
+#include "attention/forward/probabilities/with_probabilities.hpp"
 #include "attention/forward/top_k/forward.hpp"
 #include "attention/problem/panel.hpp"
 #include "bindings/arguments.hpp"
@@ -24,10 +26,16 @@ struct Sparse {
   py::object mean, alpha_derivative;
 };
 
+// The weights as a result, (*batch, H, Lq, Lk), or (*batch, Lq, Lk) averaged over the heads.
+struct Weights {
+  py::array array;
+  bool average_heads;
+};
+
 // top_k: how many keys a query attends to, which are written to `kept`; 0: all that it sees.
 py::object compute(Arguments& arguments, const py::object& weight, std::ptrdiff_t top_k = 0,
                    const py::object& kept = py::none(), const Pages* pages = nullptr,
-                   const Sparse* sparse = nullptr) {
+                   const Sparse* sparse = nullptr, const Weights* weights = nullptr) {
   const py::array query = arguments.array(), key = arguments.array(), value = arguments.array();
   const py::array out = arguments.array();
   const py::object lse = arguments.array_or_none();
@@ -76,6 +84,19 @@ py::object compute(Arguments& arguments, const py::object& weight, std::ptrdiff_
     });
     return py::none();
   }
+  if (weights) {
+    const TensorView probabilities = weights->average_heads
+                                         ? batch.view_without_heads(weights->array)
+                                         : batch.view_of_scores(weights->array);
+    const SelectedRows all{nullptr, batch.rows(query), batch.rows(key)};
+    const auto run = queries.type == ElementType::float64 ? attention_with_probabilities<double>
+                                                          : attention_with_probabilities<float>;
+    with_team(cost_of(problem), [&](const Team& team) {
+      run(problem, queries, keys, values, outs, sums, probabilities, all, weights->average_heads,
+          team);
+    });
+    return py::none();
+  }
   const auto run =
       queries.type == ElementType::float64 ? attention_forward<double> : attention_forward<float>;
   with_team(cost_of(attention.problem),
@@ -88,6 +109,19 @@ py::object attention_forward_of(Arguments& arguments) { return compute(arguments
 py::object additive_forward_of(Arguments& arguments) {
   const py::array weight = arguments.array();
   return compute(arguments, weight);
+}
+
+py::object attention_with_weights_of(Arguments& arguments) {
+  Weights weights{arguments.array(), false};
+  weights.average_heads = arguments.flag();
+  return compute(arguments, py::none(), 0, py::none(), nullptr, nullptr, &weights);
+}
+
+py::object additive_with_weights_of(Arguments& arguments) {
+  const py::array weight = arguments.array();
+  Weights weights{arguments.array(), false};
+  weights.average_heads = arguments.flag();
+  return compute(arguments, weight, 0, py::none(), nullptr, nullptr, &weights);
 }
 
 py::object panel_rows(Arguments& arguments) {
@@ -120,6 +154,8 @@ py::object paged_forward_of(Arguments& arguments) {
 void register_forward(py::module_& module) {
   define<&attention_forward_of, 18>(module, "attention_forward");
   define<&panel_rows, 1>(module, "panel_rows");
+  define<&attention_with_weights_of, 20>(module, "attention_with_weights");
+  define<&additive_with_weights_of, 21>(module, "additive_with_weights");
   define<&additive_forward_of, 19>(module, "additive_forward");
   define<&top_k_forward_of, 20>(module, "top_k_forward");
   define<&entmax_forward_of, 21>(module, "entmax_forward");

@@ -112,6 +112,7 @@ DIAGONAL = {"causal": {"align": 0}, "window": {"align": 0},
             "exclude_self": {"align": 0}, "align": {"causal": True, "align": 0},
             "alibi_slopes": {"align": 0}, "rng": {"dropout_p": 0.5},
             "gumbel_temperature": {"rng": 1}}  # fmt: skip
+AVERAGED = {"average_heads": {"return_weights": True}}
 
 
 def all_of(found: Any) -> Any:
@@ -195,8 +196,8 @@ POOL_BAD: dict[str, Bad] = {
 POOL_GOOD = {"key": X[..., ::-1], "lengths": [5, 2], "mask": np.arange(5) < [[3], [5]]}
 SDPA_GOOD = {"attn_mask": GOOD["mask"], "is_causal": True, "enable_gqa": True}
 ROWS = [
-    row("attention", ATTENTION),
-    row("attention_vjp", ATTENTION),
+    row("attention", ATTENTION, more=AVERAGED),
+    row("attention_vjp", ATTENTION, more=AVERAGED),
     row("attention_backward", {"dout": OUT, **ATTENTION, "out": OUT, "lse": LSE},
         bad={"out": numeric(OUT, (2, 4, 5, 4)), "rng": [(-1, V), *RNG[1:]]},
         more={"dropout_p": {"rng": 1}, "key_dropout_p": {"rng": 1},

@@ -177,10 +177,14 @@ class RandomCall:
                 return_lse=True, return_weights=True, return_skipped=True,
             )  # fmt: skip
             alone = heedful.attention(query, key, value, **options)
+            weighed, mean = heedful.attention(
+                query, key, value, **options, return_weights=True, average_heads=True
+            )
             scores = heedful.attention_scores(query, key, **of_scores)
             found = pullback(dout, **extras)
         if self.dtype != "bfloat16":  # its weights may be rounded where no gradient needs them
             assert alone.tobytes() == out.tobytes(), "attention and attention_vjp differ"
+            assert alone.tobytes() == weighed.tobytes(), "with and without weights differ"
         out, alone = (_outward(array, length_first) for array in (out, alone))
         kept = None
         if self.min_weight:
@@ -199,6 +203,8 @@ class RandomCall:
         assert_within(out, expected.out, bound.out, "out")
         assert_within(lse, expected.lse, bound.lse, "lse")
         assert_within(weights, expected.weights, bound.weights, "weights")
+        of_heads = (array.mean(axis=-3) for array in (expected.weights, bound.weights))
+        assert_within(mean, *of_heads, "mean weights")
         assert_within(scores, whole.result.scores, score_bound, "scores")
         for name in ("query", "key", "value", "bias", "sink"):
             gradient, wanted = getattr(found, name), getattr(truth, name)

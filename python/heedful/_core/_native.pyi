@@ -76,6 +76,14 @@ def attention_forward(
     key_dropout_p: float,
     gumbel_temperature: float,
 ) -> None: ...
+def attention_with_weights(
+    weights: Array,  # T (*batch, H, Lq, Lk), or (*batch, Lq, Lk) with average_heads; zeros on
+    # entry, written
+    average_heads: bool,
+    *arguments: Any,  # of attention_forward, with lse
+) -> None:
+    """attention_forward and attention_weights of all rows, with the same lse."""
+
 def paged_forward(
     table: NDArray[np.int64],  # (B, n), contiguous: the pages of each item, in order
     key_scales: NDArray[np.float32] | None,  # (pages, Hkv, R), for pages of int8
@@ -161,6 +169,7 @@ def attention_weights(
 def additive_forward(weight: Array, *arguments: Any) -> None:
     """attention_forward with scores Σ_e weight[e] · tanh(query[i, e] + key[j, e])."""
 
+def additive_with_weights(weight: Array, *arguments: Any) -> None: ...
 def additive_backward(
     weight: Array,
     dweight: NDArray[np.float64],  # like weight, contiguous, zeros on entry, written

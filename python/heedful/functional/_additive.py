@@ -20,6 +20,7 @@ from heedful.functional._dtypes import (
     gradient_type,
 )
 from heedful.functional._forward import (
+    Compiled,
     Forward,
     check_returned,
     forward,
@@ -147,7 +148,8 @@ def additive_attention(
         q_lengths, kv_lengths, None, "softmax", 1.0, None, alibi_slopes, sink, dropout_p,
         key_dropout_p, gumbel_temperature, rng, layout,
     )  # fmt: skip
-    result = forward(call, out, return_weights, *additive_forwards(check_weight(weight, call, out)))
+    compiled = additive_forwards(check_weight(weight, call, out))
+    result = forward(call, out, return_weights, compiled=compiled)
     return returned(call, result, return_lse, return_weights)
 
 
@@ -232,7 +234,8 @@ def additive_attention_vjp(
         key_dropout_p, gumbel_temperature, rng, layout,
     )  # fmt: skip
     checked = check_weight(weight, call, out)
-    result = forward_for_gradients(call, out, return_weights, *additive_forwards(checked))
+    compiled = additive_forwards(checked)
+    result = forward_for_gradients(call, out, return_weights, compiled=compiled)
     pullback = additive_pullback(call, checked, result)
     return returned(call, result, return_lse, return_weights), pullback
 
@@ -256,11 +259,12 @@ def check_weight(given: ArrayLike, call: Call, out: Any) -> ScoreVector:
     return ScoreVector(read, weight.shape, gradient_type(weight.dtype))
 
 
-def additive_forwards(weight: ScoreVector) -> tuple[Callable[..., None], Callable[..., None]]:
-    """The compiled functions for the output and for the weights."""
-    return (
+def additive_forwards(weight: ScoreVector) -> Compiled:
+    """The compiled functions for the output, for the weights and for both."""
+    return Compiled(
         partial(native.additive_forward, weight.read),
         partial(native.additive_weights, weight.read),
+        partial(native.additive_with_weights, weight.read),
     )
 
 

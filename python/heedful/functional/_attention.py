@@ -59,7 +59,7 @@ def attention(
     sink: ArrayLike | None = None, dropout_p: float = 0.0, key_dropout_p: float = 0.0,
     gumbel_temperature: float | None = None, rng: Rng = None, layout: LayoutName = "bhld",
     out: Array | None = None, return_lse: bool = False, return_weights: bool = False,
-    return_skipped: bool = False, **foreign: Never,
+    average_heads: bool = False, return_skipped: bool = False, **foreign: Never,
 ) -> Any:  # fmt: skip
     """Weighted sum of the values, weighted by how well each key matches the query.
 
@@ -160,6 +160,9 @@ def attention(
         with an input.
     return_lse, return_weights : bool, default False
         Return a tuple (out, lse?, weights?, skipped?) with what was requested, in this order.
+    average_heads : bool, default False
+        Weights as their mean over the heads, accumulated as they are computed: memory does not grow
+        with the number of heads. No effect without `return_weights`.
     return_skipped : bool, default False
         Return the share of the blocks that `min_weight` dropped, too.
 
@@ -170,7 +173,7 @@ def attention(
     lse : numpy.ndarray, (B…, H, Lq), if `return_lse`
         Natural logarithm of the sum of exponentials; before dropout. float64 for float64, otherwise
         float32.
-    weights : numpy.ndarray, (B…, H, Lq, Lk), if `return_weights`
+    weights : numpy.ndarray, (B…, H, Lq, Lk), if `return_weights`, (B…, Lq, Lk) if averaged
         The weights as applied, after dropout, in the type of lse. This is the one result that is Lq
         × Lk large.
     skipped : float, if `return_skipped`
@@ -220,6 +223,11 @@ def attention(
 
     Queries that may attend to nothing, and queries past `q_lengths`, give 0 with lse −inf (with a
     sink: lse = sink for the former). The contents of a hidden key never matter, NaN included.
+
+    With `return_weights` the scores are computed once for both results: a thread keeps the weights
+    of some queries and all keys, 8 MB at most. A second pass over the scores follows for queries of
+    more keys than that, few queries, means over grouped heads, weights that are rounded to
+    bfloat16, `top_k`, `min_weight` and another `normalizer` than softmax.
 
     The result has the same bits for every number of threads, and for an item alone or in a batch;
     only dropout and noise depend on the item's place in the batch.
@@ -303,10 +311,11 @@ def attention(
         q_lengths, kv_lengths, top_k, normalizer, scale, softcap, alibi_slopes, sink, dropout_p,
         key_dropout_p, gumbel_temperature, rng, layout,
     )  # fmt: skip
-    if return_lse is return_weights is return_skipped is False:
+    if return_lse is return_weights is average_heads is return_skipped is False:
         return forward_alone(call, out)
     return_lse, return_weights = check_returned(return_lse, return_weights)
     refuse_lse(call.normalizer, return_lse)
+    average_heads = flag("average_heads", average_heads)
     count = DroppedCount(call) if flag("return_skipped", return_skipped) else None
-    result = forward(call, out, return_weights)
+    result = forward(call, out, return_weights, average_heads)
     return returned(call, result, return_lse, return_weights, count)

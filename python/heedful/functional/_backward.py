@@ -21,7 +21,13 @@ from heedful._checks import flag
 from heedful._core import native
 from heedful.functional._call import Call
 from heedful.functional._dtypes import Array, cast_like, rounded
-from heedful.functional._forward import Forward, kept_keys
+from heedful.functional._forward import (
+    Forward,
+    allocate_weights,
+    kept_keys,
+    outward_weights,
+    run_weights,
+)
 from heedful.functional._overflow import SHRINK, all_finite, may_overflow, recompute
 from heedful.functional._plan import Plan, Target
 from heedful.functional._results import allocate
@@ -191,12 +197,24 @@ def _sink_gradient(call: Call, sink: Array, lse: Array, delta: Array, growth: fl
     return (dsink * growth * call.score_slope).astype(call.plan.sink_type, copy=False)
 
 
+def _of_each_head(call: Call, lse: Array, weights: Array, dweights: Any) -> tuple[Array, Array]:
+    """The weights of each head, computed again, and their gradients, from that of the mean."""
+    axes, dtype = call.plan.axes, call.plan.computing
+    shape = outward_weights(call, weights, averaged=True).shape
+    dweights = cast_like("dweights", dweights, shape, dtype).reshape(weights.shape)
+    each = allocate_weights(call, average_heads=False)
+    run_weights(call, lse, each)
+    of_head = dweights[..., None, :, :] / dtype.type(axes.heads)
+    given = axes.scores[axes.layout.missing :]
+    return each, np.broadcast_to(of_head, axes.scores).reshape(given)
+
+
 def pullback_of(call: Call, forward: Forward, run: Callable[..., Found]) -> Callable[..., Found]:
     """The pullback of a forward call; it may be called more than once.
 
     It returns what `run`, called like :func:`backward`, returns.
     """
-    _, lse, weights, out, kept, _ = forward
+    _, lse, weights, out, averaged, kept, _ = forward
     if kept is not None:
         run = partial(run, kept=kept)
     call = Call._make((*call[:-1], None))  # the originals of converted inputs are not kept
@@ -208,6 +226,9 @@ def pullback_of(call: Call, forward: Forward, run: Callable[..., Found]) -> Call
         bias_gradient = flag("bias_gradient", bias_gradient)
         if dweights is not None and weights is None:
             raise ValueError("dweights must be None: the call had no return_weights=True")
-        return run(call, dout, out, lse, dlse, weights, dweights, bias_gradient=bias_gradient)
+        own = weights
+        if dweights is not None and weights is not None and averaged:
+            own, dweights = _of_each_head(call, lse, weights, dweights)
+        return run(call, dout, out, lse, dlse, own, dweights, bias_gradient=bias_gradient)
 
     return pullback

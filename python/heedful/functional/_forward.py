@@ -21,11 +21,23 @@ from heedful.functional._results import (
 )
 
 
+class Compiled(NamedTuple):
+    """The compiled functions of one kind of scores."""
+
+    forward: Callable[..., None]
+    weights: Callable[..., None]
+    both: Callable[..., None]
+
+
+DOT = Compiled(native.attention_forward, native.attention_weights, native.attention_with_weights)
+
+
 class Forward(NamedTuple):
     out: Array  # as the caller sees it
     lse: Array  # (*batch, H, Lq)
-    weights: Array | None  # (*batch, H, Lq, Lk)
+    weights: Array | None  # (*batch, H, Lq, Lk), or (*batch, Lq, Lk) averaged over the heads
     unrounded: Array  # out in the type computed in; out itself where that is its type
+    averaged: bool = False  # whether the weights are
     kept: Array | None = None  # int32 (*batch, H, Lq, top_k), if needed again
     # with entmax lse are the thresholds (*batch, H, Lq, 2), and gradients need these, in the shape
     # of out and T: means of the values by the slopes of the weights, and the derivative of out by
@@ -84,22 +96,22 @@ def forward(
     call: Call,
     out: Any,
     with_weights: bool,
-    compute: Callable[..., None] = native.attention_forward,
-    compute_weights: Callable[..., None] = native.attention_weights,
+    average_heads: bool = False,
+    compiled: Compiled = DOT,
 ) -> Forward:
     """Output and log-sum-exp, and the weights if requested."""
     out = allocate_out(call) if out is None else check_out(out, call)
-    result = _allocate_results(call, out, with_weights)
-    run(call, out, result.lse, compute)
-    return _with_weights(call, result, compute_weights)
+    result = _allocate_results(call, out, with_weights, average_heads)
+    _compute(call, out, result, compiled)
+    return result
 
 
 def forward_for_gradients(
     call: Call,
     out: Any,
     with_weights: bool,
-    compute: Callable[..., None] = native.attention_forward,
-    compute_weights: Callable[..., None] = native.attention_weights,
+    average_heads: bool = False,
+    compiled: Compiled = DOT,
 ) -> Forward:
     """The same results, and `unrounded`, from which the gradients of 16-bit inputs are computed.
 
@@ -108,21 +120,31 @@ def forward_for_gradients(
     were rounded to 16 bits.
     """
     out = allocate_out(call) if out is None else check_out(out, call)
-    result = _allocate_results(call, out, with_weights)
+    result = _allocate_results(call, out, with_weights, average_heads)
     if call.normalizer is not None:
-        sparse = _allocate_sparse(call, call.normalizer)
-        run(call, out, result.lse, sparse=sparse)
-        return _with_weights(call, result._replace(sparse=sparse), compute_weights)
+        result = result._replace(sparse=_allocate_sparse(call, call.normalizer))
+        _compute(call, out, result, compiled)
+        return result
     if call.plan.top_k:
         result = result._replace(kept=allocate_kept(call))
     if out.dtype == call.plan.computing:
-        run(call, out, result.lse, compute, result.kept)
+        _compute(call, out, result, compiled)
     else:
         unrounded = allocate_out(call, call.plan.computing)
         result = result._replace(unrounded=unrounded)
-        run(call, unrounded, result.lse, compute, result.kept)
+        _compute(call, unrounded, result, compiled)
         round_into(out, unrounded)
-    return _with_weights(call, result, compute_weights)
+    return result
+
+
+def _compute(call: Call, out: Array, result: Forward, compiled: Compiled) -> None:
+    weights, averaged = result.weights, result.averaged
+    if weights is not None and call.normalizer is None and not call.plan.top_k:
+        run(call, out, result.lse, partial(compiled.both, weights, averaged))
+        return
+    run(call, out, result.lse, compiled.forward, result.kept, result.sparse or (None, None))
+    if weights is not None:
+        run_weights(call, result.lse, weights, None, averaged, compiled.weights)
 
 
 def kept_keys(call: Call) -> Array:
@@ -134,23 +156,32 @@ def kept_keys(call: Call) -> Array:
     return kept
 
 
-def _allocate_results(call: Call, out: Array, with_weights: bool) -> Forward:
+def allocate_weights(call: Call, average_heads: bool, rows: int | None = None) -> Array:
+    """Of all rows or of that many, as zeros."""
+    axes = call.plan.axes
+    heads = () if average_heads else (axes.heads,)
+    shape = (*axes.batch, *heads, axes.query_length if rows is None else rows, axes.key_length)
+    return allocate("the weights", shape, call.plan.computing, 0)
+
+
+def outward_weights(call: Call, weights: Array, averaged: bool) -> Array:
+    """Without the axes that the caller did not give."""
+    layout = call.plan.axes.layout
+    if averaged and layout.axes < 3:
+        weights = weights[None]  # the mean over the one head
+    return layout.outward(weights)
+
+
+def _allocate_results(call: Call, out: Array, with_weights: bool, average_heads: bool) -> Forward:
     lse = allocate_lse(call)
-    weights = None
-    if with_weights:  # before anything is computed: a lack of memory fails at once
-        weights = allocate("the weights", call.plan.axes.scores, call.plan.computing, 0)
-    return Forward(out, lse, weights, out)
+    # before anything is computed: a lack of memory fails at once
+    weights = allocate_weights(call, average_heads) if with_weights else None
+    return Forward(out, lse, weights, out, average_heads)
 
 
 def _allocate_sparse(call: Call, normalizer: Normalizer) -> tuple[Array, Array | None]:
     mean = allocate_out(call, call.plan.computing)
     return mean, allocate_out(call, call.plan.computing) if normalizer.gradient else None
-
-
-def _with_weights(call: Call, result: Forward, compute: Callable[..., None]) -> Forward:
-    if result.weights is not None:
-        run_weights(call, result.lse, result.weights, compute=compute)
-    return result
 
 
 def check_returned(return_lse: Any, return_weights: Any) -> tuple[bool, bool]:
@@ -169,13 +200,12 @@ def returned(
     """The output alone, or (out, lse?, weights?, skipped?) in that order."""
     if not (return_lse or return_weights or count is not None):
         return forward.out
-    outward = call.plan.axes.layout.outward
     parts: list[Any] = [forward.out]
     if return_lse:
-        parts.append(outward(forward.lse))
+        parts.append(call.plan.axes.layout.outward(forward.lse))
     if return_weights:
         assert forward.weights is not None
-        parts.append(outward(forward.weights))
+        parts.append(outward_weights(call, forward.weights, forward.averaged))
     if count is not None:
         parts.append(count.share())
     return tuple(parts)

@@ -88,6 +88,7 @@ def attention_vjp(
     out: Array | None = None,
     return_lse: bool = False,
     return_weights: bool = False,
+    average_heads: bool = False,
     return_skipped: bool = False,
     **foreign: Never,
 ) -> tuple[Any, Callable[..., Gradients]]:
@@ -126,10 +127,11 @@ def attention_vjp(
     -----
     The pullback keeps query, key, value, out and lse, not the weights (unless they were requested),
     and recomputes the weights tile by tile (Dao et al. 2022,
-    https://arxiv.org/abs/2205.14135): memory stays linear in the lengths. It does not copy what it
-    keeps: change these arrays only after the last call. For 16-bit inputs it keeps out in float32,
-    before rounding, with top_k also which keys each query attends to. It draws no random numbers,
-    dropout's seed is kept; calling it again returns the same gradients.
+    https://arxiv.org/abs/2205.14135): memory stays linear in the lengths. Given the dweights of a
+    mean over the heads, it computes the weights of all heads, (B…, H, Lq, Lk). It does not copy
+    what it keeps: change these arrays only after the last call. For 16-bit inputs it keeps out in
+    float32, before rounding, with top_k also which keys each query attends to. It draws no random
+    numbers, dropout's seed is kept; calling it again returns the same gradients.
 
     With another `normalizer` than softmax it keeps the thresholds of the rows instead of lse, and
     beside out the means of the values by the slopes of the weights, ∂weight / ∂score, in the type
@@ -173,7 +175,8 @@ def attention_vjp(
     )  # fmt: skip
     refuse_lse(call.normalizer, return_lse)
     count = DroppedCount(call) if flag("return_skipped", return_skipped) else None
-    result = forward_for_gradients(call, out, return_weights)
+    average_heads = flag("average_heads", average_heads)
+    result = forward_for_gradients(call, out, return_weights, average_heads)
     results = returned(call, result, return_lse, return_weights, count)
     return results, gradients_of(call, result)
 

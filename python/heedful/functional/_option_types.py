@@ -61,7 +61,7 @@ class PositionOptions(SharedOptions, total=False):
 
 
 class Options(PositionOptions, ArrayOptions, total=False):
-    pass
+    average_heads: bool
 
 
 class AdditiveOptions(SharedOptions, ArrayOptions, total=False):

@@ -78,6 +78,8 @@ OPTIONS = (
     Option("out", None, "result", "numpy.ndarray, optional", _NO_OUTPUT),
     Option("return_lse", False, "result", "bool, default False", _NO_OUTPUT),
     Option("return_weights", False, "result", "bool, default False", _NO_WEIGHTS),
+    # attention_weights has it beside its rows
+    Option("average_heads", False, "result", "bool, default False", _NO_SHARE),
     Option("return_skipped", False, "result", "bool, default False", _NO_SHARE),
 )
 

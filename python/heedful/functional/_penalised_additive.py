@@ -84,7 +84,8 @@ def penalised_additive_attention_vjp(
     call = check_call(query, key, value, scale=1.0, **options)
     checked = check_weight(weight, call, None)
     weights = check_penalties(penalties, call.plan.axes.heads)
-    result = forward_for_gradients(call, None, return_weights, *additive_forwards(checked))
+    compiled_forward = additive_forwards(checked)
+    result = forward_for_gradients(call, None, return_weights, compiled=compiled_forward)
     statistics = statistics_of(
         call, result.lse, weights, partial(native.additive_row_statistics, checked.read)
     )

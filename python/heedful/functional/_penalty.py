@@ -218,9 +218,9 @@ def penalised_attention_vjp(
         The weight of each kind of :func:`attention_penalty` but "target", for all heads or for
         each: ``penalty = Σ_kind mean over rows of weight · f(row)``. None may be negative.
     **options
-        As in :func:`attention_vjp`, without sink, top_k, normalizer, out and return_skipped. The
-        penalties are those of the weights before dropout, of the scores with Gumbel noise and
-        without keys that key_dropout_p hides.
+        As in :func:`attention_vjp`, without sink, top_k, normalizer, out, average_heads and
+        return_skipped. The penalties are those of the weights before dropout, of the scores with
+        Gumbel noise and without keys that key_dropout_p hides.
 
     Returns
     -------

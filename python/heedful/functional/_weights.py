@@ -11,7 +11,7 @@ from heedful._checks import flag
 from heedful._core import native
 from heedful.functional._call import NO_VALUE, Call, check_call
 from heedful.functional._dtypes import cast_like
-from heedful.functional._forward import run_weights
+from heedful.functional._forward import allocate_weights, outward_weights, run_weights
 from heedful.functional._options import unexpected
 from heedful.functional._results import allocate
 from heedful.functional._rows import check_rows, lse_of_rows
@@ -33,9 +33,8 @@ def _check_rows(call: Call, rows: int | slice | Sequence[int] | Array | None) ->
     return check_rows(rows, call.plan.axes.query_length)
 
 
-def _outward(call: Call, array: Array, rows: int | slice | Sequence[int] | Array | None) -> Array:
-    """Without the axes that the caller did not give, and that of the rows for a single one."""
-    array = call.plan.axes.layout.outward(array)
+def _row_of(array: Array, rows: int | slice | Sequence[int] | Array | None) -> Array:
+    """Without the axis of the rows for a single one."""
     single = rows is not None and not isinstance(rows, slice) and np.ndim(rows) == 0
     return array[..., 0, :] if single else array
 
@@ -130,7 +129,7 @@ def attention_scores(
     shape = (*call.plan.axes.batch, call.plan.axes.heads, count, call.plan.axes.key_length)
     scores = allocate("the scores", shape, call.plan.computing, -math.inf)
     native.attention_scores(call.query, call.key, scores, requested, *call.shared)
-    return _outward(call, scores, rows)
+    return _row_of(call.plan.axes.layout.outward(scores), rows)
 
 
 def attention_weights(
@@ -230,11 +229,7 @@ def attention_weights(
     )  # fmt: skip
     requested = _check_rows(call, rows)
     count = call.plan.axes.query_length if requested is None else len(requested)
-    heads = () if average_heads else (call.plan.axes.heads,)
-    shape = (*call.plan.axes.batch, *heads, count, call.plan.axes.key_length)
-    weights = allocate("the weights", shape, call.plan.computing, 0)
+    weights = allocate_weights(call, average_heads, count)
     known = lse_of_rows(call, requested) if lse is None else _known_lse(call, lse)
     run_weights(call, known, weights, requested, average_heads)
-    if average_heads and call.plan.axes.layout.axes < 3:
-        weights = weights[None]  # the mean over the one head
-    return _outward(call, weights, rows)
+    return _row_of(outward_weights(call, weights, average_heads), rows)

@@ -71,6 +71,18 @@ void rows_are_transposed_into_a_panel_and_back() {
         }
       }
       check(right, "rows[lane][column] = panel[column][lane] · factors[lane]");
+
+      // of the same product, so that the sum is exact
+      add_panel_to_rows<T>(panel.data(), lanes, columns, factors.data(), back.pointers.data());
+      right = true;
+      for (std::ptrdiff_t lane = 0; lane < lanes; ++lane) {
+        for (std::ptrdiff_t column = 0; column < columns; ++column) {
+          right &=
+              back.at(lane, column) == 2 * panel[static_cast<std::size_t>(column * lanes + lane)] *
+                                           factors[static_cast<std::size_t>(lane)];
+        }
+      }
+      check(right, "rows[lane][column] += panel[column][lane] · factors[lane]");
     }
   }
 }

@@ -55,17 +55,12 @@ def _attend(*arguments: Any) -> Results:
     query, key, value = _inputs(tensors)
     # a float32 query leaves key and value in 16 bits
     query = as_array("query", tensors.query.float()) if exact else query
-    given, whole = options(tensors, values), values.weights and not values.average
     with on_torch_threads():
         found = heedful.attention(
-            query, key, value, return_lse=softmax, return_weights=whole, **given
-        )
-        out, *others = found if isinstance(found, tuple) else (found,)
-        if values.weights and values.average:
-            lse = others[0] if softmax else None
-            others.append(
-                heedful.attention_weights(query, key, average_heads=True, lse=lse, **given)
-            )
+            query, key, value, return_lse=softmax, return_weights=values.weights,
+            average_heads=values.average, **options(tensors, values),
+        )  # fmt: skip
+    out, *others = found if isinstance(found, tuple) else (found,)
     result = as_tensor(out)
     return (
         result.to(tensors.query.dtype) if exact else result,
