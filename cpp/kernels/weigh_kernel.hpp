@@ -17,6 +17,14 @@
 
 namespace heedful {
 
+// Values one stride apart, such as those of a page, and what is prefetched meanwhile.
+template <class Stored>
+struct ValueRun {
+  const Stored* values;
+  std::ptrdiff_t keys;
+  LinePrefetch prefetch;
+};
+
 // weights (rows, weight_stride)   sums (rows, sum_stride), vectors as in RowVectors
 template <class T, class Stored = T>
 struct Weighing {
@@ -28,6 +36,10 @@ struct Weighing {
   T* sums;
   std::ptrdiff_t sum_stride;
   LinePrefetch prefetch;
+  // runs of values, at the same stride, that follow these: as more keys, so that the sums stay in
+  // registers
+  const ValueRun<Stored>* further = nullptr;
+  std::ptrdiff_t num_further = 0;
 };
 
 template <class T, class Stored, int WeightRows, int Vectors>
@@ -46,22 +58,27 @@ inline void weigh_block(const Weighing<T, Stored>& w, std::ptrdiff_t row, std::p
     }
   }
   const T* weights = w.weights + row * w.weight_stride;
-  const Stored* values = w.values.data;
-  for (std::ptrdiff_t key = 0; key < w.keys; ++key, values += w.values.stride) {
-    P weight[WeightRows];
-#pragma GCC unroll 16
-    for (int r = 0; r < WeightRows; ++r) {
-      weight[r] = simd::broadcast(weights[r * w.weight_stride + key]);
-    }
-#pragma GCC unroll 16
-    for (int v = 0; v < Vectors; ++v) {
-      w.prefetch.template line<Stored>(key, (vector + v) * width);
-      const P value = simd::load(values + offsets[v]);
+  ValueRun<Stored> run{w.values.data, w.keys, w.prefetch};
+  for (std::ptrdiff_t next = 0;; run = w.further[next++]) {
+    const Stored* values = run.values;
+    for (std::ptrdiff_t key = 0; key < run.keys; ++key, values += w.values.stride) {
+      P weight[WeightRows];
 #pragma GCC unroll 16
       for (int r = 0; r < WeightRows; ++r) {
-        sums[r][v] = simd::multiply_add(value, weight[r], sums[r][v]);
+        weight[r] = simd::broadcast(weights[r * w.weight_stride + key]);
+      }
+#pragma GCC unroll 16
+      for (int v = 0; v < Vectors; ++v) {
+        run.prefetch.template line<Stored>(key, (vector + v) * width);
+        const P value = simd::load(values + offsets[v]);
+#pragma GCC unroll 16
+        for (int r = 0; r < WeightRows; ++r) {
+          sums[r][v] = simd::multiply_add(value, weight[r], sums[r][v]);
+        }
       }
     }
+    if (next == w.num_further) break;
+    weights += run.keys;
   }
 #pragma GCC unroll 16
   for (int r = 0; r < WeightRows; ++r) {

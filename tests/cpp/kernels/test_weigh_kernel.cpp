@@ -133,6 +133,32 @@ void pieces_have_the_bits_of_the_whole() {
 }
 
 template <class T>
+void runs_have_the_bits_of_the_whole() {
+  constexpr std::ptrdiff_t width = simd::lanes<T>;
+  for (std::ptrdiff_t rows = 1; rows <= 5; ++rows) {
+    for (const std::ptrdiff_t columns : {width, 9 * width + 1}) {
+      Example<T> whole(rows, 29, columns), runs(rows, 29, columns);
+      weigh(whole.weighing());
+      Weighing<T> weighing = runs.weighing();
+      const std::ptrdiff_t ends[] = {1, 8, 24, 29};
+      // each run in memory of its own
+      std::vector<std::vector<T>> memory;
+      ValueRun<T> further[3];
+      for (int run = 0; run < 3; ++run) {
+        memory.emplace_back(runs.values.begin() + ends[run] * runs.value_stride(),
+                            runs.values.begin() + ends[run + 1] * runs.value_stride());
+        further[run] = {memory.back().data(), ends[run + 1] - ends[run], weighing.prefetch};
+      }
+      weighing.keys = ends[0];
+      weighing.further = further;
+      weighing.num_further = 3;
+      weigh(weighing);
+      check(whole.sums == runs.sums, "keys in several runs give the same bits");
+    }
+  }
+}
+
+template <class T>
 void the_guard_keeps_the_bits() {
   constexpr std::ptrdiff_t width = simd::lanes<T>;
   for (const std::ptrdiff_t columns : {width, 3 * width + 2}) {
@@ -193,7 +219,9 @@ int main() {
   heedful::sums_are_weighted_sums<float>();
   heedful::sums_are_weighted_sums<double>();
   heedful::pieces_have_the_bits_of_the_whole<float>();
+  heedful::runs_have_the_bits_of_the_whole<float>();
   heedful::pieces_have_the_bits_of_the_whole<double>();
+  heedful::runs_have_the_bits_of_the_whole<double>();
   heedful::a_hidden_row_of_nan_is_skipped<float>();
   heedful::a_hidden_row_of_nan_is_skipped<double>();
   heedful::the_guard_keeps_the_bits<float>();

@@ -95,8 +95,19 @@ struct Example {
                                    parts.activation,
                                    {},
                                    y.view()};
-    int8_forward(sizes, {x.data.data(), x.stride},
-                 {{weight.data(), stride}, {scales.data(), sums.data()}}, epilogue, Team{threads});
+    const Matrix<const std::int8_t> rows{weight.data(), stride};
+    const std::ptrdiff_t row_bytes = split_row_bytes(sizes.inputs);
+    std::vector<std::byte> main(size(sizes.outputs * row_bytes));
+    std::vector<std::int64_t> begins(size(sizes.outputs + 1));
+    std::vector<ExtraWord> extra;
+    Int8Split split;
+    if (int8_reads_split(sizes.rows)) {
+      extra =
+          split_weight(rows, sizes.outputs, sizes.inputs, {main.data(), row_bytes}, begins.data());
+      split = {{main.data(), row_bytes}, begins.data(), extra.data()};
+    }
+    int8_forward(sizes, {x.data.data(), x.stride}, {rows, {scales.data(), sums.data()}, split},
+                 epilogue, Team{threads});
   }
 
   bool is_right() const {

@@ -135,6 +135,26 @@ class HeadTile {
                      [&](auto rows) { weigh(weighing(rows, piece, head_.range_outs, prefetch)); });
   }
 
+  // Likewise of several pieces: of values that are read in place, at once.
+  void weigh_group(const PieceGroup& group) {
+    const RowSource source = source_of(call_.value);
+    bool in_place = !head_.rounded_weights && group.count > 1;
+    if (in_place) {
+      const PieceGroup::Piece& first = group.pieces[0];
+      with_stored_rows(source, first.keys, problem_.value_depth, scratch_.values, [&](auto rows) {
+        in_place = static_cast<const void*>(rows.data) == source.row(first.keys.begin);
+        if (!in_place) return;
+        const FurtherRuns further(source, group, rows);
+        auto joined = weighing(rows, first.keys, head_.range_outs, first.prefetch);
+        further.join(joined);
+        weigh(joined);
+      });
+    }
+    for (int i = 0; !in_place && i < group.count; ++i) {
+      weigh_piece(group.pieces[i].keys, group.pieces[i].prefetch);
+    }
+  }
+
   // Likewise of all values of the tile, as dot_listed().
   bool weigh_listed(const NextRows& next) {
     if constexpr (sizeof(T) == sizeof(float)) {

@@ -11,6 +11,7 @@
 #include "arrays/tensor_view.hpp"
 #include "attention/problem/problem.hpp"
 #include "attention/scores/key_scales.hpp"
+#include "kernels/weigh_kernel.hpp"
 #include "simd/half.hpp"
 #include "simd/int8.hpp"
 
@@ -63,6 +64,45 @@ inline void list_rows(const RowSource& source, std::ptrdiff_t key, std::ptrdiff_
     key += rows;
   }
 }
+
+// Pieces of one head that follow one another, on different pages.
+struct PieceGroup {
+  static constexpr int max_pieces = 8;
+  struct Piece {
+    KeyRange keys;
+    LinePrefetch prefetch;
+  };
+
+  void add(KeyRange keys, const LinePrefetch& prefetch) { pieces[count++] = {keys, prefetch}; }
+  std::ptrdiff_t size() const {
+    return count == 0 ? 0 : pieces[count - 1].keys.end - pieces[0].keys.begin;
+  }
+
+  Piece pieces[max_pieces];
+  int count = 0;
+};
+
+// The pieces of a group after the first, of rows that are in place.
+template <class Stored>
+struct FurtherRuns {
+  FurtherRuns(const RowSource& source, const PieceGroup& group, Rows<Stored>)
+      : count(group.count - 1) {
+    for (int i = 1; i < group.count; ++i) {
+      const auto& [keys, prefetch] = group.pieces[i];
+      runs[i - 1] = {reinterpret_cast<const Stored*>(source.row(keys.begin)), keys.size(),
+                     prefetch};
+    }
+  }
+
+  template <class T>
+  void join(Weighing<T, Stored>& weighing) const {
+    weighing.further = runs;
+    weighing.num_further = count;
+  }
+
+  ValueRun<Stored> runs[PieceGroup::max_pieces];
+  int count;
+};
 
 // The order in which a tile is read, and what is prefetched meanwhile. One head is read row by row.
 // The rows of several heads alternate in memory: a few keys of all heads in turn are read from one
@@ -119,6 +159,19 @@ class TileReader {
       piece.end = piece.begin + next.source.run(key, std::min(piece.size(), next.end - key));
       work(0, piece, next.source.prefetch_from(key));
     }
+  }
+
+  // The pieces of one head, as many together as are read more than once: of small pages several.
+  template <class Work>
+  void groups(KeyRange range, const NextRows& next, const Work& work) const {
+    PieceGroup group;
+    pieces(range, next, [&](std::ptrdiff_t, KeyRange piece, const LinePrefetch& prefetch) {
+      group.add(piece, prefetch);
+      if (group.count < PieceGroup::max_pieces && group.size() < piece_keys_) return;
+      work(group);
+      group.count = 0;
+    });
+    if (group.count > 0) work(group);
   }
 
  private:
