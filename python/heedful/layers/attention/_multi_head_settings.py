@@ -53,7 +53,7 @@ class MultiHeadSettings(PenalisedLayer):
     qk_norm: str | None = None
     adaptive_span: int | None = None
     score_kind: ClassVar[str] = "dot product"
-    gradient_options = ("bias",)
+    gradient_options: tuple[str, ...] = ("bias",)
     pruned_heads: tuple[int, ...] = ()
     pruned_kv_heads: tuple[int, ...] = ()
 

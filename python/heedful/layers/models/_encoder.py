@@ -82,7 +82,7 @@ class EncoderLayer(Typed):
     (3, 5, 8)
     """
 
-    gradient_options = ("bias",)
+    gradient_options: tuple[str, ...] = ("bias",)
 
     @passes_on(EncoderOptions)
     def __init__(
@@ -211,7 +211,7 @@ class Encoder(Stack[EncoderLayer]):
     (3, 5, 8)
     """
 
-    gradient_options = ("bias",)
+    gradient_options: tuple[str, ...] = ("bias",)
 
     @passes_on(EncoderOptions)
     def __init__(

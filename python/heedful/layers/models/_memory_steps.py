@@ -19,6 +19,10 @@ class MemorySteps:
     """
 
     longest: int | None = None
+    memory: Array
+    valid: dict[str, Any]
+    caches: list[DecoderCache]
+    texts: Array
 
     def __init__(self, memory: Array, valid: dict[str, Any], caches: list[DecoderCache]) -> None:
         self.memory, self.valid, self.caches = memory, valid, caches

@@ -75,9 +75,15 @@ class Seq2SeqLayer(Typed):
     (3, 5, 8)
     """
 
-    gradient_options = ("bias",)
+    gradient_options: tuple[str, ...] = ("bias",)
+    decoder: bool
+    self_attn: MultiHeadAttention
     multihead_attn: MultiHeadAttention | None
+    feed_forward: FeedForward | GatedFeedForward
+    norm1: RMSNorm
     norm2: RMSNorm | None
+    norm3: RMSNorm
+    dropout: Dropout
 
     def __init__(
         self, d_model: int, num_heads: int, dff: int, *, head_dim: int | None = None,

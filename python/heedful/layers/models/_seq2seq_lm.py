@@ -80,6 +80,15 @@ class Seq2SeqLM(Typed):
     [5, 5]
     """
 
+    encoder: Seq2SeqStack
+    decoder: Seq2SeqStack
+    vocabulary: int
+    logit_scale: float
+    start: int
+    stop: tuple[int, ...]
+    tied: bool
+    projection: Linear
+
     def __init__(
         self, vocabulary: int, d_model: int, num_heads: int, num_layers: int, dff: int, *,
         num_decoder_layers: int | None = None, tied: bool = True, logit_scale: float = 1.0,

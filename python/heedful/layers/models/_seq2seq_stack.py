@@ -71,6 +71,13 @@ class Seq2SeqStack(Typed):
     (1, 3, 8)
     """
 
+    decoder: bool
+    embedding: Embedding
+    position_bias: RelativePositionBias
+    dropout: Dropout
+    layers: list[Seq2SeqLayer]
+    norm: RMSNorm
+
     def __init__(
         self, vocabulary: int, d_model: int, num_heads: int, num_layers: int, dff: int, *,
         head_dim: int | None = None, rate: float = 0.0, eps: float = 1e-6,
