@@ -31,7 +31,7 @@ def made_up_questions() -> Any:
     from questions import Questions
 
     sizes = {"billing": 30, "delivery": 31, "returns": 29, "cooking": 7, "music": 7, "travel": 7,
-             "weather": 7, "greetings": 5}  # fmt: skip
+             "weather": 7}  # fmt: skip
     rng = np.random.default_rng(2)
     centres = np.linalg.qr(rng.standard_normal((WIDTH, WIDTH)))[0]
     topics = np.repeat(list(sizes), list(sizes.values()))
@@ -43,7 +43,7 @@ def made_up_questions() -> Any:
                      vectors.astype(np.float32))  # fmt: skip
 
 
-def test_each_wording_is_read_once(parts: None, tmp_path: Path) -> None:
+def test_each_wording_is_read_once_under_its_topic(parts: None, tmp_path: Path) -> None:
     pytest.importorskip("yaml")
     from questions import read
 
@@ -52,10 +52,13 @@ def test_each_wording_is_read_once(parts: None, tmp_path: Path) -> None:
         "  - Thanks\n- - where is it\n  - Lost.\n- - How much?\n  - 5\n"
     )
     (tmp_path / "b.yml").write_text("categories:\n- bills\nconversations:\n- - Why?\n  - So.\n")
+    (tmp_path / "c.yml").write_text(
+        "categories:\n- greetings\nconversations:\n- - Good day\n  - Hi.\n"
+    )
     assert read(tmp_path) == (
-        ["Where is it?", "How much?", "Why?"],
-        ["On its way.", "5", "So."],
-        ["parcels", "parcels", "bills"],
+        ["Where is it?", "How much?", "Why?", "Good day"],
+        ["On its way.", "5", "So.", "Hi."],
+        ["parcels", "parcels", "bills", "conversations"],  # greetings have joined these
     )
 
 
@@ -120,25 +123,22 @@ def test_refused_are_those_less_probable_than_nine_of_ten_of_the_asked(parts: No
     from trial import Trial
 
     trial = Trial(made_up_questions(), seed=0, half=0, count=1)
-    asked, left_out, twins = (
-        np.zeros((len(part), 3)) for part in (trial.asked, trial.left_out, trial.twins)
-    )
+    asked, left_out = (np.zeros((len(part), 3)) for part in (trial.asked, trial.left_out))
     asked[:, 0] = 0.9 * (1 + np.arange(len(asked))) / len(asked)
     left_out[:, 1] = np.where(np.arange(len(left_out)) % 3 == 0, 0.01, 0.2)
     expected = np.mean(left_out[:, 1] == 0.01)
-    assert trial.figures(asked, left_out, twins)["refused"] == pytest.approx(expected)
+    assert trial.figures(asked, left_out)["refused"] == pytest.approx(expected)
 
 
 def test_no_question_is_in_two_parts(parts: None) -> None:
-    from trial import TWINS, Trial
+    from trial import Trial
 
     questions = made_up_questions()
     trials = [Trial(questions, seed=0, half=half, count=1) for half in (0, 1)]
     for trial in trials:
-        drawn = [trial.known, trial.asked, trial.in_vain, trial.left_out, trial.twins]
+        drawn = [trial.known, trial.asked, trial.in_vain, trial.left_out]
         assert sorted(np.concatenate(drawn)) == list(range(len(questions.texts)))
         assert not set(questions.topics[trial.left_out]) & set(questions.topics[trial.in_vain])
-        assert set(questions.topics[trial.twins]) <= set(TWINS)
     np.testing.assert_array_equal(np.sort(trials[0].in_vain), np.sort(trials[1].left_out))
 
 

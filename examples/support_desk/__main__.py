@@ -22,7 +22,6 @@ from trial import Trial
 COLUMNS = {
     "topic": "topic right",
     "refusal AUC": "refusal AUC",
-    "with twins": "with twins",
     "refused": "refused at 90 %",
     "first": "first question",
     "in three": "one of three",

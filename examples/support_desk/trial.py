@@ -7,16 +7,13 @@ from desk import Desk, one_hot, train
 from questions import Questions
 
 FEWEST = 20  # questions of a topic that the desk knows; smaller topics are left out
-# topics that stand among the known ones by another name: "Hello" in conversations, "What kind of
-# computer" in AI, "How are you doing?" for the only question about health
-TWINS = ("computers", "greetings", "health")
 
 
 class Trial:
     """A split of the questions: four fifths of the large topics are known, a fifth is asked.
 
-    Of the small topics, but for the twins, every other one was asked in vain before: its questions
-    are known to have no answer. The rest is left out: nothing of these topics is ever shown.
+    Of the small topics every other one was asked in vain before: its questions are known to have
+    no answer. The rest is left out: nothing of these topics is ever shown.
     """
 
     def __init__(
@@ -29,10 +26,9 @@ class Trial:
         order = rng.permutation(np.flatnonzero(of_desk))
         cut = len(order) * 4 // 5
         self.known, self.asked = order[:cut], order[cut:]
-        foreign = rng.permutation(sorted(set(sizes) - set(self.names) - set(TWINS)))
+        foreign = rng.permutation(sorted(set(sizes) - set(self.names)))
         self.in_vain = np.flatnonzero(np.isin(questions.topics, foreign[half::2]))
         self.left_out = np.flatnonzero(np.isin(questions.topics, foreign[1 - half :: 2]))
-        self.twins = np.flatnonzero(np.isin(questions.topics, TWINS))
         self.questions = questions
         self.number = np.searchsorted(self.names, questions.topics).clip(max=len(self.names) - 1)
         self.topics = one_hot(self.number[self.known])
@@ -46,26 +42,21 @@ class Trial:
     def probabilities(self, vectors: np.ndarray) -> np.ndarray:
         return self.desk.probabilities(vectors, self.x(self.known), self.topics)
 
-    def figures(
-        self, asked: np.ndarray, left_out: np.ndarray, twins: np.ndarray
-    ) -> dict[str, float]:
+    def figures(self, asked: np.ndarray, left_out: np.ndarray) -> dict[str, float]:
         """Of any model's probabilities (N, T) of the topics for these questions."""
         from sklearn.metrics import roc_auc_score, roc_curve
 
-        def answered(foreign: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            best = np.concatenate([asked, foreign]).max(1)
-            return np.repeat([1, 0], [len(asked), len(foreign)]), best
-
-        wrong, right, _ = roc_curve(*answered(left_out))
+        answered = np.repeat([1, 0], [len(asked), len(left_out)])
+        best = np.concatenate([asked, left_out]).max(1)
+        wrong, right, _ = roc_curve(answered, best)
         return {
             "topic": float(np.mean(asked.argmax(1) == self.number[self.asked])),
-            "refusal AUC": roc_auc_score(*answered(left_out)),
-            "with twins": roc_auc_score(*answered(np.concatenate([left_out, twins]))),
+            "refusal AUC": roc_auc_score(answered, best),
             "refused": 1 - float(wrong[np.searchsorted(right, 0.9)]),
         }
 
     def figures_of_desk(self) -> dict[str, float]:
-        parts = self.asked, self.left_out, self.twins
+        parts = self.asked, self.left_out
         found = self.figures(*(self.probabilities(self.x(part)) for part in parts))
         weights = self.desk.weights(self.x(self.asked), self.x(self.known))
         order = np.argsort(-weights, axis=1)[:, :3]
@@ -81,7 +72,7 @@ class Trial:
         from sklearn.linear_model import LogisticRegression
         from sklearn.model_selection import GridSearchCV
 
-        parts = np.concatenate([self.known, self.in_vain]), self.asked, self.left_out, self.twins
+        parts = np.concatenate([self.known, self.in_vain]), self.asked, self.left_out
         texts = [[self.questions.texts[one] for one in part] for part in parts]
         features = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
         inputs = {
