@@ -46,7 +46,7 @@ def layer(rows, inputs=97, outputs=301):
     y, dx, dweight, dbias = dy.copy(), np.zeros_like(x), np.zeros_like(weight), weight[:, 0].copy()
     native.linear_forward(x, weight, dbias, y, "gelu", None, y)
     int8 = (100 * weight).astype(np.int8)
-    native.int8_forward(x, int8, dbias, int8.sum(1, dtype=np.int32), None, y, "", y)
+    native.int8_forward(x, int8, dbias, int8.sum(1, dtype=np.int32), None, y, "", y, None)
     native.linear_gradient_input(dy, weight, dx, False)
     native.linear_gradient_weight(dy, x, dweight, dbias)
     native.activation_backward("silu", y, dy, y)

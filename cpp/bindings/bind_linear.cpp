@@ -1,4 +1,7 @@
-// linear_forward, linear_gradient_input, linear_gradient_weight, int8_forward, bfloat16_forward
+// linear_forward, linear_gradient_input, linear_gradient_weight, int8_forward, int8_split,
+// int8_reads_split, bfloat16_forward
+#include <algorithm>
+
 #include "bindings/arguments.hpp"
 #include "bindings/bind_layers.hpp"
 #include "bindings/interrupted.hpp"
@@ -73,15 +76,47 @@ py::object linear_gradient_weight_of(Arguments& arguments) {
   return py::none();
 }
 
+Int8Split split_of(const py::object& split) {
+  if (split.is_none()) return {};
+  const auto arrays = py::reinterpret_borrow<py::tuple>(split);
+  const auto main = py::reinterpret_borrow<py::array>(arrays[0]);
+  const auto begins = py::reinterpret_borrow<py::array>(arrays[1]);
+  const auto extra = py::reinterpret_borrow<py::array>(arrays[2]);
+  return {{static_cast<const std::byte*>(main.data()), main.strides(0)},
+          static_cast<const std::int64_t*>(begins.data()),
+          static_cast<const ExtraWord*>(extra.data())};
+}
+
+py::object int8_split_of(Arguments& arguments) {
+  const py::array weight = arguments.array();
+  const Matrix<const std::int8_t> rows{integers_of<std::int8_t>(weight), weight.strides(0)};
+  const std::ptrdiff_t outputs = weight.shape(0), inputs = weight.shape(1);
+  if (!gains_by_split(rows, outputs, inputs)) return py::none();
+  const std::ptrdiff_t row_bytes = split_row_bytes(inputs);
+  py::array_t<std::int8_t> main({outputs, row_bytes});
+  py::array_t<std::int64_t> begins(outputs + 1);
+  const Matrix<std::byte> to{reinterpret_cast<std::byte*>(main.mutable_data()), row_bytes};
+  const auto found = split_weight(rows, outputs, inputs, to, begins.mutable_data());
+  py::array_t<std::uint32_t> extra({static_cast<std::ptrdiff_t>(found.size()), std::ptrdiff_t{2}});
+  std::copy(found.begin(), found.end(), reinterpret_cast<ExtraWord*>(extra.mutable_data()));
+  return py::make_tuple(main, begins, extra);
+}
+
+py::object int8_reads_split_of(Arguments& arguments) {
+  return py::bool_(int8_reads_split(arguments.integer()));
+}
+
 py::object int8_forward_of(Arguments& arguments) {
   const py::array x = arguments.array(), weight = arguments.array(), scale = arguments.array();
   const py::array weight_sums = arguments.array();
   const py::object bias = arguments.array_or_none(), residual = arguments.array_or_none();
   const Activation activation = activation_of(arguments.any());
   const py::array y = arguments.array();
+  const Int8Split split = split_of(arguments.tuple_or_none());
   const LinearSizes sizes{x.shape(0), x.shape(1), weight.shape(0)};
   const Int8Weight int8{{integers_of<std::int8_t>(weight), weight.strides(0)},
-                        {elements_of<const float>(scale), integers_of<std::int32_t>(weight_sums)}};
+                        {elements_of<const float>(scale), integers_of<std::int32_t>(weight_sums)},
+                        split};
   const Epilogue<float> epilogue{elements_or_none<float>(bias),
                                  matrix_or_none<const float>(residual),
                                  activation,
@@ -117,7 +152,9 @@ void register_linear(py::module_& module) {
   define<&linear_forward_of, 7>(module, "linear_forward");
   define<&linear_gradient_input_of, 4>(module, "linear_gradient_input");
   define<&linear_gradient_weight_of, 4>(module, "linear_gradient_weight");
-  define<&int8_forward_of, 8>(module, "int8_forward");
+  define<&int8_forward_of, 9>(module, "int8_forward");
+  define<&int8_split_of, 1>(module, "int8_split");
+  define<&int8_reads_split_of, 1>(module, "int8_reads_split");
   define<&bfloat16_forward_of, 6>(module, "bfloat16_forward");
 }
 

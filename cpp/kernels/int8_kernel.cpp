@@ -63,11 +63,11 @@ void block(const WordProduct& p, std::ptrdiff_t first_row) {
     a += sizeof(std::uint32_t);
     b += Vectors * width;
   }
-  if (p.extra) {
+  if (p.begins) {
 #pragma GCC unroll 32
     for (int r = 0; r < Rows; ++r) {
-      const ExtraWord* const end = p.extra[first_row + r + 1];
-      for (const ExtraWord* extra = p.extra[first_row + r]; extra != end; ++extra) {
+      const ExtraWord* const end = p.extra + p.begins[first_row + r + 1];
+      for (const ExtraWord* extra = p.extra + p.begins[first_row + r]; extra != end; ++extra) {
         const simd::Words element = simd::broadcast_word(&extra->word);
         const std::uint32_t* const columns = p.b + extra->place * Vectors * width;
 #pragma GCC unroll 32

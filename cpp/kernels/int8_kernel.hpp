@@ -26,8 +26,9 @@ struct WordProduct {
   std::ptrdiff_t a_row;  // in bytes
   const std::uint32_t* b;
   std::int32_t* c;
-  // (rows + 1): words of A's row i that are multiplied, too: [extra[i], extra[i + 1])
-  const ExtraWord* const* extra = nullptr;
+  // words of A's row i that are multiplied, too: extra[begins[i]] up to extra[begins[i + 1]]
+  const ExtraWord* extra = nullptr;
+  const std::int64_t* begins = nullptr;
 };
 
 void multiply(simd::Int8Way way, const WordProduct& product);

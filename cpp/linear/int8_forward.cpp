@@ -3,10 +3,8 @@
 //   few rows    y = q wᵀ with the lanes over In: the weight is read once, in place, at memory
 //               bandwidth
 //   many rows   Yᵀ = w Qᵀ: x is quantised and packed once for all tasks, the weight is broadcast in
-//               place, or widened or split for all panels of a task; Yᵀ is transposed when it is
-//               scaled
-//
-// So the weight is never packed, and exists once.
+//               place, or where it was split once for all calls, from there; or widened for all
+//               panels of a task. Yᵀ is transposed when it is scaled
 #include "linear/int8_forward.hpp"
 
 #include <algorithm>
@@ -16,7 +14,6 @@
 #include "kernels/int8_dot.hpp"
 #include "kernels/int8_kernel.hpp"
 #include "kernels/quantised_row.hpp"
-#include "kernels/split_words.hpp"
 #include "linear/int8_panels.hpp"
 #include "linear/task_grid.hpp"
 #include "parallel/interrupt_check.hpp"
@@ -39,6 +36,8 @@ struct Call {
 };
 
 // ---- few rows
+
+constexpr std::ptrdiff_t max_few_rows = width / 2;
 
 // Rows of the weight that are multiplied by all rows of x before the next ones, and how many rows
 // ahead they are prefetched.
@@ -103,31 +102,28 @@ void few(const Call& call, void (*dot)(const Int8Dots<Q>&)) {
 // end in zeros.
 struct WeightRows {
   const std::byte* data;
-  std::ptrdiff_t stride;  // in bytes
-  const ExtraWord* const* extra = nullptr;
+  std::ptrdiff_t stride;                 // in bytes
+  const std::int64_t* begins = nullptr;  // of Int8Split::extra
 };
 
 bool reads_in_place(simd::Int8Way way, std::ptrdiff_t inputs) {
-  return way == simd::Int8Way::vnni                                     ? inputs % 4 == 0
-         : way == simd::Int8Way::widened || way == simd::Int8Way::bytes ? false
-                                                                        : inputs % 64 == 0;
+  return way == simd::Int8Way::bytes     ? true  // what was split
+         : way == simd::Int8Way::vnni    ? inputs % 4 == 0
+         : way == simd::Int8Way::widened ? false
+                                         : inputs % 64 == 0;
 }
 
 // Scratch of a task: some outputs, for all rows of a slab.
 struct ManyScratch {
   std::size_t size;
   std::byte* weight;
-  ExtraWord* extra;          // of the weight
-  const ExtraWord** extras;  // (outputs + 1)
-  std::int32_t* sums;        // (outputs, lanes of a panel)
-  float* rows;               // (lanes of a panel, outputs)
+  std::int32_t* sums;  // (outputs, lanes of a panel)
+  float* rows;         // (lanes of a panel, outputs)
 
-  ManyScratch(std::ptrdiff_t weight_words, std::ptrdiff_t outputs, bool split, std::byte* scratch) {
+  ManyScratch(std::ptrdiff_t weight_words, std::ptrdiff_t outputs, std::byte* scratch) {
     constexpr std::ptrdiff_t lanes = max_vectors * width;
     WorkArea area(scratch);
     weight = area.take<std::byte>(4 * weight_words);
-    extra = area.take<ExtraWord>(split ? weight_words : 0);
-    extras = area.take<const ExtraWord*>(split ? outputs + 1 : 0);
     sums = area.take<std::int32_t>(lanes * outputs);
     rows = area.take<float>(lanes * outputs);
     size = area.size();
@@ -138,19 +134,14 @@ WeightRows load_weight(const Call& call, std::ptrdiff_t first, std::ptrdiff_t co
                        std::ptrdiff_t words, const ManyScratch& scratch) {
   const Matrix<const std::int8_t> weight = call.weight.rows;
   const std::ptrdiff_t inputs = call.sizes.inputs, row_bytes = 4 * words;
+  if (call.ways.products == simd::Int8Way::bytes) {
+    const Int8Split& split = call.weight.split;
+    return {split.main.row(first), split.main.stride, split.begins + first};
+  }
   if (reads_in_place(call.ways.products, inputs)) {
     return {reinterpret_cast<const std::byte*>(weight.row(first)), weight.stride};
   }
   std::byte* const to = scratch.weight;
-  if (call.ways.products == simd::Int8Way::bytes) {
-    ExtraWord* extra = scratch.extra;
-    for (std::ptrdiff_t row = 0; row < count; ++row) {
-      scratch.extras[row] = extra;
-      extra = split_words(weight.row(first + row), inputs, words, to + row * row_bytes, extra);
-    }
-    scratch.extras[count] = extra;
-    return {to, row_bytes, scratch.extras};
-  }
   for (std::ptrdiff_t row = 0; row < count; ++row) {
     const std::int8_t* const from = weight.row(first + row);
     if (call.ways.products == simd::Int8Way::widened) {
@@ -205,10 +196,9 @@ void multiply_panels(const Call& call, const Int8Panels& panels, std::ptrdiff_t 
                                                            ceil_div(outputs, min_outputs)))};
   const std::ptrdiff_t max_count = ceil_div(outputs, tasks.count);
   const std::ptrdiff_t weight_words = in_place ? 0 : max_count * panels.words;
-  const bool split = call.ways.products == simd::Int8Way::bytes;
-  const ManyScratch largest(weight_words, max_count, split, nullptr);
+  const ManyScratch largest(weight_words, max_count, nullptr);
   parallel_for(tasks.count, call.team, largest.size, [&](std::ptrdiff_t task, Worker& worker) {
-    const ManyScratch scratch(weight_words, max_count, split, worker.scratch);
+    const ManyScratch scratch(weight_words, max_count, worker.scratch);
     const std::ptrdiff_t first = tasks.begin(task), count = tasks.length(task);
     const WeightRows weight = load_weight(call, first, count, panels.words, scratch);
     for (std::ptrdiff_t index = 0; index < panels.layout.count; ++index) {
@@ -216,30 +206,11 @@ void multiply_panels(const Call& call, const Int8Panels& panels, std::ptrdiff_t 
       const std::ptrdiff_t begin = panels.layout.begin(index), lanes = panels.layout.lanes(index);
       multiply(call.ways.products,
                {count, panels.words, static_cast<int>(lanes / width), weight.data, weight.stride,
-                panels.panel(index), scratch.sums, weight.extra});
+                panels.panel(index), scratch.sums, call.weight.split.extra, weight.begins});
       finish_panel(call, {first_row + begin, panels.layout.used(index), lanes, first, count},
                    panels.zeros + begin, panels.scales + begin, scratch);
     }
   });
-}
-
-// Whether products of bytes save more time than splitting the weight and multiplying what is set
-// apart take: with many rows, and while at most one word in ten of a sample is set apart. (32 rows
-// with one in thirty break even; of a uniform distribution it is four in ten.)
-bool gains_by_bytes(const LinearSizes& sizes, Matrix<const std::int8_t> weight) {
-  constexpr std::ptrdiff_t min_rows = 48, max_sampled = 16, max_share = 10;
-  if (sizes.rows < min_rows) return false;
-  const std::ptrdiff_t words = words_of(simd::Int8Way::bytes, sizes.inputs);
-  const EvenRanges sample{sizes.outputs, std::min(sizes.outputs, max_sampled)};
-  Buffer<std::byte> main(4 * words);
-  Buffer<ExtraWord> extra(words);
-  std::ptrdiff_t apart = 0;
-  for (std::ptrdiff_t i = 0; i < sample.count; ++i) {
-    apart +=
-        split_words(weight.row(sample.begin(i)), sizes.inputs, words, main.data(), extra.data()) -
-        extra.data();
-  }
-  return apart * max_share <= words * sample.count;
 }
 
 void many(const Call& call) {
@@ -265,17 +236,20 @@ void many(const Call& call) {
 
 }  // namespace
 
+bool int8_reads_split(std::ptrdiff_t rows) {
+  return simd::int8_ways().products == simd::Int8Way::bytes && rows > max_few_rows;
+}
+
 void int8_forward(const LinearSizes& sizes, Matrix<const float> x, const Int8Weight& weight,
                   const Epilogue<float>& epilogue, const Team& team) {
   if (sizes.rows == 0 || sizes.outputs == 0) return;
   simd::Int8Ways ways = simd::int8_ways();
-  if (ways.products == simd::Int8Way::bytes && !ways.forced &&
-      !gains_by_bytes(sizes, weight.rows)) {
+  if (ways.products == simd::Int8Way::bytes && !weight.split) {
     ways.products = simd::Int8Way::widened;
   }
   const Call call{sizes, x, weight, epilogue, ways, threads_for(int8_cost(sizes), team)};
   const bool bytes = call.ways.rows == simd::Int8Way::vnni;
-  if (sizes.rows <= width / 2 && sizes.inputs >= dot_elements(bytes ? 1 : 2)) {
+  if (sizes.rows <= max_few_rows && sizes.inputs >= dot_elements(bytes ? 1 : 2)) {
     return bytes ? few<std::uint8_t>(call, dot_bytes) : few<std::int16_t>(call, dot_int16);
   }
   many(call);

@@ -12,6 +12,7 @@
 #include "arrays/matrix.hpp"
 #include "linear/epilogue.hpp"
 #include "linear/int8_scaling.hpp"
+#include "linear/int8_split.hpp"
 #include "linear/linear_forward.hpp"
 #include "parallel/cost.hpp"
 
@@ -22,8 +23,12 @@ inline constexpr std::ptrdiff_t max_int8_depth = 1 << 16;
 
 struct Int8Weight {
   Matrix<const std::int8_t> rows;
-  Int8Outputs outputs;  // scales (Out), and weight sums (Out): Σ_k w[o, k]
+  Int8Outputs outputs;   // scales (Out), and weight sums (Out): Σ_k w[o, k]
+  Int8Split split = {};  // of the rows, or none
 };
+
+// Whether calls of so many rows multiply a weight that was split, faster than one that was not.
+bool int8_reads_split(std::ptrdiff_t rows);
 
 // Four multiply-adds of int8 take the time of one of float.
 inline Cost int8_cost(const LinearSizes& sizes) {

@@ -85,11 +85,22 @@ def int8_forward(
     residual: NDArray[np.float32] | None,  # (N, Out), may be y
     activation: str,
     y: NDArray[np.float32],  # (N, Out), written
+    split: tuple[Array, Array, Array] | None,  # of these rows of the weight
 ) -> None:
     """A dense layer of which a row of the weight is scale[o] · weight[o].
 
     Each row of x is quantised to 8 bits by its own range; products are summed in int32.
     """
+
+def int8_split(weight: NDArray[np.int8]) -> tuple[Array, Array, Array] | None:
+    """(Out, In) in the form that products of bytes read without VNNI; None if that is no faster.
+
+    main (Out, bytes of a row), begins (Out + 1) and extra (words, 2): row o is main[o] and, besides
+    it, the words extra[begins[o] : begins[o + 1]], each with its place.
+    """
+
+def int8_reads_split(rows: int) -> bool:
+    """Whether int8_forward reads it for so many rows of x."""
 
 def bfloat16_forward(
     x: NDArray[np.float32],  # (N, In)

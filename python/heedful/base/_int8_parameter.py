@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from heedful._core import native
 from heedful.base._narrow_parameter import NarrowParameter
 from heedful.base._parameter import Parameter
 from heedful.base._types import Array
 
 MAX_WIDTH = 1 << 16  # of a row: the sums of products then fit into 32 bits
 _ROWS = 1024  # that are quantised at a time
+Split: TypeAlias = tuple[Array, Array, Array]  # what native.int8_split makes
 
 
 class Int8Parameter(NarrowParameter):
@@ -28,7 +31,7 @@ class Int8Parameter(NarrowParameter):
         Of the rows of value.
     """
 
-    __slots__ = ("scale", "sums")
+    __slots__ = ("_split", "scale", "sums")
 
     kind = "int8"
 
@@ -42,7 +45,21 @@ class Int8Parameter(NarrowParameter):
     def hold(self, value: Array) -> None:
         super().hold(value)
         value.flags.writeable = False
+        # a list of this array: a thread that still splits the one before adds to another list
+        self._split: list[Split | None] = []
         self.sums: NDArray[np.int32] = value.sum(tuple(range(1, value.ndim)), dtype=np.int32)
+
+    def split(self, matrix: Callable[[Array], Array] | None) -> Split | None:
+        """The elements, or the matrix that is made of them, in the form that products of bytes
+        read without VNNI; None where that is no faster.
+
+        Made once for this array: by the first call, or by several threads the same. Copies and
+        files do not have it.
+        """
+        made = self._split
+        if not made:
+            made.append(native.int8_split(self.value if matrix is None else matrix(self.value)))
+        return made[0]
 
     def __getstate__(self) -> tuple[None, dict[str, Any]]:
         return None, {**super().__getstate__()[1], "value": self.value, "scale": self.scale}

@@ -109,21 +109,21 @@ void products_are_exact() {
           for (auto& element : weight) element = values.draw(random);
           std::vector<std::byte> a(size(rows * depth + 1));
           std::vector<ExtraWord> extra(size(rows * words + 1));
-          std::vector<const ExtraWord*> ends{extra.data()};
+          std::vector<std::int64_t> begins{0};
           ExtraWord* end = extra.data();
           for (std::ptrdiff_t row = 0; row < rows; ++row) {
             end =
                 split_words(weight.data() + row * depth, depth, words, a.data() + row * depth, end);
-            ends.push_back(end);
+            begins.push_back(end - extra.data());
           }
           std::vector<std::uint8_t> b(size(depth * lanes + 1));
           for (auto& element : b) {
             element = static_cast<std::uint8_t>(random.bits() % 4 ? 255 : random.bits() % 256);
           }
           std::vector<std::int32_t> c(size(rows * lanes + 1), -77);
-          multiply(simd::Int8Way::bytes,
-                   {rows, words, vectors, a.data(), depth,
-                    reinterpret_cast<const std::uint32_t*>(b.data()), c.data(), ends.data()});
+          multiply(simd::Int8Way::bytes, {rows, words, vectors, a.data(), depth,
+                                          reinterpret_cast<const std::uint32_t*>(b.data()),
+                                          c.data(), extra.data(), begins.data()});
           const bool right = c.back() == -77 && is_exact_product(weight, size(depth), b, size(rows),
                                                                  size(lanes), size(depth), c);
           if (!check(right, "products of split rows are exact")) {

@@ -47,7 +47,10 @@ class Drawn:
     ) -> Array:
         y = np.full((len(self.x), len(self.weight)), 7, np.float32)
         sums = self.weight.sum(1, dtype=np.int32)
-        native.int8_forward(self.x, self.weight, self.scale, sums, bias, residual, activation, y)
+        split = native.int8_split(self.weight) if native.int8_reads_split(len(self.x)) else None
+        native.int8_forward(
+            self.x, self.weight, self.scale, sums, bias, residual, activation, y, split
+        )
         return y
 
     def expected(self) -> Array:
@@ -136,7 +139,7 @@ def test_extreme_rows(way: str, row: float) -> None:
 def test_what_is_not_int8_is_refused() -> None:
     drawn = Drawn(3, 8, 4)
     y, sums = np.empty((3, 4), np.float32), drawn.weight.sum(1, dtype=np.int32)
-    right = [drawn.x, drawn.weight, drawn.scale, sums, None, None, "", y]
+    right = [drawn.x, drawn.weight, drawn.scale, sums, None, None, "", y, None]
     native.int8_forward(*right)
     for place, wrong in (
         (1, drawn.weight.astype(np.int16)), (1, drawn.weight.view(np.uint8)),

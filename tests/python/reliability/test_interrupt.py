@@ -81,7 +81,7 @@ def int8_layer(rows, inputs, outputs):
     weight = np.broadcast_to(np.ones(inputs, np.int8), (outputs, inputs))
     native.int8_forward(repeated(rows, inputs), weight, np.ones(outputs, "f"),
                         np.full(outputs, inputs, np.int32), None, None, "gelu",
-                        np.empty((rows, outputs), "f"))
+                        np.empty((rows, outputs), "f"), None)
 
 def filled(**options):
     cache = heedful.KVCache(**options)

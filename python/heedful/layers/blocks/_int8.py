@@ -25,7 +25,13 @@ def narrow_product(
     own, _ = narrow_rows(weight)
     rows = own[outputs] if matrix is None else matrix(own[outputs])
     if isinstance(weight, Int8Parameter):
-        native.int8_forward(x, rows, weight.scale.value[outputs], weight.sums[outputs], *after)
+        split = weight.split(matrix) if native.int8_reads_split(len(x)) else None
+        if split is not None and outputs != slice(None):
+            begin, end, _ = outputs.indices(len(own))
+            split = split[0][begin:end], split[1][begin : end + 1], split[2]
+        native.int8_forward(
+            x, rows, weight.scale.value[outputs], weight.sums[outputs], *after, split
+        )
     else:
         native.bfloat16_forward(x, rows, *after)
 
