@@ -84,7 +84,6 @@ def test_heads_of_some_layers_and_results_of_a_function() -> None:
         ({"inputs": [], "guidance": []}, ValueError, "inputs must hold an example: got none"),
         ({"where": "layers.9"}, ValueError, "where must match attention layers of the model"),
     ],
-    ids=str,
 )
 def test_what_cannot_be_meant_is_said(
     arguments: dict[str, Any], error: type[Exception], message: str

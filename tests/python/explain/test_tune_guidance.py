@@ -101,7 +101,6 @@ def test_the_examples_searched_and_held_out_are_all_and_different() -> None:
         ({"max_rounds": 0}, ValueError, "max_rounds must be at least 1"),
         ({"guidance": [PARTS[0], *[PARTS[0][0]] * 39]}, ValueError, "as many parts for each input"),
     ],
-    ids=str,
 )
 def test_what_cannot_be_meant_is_said(
     arguments: dict[str, Any], error: type[Exception], message: str
