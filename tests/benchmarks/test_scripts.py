@@ -12,7 +12,14 @@ from heedful.benchmark.draw import drawn_cases
 from heedful.benchmark.report import level
 
 # of scripts, which import them
-PARTS = {"case_rows", "learning_tasks", "model_cases", "model_libraries", "timed_calls"}
+PARTS = {
+    "case_rows",
+    "dense_products",
+    "learning_tasks",
+    "model_cases",
+    "model_libraries",
+    "timed_calls",
+}
 SCRIPTS = sorted(path for path in FOLDER.glob("*.py") if path.stem not in PARTS)
 
 pytestmark = [pytest.mark.once, pytest.mark.slow]

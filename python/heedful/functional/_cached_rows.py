@@ -39,7 +39,7 @@ class CachedRows:
     @classmethod
     def of(cls, array: Array, dtype: DType) -> CachedRows:
         """Rows of the caller's, in the type of the cache."""
-        if array.dtype == dtype:
+        if array.dtype == dtype != INT8:  # int8 rows of the caller's have no scale yet
             return cls(array)
         with np.errstate(all="ignore"):  # rounding to 16 bits is expected
             return _quantized(array) if dtype == INT8 else cls(converted(array, dtype))

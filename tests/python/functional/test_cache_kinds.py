@@ -180,6 +180,16 @@ def test_rows_and_queries_of_any_type_meet_int8(dtype: Any, rng: np.random.Gener
     np.testing.assert_allclose(out, expected, rtol=2e-3)
 
 
+@pytest.mark.parametrize("kind", ["int8", "paged int8"])
+def test_rows_that_are_integers_of_8_bits_are_quantised_like_others(kind: str) -> None:
+    rows = np.arange(-24, 24).reshape(1, 2, 3, 8)
+    cache, expected = made(kind), made(kind)
+    cache.append(rows.astype(np.int8), rows.astype(np.int8))
+    expected.append(rows.astype(np.float32), rows.astype(np.float32))
+    np.testing.assert_array_equal(cache.key, expected.key)
+    assert np.abs(cache.key - rows).max() <= 0.1
+
+
 def test_extreme_rows_of_int8(rng: np.random.Generator) -> None:
     rows = rng.standard_normal((1, 1, 6, 8)).astype(np.float32)
     rows[0, 0, 0] = 0
