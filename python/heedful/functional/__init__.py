@@ -4,11 +4,12 @@ from typing import TYPE_CHECKING, Any
 
 from heedful.functional._additive import additive_attention, additive_attention_vjp
 from heedful.functional._attention import attention
+from heedful.functional._attention_backward import attention_backward
 from heedful.functional._backward import AdditiveGradients, Gradients
 from heedful.functional._cache import KVCache
 from heedful.functional._cache_policies import HeavyHitters, QuestPages, SinksAndWindow
 from heedful.functional._entmax import NormalizerGradients
-from heedful.functional._gradients import attention_backward, attention_vjp
+from heedful.functional._gradients import attention_vjp
 from heedful.functional._linear_state import LinearState
 from heedful.functional._merge import merge_attention
 from heedful.functional._multi_head import multi_head_attention
