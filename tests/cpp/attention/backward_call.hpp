@@ -82,7 +82,14 @@ template <class T>
 struct Gradients {
   Tensor delta, dquery, dkey, dvalue, dbias;
 
-  Gradients(const BackwardInputs<T>& inputs, const Extras& extras, int threads, Layout layout) {
+  Gradients(const BackwardInputs<T>& inputs, const Extras& extras, int threads, Layout layout)
+      : Gradients(inputs, extras, layout, [&](Problem& problem, const BackwardTensors& tensors) {
+          attention_backward<T>(problem, tensors, Team{threads, nullptr});
+        }) {}
+
+  // run(problem, tensors) computes them.
+  template <class Run>
+  Gradients(const BackwardInputs<T>& inputs, const Extras& extras, Layout layout, const Run& run) {
     const Example& example = inputs.example;
     const ElementType type = element_type<T>;
     delta = Tensor(type, inputs.lse.shape(), layout);
@@ -109,7 +116,7 @@ struct Gradients {
     tensors.shared_dbias = extras.dbias && extras.bias.rows && extras.bias.columns &&
                            ((!extras.bias.items && example.sizes.items > 1) ||
                             (!extras.bias.heads && example.sizes.heads > 1));
-    attention_backward<T>(problem, tensors, Team{threads, nullptr});
+    run(problem, tensors);
   }
 
   bool equals(const Gradients& other) const {

@@ -167,41 +167,14 @@ void results_are_those_of_the_kept_keys(const Case& test_case, ElementType type,
 }
 
 template <class T>
-struct Backward {
-  Tensor delta, dquery, dkey, dvalue, dbias;
-
-  Backward(const BackwardInputs<T>& inputs, const Extras& extras, std::ptrdiff_t top_k,
-           const TensorView& kept, int threads, Layout layout) {
-    const Example& example = inputs.example;
-    const ElementType type = element_type<T>;
-    delta = Tensor(type, inputs.lse.shape(), layout);
-    dquery = Tensor(type, example.query.shape(), layout);
-    dkey = Tensor(type, example.key.shape(), layout);
-    dvalue = Tensor(type, example.value.shape(), layout);
-    if (extras.dbias) dbias = Tensor(type, example.shape_of(extras.bias), layout);
-    Problem problem = example.problem;
-    problem.sink = nullptr;
-    problem.top_k = top_k;
-    const TensorView none;
-    BackwardTensors tensors{inputs.dout.view(),
-                            example.query.view(),
-                            example.key.view(),
-                            example.value.view(),
-                            inputs.out.view(),
-                            inputs.lse.view(),
-                            inputs.row_term.view(),
-                            inputs.dweights.view(),
-                            delta.view(),
-                            dquery.view(),
-                            dkey.view(),
-                            dvalue.view(),
-                            extras.dbias ? dbias.broadcast_view() : none};
-    tensors.shared_dbias = extras.dbias && extras.bias.rows && extras.bias.columns &&
-                           ((!extras.bias.items && example.sizes.items > 1) ||
-                            (!extras.bias.heads && example.sizes.heads > 1));
-    top_k_backward<T>(problem, tensors, kept, Team{threads, nullptr});
-  }
-};
+Gradients<T> gradients_of(const BackwardInputs<T>& inputs, const Extras& extras,
+                          std::ptrdiff_t top_k, const TensorView& kept, int threads,
+                          Layout layout) {
+  return {inputs, extras, layout, [&](Problem& problem, const BackwardTensors& tensors) {
+            problem.top_k = top_k;
+            top_k_backward<T>(problem, tensors, kept, Team{threads, nullptr});
+          }};
+}
 
 // Layouts of gradients: the compiled function gets contiguous ones.
 bool is_contiguous(Layout layout) {
@@ -221,7 +194,8 @@ void gradients_are_those_of_the_kept_keys(const Case& test_case, const Extras& e
   const Forward<T> forward(example, top_k, 1, Layout::plain);
   BackwardInputs<T> inputs(test_case, dense, extras, type, Layout::plain);
   make_clear(inputs.example);
-  const Backward<T> found(inputs, extras, top_k, forward.kept.view, 1, Layout::plain);
+  const Gradients<T> found =
+      gradients_of<T>(inputs, extras, top_k, forward.kept.view, 1, Layout::plain);
   inputs.example.problem.mask = mask.view();
   const Gradients<T> expected(inputs, extras, 1, Layout::plain);
   const auto compare = [&](const Tensor& a, const Tensor& b, const char* sentence) {
@@ -240,9 +214,8 @@ void gradients_are_those_of_the_kept_keys(const Case& test_case, const Extras& e
     if (!is_contiguous(layout)) continue;
     BackwardInputs<T> other_inputs(test_case, dense, extras, type, layout);
     make_clear(other_inputs.example);
-    const Backward<T> other(other_inputs, extras, top_k, forward.kept.view, threads, layout);
-    check(same(found.dquery, other.dquery) && same(found.dkey, other.dkey) &&
-              same(found.dvalue, other.dvalue) && (!extras.dbias || same(found.dbias, other.dbias)),
+    check(found.equals(
+              gradients_of<T>(other_inputs, extras, top_k, forward.kept.view, threads, layout)),
           "gradients have the same bits for all strides and threads");
   }
 }
