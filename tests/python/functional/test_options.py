@@ -47,7 +47,7 @@ FUNCTIONS = {
     "attention": Function("_attention", QKV),
     "attention_vjp": Function("_gradients", QKV),
     "attention_backward": Function(
-        "_gradients", ["dout", *QKV, "out", "lse"], {"dlse": None}, {"bias_gradient": True}
+        "_attention_backward", ["dout", *QKV, "out", "lse"], {"dlse": None}, {"bias_gradient": True}
     ),
     "attention_scores": Function("_weights", ["query", "key"], {}, ROWS),
     "attention_weights": Function(
