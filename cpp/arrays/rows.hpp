@@ -1,7 +1,5 @@
-// Rows of the caller's arrays in the layout of the kernels: converted to T, and transposed between
-// rows and panels.
-//   row     [column]          one query, key, value or output
-//   panel   [column][lane]    up to three vectors of queries side by side, one query per lane
+// Rows of the caller's arrays as the kernels read and write them: one row converted, and those of
+// a head in place or converted.
 #pragma once
 
 #include <cstddef>
@@ -31,22 +29,6 @@ void write_row(const T* from, char* to, ElementType type, std::ptrdiff_t stride,
 template <class T>
 void read_row(const TensorView& view, std::ptrdiff_t item, std::ptrdiff_t head, std::ptrdiff_t row,
               T* to, std::ptrdiff_t columns);
-
-// panel[column][lane] = factor · rows[lane][column]; `lanes` is a multiple of the vector length. Of
-// Stored, which is T, or simd::Bfloat16 for rows of a full vector at least, which it widens.
-template <class T, class Stored>
-void rows_to_panel(const Stored* const* rows, std::ptrdiff_t lanes, std::ptrdiff_t columns,
-                   T factor, T* panel);
-
-// rows[lane][column] = panel[column][lane] · factors[lane].
-template <class T>
-void panel_to_rows(const T* panel, std::ptrdiff_t lanes, std::ptrdiff_t columns, const T* factors,
-                   T* const* rows);
-
-// rows[lane][column] += panel[column][lane] · factors[lane].
-template <class T>
-void add_panel_to_rows(const T* panel, std::ptrdiff_t lanes, std::ptrdiff_t columns,
-                       const T* factors, T* const* rows);
 
 // Rows of a key or value array that a kernel reads as elements of type T.
 template <class T>

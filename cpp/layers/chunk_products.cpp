@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "arrays/panel_transposes.hpp"
 #include "arrays/row_loop.hpp"
 #include "arrays/rows.hpp"
 #include "kernels/micro_kernel.hpp"

@@ -16,6 +16,7 @@
 
 #include <algorithm>
 
+#include "arrays/panel_transposes.hpp"
 #include "arrays/work_area.hpp"
 #include "linear/few_rows.hpp"
 #include "linear/task_grid.hpp"

@@ -2,6 +2,8 @@
 
 #include <cstring>
 
+#include "arrays/panel_transposes.hpp"
+
 namespace heedful {
 namespace {
 

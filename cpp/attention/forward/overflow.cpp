@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "arrays/panel_transposes.hpp"
 #include "arrays/work_area.hpp"
 #include "attention/problem/key_tiles.hpp"
 #include "attention/scores/mask.hpp"

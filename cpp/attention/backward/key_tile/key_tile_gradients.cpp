@@ -19,6 +19,7 @@
 #include <type_traits>
 
 #include "arrays/finite_cast.hpp"
+#include "arrays/panel_transposes.hpp"
 #include "arrays/prefetch.hpp"
 #include "attention/backward/bias_gradient.hpp"
 #include "attention/backward/delta.hpp"

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <type_traits>
 
+#include "arrays/panel_transposes.hpp"
 #include "attention/backward/penalty/coefficients.hpp"
 #include "attention/backward/penalty/target_tile.hpp"
 #include "attention/problem/minus_infinity.hpp"

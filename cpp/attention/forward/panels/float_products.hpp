@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 
+#include "arrays/panel_transposes.hpp"
 #include "arrays/rows.hpp"
 #include "arrays/work_area.hpp"
 #include "attention/forward/panels/panel_output.hpp"

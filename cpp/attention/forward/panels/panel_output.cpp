@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "arrays/panel_transposes.hpp"
 #include "kernels/micro_kernel.hpp"
 
 namespace heedful {

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "arrays/even_ranges.hpp"
+#include "arrays/panel_transposes.hpp"
 #include "arrays/ragged_range.hpp"
 #include "arrays/small_buffer.hpp"
 #include "attention/forward/overflow.hpp"

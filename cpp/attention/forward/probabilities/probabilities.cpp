@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <type_traits>
 
+#include "arrays/panel_transposes.hpp"
 #include "arrays/ragged_range.hpp"
 #include "arrays/work_area.hpp"
 #include "attention/forward/panels/products.hpp"

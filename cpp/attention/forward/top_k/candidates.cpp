@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "arrays/panel_transposes.hpp"
 #include "arrays/rows.hpp"
 #include "attention/forward/top_k/cut_search.hpp"
 #include "attention/problem/minus_infinity.hpp"
