@@ -60,21 +60,16 @@ KeyTile<T>::KeyTile(const BackwardCall<T>& call, const BackwardTask& task,
       scratch_(scratch) {}
 
 template <class T>
-void KeyTile<T>::clear_sums() {
-  std::fill_n(scratch_.dkey, keys.size() * scratch_.depth, T{0});
-  std::fill_n(scratch_.dvalue, keys.size() * scratch_.value_depth, T{0});
-  started_ = true;
-}
-
-template <class T>
 void KeyTile<T>::start_panel(const VisibleKeys<T>& visible) {
-  if (panels_ == level_panels) flush_level();
-  ++panels_;
   const bool writes_all = visible.keys.size() == keys.size() && !visible.score_copy &&
                           call_.problem.score_kind != ScoreKind::additive;
-  if (!started_ && !writes_all) clear_sums();
-  accumulates_ = started_;
-  started_ = true;
+  accumulates_ = started() || !writes_all;
+  if (!started() && accumulates_) {
+    std::fill_n(scratch_.dkey, keys.size() * scratch_.depth, T{0});
+    std::fill_n(scratch_.dvalue, keys.size() * scratch_.value_depth, T{0});
+  }
+  if (panels_ == level_panels) flush_level();
+  ++panels_;
 }
 
 // sums[key][column] (+)= Σ_lane coefficients[key][lane] · rows[lane][column]
@@ -135,6 +130,7 @@ void KeyTile<T>::write_dquery(const VisibleKeys<T>& visible, const T* dproducts,
 
 template <class T>
 void KeyTile<T>::add_to_outputs() {
+  if (!started()) return;
   const Problem& problem = call_.problem;
   const BackwardTensors& tensors = call_.tensors;
   const std::ptrdiff_t first = problem.items[task_.item].key_begin + keys.begin;
@@ -143,7 +139,6 @@ void KeyTile<T>::add_to_outputs() {
                 dkey);
     add_sums<T>(tensors.dvalue, task_, first, keys.size(), problem.value_depth, 1, dvalue);
   };
-  if (!started_) clear_sums();
   if (levels_ == 0) return add(scratch_.dkey, scratch_.dvalue);
   flush_level();
   add(scratch_.dkey_totals, scratch_.dvalue_totals);

@@ -47,11 +47,12 @@ class KeyTile {
   void write_dquery(const VisibleKeys<T>& visible, const T* dproducts, T* dquery,
                     RowPrefetch& prefetch);
 
-  // Adds the sums to the rows of the results.
+  // Adds the sums to the rows of the results; these stay as they are if there was no panel.
   void add_to_outputs();
 
  private:
-  void clear_sums();
+  // Whether the sums are set: before the first panel they are uninitialized.
+  bool started() const { return panels_ > 0 || levels_ > 0; }
   void flush_level();
   void add_rows(const VisibleKeys<T>& visible, const T* coefficients, Rows<T> rows,
                 std::ptrdiff_t columns, T* sums, RowPrefetch& prefetch);
@@ -60,7 +61,6 @@ class KeyTile {
   const BackwardTask& task_;
   const BackwardScratch<T>& scratch_;
   std::ptrdiff_t panels_ = 0, levels_ = 0;  // panels since the last level, and levels flushed
-  bool started_ = false;                    // the sums are set: if not, they are uninitialized
   bool accumulates_ = false;                // the panel's products are added to the sums
 };
 
