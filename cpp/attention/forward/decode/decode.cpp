@@ -113,13 +113,14 @@ void process_tile(const ForwardCall<T>& call, const RowTask& task, KeyRange tile
   if (!one_head || !head_tile(0).weigh_listed({keys, next.begin, next.end})) {
     value_reader.ranges(tile, keys, next, [&](KeyRange range, const NextRows& then) {
       each_visible([](HeadTile<T> head) { head.start_range(); });
-      const auto weigh = [&](std::ptrdiff_t h, KeyRange piece, LinePrefetch prefetch) {
-        if (scratch.heads[h].visible) head_tile(h).weigh_piece(piece, prefetch);
-      };
       if (one_head) {
         value_reader.groups(range, then, [&](const PieceGroup& g) { head_tile(0).weigh_group(g); });
       } else {
-        value_reader.pieces(range, then, weigh);
+        value_reader.pieces(range, then,
+                            [&](std::ptrdiff_t h, KeyRange piece, LinePrefetch prefetch) {
+                              if (scratch.heads[h].visible)
+                                head_tile(h).weigh_piece(piece, prefetch);
+                            });
       }
       each_visible([&](HeadTile<T> head) { head.finish_range(range); });
     });

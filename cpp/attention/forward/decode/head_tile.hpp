@@ -137,21 +137,15 @@ class HeadTile {
 
   // Likewise of several pieces: of values that are read in place, at once.
   void weigh_group(const PieceGroup& group) {
-    const RowSource source = source_of(call_.value);
-    bool in_place = !head_.rounded_weights && group.count > 1;
-    if (in_place) {
-      const PieceGroup::Piece& first = group.pieces[0];
-      with_stored_rows(source, first.keys, problem_.value_depth, scratch_.values, [&](auto rows) {
-        in_place = static_cast<const void*>(rows.data) == source.row(first.keys.begin);
-        if (!in_place) return;
-        const FurtherRuns further(source, group, rows);
-        auto joined = weighing(rows, first.keys, head_.range_outs, first.prefetch);
-        further.join(joined);
-        weigh(joined);
-      });
+    int weighed = 0;
+    if (!head_.rounded_weights) {
+      const RowSource source = source_of(call_.value);
+      const auto& [keys, prefetch] = group.pieces[0];
+      with_stored_rows(source, keys, problem_.value_depth, scratch_.values,
+                       [&](auto rows) { weighed = weigh_first(source, group, rows); });
     }
-    for (int i = 0; !in_place && i < group.count; ++i) {
-      weigh_piece(group.pieces[i].keys, group.pieces[i].prefetch);
+    for (; weighed < group.count; ++weighed) {
+      weigh_piece(group.pieces[weighed].keys, group.pieces[weighed].prefetch);
     }
   }
 
@@ -241,6 +235,25 @@ class HeadTile {
             sums,
             scratch_.out_depth,
             prefetch};
+  }
+
+  // `rows` are those of the first piece: where they are in place, those of the others are, too, and
+  // are weighed with them. Returns the number of pieces that were.
+  template <class Stored>
+  int weigh_first(const RowSource& source, const PieceGroup& group, Rows<Stored> rows) const {
+    const auto stored = [&](KeyRange keys) {
+      return reinterpret_cast<const Stored*>(source.row(keys.begin));
+    };
+    const auto& [keys, prefetch] = group.pieces[0];
+    Weighing<T, Stored> joined = weighing(rows, keys, head_.range_outs, prefetch);
+    ValueRun<Stored> further[PieceGroup::max_pieces - 1];
+    joined.further = further;
+    for (int i = 1; rows.data == stored(keys) && i < group.count; ++i) {
+      const PieceGroup::Piece& piece = group.pieces[i];
+      further[joined.num_further++] = {stored(piece.keys), piece.keys.size(), piece.prefetch};
+    }
+    weigh(joined);
+    return 1 + static_cast<int>(joined.num_further);
   }
 
   void multiply_scales_of(const TensorView& view, std::ptrdiff_t columns, const T* row_scales) {

@@ -11,7 +11,6 @@
 #include "arrays/tensor_view.hpp"
 #include "attention/problem/problem.hpp"
 #include "attention/scores/key_scales.hpp"
-#include "kernels/weigh_kernel.hpp"
 #include "simd/half.hpp"
 #include "simd/int8.hpp"
 
@@ -80,28 +79,6 @@ struct PieceGroup {
 
   Piece pieces[max_pieces];
   int count = 0;
-};
-
-// The pieces of a group after the first, of rows that are in place.
-template <class Stored>
-struct FurtherRuns {
-  FurtherRuns(const RowSource& source, const PieceGroup& group, Rows<Stored>)
-      : count(group.count - 1) {
-    for (int i = 1; i < group.count; ++i) {
-      const auto& [keys, prefetch] = group.pieces[i];
-      runs[i - 1] = {reinterpret_cast<const Stored*>(source.row(keys.begin)), keys.size(),
-                     prefetch};
-    }
-  }
-
-  template <class T>
-  void join(Weighing<T, Stored>& weighing) const {
-    weighing.further = runs;
-    weighing.num_further = count;
-  }
-
-  ValueRun<Stored> runs[PieceGroup::max_pieces];
-  int count;
 };
 
 // The order in which a tile is read, and what is prefetched meanwhile. One head is read row by row.
