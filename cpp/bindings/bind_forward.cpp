@@ -112,15 +112,13 @@ py::object additive_forward_of(Arguments& arguments) {
 }
 
 py::object attention_with_weights_of(Arguments& arguments) {
-  Weights weights{arguments.array(), false};
-  weights.average_heads = arguments.flag();
+  const Weights weights{arguments.array(), arguments.flag()};
   return compute(arguments, py::none(), 0, py::none(), nullptr, nullptr, &weights);
 }
 
 py::object additive_with_weights_of(Arguments& arguments) {
   const py::array weight = arguments.array();
-  Weights weights{arguments.array(), false};
-  weights.average_heads = arguments.flag();
+  const Weights weights{arguments.array(), arguments.flag()};
   return compute(arguments, weight, 0, py::none(), nullptr, nullptr, &weights);
 }
 
