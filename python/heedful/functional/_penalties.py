@@ -26,11 +26,8 @@ OF_WEIGHTS = ("l2", "entropy", "negative_entropy")
 OF_SCORES = ("scores_l1", "scores_l2")
 KINDS = (*OF_WEIGHTS, *OF_SCORES, "z")  # those that need no target
 _SQUARES, _ENTROPY, _MAGNITUDES, _SCORE_SQUARES, _KEYS, _TARGETS, _DIVERGENCE = range(7)
-_REFUSED = {
-    "out",
-    "average_heads",
-    "return_skipped",
-}  # options of attention_vjp, not with penalties
+# options of attention_vjp, not with penalties
+_REFUSED = {"out", "average_heads", "return_skipped"}
 _ALPHA, _BETA, _GAMMA, _DELTA, _EPSILON, _TAU = range(6)
 
 
