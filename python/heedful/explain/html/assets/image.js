@@ -47,7 +47,6 @@
     kept = again ? null : button;
     if (kept) kept.setAttribute('aria-pressed', 'true');
     query = again ? null : wanted;
-    draw();
   }
 
   function build() {
@@ -69,15 +68,15 @@
     others.replaceChildren(...tokens.map((token, index) => {
       const button = element('button', {type: 'button', class: 'chip', 'aria-pressed': 'false'},
         label(token));
-      button.addEventListener('click', () => press(button, index));
+      button.addEventListener('click', () => {
+        press(button, index);
+        draw();
+      });
       return button;
     }));
     others.hidden = !tokens.length;
-    if (!within && tokens.length) {  // such queries have little in common, so their mean says little
-      kept = others.firstChild;
-      kept.setAttribute('aria-pressed', 'true');
-      query = 0;
-    }
+    // such queries have little in common, so their mean says little
+    if (!within && tokens.length) press(others.firstChild, 0);
   }
 
   let shown = null;
