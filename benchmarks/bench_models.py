@@ -18,10 +18,9 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,7 @@ from model_cases import MODELS, STEPS, Model, parts
 from model_libraries import Heedful, Transformers, nothing
 from timed_calls import CLOCK
 
-from heedful.benchmark.channel import Answer, rest, serve
+from heedful.benchmark.channel import Answer, rest
 from heedful.benchmark.goal import Line, at_least
 from heedful.benchmark.harness import Harness
 from heedful.benchmark.script import (
@@ -42,7 +41,7 @@ from heedful.benchmark.script import (
     script_processes,
     take_turns,
 )
-from heedful.benchmark.topic import Topic, run_topics
+from heedful.benchmark.topic import Topic, main
 
 # error of logits relative to the largest
 ALLOWED = {"sdpa": 1e-4, "heedful": 1e-4, "bfloat16": 0.1, "int8": 0.3}
@@ -105,24 +104,25 @@ class Worker(ScriptWorker):
         begun = time.perf_counter()
         while len(shares) < 3 and (not shares or time.perf_counter() - begun < 1):
             with self.own.attention_timed(way.split()[0]) as spent:
-                self.own.begin = partial(spent.__setitem__, 0, 0.0)
-                start = CLOCK[0]()
-                whole = self.calls[way]()
-                steps = STEPS * whole if isinstance(whole, float) else None
-                shares.append(spent[0] / (steps or CLOCK[0]() - start))
-                self.own.begin = nothing
+                whole = self._seconds(way, partial(spent.__setitem__, 0, 0.0))
+                shares.append(spent[0] / whole)
         return {"share": statistics.median(shares)}
 
     def dense(self, way: str) -> Answer:
         """Of the dense products of a call of heedful's."""
         with DenseProducts() as spent:
-            self.own.begin = spent.restart
-            start = CLOCK[0]()
-            whole = self.calls[way]()
-            seconds = STEPS * whole if isinstance(whole, float) else CLOCK[0]() - start
-            self.own.begin = nothing
-        return {"seconds": spent.spent[0], "whole": seconds, "operations": spent.operations,
+            whole = self._seconds(way, spent.restart)
+        return {"seconds": spent.spent[0], "whole": whole, "operations": spent.operations,
                 "bytes": spent.weight_bytes}  # fmt: skip
+
+    def _seconds(self, way: str, begin: Callable[[], None]) -> float:
+        """Of a call, of decoding without the prompt; `begin` is called where they begin."""
+        self.own.begin = begin
+        start = CLOCK[0]()
+        step = self.calls[way]()
+        took = CLOCK[0]() - start
+        self.own.begin = nothing
+        return STEPS * step if isinstance(step, float) else took
 
     def memory(self) -> Answer:
         return self.own.peak()
@@ -195,20 +195,16 @@ def speed_lines(
     )
     for way in Heedful.ways:
         form = "float32" if way == "heedful" else way
-        found = "{:.2f} x eager".format(turns.ratio(way, "eager"))
+        found = f"{turns.ratio(way, 'eager'):.2f} x eager"
         if way == "heedful":
-            found = f"{found}, {times(turns, 'eager', 'sdpa', 'heedful')}; attention: {shares}"
+            found += f", {turns.listed('eager', 'sdpa', way)}; attention: {shares}"
         else:
-            found += f", {turns.ratio(way, 'heedful'):.2f} x float32, {times(turns, way)}"
+            found += f", {turns.ratio(way, 'heedful'):.2f} x float32, {turns.listed(way)}"
         dense = dense_share(harness, ours, turns, way, what)
         yield at_least(
             f"{case.what}, {what}, {form} weights", wanted, turns.ratio(way, "sdpa"), "x sdpa",
             f"{found}; {dense}",
         ).seen_in(turns.state)  # fmt: skip
-
-
-def times(turns: Turns, *ways: str) -> str:
-    return ", ".join(f"{way} {1e3 * turns.seconds(way):.4g} ms" for way in ways)
 
 
 def dense_share(harness: Harness, ours: ScriptProcess, turns: Turns, way: str, what: str) -> str:
@@ -231,7 +227,4 @@ TOPICS = [
 ]
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--worker"]:
-        serve(lambda: Worker(sys.argv[2], int(sys.argv[3])))
-    else:
-        sys.exit(run_topics(__doc__, TOPICS))
+    main(TOPICS, Worker)

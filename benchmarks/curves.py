@@ -1,8 +1,6 @@
 """Draw the measurements of bench_scaling.py as pictures:  bench_scaling.py --draw-only"""
 
-import argparse
 import statistics
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -97,8 +95,3 @@ def _panel(panel: Any, meaning: str, quantity: str, points: list[dict[str, Any]]
             "right", functions=(lambda y: 100 * y / peak, lambda y: y * peak / 100)
         )
         share.set_ylabel("% of the peak (its median)")
-
-
-if __name__ == "__main__":
-    argparse.ArgumentParser(description=__doc__).parse_args()
-    sys.exit("nothing to do: run bench_scaling.py")

@@ -1,8 +1,6 @@
 """Where another library was faster, from the files of results: a table of speed_tables.py."""
 
-import argparse
 import re
-import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -48,8 +46,3 @@ def table(lost: Lost) -> str:
         for name, (ratio, library) in sorted(lost.items(), key=lambda item: item[1][0])
     ]
     return "\n".join(["| case | faster | its time / heedful's |", "|---|---|---:|", *rows])
-
-
-if __name__ == "__main__":
-    argparse.ArgumentParser(description=__doc__).parse_args()
-    sys.exit("nothing to do: run speed_tables.py")

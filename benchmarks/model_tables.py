@@ -1,7 +1,5 @@
 """Whole models as tables of speed_tables.py: a row for each goal of bench_models.py."""
 
-import argparse
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -23,8 +21,3 @@ def tables(
         head = ["| what | goal | figure | times and limits | |", "|---|---|---|---|---|"]
         found.append("\n".join([f"**{model}.** {origin(run)}", "", *head, *rows]))
     return found
-
-
-if __name__ == "__main__":
-    argparse.ArgumentParser(description=__doc__).parse_args()
-    sys.exit("nothing to do: run speed_tables.py")

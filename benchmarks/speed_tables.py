@@ -120,10 +120,7 @@ def goals(runs: dict[str, Run], name: str = "goals") -> str:
     if name not in runs:
         return ABSENT
     lines = lines_of(runs, name)
-    rows = [
-        cells(one["topic"], one["what"], one["goal"], one["figure"], limit(one), verdict(one))
-        for one in lines
-    ]
+    rows = [cells(one["topic"], *judged(one)) for one in lines]
     head = [
         f"{origin(runs[name])} **{counts([one['holds'] for one in lines])}.**",
         "",
@@ -155,7 +152,7 @@ def goals_v3(runs: dict[str, Run]) -> str:
 
 def models(runs: dict[str, Run]) -> str:
     def row(line: dict[str, Any]) -> str:
-        return cells(line["what"], line["goal"], line["figure"], limit(line), verdict(line))
+        return cells(*judged(line))
 
     return "\n\n".join(model_tables.tables(runs, origin, row)) or ABSENT
 
@@ -163,6 +160,11 @@ def models(runs: dict[str, Run]) -> str:
 def avx2(runs: dict[str, Run]) -> str:
     found = [goals(runs, name) for name in runs if name.startswith(AVX2)]
     return "\n\n".join(found) or ABSENT
+
+
+def judged(line: dict[str, Any]) -> tuple[str, ...]:
+    """What is measured, its goal and figure, the limit and the verdict."""
+    return line["what"], line["goal"], line["figure"], limit(line), verdict(line)
 
 
 def limit(line: dict[str, Any]) -> str:

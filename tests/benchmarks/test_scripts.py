@@ -14,10 +14,13 @@ from heedful.benchmark.report import level
 # of scripts, which import them
 PARTS = {
     "case_rows",
+    "curves",
     "dense_products",
     "learning_tasks",
+    "losses",
     "model_cases",
     "model_libraries",
+    "model_tables",
     "timed_calls",
 }
 SCRIPTS = sorted(path for path in FOLDER.glob("*.py") if path.stem not in PARTS)

@@ -99,8 +99,12 @@ class Turns:
         """Its speed as a fraction of the machine's peak."""
         return operations / self.seconds(name) * 1e-9 / statistics.median(self.gflops)
 
+    def listed(self, *names: str) -> str:
+        """The median times of these."""
+        return ", ".join(f"{name} {1e3 * self.seconds(name):.4g} ms" for name in names)
+
     def __str__(self) -> str:
-        return ", ".join(f"{name} {1e3 * self.seconds(name):.4g} ms" for name in self.times)
+        return self.listed(*self.times)
 
 
 def take_turns(harness: Harness, turns: Mapping[str, Callable[[float], list[float]]]) -> Turns:

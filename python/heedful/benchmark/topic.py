@@ -159,9 +159,12 @@ def counts(verdicts: Sequence[bool | None]) -> str:
     return f"{sum(judged)} of {len(judged)} goals hold{suffix}"
 
 
-def main(topic: Topic, worker: Callable[[str, int], Worker] | None = None) -> None:
+def main(
+    topics: Topic | Sequence[Topic], worker: Callable[[str, int], Worker] | None = None
+) -> None:
     """The main function of a script; with `--worker LIBRARY THREADS` it runs as its worker."""
     if worker is not None and sys.argv[1:2] == ["--worker"]:
         serve(lambda: worker(sys.argv[2], int(sys.argv[3])))
     else:
-        sys.exit(run_topics(topic.description, [topic]))
+        each = [topics] if isinstance(topics, Topic) else topics
+        sys.exit(run_topics(each[0].description, each))
