@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from heedful.base._types import Array
-from heedful.explain._correction import AVOID, LOOK, PAINTED, PREFERRED, Correction
+from heedful.explain._correction import AVOID, LOOK, PAINTED, PREFERRED, Correction, name_of
 from heedful.explain._marks import Positions
 
 
 def bias_of(corrections: Iterable[Correction], tokens: Any, example: Any) -> Array | None:
     """(Lk,), None where nothing is said; added up in an order of what was said, not of when."""
     total: Array | None = None
-    positions = Positions("tokens", tokens)
+    positions, example = Positions("tokens", tokens), name_of("example", example)
     for correction, marked in _about(corrections, positions, example):
         if correction.kind == PREFERRED:  # the odds between both change by e^strength
             marked = (marked - correction.rivals(positions)) / 2
@@ -37,7 +37,9 @@ class Aims(NamedTuple):
         cls, corrections: Iterable[Correction], tokens: Any, examples: Sequence[Any] | None
     ) -> Aims:
         """Of a batch of inputs: the tokens of all or of each, and their names, if they have any."""
-        names = [None] if examples is None else list(examples)
+        names = (
+            [None] if examples is None else [name_of("each of examples", one) for one in examples]
+        )
         each = isinstance(tokens, (list, tuple)) and not all(isinstance(t, str) for t in tokens)
         texts = list(tokens) if each else [tokens] * len(names)
         if len(texts) != len(names):

@@ -152,6 +152,15 @@ def preferred(
     return found
 
 
+def name_of(argument: str, example: Any) -> str | int | None:
+    """The name or number of an input; None where it has none."""
+    if example is None or isinstance(example, str):
+        return example
+    if not is_integer(example):
+        raise TypeError(f"{argument} must be a string or an integer: got {named(example)}")
+    return int(example)
+
+
 def _marks(
     name: str, positions: Positions, marks: Any
 ) -> tuple[tuple[str, ...], tuple[Pattern, ...], tuple[int, ...]]:
@@ -197,14 +206,10 @@ def _correction(
     words: tuple[str, ...] = (), patterns: tuple[Pattern, ...] = (), places: tuple[int, ...] = (),
     target: Array | None = None,
 ) -> Correction:  # fmt: skip
-    if example is not None and not isinstance(example, str):
-        if not is_integer(example):
-            raise TypeError(f"example must be a string or an integer: got {named(example)}")
-        example = int(example)
     if not isinstance(note, str):
         raise TypeError(f"note must be a string: got {named(note)}")
     tokens = None if positions.text is None else positions.text.tokens
     return Correction(
-        secrets.token_hex(8), kind, words, patterns, places, positions.count, tokens, example,
-        not_negative("strength", strength), target, note,
+        secrets.token_hex(8), kind, words, patterns, places, positions.count, tokens,
+        name_of("example", example), not_negative("strength", strength), target, note,
     )  # fmt: skip

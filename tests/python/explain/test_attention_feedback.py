@@ -269,6 +269,15 @@ def test_what_cannot_be_meant_is_said_and_nothing_is_lost(
     assert found.table() == before
 
 
+@pytest.mark.parametrize("name", [1.5, np.array(0), ("a", 1)], ids=["float", "array", "tuple"])
+def test_names_of_inputs_are_strings_or_integers(name: Any) -> None:
+    net, found = model(), filled()
+    with pytest.raises(TypeError, match="each of examples must be a string or an integer: got"):
+        found.prior(net, [TOKENS], [name])
+    with pytest.raises(TypeError, match="example must be a string or an integer: got"):
+        found.guide(TOKENS, name)
+
+
 def test_options_of_corrections_are_checked() -> None:
     found = feedback()
     with pytest.raises(ValueError, match="strength must not be negative: got -1"):
