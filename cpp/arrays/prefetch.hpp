@@ -43,19 +43,31 @@ struct RowRun {
   // Prefetches the next rows, at most `max_count`. Returns how many.
   std::ptrdiff_t next(std::ptrdiff_t max_count) {
     const std::ptrdiff_t rows = std::min(max_count, count);
-    for (std::ptrdiff_t row = 0; row < rows; ++row, data += stride) prefetch_row(data, bytes);
+    for (std::ptrdiff_t row = 0; row < rows; ++row, data += stride) {
+      prefetch_row(data, bytes + beyond(data));
+    }
     count -= rows;
     return rows;
+  }
+
+  // Bytes to add to a row that starts inside a cache line, so that its last line is reached as
+  // well: none if the next row follows in memory, since it starts on that line.
+  std::ptrdiff_t beyond(const char* row) const {
+    constexpr std::uintptr_t line = 64;
+    return stride == bytes ? 0 : reinterpret_cast<std::uintptr_t>(row) % line;
   }
 };
 
 class RowPrefetch {
  public:
+  static constexpr int max_runs = 12;
+
   // `step`: the rows that next() prefetches.
   explicit RowPrefetch(std::ptrdiff_t step = 1) : step_(step) {}
 
+  // No more than max_runs.
   void add(const RowRun& run) {
-    if (run.count > 0) runs_[runs_end_++] = run;
+    if (run.count > 0 && runs_end_ < max_runs) runs_[runs_end_++] = run;
   }
 
   // As RowRun::of.
@@ -81,7 +93,7 @@ class RowPrefetch {
   }
 
  private:
-  RowRun runs_[4];
+  RowRun runs_[max_runs];
   std::ptrdiff_t step_;
   int run_ = 0, runs_end_ = 0;
 };

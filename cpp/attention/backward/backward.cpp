@@ -63,7 +63,9 @@ void attention_backward(const Problem& problem, const BackwardTensors& tensors,
   parallel_for(tasks.size(), team, backward_scratch(call),
                [&](std::ptrdiff_t index, Worker& worker) {
                  const simd::OverflowFlag flag;
-                 backward(call, tasks[index], worker);
+                 // the other threads execute the tasks in between
+                 const std::ptrdiff_t next = index + team.threads;
+                 backward(call, tasks[index], next < tasks.size() ? &tasks[next] : nullptr, worker);
                  if (flag.raised() && tensors.overflowed) {
                    tensors.overflowed->store(true, std::memory_order_relaxed);
                  }

@@ -19,6 +19,19 @@ void a_run_resumes_where_it_stopped() {
   check(RowRun::of(view_of(memory, 8), 1, 1, 2, 7, 13).count == 0, "no rows of spread columns");
 }
 
+void the_last_line_of_a_row_is_reached() {
+  alignas(64) char memory[2000];
+  const auto beyond = [&](std::ptrdiff_t offset, std::ptrdiff_t row_stride) {
+    TensorView view = view_of(memory + offset, 4);
+    view.row_stride = row_stride;
+    const RowRun run = RowRun::of(view, 0, 0, 0, 7, 13);
+    return run.beyond(run.data);
+  };
+  check(beyond(0, 208) == 0, "a row that starts a line ends with its own lines");
+  check(beyond(16, 208) == 16, "one that starts inside a line ends as far inside another");
+  check(beyond(16, 52) == 0, "which is prefetched with the next row if that follows");
+}
+
 void a_run_ends_with_its_page() {
   char memory[2000];
   const std::int64_t entries[] = {1, 0};
@@ -45,6 +58,10 @@ void runs_follow_one_another() {
   prefetch.next();
   check(prefetch.bytes() == 0, "all rows were prefetched, and more were requested");
   prefetch_row(nullptr, 1000);
+  for (int run = 0; run < 2 * RowPrefetch::max_runs; ++run) {
+    prefetch.add(view_of(memory, 4), 0, 0, 0, 3, 13);
+  }
+  check(prefetch.bytes() == (RowPrefetch::max_runs - 2) * 3 * 52, "further runs are dropped");
 }
 
 }  // namespace
@@ -52,6 +69,7 @@ void runs_follow_one_another() {
 
 int main() {
   heedful::a_run_resumes_where_it_stopped();
+  heedful::the_last_line_of_a_row_is_reached();
   heedful::a_run_ends_with_its_page();
   heedful::runs_follow_one_another();
   return heedful::summary();

@@ -25,28 +25,29 @@
 #include "attention/backward/delta.hpp"
 #include "attention/backward/key_tile/bfloat16/tile_gradients.hpp"
 #include "attention/backward/key_tile/float_gradients.hpp"
+#include "attention/backward/key_tile/prefetched_rows.hpp"
 #include "attention/backward/partition/in_order.hpp"
 
 namespace heedful {
 namespace {
 
-// A panel of a task, and the number of key tiles before the task's that add to its dquery.
+// A panel of a task.
 struct PanelPlace {
-  std::ptrdiff_t head, index, tiles_before;
+  std::ptrdiff_t head, index, after;  // `after`: the index of the next panel
+  std::ptrdiff_t order;               // how many panels of the task come before it
+  std::ptrdiff_t tiles_before;        // how many key tiles before the task's add to its dquery
 };
 
-// Sets up panel i, with its Dᵢ if no other task needs it. Returns a prefetch of the rows that are
-// used at its end and at the start of the panel `after`.
+// Sets up panel i, with its Dᵢ if no other task needs it.
 template <class T, class Scratch>
-RowPrefetch start_panel(const BackwardCall<T>& call, const BackwardTask& task,
-                        const PanelPlace& place, std::ptrdiff_t after, const Scratch& scratch) {
+void start_panel(const BackwardCall<T>& call, const BackwardTask& task, const PanelPlace& place,
+                 const Scratch& scratch) {
   const Problem& problem = call.problem;
   const BackwardTensors& tensors = call.tensors;
   const Item& item = problem.items[task.item];
   const std::ptrdiff_t head = place.head;
   const KeyRange queries = call.partition.queries(task.item, place.index);
-  const KeyRange following = call.partition.queries(task.item, after);
-  const std::ptrdiff_t count = queries.size(), more = std::max<std::ptrdiff_t>(following.size(), 0);
+  const std::ptrdiff_t count = queries.size();
   Panel<T>& panel = *scratch.panel;
   for (int lane = 0; lane < count; ++lane) {
     set_lane(panel, lane, problem, item, head, queries.begin + lane);
@@ -54,17 +55,26 @@ RowPrefetch start_panel(const BackwardCall<T>& call, const BackwardTask& task,
   finish_panel(panel, problem, item, static_cast<int>(count));
 
   const std::ptrdiff_t row = item.query_begin + queries.begin;
-  const std::ptrdiff_t next = item.query_begin + following.begin;
-  RowPrefetch prefetch;
-  if (place.tiles_before > 0) {
-    prefetch.add(tensors.dquery, task.item, head, row, count, problem.depth);
-  }
-  prefetch.add(tensors.query, task.item, head, next, more, problem.depth);
-  prefetch.add(tensors.dout, task.item, head, next, more, problem.value_depth);
   if (call.partition.has_one_key_tile(task.item)) {
     write_delta(tensors, problem.value_depth, task.item, head, row, count, scratch.delta_rows);
-    prefetch.add(tensors.out, task.item, head, next, more, problem.value_depth);
   }
+}
+
+// What is used at the end of the panel, at the start of the next one, and by the next task.
+template <class T>
+RowPrefetch rows_during(const BackwardCall<T>& call, const BackwardTask& task,
+                        const PanelPlace& place, const NextTask<T>& next) {
+  const TensorView& dquery = call.tensors.dquery;
+  const KeyRange queries = call.partition.queries(task.item, place.index);
+  RowPrefetch prefetch(next ? 2 : 1);
+  if (place.tiles_before > 0 || dquery.heads_alternate()) {
+    prefetch.add(dquery, task.item, place.head,
+                 call.problem.items[task.item].query_begin + queries.begin, queries.size(),
+                 call.problem.depth);
+  }
+  add_panel_rows(call, task.item, place.head, call.partition.queries(task.item, place.after),
+                 prefetch);
+  if (next) next.add_rows(place.order, prefetch);
   return prefetch;
 }
 
@@ -123,11 +133,13 @@ void skip_panels(const BackwardCall<T>& call, const BackwardTask& task, std::ptr
 }
 
 template <class Gradients, class T>
-void run(const BackwardCall<T>& call, const BackwardTask& task, Worker& worker) {
+void run(const BackwardCall<T>& call, const BackwardTask& task, const BackwardTask* next_task,
+         Worker& worker) {
   const typename Gradients::Scratch scratch(call, worker.scratch);
   const std::ptrdiff_t begin = call.partition.first_panel(task.item, task.chunk);
   const std::ptrdiff_t end = call.partition.first_panel(task.item, task.chunk + 1);
   const std::ptrdiff_t group = call.problem.group(), first_head = task.kv_head * group;
+  const NextTask<T> next(call, next_task, (end - begin) * group);
   Gradients tile(call, task, scratch);
 
   for (std::ptrdiff_t head = first_head; head < first_head + group; ++head) {
@@ -141,9 +153,11 @@ void run(const BackwardCall<T>& call, const BackwardTask& task, Worker& worker) 
     while (panel < end) {
       worker.check();
       const std::ptrdiff_t after = seen_from(panel + 1);
-      const PanelPlace place{head, panel,
+      const PanelPlace place{head, panel, after,
+                             (head - first_head) * (end - begin) + panel - begin,
                              call.partition.tiles_before(task.item, head, panel, task.key_tile)};
-      RowPrefetch prefetch = start_panel(call, task, place, after, scratch);
+      start_panel(call, task, place, scratch);
+      RowPrefetch prefetch = rows_during(call, task, place, next);
       const KeyRange visible = tile.add_panel(prefetch);
       add_in_order(call, task, place, visible, scratch, worker);
       skip_panels(call, task, head, panel + 1, after, worker);
@@ -186,15 +200,18 @@ std::size_t backward_scratch(const BackwardCall<T>& call) {
 }
 
 template <class T>
-void backward(const BackwardCall<T>& call, const BackwardTask& task, Worker& worker) {
+void backward(const BackwardCall<T>& call, const BackwardTask& task, const BackwardTask* next,
+              Worker& worker) {
   with_gradients(call, [&](auto* gradients) {
-    run<std::remove_pointer_t<decltype(gradients)>>(call, task, worker);
+    run<std::remove_pointer_t<decltype(gradients)>>(call, task, next, worker);
   });
 }
 
 template std::size_t backward_scratch(const BackwardCall<float>&);
 template std::size_t backward_scratch(const BackwardCall<double>&);
-template void backward(const BackwardCall<float>&, const BackwardTask&, Worker&);
-template void backward(const BackwardCall<double>&, const BackwardTask&, Worker&);
+template void backward(const BackwardCall<float>&, const BackwardTask&, const BackwardTask*,
+                       Worker&);
+template void backward(const BackwardCall<double>&, const BackwardTask&, const BackwardTask*,
+                       Worker&);
 
 }  // namespace heedful

@@ -88,11 +88,13 @@ class FloatProducts {
         : products_(products),
           keys_(products.call_.key, task.item, task.kv_head,
                 products.call_.problem.items[task.item].key_begin, tile,
-                products.call_.problem.depth, condition(task, products.call_.key), products.keys_,
-                kept(task, products.kept_keys_)),
+                products.call_.problem.depth,
+                condition(task, products.call_.key, kept(task, products.kept_keys_)),
+                products.keys_, kept(task, products.kept_keys_)),
           values_(products.call_.value, task.item, task.kv_head,
                   products.call_.problem.items[task.item].key_begin, tile,
-                  products.call_.problem.value_depth, condition(task, products.call_.value),
+                  products.call_.problem.value_depth,
+                  condition(task, products.call_.value, kept(task, products.kept_values_)),
                   products.values_, kept(task, products.kept_values_)) {}
 
     // scores[key][lane] = K Qᵀ, or the raw scores of another kind
@@ -134,16 +136,20 @@ class FloatProducts {
 
    private:
     // A copy pays off if several panels read it; sooner if every row is on a page of its own.
-    static InPlace condition(const RowTask& task, const TensorView& view) {
+    InPlace condition(const RowTask& task, const TensorView& view, bool kept) const {
       const int panels = view.rows_on_pages() ? 1 : 3;
-      return task.rows > panels * Panel<T>::max_lanes ? InPlace::close : InPlace::any_stride;
+      const std::ptrdiff_t rows = kept ? head_rows(task) : task.rows;
+      return rows > panels * Panel<T>::max_lanes ? InPlace::close : InPlace::any_stride;
     }
 
     // If other tasks read the head, too.
     const KeptRows<T>* kept(const RowTask& task, const KeptRows<T>& rows) const {
+      return task.rows < head_rows(task) && rows.keeps() ? &rows : nullptr;
+    }
+
+    std::ptrdiff_t head_rows(const RowTask& task) const {
       const Problem& problem = products_.call_.problem;
-      const bool shared = task.rows < problem.group() * problem.items[task.item].queries;
-      return shared && rows.keeps() ? &rows : nullptr;
+      return problem.group() * problem.items[task.item].queries;
     }
 
     const FloatProducts& products_;
