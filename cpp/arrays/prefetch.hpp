@@ -27,7 +27,8 @@ inline void prefetch_row(const void* row, std::ptrdiff_t bytes) {
 
 struct RowRun {
   const char* data;
-  std::ptrdiff_t stride, count, bytes;  // from row to row; number of rows; bytes of a row
+  std::ptrdiff_t stride, count;  // from row to row; number of rows
+  std::ptrdiff_t bytes;          // to prefetch of a row, so that its last cache line is reached
 
   // Rows [first, first + rows) of a head, `columns` elements each; of several pages, the first
   // one's.
@@ -36,25 +37,20 @@ struct RowRun {
     // columns that are not contiguous lie in cache lines of their own
     const bool spread = view.column_stride != element_size(view.type);
     if (rows == 0 || spread) return {nullptr, 0, 0, 0};
-    return {view.row(item, head, first), view.row_stride, view.run(first, rows),
-            columns * view.column_stride};
+    const char* const data = view.row(item, head, first);
+    const std::ptrdiff_t bytes = columns * view.column_stride;
+    // a row that starts inside a line ends on the first one of the next row, if that follows
+    const std::ptrdiff_t inside = reinterpret_cast<std::uintptr_t>(data) % 64;
+    return {data, view.row_stride, view.run(first, rows),
+            bytes + (view.row_stride == bytes ? 0 : inside)};
   }
 
   // Prefetches the next rows, at most `max_count`. Returns how many.
   std::ptrdiff_t next(std::ptrdiff_t max_count) {
     const std::ptrdiff_t rows = std::min(max_count, count);
-    for (std::ptrdiff_t row = 0; row < rows; ++row, data += stride) {
-      prefetch_row(data, bytes + beyond(data));
-    }
+    for (std::ptrdiff_t row = 0; row < rows; ++row, data += stride) prefetch_row(data, bytes);
     count -= rows;
     return rows;
-  }
-
-  // Bytes to add to a row that starts inside a cache line, so that its last line is reached as
-  // well: none if the next row follows in memory, since it starts on that line.
-  std::ptrdiff_t beyond(const char* row) const {
-    constexpr std::uintptr_t line = 64;
-    return stride == bytes ? 0 : reinterpret_cast<std::uintptr_t>(row) % line;
   }
 };
 

@@ -21,15 +21,14 @@ void a_run_resumes_where_it_stopped() {
 
 void the_last_line_of_a_row_is_reached() {
   alignas(64) char memory[2000];
-  const auto beyond = [&](std::ptrdiff_t offset, std::ptrdiff_t row_stride) {
+  const auto bytes = [&](std::ptrdiff_t offset, std::ptrdiff_t row_stride) {
     TensorView view = view_of(memory + offset, 4);
     view.row_stride = row_stride;
-    const RowRun run = RowRun::of(view, 0, 0, 0, 7, 13);
-    return run.beyond(run.data);
+    return RowRun::of(view, 0, 0, 0, 7, 13).bytes;
   };
-  check(beyond(0, 208) == 0, "a row that starts a line ends with its own lines");
-  check(beyond(16, 208) == 16, "one that starts inside a line ends as far inside another");
-  check(beyond(16, 52) == 0, "which is prefetched with the next row if that follows");
+  check(bytes(0, 208) == 52, "a row that starts a line");
+  check(bytes(16, 208) == 52 + 16, "one that starts inside a line ends as far inside another");
+  check(bytes(16, 52) == 52, "which is prefetched with the next row if that follows");
 }
 
 void a_run_ends_with_its_page() {
