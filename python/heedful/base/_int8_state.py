@@ -77,7 +77,7 @@ def _to_floats(name: str, own: Mapping[str, Parameter], found: dict[str, Any]) -
     value = (
         checked(name, found[name], own[name].value) if name in own else numbers(name, found[name])
     )
-    if value.dtype != np.int8 or value.ndim != 2:
+    if value.dtype != np.int8 or value.ndim < 2:
         return
     if _is_there_as_floats(name, own, found):
         del found[name], found[scale]

@@ -130,7 +130,7 @@ def attention(
         each, gives keys of low scores a weight of exactly 0, the more of them the larger α is:
         weight = max((α − 1) · score − τ, 0)^(1 / (α − 1)), the threshold τ of a row such that its
         weights sum to 1. "entmax15" is α = 1.5, "sparsemax" α = 2; α → 1 is softmax. It goes with
-        neither top_k, sink, min_weight nor return_lse.
+        neither top_k, sink, min_weight, gumbel_temperature nor return_lse.
     scale : float, optional
         Factor on the products query · key; None is 1 / √D. Finite in the type that is computed in.
     softcap : float, optional
@@ -201,7 +201,8 @@ def attention(
     Finite values give a finite output within their range, also near the largest finite number;
     only dropout may exceed it. Biases, slopes and sinks beyond the range of the type that is
     computed in count as its largest number, slopes as the steepest that keeps all scores finite.
-    lse is ±inf where it lies beyond that range.
+    lse is ±inf where it lies beyond that range. Products query · key must lie within it, before
+    they are multiplied by `scale`: larger ones may make NaN.
 
     With `top_k` every score is computed, but only the values of the chosen keys are read; NaN
     counts as the highest score. Memory grows with top_k, not with the number of keys.

@@ -41,6 +41,16 @@ def test_a_state_of_int8_becomes_floats() -> None:
     assert_same_bits(exact(x), model.dequantize()(x))
 
 
+@pytest.mark.parametrize("strict", [True, False])
+@pytest.mark.parametrize("layer", [L.Conv1d, L.GRU, L.LSTM, L.Linear])
+def test_weights_of_any_number_of_axes_become_floats(layer: Any, strict: bool) -> None:
+    sizes = (6, 4, 3) if layer is L.Conv1d else (6, 4)
+    model, x = Sequential(layer(*sizes, rng=0)).quantize(), drawn(2, 5, 6)
+    exact = Sequential(layer(*sizes, rng=1))
+    assert exact.load_state_dict(model.state_dict(), strict) == ([], [])
+    assert_same_bits(exact(x), model.dequantize()(x))
+
+
 def test_an_unbuilt_layer_takes_a_state_of_int8() -> None:
     made, x = L.Dense(4, rng=0), drawn(2, 3)
     made(x)

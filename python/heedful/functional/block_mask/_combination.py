@@ -19,6 +19,7 @@ class Combination(BlockStructure):
     """``&``, ``|`` and ``~``; the leading axes of two masks broadcast."""
 
     __slots__ = ()
+    __array_ufunc__ = None  # an array does not apply its operators to a mask element by element
 
     def __and__(self: Mask, other: BlockStructure) -> Mask:
         return self._with(other, np.logical_and)
@@ -30,6 +31,11 @@ class Combination(BlockStructure):
         return self._evaluated(self.blocks.shape[:-2], np.logical_not, self)
 
     def _with(self: Mask, other: BlockStructure, operation: np.ufunc) -> Mask:
+        if isinstance(other, np.ndarray):
+            raise TypeError(
+                "a block mask combines with block masks, not with arrays: "
+                "BlockMask.from_mask makes one of an array"
+            )
         if not isinstance(other, BlockStructure):
             return NotImplemented
         for name in ("lengths", "block_size"):

@@ -106,7 +106,7 @@ class MultiHeadAttention(MultiHeadSettings):
     normalizer : {"softmax", "entmax15", "sparsemax", "entmax"} or float
         What converts scores to weights, see :func:`heedful.attention`; "entmax" learns an α between
         1 and 2 for each head: 1.5, that of "entmax15", at first. Other normalizers than softmax go
-        with neither top_k nor sink.
+        with neither top_k, sink nor gumbel_temperature.
     sink : bool, default False
         Whether each head learns a score without a value, so that it may attend to nothing.
     alibi : bool or array_like, (H,), default False

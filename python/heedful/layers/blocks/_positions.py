@@ -124,9 +124,9 @@ class LearnedPositions(Typed):
 
     def at(self, x: Array, rows: Array, skip: int | None = None) -> tuple[Array, Backward]:
         """x (…, L, E) and the position of each of its rows; position `skip` gets no gradient."""
-        if rows.size and not 0 <= rows.min() <= rows.max() < self.max_length:
+        if rows.size and rows.max() >= self.max_length:
             raise ValueError(
-                f"positions must lie in [0, {self.max_length}): "
+                f"x must lie at positions below max_length = {self.max_length}: "
                 f"got {int(rows.min())} to {int(rows.max())}"
             )
 

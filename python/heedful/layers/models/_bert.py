@@ -165,7 +165,8 @@ class BertEncoder(PooledEncoder):
             tokens, lengths = padded_if_ragged("tokens", tokens, self.padding_idx or 0)
         tokens = as_array("tokens", tokens)
         x, back_tokens = self.token_embedding.compute(mode, tokens)
-        x, back_positions = self.positions.at(x, self._positions(tokens, x), self.padding_idx)
+        with argument_names(x="tokens"):
+            x, back_positions = self.positions.at(x, self._positions(tokens, x), self.padding_idx)
         back_segments: Backward | None = None
         if self.segment_embedding is not None:
             kinds = self._segments(segments, tokens.shape)

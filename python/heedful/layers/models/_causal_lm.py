@@ -217,7 +217,8 @@ class CausalLM(GenerationMixin, Typed):
         closures: list[Backward] = []
         if self.positions is not None:
             first = caches[0].lengths if caches is not None and len(caches[0].lengths) else 0
-            x, closure = self.positions.compute(mode, x, first)
+            with argument_names(x="tokens"):
+                x, closure = self.positions.compute(mode, x, first)
             closures.append(closure)
         x, closure = self.dropout.compute(mode, x)
         closures.append(closure)

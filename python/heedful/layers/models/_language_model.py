@@ -156,7 +156,8 @@ class LanguageModel(GenerationMixin, Typed):
         back_positions = None
         if self.positions is not None:
             first = caches[0].lengths if caches is not None and len(caches[0].lengths) else 0
-            x, back_positions = self.positions.compute(mode, x, first)
+            with argument_names(x="tokens"):
+                x, back_positions = self.positions.compute(mode, x, first)
         x, drop = self.dropout.compute(mode, x)
         with argument_names(kv_lengths="lengths", x="tokens"):
             y, back_encoder = self.encoder.compute(

@@ -70,3 +70,10 @@ def test_other_things_are_refused() -> None:
             operation(mask, np.True_.item())
         with pytest.raises(TypeError):
             operation(mask, "a")
+        array = np.ones((4, 4), bool)
+        with pytest.raises(TypeError, match=r"not with arrays: BlockMask\.from_mask makes one of"):
+            operation(mask, array)
+        with pytest.raises(
+            TypeError, match=r"unsupported operand .*'numpy.ndarray' and 'BlockMask'"
+        ):
+            operation(array, mask)
