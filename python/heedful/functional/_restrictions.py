@@ -8,10 +8,10 @@ from heedful.functional._layout import Shape
 from heedful.functional._shapes import Axes, broadcasts
 
 
-def _check_broadcasts(name: str, array: Array, scores: Shape) -> None:
+def _check_broadcasts(name: str, array: Array, scores: Shape, hint: str = "") -> None:
     if not broadcasts(array.shape, scores):
         raise ValueError(
-            f"{name} must broadcast to the scores' shape {scores}: got shape {array.shape}"
+            f"{name} must broadcast to the scores' shape {scores}: got shape {array.shape}{hint}"
         )
 
 
@@ -22,7 +22,9 @@ def check_mask(mask: Array, axes: Axes) -> None:
             "mask must be boolean, True where a query may attend; "
             f"numbers to be added to the scores belong in bias: got type {mask.dtype}"
         )
-    _check_broadcasts("mask", mask, axes.scores)
+    of_keys = len(axes.scores) == 4 and mask.shape == (axes.scores[0], axes.scores[-1])
+    hint = "; for padding (B, Lk) write mask[:, None, None, :] or give kv_lengths"
+    _check_broadcasts("mask", mask, axes.scores, hint if of_keys else "")
 
 
 def mask_or_bias(name: str, given: Array) -> tuple[Array | None, Array | None]:

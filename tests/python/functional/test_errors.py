@@ -83,6 +83,8 @@ REFUSED: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
      "belong in bias: got type int64"),
     ("mask_shape", of(mask=np.ones((7, 3), bool)), ValueError,
      "mask must broadcast to the scores' shape (2, 4, 3, 7): got shape (7, 3)"),
+    ("mask_of_keys", of(mask=np.ones((2, 7), bool)), ValueError,
+     "got shape (2, 7); for padding (B, Lk) write mask[:, None, None, :] or give kv_lengths"),
     ("mask_widens", of(mask=np.ones((5, 1, 1, 3, 7), bool)), ValueError,
      "mask must broadcast to the scores' shape (2, 4, 3, 7): got shape (5, 1, 1, 3, 7)"),
     ("bias_of_bools", of(bias=np.ones((3, 7), bool)), TypeError,

@@ -200,6 +200,10 @@ class Encoder(Stack[EncoderLayer]):
 
     Notes
     -----
+    Called with x (…, L, d_model) and, as :class:`MultiHeadAttention` is, mask, bias, causal,
+    window, exclude_self, align, q_lengths and kv_lengths; with caches, one for each layer; and
+    with hidden_states or return_weights to have these as well.
+
     Named ``nn.TransformerEncoder`` in PyTorch, with the same parameters.
     Computes in `dtype`, whatever the input; threads may share it, see :class:`Layer`.
 
@@ -207,7 +211,7 @@ class Encoder(Stack[EncoderLayer]):
     --------
     >>> import numpy as np
     >>> from heedful.layers import Encoder
-    >>> Encoder(2, 8, 2, 32)(np.ones((3, 5, 8))).shape
+    >>> Encoder(2, 8, 2, 32)(np.ones((3, 5, 8)), kv_lengths=[5, 4, 2]).shape
     (3, 5, 8)
     """
 
