@@ -42,7 +42,9 @@ struct Weighing {
   std::ptrdiff_t num_further = 0;
 };
 
-template <class T, class Stored, int WeightRows, int Vectors>
+// `Several`: there are further runs. A single one is shorter to set up, which takes a noticeable
+// part of a piece.
+template <class T, class Stored, int WeightRows, int Vectors, bool Several>
 inline void weigh_block(const Weighing<T, Stored>& w, std::ptrdiff_t row, std::ptrdiff_t vector) {
   using P = simd::Packet<T>;
   constexpr int width = simd::lanes<T>;
@@ -77,7 +79,7 @@ inline void weigh_block(const Weighing<T, Stored>& w, std::ptrdiff_t row, std::p
         }
       }
     }
-    if (next == w.num_further) break;
+    if (!Several || next == w.num_further) break;
     weights += run.keys;
   }
 #pragma GCC unroll 16
@@ -101,36 +103,43 @@ bool weigh_rereads(std::ptrdiff_t rows, const RowVectors<T>& vectors) {
   return rows > 4 || vectors.count > weigh_block_vectors(rows);
 }
 
-template <class T, class Stored, int WeightRows>
+template <class T, class Stored, bool Several, int WeightRows>
 inline void weigh_vectors(const Weighing<T, Stored>& w, std::ptrdiff_t row) {
   constexpr int max_block = weigh_block_vectors(WeightRows);
   std::ptrdiff_t vector = 0;
   for (; vector + max_block <= w.vectors.count; vector += max_block) {
-    weigh_block<T, Stored, WeightRows, max_block>(w, row, vector);
+    weigh_block<T, Stored, WeightRows, max_block, Several>(w, row, vector);
   }
   if constexpr (max_block > 4) {
     for (; vector + 4 <= w.vectors.count; vector += 4)
-      weigh_block<T, Stored, WeightRows, 4>(w, row, vector);
+      weigh_block<T, Stored, WeightRows, 4, Several>(w, row, vector);
   }
   if constexpr (max_block > 2) {
     for (; vector + 2 <= w.vectors.count; vector += 2)
-      weigh_block<T, Stored, WeightRows, 2>(w, row, vector);
+      weigh_block<T, Stored, WeightRows, 2, Several>(w, row, vector);
   }
-  for (; vector < w.vectors.count; ++vector) weigh_block<T, Stored, WeightRows, 1>(w, row, vector);
+  for (; vector < w.vectors.count; ++vector)
+    weigh_block<T, Stored, WeightRows, 1, Several>(w, row, vector);
+}
+
+template <class T, class Stored, bool Several>
+void weigh_rows(const Weighing<T, Stored>& w) {
+  std::ptrdiff_t row = 0;
+  for (; row + 4 <= w.rows; row += 4) weigh_vectors<T, Stored, Several, 4>(w, row);
+  switch (w.rows - row) {
+    case 3:
+      return weigh_vectors<T, Stored, Several, 3>(w, row);
+    case 2:
+      return weigh_vectors<T, Stored, Several, 2>(w, row);
+    case 1:
+      return weigh_vectors<T, Stored, Several, 1>(w, row);
+  }
 }
 
 template <class T, class Stored>
 void weigh(const Weighing<T, Stored>& w) {
-  std::ptrdiff_t row = 0;
-  for (; row + 4 <= w.rows; row += 4) weigh_vectors<T, Stored, 4>(w, row);
-  switch (w.rows - row) {
-    case 3:
-      return weigh_vectors<T, Stored, 3>(w, row);
-    case 2:
-      return weigh_vectors<T, Stored, 2>(w, row);
-    case 1:
-      return weigh_vectors<T, Stored, 1>(w, row);
-  }
+  if (w.num_further > 0) return weigh_rows<T, Stored, true>(w);
+  weigh_rows<T, Stored, false>(w);
 }
 
 }  // namespace heedful

@@ -113,7 +113,7 @@ void process_tile(const ForwardCall<T>& call, const RowTask& task, KeyRange tile
   if (!one_head || !head_tile(0).weigh_listed({keys, next.begin, next.end})) {
     value_reader.ranges(tile, keys, next, [&](KeyRange range, const NextRows& then) {
       each_visible([](HeadTile<T> head) { head.start_range(); });
-      if (one_head) {
+      if (one_head && call.value.pages) {
         value_reader.groups(range, then, [&](const PieceGroup& g) { head_tile(0).weigh_group(g); });
       } else {
         value_reader.pieces(range, then,
