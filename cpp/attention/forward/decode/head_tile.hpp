@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "attention/forward/decode/listed_tile.hpp"
 #include "attention/forward/decode/row_source.hpp"
 #include "attention/forward/decode/scratch.hpp"
 #include "attention/problem/minus_infinity.hpp"
@@ -81,7 +82,7 @@ class HeadTile {
         prefetch_scales(*view->scales, head_.task.item, head_.task.kv_head, item().key_begin,
                         tile_);
       }
-      list(source_of(call_.key), next, scratch_.key_places);
+      list_tile(source_of(call_.key), tile_, next, scratch_.key_places);
       dot_int16_rows({head_.int16_queries, head_.task.rows, problem_.depth},
                      RowList<std::int8_t>{scratch_.key_places}, tile_.size(),
                      ListPrefetch{scratch_.key_places + listed_ahead}, head_.scores, scratch_.tile);
@@ -140,8 +141,7 @@ class HeadTile {
     int weighed = 0;
     if (!head_.rounded_weights) {
       const RowSource source = source_of(call_.value);
-      const auto& [keys, prefetch] = group.pieces[0];
-      with_stored_rows(source, keys, problem_.value_depth, scratch_.values,
+      with_stored_rows(source, group.pieces[0].keys, problem_.value_depth, scratch_.values,
                        [&](auto rows) { weighed = weigh_first(source, group, rows); });
     }
     for (; weighed < group.count; ++weighed) {
@@ -153,7 +153,7 @@ class HeadTile {
   bool weigh_listed(const NextRows& next) {
     if constexpr (sizeof(T) == sizeof(float)) {
       if (!scratch_.value_places || !head_.rounded_weights) return false;
-      list(source_of(call_.value), next, scratch_.value_places);
+      list_tile(source_of(call_.value), tile_, next, scratch_.value_places);
       for (std::ptrdiff_t first = 0; first < tile_.size(); first += listed_piece) {
         const std::int8_t* const* const rows = scratch_.value_places + first;
         weigh_int16(Int16Weighing<RowList<std::int8_t>, ListPrefetch>{
@@ -176,7 +176,9 @@ class HeadTile {
   // again without them.
   void finish_range(KeyRange range) {
     if (head_.rounded_weights) return;
-    if (head_.partial && !scaled_values() && !finite_range()) {
+    const Rows<T> outs{head_.range_outs, scratch_.out_depth};
+    if (head_.partial && !scaled_values() &&
+        !all_finite<T>(outs, head_.task.rows, scratch_.out_depth)) {
       const Rows<T> values =
           source_of(call_.value).load(range, problem_.value_depth, scratch_.values);
       return guarded_weigh(head_.score_copy + (range.begin - tile_.begin),
@@ -203,19 +205,6 @@ class HeadTile {
     return {view, head_.task.item, head_.task.kv_head, item().key_begin};
   }
   bool scaled_values() const { return reads_int8<T>(call_.value, problem_.value_depth); }
-  bool finite_range() const {
-    const std::ptrdiff_t columns = scratch_.out_depth;
-    return all_finite<T>({head_.range_outs, columns}, head_.task.rows, columns);
-  }
-
-  // The rows of the tile, and those to prefetch after them: where there are fewer, the last one.
-  void list(const RowSource& source, const NextRows& next, const std::int8_t** places) const {
-    const std::int8_t** const ahead = places + tile_.size();
-    const std::ptrdiff_t count = std::clamp<std::ptrdiff_t>(next.end - next.key, 0, listed_ahead);
-    list_rows(source, tile_.begin, tile_.size(), places);
-    list_rows(next.source, next.key, count, ahead);
-    std::fill(ahead + count, ahead + listed_ahead + prefetched_block, ahead[-1]);
-  }
 
   // Calls work(r, row) for all rows.
   template <class Work>
@@ -277,8 +266,8 @@ class HeadTile {
     return true;
   }
 
-  // Multiplies the weights by the scales of values of int8, and rounds them if those of all rows
-  // can be.
+  // Multiplies the weights by the scales of values of int8, but those of hidden keys, which may be
+  // NaN, and rounds them if those of all rows can be.
   void scale_weights() {
     if constexpr (sizeof(T) == sizeof(float)) {
       if (!scaled_values()) return;
@@ -287,10 +276,8 @@ class HeadTile {
       head_.rounded_weights = scratch_.int8_values;
       for (std::ptrdiff_t r = 0; r < head_.task.rows; ++r) {
         const T* const copy = head_.score_copy + r * scratch_.tile;
-        for (std::ptrdiff_t key = 0; head_.partial && key < keys; ++key) {
-          // the scale of a hidden key may be NaN
+        for (std::ptrdiff_t key = 0; head_.partial && key < keys; ++key)
           if (copy[key] == minus_infinity<T>) scores(r)[key] = 0;
-        }
         std::fill(scores(r) + keys, scores(r) + vectors, T{0});
         head_.rounded_weights =
             head_.rounded_weights &&

@@ -47,23 +47,6 @@ struct NextRows {
   std::ptrdiff_t key, end;
 };
 
-// Of rows that are listed, how many ahead are prefetched, and how many are read together where
-// each is read more than once. Integers have the same sums however they are cut, so that neither
-// need fit the ranges of a TileReader.
-inline constexpr std::ptrdiff_t listed_ahead = 64, listed_piece = 64;
-
-// The places of rows [key, key + count), of bytes on pages. Small pages of bytes are so few cache
-// lines that a call of a kernel for each would take a fifth of the time.
-inline void list_rows(const RowSource& source, std::ptrdiff_t key, std::ptrdiff_t count,
-                      const std::int8_t** places) {
-  for (const std::ptrdiff_t end = key + count; key < end;) {
-    const Rows<std::int8_t> page = source.bytes(key);
-    const std::ptrdiff_t rows = source.run(key, end - key);
-    for (std::ptrdiff_t row = 0; row < rows; ++row) *places++ = page[row];
-    key += rows;
-  }
-}
-
 // Pieces of one head that follow one another, on different pages.
 struct PieceGroup {
   static constexpr int max_pieces = 8;

@@ -9,7 +9,7 @@
 
 #include "arrays/rows.hpp"
 #include "arrays/work_area.hpp"
-#include "attention/forward/decode/row_source.hpp"
+#include "attention/forward/decode/listed_tile.hpp"
 #include "attention/problem/key_tiles.hpp"
 #include "attention/problem/row_task.hpp"
 #include "attention/scores/key_scales.hpp"
